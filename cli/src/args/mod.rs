@@ -1,0 +1,154 @@
+//! The command line: what can be typed, and nothing about what it does.
+//!
+//! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
+//! so a command is spelled the same in both places.
+
+mod commands;
+mod tools;
+mod values;
+
+pub use commands::{
+    ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetMachine,
+    HashToken, InstanceId, ListInstances, PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+};
+pub use tools::{
+    Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load,
+};
+pub use values::duration;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The server asked when none is named.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 the server refused (code and message on standard \
+error); 2 usage; 3 no connection; 4 timeout, outcome unknown.\n\n\
+Results are tables on a terminal, and RCP's JSON unchanged where output is piped or --json is given.";
+
+/// The client of rstmdb, the replicated database of state machines.
+#[derive(Debug, Parser)]
+#[command(name = "rstmdb-cli", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Where and how to connect, and how to print.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; the REPL when absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// One line typed in the REPL.
+#[derive(Debug, Parser)]
+#[command(name = "rstmdb", no_binary_name = true, disable_version_flag = true)]
+pub struct Line {
+    /// Print RCP's JSON unchanged.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print each request and how long its answer took.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: LineCommand,
+}
+
+/// Everything a line of the REPL can ask for.
+#[derive(Debug, Subcommand)]
+pub enum LineCommand {
+    /// A command of the command line.
+    #[command(flatten)]
+    Command(Command),
+    /// Leave the REPL (also quit, Ctrl-D).
+    #[command(alias = "quit")]
+    Exit,
+}
+
+/// Options every command takes, before or after its name.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Servers; any that answers is used, the others are for failover.
+    #[arg(short, long, env = "RSTMDB_SERVER", value_name = "ADDR[,ADDR…]", global = true,
+          value_delimiter = ',', default_value = DEFAULT_SERVER)]
+    pub server: Vec<String>,
+    /// The token to authenticate with.
+    #[arg(
+        short,
+        long,
+        env = "RSTMDB_TOKEN",
+        hide_env_values = true,
+        global = true
+    )]
+    pub token: Option<String>,
+    /// Connect with TLS.
+    #[arg(long, env = "RSTMDB_TLS", global = true, value_parser = FalseyValueParser::new())]
+    pub tls: bool,
+    /// The CA that signed the server's certificate (PEM).
+    #[arg(long, env = "RSTMDB_CA_CERT", value_name = "FILE", global = true)]
+    pub ca_cert: Option<PathBuf>,
+    /// This client's certificate (PEM), where the server asks for one.
+    #[arg(long, env = "RSTMDB_CLIENT_CERT", value_name = "FILE", global = true)]
+    pub client_cert: Option<PathBuf>,
+    /// The key of --client-cert (PEM).
+    #[arg(long, env = "RSTMDB_CLIENT_KEY", value_name = "FILE", global = true)]
+    pub client_key: Option<PathBuf>,
+    /// Accept any server certificate. Whoever is in between can read and change everything.
+    #[arg(short = 'k', long, global = true)]
+    pub insecure: bool,
+    /// The name to expect in the server's certificate.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub server_name: Option<String>,
+    /// How messages travel.
+    #[arg(long, value_name = "MODE", global = true, default_value = "binary")]
+    pub wire_mode: WireMode,
+    /// Print RCP's JSON unchanged.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print each request and how long its answer took, to standard error.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// How long to wait for an answer: 5, 5s, 500ms, 1m.
+    #[arg(long, global = true, default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Colour in tables and drawings.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub color: Color,
+}
+
+impl Global {
+    /// Whether any option asks for TLS: naming a certificate means to use it.
+    pub fn wants_tls(&self) -> bool {
+        self.tls
+            || self.insecure
+            || self.ca_cert.is_some()
+            || self.client_cert.is_some()
+            || self.server_name.is_some()
+    }
+}
+
+/// How messages travel after the first exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WireMode {
+    /// Frames with a length and a checksum.
+    Binary,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// When to print colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+#[cfg(test)]
+mod tests;

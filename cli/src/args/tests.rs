@@ -1,0 +1,177 @@
+#![allow(clippy::unwrap_used)]
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    let words = shell_words::split(line).unwrap();
+    Cli::try_parse_from(std::iter::once("rstmdb-cli".to_owned()).chain(words))
+}
+
+/// Every command line of the contract, in every spelling it allows.
+const ACCEPTED: &[&str] = &[
+    "",
+    "repl",
+    "ping",
+    "info",
+    "hash-token secret",
+    "hash-token",
+    "put-machine -n order -v 1 '{}'",
+    "put-machine -n order -v 1 @order.json",
+    "put-machine -n order -v 1 -",
+    "put-machine --name order --version 1 --verbose -",
+    "get-machine order",
+    "get-machine order 2",
+    "get-machine -n order -v 2",
+    "get-machine -n order",
+    "list-machines",
+    "create-instance -m order -V 1",
+    "create-instance -m order -V 1 -i o-1 -c '{\"a\":1}' --idempotency-key k",
+    "get-instance o-1",
+    "list-instances",
+    "list-instances --machine order --state paid --limit 10 --offset 20",
+    "delete-instance o-1",
+    "apply-event -i o-1 -e PAY",
+    "apply-event -i o-1 -e PAY -p '{}' --expected-state created --expected-wal-offset 7 --event-id e --idempotency-key k",
+    "batch ops.json",
+    "batch --atomic -",
+    "watch-instance o-1",
+    "watch-instance o-1 --from-offset 0 --no-ctx",
+    "watch-all",
+    "watch-all --machines a,b --from-states x --to-states y,z --events E --from-offset 5 --no-ctx",
+    "unwatch sub-1",
+    "replication-status",
+    "flush-all",
+    "flush-all --yes",
+    "wal-read",
+    "wal-read --from-offset 10 --limit 5",
+    "wal-stats",
+    "snapshot-instance o-1",
+    "compact",
+    "compact --force",
+    "load ops.jsonl.gz",
+    "load --continue-on-error -",
+    "export",
+    "export --machine order",
+    "diagram order",
+    "diagram order 2 --format svg -i o-1",
+    "diagram order --format text",
+    "diagram order --format mermaid",
+    "diagram order --format dot",
+    "history o-1",
+    "history o-1 --limit 5",
+    "bench",
+    "bench --op mixed --connections 64 --in-flight 16 --duration 5s --payload 0 --json",
+    "completions bash",
+    "-s 10.0.0.1:7401,node-2:7401 -t secret ping",
+    "ping -s 10.0.0.1:7401 --token secret",
+    "--tls --ca-cert ca.pem --client-cert c.pem --client-key c.key -k --server-name db ping",
+    "ping -k",
+    "--wire-mode jsonl --json -v --timeout 500ms --color never ping",
+    "ping --wire-mode binary --json -v --timeout 2 --color always",
+];
+
+#[test]
+fn the_definition_of_the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+    Line::command().debug_assert();
+}
+
+#[test]
+fn every_command_line_of_the_contract_is_accepted() {
+    for line in ACCEPTED {
+        if let Err(error) = parse(line) {
+            panic!("refused: rstmdb-cli {line}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
+    for line in ACCEPTED
+        .iter()
+        .filter(|line| !line.is_empty() && !line.starts_with('-'))
+        .filter(|line| !["-s", "-k", "--wire-mode"].iter().any(|o| line.contains(o)))
+    {
+        let words = shell_words::split(line).unwrap();
+        if let Err(error) = Line::try_parse_from(words) {
+            panic!("refused in the REPL: {line}\n{error}");
+        }
+    }
+}
+
+#[test]
+fn the_repl_is_left_with_exit_or_quit() {
+    for word in ["exit", "quit"] {
+        let line = Line::try_parse_from([word]).unwrap();
+        assert!(matches!(line.command, LineCommand::Exit));
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for line in [
+        "nonsense",
+        "ping extra",
+        "put-machine -n order",
+        "put-machine -n order -v one {}",
+        "get-machine",
+        "get-machine order -n order",
+        "create-instance -m order",
+        "apply-event -i o-1",
+        "diagram order --format png",
+        "--timeout 0 ping",
+        "load --in-flight 0 f",
+        "history o-1 --limit few",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "for {line}");
+    }
+}
+
+#[test]
+fn short_v_is_verbose_unless_the_command_has_a_version() {
+    assert!(parse("-v ping").unwrap().global.verbose);
+    assert!(parse("ping -v").unwrap().global.verbose);
+    assert!(parse("ping --verbose").unwrap().global.verbose);
+    let cli = parse("-v put-machine -n m -v 3 {}").unwrap();
+    assert!(cli.global.verbose);
+    let Some(Command::PutMachine(put)) = cli.command else {
+        panic!("not put-machine");
+    };
+    assert_eq!(put.version, 3);
+    let cli = parse("get-machine -n m -v 3").unwrap();
+    assert!(!cli.global.verbose);
+    let cli = parse("get-machine m --verbose").unwrap();
+    assert!(cli.global.verbose);
+}
+
+#[test]
+fn get_machine_takes_its_arguments_either_way() {
+    for line in ["get-machine m 3", "get-machine -n m -v 3"] {
+        let Some(Command::GetMachine(get)) = parse(line).unwrap().command else {
+            panic!("not get-machine");
+        };
+        assert_eq!((get.name(), get.version()), ("m", Some(3)));
+    }
+}
+
+#[test]
+fn lists_are_split_at_commas() {
+    let cli = parse("-s a:1,b:2 watch-all --events PAY,SHIP").unwrap();
+    assert_eq!(cli.global.server, ["a:1", "b:2"]);
+    let Some(Command::WatchAll(watch)) = cli.command else {
+        panic!("not watch-all");
+    };
+    assert_eq!(watch.events, ["PAY", "SHIP"]);
+}
+
+#[test]
+fn naming_a_certificate_asks_for_tls() {
+    assert!(!parse("ping").unwrap().global.wants_tls());
+    for option in ["--tls", "-k", "--ca-cert ca.pem", "--server-name db"] {
+        let cli = parse(&format!("{option} ping")).unwrap();
+        assert!(cli.global.wants_tls(), "for {option}");
+    }
+}

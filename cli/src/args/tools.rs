@@ -1,0 +1,152 @@
+//! The arguments of the commands that are more than one operation of the protocol.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
+
+use super::duration;
+
+/// `load`.
+#[derive(Debug, Args)]
+pub struct Load {
+    /// The file: plain or .gz, or - for standard input.
+    pub file: String,
+    /// Go on after a refused operation; the exit code still says that there was one.
+    #[arg(long)]
+    pub continue_on_error: bool,
+    /// How many operations may wait for their answers.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub in_flight: u32,
+    /// Over how many connections.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub connections: u32,
+    /// How long an operation is tried again while the server can't be reached.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub retry_for: Duration,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Print definitions and live instances in the form that `load` reads.\n\n\
+An instance can only be brought to its state by the events that led there, so this prints, in the \
+order of the log, each live instance's creation and every event since, keyed by offset: loading \
+the output twice changes nothing. Kept: definitions, ids, contexts, payloads, event ids, states and \
+the order of events. Not kept: offsets, times, who asked, idempotency keys, deleted instances. \
+Instances whose history the log no longer holds in full can't be exported; their number is \
+reported and the exit code is 1."
+)]
+pub struct Export {
+    /// Only this machine and its instances.
+    #[arg(short, long)]
+    pub machine: Option<String>,
+}
+
+/// `diagram`.
+#[derive(Debug, Args)]
+pub struct Diagram {
+    /// The machine.
+    pub name: String,
+    /// The version; the highest when absent, or the instance's with -i.
+    pub version: Option<u32>,
+    /// What to draw with.
+    #[arg(long, default_value = "text")]
+    pub format: DiagramFormat,
+    /// Mark the state this instance is in.
+    #[arg(short = 'i', long = "id", alias = "instance-id", value_name = "ID")]
+    pub instance_id: Option<String>,
+}
+
+/// The languages of drawings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiagramFormat {
+    /// For the terminal.
+    Text,
+    /// A Mermaid state diagram.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// How many facts at most.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+#[command(long_about = "Measure throughput and latency.\n\n\
+Registers a machine named `bench`, creates its own instances, deletes them afterwards (the \
+machine stays: RCP has no operation that removes one). `mixed` is one read for each event. `watch` \
+opens connections × in-flight watches and measures the time from sending an event until the last \
+watch has it.")]
+pub struct Bench {
+    /// What to measure.
+    #[arg(long, default_value = "apply")]
+    pub op: BenchOp,
+    /// How many connections.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: u32,
+    /// How many requests wait for their answer on each connection.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub in_flight: u32,
+    /// How long to measure.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// How long to run before measuring.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub warm_up: Duration,
+    /// How large a payload is, in bytes.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub payload: u32,
+    /// How many threads make the load; half of the cores when absent.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub threads: Option<u32>,
+    /// Leave the instances in place.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchOp {
+    /// APPLY_EVENT on instances of its own.
+    Apply,
+    /// CREATE_INSTANCE.
+    Create,
+    /// GET_INSTANCE, linearizable.
+    Get,
+    /// GET_INSTANCE and APPLY_EVENT in turn.
+    Mixed,
+    /// One event to many watches.
+    Watch,
+}
+
+impl BenchOp {
+    /// The name as typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            BenchOp::Apply => "apply",
+            BenchOp::Create => "create",
+            BenchOp::Get => "get",
+            BenchOp::Mixed => "mixed",
+            BenchOp::Watch => "watch",
+        }
+    }
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell.
+    pub shell: Shell,
+}

@@ -1,0 +1,46 @@
+//! diagram: draws a machine, or the machine of an instance with its state.
+
+use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
+use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult};
+use rstmdb_rcp::message::op;
+
+use crate::diagram::{Drawing, Machine};
+use crate::session::Session;
+use crate::{Error, args};
+
+pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Error> {
+    let instance = instance(session, &args).await?;
+    let version = args.version.or(instance.as_ref().map(|i| i.version));
+    let params = GetMachine {
+        machine: args.name.as_str().into(),
+        version,
+        ..GetMachine::default()
+    };
+    let answer: GetMachineResult<'_> = session.ask(op::GET_MACHINE, &params).await?;
+    let machine: Machine =
+        serde_json::from_str(answer.definition.get()).map_err(Error::unexpected)?;
+    let version = answer.version.or(version).unwrap_or_default();
+    let current = instance.as_ref().map(|instance| &*instance.state);
+    let drawing = Drawing::new(&args.name, version, &machine, current);
+    session.out.line(&drawing.render(args.format, session.out.paint))
+}
+
+/// The instance to mark, which must be one of this machine and version.
+async fn instance(
+    session: &Session,
+    args: &args::Diagram,
+) -> Result<Option<GetInstanceResult<'static>>, Error> {
+    let Some(id) = &args.instance_id else {
+        return Ok(None);
+    };
+    let params = GetInstance {
+        instance_id: id.as_str().into(),
+        ..GetInstance::default()
+    };
+    let instance: GetInstanceResult<'static> = session.ask(op::GET_INSTANCE, &params).await?;
+    let (machine, version) = (&*instance.machine, instance.version);
+    if machine != args.name || args.version.is_some_and(|wanted| wanted != version) {
+        return Err(Error::Usage(format!("{id} is an instance of {machine} v{version}")));
+    }
+    Ok(Some(instance))
+}

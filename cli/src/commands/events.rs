@@ -1,0 +1,77 @@
+//! apply-event, batch.
+
+use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp, BatchResult, Status};
+use rstmdb_rcp::message::instance::ApplyEvent;
+use rstmdb_rcp::message::op;
+
+use crate::session::Session;
+use crate::{Error, args, input};
+
+pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(), Error> {
+    let payload = input::json_option("--payload", args.payload.as_deref())?;
+    let params = ApplyEvent {
+        instance_id: args.instance_id.into(),
+        event: args.event.into(),
+        payload: payload.as_deref(),
+        expected_state: args.expected_state.map(Into::into),
+        expected_wal_offset: args.expected_wal_offset,
+        event_id: args.event_id.map(Into::into),
+        idempotency_key: args.idempotency_key.map(Into::into),
+    };
+    session.show(op::APPLY_EVENT, &params).await
+}
+
+pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Error> {
+    let operations = input::operations(&input::read_to_string(&args.file)?)?;
+    let params = Batch {
+        mode: if args.atomic {
+            BatchMode::Atomic
+        } else {
+            BatchMode::BestEffort
+        },
+        ops: operations
+            .iter()
+            .map(|operation| BatchOp {
+                op: operation.op.as_str().into(),
+                params: &operation.params,
+            })
+            .collect(),
+    };
+    let answer = session.call(op::BATCH, &params).await?;
+    session.print(op::BATCH, &answer.result)?;
+    let batch: BatchResult<'_> =
+        serde_json::from_str(answer.result.get()).map_err(Error::unexpected)?;
+    refused(&batch)
+}
+
+/// Operations of a best-effort batch that were refused make the command fail as a whole.
+fn refused(batch: &BatchResult<'_>) -> Result<(), Error> {
+    let refused = batch
+        .results
+        .iter()
+        .filter(|item| item.status == Status::Error)
+        .count();
+    if refused == 0 {
+        return Ok(());
+    }
+    let count = batch.results.len();
+    Err(Error::Failed(format!("{refused} of {count} operations were refused")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_refused_operation_fails_a_best_effort_batch() {
+        let ok = r#"{"results":[{"status":"ok","result":{}}]}"#;
+        refused(&serde_json::from_str(ok).unwrap()).unwrap();
+        let mixed = r#"{"results":[{"status":"ok","result":{}},
+            {"status":"error","error":{"code":"CONFLICT","message":"","retryable":false}}]}"#;
+        let error = refused(&serde_json::from_str(mixed).unwrap()).unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert_eq!(error.to_string(), "1 of 2 operations were refused");
+    }
+}

@@ -1,0 +1,27 @@
+//! history: an instance's facts, newest first.
+
+use serde_json::Value;
+
+use crate::session::Session;
+use crate::table::Table;
+use crate::{Error, args, view, walk};
+
+pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
+    let history = walk::history(session, &args.instance_id, args.limit).await?;
+    if session.out.json {
+        for record in &history.records {
+            session.out.json_line(record)?;
+        }
+    } else {
+        let mut table = Table::new(view::FACT_HEADINGS);
+        for record in &history.records {
+            let record: Value = serde_json::to_value(record).map_err(Error::unexpected)?;
+            table.push(view::fact_row(&record));
+        }
+        session.out.line(&table.render(session.out.paint))?;
+    }
+    if history.compacted {
+        eprintln!("older facts are no longer in the log");
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! create-instance, get-instance, list-instances, delete-instance.
+
+use rstmdb_rcp::message::instance::{CreateInstance, DeleteInstance, GetInstance, ListInstances};
+use rstmdb_rcp::message::op;
+
+use crate::session::Session;
+use crate::{Error, args, input};
+
+pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Result<(), Error> {
+    let ctx = input::json_option("--ctx", args.ctx.as_deref())?;
+    let params = CreateInstance {
+        instance_id: args.instance_id.map(Into::into),
+        machine: args.machine.into(),
+        version: args.version,
+        initial_ctx: ctx.as_deref(),
+        idempotency_key: args.idempotency_key.map(Into::into),
+    };
+    session.show(op::CREATE_INSTANCE, &params).await
+}
+
+pub(super) async fn get(session: &Session, args: args::InstanceId) -> Result<(), Error> {
+    let params = GetInstance {
+        instance_id: args.instance_id.into(),
+        ..GetInstance::default()
+    };
+    session.show(op::GET_INSTANCE, &params).await
+}
+
+pub(super) async fn list(session: &Session, args: args::ListInstances) -> Result<(), Error> {
+    let params = ListInstances {
+        machine: args.machine.map(Into::into),
+        state: args.state.map(Into::into),
+        limit: args.limit.map(u64::from),
+        offset: args.offset,
+        ..ListInstances::default()
+    };
+    session.show(op::LIST_INSTANCES, &params).await
+}
+
+pub(super) async fn delete(session: &Session, args: args::DeleteInstance) -> Result<(), Error> {
+    let params = DeleteInstance {
+        instance_id: args.instance_id.into(),
+        idempotency_key: args.idempotency_key.map(Into::into),
+    };
+    session.show(op::DELETE_INSTANCE, &params).await
+}

@@ -1,0 +1,26 @@
+//! put-machine, get-machine, list-machines.
+
+use rstmdb_rcp::message::machine::{GetMachine, ListMachines, PutMachine};
+use rstmdb_rcp::message::op;
+
+use crate::session::Session;
+use crate::{Error, args, input};
+
+pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(), Error> {
+    let definition = input::json_argument("DEFINITION", &args.definition)?;
+    let params = PutMachine::new(args.name, args.version, &definition);
+    session.show(op::PUT_MACHINE, &params).await
+}
+
+pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<(), Error> {
+    let params = GetMachine {
+        machine: args.name().into(),
+        version: args.version(),
+        ..GetMachine::default()
+    };
+    session.show(op::GET_MACHINE, &params).await
+}
+
+pub(super) async fn list(session: &Session) -> Result<(), Error> {
+    session.show(op::LIST_MACHINES, &ListMachines::default()).await
+}

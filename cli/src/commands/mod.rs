@@ -1,0 +1,74 @@
+//! The commands, a file for each group.
+
+mod diagram;
+mod events;
+mod export;
+mod history;
+mod instances;
+mod machines;
+mod server;
+mod storage;
+mod watches;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command, Completions};
+use crate::session::Session;
+use crate::{Error, bench, load, repl};
+
+/// Runs one command.
+pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
+    match command {
+        Command::Repl => Box::pin(repl::run(session)).await,
+        Command::Ping => server::ping(session).await,
+        Command::Info => server::info(session).await,
+        Command::HashToken(args) => server::hash_token(session, args),
+        Command::ReplicationStatus => server::replication_status(session).await,
+        Command::PutMachine(args) => machines::put(session, args).await,
+        Command::GetMachine(args) => machines::get(session, &args).await,
+        Command::ListMachines => machines::list(session).await,
+        Command::CreateInstance(args) => instances::create(session, args).await,
+        Command::GetInstance(args) => instances::get(session, args).await,
+        Command::ListInstances(args) => instances::list(session, args).await,
+        Command::DeleteInstance(args) => instances::delete(session, args).await,
+        Command::ApplyEvent(args) => events::apply(session, args).await,
+        Command::Batch(args) => events::batch(session, args).await,
+        Command::WatchInstance(args) => watches::instance(session, args).await,
+        Command::WatchAll(args) => watches::all(session, args).await,
+        Command::Unwatch(args) => watches::unwatch(session, &args),
+        Command::FlushAll(args) => storage::flush_all(session, &args).await,
+        Command::WalRead(args) => storage::wal_read(session, &args).await,
+        Command::WalStats => storage::wal_stats(session).await,
+        Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
+        Command::Compact(args) => storage::compact(session, &args).await,
+        Command::Load(args) => load::run(session, args).await,
+        Command::Export(args) => export::run(session, args).await,
+        Command::Diagram(args) => diagram::run(session, args).await,
+        Command::History(args) => history::run(session, args).await,
+        Command::Bench(args) => bench::run(session, args).await,
+        Command::Completions(args) => completions(session, &args),
+    }
+}
+
+fn completions(session: &Session, args: &Completions) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "rstmdb-cli", &mut script);
+    session.out.line(&String::from_utf8_lossy(&script))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap_complete::Shell;
+
+    use super::*;
+
+    #[test]
+    fn completions_know_the_commands_of_every_shell() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rstmdb-cli", &mut script);
+            let script = String::from_utf8_lossy(&script);
+            assert!(script.contains("watch-instance"), "{shell}");
+        }
+    }
+}

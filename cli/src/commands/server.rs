@@ -1,0 +1,66 @@
+//! The server itself: ping, info, replication-status; and hash-token, which needs none.
+
+use std::time::Instant;
+
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::session::NoParams;
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::args::HashToken;
+use crate::input::{self, STDIN};
+use crate::session::Session;
+
+pub(super) async fn ping(session: &Session) -> Result<(), Error> {
+    let client = session.client().await?;
+    let begin = Instant::now();
+    let answer = session.call(op::PING, &NoParams {}).await?;
+    let millis = begin.elapsed().as_secs_f64() * 1e3;
+    if session.out.json {
+        return session.print(op::PING, &answer.result);
+    }
+    let pong = session.out.paint.highlight("pong");
+    let address = client.address();
+    session.out.line(&format!("{pong} from {address} in {millis:.2} ms"))
+}
+
+pub(super) async fn info(session: &Session) -> Result<(), Error> {
+    session.show(op::INFO, &NoParams {}).await
+}
+
+pub(super) async fn replication_status(session: &Session) -> Result<(), Error> {
+    session.show(op::REPLICATION_STATUS, &NoParams {}).await
+}
+
+pub(super) fn hash_token(session: &Session, args: HashToken) -> Result<(), Error> {
+    let token = match args.token {
+        Some(token) => token,
+        None => input::read_to_string(STDIN)?,
+    };
+    let token = token.trim_end_matches(['\r', '\n']);
+    if token.is_empty() {
+        return Err(Error::Usage("the token is empty".to_owned()));
+    }
+    session.out.line(&hash(token))
+}
+
+/// SHA-256, in lower-case hex.
+fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_hashed_as_the_server_expects() {
+        assert_eq!(
+            hash("secret"),
+            "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! wal-read, wal-stats, snapshot-instance, compact, flush-all.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::session::NoParams;
+use rstmdb_rcp::message::storage::{Compact, SnapshotInstance, WalRead};
+
+use crate::session::Session;
+use crate::{Error, args};
+
+pub(super) async fn wal_read(session: &Session, args: &args::WalRead) -> Result<(), Error> {
+    let params = WalRead {
+        from_offset: args.from_offset,
+        limit: args.limit.map(u64::from),
+    };
+    session.show(op::WAL_READ, &params).await
+}
+
+pub(super) async fn wal_stats(session: &Session) -> Result<(), Error> {
+    session.show(op::WAL_STATS, &NoParams {}).await
+}
+
+pub(super) async fn snapshot_instance(
+    session: &Session,
+    args: args::InstanceId,
+) -> Result<(), Error> {
+    let params = SnapshotInstance {
+        instance_id: args.instance_id.into(),
+    };
+    session.show(op::SNAPSHOT_INSTANCE, &params).await
+}
+
+pub(super) async fn compact(session: &Session, args: &args::Compact) -> Result<(), Error> {
+    let params = Compact {
+        force_snapshot: args.force.then_some(true),
+    };
+    session.show(op::COMPACT, &params).await
+}
+
+pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Result<(), Error> {
+    if !args.yes {
+        confirm()?;
+    }
+    session.show(op::FLUSH_ALL, &NoParams {}).await
+}
+
+/// Nobody to ask means no.
+fn confirm() -> Result<(), Error> {
+    if !io::stdin().is_terminal() {
+        let message = "flush-all removes everything; without a terminal to ask at it needs --yes";
+        return Err(Error::Usage(message.to_owned()));
+    }
+    eprint!("This removes every machine and instance. Type yes to go on: ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if is_yes(&answer) {
+        return Ok(());
+    }
+    Err(Error::Usage("nothing was removed".to_owned()))
+}
+
+fn is_yes(answer: &str) -> bool {
+    answer.trim() == "yes"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_means_yes() {
+        assert!(is_yes("yes\n"));
+        for answer in ["", "\n", "y\n", "no\n", "yes please\n"] {
+            assert!(!is_yes(answer));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What can go wrong, and the exit code each kind has.
+//!
+//! | exit code | kind |
+//! |---|---|
+//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: not all that was asked for was done |
+//! | 2 | [`Error::Usage`]: arguments or the files they name |
+//! | 3 | [`Error::NoConnection`] |
+//! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
+
+use std::io;
+
+use rstmdb_rcp::message::ErrorBody;
+use serde_json::Value;
+
+/// An error of the command line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered, and refused.
+    #[error("{0}")]
+    Refused(Box<ErrorBody>),
+    /// Something was done, but not all that was asked for.
+    #[error("{0}")]
+    Failed(String),
+    /// The arguments, or a file they name, are not what the command needs.
+    #[error("{0}")]
+    Usage(String),
+    /// No server could be talked to.
+    #[error("no connection: {0}")]
+    NoConnection(String),
+    /// Time ran out, or the connection broke; whether the request took effect is not known.
+    #[error("{0}")]
+    Timeout(String),
+    /// Another error, at a line of a file.
+    #[error("line {line}: {error}")]
+    Line {
+        /// The line's number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+    /// Standard output is gone or can't be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// An answer that the protocol does not allow: nothing sensible can be printed.
+    pub fn unexpected(error: impl std::fmt::Display) -> Error {
+        Error::Failed(format!("the server's answer can't be read: {error}"))
+    }
+
+    /// This error, at `line`.
+    pub fn at_line(self, line: u64) -> Error {
+        Error::Line {
+            line,
+            error: Box::new(self),
+        }
+    }
+
+    /// The code to exit with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Refused(_) | Error::Failed(_) => 1,
+            Error::Usage(_) => 2,
+            Error::NoConnection(_) => 3,
+            Error::Timeout(_) => 4,
+            Error::Line { error, .. } => error.exit_code(),
+            // A reader that has seen enough, `head` for one, is no failure.
+            Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Error::Output(_) => 1,
+        }
+    }
+
+    /// What is printed on standard error; nothing when nothing failed.
+    pub fn report(&self) -> Option<String> {
+        if self.exit_code() == 0 {
+            return None;
+        }
+        let mut report = self.to_string();
+        if let Some(details) = self.details() {
+            report.push_str("\n  details: ");
+            report.push_str(&details.to_string());
+        }
+        Some(report)
+    }
+
+    fn details(&self) -> Option<&Value> {
+        match self {
+            Error::Refused(body) => body.details.as_ref(),
+            Error::Line { error, .. } => error.details(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rstmdb_rcp::Code;
+
+    use super::*;
+
+    fn refused() -> Error {
+        let body = ErrorBody::new(Code::GuardFailed, "no guard holds")
+            .with_details(serde_json::json!({"event": "SHIP"}));
+        Error::Refused(Box::new(body))
+    }
+
+    #[test]
+    fn each_kind_has_its_exit_code() {
+        let broken_pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, code) in [
+            (refused(), 1),
+            (Error::Failed(String::new()), 1),
+            (Error::Usage(String::new()), 2),
+            (Error::NoConnection(String::new()), 3),
+            (Error::Timeout(String::new()), 4),
+            (Error::Timeout(String::new()).at_line(7), 4),
+            (refused().at_line(7), 1),
+            (Error::Output(broken_pipe), 0),
+            (Error::Output(full), 1),
+        ] {
+            assert_eq!(error.exit_code(), code, "for {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_reported_with_line_code_message_and_details() {
+        assert_eq!(
+            refused().at_line(12).report().unwrap(),
+            "line 12: GUARD_FAILED: no guard holds\n  details: {\"event\":\"SHIP\"}"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_not_reported() {
+        let error = Error::Output(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!(error.report(), None);
+    }
+}

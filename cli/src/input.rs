@@ -1,0 +1,182 @@
+//! JSON given as arguments and files.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::Error;
+
+/// How files and JSON arguments name standard input.
+pub const STDIN: &str = "-";
+
+/// A JSON argument: the text itself, `@file`, or `-` for standard input.
+pub fn json_argument(name: &str, argument: &str) -> Result<Box<RawValue>, Error> {
+    let text = if argument == STDIN {
+        read_to_string(STDIN)?
+    } else if let Some(path) = argument.strip_prefix('@') {
+        read_to_string(path)?
+    } else {
+        argument.to_owned()
+    };
+    serde_json::from_str::<&RawValue>(&text)
+        .map(|json| json.to_owned())
+        .map_err(|error| Error::Usage(format!("{name} is not JSON: {error}")))
+}
+
+/// As [`json_argument`], for an option that may be absent.
+pub fn json_option(name: &str, argument: Option<&str>) -> Result<Option<Box<RawValue>>, Error> {
+    argument.map(|text| json_argument(name, text)).transpose()
+}
+
+/// The whole of a file, or of standard input.
+pub fn read_to_string(path: &str) -> Result<String, Error> {
+    let mut text = String::new();
+    open(path)?
+        .read_to_string(&mut text)
+        .map_err(|error| cannot_read(path, &error))?;
+    Ok(text)
+}
+
+/// The error for a file that can't be read.
+pub fn cannot_read(path: &str, error: &io::Error) -> Error {
+    Error::Usage(format!("cannot read {path}: {error}"))
+}
+
+/// A reader of a file or of standard input. What begins like gzip is unpacked, whatever its name,
+/// and however many gzip files were joined into it.
+pub fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Error> {
+    const BUFFER_BYTES: usize = 256 * 1024;
+    let raw: Box<dyn Read + Send> = if path == STDIN {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(|error| cannot_read(path, &error))?)
+    };
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, raw);
+    let head = reader
+        .fill_buf()
+        .map_err(|error| cannot_read(path, &error))?;
+    if head.starts_with(&[0x1f, 0x8b]) {
+        let unpacked = MultiGzDecoder::new(reader);
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked)));
+    }
+    Ok(Box::new(reader))
+}
+
+/// One operation of a batch or a load file.
+#[derive(Debug, Deserialize)]
+pub struct Operation {
+    /// The operation's name.
+    pub op: String,
+    /// Its parameters, as written.
+    #[serde(default = "no_params")]
+    pub params: Box<RawValue>,
+}
+
+/// `{}`.
+pub fn no_params() -> Box<RawValue> {
+    serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_default()
+}
+
+/// Operations as a JSON array or one object a line.
+pub fn operations(text: &str) -> Result<Vec<Operation>, Error> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text)
+            .map_err(|error| Error::Usage(format!("not an array of operations: {error}")));
+    }
+    serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::Usage(format!("not an operation {{\"op\", \"params\"}}: {error}")))
+}
+
+/// `json` without the whitespace between its tokens, so that it fits on one line unchanged in all
+/// that matters (numbers keep their digits, keys their order).
+pub fn on_one_line(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = c == '"';
+        }
+        line.push(c);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_json_argument_is_text_or_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{\"b\": 1.0}\n").unwrap();
+        let at_file = format!("@{}", file.path().display());
+        assert_eq!(json_argument("x", "{\"a\":1}").unwrap().get(), "{\"a\":1}");
+        assert_eq!(json_argument("x", &at_file).unwrap().get(), "{\"b\": 1.0}");
+    }
+
+    #[test]
+    fn an_argument_that_is_no_json_is_a_usage_error_that_names_it() {
+        let error = json_argument("--payload", "{a:1}").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--payload"), "{error}");
+        let error = json_argument("--payload", "@/no/such/file").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("/no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn gzip_is_recognized_by_content_and_may_have_several_members() {
+        let mut bytes = gzip("one\n");
+        bytes.extend(gzip("two\n"));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let text = read_to_string(file.path().to_str().unwrap()).unwrap();
+        assert_eq!(text, "one\ntwo\n");
+    }
+
+    #[test]
+    fn operations_are_an_array_or_lines() {
+        let array = r#"[{"op":"PING"},{"op":"GET_INSTANCE","params":{"instance_id":"a"}}]"#;
+        let lines = "{\"op\":\"PING\"}\n\n{\"op\":\"GET_INSTANCE\",\"params\":{\"instance_id\":\"a\"}}\n";
+        for text in [array, lines] {
+            let operations = operations(text).unwrap();
+            assert_eq!(operations.len(), 2);
+            assert_eq!(operations[0].params.get(), "{}");
+            assert_eq!(operations[1].op, "GET_INSTANCE");
+            assert_eq!(operations[1].params.get(), "{\"instance_id\":\"a\"}");
+        }
+        assert_eq!(operations("{\"params\":{}}").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn json_on_one_line_keeps_strings_and_numbers() {
+        let json = "{\n  \"a b\": [1.50, 12345678901234567890123],\r\n\t\"q\": \"x \\\" \\\\\" ,\"n\":null }";
+        assert_eq!(
+            on_one_line(json),
+            r#"{"a b":[1.50,12345678901234567890123],"q":"x \" \\","n":null}"#
+        );
+    }
+}

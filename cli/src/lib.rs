@@ -1,0 +1,38 @@
+//! The command line of rstmdb.
+//!
+//! Promises to those who call it from a script:
+//!
+//! - Data goes to standard output, everything else to standard error.
+//! - Where output is piped or `--json` is given, what is printed is the RCP result, byte for byte.
+//! - The exit code is 0 when it was done, 1 when the server refused, 2 for wrong usage, 3 without a
+//!   connection, 4 when time ran out and the outcome is not known.
+//! - A write is never sent twice unless its idempotency key makes that harmless.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`args`] | what can be typed |
+//! | [`session`] | the connection, opened when first needed, and how results are printed |
+//! | [`output`], [`table`], [`view`] | terminal or program; tables; which columns a result has |
+//! | [`input`] | arguments and files of JSON |
+//! | [`commands`] | one file for each group of commands |
+//! | [`walk`] | reading the log: pages forward, an instance's facts backward |
+//! | [`load`] | running a file of operations, in order for each instance |
+//! | [`diagram`] | drawing a machine |
+//! | [`bench`] | measuring |
+//! | [`repl`] | the interactive session |
+
+pub mod args;
+pub mod bench;
+pub mod commands;
+pub mod diagram;
+pub mod error;
+pub mod input;
+pub mod load;
+pub mod output;
+pub mod repl;
+pub mod session;
+pub mod table;
+pub mod view;
+pub mod walk;
+
+pub use error::Error;

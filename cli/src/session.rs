@@ -1,0 +1,248 @@
+//! The connection of one invocation: opened when first needed, shared by all it does.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError, RawResponse, TlsOptions};
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::{Code, WireMode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OnceCell;
+
+use crate::args::{self, Global};
+use crate::output::Output;
+use crate::repl::Watches;
+use crate::{Error, view};
+
+/// What commands work with: the connection, and how to print. Cheap to clone.
+#[derive(Clone)]
+pub struct Session {
+    options: Arc<ClientOptions>,
+    client: Arc<OnceCell<Client>>,
+    /// Where results go.
+    pub out: Output,
+    verbose: bool,
+    /// The watches that run in the background; `None` outside the REPL.
+    pub watches: Option<Watches>,
+}
+
+impl Session {
+    /// Nothing is connected before the first request.
+    pub fn new(global: &Global) -> Session {
+        Session {
+            options: Arc::new(client_options(global)),
+            client: Arc::default(),
+            out: Output::new(global.json, global.color),
+            verbose: global.verbose,
+            watches: None,
+        }
+    }
+
+    /// The same connection, printing as one line of the REPL asks.
+    pub fn for_line(&self, json: bool, verbose: bool) -> Session {
+        let mut session = self.clone();
+        session.out.json |= json;
+        session.verbose |= verbose;
+        session
+    }
+
+    /// The connection, opened now if it is not yet.
+    pub async fn client(&self) -> Result<&Client, Error> {
+        self.client
+            .get_or_try_init(|| async { self.connect(ClientOptions::clone(&self.options)).await })
+            .await
+    }
+
+    /// Options for a connection of a command's own: nothing is added to its writes.
+    pub fn own_options(&self) -> ClientOptions {
+        ClientOptions {
+            retry_writes: false,
+            ..ClientOptions::clone(&self.options)
+        }
+    }
+
+    /// How long one request may take.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    /// A connection beside the shared one.
+    pub async fn connect(&self, options: ClientOptions) -> Result<Client, Error> {
+        let begin = Instant::now();
+        let client = Client::connect(options).await.map_err(from_client)?;
+        self.trace(|| format!("connected to {} {}", client.address(), elapsed(begin)));
+        Ok(client)
+    }
+
+    /// Asks, and returns the answer as it was sent.
+    pub async fn call(&self, op: &str, params: &impl Serialize) -> Result<RawResponse, Error> {
+        let params = to_raw_value(params)
+            .map_err(|error| Error::Usage(format!("the request can't be sent: {error}")))?;
+        self.call_raw(op, &params).await
+    }
+
+    /// As [`Session::call`], with parameters that are JSON already.
+    pub async fn call_raw(&self, op: &str, params: &RawValue) -> Result<RawResponse, Error> {
+        let client = self.client().await?;
+        self.trace(|| format!("→ {op} {params}"));
+        let begin = Instant::now();
+        let answer = client.call_raw(op, params).await;
+        self.trace(|| match &answer {
+            Ok(answer) => format!(
+                "← {op} ok {} {}",
+                elapsed(begin),
+                serde_json::to_string(&answer.meta).unwrap_or_default()
+            ),
+            Err(error) => format!("← {op} {error} {}", elapsed(begin)),
+        });
+        answer.map_err(from_client)
+    }
+
+    /// Asks, and reads the answer.
+    pub async fn ask<R: DeserializeOwned>(
+        &self,
+        op: &str,
+        params: &impl Serialize,
+    ) -> Result<R, Error> {
+        let answer = self.call(op, params).await?;
+        serde_json::from_str(answer.result.get()).map_err(Error::unexpected)
+    }
+
+    /// Asks, and prints the answer.
+    pub async fn show(&self, op: &str, params: &impl Serialize) -> Result<(), Error> {
+        let answer = self.call(op, params).await?;
+        self.print(op, &answer.result)
+    }
+
+    /// Prints a result: unchanged for programs, readable for people.
+    pub fn print(&self, op: &str, result: &RawValue) -> Result<(), Error> {
+        if self.out.json {
+            return self.out.line(result.get());
+        }
+        let value: Value = serde_json::from_str(result.get()).map_err(Error::unexpected)?;
+        self.out.line(&view::render(op, &value, self.out.paint))
+    }
+
+    /// Takes leave of the server, where one was talked to.
+    pub async fn close(&self) {
+        if let Some(client) = self.client.get() {
+            client.clone().close().await;
+        }
+    }
+
+    fn trace(&self, line: impl FnOnce() -> String) {
+        if self.verbose {
+            eprintln!("{}", line());
+        }
+    }
+}
+
+fn elapsed(begin: Instant) -> String {
+    format!("({:.2} ms)", begin.elapsed().as_secs_f64() * 1e3)
+}
+
+fn client_options(global: &Global) -> ClientOptions {
+    ClientOptions {
+        addrs: global.server.clone(),
+        token: global.token.clone(),
+        tls: global.wants_tls().then(|| TlsOptions {
+            ca_cert: global.ca_cert.clone(),
+            client_cert: global.client_cert.clone(),
+            client_key: global.client_key.clone(),
+            insecure: global.insecure,
+            server_name: global.server_name.clone(),
+        }),
+        wire_mode: match global.wire_mode {
+            args::WireMode::Binary => WireMode::Binary,
+            args::WireMode::Jsonl => WireMode::Jsonl,
+        },
+        timeout: global.timeout,
+        connect_timeout: global.timeout.min(ClientOptions::default().connect_timeout),
+        client_name: concat!("rstmdb-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
+        // One command is one intention: it is brought through a failover, and takes effect once.
+        retry_writes: true,
+        ..ClientOptions::default()
+    }
+}
+
+/// What an error of the client library means for the exit code. Whether an outcome is unknown is
+/// the library's to say; everything of that kind ends as [`Error::Timeout`].
+pub fn from_client(error: ClientError) -> Error {
+    let unknown = error.outcome_unknown();
+    match error {
+        ClientError::Refused(body) if unknown || body.code == Code::Timeout => {
+            Error::Timeout(with_outcome(&body, unknown))
+        }
+        ClientError::Refused(body) => Error::Refused(Box::new(body)),
+        ClientError::Connect { reason } => Error::NoConnection(reason),
+        ClientError::Timeout { .. } | ClientError::Disconnected { .. } if unknown => {
+            Error::Timeout(format!("{error}; the outcome is unknown"))
+        }
+        ClientError::Timeout { .. } => Error::Timeout(error.to_string()),
+        ClientError::Disconnected { reason, .. } => Error::NoConnection(reason),
+        ClientError::Options(message) | ClientError::Request(message) => Error::Usage(message),
+        // Protocol, TLS, closed: there is no connection to speak of.
+        other => Error::NoConnection(other.to_string()),
+    }
+}
+
+fn with_outcome(body: &ErrorBody, unknown: bool) -> String {
+    let outcome = if unknown {
+        "; the outcome is unknown"
+    } else {
+        ""
+    };
+    format!("{body}{outcome}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_the_client_library_has_its_exit_code() {
+        let refused = |code| ErrorBody::new(code, "no");
+        let lost = |outcome_unknown| ClientError::Disconnected {
+            reason: "reset".to_owned(),
+            outcome_unknown,
+        };
+        let late = |outcome_unknown| ClientError::Timeout {
+            op: "PING".to_owned(),
+            after: Duration::from_secs(5),
+            outcome_unknown,
+        };
+        let unreachable = ClientError::Connect {
+            reason: "refused".to_owned(),
+        };
+        let unknown = refused(Code::InternalError).with_unknown_outcome();
+        for (error, code) in [
+            (ClientError::Refused(refused(Code::GuardFailed)), 1),
+            (ClientError::Refused(refused(Code::AuthFailed)), 1),
+            (ClientError::Refused(refused(Code::NoLeader)), 1),
+            (ClientError::Options("no address".to_owned()), 2),
+            (unreachable, 3),
+            (ClientError::Protocol("not RCP".to_owned()), 3),
+            (ClientError::Tls("unknown issuer".to_owned()), 3),
+            (ClientError::Closed, 3),
+            (lost(false), 3),
+            (lost(true), 4),
+            (late(false), 4),
+            (late(true), 4),
+            (ClientError::Refused(refused(Code::Timeout)), 4),
+            (ClientError::Refused(unknown), 4),
+        ] {
+            let shown = error.to_string();
+            assert_eq!(from_client(error).exit_code(), code, "for {shown}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_said() {
+        let body = ErrorBody::new(Code::WalIoError, "disk").with_unknown_outcome();
+        let error = from_client(ClientError::Refused(body));
+        assert_eq!(error.to_string(), "WAL_IO_ERROR: disk; the outcome is unknown");
+    }
+}

@@ -1,0 +1,146 @@
+//! Plain tables: a heading, aligned columns, cut at the terminal's edge.
+
+use console::{measure_text_width, pad_str, truncate_str, Alignment};
+
+use crate::output::{printable, Paint};
+
+const GAP: &str = "  ";
+/// No column is cut below this, whatever the terminal's width.
+const COLUMN_WIDTH_MIN: usize = 8;
+
+/// Rows under headings.
+#[derive(Debug, Default)]
+pub struct Table {
+    headings: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Table {
+        Table {
+            headings: headings.into_iter().map(Into::into).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; its cells stand under the headings in order.
+    pub fn push<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let mut row: Vec<String> = cells.into_iter().map(|c| printable(c.as_ref())).collect();
+        row.resize(self.headings.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as text, each line ended by a newline.
+    pub fn render(&self, paint: Paint) -> String {
+        let widths = self.widths(paint.width);
+        let mut text = String::new();
+        text.push_str(&paint.bold(&line(&self.headings, &widths)));
+        text.push('\n');
+        for row in &self.rows {
+            text.push_str(&line(row, &widths));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Each column as wide as its widest cell, then the widest ones narrowed until all fit.
+    fn widths(&self, room: Option<usize>) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.headings.iter().map(|h| measure_text_width(h)).collect();
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(measure_text_width(cell));
+            }
+        }
+        let Some(room) = room else { return widths };
+        let gaps = GAP.len() * widths.len().saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > room {
+            match widths.iter_mut().max() {
+                Some(widest) if *widest > COLUMN_WIDTH_MIN => *widest -= 1,
+                _ => break,
+            }
+        }
+        widths
+    }
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let mut text = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        if !text.is_empty() {
+            text.push_str(GAP);
+        }
+        let cell = truncate_str(cell, *width, "…");
+        text.push_str(&pad_str(&cell, *width, Alignment::Left, None));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Table {
+        let mut table = Table::new(["id", "state", "ctx"]);
+        table.push(["o-1", "paid", r#"{"amount":100,"currency":"EUR"}"#]);
+        table.push(["größe-2", "Accepted/In Progress", "{}"]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_by_display_width() {
+        let expected = concat!(
+            "id       state                 ctx\n",
+            "o-1      paid                  {\"amount\":100,\"currency\":\"EUR\"}\n",
+            "größe-2  Accepted/In Progress  {}\n",
+        );
+        assert_eq!(sample().render(Paint::PLAIN), expected);
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_at_the_terminals_edge() {
+        let paint = Paint {
+            color: false,
+            width: Some(40),
+        };
+        let expected = concat!(
+            "id       state          ctx\n",
+            "o-1      paid           {\"amount\":100…\n",
+            "größe-2  Accepted/In …  {}\n",
+        );
+        let text = sample().render(paint);
+        assert!(text.lines().all(|l| measure_text_width(l) <= 40), "{text}");
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_terminal_without_room_still_gets_a_table() {
+        let paint = Paint {
+            color: false,
+            width: Some(1),
+        };
+        assert_eq!(sample().render(paint).lines().count(), 3);
+    }
+
+    #[test]
+    fn the_heading_is_bold_where_colour_is_wanted() {
+        let paint = Paint {
+            color: true,
+            width: None,
+        };
+        assert!(sample().render(paint).starts_with("\u{1b}[1mid"));
+    }
+
+    #[test]
+    fn a_short_row_is_filled_with_empty_cells() {
+        let mut table = Table::new(["a", "b"]);
+        table.push(["1"]);
+        assert_eq!(table.render(Paint::PLAIN), "a  b\n1\n");
+    }
+}

@@ -1,0 +1,327 @@
+//! How results look to people: which columns a list has, how an object is spelled out.
+
+use jiff::Timestamp;
+use rstmdb_rcp::message::op;
+use serde_json::{Map, Value};
+
+use crate::output::{Paint, printable};
+use crate::table::Table;
+
+/// The result of `operation`, for a terminal.
+pub fn render(operation: &str, result: &Value, paint: Paint) -> String {
+    match operation {
+        op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
+        op::LIST_INSTANCES => instances(result, paint),
+        op::WAL_READ => log_page(result, paint),
+        op::BATCH => batch(result, paint),
+        op::GET_MACHINE => machine(result, paint),
+        _ => fields(result, paint),
+    }
+}
+
+/// A record of the log as a row under [`FACT_HEADINGS`].
+pub fn fact_row(record: &Value) -> Vec<String> {
+    let entry = &record["entry"];
+    let from = if entry["from_state"].is_null() {
+        String::new()
+    } else {
+        format!("{} → ", cell(&entry["from_state"]))
+    };
+    let to = ["to_state", "initial_state"]
+        .iter()
+        .map(|name| cell(&entry[*name]))
+        .find(|text| !text.is_empty())
+        .unwrap_or_default();
+    let subject = match &entry["instance_id"] {
+        Value::Null => &entry["machine"],
+        id => id,
+    };
+    vec![
+        cell(&record["offset"]),
+        time(&entry["time_ms"]),
+        cell(&entry["type"]),
+        cell(subject),
+        cell(&entry["event"]),
+        format!("{from}{to}"),
+        cell(&entry["payload"]),
+    ]
+}
+
+/// The columns of a list of facts.
+pub const FACT_HEADINGS: [&str; 7] = [
+    "offset", "time", "type", "subject", "event", "state", "payload",
+];
+
+/// A list of objects under one name, one column for each of `columns`.
+fn list(result: &Value, name: &str, columns: &[&str], paint: Paint) -> String {
+    let mut table = Table::new(columns.iter().copied());
+    for item in array(&result[name]) {
+        table.push(columns.iter().map(|column| cell(&item[*column])));
+    }
+    if table.is_empty() {
+        return format!("{}\n", paint.dim("none"));
+    }
+    table.render(paint)
+}
+
+fn instances(result: &Value, paint: Paint) -> String {
+    let mut table = Table::new(["id", "machine", "version", "state", "updated", "offset"]);
+    for item in array(&result["instances"]) {
+        table.push([
+            cell(&item["id"]),
+            cell(&item["machine"]),
+            cell(&item["version"]),
+            cell(&item["state"]),
+            time(&item["updated_at"]),
+            cell(&item["last_wal_offset"]),
+        ]);
+    }
+    let shown = array(&result["instances"]).len();
+    let count = format!("{shown} of {}", cell(&result["total"]));
+    if table.is_empty() {
+        return format!("{}\n", paint.dim(&count));
+    }
+    format!("{}{}\n", table.render(paint), paint.dim(&count))
+}
+
+fn log_page(result: &Value, paint: Paint) -> String {
+    let mut table = Table::new(FACT_HEADINGS);
+    for record in array(&result["records"]) {
+        table.push(fact_row(record));
+    }
+    let next = format!("next offset {}", cell(&result["next_offset"]));
+    format!("{}{}\n", table.render(paint), paint.dim(&next))
+}
+
+fn batch(result: &Value, paint: Paint) -> String {
+    let mut table = Table::new(["#", "status", "result"]);
+    for (index, item) in array(&result["results"]).iter().enumerate() {
+        let outcome = match &item["error"] {
+            Value::Null => cell(&item["result"]),
+            error => format!("{}: {}", cell(&error["code"]), cell(&error["message"])),
+        };
+        table.push([index.to_string(), cell(&item["status"]), outcome]);
+    }
+    table.render(paint)
+}
+
+fn machine(result: &Value, paint: Paint) -> String {
+    let definition = &result["definition"];
+    let mut head = Map::new();
+    for name in ["version", "checksum"] {
+        head.insert(name.to_owned(), result[name].clone());
+    }
+    for name in ["initial", "states", "meta"] {
+        head.insert(name.to_owned(), definition[name].clone());
+    }
+    head.retain(|_, value| !value.is_null());
+    let transitions = list(
+        definition,
+        "transitions",
+        &["from", "event", "to", "guard"],
+        paint,
+    );
+    format!("{}\n{transitions}", fields(&Value::Object(head), paint))
+}
+
+/// An object, a line for each value; objects inside are spelled out, lists of objects are tables.
+fn fields(result: &Value, paint: Paint) -> String {
+    let mut lines: Vec<(String, String)> = Vec::new();
+    let mut tables = Vec::new();
+    collect("", result, &mut lines, &mut tables);
+    let width = lines
+        .iter()
+        .map(|(name, _)| console::measure_text_width(name))
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in lines {
+        let name = console::pad_str(&name, width, console::Alignment::Left, None);
+        text.push_str(&format!("{}  {value}\n", paint.bold(&name)));
+    }
+    for (name, items) in tables {
+        let mut columns: Vec<&str> = Vec::new();
+        for key in items.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+            if !columns.contains(&key.as_str()) {
+                columns.push(key);
+            }
+        }
+        let mut table = Table::new(columns.iter().copied());
+        for item in items {
+            table.push(columns.iter().map(|column| cell(&item[*column])));
+        }
+        text.push_str(&format!("\n{}\n{}", paint.bold(&name), table.render(paint)));
+    }
+    text
+}
+
+fn collect<'a>(
+    path: &str,
+    value: &'a Value,
+    lines: &mut Vec<(String, String)>,
+    tables: &mut Vec<(String, &'a [Value])>,
+) {
+    let Some(object) = value.as_object() else {
+        lines.push((path.to_owned(), cell(value)));
+        return;
+    };
+    for (key, value) in object {
+        let name = if path.is_empty() {
+            printable(key)
+        } else {
+            format!("{path}.{}", printable(key))
+        };
+        match value {
+            // A document of the user's: shown as it is, never taken apart.
+            Value::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
+                lines.push((name, printable(&value.to_string())));
+            }
+            Value::Object(_) => collect(&name, value, lines, tables),
+            Value::Array(items) if items.first().is_some_and(Value::is_object) => {
+                tables.push((name, items));
+            }
+            value => lines.push((name, printable(&cell(value)))),
+        }
+    }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A value in a cell: text as it is, nothing for null, lists with commas, JSON for the rest.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
+            let items: Vec<String> = items.iter().map(cell).collect();
+            items.join(", ")
+        }
+        value => value.to_string(),
+    }
+}
+
+/// A time in Unix milliseconds, readable.
+fn time(value: &Value) -> String {
+    value
+        .as_i64()
+        .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+        .map(|time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(operation: &str, result: &Value) -> String {
+        render(operation, result, Paint::PLAIN)
+    }
+
+    #[test]
+    fn machines_are_a_table() {
+        let result = json!({"items": [
+            {"machine": "incident", "versions": [1]},
+            {"machine": "order", "versions": [1, 2, 7]},
+        ]});
+        assert_eq!(
+            shown(op::LIST_MACHINES, &result),
+            "machine   versions\nincident  1\norder     1, 2, 7\n"
+        );
+        assert_eq!(shown(op::LIST_MACHINES, &json!({"items": []})), "none\n");
+    }
+
+    #[test]
+    fn instances_are_a_table_with_a_count() {
+        let result = json!({"instances": [{
+            "id": "o-1", "machine": "order", "version": 1, "state": "paid",
+            "created_at": 1_700_000_000_000_i64, "updated_at": 1_700_000_060_000_i64,
+            "last_wal_offset": 12,
+        }], "total": 40, "has_more": true});
+        let expected = concat!(
+            "id   machine  version  state  updated               offset\n",
+            "o-1  order    1        paid   2023-11-14 22:14:20Z  12\n",
+            "1 of 40\n",
+        );
+        assert_eq!(shown(op::LIST_INSTANCES, &result), expected);
+    }
+
+    #[test]
+    fn an_object_is_spelled_out() {
+        let result = json!({
+            "entry_count": 3, "io_stats": {"reads": 1, "fsyncs": 2}, "ctx": {"a": {"b": 1}},
+        });
+        let expected = concat!(
+            "entry_count      3\n",
+            "io_stats.reads   1\n",
+            "io_stats.fsyncs  2\n",
+            "ctx              {\"a\":{\"b\":1}}\n",
+        );
+        assert_eq!(shown(op::WAL_STATS, &result), expected);
+    }
+
+    #[test]
+    fn a_list_of_objects_inside_is_a_table_of_its_own() {
+        let result = json!({
+            "role": "leader",
+            "members": [{"node_id": 1, "voter": true}, {"node_id": 2, "voter": false}],
+        });
+        let expected = concat!(
+            "role  leader\n\n",
+            "members\nnode_id  voter\n1        true\n2        false\n",
+        );
+        assert_eq!(shown(op::INFO, &result), expected);
+    }
+
+    #[test]
+    fn log_records_are_rows_of_facts() {
+        let result = json!({"records": [
+            {"sequence": 2, "offset": 2, "entry": {"type": "create_instance", "instance_id": "o-1",
+             "machine": "order", "version": 1, "initial_state": "created", "initial_ctx": {}}},
+            {"sequence": 3, "offset": 3, "entry": {"type": "apply_event", "instance_id": "o-1",
+             "event": "PAY", "from_state": "created", "to_state": "paid", "payload": {"a": 1}}},
+        ], "next_offset": 4});
+        let expected = concat!(
+            "offset  time  type             subject  event  state           payload\n",
+            "2             create_instance  o-1             created\n",
+            "3             apply_event      o-1      PAY    created → paid  {\"a\":1}\n",
+            "next offset 4\n",
+        );
+        assert_eq!(shown(op::WAL_READ, &result), expected);
+    }
+
+    #[test]
+    fn each_operation_of_a_batch_is_a_row() {
+        let result = json!({"results": [
+            {"status": "ok", "result": {"x": 1}},
+            {"status": "error", "error": {"code": "CONFLICT", "message": "no", "retryable": false}},
+        ]});
+        let expected = concat!(
+            "#  status  result\n0  ok      {\"x\":1}\n1  error   CONFLICT: no\n",
+        );
+        assert_eq!(shown(op::BATCH, &result), expected);
+    }
+
+    #[test]
+    fn a_machine_is_its_states_and_a_table_of_transitions() {
+        let result = json!({"version": 2, "checksum": "abc", "definition": {
+            "states": ["a", "b"], "initial": "a",
+            "transitions": [{"from": ["a", "b"], "event": "GO", "to": "b", "guard": "ctx.x"}],
+        }});
+        let expected = concat!(
+            "version   2\nchecksum  abc\ninitial   a\nstates    a, b\n\n",
+            "from  event  to  guard\na, b  GO     b   ctx.x\n",
+        );
+        assert_eq!(shown(op::GET_MACHINE, &result), expected);
+    }
+
+    #[test]
+    fn data_never_steers_the_terminal() {
+        let result = json!({"state": "\u{1b}[2J", "items": [{"machine": "\u{1b}[2J"}]});
+        assert!(!shown(op::GET_INSTANCE, &result).contains('\u{1b}'));
+        assert!(!shown(op::LIST_MACHINES, &result).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading the log: pages forward, and one instance's facts backward.
+
+use std::collections::VecDeque;
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
+use rstmdb_rcp::message::storage::{WalRead, WalReadResult, WalRecord};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::Error;
+use crate::session::Session;
+
+/// A record of the log, its entry as it was sent.
+pub type Record = WalRecord<Box<RawValue>>;
+
+/// What is read of an entry; it may hold more.
+#[derive(Debug, Deserialize)]
+pub struct Fact {
+    /// `create_instance`, `apply_event` and so on.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The instance it is about.
+    pub instance_id: Option<String>,
+    /// The instance's machine.
+    pub machine: Option<String>,
+    /// The machine's version.
+    pub version: Option<u32>,
+    /// The event applied.
+    pub event: Option<String>,
+    /// The caller's id of the event.
+    pub event_id: Option<String>,
+    /// The context created with.
+    pub initial_ctx: Option<Box<RawValue>>,
+    /// The payload applied.
+    pub payload: Option<Box<RawValue>>,
+    /// Where the instance's previous fact stands.
+    pub prev_offset: Option<u64>,
+}
+
+impl Fact {
+    /// Reads what is needed of a record's entry.
+    pub fn of(record: &Record) -> Result<Fact, Error> {
+        serde_json::from_str(record.entry.get()).map_err(Error::unexpected)
+    }
+}
+
+/// The log's pages from the earliest record kept.
+pub struct Pages<'a> {
+    session: &'a Session,
+    next: Option<u64>,
+    until: u64,
+}
+
+impl<'a> Pages<'a> {
+    /// All records at offsets up to `until`, inclusive.
+    pub fn up_to(session: &'a Session, until: u64) -> Pages<'a> {
+        Pages {
+            session,
+            next: Some(0),
+            until,
+        }
+    }
+
+    /// The next page; empty at the end.
+    pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
+        while let Some(from) = self.next {
+            let page = match read(self.session, from, WalRead::LIMIT_MAX).await {
+                Err(error) if from == 0 => {
+                    self.next = Some(earliest(&error).ok_or(error)?);
+                    continue;
+                }
+                page => page?,
+            };
+            let last = page.next_offset > self.until || page.next_offset <= from;
+            self.next = (!last).then_some(page.next_offset);
+            let mut records = page.records;
+            records.retain(|record| record.offset <= self.until);
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The facts of an instance, newest first, as far as the log reaches.
+pub struct History {
+    /// The facts.
+    pub records: Vec<Record>,
+    /// Whether the log no longer holds the older ones.
+    pub compacted: bool,
+}
+
+/// Follows `prev_offset` from the instance's last fact, for at most `limit` facts.
+pub async fn history(session: &Session, id: &str, limit: usize) -> Result<History, Error> {
+    let params = GetInstance {
+        instance_id: id.into(),
+        ..GetInstance::default()
+    };
+    let instance: GetInstanceResult<'_> = session.ask(op::GET_INSTANCE, &params).await?;
+    let mut history = History {
+        records: Vec::new(),
+        compacted: false,
+    };
+    let mut at = Some(instance.last_wal_offset);
+    while let Some(offset) = at
+        && history.records.len() < limit
+    {
+        let facts = match facts_at(session, id, offset).await {
+            Ok(facts) => facts,
+            Err(error) if earliest(&error).is_some() => {
+                history.compacted = true;
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        // A record that is not where the one after it says was dropped by retention.
+        history.compacted = facts.is_empty();
+        at = facts.iter().filter_map(|(fact, _)| earlier(fact, offset)).next();
+        let records = facts.into_iter().map(|(_, record)| record);
+        history.records.extend(records.rev());
+    }
+    history.records.truncate(limit);
+    Ok(history)
+}
+
+fn earlier(fact: &Fact, offset: u64) -> Option<u64> {
+    fact.prev_offset.filter(|prev| (1..offset).contains(prev))
+}
+
+/// The instance's facts at one offset, in order: an atomic batch may hold several, among others'.
+async fn facts_at(
+    session: &Session,
+    id: &str,
+    offset: u64,
+) -> Result<VecDeque<(Fact, Record)>, Error> {
+    let page = read(session, offset, rstmdb_rcp::BATCH_OPS_MAX as u64).await?;
+    let mut facts = VecDeque::new();
+    for record in page.records.into_iter().filter(|r| r.offset == offset) {
+        let fact = Fact::of(&record)?;
+        if fact.instance_id.as_deref() == Some(id) {
+            facts.push_back((fact, record));
+        }
+    }
+    Ok(facts)
+}
+
+async fn read(
+    session: &Session,
+    from_offset: u64,
+    limit: u64,
+) -> Result<WalReadResult<Box<RawValue>>, Error> {
+    let params = WalRead {
+        from_offset,
+        limit: Some(limit),
+    };
+    session.ask(op::WAL_READ, &params).await
+}
+
+/// Where the log begins, if that is what the server refused for.
+fn earliest(error: &Error) -> Option<u64> {
+    match error {
+        Error::Refused(body) if body.code == Code::OffsetCompacted => {
+            body.details.as_ref()?.get("earliest_offset")?.as_u64()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rstmdb_rcp::message::ErrorBody;
+    use serde_json::json;
+
+    use super::*;
+
+    fn fact(entry: &serde_json::Value) -> Fact {
+        serde_json::from_value(entry.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_fact_reads_what_it_knows_and_ignores_the_rest() {
+        let fact = fact(&json!({
+            "type": "apply_event", "instance_id": "a", "event": "GO", "payload": null,
+            "ctx": {}, "prev_offset": 7, "from_the_future": [1],
+        }));
+        assert_eq!(fact.kind, "apply_event");
+        assert!(fact.payload.is_none());
+        assert_eq!(earlier(&fact, 9), Some(7));
+    }
+
+    #[test]
+    fn an_instances_first_fact_has_none_before_it() {
+        let create = json!({"type": "create_instance", "instance_id": "a"});
+        assert_eq!(earlier(&fact(&create), 9), None);
+        let zero = json!({"type": "create_instance", "prev_offset": 0});
+        assert_eq!(earlier(&fact(&zero), 9), None);
+        let same_batch = json!({"type": "apply_event", "prev_offset": 9});
+        assert_eq!(earlier(&fact(&same_batch), 9), None);
+    }
+
+    #[test]
+    fn a_compacted_offset_says_where_the_log_begins() {
+        let body = ErrorBody::new(Code::OffsetCompacted, "gone")
+            .with_details(json!({"earliest_offset": 42}));
+        assert_eq!(earliest(&Error::Refused(Box::new(body))), Some(42));
+        let body = ErrorBody::new(Code::Conflict, "no");
+        assert_eq!(earliest(&Error::Refused(Box::new(body))), None);
+    }
+}

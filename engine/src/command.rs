@@ -1,0 +1,147 @@
+//! What a client asks for, as owned plain data.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// A request that may change the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Define a version of a machine.
+    PutMachine(PutMachine),
+    /// Create an instance.
+    CreateInstance(CreateInstance),
+    /// Apply an event to an instance.
+    ApplyEvent(ApplyEvent),
+    /// Delete an instance.
+    DeleteInstance(DeleteInstance),
+    /// Remove everything.
+    FlushAll,
+    /// Several operations that take effect at one offset, or not at all.
+    Batch(Vec<BatchOp>),
+}
+
+/// One operation of an atomic batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchOp {
+    /// A write; a nested batch and FLUSH_ALL are refused.
+    Write(Command),
+    /// A read, which sees the operations before it.
+    Read(Query),
+}
+
+/// Define a version of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutMachine {
+    /// The machine's name.
+    pub machine: String,
+    /// The version, from 1.
+    pub version: u32,
+    /// The definition: JSON text, kept byte for byte.
+    pub definition: Bytes,
+    /// SHA-256 of the definition's text in hex, checked when given.
+    pub checksum: Option<String>,
+}
+
+/// Create an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateInstance {
+    /// The instance's id.
+    pub instance_id: String,
+    /// False when the node generated the id: an idempotency key then belongs to the machine.
+    pub id_given: bool,
+    /// The machine's name.
+    pub machine: String,
+    /// The machine's version.
+    pub version: u32,
+    /// The first context, a JSON object; `{}` when absent.
+    pub initial_ctx: Option<Bytes>,
+    /// Makes a retry take effect once.
+    pub idempotency_key: Option<String>,
+}
+
+/// Apply an event to an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyEvent {
+    /// The instance's id.
+    pub instance_id: String,
+    /// The event's name.
+    pub event: String,
+    /// A JSON object whose top-level keys replace those of the context; null counts as absent.
+    pub payload: Option<Bytes>,
+    /// Refuse unless the instance is in this state.
+    pub expected_state: Option<String>,
+    /// Refuse unless this is the offset of the instance's last fact.
+    pub expected_wal_offset: Option<u64>,
+    /// A name for this event, kept with the instance.
+    pub event_id: Option<String>,
+    /// Makes a retry take effect once.
+    pub idempotency_key: Option<String>,
+}
+
+/// Delete an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteInstance {
+    /// The instance's id.
+    pub instance_id: String,
+    /// Makes a retry take effect once.
+    pub idempotency_key: Option<String>,
+}
+
+/// A request that only reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// One instance.
+    GetInstance {
+        /// The instance's id.
+        instance_id: String,
+    },
+    /// A page of instances, by id.
+    ListInstances(ListInstances),
+    /// One machine's definition.
+    GetMachine {
+        /// The machine's name.
+        machine: String,
+        /// The highest version when absent.
+        version: Option<u32>,
+    },
+    /// A page of machines, by name.
+    ListMachines {
+        /// At most this many; all when absent.
+        limit: Option<u64>,
+        /// How many to pass over first.
+        offset: Option<u64>,
+    },
+}
+
+/// A page of instances, by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstances {
+    /// Only instances of this machine (any version).
+    pub machine: Option<String>,
+    /// Only instances in this state.
+    pub state: Option<String>,
+    /// At most this many: 100 when absent, never more than 1000.
+    pub limit: Option<u64>,
+    /// How many matches to pass over first.
+    pub offset: Option<u64>,
+    /// Only ids after this one.
+    pub after: Option<String>,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PutMachine(put) => write!(f, "put machine {} v{}", put.machine, put.version),
+            Self::CreateInstance(create) => write!(
+                f,
+                "create {} of {} v{}",
+                create.instance_id, create.machine, create.version
+            ),
+            Self::ApplyEvent(apply) => write!(f, "apply {} to {}", apply.event, apply.instance_id),
+            Self::DeleteInstance(delete) => write!(f, "delete {}", delete.instance_id),
+            Self::FlushAll => f.write_str("flush all"),
+            Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
+        }
+    }
+}

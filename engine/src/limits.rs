@@ -1,0 +1,74 @@
+//! Bounds: the configured ones, and those that never change.
+
+use crate::Refusal;
+
+/// Longest machine name, version-independent, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Longest definition text, in bytes.
+pub const DEFINITION_BYTES_MAX: usize = 1 << 20;
+/// Most states one machine may have.
+pub const STATES_MAX: usize = 10_000;
+/// Longest guard text, in bytes.
+pub const GUARD_BYTES_MAX: usize = 4096;
+/// Deepest nesting of parentheses and `!` in a guard.
+pub const GUARD_DEPTH_MAX: usize = 64;
+/// Longest context, in bytes of its compact JSON text.
+pub const CTX_BYTES_MAX: usize = 4 << 20;
+/// Most operations in one atomic batch.
+pub const BATCH_OPS_MAX: usize = 100;
+/// Most bytes of contexts, payloads and definitions that one entry may carry.
+pub const ENTRY_BYTES_MAX: usize = 16 << 20;
+/// Longest page of LIST_INSTANCES.
+pub const LIST_ITEMS_MAX: u64 = 1000;
+/// Page length of LIST_INSTANCES when none is asked for.
+pub const LIST_ITEMS_DEFAULT: u64 = 100;
+
+/// The configured bounds and permissions a leader decides by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most versions of one machine; 0 means no limit.
+    pub max_machine_versions: u32,
+    /// Whether the id of a deleted instance may be used again.
+    pub allow_instance_recreate: bool,
+    /// Whether FLUSH_ALL is allowed.
+    pub allow_flush_all: bool,
+    /// How long an idempotency key is remembered.
+    pub idempotency_retention_ms: u64,
+    /// How many idempotency keys are remembered.
+    pub idempotency_keys_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_machine_versions: 0,
+            allow_instance_recreate: true,
+            allow_flush_all: false,
+            idempotency_retention_ms: 86_400_000,
+            idempotency_keys_max: 10_000_000,
+        }
+    }
+}
+
+/// What is wrong with a name, or nothing.
+pub(crate) fn name_fault(name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return Some(format!(
+            "is {} bytes long; 1 to {NAME_BYTES_MAX} are allowed",
+            name.len()
+        ));
+    }
+    let control = name.chars().position(char::is_control)?;
+    Some(format!(
+        "holds a control character at position {}; names must be printable",
+        control + 1
+    ))
+}
+
+/// Refuses a name that is empty, too long or not printable.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
+    match name_fault(name) {
+        None => Ok(()),
+        Some(fault) => Err(Refusal::bad(field, format!("{field} {fault}"))),
+    }
+}

@@ -1,0 +1,55 @@
+//! The applied state: one writer (apply), many readers (proposer, reads, watches).
+//!
+//! The lock is held for a chunk of entries at a time by apply and for one look-up by a reader,
+//! never across an await. [`Applied::wait_for`] lets a reader wait for an offset.
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use rstmdb_engine::State;
+use tokio::sync::watch;
+
+/// The state machine's state and the offset up to which it was applied.
+pub struct Applied {
+    state: RwLock<State>,
+    offset: watch::Sender<u64>,
+}
+
+impl Applied {
+    /// Starts from `state`, with its offset published.
+    pub(crate) fn new(state: State) -> Self {
+        let offset = watch::Sender::new(state.last_applied());
+        Self {
+            state: RwLock::new(state),
+            offset,
+        }
+    }
+
+    /// The state as it is now.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+
+    /// The state, to apply to. [`Applied::publish`] must follow once the guard is dropped.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    /// The last applied offset that was published.
+    pub(crate) fn offset(&self) -> u64 {
+        *self.offset.borrow()
+    }
+
+    /// Tells everyone who waits that the state has reached `offset`.
+    pub(crate) fn publish(&self, offset: u64) {
+        self.offset.send_replace(offset);
+    }
+
+    /// Returns once `offset` was applied here.
+    pub(crate) async fn wait_for(&self, offset: u64) {
+        // The sender lives in `self`, so the channel cannot close while this waits.
+        let _ = self
+            .offset
+            .subscribe()
+            .wait_for(|applied| *applied >= offset)
+            .await;
+    }
+}

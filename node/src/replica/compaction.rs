@@ -1,0 +1,200 @@
+//! Snapshots by threshold, retention of history, and the watch on free disk space.
+//!
+//! A snapshot is taken when enough entries or bytes were logged since the last one, when the
+//! last one is old enough, and never before the log has grown by the last snapshot's size: so
+//! the bytes written for snapshots stay within a constant factor of those written for the log.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use tokio::sync::Notify;
+
+use super::Error;
+use super::handle::{Inner, Replica};
+use super::types::Types;
+
+/// How often thresholds, retention and free space are looked at.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What COMPACT did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Snapshots taken by this call: 0 or 1.
+    pub snapshots_created: u64,
+    /// Log segments that retention dropped.
+    pub segments_deleted: u64,
+    /// Bytes those segments held.
+    pub bytes_reclaimed: u64,
+    /// Snapshots there are now.
+    pub total_snapshots: u64,
+    /// Log segments there are now.
+    pub wal_segments: u64,
+}
+
+/// How far the log has grown since the last snapshot.
+struct Growth<T: Types> {
+    snapshot_at: InstantOf<T>,
+    bytes_written_then: u64,
+}
+
+/// Looks after one replica until it is dropped or `stop` is notified.
+pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
+    let mut growth: Option<Growth<T>> = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.notified() => return,
+            () = T::sleep(CHECK_INTERVAL) => {}
+        }
+        let Some(inner) = replica.upgrade() else {
+            return;
+        };
+        if inner.gate.is_shutting_down() {
+            return;
+        }
+        watch_free_space(&inner);
+        if let Err(error) = check(&inner, &mut growth).await {
+            tracing::warn!(%error, "compaction failed; it is tried again");
+        }
+    }
+}
+
+async fn check<T: Types>(inner: &Inner<T>, growth: &mut Option<Growth<T>>) -> Result<(), Error> {
+    let options = &inner.options.compaction;
+    let stats = inner.store.stats();
+    let since = growth.get_or_insert_with(|| Growth {
+        snapshot_at: T::now(),
+        bytes_written_then: stats.bytes_written,
+    });
+    if !options.enabled {
+        return Ok(());
+    }
+    let grown_bytes = stats.bytes_written.saturating_sub(since.bytes_written_then);
+    let grown_entries = inner.applied.offset().saturating_sub(snapshot_offset(inner));
+    let last_size = inner.store.snapshots().current().map_or(0, |s| s.size_bytes());
+    let wanted =
+        grown_entries >= options.events_threshold || grown_bytes >= options.size_threshold_bytes;
+    let allowed = T::now() >= since.snapshot_at + options.min_interval
+        && grown_entries > 0
+        && (grown_bytes >= last_size || stats.bytes_written == grown_bytes);
+    if wanted && allowed {
+        take_snapshot(inner).await?;
+        *growth = Some(Growth {
+            snapshot_at: T::now(),
+            bytes_written_then: stats.bytes_written,
+        });
+    }
+    retain(inner)?;
+    Ok(())
+}
+
+fn snapshot_offset<T: Types>(inner: &Inner<T>) -> u64 {
+    let metrics = inner.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.snapshot.map_or(0, |id| id.index)
+}
+
+/// Takes a snapshot of everything applied so far; `false` when there is nothing new.
+async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
+    let target = inner.applied.offset();
+    if snapshot_offset(inner) >= target {
+        return Ok(false);
+    }
+    let failed = |error: &dyn std::fmt::Display| Error::Storage {
+        reason: format!("the snapshot failed: {error}"),
+        outcome_unknown: false,
+    };
+    inner
+        .raft
+        .trigger()
+        .snapshot()
+        .await
+        .map_err(|fatal| failed(&fatal))?;
+    let mut metrics = inner.raft.metrics();
+    loop {
+        {
+            let now = metrics.borrow_watched();
+            if now.snapshot.is_some_and(|id| id.index >= target) {
+                return Ok(true);
+            }
+            if let Err(fatal) = &now.running_state {
+                return Err(failed(fatal));
+            }
+        }
+        metrics.changed().await.map_err(|closed| failed(&closed))?;
+    }
+}
+
+/// Drops the history that retention no longer wants: never above the log that Raft still needs,
+/// nor above the snapshot.
+fn retain<T: Types>(inner: &Inner<T>) -> Result<(u64, u64), Error> {
+    let floor = inner.store.purged().map_or(0, |id| id.index);
+    let mut reclaimed = Ok((0, 0));
+    inner.host.block(&mut || {
+        reclaimed = inner
+            .store
+            .retain(&inner.options.compaction.retention, floor, inner.host.now_ms())
+            .map(|done| (done.segments_deleted, done.bytes));
+    });
+    let done = reclaimed.map_err(|error| Error::Storage {
+        reason: format!("retention failed: {error}"),
+        outcome_unknown: false,
+    })?;
+    if done.0 > 0 {
+        let earliest = inner.store.earliest_index();
+        inner.applied.write().forget_stale_below(earliest);
+    }
+    Ok(done)
+}
+
+/// Refuses writes while the disk is nearly full: the log must be able to write what it has
+/// acknowledged the right to, and a snapshot needs room to be replaced.
+fn watch_free_space<T: Types>(inner: &Inner<T>) {
+    let least = inner.options.free_bytes_min;
+    let Some(free) = inner.host.free_bytes() else {
+        return;
+    };
+    let reason = (free < least).then(|| {
+        format!(
+            "the disk of the data folder has {} MiB free, less than storage.min_free_mb = {}",
+            free / (1024 * 1024),
+            least / (1024 * 1024)
+        )
+    });
+    let refused = reason.clone();
+    if inner.gate.set_read_only(reason) {
+        match refused {
+            Some(reason) => tracing::error!(%reason, "refusing writes"),
+            None => tracing::info!("the disk has room again; taking writes"),
+        }
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Takes a snapshot (when the log has grown by the threshold since the last one, or in any
+    /// case with `force_snapshot`) and drops the history that retention no longer wants.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] when the snapshot or the retention failed.
+    pub async fn compact(&self, force_snapshot: bool) -> Result<Compacted, Error> {
+        let inner = &self.inner;
+        let grown = inner.applied.offset().saturating_sub(snapshot_offset(inner));
+        let taken = if force_snapshot || grown >= inner.options.compaction.events_threshold {
+            take_snapshot(inner).await?
+        } else {
+            false
+        };
+        let (segments_deleted, bytes_reclaimed) = retain(inner)?;
+        Ok(Compacted {
+            snapshots_created: u64::from(taken),
+            segments_deleted,
+            bytes_reclaimed,
+            total_snapshots: inner.store.snapshots().list().len() as u64,
+            wal_segments: inner.store.stats().segment_count,
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a request was not done.
+//!
+//! Three families, because they ask for three reactions:
+//!
+//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`]): the request is at fault; trying
+//!   it again changes nothing.
+//! - *cluster* ([`Error::NoLeader`], [`Error::OutcomeUnknown`], [`Error::ReadOnly`],
+//!   [`Error::ShuttingDown`]): this node cannot do it now; another try, here or elsewhere, can
+//!   succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a second try safe.
+//! - *fatal* ([`Error::Storage`]): this node has stopped taking part for good.
+
+use rstmdb_engine::Refusal;
+
+/// Why a request was not done; see the module documentation for the families.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The rules of the machine, or of the request itself, forbid it.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The log no longer reaches back to the wanted offset.
+    #[error(
+        "offset {wanted} is no longer retained: the earliest retained offset is {earliest}"
+    )]
+    OffsetCompacted {
+        /// The offset asked for.
+        wanted: u64,
+        /// The first offset that is still there.
+        earliest: u64,
+    },
+    /// No leader is known; nothing was written.
+    #[error("the cluster has no leader at the moment; nothing was changed")]
+    NoLeader,
+    /// The write was handed to the log, and whether it will be committed is not known.
+    #[error("the outcome of this write is unknown: the node lost its leadership before it was confirmed")]
+    OutcomeUnknown,
+    /// The node takes no writes, and says why.
+    #[error("this node refuses writes: {reason}")]
+    ReadOnly {
+        /// The cause, for people.
+        reason: String,
+    },
+    /// The node is going down; nothing was written.
+    #[error("the node is shutting down; nothing was changed")]
+    ShuttingDown,
+    /// The storage failed, for good.
+    #[error("the storage of this node has failed: {reason}")]
+    Storage {
+        /// The first failure, for people.
+        reason: String,
+        /// Whether a write of this request may nevertheless have reached the log.
+        outcome_unknown: bool,
+    },
+}
+
+impl Error {
+    /// Whether the request may have taken effect although it failed.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::OutcomeUnknown => true,
+            Self::Storage {
+                outcome_unknown, ..
+            } => *outcome_unknown,
+            Self::Refused(_)
+            | Self::OffsetCompacted { .. }
+            | Self::NoLeader
+            | Self::ReadOnly { .. }
+            | Self::ShuttingDown => false,
+        }
+    }
+}

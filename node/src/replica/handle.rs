@@ -1,0 +1,281 @@
+//! [`Replica`]: the one door through which the server half reaches a replica.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openraft::Raft;
+use parking_lot::RwLock;
+use rstmdb_engine::{Command, Query, Refusal, Reply, State};
+use rstmdb_raft_store::{NodeInfo, Stats, Store};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::Error;
+use super::applied::Applied;
+use super::hub::{Hub, WatchFilter};
+use super::log_page::{LogPage, read_page};
+use super::proposer::Request;
+use super::reads::{Consistency, Reads};
+use super::start::Options;
+use super::state_machine::StateMachine;
+use super::types::{Host, Types};
+use super::watch::Watch;
+
+/// Bytes of entries one page of WAL_READ reads at most.
+const LOG_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// What came of a command.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// The result.
+    pub reply: Reply,
+    /// Where it took effect; `None` when nothing was written.
+    pub offset: Option<u64>,
+}
+
+/// Whether the node takes writes, and why not.
+#[derive(Default)]
+pub(crate) struct WriteGate {
+    shutting_down: AtomicBool,
+    read_only: RwLock<Option<String>>,
+}
+
+impl WriteGate {
+    /// The error a write gets now, if writes are refused.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        if self.shutting_down.load(Ordering::Acquire) {
+            return Some(Error::ShuttingDown);
+        }
+        let reason = self.read_only.read().clone()?;
+        Some(Error::ReadOnly { reason })
+    }
+
+    /// Refuses writes for `reason`, or takes them again; `true` when that changed something.
+    pub(crate) fn set_read_only(&self, reason: Option<String>) -> bool {
+        let mut current = self.read_only.write();
+        let changed = current.is_some() != reason.is_some();
+        *current = reason;
+        changed
+    }
+
+    pub(crate) fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Acquire)
+    }
+}
+
+/// Everything the handles of one replica share.
+pub(crate) struct Inner<T: Types> {
+    pub raft: Raft<T, StateMachine<T>>,
+    pub store: Store<T::Fs>,
+    pub applied: Arc<Applied>,
+    pub hub: Arc<Hub>,
+    pub reads: Reads,
+    pub gate: Arc<WriteGate>,
+    pub host: Arc<dyn Host>,
+    pub options: Options,
+    pub requests: mpsc::UnboundedSender<Request>,
+    /// Ends the background tasks.
+    pub stop: Arc<Notify>,
+}
+
+/// A handle to a replica; clones share it.
+pub struct Replica<T: Types> {
+    pub(crate) inner: Arc<Inner<T>>,
+}
+
+impl<T: Types> Clone for Replica<T> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Submits a command. It is queued before this returns, so commands take effect in the order
+    /// of the calls; the future waits for the outcome, which is durable and applied here.
+    ///
+    /// Dropping the future gives up the answer, not the command.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub fn submit(
+        &self,
+        command: Command,
+        actor: Arc<str>,
+    ) -> impl Future<Output = Result<Done, Error>> + Send + 'static {
+        let (answer, outcome) = oneshot::channel();
+        let request = Request {
+            command,
+            actor,
+            answer,
+        };
+        // A closed queue drops the sender, which the future below reports.
+        let _ = self.inner.requests.send(request);
+        async move { outcome.await.unwrap_or(Err(Error::ShuttingDown)) }
+    }
+
+    /// Returns once a read at `level`, and not before `min_offset` was applied here, may be
+    /// served from [`Replica::query`] or [`Replica::with_state`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoLeader`] when no leader confirmed in time, [`Error::Storage`] when the node
+    /// has failed, [`Error::ShuttingDown`].
+    pub async fn barrier(&self, level: Consistency, min_offset: Option<u64>) -> Result<(), Error> {
+        self.inner.reads.barrier(level).await?;
+        if let Some(offset) = min_offset {
+            self.inner.applied.wait_for(offset).await;
+        }
+        Ok(())
+    }
+
+    /// Answers a query from the applied state as it is now.
+    ///
+    /// # Errors
+    ///
+    /// A refusal, such as an instance that does not exist.
+    pub fn query(&self, query: &Query) -> Result<Reply, Refusal> {
+        self.inner.applied.read().query(query)
+    }
+
+    /// Looks at the applied state. Apply waits meanwhile: be short.
+    pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.inner.applied.read())
+    }
+
+    /// Starts a watch of everything `filter` matches: after the head, or from the offset
+    /// `from` (0: the earliest that is retained).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OffsetCompacted`] when `from` is no longer retained.
+    pub fn watch(&self, filter: WatchFilter, from: Option<u64>) -> Result<Watch<T>, Error> {
+        let head = self.inner.applied.read().last_applied();
+        Watch::new(self.inner.clone(), filter, head, from)
+    }
+
+    /// Starts a watch of one instance together with how it stands at the watch's head: nothing
+    /// lies between the two.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of an instance that does not exist, and those of [`Replica::watch`].
+    pub fn watch_instance(
+        &self,
+        instance_id: &str,
+        from: Option<u64>,
+    ) -> Result<(Watch<T>, Reply), Error> {
+        let query = Query::GetInstance {
+            instance_id: instance_id.to_owned(),
+        };
+        let (head, instance) = {
+            let state = self.inner.applied.read();
+            (state.last_applied(), state.query(&query)?)
+        };
+        let filter = WatchFilter {
+            instance: Some(instance_id.to_owned()),
+            ..WatchFilter::default()
+        };
+        let watch = Watch::new(self.inner.clone(), filter, head, from)?;
+        Ok((watch, instance))
+    }
+
+    /// How many watches this replica serves.
+    #[must_use]
+    pub fn watch_count(&self) -> usize {
+        self.inner.hub.watches()
+    }
+
+    /// Reads a page of at most `limit` entries of the applied log from `from` on (0: from the
+    /// earliest that is retained).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OffsetCompacted`] when `from` is no longer retained, [`Error::Storage`] when
+    /// the log cannot be read.
+    pub fn log_read(&self, from: u64, limit: usize) -> Result<LogPage, Error> {
+        let from = if from == 0 {
+            self.inner.store.earliest_index()
+        } else {
+            from
+        };
+        let head = self.inner.applied.offset();
+        if from > head {
+            return Ok(LogPage {
+                items: Vec::new(),
+                next_offset: from,
+            });
+        }
+        read_page(&self.inner, from, head, limit, LOG_PAGE_BYTES)
+    }
+
+    /// Sizes and counters of the log.
+    #[must_use]
+    pub fn store_stats(&self) -> Stats {
+        self.inner.store.stats()
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn node(&self) -> (u64, &NodeInfo) {
+        (self.inner.options.node_id, &self.inner.options.node)
+    }
+
+    /// Resolves when the node can no longer take part: its storage or its Raft core has failed
+    /// for good. The text says why.
+    pub async fn fatal(&self) -> String {
+        let mut metrics = self.inner.raft.server_metrics();
+        loop {
+            if let Some(reason) = self.failure() {
+                return reason;
+            }
+            if openraft::async_runtime::watch::WatchReceiver::changed(&mut metrics)
+                .await
+                .is_err()
+            {
+                return self
+                    .failure()
+                    .unwrap_or_else(|| "the Raft core has stopped".to_owned());
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        if let Some(error) = self.inner.store.failed() {
+            return Some(error.to_string());
+        }
+        let metrics = self.inner.raft.metrics();
+        let metrics = openraft::async_runtime::watch::WatchReceiver::borrow_watched(&metrics);
+        let running = metrics.running_state.as_ref();
+        running.err().map(ToString::to_string)
+    }
+
+    /// Takes no more writes, stops the Raft core, and closes the log with a durable mark.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] when the log could not be closed cleanly; nothing acknowledged is
+    /// lost by that.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.inner.gate.shut_down();
+        self.inner.stop.notify_waiters();
+        let stopped = self.inner.raft.shutdown().await;
+        let closed = self.inner.store.close().await;
+        if stopped.is_err() {
+            return Err(Error::Storage {
+                reason: "the Raft core did not stop cleanly".to_owned(),
+                outcome_unknown: false,
+            });
+        }
+        closed.map_err(|error| Error::Storage {
+            reason: error.to_string(),
+            outcome_unknown: false,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! Pages of the log: what WAL_READ shows, and what a watch far behind reads.
+//!
+//! Only applied entries are shown: what is in the log but not committed may still vanish. Stale
+//! entries changed nothing and are left out; the state remembers their offsets.
+
+use std::sync::Arc;
+
+use openraft::EntryPayload;
+use rstmdb_engine::fact::{Entry, Message};
+use rstmdb_raft_store as raft_store;
+
+use super::Error;
+use super::handle::Inner;
+use super::types::Types;
+
+/// What stands at one offset of the log.
+#[derive(Debug, Clone)]
+pub enum LogItem {
+    /// The facts of one command, or of one atomic batch.
+    Facts(Arc<Entry>),
+    /// The cluster's members changed.
+    Membership,
+}
+
+/// A page of the log.
+#[derive(Debug, Clone)]
+pub struct LogPage {
+    /// Offsets and what stands there, ascending; offsets have gaps.
+    pub items: Vec<(u64, LogItem)>,
+    /// Where the next page begins.
+    pub next_offset: u64,
+}
+
+/// Effective entries of facts from the log; everything below `next` is covered.
+pub(crate) struct EffectivePage {
+    pub entries: Vec<(u64, Arc<Entry>)>,
+    pub next: u64,
+}
+
+/// Reads the log from `from` up to and including `head`, which must have been applied.
+pub(crate) fn read_effective<T: Types>(
+    replica: &Inner<T>,
+    from: u64,
+    head: u64,
+    entries_max: usize,
+    bytes_max: usize,
+) -> Result<EffectivePage, Error> {
+    let page = read_page(replica, from, head, entries_max, bytes_max)?;
+    let entries = page
+        .items
+        .into_iter()
+        .filter_map(|(offset, item)| match item {
+            LogItem::Facts(entry) => Some((offset, entry)),
+            LogItem::Membership => None,
+        })
+        .collect();
+    Ok(EffectivePage {
+        entries,
+        next: page.next_offset,
+    })
+}
+
+/// Reads at most `entries_max` entries from `from` on, up to and including `head`, which must
+/// have been applied.
+pub(crate) fn read_page<T: Types>(
+    replica: &Inner<T>,
+    from: u64,
+    head: u64,
+    entries_max: usize,
+    bytes_max: usize,
+) -> Result<LogPage, Error> {
+    let mut read = Ok(Vec::new());
+    replica.host.block(&mut || {
+        let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+        read = replica.store.read(from, left.min(entries_max), bytes_max);
+    });
+    let raw = match read {
+        Ok(raw) => raw,
+        Err(error) => return Err(read_error(replica, from, &error)),
+    };
+    // The store answers a gap with what follows it: below the retained log that means lost.
+    let earliest = replica.store.earliest_index();
+    if from < earliest && raw.first().is_none_or(|entry| entry.log_id.index > from) {
+        return Err(Error::OffsetCompacted {
+            wanted: from,
+            earliest,
+        });
+    }
+    let next_offset = raw.last().map_or(head + 1, |entry| entry.log_id.index + 1);
+    let mut items = Vec::with_capacity(raw.len());
+    for entry in raw {
+        let offset = entry.log_id.index;
+        match entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Membership(_) => items.push((offset, LogItem::Membership)),
+            EntryPayload::Normal(data) => {
+                let entry = Entry::decode(data.0).map_err(|error| Error::Storage {
+                    reason: format!("the entry at offset {offset} cannot be decoded: {error}"),
+                    outcome_unknown: false,
+                })?;
+                items.push((offset, LogItem::Facts(Arc::new(entry))));
+            }
+        }
+    }
+    let state = replica.applied.read();
+    items.retain(|(offset, _)| !state.is_stale(*offset));
+    Ok(LogPage { items, next_offset })
+}
+
+fn read_error<T: Types>(replica: &Inner<T>, from: u64, error: &raft_store::Error) -> Error {
+    // Retention may have dropped the segment between the look at `earliest` and the read.
+    let earliest = replica.store.earliest_index();
+    if from < earliest {
+        return Error::OffsetCompacted {
+            wanted: from,
+            earliest,
+        };
+    }
+    Error::Storage {
+        reason: error.to_string(),
+        outcome_unknown: false,
+    }
+}

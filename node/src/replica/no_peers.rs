@@ -1,0 +1,75 @@
+//! The network of a cluster of one: there is nobody to call.
+//!
+//! openraft asks for a connection only to other members. Should one ever be asked for, every
+//! call answers *unreachable*, which is the truth.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use rstmdb_raft_store::SnapshotHandle;
+
+use super::types::Types;
+
+/// Makes [`Nobody`] for whichever node is asked for.
+pub struct NoPeers<T>(PhantomData<T>);
+
+impl<T> Default for NoPeers<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// A connection to a node that does not exist.
+pub struct Nobody<T>(PhantomData<T>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("this node is a cluster of one and has no peers")]
+struct ClusterOfOne;
+
+fn unreachable() -> Unreachable<T> {
+    Unreachable::new(&ClusterOfOne)
+}
+
+impl<T: Types> RaftNetworkFactory<T> for NoPeers<T> {
+    type Network = Nobody<T>;
+
+    async fn new_client(&mut self, _target: u64, _node: &T::Node) -> Self::Network {
+        Nobody(PhantomData)
+    }
+}
+
+impl<T: Types> RaftNetworkV2<T> for Nobody<T> {
+    type SnapshotData = SnapshotHandle;
+
+    async fn append_entries(
+        &mut self,
+        _rpc: AppendEntriesRequest<T>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<T>, RPCError<T>> {
+        Err(RPCError::Unreachable(unreachable()))
+    }
+
+    async fn vote(
+        &mut self,
+        _rpc: VoteRequest<T>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<T>, RPCError<T>> {
+        Err(RPCError::Unreachable(unreachable()))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        _vote: VoteOf<T>,
+        _snapshot: SnapshotOf<T, Self::SnapshotData>,
+        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<T>, StreamingError<T>> {
+        Err(StreamingError::Unreachable(unreachable()))
+    }
+}

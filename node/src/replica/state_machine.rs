@@ -1,0 +1,257 @@
+//! openraft's state machine: applies committed entries, takes and installs snapshots.
+//!
+//! Apply is total: it never asks what role the node has and refuses nothing. An entry that
+//! cannot be decoded, or that the engine calls corrupt, stops the node: going on would make
+//! this replica another database than its peers.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::stream::{Stream, StreamExt};
+use openraft::entry::RaftEntry;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use openraft::{EntryPayload, RaftSnapshotBuilder};
+use rstmdb_engine::fact::{Entry, Message};
+use rstmdb_engine::{Outcome, State, StateLoader};
+use rstmdb_raft_store::{LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, StoredMembership};
+
+use super::applied::Applied;
+use super::hub::Hub;
+use super::types::{Host, Types};
+
+/// Entries applied under one hold of the state's lock, so that readers get their turn.
+const CHUNK_ENTRIES: usize = 256;
+
+/// See the module documentation.
+pub struct StateMachine<T: Types> {
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) snapshots: SnapshotStore<T::Fs>,
+    pub(crate) host: Arc<dyn Host>,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// What apply needs of an entry, decoded before the state is locked.
+enum Decoded {
+    /// A blank or a membership entry: only the offset moves.
+    Nothing,
+    Facts(Arc<Entry>, usize),
+}
+
+struct Item<T: Types> {
+    offset: u64,
+    decoded: Decoded,
+    responder: Option<ApplyResponder<T>>,
+}
+
+impl<T: Types> StateMachine<T> {
+    /// A state machine that has applied nothing; openraft restores it from the last snapshot
+    /// and the committed log.
+    pub(crate) fn new(
+        applied: Arc<Applied>,
+        hub: Arc<Hub>,
+        snapshots: SnapshotStore<T::Fs>,
+        host: Arc<dyn Host>,
+    ) -> Self {
+        Self {
+            applied,
+            hub,
+            snapshots,
+            host,
+            last_applied: None,
+            membership: StoredMembership::default(),
+        }
+    }
+
+    fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
+        let log_id = entry.log_id();
+        self.last_applied = Some(log_id);
+        let decoded = match entry.payload {
+            EntryPayload::Blank => Decoded::Nothing,
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership);
+                Decoded::Nothing
+            }
+            EntryPayload::Normal(data) => {
+                let bytes = data.0.len();
+                let entry = Entry::decode(data.0).map_err(|error| corrupt(log_id.index, &error))?;
+                Decoded::Facts(Arc::new(entry), bytes)
+            }
+        };
+        Ok(Item {
+            offset: log_id.index,
+            decoded,
+            responder,
+        })
+    }
+
+    fn apply_chunk(&self, items: Vec<Item<T>>) -> io::Result<()> {
+        let Some(head) = items.last().map(|item| item.offset) else {
+            return Ok(());
+        };
+        let mut effective = Vec::with_capacity(items.len());
+        let mut answers = Vec::with_capacity(items.len());
+        let mut state = self.applied.write();
+        for item in items {
+            let outcome = match item.decoded {
+                Decoded::Nothing => {
+                    state.skip(item.offset);
+                    Outcome::Applied
+                }
+                Decoded::Facts(entry, bytes) => {
+                    let outcome = state
+                        .apply(&entry, item.offset)
+                        .map_err(|error| corrupt(item.offset, &error))?;
+                    if outcome == Outcome::Applied {
+                        effective.push((item.offset, entry, bytes));
+                    }
+                    outcome
+                }
+            };
+            answers.extend(item.responder.map(|responder| (responder, outcome)));
+        }
+        drop(state);
+        // Readers and watches must see the effect before the writer learns of it.
+        self.applied.publish(head);
+        self.hub.dispatch(effective, head);
+        for (responder, outcome) in answers {
+            responder.send(outcome);
+        }
+        Ok(())
+    }
+
+    fn load(&self, snapshot: &SnapshotHandle) -> io::Result<State> {
+        let mut loaded = Err(io::Error::other("the snapshot was not read"));
+        self.host.block(&mut || {
+            loaded = load_state(&self.snapshots, snapshot);
+        });
+        loaded
+    }
+}
+
+fn load_state<F: rstmdb_raft_store::FileSystem>(
+    snapshots: &SnapshotStore<F>,
+    snapshot: &SnapshotHandle,
+) -> io::Result<State> {
+    let mut loader = StateLoader::new();
+    for record in snapshots.open(snapshot)? {
+        loader.push(record?).map_err(io::Error::other)?;
+    }
+    loader.finish().map_err(io::Error::other)
+}
+
+fn corrupt(offset: u64, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the committed entry at offset {offset} cannot be applied: {error}"),
+    )
+}
+
+impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
+    type SnapshotData = SnapshotHandle;
+    type SnapshotBuilder = Builder<T>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<T>>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(CHUNK_ENTRIES);
+        while let Some(chunk) = chunks.next().await {
+            let items = chunk
+                .into_iter()
+                .map(|entry| self.decode(entry?))
+                .collect::<io::Result<Vec<_>>>()?;
+            self.apply_chunk(items)?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<T> {
+        Builder {
+            state: self.applied.read().clone(),
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            snapshots: self.snapshots.clone(),
+            host: self.host.clone(),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<T>,
+        snapshot: SnapshotHandle,
+    ) -> io::Result<()> {
+        let state = self.load(&snapshot)?;
+        let head = state.last_applied();
+        if Some(head) != meta.last_log_id.map(|id| id.index) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "snapshot {} claims to end at {:?} but its state ends at {head}",
+                    meta.snapshot_id, meta.last_log_id
+                ),
+            ));
+        }
+        // Durable first: once the state shows it, a crash must not take it back.
+        self.snapshots.install(snapshot)?;
+        *self.applied.write() = state;
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.applied.publish(head);
+        self.hub.reset(head);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle>>> {
+        Ok(self.snapshots.current().map(into_openraft::<T>))
+    }
+}
+
+fn into_openraft<T: Types>(handle: SnapshotHandle) -> SnapshotOf<T, SnapshotHandle> {
+    let meta = handle.meta();
+    SnapshotOf::<T, SnapshotHandle> {
+        meta: SnapshotMetaOf::<T> {
+            last_log_id: meta.last_log_id,
+            last_membership: meta.membership.clone(),
+            snapshot_id: meta.snapshot_id(),
+        },
+        snapshot: handle,
+    }
+}
+
+/// Writes one snapshot; the state inside is a copy-on-write clone, so apply goes on meanwhile.
+pub struct Builder<T: Types> {
+    state: State,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+    snapshots: SnapshotStore<T::Fs>,
+    host: Arc<dyn Host>,
+}
+
+impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
+    type SnapshotData = SnapshotHandle;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<T, SnapshotHandle>> {
+        let meta = SnapshotMeta {
+            last_log_id: self.last_applied,
+            membership: self.membership.clone(),
+            digest: self.state.digest(),
+        };
+        let mut written = Err(io::Error::other("the snapshot was not written"));
+        self.host.block(&mut || {
+            written = self
+                .snapshots
+                .write(meta.clone(), self.state.records())
+                .map_err(io::Error::from);
+        });
+        written.map(into_openraft::<T>)
+    }
+}

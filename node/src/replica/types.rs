@@ -1,0 +1,27 @@
+//! What a replica is generic over: the runtime, the file system and the host.
+
+use rstmdb_engine::Outcome;
+use rstmdb_raft_store::{FileSystem, StoreConfig};
+
+/// The types of one kind of replica: the product's run on tokio and the real file system,
+/// a simulation's on virtual time and a file system in memory.
+pub trait Types: StoreConfig<R = Outcome> {
+    /// Where the data folder lives.
+    type Fs: FileSystem;
+}
+
+/// What a replica needs of the machine it runs on and must not take by itself.
+pub trait Host: Send + Sync + 'static {
+    /// The wall clock, in milliseconds since the Unix epoch.
+    ///
+    /// It may jump; what is written to the log is kept monotonic by the engine.
+    fn now_ms(&self) -> u64;
+
+    /// Runs work that may block on the disk or take the processor for long, in a way that does
+    /// not hold up the other tasks of this thread.
+    fn block(&self, work: &mut dyn FnMut());
+
+    /// The free space, in bytes, of the file system that holds the data folder; `None` when
+    /// it cannot be told.
+    fn free_bytes(&self) -> Option<u64>;
+}

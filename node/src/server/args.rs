@@ -1,0 +1,57 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// rstmdb, a replicated database of state machines.
+///
+/// Without a subcommand a node is started. Every key of the configuration file can also be set by
+/// an environment variable; docs/configuration.md lists them.
+#[derive(Debug, Parser)]
+#[command(name = "rstmdb", version)]
+pub struct Args {
+    /// The configuration file (YAML).
+    #[arg(long, env = "RSTMDB_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Use a temporary data folder and remove it at exit: nothing is kept.
+    #[arg(long)]
+    pub dev: bool,
+    /// What to do instead of starting a node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of starting a node.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the configuration, say what is in force or what is wrong, and start nothing.
+    CheckConfig,
+    /// Read everything in a data folder and check it; changes nothing.
+    Verify {
+        /// The data folder; by default the configured one.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Empty the data folder of a damaged node, so that it can come back as a new member.
+    Rejoin {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Confirms that everything in it is given up.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print the version.
+    Version,
+}
+
+impl Args {
+    /// The configuration file, if one is named; an empty variable names none.
+    #[must_use]
+    pub fn config_path(&self) -> Option<&std::path::Path> {
+        self.config
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty())
+    }
+}

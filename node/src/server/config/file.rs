@@ -1,0 +1,94 @@
+//! The YAML file, flattened to pairs of key and value.
+
+use std::path::Path;
+
+use super::error::{Error, Origin};
+use super::keys::{KEYS, Key};
+use super::value::Value;
+
+/// Reads the file and returns what it sets, each with the line it stands on.
+pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::Unreadable {
+        key: "--config".to_owned(),
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    parse(&text, path)
+}
+
+/// The same from text; `path` is for the messages.
+pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
+    let syntax = |reason: String| Error::Syntax {
+        path: path.to_owned(),
+        reason,
+    };
+    let root: Option<Value> =
+        serde_saphyr::from_str(text).map_err(|error| syntax(error.to_string()))?;
+    let mut found = Vec::new();
+    match root.unwrap_or(Value::Null) {
+        Value::Null => {}
+        Value::Map(entries) => flatten("", entries, path, &mut found)?,
+        Value::Text(_) | Value::List(_) => {
+            return Err(syntax("expected sections such as `network:`".to_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn flatten(
+    section: &str,
+    entries: Vec<(String, u64, Value)>,
+    path: &Path,
+    found: &mut Vec<(&'static Key, Value, Origin)>,
+) -> Result<(), Error> {
+    for (name, line, value) in entries {
+        let full = if section.is_empty() {
+            name
+        } else {
+            format!("{section}.{name}")
+        };
+        let origin = Origin::File {
+            path: path.to_owned(),
+            line,
+        };
+        if let Some(key) = KEYS.iter().find(|key| key.name == full) {
+            found.push((key, value, origin));
+            continue;
+        }
+        match value {
+            Value::Map(entries) if is_section(&full) => flatten(&full, entries, path, found)?,
+            // A section whose keys are all commented out.
+            Value::Null if is_section(&full) => {}
+            _ => {
+                return Err(Error::UnknownKey {
+                    known: known_in(section),
+                    key: full,
+                    origin,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| inside(name, key.name).is_some())
+}
+
+/// What is left of `key` inside `section`.
+fn inside<'a>(section: &str, key: &'a str) -> Option<&'a str> {
+    if section.is_empty() {
+        return Some(key);
+    }
+    key.strip_prefix(section)?.strip_prefix('.')
+}
+
+fn known_in(section: &str) -> String {
+    let mut names: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| inside(section, key.name))
+        .map(|rest| rest.split('.').next().unwrap_or(rest))
+        .collect();
+    names.dedup();
+    names.join(", ")
+}

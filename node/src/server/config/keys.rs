@@ -1,0 +1,250 @@
+//! The table of all keys. Whoever adds a key adds one entry here and one line to
+//! `docs/configuration.md`.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use rstmdb_raft_store::FsyncPolicy;
+use tracing_subscriber::EnvFilter;
+
+use super::check::parse_hash;
+use super::value::Value;
+use super::{Config, LogFormat, Peer};
+
+/// One key.
+pub(super) struct Key {
+    /// The path in the YAML file.
+    pub(super) name: &'static str,
+    /// The environment variable; empty where there is none.
+    pub(super) variable: &'static str,
+    /// The default, as it would be written; empty for none.
+    pub(super) default: &'static str,
+    /// What is right, for the message.
+    pub(super) expects: &'static str,
+    /// Puts the value in its place; `None` when it does not fit.
+    pub(super) set: fn(&mut Config, &Value) -> Option<()>,
+}
+
+impl Key {
+    /// The value for messages: whoever writes a token where its hash belongs must not find it
+    /// in a log.
+    pub(super) fn shown(&self, value: &Value) -> String {
+        if self.name == "auth.token_hashes" {
+            return match value {
+                Value::List(items) => format!("a list of {}", items.len()),
+                Value::Text(text) => format!("a text of {} characters", text.chars().count()),
+                Value::Null | Value::Map(_) => value.to_string(),
+            };
+        }
+        value.to_string()
+    }
+}
+
+const MIB: u64 = 1 << 20;
+const ANY: RangeInclusive<u64> = 0..=u64::MAX >> 1;
+/// Sizes given in MiB stay representable in bytes.
+const MB: RangeInclusive<u64> = 0..=(1 << 40);
+const MB_SET: RangeInclusive<u64> = 1..=(1 << 40);
+const SECS_MAX: u64 = 10 * 366 * 86_400;
+
+macro_rules! key {
+    ($name:literal, $variable:literal, $default:literal, $expects:literal,
+     |$config:ident, $value:ident| $place:expr, $parsed:expr) => {
+        Key {
+            name: $name,
+            variable: $variable,
+            default: $default,
+            expects: $expects,
+            set: |$config, $value| {
+                $place = $parsed;
+                Some(())
+            },
+        }
+    };
+}
+
+/// All keys, in the order they are documented and shown.
+#[rustfmt::skip]
+pub(super) static KEYS: &[Key] = &[
+    key!("network.bind_addr", "RSTMDB_BIND", "127.0.0.1:7401", "host:port",
+        |c, v| c.network.bind_addr, v.address()?),
+    key!("network.idle_timeout_secs", "RSTMDB_IDLE_TIMEOUT", "300", "seconds, a whole number; 0 for never",
+        |c, v| c.network.idle_timeout, match v.number(0..=SECS_MAX)? { 0 => None, s => Some(Duration::from_secs(s)) }),
+    key!("network.max_connections", "RSTMDB_MAX_CONNECTIONS", "1000", "a whole number from 1 to 1000000",
+        |c, v| c.network.connections_max, usize::try_from(v.number(1..=1_000_000)?).ok()?),
+    key!("network.request_timeout_ms", "RSTMDB_REQUEST_TIMEOUT_MS", "5000", "milliseconds, a whole number from 1 to 3600000",
+        |c, v| c.network.request_timeout, Duration::from_millis(v.number(1..=3_600_000)?)),
+    key!("storage.data_dir", "RSTMDB_DATA", "./data", "a folder",
+        |c, v| c.storage.data_dir, v.path()?),
+    key!("storage.wal_segment_size_mb", "RSTMDB_WAL_SEGMENT_SIZE_MB", "64", "MiB, a whole number from 1 to 4096",
+        |c, v| c.storage.wal_segment_bytes, v.number(1..=4096)? * MIB),
+    key!("storage.fsync_policy", "RSTMDB_FSYNC_POLICY", "every_write", "every_write, never, {every_n: N} or {every_ms: N} with N from 1 (in a variable every_n:N, every_ms:N)",
+        |c, v| c.storage.fsync_policy, fsync_policy(v)?),
+    key!("storage.max_machine_versions", "RSTMDB_MAX_MACHINE_VERSIONS", "0", "a whole number; 0 for no limit",
+        |c, v| c.storage.machine_versions_max, u32::try_from(v.number(ANY)?).ok()?),
+    key!("storage.allow_instance_recreate", "RSTMDB_ALLOW_INSTANCE_RECREATE", "true", "true or false",
+        |c, v| c.storage.allow_instance_recreate, v.flag()?),
+    key!("storage.allow_flush_all", "RSTMDB_ALLOW_FLUSH_ALL", "false", "true or false",
+        |c, v| c.storage.allow_flush_all, v.flag()?),
+    key!("storage.min_free_mb", "RSTMDB_MIN_FREE_MB", "512", "MiB, a whole number; 0 for no limit",
+        |c, v| c.storage.free_bytes_min, v.number(MB)? * MIB),
+    key!("auth.required", "RSTMDB_AUTH_REQUIRED", "false", "true or false",
+        |c, v| c.auth.required, v.flag()?),
+    key!("auth.token_hashes", "RSTMDB_AUTH_TOKEN_HASH", "", "a list of SHA-256 hashes of 64 hexadecimal digits each (`rstmdb-cli hash-token` makes them)",
+        |c, v| c.auth.token_hashes, v.texts()?.into_iter().map(parse_hash).collect::<Option<_>>()?),
+    key!("auth.secrets_file", "RSTMDB_AUTH_SECRETS_FILE", "", "a file",
+        |c, v| c.auth.secrets_file, v.path_or_none()?),
+    key!("tls.enabled", "RSTMDB_TLS_ENABLED", "false", "true or false",
+        |c, v| c.tls.enabled, v.flag()?),
+    key!("tls.cert_path", "RSTMDB_TLS_CERT", "", "a PEM file",
+        |c, v| c.tls.cert_path, v.path_or_none()?),
+    key!("tls.key_path", "RSTMDB_TLS_KEY", "", "a PEM file",
+        |c, v| c.tls.key_path, v.path_or_none()?),
+    key!("tls.require_client_cert", "RSTMDB_TLS_REQUIRE_CLIENT_CERT", "false", "true or false",
+        |c, v| c.tls.require_client_cert, v.flag()?),
+    key!("tls.client_ca_path", "RSTMDB_TLS_CLIENT_CA", "", "a PEM file",
+        |c, v| c.tls.client_ca_path, v.path_or_none()?),
+    key!("compaction.enabled", "RSTMDB_COMPACT_ENABLED", "true", "true or false",
+        |c, v| c.compaction.enabled, v.flag()?),
+    key!("compaction.events_threshold", "RSTMDB_COMPACT_EVENTS", "10000", "a whole number from 1",
+        |c, v| c.compaction.events_threshold, v.number(1..=u64::MAX >> 1)?),
+    key!("compaction.size_threshold_mb", "RSTMDB_COMPACT_SIZE_MB", "100", "MiB, a whole number from 1",
+        |c, v| c.compaction.size_threshold_bytes, v.number(MB_SET)? * MIB),
+    key!("compaction.min_interval_secs", "RSTMDB_COMPACT_INTERVAL", "60", "seconds, a whole number",
+        |c, v| c.compaction.interval_min, Duration::from_secs(v.number(0..=SECS_MAX)?)),
+    key!("compaction.retain_events", "RSTMDB_RETAIN_EVENTS", "10000000", "a whole number from 1, or none",
+        |c, v| c.compaction.retain_events, v.number_or_none(1..=u64::MAX >> 1)?),
+    key!("compaction.retain_hours", "RSTMDB_RETAIN_HOURS", "none", "hours, a whole number from 1, or none",
+        |c, v| c.compaction.retain_hours, v.number_or_none(1..=SECS_MAX / 3600)?),
+    key!("compaction.retain_mb", "RSTMDB_RETAIN_MB", "10240", "MiB, a whole number from 1, or none",
+        |c, v| c.compaction.retain_mb, v.number_or_none(MB_SET)?),
+    key!("compaction.archive_dir", "RSTMDB_RETAIN_ARCHIVE_DIR", "", "a folder",
+        |c, v| c.compaction.archive_dir, v.path_or_none()?),
+    key!("metrics.enabled", "RSTMDB_METRICS_ENABLED", "true", "true or false",
+        |c, v| c.metrics.enabled, v.flag()?),
+    key!("metrics.bind_addr", "RSTMDB_METRICS_BIND", "127.0.0.1:9090", "host:port",
+        |c, v| c.metrics.bind_addr, v.address()?),
+    key!("logging.level", "RUST_LOG", "info", "error, warn, info, debug, trace, off, or a filter such as info,rstmdb=debug",
+        |c, v| c.logging.level, log_filter(v)?),
+    key!("logging.format", "RSTMDB_LOG_FORMAT", "", "pretty or json",
+        |c, v| c.logging.format, log_format(v)?),
+    key!("idempotency.retention_secs", "RSTMDB_IDEMPOTENCY_SECS", "86400", "seconds, a whole number from 1",
+        |c, v| c.idempotency.retention, Duration::from_secs(v.number(1..=SECS_MAX)?)),
+    key!("idempotency.max_keys", "RSTMDB_IDEMPOTENCY_MAX_KEYS", "10000000", "a whole number from 1",
+        |c, v| c.idempotency.keys_max, v.number(1..=u64::MAX >> 1)?),
+    key!("cluster.node_id", "RSTMDB_NODE_ID", "", "a whole number from 1",
+        |c, v| c.cluster.node_id, v.number_or_none(1..=u64::MAX >> 1)?),
+    key!("cluster.name", "RSTMDB_CLUSTER_NAME", "rstmdb", "a name of at most 128 characters",
+        |c, v| c.cluster.name, v.text().filter(|name| name.chars().count() <= 128)?.to_owned()),
+    key!("cluster.peers", "RSTMDB_PEERS", "", "a list of {id, peer_addr, rcp_addr} with different ids (in a variable 1=host:7402/host:7401,2=…)",
+        |c, v| c.cluster.peers, peers(v)?),
+    key!("cluster.join", "RSTMDB_JOIN", "", "a list of host:port (in a variable host:port,…)",
+        |c, v| c.cluster.join, addresses(v)?),
+    key!("cluster.bind_addr", "RSTMDB_PEER_BIND", "127.0.0.1:7402", "host:port",
+        |c, v| c.cluster.bind_addr, v.address()?),
+    key!("cluster.heartbeat_ms", "RSTMDB_HEARTBEAT_MS", "100", "milliseconds, a whole number from 1 to 60000",
+        |c, v| c.cluster.heartbeat, Duration::from_millis(v.number(1..=60_000)?)),
+    key!("cluster.election_timeout_ms", "RSTMDB_ELECTION_TIMEOUT_MS", "500-1000", "MIN-MAX in milliseconds, MIN below MAX (one number N stands for N-2N), at most 600000",
+        |c, v| (c.cluster.election_timeout_min, c.cluster.election_timeout_max), election_timeout(v)?),
+    key!("cluster.tls.enabled", "", "false", "true or false",
+        |c, v| c.cluster.tls_enabled, v.flag()?),
+    key!("cluster.tls.cert_path", "", "", "a PEM file",
+        |c, v| c.cluster.tls_cert_path, v.path_or_none()?),
+    key!("cluster.tls.key_path", "", "", "a PEM file",
+        |c, v| c.cluster.tls_key_path, v.path_or_none()?),
+    key!("cluster.tls.ca_path", "", "", "a PEM file",
+        |c, v| c.cluster.tls_ca_path, v.path_or_none()?),
+];
+
+fn fsync_policy(value: &Value) -> Option<FsyncPolicy> {
+    let number = |text: &str| Value::Text(text.to_owned()).number(1..=u64::MAX >> 1);
+    let (name, count) = match value.single_entry() {
+        Some((name, count)) => (name, Some(count.number(1..=u64::MAX >> 1)?)),
+        None => match value.text()?.split_once(':') {
+            Some((name, count)) => (name.trim(), Some(number(count)?)),
+            None => (value.text()?, None),
+        },
+    };
+    match (name, count) {
+        ("every_write", None) => Some(FsyncPolicy::EveryWrite),
+        ("never", None) => Some(FsyncPolicy::Never),
+        ("every_n", Some(n)) => Some(FsyncPolicy::EveryN(n)),
+        ("every_ms", Some(ms)) => Some(FsyncPolicy::EveryMs(ms)),
+        _ => None,
+    }
+}
+
+fn log_filter(value: &Value) -> Option<String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let text = value.text()?;
+    // A bare word that is no level would be taken as a target, and silence everything else.
+    let is_word = text.chars().all(char::is_alphanumeric);
+    if is_word && !LEVELS.contains(&text.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    EnvFilter::try_new(text).ok().map(|_| text.to_owned())
+}
+
+fn log_format(value: &Value) -> Option<Option<LogFormat>> {
+    match value {
+        Value::Null => Some(None),
+        _ => match value.text()? {
+            "pretty" => Some(Some(LogFormat::Pretty)),
+            "json" => Some(Some(LogFormat::Json)),
+            _ => None,
+        },
+    }
+}
+
+fn addresses(value: &Value) -> Option<Vec<String>> {
+    value
+        .texts()?
+        .into_iter()
+        .flat_map(|text| text.split(','))
+        .map(|text| Value::Text(text.to_owned()).address())
+        .collect()
+}
+
+fn peers(value: &Value) -> Option<Vec<Peer>> {
+    let peers: Vec<Peer> = match value {
+        Value::Null => Vec::new(),
+        Value::List(items) => items.iter().map(peer_of_map).collect::<Option<_>>()?,
+        Value::Text(text) => text.split(',').map(peer_of_text).collect::<Option<_>>()?,
+        Value::Map(_) => return None,
+    };
+    let repeated = peers
+        .iter()
+        .enumerate()
+        .any(|(i, peer)| peers[..i].iter().any(|other| other.id == peer.id));
+    (!repeated).then_some(peers)
+}
+
+fn peer_of_map(value: &Value) -> Option<Peer> {
+    let [id, peer_addr, rcp_addr] = value.fields(["id", "peer_addr", "rcp_addr"])?;
+    Some(Peer {
+        id: id.number(1..=u64::MAX >> 1)?,
+        peer_addr: peer_addr.address()?,
+        rcp_addr: rcp_addr.address()?,
+    })
+}
+
+fn peer_of_text(text: &str) -> Option<Peer> {
+    let (id, addresses) = text.split_once('=')?;
+    let (peer_addr, rcp_addr) = addresses.split_once('/')?;
+    let value = |text: &str| Value::Text(text.to_owned());
+    Some(Peer {
+        id: value(id).number(1..=u64::MAX >> 1)?,
+        peer_addr: value(peer_addr).address()?,
+        rcp_addr: value(rcp_addr).address()?,
+    })
+}
+
+fn election_timeout(value: &Value) -> Option<(Duration, Duration)> {
+    let number = |text: &str| Value::Text(text.to_owned()).number(1..=600_000);
+    let text = value.text()?;
+    let (min, max) = match text.split_once('-') {
+        Some((min, max)) => (number(min)?, number(max)?),
+        None => (number(text)?, number(text)?.checked_mul(2)?),
+    };
+    (min < max).then(|| (Duration::from_millis(min), Duration::from_millis(max)))
+}

@@ -1,0 +1,315 @@
+//! The configuration: defaults, then the file, then the environment, then the command line.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
+//! | `value` | a value before it has a type, and the parser of each type |
+//! | `file` | the YAML file, as pairs of key and value |
+//! | `check` | values that must fit each other |
+//! | `error` | the refusals |
+//!
+//! `docs/configuration.md` says what every key means; a test compares the two.
+
+mod check;
+mod error;
+mod file;
+mod keys;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rstmdb_raft_store::FsyncPolicy;
+
+pub use error::{Error, Origin};
+use keys::{KEYS, Key};
+use value::Value;
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// The RCP listener.
+    pub network: Network,
+    /// The data folder and the rules of what may be stored.
+    pub storage: Storage,
+    /// Who may use the server.
+    pub auth: Auth,
+    /// Encryption between client and server.
+    pub tls: Tls,
+    /// Snapshots and how long history is kept.
+    pub compaction: Compaction,
+    /// The admin HTTP listener.
+    pub metrics: Metrics,
+    /// What is logged, and how.
+    pub logging: Logging,
+    /// How long and how many idempotency keys are remembered.
+    pub idempotency: Idempotency,
+    /// The cluster this node belongs to.
+    pub cluster: Cluster,
+    /// Each key with its value as written and where it was written, in the table's order.
+    settings: Vec<Setting>,
+}
+
+/// The RCP listener.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// `network.bind_addr`
+    pub bind_addr: String,
+    /// `network.idle_timeout_secs`; none when 0
+    pub idle_timeout: Option<Duration>,
+    /// `network.max_connections`
+    pub connections_max: usize,
+    /// `network.request_timeout_ms`
+    pub request_timeout: Duration,
+}
+
+/// The data folder and the rules of what may be stored.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// `storage.data_dir`
+    pub data_dir: PathBuf,
+    /// `storage.wal_segment_size_mb`, in bytes
+    pub wal_segment_bytes: u64,
+    /// `storage.fsync_policy`
+    pub fsync_policy: FsyncPolicy,
+    /// `storage.max_machine_versions`; 0 is no limit
+    pub machine_versions_max: u32,
+    /// `storage.allow_instance_recreate`
+    pub allow_instance_recreate: bool,
+    /// `storage.allow_flush_all`
+    pub allow_flush_all: bool,
+    /// `storage.min_free_mb`, in bytes
+    pub free_bytes_min: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::new(),
+            wal_segment_bytes: 0,
+            fsync_policy: FsyncPolicy::EveryWrite,
+            machine_versions_max: 0,
+            allow_instance_recreate: false,
+            allow_flush_all: false,
+            free_bytes_min: 0,
+        }
+    }
+}
+
+/// Who may use the server.
+#[derive(Debug, Clone, Default)]
+pub struct Auth {
+    /// `auth.required`
+    pub required: bool,
+    /// `auth.token_hashes` and the lines of `auth.secrets_file`: SHA-256 of each token
+    pub token_hashes: Vec<[u8; 32]>,
+    /// `auth.secrets_file`
+    pub secrets_file: Option<PathBuf>,
+}
+
+/// Encryption between client and server.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// `tls.enabled`
+    pub enabled: bool,
+    /// `tls.cert_path`
+    pub cert_path: Option<PathBuf>,
+    /// `tls.key_path`
+    pub key_path: Option<PathBuf>,
+    /// `tls.require_client_cert`
+    pub require_client_cert: bool,
+    /// `tls.client_ca_path`
+    pub client_ca_path: Option<PathBuf>,
+}
+
+/// Snapshots and how long history is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Compaction {
+    /// `compaction.enabled`
+    pub enabled: bool,
+    /// `compaction.events_threshold`
+    pub events_threshold: u64,
+    /// `compaction.size_threshold_mb`, in bytes
+    pub size_threshold_bytes: u64,
+    /// `compaction.min_interval_secs`
+    pub interval_min: Duration,
+    /// `compaction.retain_events`
+    pub retain_events: Option<u64>,
+    /// `compaction.retain_hours`
+    pub retain_hours: Option<u64>,
+    /// `compaction.retain_mb`
+    pub retain_mb: Option<u64>,
+    /// `compaction.archive_dir`
+    pub archive_dir: Option<PathBuf>,
+}
+
+/// The admin HTTP listener.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    /// `metrics.enabled`
+    pub enabled: bool,
+    /// `metrics.bind_addr`
+    pub bind_addr: String,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Logging {
+    /// `logging.level`: a level or a filter as `RUST_LOG` takes it
+    pub level: String,
+    /// `logging.format`; none chooses by whether standard error is a terminal
+    pub format: Option<LogFormat>,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How long and how many idempotency keys are remembered.
+#[derive(Debug, Clone, Default)]
+pub struct Idempotency {
+    /// `idempotency.retention_secs`
+    pub retention: Duration,
+    /// `idempotency.max_keys`
+    pub keys_max: u64,
+}
+
+/// The cluster this node belongs to.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// `cluster.node_id`; none lets the node take 1, or what its data folder says
+    pub node_id: Option<u64>,
+    /// `cluster.name`
+    pub name: String,
+    /// `cluster.peers`
+    pub peers: Vec<Peer>,
+    /// `cluster.join`
+    pub join: Vec<String>,
+    /// `cluster.bind_addr`
+    pub bind_addr: String,
+    /// `cluster.heartbeat_ms`
+    pub heartbeat: Duration,
+    /// `cluster.election_timeout_ms`, the shortest
+    pub election_timeout_min: Duration,
+    /// `cluster.election_timeout_ms`, the longest
+    pub election_timeout_max: Duration,
+    /// `cluster.tls.enabled`
+    pub tls_enabled: bool,
+    /// `cluster.tls.cert_path`
+    pub tls_cert_path: Option<PathBuf>,
+    /// `cluster.tls.key_path`
+    pub tls_key_path: Option<PathBuf>,
+    /// `cluster.tls.ca_path`
+    pub tls_ca_path: Option<PathBuf>,
+}
+
+/// A member of the cluster as `cluster.peers` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its node id.
+    pub id: u64,
+    /// Where the other nodes reach it.
+    pub peer_addr: String,
+    /// Where clients reach it.
+    pub rcp_addr: String,
+}
+
+/// One key as it is in force.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// The key.
+    pub key: &'static str,
+    /// The value as written.
+    pub value: String,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+impl Config {
+    /// Reads the file at `path`, if one is named, then the variables of `environment`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its key, its value and what would be right.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let mut config = Self::defaults()?;
+        if let Some(path) = path {
+            for (key, value, origin) in file::read(path)? {
+                config.set(key, &value, origin)?;
+            }
+        }
+        for key in KEYS.iter().filter(|key| !key.variable.is_empty()) {
+            // An empty variable is how a compose file says "not set".
+            let Some(text) = environment(key.variable).filter(|text| !text.is_empty()) else {
+                continue;
+            };
+            config.set(key, &Value::Text(text), Origin::Variable(key.variable))?;
+        }
+        check::check(&mut config)?;
+        Ok(config)
+    }
+
+    /// Replaces the data folder by what the command line says.
+    pub fn set_data_dir(&mut self, dir: &Path, option: &'static str) {
+        self.storage.data_dir = dir.to_owned();
+        self.note("storage.data_dir", format!("{:?}", dir.display()), Origin::CommandLine(option));
+    }
+
+    /// Every key with its value as written and where it was written.
+    #[must_use]
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// What deserves a warning at the start, although it is no error.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        check::warnings(self)
+    }
+
+    fn defaults() -> Result<Self, Error> {
+        let mut config = Self::default();
+        for key in KEYS {
+            let value = if key.default.is_empty() {
+                Value::Null
+            } else {
+                Value::Text(key.default.to_owned())
+            };
+            config.set(key, &value, Origin::Default)?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &'static Key, value: &Value, origin: Origin) -> Result<(), Error> {
+        let shown = key.shown(value);
+        if (key.set)(self, value).is_none() {
+            return Err(Error::BadValue {
+                key: key.name,
+                value: shown,
+                origin,
+                expects: key.expects.to_owned(),
+            });
+        }
+        self.note(key.name, shown, origin);
+        Ok(())
+    }
+
+    fn note(&mut self, key: &'static str, value: String, origin: Origin) {
+        let setting = Setting { key, value, origin };
+        match self.settings.iter_mut().find(|old| old.key == key) {
+            Some(old) => *old = setting,
+            None => self.settings.push(setting),
+        }
+    }
+}

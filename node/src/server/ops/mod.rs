@@ -1,0 +1,275 @@
+//! The operations of RCP: what each takes, what it asks of the replica, what it answers.
+//!
+//! A request becomes a [`Plan`]: what it touches (for the order within its connection) and a
+//! [`Job`]. The session starts the job when the order allows it; [`Job::start`] hands writes to the
+//! replica before it returns, so the order of the calls is the order of the decisions.
+//!
+//! | module | operations |
+//! |---|---|
+//! | `name` | the operations as an enum, for metrics and dispatch |
+//! | `machines` | PUT_MACHINE, GET_MACHINE, LIST_MACHINES |
+//! | `instances` | CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, SNAPSHOT_INSTANCE |
+//! | `events` | APPLY_EVENT |
+//! | `batch` | BATCH |
+//! | `watches` | WATCH_INSTANCE, WATCH_ALL |
+//! | `log` | WAL_READ, WAL_STATS |
+//! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
+//! | `answer` | what was answered, and its JSON |
+//!
+//! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
+
+mod admin;
+mod answer;
+mod batch;
+mod events;
+mod instances;
+mod log;
+mod machines;
+mod name;
+mod watches;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rstmdb_engine::{Command, Query};
+use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
+use serde_json::value::RawValue;
+
+pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use name::Op;
+pub(crate) use watches::Watching;
+
+use super::failure::{self, Effect};
+use super::session::order::{Access, Claim, Touch};
+use super::shared::Shared;
+use crate::replica;
+
+/// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
+/// The answer of a job, or why there is none.
+pub(crate) type Outcome = Result<Answer, ErrorBody>;
+/// A job under way.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// A request that was understood.
+pub(crate) struct Plan {
+    /// What it touches.
+    pub(crate) claim: Claim,
+    /// What it may have changed when its answer does not come.
+    pub(crate) effect: Effect,
+    /// What to do.
+    pub(crate) job: Job,
+}
+
+/// What to do.
+pub(crate) enum Job {
+    /// Submit one command.
+    Write(Command),
+    /// Look something up.
+    Read(Query, ReadOptions),
+    /// Operations that stand alone.
+    BestEffort(Vec<batch::Step>),
+    /// Begin a watch.
+    Watch(watches::Request),
+    /// Read a page of the log.
+    LogRead(rstmdb_rcp::message::storage::WalRead),
+    /// Describe an instance as it is.
+    SnapshotInstance(String),
+    /// Take a snapshot if due, and drop what retention no longer keeps.
+    Compact { force_snapshot: bool },
+    /// Nothing: the answer is there.
+    Answered(Box<Answer>),
+}
+
+/// A job that was started.
+pub(crate) enum Started {
+    /// And is done.
+    Done(Outcome),
+    /// And will be done.
+    Running(Running),
+}
+
+/// Understands a request. `None` for the operations that belong to the session.
+pub(crate) fn plan(
+    op: Op,
+    params: &RawValue,
+    shared: &Shared,
+    cluster: bool,
+) -> Option<Result<Plan, ErrorBody>> {
+    Some(match op {
+        Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        Op::Info => Ok(admin::info(shared, cluster)),
+        Op::PutMachine => machines::put(params),
+        Op::GetMachine => machines::get(params),
+        Op::ListMachines => machines::list(params),
+        Op::CreateInstance => instances::create(params),
+        Op::GetInstance => instances::get(params),
+        Op::ListInstances => instances::list(params),
+        Op::DeleteInstance => instances::delete(params),
+        Op::ApplyEvent => events::apply(params),
+        Op::Batch => batch::batch(params),
+        Op::WatchInstance => watches::instance(params),
+        Op::WatchAll => watches::all(params),
+        Op::SnapshotInstance => instances::snapshot(params),
+        Op::WalRead => log::read(params),
+        Op::WalStats => Ok(log::stats(shared)),
+        Op::FlushAll => Ok(admin::flush_all()),
+        Op::ReplicationStatus => Ok(admin::replication_status(shared)),
+        Op::Compact => admin::compact(params),
+    })
+}
+
+impl Plan {
+    fn write(touch: Touch, command: Command) -> Self {
+        Self {
+            claim: Claim {
+                touch,
+                access: Access::Write,
+            },
+            effect: Effect::Write {
+                keyed: is_keyed(&command),
+            },
+            job: Job::Write(command),
+        }
+    }
+
+    fn read(touch: Touch, job: Job) -> Self {
+        Self {
+            claim: Claim {
+                touch,
+                access: Access::Read,
+            },
+            effect: Effect::None,
+            job,
+        }
+    }
+
+    fn answered(body: Body) -> Self {
+        Self {
+            claim: Claim::FREE,
+            effect: Effect::None,
+            job: Job::Answered(Box::new(Answer {
+                body,
+                wal_offset: None,
+            })),
+        }
+    }
+}
+
+impl Job {
+    /// Starts it. A write has been handed to the replica when this returns.
+    pub(crate) fn start(self, shared: &Arc<Shared>, actor: &Arc<str>) -> Started {
+        match self {
+            Self::Answered(answer) => Started::Done(Ok(*answer)),
+            Self::Write(command) => Started::Running(submit(shared, command, actor)),
+            Self::Read(query, options) if is_immediate(&options) => {
+                Started::Done(look_up(shared, &query))
+            }
+            Self::Read(query, options) => {
+                let shared = shared.clone();
+                Started::Running(Box::pin(async move {
+                    fresh(&shared, options).await?;
+                    look_up(&shared, &query)
+                }))
+            }
+            Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
+            Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
+            Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::SnapshotInstance(id) => {
+                Started::Running(instances::start_snapshot(shared.clone(), id))
+            }
+            Self::Compact { force_snapshot } => {
+                Started::Running(admin::start_compact(shared.clone(), force_snapshot))
+            }
+        }
+    }
+}
+
+fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
+    let effect = Effect::Write {
+        keyed: is_keyed(&command),
+    };
+    let written = shared.replica.submit(command, actor.clone());
+    Box::pin(async move {
+        match written.await {
+            Ok(done) => Ok(Answer {
+                body: Body::Reply(done.reply, done.offset),
+                wal_offset: done.offset,
+            }),
+            Err(error) => Err(failure::of_replica(&error, effect)),
+        }
+    })
+}
+
+fn is_immediate(options: &ReadOptions) -> bool {
+    options.consistency == Some(Consistency::Local) && options.min_wal_offset.is_none()
+}
+
+/// Waits until the applied state is as fresh as `options` asks for.
+async fn fresh(shared: &Shared, options: ReadOptions) -> Result<(), ErrorBody> {
+    let level = match options.consistency.unwrap_or_default() {
+        Consistency::Linearizable => replica::Consistency::Linearizable,
+        Consistency::Lease => replica::Consistency::Lease,
+        Consistency::Local => replica::Consistency::Local,
+    };
+    let barrier = shared.replica.barrier(level, options.min_wal_offset).await;
+    barrier.map_err(|error| failure::of_replica(&error, Effect::None))
+}
+
+fn look_up(shared: &Shared, query: &Query) -> Outcome {
+    match shared.replica.query(query) {
+        Ok(reply) => Ok(Answer {
+            body: Body::Reply(reply, None),
+            wal_offset: None,
+        }),
+        Err(refusal) => Err(failure::of_refusal(&refusal)),
+    }
+}
+
+/// Whether trying the command again, its outcome unknown, is safe.
+fn is_keyed(command: &Command) -> bool {
+    use rstmdb_engine::BatchOp;
+    match command {
+        Command::PutMachine(_) => true,
+        Command::FlushAll => false,
+        Command::CreateInstance(create) => create.idempotency_key.is_some(),
+        Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
+        Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
+        Command::Batch(ops) => ops.iter().all(|op| match op {
+            BatchOp::Write(command) => is_keyed(command),
+            BatchOp::Read(_) => true,
+        }),
+    }
+}
+
+fn read_params<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {
+    P::read(params).map_err(ErrorBody::from)
+}
+
+/// A document out of a request: copied, so that what is stored does not hold on to the
+/// connection's read buffer.
+fn document(field: &str, json: &RawValue) -> Result<Bytes, ErrorBody> {
+    let text = json.get();
+    if text.len() > DOCUMENT_BYTES_MAX {
+        let problem = format!(
+            "at most {DOCUMENT_BYTES_MAX} bytes, got {} bytes",
+            text.len()
+        );
+        return Err(failure::bad_request(&format!("params.{field}"), &problem));
+    }
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// The lane of an instance in the order of its connection.
+fn lane(instance_id: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hasher.write(instance_id.as_bytes());
+    hasher.finish()
+}
+
+fn touch(instance_id: &str) -> Touch {
+    Touch::Instance(lane(instance_id))
+}

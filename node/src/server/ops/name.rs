@@ -1,0 +1,75 @@
+//! The operations as an enum.
+
+use rstmdb_rcp::message::op;
+
+macro_rules! ops {
+    ($($variant:ident = $name:ident,)*) => {
+        /// An operation of RCP.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Op {
+            $(#[doc = concat!("The operation ", stringify!($name), ".")] $variant,)*
+        }
+
+        impl Op {
+            /// Every operation, in the order of its number.
+            pub(crate) const ALL: &'static [Op] = &[$(Op::$variant),*];
+
+            /// The operation of this name.
+            pub(crate) fn from_name(name: &str) -> Option<Op> {
+                match name {
+                    $(op::$name => Some(Op::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Op::$variant => op::$name,)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    Hello = HELLO,
+    Auth = AUTH,
+    Ping = PING,
+    Info = INFO,
+    Bye = BYE,
+    PutMachine = PUT_MACHINE,
+    GetMachine = GET_MACHINE,
+    ListMachines = LIST_MACHINES,
+    CreateInstance = CREATE_INSTANCE,
+    GetInstance = GET_INSTANCE,
+    ListInstances = LIST_INSTANCES,
+    DeleteInstance = DELETE_INSTANCE,
+    ApplyEvent = APPLY_EVENT,
+    Batch = BATCH,
+    WatchInstance = WATCH_INSTANCE,
+    WatchAll = WATCH_ALL,
+    Unwatch = UNWATCH,
+    SnapshotInstance = SNAPSHOT_INSTANCE,
+    WalRead = WAL_READ,
+    WalStats = WAL_STATS,
+    FlushAll = FLUSH_ALL,
+    ReplicationStatus = REPLICATION_STATUS,
+    Compact = COMPACT,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_protocol_is_served() {
+        for name in op::ALL {
+            assert_eq!(Op::from_name(name).map(Op::name), Some(*name));
+        }
+        assert_eq!(Op::ALL.len(), op::ALL.len());
+        for (number, op) in Op::ALL.iter().enumerate() {
+            assert_eq!(*op as usize, number);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! WATCH_INSTANCE and WATCH_ALL. What follows the answer is the session's business.
+
+use std::sync::Arc;
+
+use rstmdb_engine::Reply;
+use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, Job, Plan, Running, fresh, read_params, touch};
+use crate::replica::{Watch, WatchFilter};
+use crate::server::failure::{self, Effect};
+use crate::server::product::Product;
+use crate::server::session::order::Touch;
+use crate::server::shared::Shared;
+
+/// A watch to begin.
+pub(crate) struct Request {
+    filter: WatchFilter,
+    include_ctx: bool,
+    from: Option<u64>,
+}
+
+/// A watch that has begun.
+pub(crate) struct Watching {
+    /// Where its events come from.
+    pub(crate) watch: Watch<Product>,
+    /// Whether its events carry the context.
+    pub(crate) include_ctx: bool,
+    /// For WATCH_INSTANCE: the instance and how it stands at the watch's head.
+    pub(crate) instance: Option<(String, Reply)>,
+}
+
+/// WATCH_INSTANCE.
+pub(super) fn instance(params: &RawValue) -> Result<Plan, ErrorBody> {
+    let params: WatchInstance<'_> = read_params(params)?;
+    let touch = touch(&params.instance_id);
+    let filter = WatchFilter {
+        instance: Some(params.instance_id.into_owned()),
+        ..WatchFilter::default()
+    };
+    let request = Request {
+        filter,
+        include_ctx: params.include_ctx.unwrap_or(true),
+        from: params.from_offset,
+    };
+    Ok(Plan::read(touch, Job::Watch(request)))
+}
+
+/// WATCH_ALL.
+pub(super) fn all(params: &RawValue) -> Result<Plan, ErrorBody> {
+    let params: WatchAll<'_> = read_params(params)?;
+    let owned = |list: Vec<std::borrow::Cow<'_, str>>| list.into_iter().map(Into::into).collect();
+    let filter = WatchFilter {
+        instance: None,
+        machines: owned(params.machines),
+        from_states: owned(params.from_states),
+        to_states: owned(params.to_states),
+        events: owned(params.events),
+    };
+    let request = Request {
+        filter,
+        include_ctx: params.include_ctx.unwrap_or(true),
+        from: params.from_offset,
+    };
+    Ok(Plan::read(Touch::Everything, Job::Watch(request)))
+}
+
+/// Begins the watch.
+pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
+    Box::pin(async move {
+        let Request {
+            filter,
+            include_ctx,
+            from,
+        } = request;
+        // Replay from a given offset needs no head, so it works while there is no leader.
+        if from.is_none() || filter.instance.is_some() {
+            fresh(&shared, ReadOptions::default()).await?;
+        }
+        let told = |error| failure::of_replica(&error, Effect::None);
+        let watching = match filter.instance {
+            Some(id) => {
+                let begun = shared.replica.watch_instance(&id, from);
+                let (watch, reply) = begun.map_err(told)?;
+                Watching {
+                    watch,
+                    include_ctx,
+                    instance: Some((id, reply)),
+                }
+            }
+            None => Watching {
+                watch: shared.replica.watch(filter, from).map_err(told)?,
+                include_ctx,
+                instance: None,
+            },
+        };
+        Ok(Answer {
+            body: Body::Watch(Box::new(watching)),
+            wal_offset: None,
+        })
+    })
+}

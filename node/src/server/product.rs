@@ -1,0 +1,65 @@
+//! The replica as the product runs it: on tokio, on the real file system.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openraft_rt_tokio::TokioRuntime;
+use rstmdb_engine::Outcome;
+use rstmdb_raft_store::{Data, NodeInfo, RealFs};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::replica;
+
+openraft::declare_raft_types!(
+    /// The openraft types of the product.
+    pub Product:
+        D = Data,
+        R = Outcome,
+        Node = NodeInfo,
+        LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = TokioRuntime,
+);
+
+impl replica::Types for Product {
+    type Fs = RealFs;
+}
+
+/// The replica of the product.
+pub type Replica = replica::Replica<Product>;
+
+/// The machine the node runs on.
+#[derive(Debug)]
+pub struct TokioHost {
+    data_dir: PathBuf,
+}
+
+impl TokioHost {
+    /// `data_dir` is the folder whose file system is asked for free space.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self { data_dir }
+    }
+}
+
+impl replica::Host for TokioHost {
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock before 1970 is wrong; the engine keeps time monotonic whatever it says.
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn block(&self, work: &mut dyn FnMut()) {
+        let has_other_workers = Handle::try_current()
+            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+        if has_other_workers {
+            tokio::task::block_in_place(work);
+        } else {
+            work();
+        }
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.data_dir).ok()?;
+        stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+}

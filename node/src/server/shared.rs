@@ -1,0 +1,44 @@
+//! What all sessions of a server share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::auth::Tokens;
+use super::config::Config;
+use super::metrics::Metrics;
+use super::product::Replica;
+
+/// `server_name` on the wire.
+pub(crate) const SERVER_NAME: &str = "rstmdb";
+/// `server_version` on the wire.
+pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What all sessions of a server share.
+pub(crate) struct Shared {
+    /// The replica behind the server.
+    pub(crate) replica: Replica,
+    /// Who may use it.
+    pub(crate) tokens: Tokens,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long a request may take.
+    pub(crate) request_timeout: Duration,
+    /// How long a connection may be silent; none for ever.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// When the server started.
+    pub(crate) started: Instant,
+}
+
+impl Shared {
+    /// For one server.
+    pub(crate) fn new(config: &Config, replica: Replica, metrics: Arc<Metrics>) -> Self {
+        Self {
+            replica,
+            tokens: Tokens::new(&config.auth),
+            metrics,
+            request_timeout: config.network.request_timeout,
+            idle_timeout: config.network.idle_timeout,
+            started: Instant::now(),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What can go wrong, in words an operator can act on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Everything this crate can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system refused an operation.
+    #[error("cannot {operation} {}: {source}", path.display())]
+    Io {
+        /// What was attempted, as a verb.
+        operation: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The reason it gave.
+        source: io::Error,
+    },
+    /// Another process works on the same data folder.
+    #[error("the data folder is in use by another process ({} is locked)", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// Bytes that were once written, synced and acknowledged are not what was written.
+    #[error("{} is damaged at offset {offset}: {what}; it covers {covers}; {advice}", file.display())]
+    Damaged {
+        /// The damaged file.
+        file: PathBuf,
+        /// Where in the file the first bad byte range starts.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+        /// What is lost with it.
+        covers: String,
+        /// What the operator can do.
+        advice: &'static str,
+    },
+    /// The file is from another version of the program or uses what this build cannot read.
+    #[error("{} cannot be read by this version: {what}", file.display())]
+    Unsupported {
+        /// The file.
+        file: PathBuf,
+        /// The version or feature it asks for.
+        what: String,
+    },
+    /// The data folder belongs to another node or cluster than expected.
+    #[error("the data folder {} belongs to {found}, but {expected} was expected", dir.display())]
+    WrongIdentity {
+        /// The data folder.
+        dir: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
+    /// The entry was dropped by retention.
+    #[error("offset {asked} is no longer retained; the earliest is {earliest}")]
+    Compacted {
+        /// The index that was asked for.
+        asked: u64,
+        /// The lowest index that can be read.
+        earliest: u64,
+    },
+    /// An append that would leave a hole or overwrite an entry.
+    #[error("entry {got} cannot follow: the log expects {expected} next")]
+    OutOfOrder {
+        /// The index of the entry refused.
+        got: u64,
+        /// The only index that may come next.
+        expected: u64,
+    },
+    /// One entry is larger than a record may be.
+    #[error("an entry of {bytes} bytes exceeds the limit of {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// An earlier write or sync failed; nothing is written after that.
+    #[error("the log has failed and accepts nothing more: {0}")]
+    Failed(Arc<Error>),
+    /// The store was closed, or its writer is gone.
+    #[error("the log is closed")]
+    Closed,
+}
+
+impl Error {
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Error::Io {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn kind(&self) -> io::ErrorKind {
+        match self {
+            Error::Io { source, .. } => source.kind(),
+            Error::Failed(first) => first.kind(),
+            Error::Damaged { .. } => io::ErrorKind::InvalidData,
+            Error::Unsupported { .. } => io::ErrorKind::Unsupported,
+            Error::Compacted { .. } => io::ErrorKind::NotFound,
+            Error::OutOfOrder { .. } | Error::TooLarge { .. } => io::ErrorKind::InvalidInput,
+            Error::Locked { .. } => io::ErrorKind::WouldBlock,
+            Error::WrongIdentity { .. } | Error::Closed => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        io::Error::new(error.kind(), error)
+    }
+}
+
+/// Names the operation and the path on the way from `io::Result` to [`Error`].
+pub(crate) trait IoContext<T> {
+    fn during(self, operation: &'static str, path: &Path) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn during(self, operation: &'static str, path: &Path) -> Result<T, Error> {
+        self.map_err(|source| Error::io(operation, path, source))
+    }
+}

@@ -1,0 +1,451 @@
+//! The bytes of the write-ahead log, and nothing else: `docs/wal-format.md` says the same in
+//! prose. All integers are little-endian.
+
+use bytes::Bytes;
+use crc32c::{crc32c, crc32c_append};
+use openraft::EntryPayload;
+
+use crate::membership;
+use crate::types::{Data, Entry, LogId, Vote, log_id};
+
+const MAGIC: [u8; 8] = *b"RSTMWAL\n";
+/// The version this build writes, and the highest it reads.
+pub(crate) const FORMAT_VERSION: u16 = 1;
+/// Length of the segment header this build writes; a later version may write a longer one.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 160;
+const SEGMENT_HEADER_BYTES_MAX: usize = 4096;
+
+/// Length of a record's header.
+pub(crate) const RECORD_HEADER_BYTES: usize = 12;
+/// Records start at multiples of this.
+pub(crate) const RECORD_ALIGN_BYTES: usize = 8;
+/// Longest body of a record.
+pub(crate) const RECORD_BODY_BYTES_MAX: u64 = 256 << 20;
+/// What an entry record holds besides its payload.
+pub(crate) const ENTRY_HEAD_BYTES: usize = 17;
+
+const KIND_BLANK: u8 = 0;
+const KIND_NORMAL: u8 = 1;
+const KIND_MEMBERSHIP: u8 = 2;
+
+/// A place in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Segment number.
+    pub segment: u64,
+    /// Offset in its file.
+    pub offset: u64,
+}
+
+/// What Raft must not forget besides the entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// The last vote.
+    pub vote: Option<Vote>,
+    /// The last saved committed log id.
+    pub committed: Option<LogId>,
+    /// The last purged log id.
+    pub purged: Option<LogId>,
+    /// The last log id: of the last entry, or the purged one.
+    pub last: Option<LogId>,
+}
+
+/// The head of a segment file. It repeats the hard state, so that older segments can be dropped
+/// or left unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The cluster the log belongs to; 0 when it was not yet known.
+    pub cluster_id: u128,
+    /// The segment's number, as in its file name.
+    pub segment: u64,
+    /// When it was created, Unix time in milliseconds.
+    pub created_ms: u64,
+    /// The hard state when it was created.
+    pub state: HardState,
+}
+
+/// Why bytes are not a segment header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    Damaged(&'static str),
+    Unsupported(String),
+}
+
+const HAS_VOTE: u32 = 1;
+const VOTE_COMMITTED: u32 = 2;
+const HAS_COMMITTED: u32 = 4;
+const HAS_PURGED: u32 = 8;
+const HAS_LAST: u32 = 16;
+
+impl SegmentHeader {
+    /// The index of the first entry written to the segment, unless the log is truncated first.
+    pub fn first_index(&self) -> u64 {
+        self.state.last.map_or(0, |last| last.index + 1)
+    }
+
+    pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
+        let state = &self.state;
+        let mut present = 0;
+        for (bit, on) in [
+            (HAS_VOTE, state.vote.is_some()),
+            (VOTE_COMMITTED, state.vote.is_some_and(|vote| vote.committed)),
+            (HAS_COMMITTED, state.committed.is_some()),
+            (HAS_PURGED, state.purged.is_some()),
+            (HAS_LAST, state.last.is_some()),
+        ] {
+            present |= if on { bit } else { 0 };
+        }
+        let mut buf = [0; SEGMENT_HEADER_BYTES];
+        buf[..8].copy_from_slice(&MAGIC);
+        buf[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        buf[10..12].copy_from_slice(&(SEGMENT_HEADER_BYTES as u16).to_le_bytes());
+        buf[12..16].copy_from_slice(&present.to_le_bytes());
+        buf[16..32].copy_from_slice(&self.cluster_id.to_le_bytes());
+        let vote = state.vote.map_or((0, 0), |vote| (vote.leader_id.term, vote.leader_id.voted_for));
+        let pair = |id: Option<LogId>| id.map_or((0, 0), |id| (id.leader_id.term, id.index));
+        let (committed, purged, last) = (pair(state.committed), pair(state.purged), pair(state.last));
+        let words = [
+            self.segment,
+            self.first_index(),
+            self.created_ms,
+            vote.0,
+            vote.1,
+            committed.0,
+            committed.1,
+            purged.0,
+            purged.1,
+            last.0,
+            last.1,
+        ];
+        for (slot, word) in buf[32..].chunks_exact_mut(8).zip(words) {
+            slot.copy_from_slice(&word.to_le_bytes());
+        }
+        let crc = crc32c(&buf[..SEGMENT_HEADER_BYTES - 4]);
+        buf[SEGMENT_HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+        buf
+    }
+
+    /// The header and its length.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, usize), HeaderFault> {
+        if bytes.get(..8) != Some(&MAGIC) {
+            return Err(HeaderFault::Damaged("the segment header has no magic number"));
+        }
+        let damaged = HeaderFault::Damaged("the segment header fails its checksum");
+        let len = usize::from(u16_at(bytes, 10).ok_or(damaged.clone())?);
+        if !(SEGMENT_HEADER_BYTES..=SEGMENT_HEADER_BYTES_MAX).contains(&len) || len % 8 != 0 {
+            return Err(damaged);
+        }
+        let header = bytes.get(..len).ok_or(damaged.clone())?;
+        if u32_at(header, len - 4) != Some(crc32c(&header[..len - 4])) {
+            return Err(damaged);
+        }
+        let version = u16_at(header, 8).ok_or(damaged.clone())?;
+        if version > FORMAT_VERSION {
+            return Err(HeaderFault::Unsupported(format!(
+                "it has format version {version}, this build reads up to {FORMAT_VERSION}"
+            )));
+        }
+        let fields = Self::decode_fields(header).ok_or(damaged)?;
+        Ok((fields, len))
+    }
+
+    fn decode_fields(header: &[u8]) -> Option<Self> {
+        let present = u32_at(header, 12)?;
+        let word = |n: usize| u64_at(header, 32 + 8 * n);
+        let pair = |bit: u32, n: usize| -> Option<Option<LogId>> {
+            let id = log_id(word(n)?, word(n + 1)?);
+            Some((present & bit != 0).then_some(id))
+        };
+        let vote = if present & VOTE_COMMITTED != 0 {
+            Vote::new_committed(word(3)?, word(4)?)
+        } else {
+            Vote::new(word(3)?, word(4)?)
+        };
+        Some(SegmentHeader {
+            cluster_id: u128::from_le_bytes(header.get(16..32)?.try_into().ok()?),
+            segment: word(0)?,
+            created_ms: word(2)?,
+            state: HardState {
+                vote: (present & HAS_VOTE != 0).then_some(vote),
+                committed: pair(HAS_COMMITTED, 5)?,
+                purged: pair(HAS_PURGED, 7)?,
+                last: pair(HAS_LAST, 9)?,
+            },
+        })
+    }
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RecordType {
+    Batch = 1,
+    Entry = 2,
+    Vote = 3,
+    Committed = 4,
+    Truncate = 5,
+    Purge = 6,
+    Close = 7,
+}
+
+impl RecordType {
+    fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => RecordType::Batch,
+            2 => RecordType::Entry,
+            3 => RecordType::Vote,
+            4 => RecordType::Committed,
+            5 => RecordType::Truncate,
+            6 => RecordType::Purge,
+            7 => RecordType::Close,
+            _ => return None,
+        })
+    }
+}
+
+/// What the writer knew when it wrote a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Everything before this position was durable.
+    pub durable: Position,
+    /// The writer's wall clock, Unix time in milliseconds.
+    pub time_ms: u64,
+}
+
+/// A decoded record. Payloads still borrow from the file's bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record<'a> {
+    /// The head of a batch.
+    Batch(Mark),
+    /// One Raft entry.
+    Entry(EntryRecord<'a>),
+    /// A vote.
+    Vote(Vote),
+    /// The committed log id.
+    Committed(LogId),
+    /// Everything after this log id is cut off (`None`: all entries).
+    Truncate(Option<LogId>),
+    /// Everything up to this log id is no longer Raft's, only history.
+    Purge(LogId),
+    /// The closing mark of a log gone idle.
+    Close(Mark),
+}
+
+/// A Raft entry as stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EntryRecord<'a> {
+    /// Its log id.
+    pub log_id: LogId,
+    kind: u8,
+    payload: &'a [u8],
+}
+
+impl EntryRecord<'_> {
+    /// The entry with its own copy of the payload.
+    pub fn to_entry(&self) -> Result<Entry, String> {
+        let payload = match self.kind {
+            KIND_BLANK => EntryPayload::Blank,
+            KIND_NORMAL => EntryPayload::Normal(Data(Bytes::copy_from_slice(self.payload))),
+            KIND_MEMBERSHIP => EntryPayload::Membership(membership::decode(self.payload)?),
+            other => return Err(format!("an entry of unknown kind {other}")),
+        };
+        Ok(Entry { log_id: self.log_id, payload })
+    }
+}
+
+/// Why there is no record at a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RecordFault {
+    /// End of file, or an all-zero header: where a log ends.
+    End,
+    /// Bytes that are not a record of this position.
+    Bad(&'static str),
+    /// A valid record that this build does not understand.
+    Unsupported(String),
+}
+
+/// Writes records at consecutive positions of one segment into a buffer.
+pub(crate) struct Encoder<'a> {
+    pub(crate) buf: &'a mut Vec<u8>,
+    segment: u64,
+    /// The file offset of `buf[0]`.
+    base: u64,
+}
+
+impl<'a> Encoder<'a> {
+    pub(crate) fn new(buf: &'a mut Vec<u8>, segment: u64, base: u64) -> Self {
+        Encoder { buf, segment, base }
+    }
+
+    /// The file offset the next record gets.
+    pub(crate) fn offset(&self) -> u64 {
+        self.base + self.buf.len() as u64
+    }
+
+    pub(crate) fn mark(&mut self, kind: RecordType, mark: Mark) {
+        self.record(kind, |buf| {
+            for word in [mark.durable.segment, mark.durable.offset, mark.time_ms] {
+                buf.extend_from_slice(&word.to_le_bytes());
+            }
+        });
+    }
+
+    pub(crate) fn entry(&mut self, entry: &Entry) {
+        self.record(RecordType::Entry, |buf| {
+            put_log_id(buf, entry.log_id);
+            match &entry.payload {
+                EntryPayload::Blank => buf.push(KIND_BLANK),
+                EntryPayload::Normal(data) => {
+                    buf.push(KIND_NORMAL);
+                    buf.extend_from_slice(&data.0);
+                }
+                EntryPayload::Membership(members) => {
+                    buf.push(KIND_MEMBERSHIP);
+                    membership::encode(members, buf);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn vote(&mut self, vote: &Vote) {
+        self.record(RecordType::Vote, |buf| {
+            buf.extend_from_slice(&vote.leader_id.term.to_le_bytes());
+            buf.extend_from_slice(&vote.leader_id.voted_for.to_le_bytes());
+            buf.push(u8::from(vote.committed));
+        });
+    }
+
+    pub(crate) fn committed(&mut self, id: LogId) {
+        self.record(RecordType::Committed, |buf| put_log_id(buf, id));
+    }
+
+    pub(crate) fn truncate(&mut self, keep: Option<LogId>) {
+        self.record(RecordType::Truncate, |buf| {
+            if let Some(id) = keep {
+                put_log_id(buf, id);
+            }
+        });
+    }
+
+    pub(crate) fn purge(&mut self, id: LogId) {
+        self.record(RecordType::Purge, |buf| put_log_id(buf, id));
+    }
+
+    fn record(&mut self, kind: RecordType, body: impl FnOnce(&mut Vec<u8>)) {
+        let offset = self.offset();
+        let start = self.buf.len();
+        self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
+        body(self.buf);
+        let body_len = (self.buf.len() - start - RECORD_HEADER_BYTES) as u32;
+        self.buf.resize(self.buf.len().next_multiple_of(RECORD_ALIGN_BYTES), 0);
+        self.buf[start + 4..start + 8].copy_from_slice(&body_len.to_le_bytes());
+        self.buf[start + 8] = kind as u8;
+        let crc = record_crc(self.segment, offset, &self.buf[start + 4..]);
+        self.buf[start..start + 4].copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// The record at `offset` of segment `segment`; `bytes` start there. Also its whole length.
+pub(crate) fn decode_record(
+    bytes: &[u8],
+    segment: u64,
+    offset: u64,
+) -> Result<(Record<'_>, usize), RecordFault> {
+    let header = bytes.get(..RECORD_HEADER_BYTES).unwrap_or(bytes);
+    if header.iter().all(|byte| *byte == 0) {
+        return Err(RecordFault::End);
+    }
+    let cut = RecordFault::Bad("the record is cut off");
+    let (Some(crc), Some(body_len)) = (u32_at(header, 0), u32_at(header, 4)) else {
+        return Err(cut);
+    };
+    let end = RECORD_HEADER_BYTES.saturating_add(body_len as usize);
+    let len = end.next_multiple_of(RECORD_ALIGN_BYTES);
+    let record = bytes.get(..len).ok_or(cut)?;
+    // Position and segment are part of the checksum: bytes of an earlier use of the space, or
+    // of another file, never pass.
+    if record_crc(segment, offset, &record[4..]) != crc {
+        return Err(RecordFault::Bad("the record fails its checksum"));
+    }
+    if record[9] != 0 {
+        return Err(RecordFault::Unsupported(format!("a record has the flags {:#04x}", record[9])));
+    }
+    let Some(kind) = RecordType::of(record[8]) else {
+        return Err(RecordFault::Unsupported(format!("a record has the type {}", record[8])));
+    };
+    let body = &record[RECORD_HEADER_BYTES..end];
+    let decoded = decode_body(kind, body)
+        .ok_or(RecordFault::Bad("the record's body does not fit its type"))?;
+    Ok((decoded, len))
+}
+
+fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
+    Some(match kind {
+        RecordType::Batch => Record::Batch(mark_at(body)?),
+        RecordType::Close => Record::Close(mark_at(body)?),
+        RecordType::Entry => Record::Entry(EntryRecord {
+            log_id: log_id_at(body)?,
+            kind: *body.get(16)?,
+            payload: body.get(ENTRY_HEAD_BYTES..)?,
+        }),
+        RecordType::Vote => {
+            let (term, node) = (u64_at(body, 0)?, u64_at(body, 8)?);
+            Record::Vote(match body.get(16)? {
+                0 => Vote::new(term, node),
+                _ => Vote::new_committed(term, node),
+            })
+        }
+        RecordType::Committed => Record::Committed(log_id_at(body)?),
+        RecordType::Truncate if body.is_empty() => Record::Truncate(None),
+        RecordType::Truncate => Record::Truncate(Some(log_id_at(body)?)),
+        RecordType::Purge => Record::Purge(log_id_at(body)?),
+    })
+}
+
+/// The durable position of the mark at `offset`, if there is one: how the search behind a bad
+/// record tells torn from damaged.
+pub(crate) fn mark_here(bytes: &[u8], segment: u64, offset: u64) -> Option<Position> {
+    let kind = *bytes.get(8)?;
+    if kind != RecordType::Batch as u8 && kind != RecordType::Close as u8 {
+        return None;
+    }
+    match decode_record(bytes, segment, offset) {
+        Ok((Record::Batch(mark) | Record::Close(mark), _)) => Some(mark.durable),
+        _ => None,
+    }
+}
+
+fn record_crc(segment: u64, offset: u64, covered: &[u8]) -> u32 {
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&segment.to_le_bytes());
+    place[8..].copy_from_slice(&offset.to_le_bytes());
+    crc32c_append(crc32c(&place), covered)
+}
+
+fn put_log_id(buf: &mut Vec<u8>, id: LogId) {
+    buf.extend_from_slice(&id.leader_id.term.to_le_bytes());
+    buf.extend_from_slice(&id.index.to_le_bytes());
+}
+
+fn mark_at(body: &[u8]) -> Option<Mark> {
+    Some(Mark {
+        durable: Position { segment: u64_at(body, 0)?, offset: u64_at(body, 8)? },
+        time_ms: u64_at(body, 16)?,
+    })
+}
+
+fn log_id_at(body: &[u8]) -> Option<LogId> {
+    Some(log_id(u64_at(body, 0)?, u64_at(body, 8)?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}

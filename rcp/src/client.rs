@@ -1,0 +1,150 @@
+//! The client library: one [`Client`] speaks to a cluster through any of its addresses.
+//!
+//! - **One connection, pipelined.** Calls are queued at their first poll and leave in that order;
+//!   many are written and read at once. A clone of the client shares the connection.
+//! - **It reconnects by itself**, to any of the addresses, with growing and jittered pauses. Calls
+//!   wait for that, each until its own deadline.
+//! - **A retry never does harm.** Reads, and writes with an idempotency key, are tried again after a
+//!   lost connection or a retryable error, until the deadline. A write without a key is tried again
+//!   only if it certainly was not sent; otherwise the error says that its outcome is unknown. With
+//!   [`ClientOptions::retry_writes`] writes without a key are given one.
+//! - **Each watch has its own connection**, so that a consumer who is slow to take events holds up
+//!   nothing but its own watch. It resumes after a lost connection, on any node, without gap or
+//!   duplicate.
+//!
+//! A retried call may overtake calls that were queued after it; callers who need an order across
+//! failures await one call before the next, or use `expected_wal_offset`.
+
+mod connection;
+mod dial;
+mod error;
+mod ops;
+mod options;
+mod retry;
+mod session;
+mod tls;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use error::Error;
+pub use options::{ClientOptions, TlsOptions};
+pub use watch::Watch;
+
+use crate::message::{ErrorBody, ResponseMeta, op};
+use dial::Dialer;
+use session::Session;
+
+/// A client of a cluster; cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    session: Arc<Session>,
+}
+
+/// The answer to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response<R> {
+    /// The result.
+    pub result: R,
+    /// What the server said beside it.
+    pub meta: ResponseMeta,
+}
+
+/// The answer to a call, unparsed.
+#[derive(Debug, Clone)]
+pub struct RawResponse {
+    /// The result, as it was sent.
+    pub result: Box<RawValue>,
+    /// What the server said beside it.
+    pub meta: ResponseMeta,
+}
+
+/// The answer to one request as the connection hands it over.
+pub(crate) struct Reply {
+    outcome: Result<Bytes, ErrorBody>,
+    meta: Option<Bytes>,
+}
+
+impl Client {
+    /// Connects to the first address that answers, trying each once.
+    ///
+    /// # Errors
+    /// [`Error::Options`] for options that cannot be used, [`Error::Refused`] when the server refuses
+    /// the credentials, [`Error::Tls`] and [`Error::Connect`] when no address can be reached.
+    pub async fn connect(options: ClientOptions) -> Result<Client, Error> {
+        let session = Session::connect(Dialer::new(options)?).await?;
+        Ok(Client {
+            session: Arc::new(session),
+        })
+    }
+
+    /// Calls any operation but a watch.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn call<P, R>(&self, op: &str, params: &P) -> Result<Response<R>, Error>
+    where
+        P: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        let params = serde_json::value::to_raw_value(params)
+            .map_err(|error| Error::Request(error.to_string()))?;
+        let (result, meta) = self.session.call(op, &params).await?;
+        Ok(Response {
+            result: parse(op, &result)?,
+            meta: parse_meta(op, meta)?,
+        })
+    }
+
+    /// Calls any operation but a watch, with parameters and result left as they are.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn call_raw(&self, op: &str, params: &RawValue) -> Result<RawResponse, Error> {
+        let (result, meta) = self.session.call(op, params).await?;
+        Ok(RawResponse {
+            result: parse(op, &result)?,
+            meta: parse_meta(op, meta)?,
+        })
+    }
+
+    /// The address the client is connected to, or was last.
+    pub fn address(&self) -> String {
+        self.session.address()
+    }
+
+    /// Says goodbye and closes the connection, for all clones; watches live on.
+    pub async fn close(self) {
+        const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+        let goodbye = self.session.goodbye(op::BYE);
+        // The server closes an abandoned connection all the same.
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
+        self.session.close();
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+fn parse<R: DeserializeOwned>(op: &str, json: &[u8]) -> Result<R, Error> {
+    serde_json::from_slice(json)
+        .map_err(|error| Error::Protocol(format!("the result of {op} is not as expected: {error}")))
+}
+
+fn parse_meta(op: &str, meta: Option<Bytes>) -> Result<ResponseMeta, Error> {
+    match meta {
+        None => Ok(ResponseMeta::default()),
+        Some(meta) => parse(op, &meta),
+    }
+}

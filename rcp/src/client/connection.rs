@@ -1,0 +1,295 @@
+//! One pipelined connection: calls put their frames into a shared buffer, a driver task writes what
+//! has gathered with one write, reads what has come with one read, and hands each answer to its call.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use serde_json::value::RawValue;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+
+use super::dial::{Incomings, Link, parse_incoming};
+use super::{Error, Reply, parse};
+use crate::frame::Flags;
+use crate::message::{ErrorBody, Incoming, request};
+use crate::wire::{self, WireMode};
+
+/// Above this an emptied write buffer gives its memory back.
+const OUTBOX_KEPT_BYTES_MAX: usize = 1024 * 1024;
+
+/// A connection shared by many calls. Dropping it closes the socket.
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    driver: AbortHandle,
+    pub(super) address: String,
+}
+
+/// How a call on this connection ended without an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Lost {
+    /// Some of the call may have left.
+    pub(super) sent: bool,
+    pub(super) error: Arc<Error>,
+}
+
+/// A call that has been queued.
+pub(super) struct Pending {
+    id: u64,
+    answer: oneshot::Receiver<Result<Reply, Lost>>,
+    // Keeps the connection open until the answer is here, also when the client has moved on.
+    connection: Arc<Connection>,
+    // Whether anything has been heard since this call was queued.
+    heard_before: u64,
+}
+
+struct Shared {
+    mode: WireMode,
+    state: Mutex<State>,
+    outbox_filled: Notify,
+    /// Takes no further calls: failed or retired.
+    closed_to_calls: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    outbox: BytesMut,
+    next_id: u64,
+    /// Calls from this id on have not been taken from the outbox: certainly not sent.
+    unsent_from: u64,
+    waiting: HashMap<u64, oneshot::Sender<Result<Reply, Lost>>>,
+    /// How many reads brought something.
+    heard: u64,
+    failure: Option<Arc<Error>>,
+}
+
+impl Connection {
+    pub(super) fn start(link: Link) -> Arc<Connection> {
+        let shared = Arc::new(Shared {
+            mode: link.mode,
+            state: Mutex::default(),
+            outbox_filled: Notify::new(),
+            closed_to_calls: AtomicBool::new(false),
+        });
+        let address = link.address.clone();
+        let driver = tokio::spawn(drive(shared.clone(), link)).abort_handle();
+        Arc::new(Connection {
+            shared,
+            driver,
+            address,
+        })
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        !self.shared.closed_to_calls.load(Ordering::Acquire)
+    }
+
+    /// Queues a call; it leaves after all that were queued before it.
+    pub(super) fn enqueue(self: &Arc<Self>, op: &str, params: &RawValue) -> Result<Pending, Lost> {
+        let (sender, answer) = oneshot::channel();
+        let mut state = self.shared.lock();
+        if let Some(failure) = &state.failure {
+            return Err(Lost {
+                sent: false,
+                error: failure.clone(),
+            });
+        }
+        let id = state.next_id;
+        wire::encode_with(self.shared.mode, &mut state.outbox, Flags::NONE, |out| {
+            request::write_numbered(out, id, op, params)
+        })
+        .map_err(|error| Lost {
+            sent: false,
+            error: Arc::new(Error::Request(error.to_string())),
+        })?;
+        state.next_id += 1;
+        state.waiting.insert(id, sender);
+        let heard_before = state.heard;
+        drop(state);
+        self.shared.outbox_filled.notify_one();
+        Ok(Pending {
+            id,
+            answer,
+            connection: self.clone(),
+            heard_before,
+        })
+    }
+
+    /// Takes no further calls; those that wait still get their answers.
+    pub(super) fn retire(&self) {
+        self.shared.closed_to_calls.store(true, Ordering::Release);
+    }
+
+    /// Closes it; calls that wait get this error.
+    pub(super) fn fail(&self, error: Error) {
+        self.shared.fail(error);
+        self.driver.abort();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Pending {
+    /// Waits for the answer. Dropping the future gives the call up.
+    pub(super) async fn answer(&mut self) -> Result<Reply, Lost> {
+        match (&mut self.answer).await {
+            Ok(answer) => answer,
+            // Only when the runtime shuts down under the driver.
+            Err(_) => Err(Lost {
+                sent: true,
+                error: Arc::new(Error::Closed),
+            }),
+        }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Whether the call certainly has not left.
+    pub(super) fn is_unsent(&self) -> bool {
+        self.id >= self.connection.shared.lock().unsent_from
+    }
+
+    /// Whether the server has said nothing at all since the call was queued.
+    pub(super) fn is_server_silent(&self) -> bool {
+        self.connection.shared.lock().heard == self.heard_before
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // An answered call has left the table already, and the lock is not worth its price then.
+        if !self.answer.is_terminated() {
+            self.connection.shared.lock().waiting.remove(&self.id);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fail(&self, error: Error) {
+        let error = Arc::new(error);
+        let mut state = self.lock();
+        if state.failure.is_some() {
+            return;
+        }
+        self.closed_to_calls.store(true, Ordering::Release);
+        state.failure = Some(error.clone());
+        state.outbox = BytesMut::new();
+        let unsent_from = state.unsent_from;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for (id, call) in waiting {
+            // A call that was given up no longer listens.
+            let _ = call.send(Err(Lost {
+                sent: id < unsent_from,
+                error: error.clone(),
+            }));
+        }
+    }
+}
+
+async fn drive(shared: Arc<Shared>, link: Link) {
+    let Link { read, write, .. } = link;
+    let ended = tokio::select! {
+        ended = read_answers(&shared, read) => ended,
+        ended = write_calls(&shared, write) => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection lost");
+        shared.fail(error);
+    }
+}
+
+async fn write_calls(
+    shared: &Shared,
+    mut socket: Box<dyn AsyncWrite + Send + Unpin>,
+) -> Result<(), Error> {
+    let mut batch = BytesMut::new();
+    loop {
+        {
+            let mut state = shared.lock();
+            std::mem::swap(&mut state.outbox, &mut batch);
+            state.unsent_from = state.next_id;
+        }
+        if batch.is_empty() {
+            shared.outbox_filled.notified().await;
+            continue;
+        }
+        let written = async {
+            socket.write_all(&batch).await?;
+            socket.flush().await
+        };
+        written.await.map_err(|error: std::io::Error| Error::Disconnected {
+            reason: error.to_string(),
+            outcome_unknown: false,
+        })?;
+        if batch.capacity() > OUTBOX_KEPT_BYTES_MAX {
+            batch = BytesMut::new();
+        }
+        batch.clear();
+    }
+}
+
+async fn read_answers(shared: &Shared, mut read: Incomings) -> Result<(), Error> {
+    let mut answers = Vec::new();
+    loop {
+        while let Some(payload) = read.take()? {
+            if let Some((id, outcome, meta)) = parse_answer(&payload)? {
+                let meta: Option<&RawValue> = meta;
+                let reply = Reply {
+                    outcome: outcome.map(|result| payload.slice_ref(result.get().as_bytes())),
+                    meta: meta.map(|meta| payload.slice_ref(meta.get().as_bytes())),
+                };
+                answers.push((id, reply));
+            }
+        }
+        if !answers.is_empty() {
+            hand_out(shared, &mut answers);
+        }
+        read.fill().await?;
+        shared.lock().heard += 1;
+    }
+}
+
+type Answer<'a> = (u64, Result<&'a RawValue, ErrorBody>, Option<&'a RawValue>);
+
+fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
+    let (id, outcome, meta) = match parse_incoming(payload)? {
+        Incoming::Response { id, outcome, meta } => (id, outcome, meta),
+        Incoming::Event | Incoming::End | Incoming::Unknown => return Ok(None),
+    };
+    let outcome = match outcome {
+        Ok(result) => Ok(result),
+        Err(error) => Err(parse::<ErrorBody>("a request", error.get().as_bytes())?),
+    };
+    match (id.parse(), outcome) {
+        (Ok(id), outcome) => Ok(Some((id, outcome, meta))),
+        // Without an id: the server refuses the connection as a whole, and closes it.
+        (Err(_), Err(error)) if id.is_empty() => Err(Error::Refused(error)),
+        (Err(_), _) => Err(Error::Protocol(format!(
+            "an answer to a request that was never made: {id:?}"
+        ))),
+    }
+}
+
+fn hand_out(shared: &Shared, answers: &mut Vec<(u64, Reply)>) {
+    let mut state = shared.lock();
+    for (id, reply) in answers.drain(..) {
+        // A call that was given up is no longer in the table.
+        if let Some(call) = state.waiting.remove(&id) {
+            let _ = call.send(Ok(reply));
+        }
+    }
+}

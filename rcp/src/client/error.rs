@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use crate::message::ErrorBody;
+
+/// Why a call has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The server refused.
+    #[error("{0}")]
+    Refused(ErrorBody),
+    /// No server could be reached; the call was not sent.
+    #[error("no connection: {reason}")]
+    Connect {
+        /// By address.
+        reason: String,
+    },
+    /// The connection was lost after the call was sent.
+    #[error("the connection was lost before the answer came: {reason}")]
+    Disconnected {
+        /// How it was lost.
+        reason: String,
+        /// The call is a write that may or may not have taken effect.
+        outcome_unknown: bool,
+    },
+    /// The deadline passed.
+    #[error("no answer to {op} within {} ms", after.as_millis())]
+    Timeout {
+        /// The operation.
+        op: String,
+        /// The deadline.
+        after: Duration,
+        /// The call is a write that may or may not have taken effect.
+        outcome_unknown: bool,
+    },
+    /// The server does not keep to the protocol.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+    /// TLS could not be set up, or the server's certificate is not accepted.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The options cannot be used.
+    #[error("{0}")]
+    Options(String),
+    /// The parameters cannot be sent.
+    #[error("the request cannot be sent: {0}")]
+    Request(String),
+    /// The client was closed.
+    #[error("the client is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether the call was a write that may or may not have taken effect.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Error::Refused(error) => error.outcome_unknown(),
+            Error::Disconnected {
+                outcome_unknown, ..
+            }
+            | Error::Timeout {
+                outcome_unknown, ..
+            } => *outcome_unknown,
+            Error::Connect { .. }
+            | Error::Protocol(_)
+            | Error::Tls(_)
+            | Error::Options(_)
+            | Error::Request(_)
+            | Error::Closed => false,
+        }
+    }
+
+    /// Whether connecting again, or elsewhere, may succeed.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Error::Refused(error) => error.retryable,
+            Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. } => true,
+            Error::Protocol(_)
+            | Error::Tls(_)
+            | Error::Options(_)
+            | Error::Request(_)
+            | Error::Closed => false,
+        }
+    }
+}

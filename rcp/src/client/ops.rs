@@ -1,0 +1,77 @@
+//! One typed method per operation.
+
+use serde_json::value::RawValue;
+
+use super::{Client, Error, Response};
+use crate::message::batch::{Batch, BatchResult};
+use crate::message::instance::{
+    ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
+    DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
+};
+use crate::message::machine::{
+    GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
+};
+use crate::message::op;
+use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::{
+    Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
+    SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
+};
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* $method:ident $op:ident ($($params:ty)?) -> $result:ty;)*) => {
+        impl Client {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// See [`Error`].
+                pub async fn $method(
+                    &self
+                    $(, params: &$params)?
+                ) -> Result<Response<$result>, Error> {
+                    methods!(@call self, op::$op, $(params as &$params)?)
+                }
+            )*
+        }
+    };
+    (@call $self:ident, $op:expr, ) => { $self.call($op, &NoParams {}).await };
+    (@call $self:ident, $op:expr, $params:expr) => { $self.call($op, $params).await };
+}
+
+methods! {
+    /// PING: is the server there?
+    ping PING () -> PingResult;
+    /// INFO: what the server is and can do.
+    info INFO () -> InfoResult<'static>;
+    /// PUT_MACHINE: defines a version of a machine.
+    put_machine PUT_MACHINE (PutMachine<'_>) -> PutMachineResult<'static>;
+    /// GET_MACHINE: a version's definition.
+    get_machine GET_MACHINE (GetMachine<'_>) -> GetMachineResult<'static>;
+    /// LIST_MACHINES: names and versions.
+    list_machines LIST_MACHINES (ListMachines) -> ListMachinesResult<'static>;
+    /// CREATE_INSTANCE: an instance of a machine.
+    create_instance CREATE_INSTANCE (CreateInstance<'_>) -> CreateInstanceResult<'static>;
+    /// GET_INSTANCE: its state and context.
+    get_instance GET_INSTANCE (GetInstance<'_>) -> GetInstanceResult<'static>;
+    /// LIST_INSTANCES: a page of them.
+    list_instances LIST_INSTANCES (ListInstances<'_>) -> ListInstancesResult<'static>;
+    /// DELETE_INSTANCE: removes it.
+    delete_instance DELETE_INSTANCE (DeleteInstance<'_>) -> DeleteInstanceResult<'static>;
+    /// APPLY_EVENT: moves an instance.
+    apply_event APPLY_EVENT (ApplyEvent<'_>) -> ApplyEventResult<'static>;
+    /// BATCH: several operations in one request.
+    batch BATCH (Batch<'_>) -> BatchResult<'static>;
+    /// WAL_READ: a page of the log.
+    wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
+    /// WAL_STATS: how large the log is.
+    wal_stats WAL_STATS () -> WalStatsResult;
+    /// SNAPSHOT_INSTANCE: writes one instance's snapshot.
+    snapshot_instance SNAPSHOT_INSTANCE (SnapshotInstance<'_>) -> SnapshotInstanceResult<'static>;
+    /// COMPACT: takes a snapshot and drops what retention no longer wants.
+    compact COMPACT (Compact) -> CompactResult;
+    /// FLUSH_ALL: removes everything, where the server allows it.
+    flush_all FLUSH_ALL () -> FlushAllResult;
+    /// REPLICATION_STATUS: the node's part in replication.
+    replication_status REPLICATION_STATUS () -> ReplicationStatusResult<'static>;
+}

@@ -1,0 +1,196 @@
+//! What may be tried again, and when.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::BATCH_OPS_MAX;
+use crate::message::fields::Fields;
+use crate::message::op::{self, Kind};
+
+const KEY: &str = "idempotency_key";
+
+/// A call, and what repeating it means.
+pub(super) struct Plan<'a> {
+    /// With idempotency keys added, where they were asked for.
+    pub(super) params: Cow<'a, RawValue>,
+    /// It may be sent twice: the second time changes nothing.
+    pub(super) repeatable: bool,
+    /// It changes something, so that not knowing its outcome matters.
+    pub(super) writes: bool,
+}
+
+/// Decides what may be done with a call whose connection is lost.
+pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan<'a> {
+    let (params, repeatable) = match op::kind(name) {
+        Some(Kind::Read | Kind::Session | Kind::Maintenance) => (Cow::Borrowed(params), true),
+        Some(Kind::Watch) | None => (Cow::Borrowed(params), false),
+        Some(Kind::Write) => plan_write(name, params, add_keys),
+    };
+    let writes = matches!(op::kind(name), Some(Kind::Write) | None);
+    Plan {
+        params,
+        repeatable,
+        writes,
+    }
+}
+
+fn plan_write<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> (Cow<'a, RawValue>, bool) {
+    match name {
+        // The same definition again is answered with `created: false`.
+        op::PUT_MACHINE => (Cow::Borrowed(params), true),
+        op::BATCH => plan_batch(params, add_keys),
+        name if op::takes_idempotency_key(name) => plan_keyed(params, add_keys),
+        _ => (Cow::Borrowed(params), false),
+    }
+}
+
+fn plan_keyed(params: &RawValue, add_keys: bool) -> (Cow<'_, RawValue>, bool) {
+    let Ok(fields) = Fields::split("", params.get(), [KEY]) else {
+        return (Cow::Borrowed(params), false);
+    };
+    if fields.get(KEY).is_some() {
+        return (Cow::Borrowed(params), true);
+    }
+    if !add_keys || fields.is_null(KEY) {
+        return (Cow::Borrowed(params), false);
+    }
+    match with_key(params) {
+        Some(keyed) => (Cow::Owned(keyed), true),
+        None => (Cow::Borrowed(params), false),
+    }
+}
+
+fn with_key(params: &RawValue) -> Option<Box<RawValue>> {
+    let body = params.get().strip_suffix('}')?.trim_end();
+    let comma = if body.ends_with('{') { "" } else { "," };
+    let key = uuid::Uuid::new_v4();
+    RawValue::from_string(format!("{body}{comma}\"{KEY}\":\"{key}\"}}")).ok()
+}
+
+/// A batch may be sent twice if each of its operations may.
+fn plan_batch(params: &RawValue, add_keys: bool) -> (Cow<'_, RawValue>, bool) {
+    match replan_batch(params, add_keys) {
+        Some((Some(keyed), repeatable)) => (Cow::Owned(keyed), repeatable),
+        Some((None, repeatable)) => (Cow::Borrowed(params), repeatable),
+        None => (Cow::Borrowed(params), false),
+    }
+}
+
+fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValue>>, bool)> {
+    let fields = Fields::split("", params.get(), ["mode", "ops"]).ok()?;
+    let items = fields.items("ops", "", BATCH_OPS_MAX).ok()?;
+    let mut ops = Vec::with_capacity(items.len());
+    let (mut repeatable, mut changed) = (true, false);
+    for item in items {
+        let item = Fields::split("", item.get(), ["op", "params"]).ok()?;
+        let name: String = serde_json::from_str(item.get("op")?.get()).ok()?;
+        let Some(params) = item.get("params") else {
+            ops.push(serde_json::json!({ "op": name }).to_string());
+            continue;
+        };
+        let plan = plan(&name, params, add_keys);
+        repeatable &= plan.repeatable;
+        changed |= matches!(plan.params, Cow::Owned(_));
+        let name = serde_json::to_string(&name).ok()?;
+        ops.push(format!("{{\"op\":{name},\"params\":{}}}", plan.params.get()));
+    }
+    if !changed {
+        return Some((None, repeatable));
+    }
+    let mode = match fields.get("mode") {
+        Some(mode) => format!("\"mode\":{},", mode.get()),
+        None => String::new(),
+    };
+    let text = format!("{{{mode}\"ops\":[{}]}}", ops.join(","));
+    Some((Some(RawValue::from_string(text).ok()?), repeatable))
+}
+
+/// Growing pauses, each shortened by chance so that many clients do not come back at once.
+pub(super) struct Backoff {
+    next: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    pub(super) fn new(min: Duration, max: Duration) -> Self {
+        Self { next: min, max }
+    }
+
+    /// The next pause: between half of it and all of it.
+    pub(super) fn pause(&mut self) -> Duration {
+        let full = self.next.min(self.max);
+        self.next = full.saturating_mul(2);
+        // Seeded by the operating system anew for each process and hasher.
+        let chance = std::hash::RandomState::new().build_hasher().finish() >> 54;
+        let half = full / 2;
+        half + half.mul_f64(chance as f64 / 1024.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::Value;
+
+    use super::*;
+
+    fn planned(name: &str, params: &str, add_keys: bool) -> (Value, bool) {
+        let params = RawValue::from_string(params.to_owned()).unwrap();
+        let plan = plan(name, &params, add_keys);
+        (serde_json::from_str(plan.params.get()).unwrap(), plan.repeatable)
+    }
+
+    #[test]
+    fn reads_and_definitions_may_be_repeated_and_unkeyed_writes_may_not() {
+        assert!(planned("GET_INSTANCE", "{}", false).1);
+        assert!(planned("PUT_MACHINE", "{}", false).1);
+        for name in ["APPLY_EVENT", "CREATE_INSTANCE", "DELETE_INSTANCE"] {
+            assert!(!planned(name, "{}", false).1, "{name}");
+            assert!(planned(name, r#"{"idempotency_key":"k"}"#, false).1, "{name}");
+        }
+        assert!(!planned("FLUSH_ALL", "{}", true).1);
+        assert!(!planned("FROM_THE_FUTURE", "{}", true).1);
+    }
+
+    #[test]
+    fn keys_are_added_where_there_are_none() {
+        let (params, repeatable) = planned("APPLY_EVENT", r#"{"event":"PAY" }"#, true);
+        assert!(repeatable);
+        assert_eq!(params["event"], "PAY");
+        assert_eq!(params[KEY].as_str().unwrap().len(), 36);
+        assert_ne!(params[KEY], planned("APPLY_EVENT", "{}", true).0[KEY]);
+        let (params, _) = planned("APPLY_EVENT", r#"{"idempotency_key":"mine"}"#, true);
+        assert_eq!(params[KEY], "mine");
+        let (_, repeatable) = planned("APPLY_EVENT", r#"{"idempotency_key":null}"#, true);
+        assert!(!repeatable, "a null key is a wish");
+    }
+
+    #[test]
+    fn a_batch_is_as_repeatable_as_its_operations() {
+        let batch = r#"{"mode":"atomic","ops":[
+            {"op":"APPLY_EVENT","params":{"event":"A","idempotency_key":"k"}},
+            {"op":"APPLY_EVENT","params":{"event":"B"}},
+            {"op":"GET_INSTANCE","params":{}}]}"#;
+        assert!(!planned("BATCH", batch, false).1);
+        let (params, repeatable) = planned("BATCH", batch, true);
+        assert!(repeatable);
+        assert_eq!(params["mode"], "atomic");
+        assert_eq!(params["ops"][0]["params"][KEY], "k");
+        assert_eq!(params["ops"][1]["params"][KEY].as_str().unwrap().len(), 36);
+        assert_eq!(params["ops"][2]["params"], serde_json::json!({}));
+        assert!(!planned("BATCH", r#"{"ops":[5]}"#, true).1);
+    }
+
+    #[test]
+    fn pauses_grow_to_the_limit() {
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
+        for full_ms in [10, 20, 40, 50, 50] {
+            let pause = backoff.pause();
+            assert!(pause >= Duration::from_millis(full_ms / 2), "{pause:?}");
+            assert!(pause <= Duration::from_millis(full_ms), "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! RCP v1, the protocol every client of rstmdb speaks.
+//!
+//! What this crate promises:
+//!
+//! - **Decoding is pure and bounded.** Bytes and limits go in; a frame, "need more" or a rejection
+//!   comes out. No input makes it panic, recurse without bound, or allocate beyond the limits.
+//! - **What existing clients rely on does not change.** Extensions (feature `cluster`) are visible
+//!   only to a client that asked for them; [`Code::for_legacy`] is the mapping for all others.
+//! - **Faults name their place.** A wrong parameter is reported with its path, the value found and
+//!   what is allowed.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`frame`] | the 18-byte header: decode, encode |
+//! | [`jsonl`] | the line codec of JSONL mode |
+//! | [`wire`] | one decoder and encoder over both modes, for servers and clients |
+//! | [`depth`] | the cap on JSON nesting, checked before parsing |
+//! | [`message`] | envelopes, operations, their parameters and results, events |
+//! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
+//! | [`feature`] | the features a HELLO negotiates |
+//! | `client` | with feature `client`: the client library |
+//!
+//! Without feature `client` the crate is the protocol alone and needs no async runtime.
+
+pub mod code;
+pub mod depth;
+pub mod feature;
+pub mod frame;
+pub mod jsonl;
+pub mod message;
+mod reject;
+pub mod wire;
+
+#[cfg(feature = "client")]
+pub mod client;
+
+pub use code::Code;
+pub use reject::Reject;
+pub use wire::WireMode;
+
+/// The protocol version spoken here, in frames and in HELLO.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// The port servers listen on and clients assume.
+pub const DEFAULT_PORT: u16 = 7401;
+/// The most bytes of one payload (or line), inclusive.
+pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The deepest JSON nesting, inclusive; the envelope itself is level 1.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// The longest request id in bytes, inclusive.
+pub const REQUEST_ID_BYTES_MAX: usize = 256;
+/// The most operations in one BATCH, inclusive.
+pub const BATCH_OPS_MAX: usize = 100;
+/// The most items of one list parameter (a watch filter's names, for one), inclusive.
+pub const LIST_ITEMS_MAX: usize = 1000;

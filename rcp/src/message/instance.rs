@@ -1,0 +1,282 @@
+//! CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, APPLY_EVENT.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::{ParamFault, Params, ReadOptions};
+
+/// Parameters of CREATE_INSTANCE.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CreateInstance<'a> {
+    /// The server makes one up if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<Cow<'a, str>>,
+    /// The machine's name.
+    pub machine: Cow<'a, str>,
+    /// ≥ 1.
+    pub version: u32,
+    /// An object; empty if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_ctx: Option<&'a RawValue>,
+    /// Makes a retry take effect once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Params<'a> for CreateInstance<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "instance_id",
+            "machine",
+            "version",
+            "initial_ctx",
+            "idempotency_key",
+        ];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            instance_id: fields.optional_text("instance_id")?,
+            machine: fields.text("machine")?,
+            version: fields.version("version")?,
+            initial_ctx: fields.optional_object("initial_ctx")?,
+            idempotency_key: fields.optional_text("idempotency_key")?,
+        })
+    }
+}
+
+/// Result of CREATE_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateInstanceResult<'a> {
+    /// Given or made up.
+    pub instance_id: Cow<'a, str>,
+    /// The machine's initial state.
+    pub state: Cow<'a, str>,
+    /// Where it stands in the log.
+    pub wal_offset: u64,
+}
+
+/// Parameters of GET_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct GetInstance<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Extension.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+}
+
+impl<'a> Params<'a> for GetInstance<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = ["instance_id", "consistency", "min_wal_offset"];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            instance_id: fields.text("instance_id")?,
+            read: fields.read_options()?,
+        })
+    }
+}
+
+/// Result of GET_INSTANCE.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetInstanceResult<'a> {
+    /// The machine's name.
+    pub machine: Cow<'a, str>,
+    /// The machine's version.
+    pub version: u32,
+    /// The current state.
+    pub state: Cow<'a, str>,
+    /// The current context.
+    pub ctx: Cow<'a, RawValue>,
+    /// The `event_id` of the last event, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event_id: Option<Cow<'a, str>>,
+    /// Where the instance last changed.
+    pub last_wal_offset: u64,
+}
+
+/// Parameters of LIST_INSTANCES.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ListInstances<'a> {
+    /// Only this machine's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Cow<'a, str>>,
+    /// Only those in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Cow<'a, str>>,
+    /// See [`Self::page_limit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How many to skip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Extension: the page that follows this id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Cow<'a, str>>,
+    /// Extension.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+}
+
+impl ListInstances<'_> {
+    /// How many items a page holds without a `limit`.
+    pub const LIMIT_DEFAULT: u64 = 100;
+    /// How many items a page holds at most, inclusive.
+    pub const LIMIT_MAX: u64 = 1000;
+
+    /// The limit that counts: a higher one asks for a page as long as pages get.
+    pub fn page_limit(&self) -> u64 {
+        self.limit.unwrap_or(Self::LIMIT_DEFAULT).min(Self::LIMIT_MAX)
+    }
+}
+
+impl<'a> Params<'a> for ListInstances<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "machine",
+            "state",
+            "limit",
+            "offset",
+            "after",
+            "consistency",
+            "min_wal_offset",
+        ];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            machine: fields.optional_text("machine")?,
+            state: fields.optional_text("state")?,
+            limit: fields.optional_integer("limit")?,
+            offset: fields.optional_integer("offset")?,
+            after: fields.optional_text("after")?,
+            read: fields.read_options()?,
+        })
+    }
+}
+
+/// Result of LIST_INSTANCES.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListInstancesResult<'a> {
+    /// By id.
+    pub instances: Vec<InstanceItem<'a>>,
+    /// How many match, on all pages.
+    pub total: u64,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
+/// One instance of LIST_INSTANCES.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceItem<'a> {
+    /// The instance's id.
+    pub id: Cow<'a, str>,
+    /// The machine's name.
+    pub machine: Cow<'a, str>,
+    /// The machine's version.
+    pub version: u32,
+    /// The current state.
+    pub state: Cow<'a, str>,
+    /// Unix ms.
+    pub created_at: u64,
+    /// Unix ms.
+    pub updated_at: u64,
+    /// Where the instance last changed.
+    pub last_wal_offset: u64,
+}
+
+/// Parameters of DELETE_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DeleteInstance<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Makes a retry take effect once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Params<'a> for DeleteInstance<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, ["instance_id", "idempotency_key"])?;
+        Ok(Self {
+            instance_id: fields.text("instance_id")?,
+            idempotency_key: fields.optional_text("idempotency_key")?,
+        })
+    }
+}
+
+/// Result of DELETE_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteInstanceResult<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Always true.
+    pub deleted: bool,
+    /// Where it stands in the log.
+    pub wal_offset: u64,
+}
+
+/// Parameters of APPLY_EVENT.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ApplyEvent<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// The event.
+    pub event: Cow<'a, str>,
+    /// An object: its top-level keys replace those of the context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<&'a RawValue>,
+    /// Refuse unless the instance is in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_state: Option<Cow<'a, str>>,
+    /// Refuse unless the instance last changed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_wal_offset: Option<u64>,
+    /// Kept with the instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<Cow<'a, str>>,
+    /// Makes a retry take effect once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Params<'a> for ApplyEvent<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "instance_id",
+            "event",
+            "payload",
+            "expected_state",
+            "expected_wal_offset",
+            "event_id",
+            "idempotency_key",
+        ];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            instance_id: fields.text("instance_id")?,
+            event: fields.text("event")?,
+            payload: fields.optional_object("payload")?,
+            expected_state: fields.optional_text("expected_state")?,
+            expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
+            event_id: fields.optional_text("event_id")?,
+            idempotency_key: fields.optional_text("idempotency_key")?,
+        })
+    }
+}
+
+/// Result of APPLY_EVENT.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApplyEventResult<'a> {
+    /// The state before.
+    pub from_state: Cow<'a, str>,
+    /// The state after.
+    pub to_state: Cow<'a, str>,
+    /// The context after.
+    pub ctx: Cow<'a, RawValue>,
+    /// Where it stands in the log.
+    pub wal_offset: u64,
+    /// False when an idempotency key replays an earlier call.
+    pub applied: bool,
+    /// As given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<Cow<'a, str>>,
+}

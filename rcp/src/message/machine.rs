@@ -1,0 +1,140 @@
+//! PUT_MACHINE, GET_MACHINE, LIST_MACHINES.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::{ParamFault, Params, ReadOptions};
+
+/// Parameters of PUT_MACHINE.
+#[derive(Debug, Clone, Serialize)]
+pub struct PutMachine<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// ≥ 1.
+    pub version: u32,
+    /// An object.
+    pub definition: &'a RawValue,
+    /// SHA-256 of the definition, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Cow<'a, str>>,
+}
+
+impl<'a> PutMachine<'a> {
+    /// Without a checksum.
+    pub fn new(machine: impl Into<Cow<'a, str>>, version: u32, definition: &'a RawValue) -> Self {
+        Self {
+            machine: machine.into(),
+            version,
+            definition,
+            checksum: None,
+        }
+    }
+}
+
+impl<'a> Params<'a> for PutMachine<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = ["machine", "version", "definition", "checksum"];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            machine: fields.text("machine")?,
+            version: fields.version("version")?,
+            definition: fields.object("definition")?,
+            checksum: fields.optional_text("checksum")?,
+        })
+    }
+}
+
+/// Result of PUT_MACHINE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutMachineResult<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// The version.
+    pub version: u32,
+    /// SHA-256 of the definition, in hex.
+    pub stored_checksum: Cow<'a, str>,
+    /// False when the same definition was put again.
+    pub created: bool,
+}
+
+/// Parameters of GET_MACHINE.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct GetMachine<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// The highest if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Extension.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+}
+
+impl<'a> Params<'a> for GetMachine<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = ["machine", "version", "consistency", "min_wal_offset"];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            machine: fields.text("machine")?,
+            version: fields.optional_version("version")?,
+            read: fields.read_options()?,
+        })
+    }
+}
+
+/// Result of GET_MACHINE.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetMachineResult<'a> {
+    /// As it was put.
+    pub definition: Cow<'a, RawValue>,
+    /// SHA-256 of the definition, in hex.
+    pub checksum: Cow<'a, str>,
+    /// Ours: which version this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
+/// Parameters of LIST_MACHINES.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct ListMachines {
+    /// All if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How many to skip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Extension.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+}
+
+impl Params<'_> for ListMachines {
+    fn read(params: &RawValue) -> Result<Self, ParamFault> {
+        let names = ["limit", "offset", "consistency", "min_wal_offset"];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            limit: fields.optional_integer("limit")?,
+            offset: fields.optional_integer("offset")?,
+            read: fields.read_options()?,
+        })
+    }
+}
+
+/// Result of LIST_MACHINES.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListMachinesResult<'a> {
+    /// By name.
+    pub items: Vec<MachineItem<'a>>,
+}
+
+/// One machine of LIST_MACHINES.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineItem<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// Ascending.
+    pub versions: Vec<u32>,
+}

@@ -1,0 +1,112 @@
+//! The names of the operations, and what repeating one means.
+
+/// What kind of operation a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Belongs to the connection: HELLO, AUTH, PING, INFO, BYE.
+    Session,
+    /// Changes nothing.
+    Read,
+    /// Changes the replicated state.
+    Write,
+    /// Starts or ends a watch; belongs to the connection.
+    Watch,
+    /// Concerns one node's files; doing it again does no harm.
+    Maintenance,
+}
+
+macro_rules! ops {
+    ($($name:ident $kind:ident;)*) => {
+        $(
+            #[doc = concat!("The operation ", stringify!($name), ".")]
+            pub const $name: &str = stringify!($name);
+        )*
+
+        /// Every operation.
+        pub const ALL: &[&str] = &[$($name),*];
+
+        /// The kind of this operation; `None` if there is none of this name.
+        pub fn kind(name: &str) -> Option<Kind> {
+            match name {
+                $($name => Some(Kind::$kind),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+ops! {
+    HELLO Session;
+    AUTH Session;
+    PING Session;
+    INFO Session;
+    BYE Session;
+    PUT_MACHINE Write;
+    GET_MACHINE Read;
+    LIST_MACHINES Read;
+    CREATE_INSTANCE Write;
+    GET_INSTANCE Read;
+    LIST_INSTANCES Read;
+    DELETE_INSTANCE Write;
+    APPLY_EVENT Write;
+    BATCH Write;
+    WATCH_INSTANCE Watch;
+    WATCH_ALL Watch;
+    UNWATCH Watch;
+    SNAPSHOT_INSTANCE Maintenance;
+    WAL_READ Read;
+    WAL_STATS Read;
+    FLUSH_ALL Write;
+    REPLICATION_STATUS Read;
+    COMPACT Maintenance;
+}
+
+/// Whether the operation needs no authentication.
+pub fn is_open(name: &str) -> bool {
+    matches!(name, HELLO | AUTH | PING | BYE)
+}
+
+/// Whether the operation takes an idempotency key.
+pub fn takes_idempotency_key(name: &str) -> bool {
+    matches!(name, CREATE_INSTANCE | DELETE_INSTANCE | APPLY_EVENT)
+}
+
+/// Whether the operation may stand inside a BATCH.
+pub fn is_allowed_in_batch(name: &str) -> bool {
+    matches!(
+        name,
+        PUT_MACHINE
+            | GET_MACHINE
+            | LIST_MACHINES
+            | CREATE_INSTANCE
+            | GET_INSTANCE
+            | LIST_INSTANCES
+            | DELETE_INSTANCE
+            | APPLY_EVENT
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_have_a_kind() {
+        for (at, name) in ALL.iter().enumerate() {
+            assert!(kind(name).is_some());
+            assert!(!ALL[..at].contains(name));
+        }
+        assert_eq!(kind("DROP_TABLES"), None);
+        assert_eq!(kind("ping"), None);
+    }
+
+    #[test]
+    fn only_machine_and_instance_operations_stand_in_a_batch() {
+        for name in ALL.iter().filter(|name| is_allowed_in_batch(name)) {
+            assert!(matches!(kind(name), Some(Kind::Read | Kind::Write)), "{name}");
+        }
+        for name in [BATCH, FLUSH_ALL, WATCH_ALL, HELLO, WAL_READ] {
+            assert!(!is_allowed_in_batch(name));
+        }
+    }
+}

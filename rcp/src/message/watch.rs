@@ -1,0 +1,171 @@
+//! WATCH_INSTANCE, WATCH_ALL, UNWATCH, and what a watch delivers.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::fields::Fields;
+use super::response::ErrorBody;
+use super::{ParamFault, Params};
+
+/// Parameters of WATCH_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct WatchInstance<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// True if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_ctx: Option<bool>,
+    /// Inclusive; 0 is the earliest retained; after the head if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_offset: Option<u64>,
+}
+
+impl<'a> Params<'a> for WatchInstance<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, ["instance_id", "include_ctx", "from_offset"])?;
+        Ok(Self {
+            instance_id: fields.text("instance_id")?,
+            include_ctx: fields.optional_bool("include_ctx")?,
+            from_offset: fields.optional_integer("from_offset")?,
+        })
+    }
+}
+
+/// Result of WATCH_INSTANCE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchInstanceResult<'a> {
+    /// Names the watch on its connection.
+    pub subscription_id: Cow<'a, str>,
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Its state when the watch began.
+    pub current_state: Cow<'a, str>,
+    /// Where it had last changed.
+    pub current_wal_offset: u64,
+    /// Extension: the lowest offset that can be watched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest_offset: Option<u64>,
+}
+
+/// Parameters of WATCH_ALL. Within one list any entry matches; an empty list matches everything; all
+/// lists have to match.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct WatchAll<'a> {
+    /// Names of machines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<Cow<'a, str>>,
+    /// States an instance leaves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from_states: Vec<Cow<'a, str>>,
+    /// States an instance enters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to_states: Vec<Cow<'a, str>>,
+    /// Events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Cow<'a, str>>,
+    /// True if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_ctx: Option<bool>,
+    /// Inclusive; 0 is the earliest retained; after the head if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_offset: Option<u64>,
+}
+
+impl<'a> Params<'a> for WatchAll<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "machines",
+            "from_states",
+            "to_states",
+            "events",
+            "include_ctx",
+            "from_offset",
+        ];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            machines: fields.texts("machines")?,
+            from_states: fields.texts("from_states")?,
+            to_states: fields.texts("to_states")?,
+            events: fields.texts("events")?,
+            include_ctx: fields.optional_bool("include_ctx")?,
+            from_offset: fields.optional_integer("from_offset")?,
+        })
+    }
+}
+
+/// Result of WATCH_ALL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchAllResult<'a> {
+    /// Names the watch on its connection.
+    pub subscription_id: Cow<'a, str>,
+    /// The head when the watch began.
+    pub wal_offset: u64,
+    /// Extension: the lowest offset that can be watched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest_offset: Option<u64>,
+}
+
+/// Parameters of UNWATCH.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Unwatch<'a> {
+    /// Of a watch of this connection.
+    pub subscription_id: Cow<'a, str>,
+}
+
+impl<'a> Params<'a> for Unwatch<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, ["subscription_id"])?;
+        Ok(Self {
+            subscription_id: fields.text("subscription_id")?,
+        })
+    }
+}
+
+/// Result of UNWATCH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnwatchResult<'a> {
+    /// As asked.
+    pub subscription_id: Cow<'a, str>,
+    /// False when there is no such watch on this connection.
+    pub removed: bool,
+}
+
+/// What a watch delivers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "event")]
+pub struct Event<'a> {
+    /// The watch.
+    pub subscription_id: Cow<'a, str>,
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// The machine's name.
+    pub machine: Cow<'a, str>,
+    /// The machine's version.
+    pub version: u32,
+    /// Where it stands in the log. Events of one atomic batch share it.
+    pub wal_offset: u64,
+    /// The state before.
+    pub from_state: Cow<'a, str>,
+    /// The state after.
+    pub to_state: Cow<'a, str>,
+    /// The event.
+    pub event: Cow<'a, str>,
+    /// As applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Cow<'a, RawValue>>,
+    /// The context after, unless the watch does without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Cow<'a, RawValue>>,
+}
+
+/// A watch's last frame, when it ends before UNWATCH.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "end")]
+pub struct End<'a> {
+    /// The watch.
+    pub subscription_id: Cow<'a, str>,
+    /// Why.
+    pub error: ErrorBody,
+}

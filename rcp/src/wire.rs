@@ -1,0 +1,216 @@
+//! One decoder and one encoder over both wire modes.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::frame::{self, EncodeError, Flags, Limits};
+use crate::{Reject, jsonl};
+
+/// How messages follow each other on a connection, once HELLO is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WireMode {
+    /// Binary frames around JSON: `binary_json`.
+    #[default]
+    Binary,
+    /// One JSON object per line: `jsonl`.
+    Jsonl,
+}
+
+impl WireMode {
+    /// The name in HELLO.
+    pub fn name(self) -> &'static str {
+        match self {
+            WireMode::Binary => "binary_json",
+            WireMode::Jsonl => "jsonl",
+        }
+    }
+
+    /// The mode of this name in HELLO.
+    pub fn from_name(name: &str) -> Option<WireMode> {
+        match name {
+            "binary_json" => Some(WireMode::Binary),
+            "jsonl" => Some(WireMode::Jsonl),
+            _ => None,
+        }
+    }
+
+    /// The first of the offered modes that is supported; binary if there is none.
+    pub fn negotiate<S: AsRef<str>>(offered: impl IntoIterator<Item = S>) -> WireMode {
+        offered
+            .into_iter()
+            .find_map(|name| WireMode::from_name(name.as_ref()))
+            .unwrap_or_default()
+    }
+}
+
+/// One message as it came off the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The frame's flags; none in JSONL mode.
+    pub flags: Flags,
+    /// The payload, not yet known to be JSON.
+    pub payload: Bytes,
+}
+
+/// The most that is reserved on the word of a header alone.
+const RESERVE_BYTES_MAX: usize = 256 * 1024;
+
+/// Takes messages off the front of a connection's read buffer.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    mode: WireMode,
+    limits: Limits,
+    scanned_bytes: usize,
+}
+
+impl Decoder {
+    /// A decoder for this mode.
+    pub fn new(mode: WireMode, limits: Limits) -> Self {
+        Self {
+            mode,
+            limits,
+            scanned_bytes: 0,
+        }
+    }
+
+    /// Switches the mode, after the HELLO exchange.
+    pub fn set_mode(&mut self, mode: WireMode) {
+        self.mode = mode;
+        self.scanned_bytes = 0;
+    }
+
+    /// The mode.
+    pub fn mode(&self) -> WireMode {
+        self.mode
+    }
+
+    /// Takes the next whole message off `buf`; `None` if more has to be read first.
+    ///
+    /// # Errors
+    /// A [`Reject`]: what `buf` starts with is not a message and the connection has to be closed.
+    pub fn take(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+        match self.mode {
+            WireMode::Binary => self.take_frame(buf),
+            WireMode::Jsonl => self.take_line(buf),
+        }
+    }
+
+    fn take_frame(&self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+        match frame::decode(buf, &self.limits) {
+            frame::Decoded::Reject(reject) => Err(reject),
+            frame::Decoded::NeedMore(more_bytes) => {
+                // Spares a large frame its first growths; the rest waits until bytes really come.
+                buf.reserve(more_bytes.min(RESERVE_BYTES_MAX));
+                Ok(None)
+            }
+            frame::Decoded::Frame(frame) => {
+                let (flags, payload_bytes) = (frame.flags, frame.payload.len());
+                let mut payload = buf.split_to(frame.frame_bytes);
+                payload.advance(payload.len() - payload_bytes);
+                Ok(Some(Message {
+                    flags,
+                    payload: payload.freeze(),
+                }))
+            }
+        }
+    }
+
+    fn take_line(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+        match jsonl::decode(buf, self.scanned_bytes, &self.limits) {
+            jsonl::Decoded::Reject(reject) => Err(reject),
+            jsonl::Decoded::NeedMore => {
+                self.scanned_bytes = buf.len();
+                Ok(None)
+            }
+            jsonl::Decoded::Line {
+                payload,
+                line_bytes,
+            } => {
+                let payload_bytes = payload.len();
+                self.scanned_bytes = 0;
+                let mut line = buf.split_to(line_bytes);
+                line.truncate(payload_bytes);
+                Ok(Some(Message {
+                    flags: Flags::NONE,
+                    payload: line.freeze(),
+                }))
+            }
+        }
+    }
+}
+
+/// Appends one message in this mode; `write` appends its JSON text straight into the buffer.
+///
+/// # Errors
+/// [`EncodeError`] if `write` fails or the text exceeds what a frame may carry.
+pub fn encode_with(
+    mode: WireMode,
+    out: &mut BytesMut,
+    flags: Flags,
+    write: impl FnOnce(&mut BytesMut) -> serde_json::Result<()>,
+) -> Result<(), EncodeError> {
+    match mode {
+        WireMode::Binary => frame::encode_with(out, flags, write),
+        WireMode::Jsonl => jsonl::encode_with(out, write),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::BufMut;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_first_supported_mode_wins_and_binary_is_the_default() {
+        assert_eq!(WireMode::negotiate(["cbor", "jsonl", "binary_json"]), WireMode::Jsonl);
+        assert_eq!(WireMode::negotiate(["cbor"]), WireMode::Binary);
+        assert_eq!(WireMode::negotiate::<&str>([]), WireMode::Binary);
+    }
+
+    #[test]
+    fn jsonl_is_spoken_after_a_framed_hello() {
+        let mut buf = BytesMut::new();
+        frame::encode(&mut buf, Flags::NONE, b"{}").unwrap();
+        buf.extend_from_slice(b"{\"a\":1}\n");
+        let mut decoder = Decoder::default();
+        assert_eq!(&decoder.take(&mut buf).unwrap().unwrap().payload[..], b"{}");
+        decoder.set_mode(WireMode::Jsonl);
+        assert_eq!(
+            &decoder.take(&mut buf).unwrap().unwrap().payload[..],
+            b"{\"a\":1}"
+        );
+        assert_eq!(decoder.take(&mut buf).unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_comes_out_again_however_it_is_split(
+            payloads in prop::collection::vec("[ -~]{0,300}", 1..8),
+            cuts in prop::collection::vec(1usize..200, 1..50),
+            jsonl in any::<bool>(),
+        ) {
+            let mode = if jsonl { WireMode::Jsonl } else { WireMode::Binary };
+            let mut stream = BytesMut::new();
+            for payload in &payloads {
+                encode_with(mode, &mut stream, Flags::STREAM, |out| {
+                    out.put_slice(payload.as_bytes());
+                    Ok(())
+                }).unwrap();
+            }
+            let mut decoder = Decoder::new(mode, Limits::default());
+            let (mut buf, mut got) = (BytesMut::new(), Vec::new());
+            let mut cuts = cuts.into_iter().cycle();
+            while !stream.is_empty() {
+                let cut = cuts.next().unwrap().min(stream.len());
+                buf.extend_from_slice(&stream.split_to(cut));
+                while let Some(message) = decoder.take(&mut buf).unwrap() {
+                    got.push(String::from_utf8(message.payload.to_vec()).unwrap());
+                }
+            }
+            prop_assert_eq!(got, payloads);
+            prop_assert!(buf.is_empty());
+        }
+    }
+}
