@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 use serde::Deserialize;
@@ -34,7 +36,8 @@ pub fn json_option(name: &str, argument: Option<&str>) -> Result<Option<Box<RawV
 /// The whole of a file, or of standard input.
 pub fn read_to_string(path: &str) -> Result<String, Error> {
     let mut text = String::new();
-    open(path)?
+    open_counted(path)?
+        .reader
         .read_to_string(&mut text)
         .map_err(|error| cannot_read(path, &error))?;
     Ok(text)
@@ -45,24 +48,57 @@ pub fn cannot_read(path: &str, error: &io::Error) -> Error {
     Error::Usage(format!("cannot read {path}: {error}"))
 }
 
+/// A file being read, and how far reading has come.
+pub struct Source {
+    /// The content, unpacked.
+    pub reader: Box<dyn BufRead + Send>,
+    /// The file's size, where it has one.
+    pub size: Option<u64>,
+    /// How much of it has been read, packed as it is.
+    pub read: Arc<AtomicU64>,
+}
+
 /// A reader of a file or of standard input. What begins like gzip is unpacked, whatever its name,
 /// and however many gzip files were joined into it.
-pub fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Error> {
+pub fn open_counted(path: &str) -> Result<Source, Error> {
+    const PACKED_BUFFER_BYTES: usize = 32 * 1024;
     const BUFFER_BYTES: usize = 256 * 1024;
-    let raw: Box<dyn Read + Send> = if path == STDIN {
-        Box::new(io::stdin())
+    let (raw, size): (Box<dyn Read + Send>, _) = if path == STDIN {
+        (Box::new(io::stdin()), None)
     } else {
-        Box::new(File::open(path).map_err(|error| cannot_read(path, &error))?)
+        let file = File::open(path).map_err(|error| cannot_read(path, &error))?;
+        let size = file.metadata().ok().filter(|meta| meta.is_file());
+        (Box::new(file), size.map(|meta| meta.len()))
     };
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, raw);
-    let head = reader
+    let read = Arc::new(AtomicU64::new(0));
+    let counted = Counted {
+        inner: raw,
+        read: read.clone(),
+    };
+    let mut packed = BufReader::with_capacity(PACKED_BUFFER_BYTES, counted);
+    let head = packed
         .fill_buf()
         .map_err(|error| cannot_read(path, &error))?;
-    if head.starts_with(&[0x1f, 0x8b]) {
-        let unpacked = MultiGzDecoder::new(reader);
-        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked)));
+    let reader: Box<dyn BufRead + Send> = if head.starts_with(&[0x1f, 0x8b]) {
+        let unpacked = MultiGzDecoder::new(packed);
+        Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked))
+    } else {
+        Box::new(packed)
+    };
+    Ok(Source { reader, size, read })
+}
+
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
-    Ok(Box::new(reader))
 }
 
 /// One operation of a batch or a load file.
@@ -160,7 +196,8 @@ mod tests {
     #[test]
     fn operations_are_an_array_or_lines() {
         let array = r#"[{"op":"PING"},{"op":"GET_INSTANCE","params":{"instance_id":"a"}}]"#;
-        let lines = "{\"op\":\"PING\"}\n\n{\"op\":\"GET_INSTANCE\",\"params\":{\"instance_id\":\"a\"}}\n";
+        let lines =
+            "{\"op\":\"PING\"}\n\n{\"op\":\"GET_INSTANCE\",\"params\":{\"instance_id\":\"a\"}}\n";
         for text in [array, lines] {
             let operations = operations(text).unwrap();
             assert_eq!(operations.len(), 2);

@@ -18,7 +18,7 @@
 //! | [`walk`] | reading the log: pages forward, an instance's facts backward |
 //! | [`load`] | running a file of operations, in order for each instance |
 //! | [`diagram`] | drawing a machine |
-//! | [`bench`] | measuring |
+//! | [`mod@bench`] | measuring |
 //! | [`repl`] | the interactive session |
 
 pub mod args;

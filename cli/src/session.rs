@@ -147,7 +147,8 @@ fn elapsed(begin: Instant) -> String {
 fn client_options(global: &Global) -> ClientOptions {
     ClientOptions {
         addrs: global.server.clone(),
-        token: global.token.clone(),
+        // An empty variable is how many deployments say "none".
+        token: global.token.clone().filter(|token| !token.is_empty()),
         tls: global.wants_tls().then(|| TlsOptions {
             ca_cert: global.ca_cert.clone(),
             client_cert: global.client_cert.clone(),
@@ -243,6 +244,9 @@ mod tests {
     fn an_unknown_outcome_is_said() {
         let body = ErrorBody::new(Code::WalIoError, "disk").with_unknown_outcome();
         let error = from_client(ClientError::Refused(body));
-        assert_eq!(error.to_string(), "WAL_IO_ERROR: disk; the outcome is unknown");
+        assert_eq!(
+            error.to_string(),
+            "WAL_IO_ERROR: disk; the outcome is unknown"
+        );
     }
 }

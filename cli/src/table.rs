@@ -1,8 +1,8 @@
 //! Plain tables: a heading, aligned columns, cut at the terminal's edge.
 
-use console::{measure_text_width, pad_str, truncate_str, Alignment};
+use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use crate::output::{printable, Paint};
+use crate::output::{Paint, printable};
 
 const GAP: &str = "  ";
 /// No column is cut below this, whatever the terminal's width.
@@ -51,7 +51,11 @@ impl Table {
 
     /// Each column as wide as its widest cell, then the widest ones narrowed until all fit.
     fn widths(&self, room: Option<usize>) -> Vec<usize> {
-        let mut widths: Vec<usize> = self.headings.iter().map(|h| measure_text_width(h)).collect();
+        let mut widths: Vec<usize> = self
+            .headings
+            .iter()
+            .map(|h| measure_text_width(h))
+            .collect();
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(measure_text_width(cell));
@@ -110,9 +114,9 @@ mod tests {
             width: Some(40),
         };
         let expected = concat!(
-            "id       state          ctx\n",
-            "o-1      paid           {\"amount\":100…\n",
-            "größe-2  Accepted/In …  {}\n",
+            "id       state            ctx\n",
+            "o-1      paid             {\"amount\":100…\n",
+            "größe-2  Accepted/In Pr…  {}\n",
         );
         let text = sample().render(paint);
         assert!(text.lines().all(|l| measure_text_width(l) <= 40), "{text}");

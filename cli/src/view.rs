@@ -141,7 +141,11 @@ fn fields(result: &Value, paint: Paint) -> String {
     }
     for (name, items) in tables {
         let mut columns: Vec<&str> = Vec::new();
-        for key in items.iter().filter_map(Value::as_object).flat_map(Map::keys) {
+        for key in items
+            .iter()
+            .filter_map(Value::as_object)
+            .flat_map(Map::keys)
+        {
             if !columns.contains(&key.as_str()) {
                 columns.push(key);
             }
@@ -299,9 +303,7 @@ mod tests {
             {"status": "ok", "result": {"x": 1}},
             {"status": "error", "error": {"code": "CONFLICT", "message": "no", "retryable": false}},
         ]});
-        let expected = concat!(
-            "#  status  result\n0  ok      {\"x\":1}\n1  error   CONFLICT: no\n",
-        );
+        let expected = "#  status  result\n0  ok      {\"x\":1}\n1  error   CONFLICT: no\n";
         assert_eq!(shown(op::BATCH, &result), expected);
     }
 

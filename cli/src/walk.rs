@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use rstmdb_rcp::Code;
-use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
+use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::storage::{WalRead, WalReadResult, WalRecord};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -118,7 +118,10 @@ pub async fn history(session: &Session, id: &str, limit: usize) -> Result<Histor
         };
         // A record that is not where the one after it says was dropped by retention.
         history.compacted = facts.is_empty();
-        at = facts.iter().filter_map(|(fact, _)| earlier(fact, offset)).next();
+        at = facts
+            .iter()
+            .filter_map(|(fact, _)| earlier(fact, offset))
+            .next();
         let records = facts.into_iter().map(|(_, record)| record);
         history.records.extend(records.rev());
     }
@@ -136,7 +139,8 @@ async fn facts_at(
     id: &str,
     offset: u64,
 ) -> Result<VecDeque<(Fact, Record)>, Error> {
-    let page = read(session, offset, rstmdb_rcp::BATCH_OPS_MAX as u64).await?;
+    // A page never ends inside an offset, so one record asked for brings all that share its offset.
+    let page = read(session, offset, 1).await?;
     let mut facts = VecDeque::new();
     for record in page.records.into_iter().filter(|r| r.offset == offset) {
         let fact = Fact::of(&record)?;

@@ -22,7 +22,9 @@ pub enum Refusal {
         version: Option<u32>,
     },
     /// The version is defined, differently.
-    #[error("machine {machine:?} version {version} is already defined differently; put a new version")]
+    #[error(
+        "machine {machine:?} version {version} is already defined differently; put a new version"
+    )]
     MachineVersionExists {
         /// The machine's name.
         machine: String,
@@ -30,7 +32,9 @@ pub enum Refusal {
         version: u32,
     },
     /// The machine has as many versions as is allowed.
-    #[error("machine {machine:?} already has {versions_max} versions, the most allowed (storage.max_machine_versions)")]
+    #[error(
+        "machine {machine:?} already has {versions_max} versions, the most allowed (storage.max_machine_versions)"
+    )]
     MachineVersionLimitExceeded {
         /// The machine's name.
         machine: String,
@@ -76,7 +80,9 @@ pub enum Refusal {
         actual_state: String,
     },
     /// The instance's last fact is not at the expected offset.
-    #[error("expected wal_offset {expected_wal_offset}, but the instance's last is {actual_wal_offset}")]
+    #[error(
+        "expected wal_offset {expected_wal_offset}, but the instance's last is {actual_wal_offset}"
+    )]
     OffsetConflict {
         /// What the client expected.
         expected_wal_offset: u64,
@@ -84,7 +90,9 @@ pub enum Refusal {
         actual_wal_offset: u64,
     },
     /// The idempotency key was used with other parameters.
-    #[error("idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {actual_wal_offset}")]
+    #[error(
+        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {actual_wal_offset}"
+    )]
     KeyConflict {
         /// The key.
         idempotency_key: String,

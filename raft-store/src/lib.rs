@@ -1,0 +1,73 @@
+//! The write-ahead log that is the Raft log, the snapshots, and the catalog of both.
+//!
+//! A [`Store`] is everything under one data folder. It implements openraft's storage
+//! ([`Store::log_store`]) for any runtime, keeps what Raft purged as readable history
+//! ([`Store::read`]) until retention drops it ([`Store::retain`]), and stores snapshots
+//! ([`Store::snapshots`]). What an entry or a snapshot record means is not its business.
+//!
+//! What it promises:
+//!
+//! - What was reported as flushed survives any crash, and so does every vote that was saved
+//!   (with [`FsyncPolicy::EveryWrite`]).
+//! - What is damaged is refused with file and offset, never served and never silently cut off.
+//!   Only a batch that was demonstrably never known to be durable is cut.
+//! - The first failed write or sync is the last: from then on every call fails, and no completion
+//!   is ever lost silently.
+//! - An entry is readable when `append` returns, durable when its completion is called.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `fs` | the file-system trait, the real one, the test double |
+//! | `format`, `membership` | the bytes of the log |
+//! | `replay` | decoding files, shared by everything that reads them |
+//! | `rebuild` | from records to the state they amount to |
+//! | `recovery` | from files to a log: the table of what is accepted, cut, refused |
+//! | `segment` | which segment holds what |
+//! | `tail` | the log in memory: hard state and recent entries |
+//! | `shared` | the queue between handles and writer, the failure latch, counters |
+//! | `batch` | what the writer makes of the requests it takes |
+//! | `writer` | group commit: one write and one sync for all that is queued |
+//! | `log_store` | openraft's traits |
+//! | `read` | entries by index, from memory or files |
+//! | `retention` | dropping and archiving history |
+//! | `snapshot` | snapshot files |
+//! | `catalog` | what is in sealed segments, so that a start need not read them |
+//! | `identity`, `verify`, `store` | whose folder it is; checking it; opening it |
+
+mod batch;
+mod catalog;
+mod error;
+mod format;
+pub mod fs;
+mod identity;
+mod log_store;
+mod membership;
+mod options;
+mod read;
+mod rebuild;
+mod recovery;
+pub mod replay;
+mod retention;
+mod segment;
+mod shared;
+mod snapshot;
+mod store;
+mod tail;
+mod types;
+mod verify;
+mod writer;
+
+pub use error::Error;
+pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
+pub use fs::{FileSystem, MemFs, RealFs};
+pub use identity::Identity;
+pub use log_store::LogStore;
+pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
+pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};
+pub use store::{Stats, Store, rejoin};
+pub use types::{
+    CommittedLeaderId, Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta,
+    StoreConfig, StoredMembership, Vote, log_id,
+};
+pub use verify::{Damage, Report, verify};
+pub use writer::Writer;

@@ -40,7 +40,10 @@ pub(crate) struct LogIdMessage {
 
 impl From<LogId> for LogIdMessage {
     fn from(id: LogId) -> Self {
-        LogIdMessage { term: id.leader_id.term, index: id.index }
+        LogIdMessage {
+            term: id.leader_id.term,
+            index: id.index,
+        }
     }
 }
 
@@ -63,7 +66,11 @@ impl From<&Membership> for MembershipMessage {
         let configs = membership.get_joint_config().iter();
         let nodes = membership.nodes();
         MembershipMessage {
-            configs: configs.map(|voters| Config { voters: voters.iter().copied().collect() }).collect(),
+            configs: configs
+                .map(|voters| Config {
+                    voters: voters.iter().copied().collect(),
+                })
+                .collect(),
             nodes: nodes
                 .map(|(id, node)| Node {
                     id: *id,
@@ -78,13 +85,16 @@ impl From<&Membership> for MembershipMessage {
 impl MembershipMessage {
     fn to_membership(&self) -> Result<Membership, String> {
         let configs = self.configs.iter();
-        let configs: Vec<BTreeSet<u64>> =
-            configs.map(|config| config.voters.iter().copied().collect()).collect();
+        let configs: Vec<BTreeSet<u64>> = configs
+            .map(|config| config.voters.iter().copied().collect())
+            .collect();
         let nodes = self.nodes.iter();
         let nodes: BTreeMap<u64, NodeInfo> = nodes
             .map(|node| {
-                let info =
-                    NodeInfo { peer_addr: node.peer_addr.clone(), rcp_addr: node.rcp_addr.clone() };
+                let info = NodeInfo {
+                    peer_addr: node.peer_addr.clone(),
+                    rcp_addr: node.rcp_addr.clone(),
+                };
                 (node.id, info)
             })
             .collect();
@@ -103,9 +113,15 @@ impl From<&StoredMembership> for StoredMembershipMessage {
 
 impl StoredMembershipMessage {
     pub(crate) fn to_stored(&self) -> Result<StoredMembership, String> {
-        let membership = self.membership.as_ref().map(MembershipMessage::to_membership);
+        let membership = self
+            .membership
+            .as_ref()
+            .map(MembershipMessage::to_membership);
         let membership = membership.transpose()?.unwrap_or_default();
-        Ok(StoredMembership::new(self.log_id.map(Into::into), membership))
+        Ok(StoredMembership::new(
+            self.log_id.map(Into::into),
+            membership,
+        ))
     }
 }
 

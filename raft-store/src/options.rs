@@ -83,7 +83,9 @@ impl fmt::Debug for Options {
 fn system_clock_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// How much history [`Store::retain`](crate::Store::retain) keeps. Each bound that is set drops

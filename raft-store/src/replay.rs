@@ -54,7 +54,10 @@ pub(crate) enum Stop {
 impl Stop {
     pub(crate) fn into_error(self, path: &Path) -> Error {
         match self {
-            Stop::Unsupported(what) => Error::Unsupported { file: path.to_owned(), what },
+            Stop::Unsupported(what) => Error::Unsupported {
+                file: path.to_owned(),
+                what,
+            },
             Stop::Refused { offset, what } => damaged(path, offset, what),
         }
     }
@@ -93,7 +96,12 @@ pub(crate) fn scan(
     visitor.segment(&header, path).map_err(refused)?;
     let (end, tail) = scan_records(bytes, number, header_bytes, visitor)?;
     let header_crc = crc32c::crc32c(&bytes[..header_bytes]);
-    Ok(Scan { header: Some(header), header_crc, end: end as u64, tail })
+    Ok(Scan {
+        header: Some(header),
+        header_crc,
+        end: end as u64,
+        tail,
+    })
 }
 
 fn scan_records(
@@ -107,7 +115,10 @@ fn scan_records(
         let offset = at as u64;
         match format::decode_record(&bytes[at.min(bytes.len())..], number, offset) {
             Ok((record, len)) => {
-                let position = Position { segment: number, offset };
+                let position = Position {
+                    segment: number,
+                    offset,
+                };
                 let refused = |what| Stop::Refused { offset, what };
                 visitor.record(position, &record).map_err(refused)?;
                 at += len;
@@ -132,13 +143,21 @@ fn headless(bytes: &[u8], number: u64, why: &'static str) -> Scan {
         Tail::BelowMark(why) => Tail::HeaderBelowMark(why),
         _ => Tail::Headless,
     };
-    Scan { header: None, header_crc: 0, end: 0, tail }
+    Scan {
+        header: None,
+        header_crc: 0,
+        end: 0,
+        tail,
+    }
 }
 
 /// The question of the whole format: was what is bad at `at` ever known to be durable? Every
 /// batch says what was durable before it, so a mark behind the bad place tells.
 fn torn_or_damaged(bytes: &[u8], number: u64, at: usize, why: &'static str) -> Tail {
-    let bad = Position { segment: number, offset: at as u64 };
+    let bad = Position {
+        segment: number,
+        offset: at as u64,
+    };
     let first = at.next_multiple_of(format::RECORD_ALIGN_BYTES);
     for place in (first..bytes.len()).step_by(format::RECORD_ALIGN_BYTES) {
         let durable = format::mark_here(&bytes[place..], number, place as u64);
@@ -152,7 +171,10 @@ fn torn_or_damaged(bytes: &[u8], number: u64, at: usize, why: &'static str) -> T
 /// The numbers of the segments in the folder, ascending, and that none is missing between them.
 pub(crate) fn list_segments<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<u64>, Error> {
     let names = fs.list(&layout.wal).during("list", &layout.wal)?;
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| segment_number(name))
+        .collect();
     numbers.sort_unstable();
     for pair in numbers.windows(2) {
         if pair[1] != pair[0] + 1 {

@@ -49,7 +49,8 @@ impl Positions {
     }
 
     fn truncate(&mut self, from: u64) {
-        self.offsets.truncate(from.saturating_sub(self.first) as usize);
+        self.offsets
+            .truncate(from.saturating_sub(self.first) as usize);
     }
 
     /// The offsets of `from..to`; empty unless all of them are known.
@@ -58,7 +59,9 @@ impl Positions {
         else {
             return &[];
         };
-        self.offsets.get(start as usize..end as usize).unwrap_or_default()
+        self.offsets
+            .get(start as usize..end as usize)
+            .unwrap_or_default()
     }
 }
 
@@ -120,7 +123,12 @@ pub(crate) enum Place<F: FileSystem> {
     /// In this segment, whose positions have to be built first.
     Unindexed(u64),
     /// At these offsets.
-    At { number: u64, file: Option<Arc<F::File>>, offsets: Vec<u32>, end: u64 },
+    At {
+        number: u64,
+        file: Option<Arc<F::File>>,
+        offsets: Vec<u32>,
+        end: u64,
+    },
 }
 
 /// All segments, oldest first; the last one is being written.
@@ -130,7 +138,9 @@ pub(crate) struct Table<F: FileSystem> {
 
 impl<F: FileSystem> Table<F> {
     pub(crate) fn new() -> Self {
-        Table { held: VecDeque::new() }
+        Table {
+            held: VecDeque::new(),
+        }
     }
 
     /// Adds the next segment, whatever it already holds.
@@ -142,7 +152,12 @@ impl<F: FileSystem> Table<F> {
             self.held.iter_mut().for_each(|held| held.live = None);
         }
         let live = index.summary.range;
-        self.held.push_back(Held { index, live, indexed, file });
+        self.held.push_back(Held {
+            index,
+            live,
+            indexed,
+            file,
+        });
         self.forget_positions();
     }
 
@@ -177,7 +192,9 @@ impl<F: FileSystem> Table<F> {
 
     /// The lowest index that can be read from a file.
     pub(crate) fn earliest(&self) -> Option<u64> {
-        self.held.iter().find_map(|held| held.live.map(|(first, _)| first))
+        self.held
+            .iter()
+            .find_map(|held| held.live.map(|(first, _)| first))
     }
 
     /// Where the entries from `from` on (below `to`) are, within one segment and about
@@ -197,10 +214,19 @@ impl<F: FileSystem> Table<F> {
             return Place::Nowhere;
         };
         let bound = u64::from(start) + bytes_max;
-        let fit = offsets.iter().take_while(|offset| u64::from(**offset) < bound).count();
+        let fit = offsets
+            .iter()
+            .take_while(|offset| u64::from(**offset) < bound)
+            .count();
         let end = offsets.get(fit).map(|offset| u64::from(*offset));
         offsets = &offsets[..fit.max(1)];
-        let end = end.or_else(|| held.index.positions.range(to, to + 1).first().map(|o| u64::from(*o)));
+        let end = end.or_else(|| {
+            held.index
+                .positions
+                .range(to, to + 1)
+                .first()
+                .map(|o| u64::from(*o))
+        });
         Place::At {
             number,
             file: held.file.clone(),
@@ -211,7 +237,11 @@ impl<F: FileSystem> Table<F> {
 
     /// Fills in the positions of a sealed segment, after they were rebuilt from its file.
     pub(crate) fn fill(&mut self, number: u64, positions: Positions, file: Arc<F::File>) {
-        if let Some(held) = self.held.iter_mut().find(|h| h.index.summary.number == number) {
+        if let Some(held) = self
+            .held
+            .iter_mut()
+            .find(|h| h.index.summary.number == number)
+        {
             held.index.positions = positions;
             held.indexed = true;
             held.file = Some(file);
@@ -235,7 +265,12 @@ impl<F: FileSystem> Table<F> {
 
     /// Keeps memory bounded: the oldest indexed segments lose their positions again.
     fn forget_positions_but(&mut self, keep: u64) {
-        let mut excess = self.held.iter().filter(|h| h.indexed).count().saturating_sub(INDEXED_MAX);
+        let mut excess = self
+            .held
+            .iter()
+            .filter(|h| h.indexed)
+            .count()
+            .saturating_sub(INDEXED_MAX);
         let sealed = self.held.len().saturating_sub(1);
         for held in self.held.iter_mut().take(sealed) {
             if excess == 0 {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use openraft::EntryPayload;
 
 use crate::error::Error;
-use crate::format::HardState;
+use crate::format::{HardState, PAYLOAD_BYTES_MAX};
 use crate::types::{Entry, LogId};
 
 /// What an entry costs in memory besides its payload.
@@ -65,6 +65,13 @@ impl Tail {
                 Some(_) => {}
                 None => (self.first, self.written_to) = (got, got),
             }
+            let bytes = payload_bytes(&entry) as u64;
+            if bytes > PAYLOAD_BYTES_MAX {
+                return Err(Error::TooLarge {
+                    bytes,
+                    bytes_max: PAYLOAD_BYTES_MAX,
+                });
+            }
             self.bytes += cost(&entry);
             self.state.last = Some(entry.log_id);
             self.entries.push_back(entry.clone());
@@ -74,32 +81,31 @@ impl Tail {
         Ok(taken)
     }
 
-    /// Cuts the log behind `keep`. Returns the first index removed.
-    pub(crate) fn truncate(&mut self, keep: Option<LogId>) -> u64 {
+    /// Cuts the log behind `keep`.
+    pub(crate) fn truncate(&mut self, keep: Option<LogId>) {
         let from = next_index(keep);
-        while self.entries.back().is_some_and(|entry| entry.log_id.index >= from) {
+        while self
+            .entries
+            .back()
+            .is_some_and(|entry| entry.log_id.index >= from)
+        {
             self.bytes -= self.entries.pop_back().as_ref().map_or(0, cost);
         }
         self.first = self.first.min(from);
         self.written_to = self.written_to.min(from);
-        self.state.last = keep.max(self.state.purged);
+        self.state.truncate(keep);
         self.epoch += 1;
-        from
     }
 
-    /// Notes a purge. Returns whether it went beyond the end of the log.
-    pub(crate) fn purge(&mut self, id: LogId) -> bool {
-        self.state.purged = self.state.purged.max(Some(id));
-        let gap = self.state.last.is_none_or(|last| last.index < id.index);
-        if gap {
+    /// Notes a purge.
+    pub(crate) fn purge(&mut self, id: LogId) {
+        if self.state.purge(id) {
             self.entries.clear();
             self.bytes = 0;
             self.first = id.index + 1;
             self.written_to = id.index + 1;
-            self.state.last = Some(id);
             self.epoch += 1;
         }
-        gap
     }
 
     /// The writer has written everything below `to`, as of `epoch`.
@@ -154,7 +160,11 @@ pub(crate) struct Limit {
 
 impl Limit {
     pub(crate) fn new(entries: usize, bytes: usize) -> Self {
-        Limit { entries, bytes, any: false }
+        Limit {
+            entries,
+            bytes,
+            any: false,
+        }
     }
 
     /// Counts the entry, or says that it does not fit.

@@ -20,6 +20,7 @@ mod dial;
 mod error;
 mod ops;
 mod options;
+mod position;
 mod retry;
 mod session;
 mod tls;

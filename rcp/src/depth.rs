@@ -79,7 +79,11 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_count() {
-        let text = format!(r#"{{"a\"{}":"\\","b":[{}]}}"#, "[".repeat(500), "[],".repeat(200));
+        let text = format!(
+            r#"{{"a\"{}":"\\","b":[{}]}}"#,
+            "[".repeat(500),
+            "[],".repeat(200)
+        );
         assert_eq!(check(text.as_bytes(), 3), Ok(()));
         assert!(check(text.as_bytes(), 2).is_err());
     }

@@ -149,7 +149,26 @@ fn bad_magic(found: &[u8]) -> Reject {
 }
 
 fn check_header(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Header, Reject> {
-    let [_, _, _, _, v0, v1, f0, f1, h0, h1, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
+    let [
+        _,
+        _,
+        _,
+        _,
+        v0,
+        v1,
+        f0,
+        f1,
+        h0,
+        h1,
+        l0,
+        l1,
+        l2,
+        l3,
+        c0,
+        c1,
+        c2,
+        c3,
+    ] = *header;
     let version = u16::from_be_bytes([v0, v1]);
     if version != PROTOCOL_VERSION {
         return Err(Reject::unsupported(format!(
@@ -191,7 +210,9 @@ fn check_header(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Header, 
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// The payload is longer than a frame may carry.
-    #[error("a payload of {payload_bytes} bytes exceeds the {PAYLOAD_BYTES_MAX} bytes a frame may carry")]
+    #[error(
+        "a payload of {payload_bytes} bytes exceeds the {PAYLOAD_BYTES_MAX} bytes a frame may carry"
+    )]
     TooLarge {
         /// What it would have been.
         payload_bytes: usize,

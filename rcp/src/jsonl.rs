@@ -2,9 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::PAYLOAD_BYTES_MAX;
 use crate::Reject;
 use crate::frame::{EncodeError, Limits};
-use crate::PAYLOAD_BYTES_MAX;
 
 /// What the start of a buffer is.
 #[derive(Debug, Clone, PartialEq, Eq)]

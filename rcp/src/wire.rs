@@ -164,7 +164,10 @@ mod tests {
 
     #[test]
     fn the_first_supported_mode_wins_and_binary_is_the_default() {
-        assert_eq!(WireMode::negotiate(["cbor", "jsonl", "binary_json"]), WireMode::Jsonl);
+        assert_eq!(
+            WireMode::negotiate(["cbor", "jsonl", "binary_json"]),
+            WireMode::Jsonl
+        );
         assert_eq!(WireMode::negotiate(["cbor"]), WireMode::Binary);
         assert_eq!(WireMode::negotiate::<&str>([]), WireMode::Binary);
     }

@@ -11,9 +11,7 @@ pub use commands::{
     ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetMachine,
     HashToken, InstanceId, ListInstances, PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
 };
-pub use tools::{
-    Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load,
-};
+pub use tools::{Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load};
 pub use values::duration;
 
 use std::path::PathBuf;
@@ -25,9 +23,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// The server asked when none is named.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 the server refused (code and message on standard \
-error); 2 usage; 3 no connection; 4 timeout, outcome unknown.\n\n\
-Results are tables on a terminal, and RCP's JSON unchanged where output is piped or --json is given.";
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 the server refused (code and message on standard error); 2 usage;\n\
+3 no connection; 4 timeout, outcome unknown.\n\n\
+Results are tables on a terminal, and RCP's JSON unchanged where output is piped or --json\n\
+is given.";
 
 /// The client of rstmdb, the replicated database of state machines.
 #[derive(Debug, Parser)]
@@ -43,7 +43,13 @@ pub struct Cli {
 
 /// One line typed in the REPL.
 #[derive(Debug, Parser)]
-#[command(name = "rstmdb", no_binary_name = true, disable_version_flag = true)]
+#[command(
+    name = "rstmdb",
+    no_binary_name = true,
+    disable_version_flag = true,
+    about = "Commands are those of the command line; Ctrl-C ends one, Ctrl-D the REPL.",
+    override_usage = "COMMAND [ARGUMENTS]"
+)]
 pub struct Line {
     /// Print RCP's JSON unchanged.
     #[arg(long, global = true)]

@@ -28,15 +28,13 @@ pub struct Load {
 
 /// `export`.
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Print definitions and live instances in the form that `load` reads.\n\n\
-An instance can only be brought to its state by the events that led there, so this prints, in the \
-order of the log, each live instance's creation and every event since, keyed by offset: loading \
-the output twice changes nothing. Kept: definitions, ids, contexts, payloads, event ids, states and \
-the order of events. Not kept: offsets, times, who asked, idempotency keys, deleted instances. \
-Instances whose history the log no longer holds in full can't be exported; their number is \
-reported and the exit code is 1."
-)]
+#[command(after_help = "\
+An instance can only be brought to its state by the events that led there, so this\n\
+prints, in the order of the log, each live instance's creation and every event since,\n\
+keyed by offset: loading the output twice changes nothing. Kept: definitions, ids,\n\
+contexts, payloads, event ids, states and the order of events. Not kept: offsets, times,\n\
+who asked, idempotency keys, deleted instances. Instances whose history the log no\n\
+longer holds in full can't be exported; their number is reported and the exit code is 1.")]
 pub struct Export {
     /// Only this machine and its instances.
     #[arg(short, long)]
@@ -84,11 +82,11 @@ pub struct History {
 
 /// `bench`.
 #[derive(Debug, Args)]
-#[command(long_about = "Measure throughput and latency.\n\n\
-Registers a machine named `bench`, creates its own instances, deletes them afterwards (the \
-machine stays: RCP has no operation that removes one). `mixed` is one read for each event. `watch` \
-opens connections × in-flight watches and measures the time from sending an event until the last \
-watch has it.")]
+#[command(after_help = "\
+Registers a machine named `bench`, creates its own instances, deletes them afterwards\n\
+(the machine stays: RCP has no operation that removes one). `mixed` is one read for each\n\
+event. `watch` opens as many watches as --connections says and measures the time from\n\
+sending an event until the last watch has it.")]
 pub struct Bench {
     /// What to measure.
     #[arg(long, default_value = "apply")]

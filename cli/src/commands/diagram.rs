@@ -22,7 +22,9 @@ pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Er
     let version = answer.version.or(version).unwrap_or_default();
     let current = instance.as_ref().map(|instance| &*instance.state);
     let drawing = Drawing::new(&args.name, version, &machine, current);
-    session.out.line(&drawing.render(args.format, session.out.paint))
+    session
+        .out
+        .line(&drawing.render(args.format, session.out.paint))
 }
 
 /// The instance to mark, which must be one of this machine and version.
@@ -40,7 +42,9 @@ async fn instance(
     let instance: GetInstanceResult<'static> = session.ask(op::GET_INSTANCE, &params).await?;
     let (machine, version) = (&*instance.machine, instance.version);
     if machine != args.name || args.version.is_some_and(|wanted| wanted != version) {
-        return Err(Error::Usage(format!("{id} is an instance of {machine} v{version}")));
+        return Err(Error::Usage(format!(
+            "{id} is an instance of {machine} v{version}"
+        )));
     }
     Ok(Some(instance))
 }

@@ -55,7 +55,9 @@ fn refused(batch: &BatchResult<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let count = batch.results.len();
-    Err(Error::Failed(format!("{refused} of {count} operations were refused")))
+    Err(Error::Failed(format!(
+        "{refused} of {count} operations were refused"
+    )))
 }
 
 #[cfg(test)]

@@ -17,11 +17,10 @@ use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
 use rstmdb_rcp::message::storage::WalStatsResult;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use crate::input::{no_params, on_one_line};
+use crate::input::on_one_line;
 use crate::session::Session;
-use crate::walk::{Fact, Pages, Record};
+use crate::walk::{Fact, Pages};
 use crate::{Error, args};
 
 #[derive(Serialize)]
@@ -36,21 +35,18 @@ pub(super) async fn run(session: &Session, args: args::Export) -> Result<(), Err
     definitions(session, machine, &mut out).await?;
     let listed = listed(session, machine).await?;
     let stats: WalStatsResult = session.ask(op::WAL_STATS, &NoParams {}).await?;
+    let head = stats.latest_offset;
     let mut census = Census::new(machine);
-    let mut pages = Pages::up_to(session, stats.latest_offset);
-    while let records @ [_, ..] = pages.next().await?.as_slice() {
-        for record in records {
-            census.count(record.offset, Fact::of(record)?);
-        }
-    }
+    each_fact(session, head, |place, fact| {
+        census.count(place, fact);
+        Ok(())
+    })
+    .await?;
     let missing = listed.iter().filter(|id| !census.has_seen(id)).count();
-    let mut keys = Keys::default();
-    let mut pages = Pages::up_to(session, stats.latest_offset);
-    while let records @ [_, ..] = pages.next().await?.as_slice() {
-        for record in records {
-            write_fact(&census, &mut keys, record, &mut out)?;
-        }
-    }
+    each_fact(session, head, |place, fact| {
+        write_fact(&census, place, &fact, &mut out)
+    })
+    .await?;
     out.flush()?;
     if missing == 0 {
         return Ok(());
@@ -61,13 +57,33 @@ pub(super) async fn run(session: &Session, args: args::Export) -> Result<(), Err
     )))
 }
 
+async fn each_fact(
+    session: &Session,
+    until: u64,
+    mut visit: impl FnMut(Place, Fact) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut pages = Pages::up_to(session, until);
+    let mut place = Place::default();
+    loop {
+        let records = pages.next().await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        for record in &records {
+            place = place.next(record.offset);
+            visit(place, Fact::of(record)?)?;
+        }
+    }
+}
+
 async fn definitions(
     session: &Session,
     only: Option<&str>,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    let list: ListMachinesResult<'_> =
-        session.ask(op::LIST_MACHINES, &ListMachines::default()).await?;
+    let list: ListMachinesResult<'_> = session
+        .ask(op::LIST_MACHINES, &ListMachines::default())
+        .await?;
     if let Some(only) = only
         && !list.items.iter().any(|item| item.machine == only)
     {
@@ -107,11 +123,38 @@ async fn listed(session: &Session, machine: Option<&str>) -> Result<Vec<String>,
     }
 }
 
+/// A record's place: its offset and, where an atomic batch put several there, which of them.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    offset: u64,
+    nth: u64,
+}
+
+impl Place {
+    /// The place of the record after this one.
+    fn next(self, offset: u64) -> Place {
+        let nth = if offset == self.offset {
+            self.nth + 1
+        } else {
+            0
+        };
+        Place { offset, nth }
+    }
+
+    /// A key that makes loading the export twice harmless.
+    fn key(self) -> String {
+        match self {
+            Place { offset, nth: 0 } => format!("export:{offset}"),
+            Place { offset, nth } => format!("export:{offset}.{nth}"),
+        }
+    }
+}
+
 /// Which instances the log tells of, and which creation of each is the living one.
 struct Census<'a> {
     machine: Option<&'a str>,
-    /// By instance; `None` once deleted. Where it was created: offset and place among the facts there.
-    created: HashMap<String, Option<u64>>,
+    /// By instance, where its present life began; `None` when it has none to be exported.
+    created: HashMap<String, Option<Place>>,
 }
 
 impl<'a> Census<'a> {
@@ -122,11 +165,13 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn count(&mut self, offset: u64, fact: Fact) {
+    fn count(&mut self, place: Place, fact: Fact) {
         match (fact.kind.as_str(), fact.instance_id) {
             ("create_instance", Some(id)) => {
-                let wanted = self.machine.is_none_or(|only| fact.machine.as_deref() == Some(only));
-                self.created.insert(id, wanted.then_some(offset));
+                let wanted = self
+                    .machine
+                    .is_none_or(|only| fact.machine.as_deref() == Some(only));
+                self.created.insert(id, wanted.then_some(place));
             }
             ("delete_instance", Some(id)) => {
                 self.created.insert(id, None);
@@ -140,42 +185,22 @@ impl<'a> Census<'a> {
         self.created.contains_key(id)
     }
 
-    /// Whether a fact of this instance at this offset belongs to its present life.
-    fn lives(&self, id: &str, offset: u64) -> bool {
-        matches!(self.created.get(id), Some(Some(created)) if *created <= offset)
-    }
-}
-
-/// Keys that make loading the export twice harmless: the offset, and where an atomic batch put
-/// several facts there, which of them.
-#[derive(Default)]
-struct Keys {
-    offset: u64,
-    given: u64,
-}
-
-impl Keys {
-    fn next(&mut self, offset: u64) -> String {
-        self.given = if offset == self.offset { self.given + 1 } else { 0 };
-        self.offset = offset;
-        match self.given {
-            0 => format!("export:{offset}"),
-            nth => format!("export:{offset}.{nth}"),
-        }
+    /// Whether a fact of this instance at this place belongs to its present life.
+    fn lives(&self, id: &str, place: Place) -> bool {
+        matches!(self.created.get(id), Some(Some(created)) if *created <= place)
     }
 }
 
 fn write_fact(
     census: &Census<'_>,
-    keys: &mut Keys,
-    record: &Record,
+    place: Place,
+    fact: &Fact,
     out: &mut impl Write,
 ) -> Result<(), Error> {
-    let fact = Fact::of(record)?;
     let Some(id) = fact.instance_id.as_deref() else {
         return Ok(());
     };
-    if !census.lives(id, record.offset) {
+    if !census.lives(id, place) {
         return Ok(());
     }
     match fact.kind.as_str() {
@@ -185,7 +210,7 @@ fn write_fact(
                 machine: fact.machine.as_deref().unwrap_or_default().into(),
                 version: fact.version.unwrap_or_default(),
                 initial_ctx: fact.initial_ctx.as_deref(),
-                idempotency_key: Some(keys.next(record.offset).into()),
+                idempotency_key: Some(place.key().into()),
             };
             write_line(out, op::CREATE_INSTANCE, &params)
         }
@@ -195,7 +220,7 @@ fn write_fact(
                 event: fact.event.as_deref().unwrap_or_default().into(),
                 payload: fact.payload.as_deref(),
                 event_id: fact.event_id.as_deref().map(Into::into),
-                idempotency_key: Some(keys.next(record.offset).into()),
+                idempotency_key: Some(place.key().into()),
                 ..ApplyEvent::default()
             };
             write_line(out, op::APPLY_EVENT, &params)
@@ -210,4 +235,131 @@ fn write_line(out: &mut impl Write, op: &str, params: &impl Serialize) -> Result
     out.write_all(on_one_line(&line).as_bytes())?;
     out.write_all(b"\n")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is exported of a log, as (operation, parameters).
+    fn exported(machine: Option<&str>, log: &[(u64, Value)]) -> Vec<(String, Value)> {
+        let facts = || {
+            let mut place = Place::default();
+            log.iter().map(move |(offset, entry)| {
+                place = place.next(*offset);
+                (
+                    place,
+                    serde_json::from_value::<Fact>(entry.clone()).unwrap(),
+                )
+            })
+        };
+        let mut census = Census::new(machine);
+        facts().for_each(|(place, fact)| census.count(place, fact));
+        let mut out = Vec::new();
+        for (place, fact) in facts() {
+            write_fact(&census, place, &fact, &mut out).unwrap();
+        }
+        String::from_utf8(out)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let line: Value = serde_json::from_str(line).unwrap();
+                (
+                    line["op"].as_str().unwrap().to_owned(),
+                    line["params"].clone(),
+                )
+            })
+            .collect()
+    }
+
+    fn create(id: &str) -> Value {
+        json!({"type": "create_instance", "instance_id": id, "machine": "m", "version": 2,
+               "initial_state": "a", "initial_ctx": {"id": id}})
+    }
+
+    fn apply(id: &str, event: &str) -> Value {
+        json!({"type": "apply_event", "instance_id": id, "event": event,
+               "from_state": "a", "to_state": "b", "payload": {"n": 1}, "ctx": {}})
+    }
+
+    fn delete(id: &str) -> Value {
+        json!({"type": "delete_instance", "instance_id": id})
+    }
+
+    #[test]
+    fn a_live_instance_is_its_creation_and_its_events() {
+        let lines = exported(None, &[(5, create("x")), (9, apply("x", "GO"))]);
+        assert_eq!(
+            lines,
+            [
+                (
+                    op::CREATE_INSTANCE.to_owned(),
+                    json!({"instance_id": "x", "machine": "m", "version": 2,
+                           "initial_ctx": {"id": "x"}, "idempotency_key": "export:5"})
+                ),
+                (
+                    op::APPLY_EVENT.to_owned(),
+                    json!({"instance_id": "x", "event": "GO", "payload": {"n": 1},
+                           "idempotency_key": "export:9"})
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn deleted_instances_and_former_lives_are_left_out() {
+        let lines = exported(
+            None,
+            &[
+                (1, create("gone")),
+                (2, create("again")),
+                (3, apply("again", "OLD")),
+                (4, delete("gone")),
+                (5, delete("again")),
+                (6, create("again")),
+                (7, apply("again", "NEW")),
+            ],
+        );
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[1].1["event"], "NEW");
+    }
+
+    #[test]
+    fn a_former_life_that_ended_in_the_same_batch_is_left_out() {
+        let lines = exported(
+            None,
+            &[
+                (1, create("x")),
+                (2, apply("x", "OLD")),
+                (2, delete("x")),
+                (2, create("x")),
+                (2, apply("x", "NEW")),
+                (2, apply("x", "NEWER")),
+            ],
+        );
+        let keys: Vec<&str> = lines
+            .iter()
+            .map(|(_, params)| params["idempotency_key"].as_str().unwrap())
+            .collect();
+        assert_eq!(keys, ["export:2.2", "export:2.3", "export:2.4"]);
+    }
+
+    #[test]
+    fn only_the_named_machine_is_exported() {
+        let log = [(1, create("x")), (2, apply("x", "GO"))];
+        assert_eq!(exported(Some("m"), &log).len(), 2);
+        assert!(exported(Some("other"), &log).is_empty());
+    }
+
+    #[test]
+    fn what_was_flushed_is_left_out() {
+        let flush = json!({"type": "flush_all"});
+        let lines = exported(None, &[(1, create("x")), (2, flush), (3, create("y"))]);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].1["instance_id"], "y");
+    }
 }

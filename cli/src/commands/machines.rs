@@ -22,5 +22,7 @@ pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<()
 }
 
 pub(super) async fn list(session: &Session) -> Result<(), Error> {
-    session.show(op::LIST_MACHINES, &ListMachines::default()).await
+    session
+        .show(op::LIST_MACHINES, &ListMachines::default())
+        .await
 }

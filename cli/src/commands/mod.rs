@@ -64,7 +64,13 @@ mod tests {
 
     #[test]
     fn completions_know_the_commands_of_every_shell() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rstmdb-cli", &mut script);
             let script = String::from_utf8_lossy(&script);

@@ -21,7 +21,9 @@ pub(super) async fn ping(session: &Session) -> Result<(), Error> {
     }
     let pong = session.out.paint.highlight("pong");
     let address = client.address();
-    session.out.line(&format!("{pong} from {address} in {millis:.2} ms"))
+    session
+        .out
+        .line(&format!("{pong} from {address} in {millis:.2} ms"))
 }
 
 pub(super) async fn info(session: &Session) -> Result<(), Error> {

@@ -34,10 +34,7 @@ pub(super) struct Edge {
 
 impl Layout {
     pub fn new(states: usize, initial: usize, edges: &[(usize, usize)]) -> Layout {
-        let edges: Vec<Edge> = edges
-            .iter()
-            .map(|&(from, to)| Edge { from, to })
-            .collect();
+        let edges: Vec<Edge> = edges.iter().map(|&(from, to)| Edge { from, to }).collect();
         let layer_of = distances(states, initial, &edges);
         let layers = place(&layer_of, &edges);
         let mut layout = Layout {
@@ -68,7 +65,9 @@ impl Layout {
             if sweep % 2 == 0 {
                 (1..count).for_each(|layer| self.order_by(layer, layer - 1));
             } else {
-                (1..count).rev().for_each(|layer| self.order_by(layer - 1, layer));
+                (1..count)
+                    .rev()
+                    .for_each(|layer| self.order_by(layer - 1, layer));
             }
         }
     }
@@ -178,7 +177,12 @@ mod tests {
         let waypoints: Vec<usize> = layout
             .layers
             .iter()
-            .map(|layer| layer.iter().filter(|n| matches!(n, Node::Waypoint(3))).count())
+            .map(|layer| {
+                layer
+                    .iter()
+                    .filter(|n| matches!(n, Node::Waypoint(3)))
+                    .count()
+            })
             .collect();
         assert_eq!(waypoints, [0, 1, 1, 0]);
     }

@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`layout`] | states in layers by their distance from the initial state, few crossings |
+//! | `layout` | states in layers by their distance from the initial state, few crossings |
 //! | `text` | for the terminal: a box for each state, its transitions below it |
 //! | `svg` | a picture: a box for each state that lists its transitions, an edge from each |
 //! | `markup` | Mermaid and Graphviz |

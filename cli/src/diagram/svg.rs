@@ -15,6 +15,8 @@ const ROW_HEIGHT: f64 = 18.0;
 const HEAD_HEIGHT: f64 = 28.0;
 const PADDING: f64 = 12.0;
 const COLUMN_GAP: f64 = 90.0;
+/// Edges within a column turn in the gap beside it, each target's at a distance of its own.
+const LANE_WIDTH: f64 = 7.0;
 const BOX_GAP: f64 = 26.0;
 const WAYPOINT_HEIGHT: f64 = 8.0;
 const MARGIN: f64 = 36.0;
@@ -73,8 +75,14 @@ pub(super) fn render(drawing: &Drawing<'_>) -> String {
          markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L10 5L0 10z\" fill=\"context-stroke\"/>\
          </marker></defs>\n",
     );
-    let _ = writeln!(svg, "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>");
-    let _ = writeln!(svg, "<text class=\"title\" x=\"{MARGIN}\" y=\"26\">{title}</text>");
+    let _ = writeln!(
+        svg,
+        "<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"
+    );
+    let _ = writeln!(
+        svg,
+        "<text class=\"title\" x=\"{MARGIN}\" y=\"26\">{title}</text>"
+    );
     picture.edges(&mut svg);
     picture.start(&mut svg);
     for state in 0..drawing.states.len() {
@@ -87,7 +95,12 @@ pub(super) fn render(drawing: &Drawing<'_>) -> String {
 impl<'a> Picture<'a> {
     fn new(drawing: &'a Drawing<'a>) -> Picture<'a> {
         let layout = Layout::new(drawing.states.len(), drawing.initial, &drawing.edges());
-        let empty = Place { x: 0.0, y: 0.0, width: 0.0, height: 0.0 };
+        let empty = Place {
+            x: 0.0,
+            y: 0.0,
+            width: 0.0,
+            height: 0.0,
+        };
         let mut picture = Picture {
             drawing,
             layout,
@@ -110,7 +123,12 @@ impl<'a> Picture<'a> {
             let mut y = TITLE_HEIGHT + MARGIN / 2.0 + (tallest - heights[layer]) / 2.0;
             for &node in nodes {
                 let height = self.size(node).1;
-                let place = Place { x, y, width, height };
+                let place = Place {
+                    x,
+                    y,
+                    width,
+                    height,
+                };
                 match node {
                     Node::State(state) => self.states[state] = place,
                     Node::Waypoint(edge) => {
@@ -119,9 +137,9 @@ impl<'a> Picture<'a> {
                 }
                 y += height + BOX_GAP;
             }
-            x += width + COLUMN_GAP;
+            x += width + COLUMN_GAP + nodes.len() as f64 * LANE_WIDTH;
         }
-        self.width = (x - COLUMN_GAP + MARGIN).max(MARGIN * 2.0) + 24.0;
+        self.width = x - COLUMN_GAP + MARGIN;
         self.height = TITLE_HEIGHT + tallest + MARGIN;
     }
 
@@ -154,7 +172,12 @@ impl<'a> Picture<'a> {
     }
 
     fn state(&self, svg: &mut String, state: usize) {
-        let Place { x, y, width, height } = self.states[state];
+        let Place {
+            x,
+            y,
+            width,
+            height,
+        } = self.states[state];
         let mut class = String::from("state");
         if self.drawing.is_final(state) {
             class.push_str(" final");
@@ -200,7 +223,10 @@ impl<'a> Picture<'a> {
         };
         let y = initial.y + HEAD_HEIGHT / 2.0;
         let x = initial.x - 26.0;
-        let _ = writeln!(svg, "<circle class=\"start\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>");
+        let _ = writeln!(
+            svg,
+            "<circle class=\"start\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>"
+        );
         let _ = writeln!(
             svg,
             "<path class=\"edge\" marker-end=\"url(#tip)\" d=\"M{x:.1} {y:.1}H{:.1}\"/>",
@@ -213,9 +239,12 @@ impl<'a> Picture<'a> {
             for (row, arrow) in self.drawing.leaving[from].iter().enumerate() {
                 let (path, back) = self.path(from, row, arrow.to);
                 let class = if back { "edge back" } else { "edge" };
+                let [from, to] = [from, arrow.to].map(|state| escape(&self.drawing.states[state]));
+                let label = escape(&arrow.label());
                 let _ = writeln!(
                     svg,
-                    "<path class=\"{class}\" marker-end=\"url(#tip)\" d=\"{path}\"/>"
+                    "<path class=\"{class}\" marker-end=\"url(#tip)\" d=\"{path}\">\
+                     <title>{from} — {label} → {to}</title></path>"
                 );
             }
         }
@@ -230,13 +259,21 @@ impl<'a> Picture<'a> {
             return (self.loop_path(from, row_y, to, head_y), false);
         }
         let back = b < a;
-        let start_x = if back { self.states[from].x } else { self.states[from].right() };
+        let start_x = if back {
+            self.states[from].x
+        } else {
+            self.states[from].right()
+        };
         let mut path = format!("M{start_x:.1} {row_y:.1}");
         let mut at = (start_x, row_y);
         for (x, y) in self.crossings(from, to) {
             curve(&mut path, &mut at, x, y);
         }
-        let end_x = if back { self.states[to].right() + 2.0 } else { self.states[to].x - 2.0 };
+        let end_x = if back {
+            self.states[to].right() + 2.0
+        } else {
+            self.states[to].x - 2.0
+        };
         curve(&mut path, &mut at, end_x, head_y);
         (path, back)
     }
@@ -266,9 +303,24 @@ impl<'a> Picture<'a> {
     /// To the state itself or to another of its column: out on the right and back in.
     fn loop_path(&self, from: usize, row_y: f64, to: usize, head_y: f64) -> String {
         let (start, end) = (self.states[from].right(), self.states[to].right() + 2.0);
-        let reach = if from == to { 30.0 } else { 56.0 };
-        let out = start.max(end) + reach;
-        format!("M{start:.1} {row_y:.1}C{out:.1} {row_y:.1} {out:.1} {head_y:.1} {end:.1} {head_y:.1}")
+        let column = &self.layout.layers[self.layout.layer(to)];
+        let lane = column.iter().position(|node| *node == Node::State(to));
+        let out = start.max(end) + 26.0 + lane.unwrap_or(0) as f64 * LANE_WIDTH;
+        if from == to {
+            return format!(
+                "M{start:.1} {row_y:.1}C{out:.1} {row_y:.1} {out:.1} {head_y:.1} {end:.1} {head_y:.1}"
+            );
+        }
+        // Level out, a rounded corner, straight along the lane, and back.
+        let bend = 10.0_f64.min((head_y - row_y).abs() / 2.0);
+        let turn = if head_y < row_y { -bend } else { bend };
+        format!(
+            "M{start:.1} {row_y:.1}H{:.1}Q{out:.1} {row_y:.1} {out:.1} {:.1}V{:.1}Q{out:.1} {head_y:.1} {:.1} {head_y:.1}H{end:.1}",
+            out - bend,
+            row_y + turn,
+            head_y - turn,
+            out - bend,
+        )
     }
 }
 

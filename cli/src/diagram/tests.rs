@@ -54,7 +54,10 @@ fn the_order_machine_is_drawn_as_text() {
 
 #[test]
 fn the_order_machine_is_drawn_in_mermaid() {
-    golden("order.mmd", &draw(ORDER, DiagramFormat::Mermaid, Some("paid")));
+    golden(
+        "order.mmd",
+        &draw(ORDER, DiagramFormat::Mermaid, Some("paid")),
+    );
 }
 
 #[test]
@@ -72,7 +75,10 @@ fn hostile_names_are_escaped_in_every_language() {
     let text = draw(HOSTILE, DiagramFormat::Text, None);
     assert!(!text.contains('\u{1b}'), "{text}");
     let svg = draw(HOSTILE, DiagramFormat::Svg, None);
-    assert!(svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"), "{svg}");
+    assert!(
+        svg.contains("&lt;b&gt;&amp;") && !svg.contains("<b>"),
+        "{svg}"
+    );
     let dot = draw(HOSTILE, DiagramFormat::Dot, None);
     assert!(dot.contains(r#"x\"\\:;<>"#), "{dot}");
     let mermaid = draw(HOSTILE, DiagramFormat::Mermaid, None);

@@ -40,10 +40,7 @@ pub(super) fn render(drawing: &Drawing<'_>, paint: Paint) -> String {
 
 fn heading(drawing: &Drawing<'_>, paint: Paint) -> String {
     let transitions: usize = drawing.leaving.iter().map(Vec::len).sum();
-    let counts = format!(
-        "{} states, {transitions} transitions",
-        drawing.states.len()
-    );
+    let counts = format!("{} states, {transitions} transitions", drawing.states.len());
     format!(
         "{}  {}\n",
         paint.bold(&printable(&drawing.title)),
@@ -105,9 +102,17 @@ fn transitions(
 ) {
     let arrows = &drawing.leaving[state];
     let labels: Vec<String> = arrows.iter().map(|a| printable(&a.label())).collect();
-    let width = labels.iter().map(|l| measure_text_width(l)).max().unwrap_or(0);
+    let width = labels
+        .iter()
+        .map(|l| measure_text_width(l))
+        .max()
+        .unwrap_or(0);
     for (index, (arrow, label)) in arrows.iter().zip(&labels).enumerate() {
-        let branch = if index + 1 == arrows.len() { '└' } else { '├' };
+        let branch = if index + 1 == arrows.len() {
+            '└'
+        } else {
+            '├'
+        };
         let shaft = "─".repeat(width - measure_text_width(label) + 2);
         let target = target(drawing, layout, state, arrow, paint);
         text.push_str(&format!("  {branch}─ {label} {shaft}{target}\n"));

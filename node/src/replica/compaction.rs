@@ -73,8 +73,16 @@ async fn check<T: Types>(inner: &Inner<T>, growth: &mut Option<Growth<T>>) -> Re
         return Ok(());
     }
     let grown_bytes = stats.bytes_written.saturating_sub(since.bytes_written_then);
-    let grown_entries = inner.applied.offset().saturating_sub(snapshot_offset(inner));
-    let last_size = inner.store.snapshots().current().map_or(0, |s| s.size_bytes());
+    let grown_entries = inner
+        .applied
+        .offset()
+        .saturating_sub(snapshot_offset(inner));
+    let last_size = inner
+        .store
+        .snapshots()
+        .list()
+        .last()
+        .map_or(0, |info| info.bytes);
     let wanted =
         grown_entries >= options.events_threshold || grown_bytes >= options.size_threshold_bytes;
     let allowed = T::now() >= since.snapshot_at + options.min_interval
@@ -136,7 +144,11 @@ fn retain<T: Types>(inner: &Inner<T>) -> Result<(u64, u64), Error> {
     inner.host.block(&mut || {
         reclaimed = inner
             .store
-            .retain(&inner.options.compaction.retention, floor, inner.host.now_ms())
+            .retain(
+                &inner.options.compaction.retention,
+                floor,
+                inner.host.now_ms(),
+            )
             .map(|done| (done.segments_deleted, done.bytes));
     });
     let done = reclaimed.map_err(|error| Error::Storage {
@@ -182,7 +194,10 @@ impl<T: Types> Replica<T> {
     /// [`Error::Storage`] when the snapshot or the retention failed.
     pub async fn compact(&self, force_snapshot: bool) -> Result<Compacted, Error> {
         let inner = &self.inner;
-        let grown = inner.applied.offset().saturating_sub(snapshot_offset(inner));
+        let grown = inner
+            .applied
+            .offset()
+            .saturating_sub(snapshot_offset(inner));
         let taken = if force_snapshot || grown >= inner.options.compaction.events_threshold {
             take_snapshot(inner).await?
         } else {

@@ -19,9 +19,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(#[from] Refusal),
     /// The log no longer reaches back to the wanted offset.
-    #[error(
-        "offset {wanted} is no longer retained: the earliest retained offset is {earliest}"
-    )]
+    #[error("offset {wanted} is no longer retained: the earliest retained offset is {earliest}")]
     OffsetCompacted {
         /// The offset asked for.
         wanted: u64,
@@ -32,7 +30,9 @@ pub enum Error {
     #[error("the cluster has no leader at the moment; nothing was changed")]
     NoLeader,
     /// The write was handed to the log, and whether it will be committed is not known.
-    #[error("the outcome of this write is unknown: the node lost its leadership before it was confirmed")]
+    #[error(
+        "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
+    )]
     OutcomeUnknown,
     /// The node takes no writes, and says why.
     #[error("this node refuses writes: {reason}")]

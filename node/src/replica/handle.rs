@@ -256,7 +256,8 @@ impl<T: Types> Replica<T> {
         running.err().map(ToString::to_string)
     }
 
-    /// Takes no more writes, stops the Raft core, and closes the log with a durable mark.
+    /// Takes no more writes, stops the Raft core, syncs the log and closes it; the store's writer
+    /// then writes its closing mark and ends.
     ///
     /// # Errors
     ///
@@ -266,14 +267,15 @@ impl<T: Types> Replica<T> {
         self.inner.gate.shut_down();
         self.inner.stop.notify_waiters();
         let stopped = self.inner.raft.shutdown().await;
-        let closed = self.inner.store.close().await;
+        let synced = self.inner.store.sync().await;
+        self.inner.store.close();
         if stopped.is_err() {
             return Err(Error::Storage {
                 reason: "the Raft core did not stop cleanly".to_owned(),
                 outcome_unknown: false,
             });
         }
-        closed.map_err(|error| Error::Storage {
+        synced.map_err(|error| Error::Storage {
             reason: error.to_string(),
             outcome_unknown: false,
         })

@@ -11,6 +11,7 @@
 //! read; a watch that is further behind reads the log.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,9 +53,8 @@ pub(crate) struct EventKeys<'a> {
 impl WatchFilter {
     /// Whether the filter wants this event.
     pub(crate) fn matches(&self, keys: &EventKeys<'_>) -> bool {
-        let wanted = |list: &[String], value: &str| {
-            list.is_empty() || list.iter().any(|item| item == value)
-        };
+        let wanted =
+            |list: &[String], value: &str| list.is_empty() || list.iter().any(|item| item == value);
         self.instance
             .as_deref()
             .is_none_or(|id| id == keys.instance_id)
@@ -95,6 +95,10 @@ impl Slot {
     }
 }
 
+/// Hashed without a random seed: the order of wake-ups must not differ between two runs of one
+/// simulation.
+type SlotsByName = HashMap<String, Vec<Arc<Slot>>, BuildHasherDefault<DefaultHasher>>;
+
 struct Recent {
     offset: u64,
     entry: Arc<Entry>,
@@ -109,8 +113,8 @@ struct Inner {
     recent_from: u64,
     recent: VecDeque<Recent>,
     recent_bytes: usize,
-    by_instance: HashMap<String, Vec<Arc<Slot>>>,
-    by_machine: HashMap<String, Vec<Arc<Slot>>>,
+    by_instance: SlotsByName,
+    by_machine: SlotsByName,
     any: Vec<Arc<Slot>>,
     watches: usize,
 }
@@ -179,11 +183,6 @@ impl Hub {
         }
         inner.head = head;
         inner.trim();
-    }
-
-    /// Everything up to this offset was dispatched.
-    pub(crate) fn head(&self) -> u64 {
-        self.inner.lock().head
     }
 
     /// How many watches are registered.
@@ -323,3 +322,6 @@ fn wake(slot: &Slot, offset: u64) {
         slot.notify.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;

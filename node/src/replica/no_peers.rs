@@ -32,7 +32,7 @@ pub struct Nobody<T>(PhantomData<T>);
 #[error("this node is a cluster of one and has no peers")]
 struct ClusterOfOne;
 
-fn unreachable() -> Unreachable<T> {
+fn unreachable<T: Types>() -> Unreachable<T> {
     Unreachable::new(&ClusterOfOne)
 }
 
@@ -45,7 +45,7 @@ impl<T: Types> RaftNetworkFactory<T> for NoPeers<T> {
 }
 
 impl<T: Types> RaftNetworkV2<T> for Nobody<T> {
-    type SnapshotData = SnapshotHandle;
+    type SnapshotData = SnapshotHandle<T::Fs>;
 
     async fn append_entries(
         &mut self,

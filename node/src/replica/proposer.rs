@@ -27,7 +27,9 @@ use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{Command, DecideAt, Decision, Limits, Outcome, Pending, Refusal, Reply, decide};
+use rstmdb_engine::{
+    Command, DecideAt, Decision, Limits, Outcome, Pending, Refusal, Reply, decide,
+};
 use rstmdb_raft_store::Data;
 use tokio::sync::{mpsc, oneshot};
 
@@ -114,7 +116,13 @@ impl<T: Types> Proposer<T> {
         loop {
             if self.run.in_flight.is_empty() {
                 self.restart_from_log_end();
-                if self.run.again.is_empty() && self.queue.recv_many(&mut incoming, BATCH_COMMANDS_MAX).await == 0 {
+                if self.run.again.is_empty()
+                    && self
+                        .queue
+                        .recv_many(&mut incoming, BATCH_COMMANDS_MAX)
+                        .await
+                        == 0
+                {
                     return;
                 }
                 self.propose(&mut incoming).await;
@@ -176,11 +184,7 @@ impl<T: Types> Proposer<T> {
         }
         match self.raft.client_write_many(entries).await {
             Ok(written) => self.run.written.push_back(written),
-            // Raft has stopped: an empty stream makes each command of the batch fail in turn.
-            Err(fatal) => self
-                .run
-                .written
-                .push_back(futures_util::stream::repeat(Err(fatal)).boxed()),
+            Err(fatal) => self.fail_all(&fatal),
         }
     }
 
@@ -225,11 +229,13 @@ impl<T: Types> Proposer<T> {
         let mut result = first;
         let mut settled = None;
         while let Some(written) = result {
+            let written = match written {
+                Ok(written) => written,
+                Err(fatal) => return self.fail_all(&fatal),
+            };
             self.pass_on_answers();
             if let Some(InFlight::Write { request, reply }) = self.run.in_flight.pop_front() {
-                if let Some(offset) = self.settle_write(request, reply, written) {
-                    settled = Some(offset);
-                }
+                settled = self.settle_write(request, reply, written).or(settled);
             }
             result = next_written(&mut self.run.written).now_or_never().flatten();
         }
@@ -240,9 +246,14 @@ impl<T: Types> Proposer<T> {
     }
 
     /// Answers one write, or puts it aside to be decided again. Returns where it took effect.
-    fn settle_write(&mut self, request: Request, reply: Reply, written: Written<T>) -> Option<u64> {
+    fn settle_write(
+        &mut self,
+        request: Request,
+        reply: Reply,
+        written: WriteResult<T>,
+    ) -> Option<u64> {
         match written {
-            Ok(Ok(response)) if response.response == Outcome::Applied => {
+            Ok(response) if response.response == Outcome::Applied => {
                 let offset = response.log_id.index;
                 let _ = request.answer.send(Ok(Done {
                     reply,
@@ -251,10 +262,10 @@ impl<T: Types> Proposer<T> {
                 return Some(offset);
             }
             // Applied as stale: it changed nothing.
-            Ok(Ok(_)) => self.decide_again(request),
+            Ok(_) => self.decide_again(request),
             // Refused before it reached the log.
-            Ok(Err(ClientWriteError::ForwardToLeader(_))) => self.decide_again(request),
-            Ok(Err(_)) => {
+            Err(ClientWriteError::ForwardToLeader(_)) => self.decide_again(request),
+            Err(_) => {
                 if is_repeatable(&request.command) {
                     self.decide_again(request);
                 } else {
@@ -262,15 +273,24 @@ impl<T: Types> Proposer<T> {
                     let _ = request.answer.send(Err(Error::OutcomeUnknown));
                 }
             }
-            Err(fatal) => {
-                self.run.draining = true;
-                let _ = request.answer.send(Err(Error::Storage {
-                    reason: fatal.to_string(),
-                    outcome_unknown: true,
-                }));
-            }
         }
         None
+    }
+
+    /// Raft has stopped for good: whatever is in flight may or may not be in the log.
+    fn fail_all(&mut self, fatal: &Fatal<T>) {
+        self.run.written.clear();
+        self.run.draining = true;
+        for in_flight in self.run.in_flight.drain(..) {
+            let (request, outcome_unknown) = match in_flight {
+                InFlight::Write { request, .. } => (request, true),
+                InFlight::Answer { request, .. } => (request, false),
+            };
+            let _ = request.answer.send(Err(Error::Storage {
+                reason: fatal.to_string(),
+                outcome_unknown,
+            }));
+        }
     }
 
     fn decide_again(&mut self, request: Request) {

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::{Raft, ReadPolicy};
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
+use openraft::{Raft, ReadPolicy};
 use rstmdb_engine::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
@@ -80,7 +80,9 @@ impl Reads {
 
     /// Sends `result` to `answer` after the leadership check of a linearizable read.
     pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Refusal>) {
-        if let Err(mpsc::error::SendError(waiter)) = self.strict.send(Waiter::Answer(answer, result)) {
+        if let Err(mpsc::error::SendError(waiter)) =
+            self.strict.send(Waiter::Answer(answer, result))
+        {
             waiter.resolve(Err(Error::ShuttingDown));
         }
     }
@@ -134,7 +136,7 @@ impl Rounds {
     ) -> Result<(), Error> {
         let deadline = T::now() + leader_wait;
         loop {
-            match raft.get_read_log_id(self.policy).await {
+            match raft.get_read_log_id(self.policy.clone()).await {
                 Ok((read, _)) => {
                     applied.wait_for(read.index()).await;
                     return Ok(());

@@ -1,6 +1,7 @@
 //! Starts a replica: options, forming the cluster, recovery, the background tasks.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,7 +91,7 @@ impl<T: Types> Replica<T> {
     ) -> Result<Self, StartError>
     where
         N: RaftNetworkFactory<T>,
-        N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle>,
+        N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle<T::Fs>>,
     {
         let config = Arc::new(raft_config(&options)?);
         let applied = Arc::new(Applied::new(State::new()));
@@ -125,7 +126,7 @@ impl<T: Types> Replica<T> {
             stop: Arc::new(Notify::new()),
         });
         for round in rounds {
-            T::spawn(round.run::<T>(raft.clone(), applied.clone(), options.leader_wait));
+            detach::<T>(round.run::<T>(raft.clone(), applied.clone(), options.leader_wait));
         }
         let proposer = Proposer {
             raft,
@@ -138,10 +139,15 @@ impl<T: Types> Replica<T> {
             queue,
             run: Run::new(),
         };
-        T::spawn(proposer.run());
-        T::spawn(compaction::run(Arc::downgrade(&inner), inner.stop.clone()));
+        detach::<T>(proposer.run());
+        detach::<T>(compaction::run(Arc::downgrade(&inner), inner.stop.clone()));
         Ok(Self { inner })
     }
+}
+
+/// Spawns a task that ends by itself when the replica does.
+fn detach<T: Types>(task: impl Future<Output = ()> + Send + 'static) {
+    drop(T::spawn(task));
 }
 
 fn recovery(error: impl std::fmt::Display) -> StartError {

@@ -122,7 +122,7 @@ impl<T: Types> StateMachine<T> {
         Ok(())
     }
 
-    fn load(&self, snapshot: &SnapshotHandle) -> io::Result<State> {
+    fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
         let mut loaded = Err(io::Error::other("the snapshot was not read"));
         self.host.block(&mut || {
             loaded = load_state(&self.snapshots, snapshot);
@@ -133,10 +133,10 @@ impl<T: Types> StateMachine<T> {
 
 fn load_state<F: rstmdb_raft_store::FileSystem>(
     snapshots: &SnapshotStore<F>,
-    snapshot: &SnapshotHandle,
+    snapshot: &SnapshotHandle<F>,
 ) -> io::Result<State> {
     let mut loader = StateLoader::new();
-    for record in snapshots.open(snapshot)? {
+    for record in snapshots.open_records(snapshot)? {
         loader.push(record?).map_err(io::Error::other)?;
     }
     loader.finish().map_err(io::Error::other)
@@ -150,7 +150,7 @@ fn corrupt(offset: u64, error: &dyn std::fmt::Display) -> io::Error {
 }
 
 impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
-    type SnapshotData = SnapshotHandle;
+    type SnapshotData = SnapshotHandle<T::Fs>;
     type SnapshotBuilder = Builder<T>;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -185,7 +185,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMetaOf<T>,
-        snapshot: SnapshotHandle,
+        snapshot: SnapshotHandle<T::Fs>,
     ) -> io::Result<()> {
         let state = self.load(&snapshot)?;
         let head = state.last_applied();
@@ -193,13 +193,13 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(
-                    "snapshot {} claims to end at {:?} but its state ends at {head}",
-                    meta.snapshot_id, meta.last_log_id
+                    "the snapshot claims to end at {:?} but its state ends at {head}",
+                    meta.last_log_id
                 ),
             ));
         }
         // Durable first: once the state shows it, a crash must not take it back.
-        self.snapshots.install(snapshot)?;
+        self.snapshots.install(&snapshot)?;
         *self.applied.write() = state;
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -210,19 +210,14 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
 
     async fn get_current_snapshot(
         &mut self,
-    ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle>>> {
-        Ok(self.snapshots.current().map(into_openraft::<T>))
+    ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle<T::Fs>>>> {
+        Ok(self.snapshots.current()?.map(into_openraft::<T>))
     }
 }
 
-fn into_openraft<T: Types>(handle: SnapshotHandle) -> SnapshotOf<T, SnapshotHandle> {
-    let meta = handle.meta();
-    SnapshotOf::<T, SnapshotHandle> {
-        meta: SnapshotMetaOf::<T> {
-            last_log_id: meta.last_log_id,
-            last_membership: meta.membership.clone(),
-            snapshot_id: meta.snapshot_id(),
-        },
+fn into_openraft<T: Types>(handle: SnapshotHandle<T::Fs>) -> SnapshotOf<T, SnapshotHandle<T::Fs>> {
+    SnapshotOf::<T, SnapshotHandle<T::Fs>> {
+        meta: handle.meta().clone(),
         snapshot: handle,
     }
 }
@@ -237,19 +232,18 @@ pub struct Builder<T: Types> {
 }
 
 impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
-    type SnapshotData = SnapshotHandle;
+    type SnapshotData = SnapshotHandle<T::Fs>;
 
-    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<T, SnapshotHandle>> {
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<T, SnapshotHandle<T::Fs>>> {
         let meta = SnapshotMeta {
             last_log_id: self.last_applied,
-            membership: self.membership.clone(),
-            digest: self.state.digest(),
+            last_membership: self.membership.clone(),
         };
         let mut written = Err(io::Error::other("the snapshot was not written"));
         self.host.block(&mut || {
             written = self
                 .snapshots
-                .write(meta.clone(), self.state.records())
+                .write(&meta, self.state.digest(), self.state.records())
                 .map_err(io::Error::from);
         });
         written.map(into_openraft::<T>)

@@ -151,13 +151,7 @@ impl<T: Types> Watch<T> {
     }
 
     fn read_log(&self, head: u64) -> Result<(Vec<(u64, Arc<Entry>)>, u64), Error> {
-        let page = read_effective(
-            &self.replica,
-            self.cursor,
-            head,
-            PAGE_ENTRIES,
-            PAGE_BYTES,
-        )?;
+        let page = read_effective(&self.replica, self.cursor, head, PAGE_ENTRIES, PAGE_BYTES)?;
         Ok((page.entries, page.next))
     }
 

@@ -146,7 +146,9 @@ impl MemFs {
     ) -> io::Result<T> {
         let mut state = self.0.lock();
         if generation.is_some_and(|generation| generation != state.generation) {
-            return Err(io::Error::other("the machine of this handle has lost power"));
+            return Err(io::Error::other(
+                "the machine of this handle has lost power",
+            ));
         }
         state.operations += 1;
         state.fail_if_due(op)?;
@@ -154,7 +156,11 @@ impl MemFs {
     }
 
     fn handle(&self, inode: u64, generation: u64) -> MemFile {
-        MemFile { fs: self.clone(), inode, generation }
+        MemFile {
+            fs: self.clone(),
+            inode,
+            generation,
+        }
     }
 }
 
@@ -217,7 +223,11 @@ impl FileSystem for MemFs {
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.operate(FaultOp::Name, None, |state| {
-            state.disk.paths_under(dir).iter().try_for_each(|path| state.disk.remove(path))
+            state
+                .disk
+                .paths_under(dir)
+                .iter()
+                .try_for_each(|path| state.disk.remove(path))
         })
     }
 
@@ -234,7 +244,11 @@ impl FileSystem for MemFs {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let generation = state.generation;
-        Ok(MemLock { fs: self.clone(), path: path.to_owned(), generation })
+        Ok(MemLock {
+            fs: self.clone(),
+            path: path.to_owned(),
+            generation,
+        })
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
@@ -304,7 +318,9 @@ impl File for MemFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.operate(FaultOp::Read, |state| Ok(state.disk.inode(self.inode)?.content.len() as u64))
+        self.operate(FaultOp::Read, |state| {
+            Ok(state.disk.inode(self.inode)?.content.len() as u64)
+        })
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -42,7 +42,10 @@ pub(super) struct Inode {
 impl Inode {
     pub(super) fn write(&mut self, at: usize, data: &[u8]) {
         write(&mut self.content, at, data);
-        self.unsynced.push(Change::Write { at, data: data.to_vec() });
+        self.unsynced.push(Change::Write {
+            at,
+            data: data.to_vec(),
+        });
     }
 
     pub(super) fn set_len(&mut self, len: usize) {
@@ -145,11 +148,16 @@ impl Disk {
     }
 
     pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     pub(super) fn inode(&mut self, inode: u64) -> io::Result<&mut Inode> {
-        self.inodes.get_mut(&inode).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.inodes
+            .get_mut(&inode)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
@@ -172,7 +180,11 @@ impl Disk {
     }
 
     pub(super) fn paths_under(&self, dir: &Path) -> Vec<PathBuf> {
-        self.names.keys().filter(|path| path.starts_with(dir)).cloned().collect()
+        self.names
+            .keys()
+            .filter(|path| path.starts_with(dir))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) {
@@ -186,7 +198,10 @@ impl Disk {
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
-        let files = self.names.values().filter_map(|inode| self.inodes.get(inode));
+        let files = self
+            .names
+            .values()
+            .filter_map(|inode| self.inodes.get(inode));
         files.map(|inode| inode.content.len() as u64).sum()
     }
 
@@ -200,7 +215,8 @@ impl Disk {
         }
         self.names = self.durable_names.clone();
         let names = &self.names;
-        self.inodes.retain(|inode, _| names.values().any(|named| named == inode));
+        self.inodes
+            .retain(|inode, _| names.values().any(|named| named == inode));
         for inode in self.inodes.values_mut() {
             inode.crash(random);
         }

@@ -83,7 +83,11 @@ pub(crate) fn read_into<F: FileSystem>(
     let file = fs.open(path).during("open", path)?;
     let len = file.len().during("measure", path)?;
     let len = usize::try_from(len).map_err(|_| {
-        Error::io("read", path, io::Error::other("larger than the address space"))
+        Error::io(
+            "read",
+            path,
+            io::Error::other("larger than the address space"),
+        )
     })?;
     buf.clear();
     buf.resize(len, 0);
@@ -124,6 +128,7 @@ pub(crate) fn publish_written<F: FileSystem>(
 ) -> Result<(), Error> {
     // The content before the name: a name that survives a crash must never show other bytes.
     file.sync().during("sync", temporary)?;
-    fs.rename(temporary, &dir.join(name)).during("rename", temporary)?;
+    fs.rename(temporary, &dir.join(name))
+        .during("rename", temporary)?;
     fs.sync_dir(dir).during("sync", dir)
 }

@@ -28,7 +28,11 @@ impl FileSystem for RealFs {
     }
 
     fn open(&self, path: &Path) -> io::Result<RealFile> {
-        fs::OpenOptions::new().read(true).write(true).open(path).map(RealFile)
+        fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map(RealFile)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -70,7 +74,12 @@ impl FileSystem for RealFs {
 
     fn lock(&self, path: &Path) -> io::Result<RealFile> {
         let mut options = fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(RealFile(file))
     }

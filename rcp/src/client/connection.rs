@@ -231,10 +231,12 @@ async fn write_calls(
             socket.write_all(&batch).await?;
             socket.flush().await
         };
-        written.await.map_err(|error: std::io::Error| Error::Disconnected {
-            reason: error.to_string(),
-            outcome_unknown: false,
-        })?;
+        written
+            .await
+            .map_err(|error: std::io::Error| Error::Disconnected {
+                reason: error.to_string(),
+                outcome_unknown: false,
+            })?;
         if batch.capacity() > OUTBOX_KEPT_BYTES_MAX {
             batch = BytesMut::new();
         }

@@ -138,7 +138,9 @@ impl Dialer {
 
 /// A failed handshake is a matter of certificates only if TLS itself says so.
 fn tls_failed(error: std::io::Error) -> Error {
-    let by_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let by_tls = error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>());
     if by_tls {
         Error::Tls(error.to_string())
     } else {
@@ -339,6 +341,11 @@ pub(super) fn parse_incoming(payload: &[u8]) -> Result<Incoming<'_>, Error> {
 }
 
 fn lost(error: std::io::Error) -> Error {
+    // In TLS 1.3 a server that does not accept our certificate says so after the handshake.
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    if let Some(rustls::Error::AlertReceived(_)) = inner {
+        return Error::Tls(error.to_string());
+    }
     Error::Disconnected {
         reason: error.to_string(),
         outcome_unknown: false,
@@ -361,10 +368,17 @@ mod tests {
             ("::1", "::1", 7401),
         ] {
             let address = parse_address(text).unwrap();
-            assert_eq!((address.host.as_str(), address.port), (host, port), "{text}");
+            assert_eq!(
+                (address.host.as_str(), address.port),
+                (host, port),
+                "{text}"
+            );
         }
         for text in ["", ":99", "db1:", "db1:x", "db1:65536", "[::1", "[::1]99"] {
-            assert!(matches!(parse_address(text), Err(Error::Options(_))), "{text}");
+            assert!(
+                matches!(parse_address(text), Err(Error::Options(_))),
+                "{text}"
+            );
         }
     }
 }

@@ -95,7 +95,10 @@ fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValu
         repeatable &= plan.repeatable;
         changed |= matches!(plan.params, Cow::Owned(_));
         let name = serde_json::to_string(&name).ok()?;
-        ops.push(format!("{{\"op\":{name},\"params\":{}}}", plan.params.get()));
+        ops.push(format!(
+            "{{\"op\":{name},\"params\":{}}}",
+            plan.params.get()
+        ));
     }
     if !changed {
         return Some((None, repeatable));
@@ -140,7 +143,10 @@ mod tests {
     fn planned(name: &str, params: &str, add_keys: bool) -> (Value, bool) {
         let params = RawValue::from_string(params.to_owned()).unwrap();
         let plan = plan(name, &params, add_keys);
-        (serde_json::from_str(plan.params.get()).unwrap(), plan.repeatable)
+        (
+            serde_json::from_str(plan.params.get()).unwrap(),
+            plan.repeatable,
+        )
     }
 
     #[test]
@@ -149,7 +155,10 @@ mod tests {
         assert!(planned("PUT_MACHINE", "{}", false).1);
         for name in ["APPLY_EVENT", "CREATE_INSTANCE", "DELETE_INSTANCE"] {
             assert!(!planned(name, "{}", false).1, "{name}");
-            assert!(planned(name, r#"{"idempotency_key":"k"}"#, false).1, "{name}");
+            assert!(
+                planned(name, r#"{"idempotency_key":"k"}"#, false).1,
+                "{name}"
+            );
         }
         assert!(!planned("FLUSH_ALL", "{}", true).1);
         assert!(!planned("FROM_THE_FUTURE", "{}", true).1);

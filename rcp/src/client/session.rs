@@ -136,12 +136,7 @@ impl Session {
     }
 
     /// Queues a call on the current connection; waits for one if there is none.
-    async fn send(
-        &self,
-        op: &str,
-        params: &RawValue,
-        deadline: Instant,
-    ) -> Result<Pending, Error> {
+    async fn send(&self, op: &str, params: &RawValue, deadline: Instant) -> Result<Pending, Error> {
         if self.queued.load(Ordering::Acquire) == 0
             && let Some(pending) = self.try_send(op, params)?
         {

@@ -30,9 +30,7 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, Error> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => builder
             .with_client_auth_cert(read_certs(cert)?, read_key(key)?)
-            .map_err(|error| {
-                Error::Tls(format!("client certificate {}: {error}", cert.display()))
-            }),
+            .map_err(|error| Error::Tls(format!("client certificate {}: {error}", cert.display()))),
         _ => Err(Error::Options(
             "a client certificate needs both its file and its key's file".to_owned(),
         )),

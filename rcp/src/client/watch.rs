@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -14,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::{Dialer, Link, parse_incoming};
+use super::position::{Begun, Position};
 use super::retry::Backoff;
 use super::{Client, Error, parse};
 use crate::Code;
@@ -74,19 +76,14 @@ impl Watch {
         };
         let (link, address, started) = match timeout(deadline, opening).await {
             Ok(opened) => opened?,
-            Err(_) => {
-                return Err(Error::Timeout {
-                    op: op.to_owned(),
-                    after: deadline,
-                    outcome_unknown: false,
-                });
-            }
+            Err(_) => return Err(unanswered(op, deadline)),
         };
         let raw = parse(op, &started)?;
         let begun: Begun = parse(op, &started)?;
         let (sender, events) = mpsc::channel(BUFFERED_EVENTS_MAX);
         let reader = Reader {
             position: Position::of(&params, &begun),
+            last_state: begun.current_state,
             dialer,
             op,
             params,
@@ -139,77 +136,14 @@ impl std::fmt::Debug for Watch {
     }
 }
 
-/// What both kinds of watches answer when they begin.
-#[derive(serde::Deserialize)]
-struct Begun {
-    subscription_id: String,
-    wal_offset: Option<u64>,
-    current_wal_offset: Option<u64>,
-    earliest_offset: Option<u64>,
-}
-
-/// How far a watch has come. Several events of one atomic batch share an offset, and a connection
-/// may be lost between them; their order is the same on every node, so counting tells where to go on.
-struct Position {
-    /// Where to resume from, inclusive.
-    offset: u64,
-    /// How many events at that offset have been delivered.
-    delivered: u64,
-    /// How many of those the current connection will bring again.
-    repeats: u64,
-}
-
-impl Position {
-    fn of(params: &Map<String, Value>, begun: &Begun) -> Self {
-        let head = begun.wal_offset.or(begun.current_wal_offset).unwrap_or(0);
-        let offset = match params.get("from_offset").and_then(Value::as_u64) {
-            None => head.saturating_add(1),
-            // "The earliest" must stay the same one, should retention move on before we resume.
-            Some(0) => begun.earliest_offset.unwrap_or(0),
-            Some(from) => from,
-        };
-        Self {
-            offset,
-            delivered: 0,
-            repeats: 0,
-        }
-    }
-
-    fn resume(&mut self) {
-        self.repeats = self.delivered;
-    }
-
-    /// Whether the event at this offset is new.
-    fn advance(&mut self, offset: u64) -> Result<bool, Error> {
-        if offset < self.offset {
-            return Err(Error::Protocol(format!(
-                "an event at offset {offset} after one at {}",
-                self.offset
-            )));
-        }
-        if offset > self.offset {
-            *self = Self {
-                offset,
-                delivered: 1,
-                repeats: 0,
-            };
-            return Ok(true);
-        }
-        if self.repeats > 0 {
-            self.repeats -= 1;
-            return Ok(false);
-        }
-        self.delivered += 1;
-        Ok(true)
-    }
-}
-
 struct Reader {
     dialer: Arc<Dialer>,
     op: &'static str,
     params: Map<String, Value>,
     subscription_id: String,
     position: Position,
+    /// The state the last event left its instance in, for a watch of one instance.
+    last_state: Option<String>,
     address: usize,
     events: mpsc::Sender<Result<Event<'static>, Error>>,
 }
@@ -306,6 +240,9 @@ impl Reader {
                 if !self.position.advance(event.wal_offset)? {
                     return Ok(None);
                 }
+                if self.op == op::WATCH_INSTANCE {
+                    self.last_state = Some(event.to_state.to_string());
+                }
                 event.subscription_id = self.subscription_id.clone().into();
                 Ok(Some(event))
             }
@@ -328,7 +265,6 @@ impl Reader {
                     match self.restart(link).await {
                         Ok(link) => {
                             self.address = at;
-                            self.position.resume();
                             return Ok(link);
                         }
                         Err(error) => error,
@@ -343,15 +279,48 @@ impl Reader {
         }
     }
 
-    async fn restart(&self, mut link: Link) -> Result<Link, Error> {
+    /// Asks for the watch again, from where it stands.
+    async fn restart(&mut self, mut link: Link) -> Result<Link, Error> {
         let limit = self.dialer.options.timeout;
-        match timeout(limit, link.request(self.op, &self.params)).await {
-            Ok(Ok(_)) => Ok(link),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(Error::Refused(ErrorBody::new(
-                Code::Timeout,
-                format!("{} was not answered within {} ms", self.op, limit.as_millis()),
-            ))),
+        let asked = timeout(limit, link.request(self.op, &self.params)).await;
+        match asked.unwrap_or_else(|_| Err(unanswered(self.op, limit))) {
+            Ok(_) => {
+                self.position.resume();
+                Ok(link)
+            }
+            Err(Error::Refused(error))
+                if error.code == Code::OffsetCompacted && self.op == op::WATCH_INSTANCE =>
+            {
+                self.restart_rested(link, error).await
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// An instance that rests outlives the history of its last change. If it still stands where the
+    /// watch has seen it, nothing was missed, and the watch goes on from now.
+    async fn restart_rested(&self, mut link: Link, compacted: ErrorBody) -> Result<Link, Error> {
+        let mut params = self.params.clone();
+        params.remove("from_offset");
+        let limit = self.dialer.options.timeout;
+        let asked = timeout(limit, link.request(self.op, &params)).await;
+        let begun = asked.unwrap_or_else(|_| Err(unanswered(self.op, limit)))?;
+        let begun: Begun = parse(self.op, &begun)?;
+        let seen = begun
+            .current_wal_offset
+            .is_some_and(|offset| self.position.covers(offset));
+        if seen && begun.current_state == self.last_state {
+            Ok(link)
+        } else {
+            Err(Error::Refused(compacted))
+        }
+    }
+}
+
+fn unanswered(op: &str, limit: Duration) -> Error {
+    Error::Timeout {
+        op: op.to_owned(),
+        after: limit,
+        outcome_unknown: false,
     }
 }

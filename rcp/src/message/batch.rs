@@ -79,8 +79,7 @@ fn read_op(item: &RawValue) -> Result<BatchOp<'_>, ParamFault> {
     }
     let params = match fields.optional_object("params")? {
         Some(params) => params,
-        None => serde_json::from_str("{}")
-            .map_err(|_| fields.unexpected("params", "an object"))?,
+        None => serde_json::from_str("{}").map_err(|_| fields.unexpected("params", "an object"))?,
     };
     Ok(BatchOp { op: name, params })
 }
@@ -115,12 +114,12 @@ pub enum Status {
     Error,
 }
 
-impl<'a> BatchItem<'a> {
+impl BatchItem<'_> {
     /// An operation that succeeded.
-    pub fn ok(result: impl Into<Cow<'a, RawValue>>) -> Self {
+    pub fn ok(result: Box<RawValue>) -> Self {
         Self {
             status: Status::Ok,
-            result: Some(result.into()),
+            result: Some(Cow::Owned(result)),
             error: None,
         }
     }

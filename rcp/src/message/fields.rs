@@ -108,10 +108,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     pub(super) fn unexpected(&self, name: &str, expected: &str) -> ParamFault {
         match self.raw(name) {
             Some(raw) => unexpected(self.path_of(name), expected, raw.get()),
-            None => ParamFault::new(
-                self.path_of(name),
-                format!("required, expected {expected}"),
-            ),
+            None => ParamFault::new(self.path_of(name), format!("required, expected {expected}")),
         }
     }
 
@@ -254,7 +251,10 @@ fn parse_object(raw: &RawValue) -> Option<&RawValue> {
 }
 
 pub(super) fn unexpected(field: String, expected: &str, found: &str) -> ParamFault {
-    ParamFault::new(field, format!("expected {expected}, got {}", shorten(found)))
+    ParamFault::new(
+        field,
+        format!("expected {expected}, got {}", shorten(found)),
+    )
 }
 
 /// The start of a value, for a message: a request can carry a 16 MiB string, an error must not.

@@ -127,7 +127,9 @@ impl ListInstances<'_> {
 
     /// The limit that counts: a higher one asks for a page as long as pages get.
     pub fn page_limit(&self) -> u64 {
-        self.limit.unwrap_or(Self::LIMIT_DEFAULT).min(Self::LIMIT_MAX)
+        self.limit
+            .unwrap_or(Self::LIMIT_DEFAULT)
+            .min(Self::LIMIT_MAX)
     }
 }
 

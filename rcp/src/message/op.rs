@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn only_machine_and_instance_operations_stand_in_a_batch() {
         for name in ALL.iter().filter(|name| is_allowed_in_batch(name)) {
-            assert!(matches!(kind(name), Some(Kind::Read | Kind::Write)), "{name}");
+            assert!(
+                matches!(kind(name), Some(Kind::Read | Kind::Write)),
+                "{name}"
+            );
         }
         for name in [BATCH, FLUSH_ALL, WATCH_ALL, HELLO, WAL_READ] {
             assert!(!is_allowed_in_batch(name));

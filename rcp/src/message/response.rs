@@ -20,7 +20,7 @@ pub struct ErrorBody {
     pub code: Code,
     /// For people.
     #[serde(default)]
-    pub message: String,
+    pub message: Box<str>,
     /// Whether trying the same again is safe and may succeed.
     #[serde(default)]
     pub retryable: bool,
@@ -35,7 +35,7 @@ impl ErrorBody {
         Self {
             retryable: code.retryable(),
             code,
-            message: message.into(),
+            message: message.into().into_boxed_str(),
             details: None,
         }
     }

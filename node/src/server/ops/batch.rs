@@ -151,7 +151,7 @@ fn submit_writes(
 
 fn item_of(outcome: Outcome) -> Item {
     match outcome.map(|answer| answer.body) {
-        Ok(Body::Reply(reply, offset)) => Ok((reply, offset)),
+        Ok(Body::Reply(reply)) => Ok(reply),
         Ok(_) => Err(ErrorBody::new(
             Code::InternalError,
             "this operation has no result inside a batch",

@@ -99,7 +99,7 @@ pub(super) fn start_snapshot(shared: Arc<Shared>, instance_id: String) -> Runnin
             _ => 0,
         };
         let mut record = BytesMut::new();
-        Body::Reply(reply, None).write(&mut record, usize::MAX);
+        Body::Reply(reply).write(&mut record);
         let result = SnapshotInstanceResult {
             snapshot_id: format!("{instance_id}@{wal_offset}").into(),
             instance_id: instance_id.into(),

@@ -195,7 +195,7 @@ fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
     Box::pin(async move {
         match written.await {
             Ok(done) => Ok(Answer {
-                body: Body::Reply(done.reply, done.offset),
+                body: Body::Reply(done.reply),
                 wal_offset: done.offset,
             }),
             Err(error) => Err(failure::of_replica(&error, effect)),
@@ -221,7 +221,7 @@ async fn fresh(shared: &Shared, options: ReadOptions) -> Result<(), ErrorBody> {
 fn look_up(shared: &Shared, query: &Query) -> Outcome {
     match shared.replica.query(query) {
         Ok(reply) => Ok(Answer {
-            body: Body::Reply(reply, None),
+            body: Body::Reply(reply),
             wal_offset: None,
         }),
         Err(refusal) => Err(failure::of_refusal(&refusal)),

@@ -1,0 +1,194 @@
+//! What may be sent when: one operation at a time for each instance, many instances at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::reader::{Lane, Line, Lines};
+use crate::Error;
+
+/// Where operations go.
+pub trait Sink {
+    /// Runs one operation to its end, however often it has to be tried.
+    fn send(&self, line: &Line) -> impl Future<Output = Result<Effect, Error>>;
+}
+
+/// What an operation did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It took effect.
+    Applied,
+    /// It had taken effect before, and changed nothing.
+    Replayed,
+}
+
+/// Bounds, and what a refusal means.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Operations sent and not answered.
+    pub in_flight: usize,
+    /// Operations read that wait for one before them.
+    pub waiting: usize,
+    /// Whether to go on after an operation failed for good.
+    pub continue_on_error: bool,
+}
+
+/// Told of every operation that has ended.
+pub trait Observer {
+    /// One has ended.
+    fn ended(&mut self, line: &Line, outcome: &Result<Effect, Error>);
+    /// A line could not be taken for an operation, and will be skipped.
+    fn unreadable(&mut self, error: &Error);
+}
+
+/// Runs all lines. Unless told to go on, stops at the first error: nothing more is sent, what is in
+/// flight is waited for, and the error of the earliest line is returned.
+pub async fn run<S: Sink>(
+    lines: &mut Lines,
+    sink: &S,
+    limits: Limits,
+    observer: &mut impl Observer,
+) -> Result<(), Error> {
+    let mut lanes = Lanes::default();
+    let mut in_flight = FuturesUnordered::new();
+    let send = |line: Line| async move {
+        let outcome = sink.send(&line).await;
+        (line, outcome)
+    };
+    let mut end_of_file = false;
+    let mut failure: Option<(u64, Error)> = None;
+    loop {
+        let room = in_flight.len() < limits.in_flight && lanes.waiting < limits.waiting;
+        let reading = !end_of_file && failure.is_none() && room && !lanes.is_closed();
+        tokio::select! {
+            biased;
+            Some((line, outcome)) = in_flight.next(), if !in_flight.is_empty() => {
+                observer.ended(&line, &outcome);
+                let next = lanes.ended(&line.lane);
+                if let Err(error) = outcome && stops(&error, limits) {
+                    keep_earliest(&mut failure, line.number, error);
+                }
+                if failure.is_none() {
+                    in_flight.extend(next.map(send));
+                }
+            }
+            line = lines.recv(), if reading => match line {
+                Some(Ok(line)) => in_flight.extend(lanes.admit(line).map(send)),
+                Some(Err(error)) if limits.continue_on_error => observer.unreadable(&error),
+                Some(Err(error)) => failure = Some((u64::MAX, error)),
+                None => end_of_file = true,
+            },
+            else => break,
+        }
+    }
+    match failure {
+        None => Ok(()),
+        // What the reader found wrong names its line already.
+        Some((u64::MAX, error)) => Err(error),
+        Some((number, error)) => Err(error.at_line(number)),
+    }
+}
+
+/// Only a refusal is one operation's own affair. Without a connection the rest fails as well, and
+/// after an unknown outcome going on might apply things in the wrong order.
+fn stops(error: &Error, limits: Limits) -> bool {
+    !limits.continue_on_error || !matches!(error, Error::Refused(_))
+}
+
+fn keep_earliest(failure: &mut Option<(u64, Error)>, number: u64, error: Error) {
+    if failure
+        .as_ref()
+        .is_none_or(|(earliest, _)| number < *earliest)
+    {
+        *failure = Some((number, error));
+    }
+}
+
+/// Who is in flight and who waits for whom.
+#[derive(Debug, Default)]
+struct Lanes {
+    /// An instance is here while an operation of its is in flight, with those that wait behind.
+    instances: HashMap<Arc<str>, VecDeque<Line>>,
+    /// Operations in flight without a lane.
+    free: usize,
+    /// Operations that wait in lanes.
+    waiting: usize,
+    barrier: Barrier,
+}
+
+#[derive(Debug, Default)]
+enum Barrier {
+    #[default]
+    Open,
+    /// To be sent once nothing is in flight.
+    Waiting(Line),
+    InFlight,
+}
+
+impl Lanes {
+    /// Whether the lines after a barrier have to wait.
+    fn is_closed(&self) -> bool {
+        !matches!(self.barrier, Barrier::Open)
+    }
+
+    /// Takes a line in; returns it if it may be sent now. Not to be called while closed.
+    fn admit(&mut self, line: Line) -> Option<Line> {
+        match &line.lane {
+            Lane::Free => {
+                self.free += 1;
+                Some(line)
+            }
+            Lane::Instance(id) => {
+                if let Some(queue) = self.instances.get_mut(id) {
+                    queue.push_back(line);
+                    self.waiting += 1;
+                    return None;
+                }
+                self.instances.insert(id.clone(), VecDeque::new());
+                Some(line)
+            }
+            Lane::Barrier => {
+                self.barrier = Barrier::Waiting(line);
+                self.pass_barrier()
+            }
+        }
+    }
+
+    /// Takes note that a line has ended; returns the one that may be sent instead.
+    fn ended(&mut self, lane: &Lane) -> Option<Line> {
+        match lane {
+            Lane::Free => self.free -= 1,
+            Lane::Barrier => self.barrier = Barrier::Open,
+            Lane::Instance(id) => {
+                if let Some(next) = self.instances.get_mut(id).and_then(VecDeque::pop_front) {
+                    self.waiting -= 1;
+                    return Some(next);
+                }
+                self.instances.remove(id);
+            }
+        }
+        self.pass_barrier()
+    }
+
+    fn pass_barrier(&mut self) -> Option<Line> {
+        if self.free > 0 || !self.instances.is_empty() {
+            return None;
+        }
+        match std::mem::take(&mut self.barrier) {
+            Barrier::Waiting(line) => {
+                self.barrier = Barrier::InFlight;
+                Some(line)
+            }
+            other => {
+                self.barrier = other;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "lanes_tests.rs"]
+mod tests;

@@ -1,0 +1,72 @@
+//! load: runs a file of operations, pipelined, in the file's order for each instance.
+//!
+//! An operation waits until the one before it on the same instance was answered; operations on
+//! different instances are in flight together. So order holds whatever is retried in between, and
+//! a refused operation is known before the next one of its instance is sent. Operations that touch
+//! more than one instance (PUT_MACHINE, BATCH, FLUSH_ALL) wait for all before them and hold up all
+//! after them.
+//!
+//! Lost connections and passing refusals are tried again by the client library, as far as the
+//! line's idempotency key makes that harmless. A line without one whose outcome is unknown ends the
+//! load, with exit code 4.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`reader`] | lines of a file, read and checked on a thread of its own |
+//! | [`lanes`] | what may be sent when |
+//! | `sink` | sending |
+//! | `progress` | the bar and the summary |
+
+pub mod lanes;
+mod progress;
+pub mod reader;
+mod sink;
+
+use std::time::Instant;
+
+use rstmdb_rcp::client::ClientOptions;
+
+use crate::session::Session;
+use crate::{Error, args};
+use lanes::Limits;
+use progress::{Progress, Summary};
+use sink::ClientSink;
+
+/// Lines that may wait for the one before them, for each operation in flight.
+const WAITING_PER_IN_FLIGHT: usize = 16;
+
+/// Runs the file.
+pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
+    let (mut lines, size) = reader::spawn(&args.file)?;
+    let options = ClientOptions {
+        timeout: args.retry_for.max(session.timeout()),
+        ..session.own_options()
+    };
+    let sink = ClientSink::connect(session, &options, args.connections as usize).await?;
+    let in_flight = args.in_flight as usize;
+    let limits = Limits {
+        in_flight,
+        waiting: in_flight * WAITING_PER_IN_FLIGHT,
+        continue_on_error: args.continue_on_error,
+    };
+    let begin = Instant::now();
+    let mut progress = Progress::new(size);
+    let run = lanes::run(&mut lines, &sink, limits, &mut progress);
+    let outcome = tokio::select! {
+        outcome = run => outcome,
+        _ = tokio::signal::ctrl_c() => Err(Error::Failed(
+            "interrupted; loading the file again goes on where its keys tell".to_owned(),
+        )),
+    };
+    let totals = progress.finish();
+    sink.close().await;
+    Summary::new(&totals, begin.elapsed()).print(session)?;
+    outcome?;
+    if totals.refused > 0 {
+        return Err(Error::Failed(format!(
+            "{} operations were refused",
+            totals.refused
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Watches that run on while commands are typed.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+use rstmdb_rcp::client::Watch;
+use rustyline::ExternalPrinter;
+use tokio::task::AbortHandle;
+
+type Printer = Box<dyn ExternalPrinter + Send>;
+
+/// The watches of a REPL. Cheap to clone.
+#[derive(Clone)]
+pub struct Watches {
+    running: Arc<Mutex<Vec<(String, AbortHandle)>>>,
+    /// Prints above the line being typed; `None` where nothing is being typed.
+    printer: Arc<Mutex<Option<Printer>>>,
+}
+
+impl Watches {
+    /// For a terminal where a line is being typed.
+    pub fn printing_to(printer: impl ExternalPrinter + Send + 'static) -> Watches {
+        let watches = Watches::plain();
+        *watches.printer() = Some(Box::new(printer));
+        watches
+    }
+
+    /// Prints to standard output as it is.
+    pub fn plain() -> Watches {
+        Watches {
+            running: Arc::default(),
+            printer: Arc::default(),
+        }
+    }
+
+    /// Prints the watch's events from now on, until it is ended.
+    pub fn begin(&self, mut watch: Watch) {
+        let id = watch.subscription_id().to_owned();
+        let (watches, own_id) = (self.clone(), id.clone());
+        // Held until the watch is listed: it may end at once, and must find itself to be removed.
+        let mut running = self.running();
+        let task = tokio::spawn(async move {
+            while let Some(event) = watch.next().await {
+                match event {
+                    Ok(event) => watches.print(serde_json::to_string(&event).unwrap_or_default()),
+                    Err(error) => watches.print(format!("watch {own_id} has ended: {error}")),
+                }
+            }
+            watches.end(&own_id);
+        });
+        running.push((id, task.abort_handle()));
+    }
+
+    /// Ends a watch; false when there is none of this id.
+    pub fn end(&self, id: &str) -> bool {
+        let mut running = self.running();
+        let Some(place) = running.iter().position(|(running, _)| running == id) else {
+            return false;
+        };
+        running.swap_remove(place).1.abort();
+        true
+    }
+
+    /// The ids of those that run.
+    pub fn ids(&self) -> Vec<String> {
+        self.running().iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    fn printer(&self) -> MutexGuard<'_, Option<Printer>> {
+        self.printer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
+        // No holder of the lock can leave the list half-changed.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn print(&self, line: String) {
+        match self.printer().as_mut() {
+            // A terminal that is gone ends the REPL by itself.
+            Some(printer) => drop(printer.print(format!("{line}\n"))),
+            None => println!("{line}"),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A server of canned answers, spoken to over real sockets by the real program.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use bytes::BytesMut;
+use rstmdb_rcp::WireMode;
+use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::message::response::{encode_error, encode_event, encode_ok};
+use rstmdb_rcp::message::watch::Event;
+use rstmdb_rcp::message::{ErrorBody, RequestHead, op};
+use rstmdb_rcp::wire::Decoder;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// What the server does with a request.
+pub enum Answer {
+    /// A result, as JSON text.
+    Ok(String),
+    /// A result, then an event.
+    OkThenEvent(String, Event<'static>),
+    /// An error.
+    Refuse(ErrorBody),
+    /// Nothing at all.
+    Silence,
+    /// The connection is closed.
+    HangUp,
+}
+
+type Handler = dyn Fn(&str, &Value) -> Answer + Send + Sync;
+
+/// A running server; it lives as long as the test's process.
+pub struct Fake {
+    address: String,
+    requests: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Fake {
+    /// Starts to answer with `handler`; HELLO, BYE and WAL_STATS are answered already.
+    pub fn start(handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, handler): (_, Arc<Handler>) = (requests.clone(), Arc::new(handler));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (log, handler) = (log.clone(), handler.clone());
+                thread::spawn(move || serve(stream.unwrap(), &log, &*handler));
+            }
+        });
+        Fake { address, requests }
+    }
+
+    /// The requests that came, as (operation, parameters), session operations left out.
+    pub fn requests(&self) -> Vec<(String, String)> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The program, told to talk to this server.
+    pub fn cli(&self, args: &[&str]) -> Command {
+        let mut command = cli(args);
+        command.env("RSTMDB_SERVER", &self.address);
+        command
+    }
+}
+
+/// The program.
+pub fn cli(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rstmdb-cli"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs `command` with `input` on its standard input.
+pub fn run_with_input(mut command: Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
+}
+
+/// Asserts the exit code, and returns what was printed.
+#[track_caller]
+pub fn exited(output: &Output, code: i32) -> (String, String) {
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {out}\nstderr: {err}"
+    );
+    (out, err)
+}
+
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, String)>>, handler: &Handler) {
+    let mut decoder = Decoder::new(WireMode::Binary, Limits::default());
+    let mut input = BytesMut::new();
+    let mut chunk = [0; 4096];
+    loop {
+        while let Some(message) = decoder.take(&mut input).unwrap() {
+            let mut out = BytesMut::new();
+            let mode = decoder.mode();
+            let go_on = answer(&message.payload, mode, &mut out, log, handler, &mut decoder);
+            if stream.write_all(&out).is_err() || !go_on {
+                return;
+            }
+        }
+        match stream.read(&mut chunk) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => input.extend_from_slice(&chunk[..count]),
+        }
+    }
+}
+
+/// Writes the answer; false when the connection is to be closed.
+fn answer(
+    payload: &[u8],
+    mode: WireMode,
+    out: &mut BytesMut,
+    log: &Mutex<Vec<(String, String)>>,
+    handler: &Handler,
+    decoder: &mut Decoder,
+) -> bool {
+    let request = RequestHead::parse(payload).unwrap();
+    let params: Value = serde_json::from_str(request.params.get()).unwrap();
+    let ok = |out: &mut BytesMut, result: &str| {
+        let result = RawValue::from_string(result.to_owned()).unwrap();
+        encode_ok(mode, out, &request.id, &result, None).unwrap();
+    };
+    match &*request.op {
+        op::HELLO => {
+            let chosen = params["wire_modes"][0].as_str().unwrap_or("binary_json");
+            ok(
+                out,
+                &format!(
+                    r#"{{"protocol_version":1,"wire_mode":"{chosen}","server_name":"rstmdb","server_version":"0","features":["cluster"]}}"#
+                ),
+            );
+            decoder.set_mode(WireMode::from_name(chosen).unwrap());
+            return true;
+        }
+        op::BYE => {
+            ok(out, r#"{"goodbye":true}"#);
+            return false;
+        }
+        op::WAL_STATS => {
+            ok(
+                out,
+                r#"{"entry_count":9,"segment_count":1,"total_size_bytes":1,"latest_offset":100,"io_stats":{"bytes_written":0,"bytes_read":0,"writes":0,"reads":0,"fsyncs":0}}"#,
+            );
+            return true;
+        }
+        _ => {}
+    }
+    let entry = (request.op.to_string(), request.params.get().to_owned());
+    log.lock().unwrap().push(entry);
+    match handler(&request.op, &params) {
+        Answer::Ok(result) => ok(out, &result),
+        Answer::OkThenEvent(result, event) => {
+            ok(out, &result);
+            encode_event(mode, out, &event).unwrap();
+        }
+        Answer::Refuse(error) => encode_error(mode, out, &request.id, &error, None).unwrap(),
+        Answer::Silence => {}
+        Answer::HangUp => return false,
+    }
+    true
+}

@@ -1,0 +1,138 @@
+//! From a command to facts: every rule that can refuse a command is here, and only here.
+//!
+//! Pure: it reads the applied state under the facts in flight, and what it writes down holds once
+//! those are applied.
+
+mod batch;
+mod event;
+mod instance;
+mod key;
+mod machine;
+
+use crate::command::Command;
+use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::reply::Reply;
+use crate::view::View;
+use crate::{Limits, Pending, Refusal, State, query};
+
+/// Where, when and for whom a command is decided.
+#[derive(Clone, Debug)]
+pub struct DecideAt<'a> {
+    /// The index that the entry will have in the log.
+    pub offset: u64,
+    /// The leader's clock, Unix milliseconds; never below what was seen is what counts.
+    pub now_ms: u64,
+    /// Who asked; may be empty.
+    pub actor: &'a str,
+    /// The leader's configuration.
+    pub limits: &'a Limits,
+}
+
+/// What was decided.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// To be written to the log.
+    Write {
+        /// What takes effect.
+        entry: Entry,
+        /// The answer, right once the entry was applied at its predicted offset.
+        reply: Reply,
+    },
+    /// Nothing to write; right once everything pending at the decision is applied.
+    Answer {
+        /// The answer.
+        reply: Reply,
+        /// The offset of the first call, where an idempotency key replays it.
+        offset: Option<u64>,
+    },
+}
+
+/// Decides a command.
+pub fn decide(
+    state: &State,
+    pending: &Pending,
+    command: &Command,
+    at: &DecideAt<'_>,
+) -> Result<Decision, Refusal> {
+    let decider = Decider {
+        view: View::new(state).over(&pending.overlay),
+        offset: at.offset,
+        time_ms: at
+            .now_ms
+            .max(state.last_time_ms())
+            .max(pending.last_time_ms),
+        limits: at.limits,
+    };
+    let (facts, reply, offset) = match command {
+        Command::Batch(ops) => {
+            let (facts, replies) = batch::decide(decider, ops)?;
+            (facts, Reply::Batch(replies), None)
+        }
+        single => match decider.single(single)? {
+            Step::Write { body, reply } => (vec![body.into()], reply, None),
+            Step::Answer { reply, offset } => (Vec::new(), reply, offset),
+        },
+    };
+    if facts.is_empty() {
+        return Ok(Decision::Answer { reply, offset });
+    }
+    let entry = decider.entry(facts, at.actor);
+    Ok(Decision::Write { entry, reply })
+}
+
+/// What one operation comes to.
+enum Step {
+    Write { body: Body, reply: Reply },
+    Answer { reply: Reply, offset: Option<u64> },
+}
+
+#[derive(Clone, Copy)]
+struct Decider<'a> {
+    view: View<'a>,
+    offset: u64,
+    time_ms: u64,
+    limits: &'a Limits,
+}
+
+impl Decider<'_> {
+    fn single(self, command: &Command) -> Result<Step, Refusal> {
+        match command {
+            Command::PutMachine(put) => self.put_machine(put),
+            Command::CreateInstance(create) => self.create_instance(create),
+            Command::ApplyEvent(apply) => self.apply_event(apply),
+            Command::DeleteInstance(delete) => self.delete_instance(delete),
+            Command::FlushAll => self.flush_all(),
+            Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
+        }
+    }
+
+    fn flush_all(self) -> Result<Step, Refusal> {
+        if !self.limits.allow_flush_all {
+            return Err(Refusal::BadRequest {
+                field: None,
+                message: "FLUSH_ALL is switched off (storage.allow_flush_all)".to_owned(),
+            });
+        }
+        let (instances_removed, machines_removed) = query::counts(self.view);
+        Ok(Step::Write {
+            body: Body::FlushAll(FlushAll {}),
+            reply: Reply::Flushed {
+                instances_removed,
+                machines_removed,
+            },
+        })
+    }
+
+    fn entry(self, facts: Vec<Fact>, actor: &str) -> Entry {
+        Entry {
+            index: self.offset,
+            time_ms: self.time_ms,
+            actor: actor.to_owned(),
+            key_bounds: Some(KeyBounds {
+                retention_ms: self.limits.idempotency_retention_ms,
+                keys_max: self.limits.idempotency_keys_max,
+            }),
+            facts,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! APPLY_EVENT.
+
+use std::sync::Arc;
+
+use super::instance::{ObjectParam, check_ctx_bytes, object_param};
+use super::key::{KeyCheck, Params};
+use super::{Decider, Step};
+use crate::Refusal;
+use crate::command::ApplyEvent;
+use crate::fact::{self, Body};
+use crate::json::{Object, compact, merge};
+use crate::limits::check_name;
+use crate::machine::Rule;
+use crate::reply::Reply;
+use crate::state::Scope;
+use crate::view::Current;
+
+impl Decider<'_> {
+    pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<Step, Refusal> {
+        check_names(apply)?;
+        let payload = object_param("payload", apply.payload.as_ref())?;
+        let scope = Scope::Apply(&apply.instance_id);
+        let params = || params(apply, payload.as_ref());
+        let key = match self.key(apply.idempotency_key.as_deref(), scope, params)? {
+            KeyCheck::Seen(step) => return Ok(step),
+            KeyCheck::New(key) => key,
+        };
+        let current =
+            self.view
+                .instance(&apply.instance_id)
+                .ok_or_else(|| Refusal::InstanceNotFound {
+                    instance_id: apply.instance_id.clone(),
+                })?;
+        check_expected(apply, &current)?;
+        let mut ctx = LazyObject::new(&current);
+        let rule = choose(apply, &current, &mut ctx)?;
+        let sent = payload.as_ref().map(|payload| compact(&payload.object));
+        let ctx = match payload {
+            Some(payload) if !payload.object.is_empty() => merge(ctx.take()?, payload.object),
+            _ => current.ctx_bytes(),
+        };
+        check_ctx_bytes("payload", &ctx)?;
+        let from_state = current.state_name();
+        let to_state = current.machine.state_name(rule.to);
+        Ok(Step::Write {
+            body: Body::ApplyEvent(fact::ApplyEvent {
+                instance_id: apply.instance_id.clone(),
+                machine: current.machine.name.to_string(),
+                version: current.machine.version,
+                event: apply.event.clone(),
+                from_state: from_state.to_string(),
+                to_state: to_state.to_string(),
+                ctx: ctx.clone(),
+                payload: sent,
+                event_id: apply.event_id.clone(),
+                prev_offset: current.last_offset,
+                key,
+            }),
+            reply: Reply::Applied {
+                from_state: from_state.clone(),
+                to_state: to_state.clone(),
+                ctx,
+                applied: true,
+                event_id: apply.event_id.as_deref().map(Arc::from),
+                wal_offset: self.offset,
+            },
+        })
+    }
+}
+
+fn check_names(apply: &ApplyEvent) -> Result<(), Refusal> {
+    check_name("instance_id", &apply.instance_id)?;
+    check_name("event", &apply.event)?;
+    if let Some(state) = &apply.expected_state {
+        check_name("expected_state", state)?;
+    }
+    match &apply.event_id {
+        Some(id) => check_name("event_id", id),
+        None => Ok(()),
+    }
+}
+
+fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> Params {
+    Params::default()
+        .text(Some(&apply.event))
+        .number(payload.map(|payload| payload.hash))
+        .text(apply.expected_state.as_deref())
+        .number(apply.expected_wal_offset)
+        .text(apply.event_id.as_deref())
+}
+
+fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refusal> {
+    if let Some(expected) = &apply.expected_state
+        && **expected != **current.state_name()
+    {
+        return Err(Refusal::StateConflict {
+            expected_state: expected.clone(),
+            actual_state: current.state_name().to_string(),
+        });
+    }
+    match apply.expected_wal_offset {
+        Some(expected) if expected != current.last_offset => Err(Refusal::OffsetConflict {
+            expected_wal_offset: expected,
+            actual_wal_offset: current.last_offset,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The first transition whose guard holds, or that has none.
+fn choose<'a>(
+    apply: &ApplyEvent,
+    current: &Current<'a>,
+    ctx: &mut LazyObject<'_>,
+) -> Result<&'a Rule, Refusal> {
+    let rules = current
+        .machine
+        .rules(current.state, &apply.event)
+        .map_err(|reason| Refusal::MachineNotUnderstood {
+            machine: current.machine.name.to_string(),
+            version: current.machine.version,
+            reason: reason.to_owned(),
+        })?;
+    let mut guards = Vec::new();
+    for rule in rules {
+        let Some(guard) = &rule.guard else {
+            return Ok(rule);
+        };
+        if guard.holds(ctx.get()?) {
+            return Ok(rule);
+        }
+        guards.push(guard.text().to_owned());
+    }
+    let current_state = current.state_name().to_string();
+    let event = apply.event.clone();
+    Err(match guards.is_empty() {
+        true => Refusal::InvalidTransition {
+            current_state,
+            event,
+        },
+        false => Refusal::GuardFailed {
+            current_state,
+            event,
+            guards,
+        },
+    })
+}
+
+/// The context, parsed when first needed: many events have neither guard nor payload.
+struct LazyObject<'a> {
+    text: &'a [u8],
+    parsed: Option<Object<'a>>,
+}
+
+impl<'a> LazyObject<'a> {
+    fn new(current: &'a Current<'_>) -> Self {
+        Self {
+            text: current.ctx(),
+            parsed: None,
+        }
+    }
+
+    fn get(&mut self) -> Result<&Object<'a>, Refusal> {
+        let parsed = match self.parsed.take() {
+            Some(parsed) => parsed,
+            None => self.parse()?,
+        };
+        Ok(self.parsed.insert(parsed))
+    }
+
+    fn take(mut self) -> Result<Object<'a>, Refusal> {
+        match self.parsed.take() {
+            Some(parsed) => Ok(parsed),
+            None => self.parse(),
+        }
+    }
+
+    /// Every stored context was checked when it was decided; one that is not an object can only
+    /// come from a log that was written by something else.
+    fn parse(&self) -> Result<Object<'a>, Refusal> {
+        Object::parse(self.text).map_err(|error| Refusal::BadRequest {
+            field: None,
+            message: format!("the instance's stored context is not a JSON object: {error}"),
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! CREATE_INSTANCE and DELETE_INSTANCE.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::key::{KeyCheck, Params};
+use super::{Decider, Step};
+use crate::Refusal;
+use crate::command::{CreateInstance, DeleteInstance};
+use crate::fact::{self, Body};
+use crate::json::{Object, check, compact};
+use crate::limits::{CTX_BYTES_MAX, check_name};
+use crate::reply::Reply;
+use crate::state::Scope;
+use crate::view::Last;
+
+/// A JSON object from a client; null counts as absent.
+pub(super) struct ObjectParam<'a> {
+    pub(super) object: Object<'a>,
+    /// Hash of its value.
+    pub(super) hash: u64,
+}
+
+pub(super) fn object_param<'a>(
+    field: &str,
+    text: Option<&'a Bytes>,
+) -> Result<Option<ObjectParam<'a>>, Refusal> {
+    let Some(text) = text.filter(|text| text.trim_ascii() != b"null") else {
+        return Ok(None);
+    };
+    let wrong = |error: serde_json::Error| {
+        Refusal::bad(
+            field,
+            format!("{field} must be a JSON object or null: {error}"),
+        )
+    };
+    let hash = check(text).map_err(wrong)?;
+    let object = Object::parse(text).map_err(wrong)?;
+    Ok(Some(ObjectParam { object, hash }))
+}
+
+pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
+    if ctx.len() <= CTX_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Refusal::bad(
+        field,
+        format!(
+            "{field} makes a context of {} bytes; {CTX_BYTES_MAX} are allowed",
+            ctx.len()
+        ),
+    ))
+}
+
+impl Decider<'_> {
+    pub(super) fn create_instance(self, create: &CreateInstance) -> Result<Step, Refusal> {
+        check_name("instance_id", &create.instance_id)?;
+        check_name("machine", &create.machine)?;
+        let ctx = object_param("initial_ctx", create.initial_ctx.as_ref())?;
+        let scope = match create.id_given {
+            true => Scope::Create(&create.instance_id),
+            false => Scope::CreateOf(&create.machine),
+        };
+        let params = || {
+            Params::default()
+                .text(Some(&create.machine))
+                .number(Some(u64::from(create.version)))
+                .number(ctx.as_ref().map(|ctx| ctx.hash))
+        };
+        let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
+            KeyCheck::Seen(step) => return Ok(step),
+            KeyCheck::New(key) => key,
+        };
+        let machine = self
+            .view
+            .machine(&create.machine, create.version)
+            .ok_or_else(|| Refusal::MachineNotFound {
+                machine: create.machine.clone(),
+                version: Some(create.version),
+            })?;
+        let prev_offset = self.free_id(&create.instance_id)?;
+        let ctx = match &ctx {
+            Some(ctx) => compact(&ctx.object),
+            None => Bytes::from_static(b"{}"),
+        };
+        check_ctx_bytes("initial_ctx", &ctx)?;
+        let state = machine.state_name(machine.initial);
+        Ok(Step::Write {
+            body: Body::CreateInstance(fact::CreateInstance {
+                instance_id: create.instance_id.clone(),
+                machine: create.machine.clone(),
+                version: create.version,
+                state: state.to_string(),
+                ctx,
+                prev_offset,
+                key,
+            }),
+            reply: Reply::Created {
+                instance_id: Arc::from(create.instance_id.as_str()),
+                state: state.clone(),
+                wal_offset: self.offset,
+            },
+        })
+    }
+
+    /// The offset that an earlier use of the id left behind.
+    fn free_id(self, instance_id: &str) -> Result<u64, Refusal> {
+        match self.view.last(instance_id) {
+            Last::Never => Ok(0),
+            Last::Used(offset) if self.limits.allow_instance_recreate => Ok(offset),
+            Last::Used(_) | Last::Live(_) => Err(Refusal::InstanceExists {
+                instance_id: instance_id.to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<Step, Refusal> {
+        check_name("instance_id", &delete.instance_id)?;
+        let scope = Scope::Delete(&delete.instance_id);
+        let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
+            KeyCheck::Seen(step) => return Ok(step),
+            KeyCheck::New(key) => key,
+        };
+        let Last::Live(prev_offset) = self.view.last(&delete.instance_id) else {
+            return Err(Refusal::InstanceNotFound {
+                instance_id: delete.instance_id.clone(),
+            });
+        };
+        Ok(Step::Write {
+            body: Body::DeleteInstance(fact::DeleteInstance {
+                instance_id: delete.instance_id.clone(),
+                prev_offset,
+                keep_id: !self.limits.allow_instance_recreate,
+                key,
+            }),
+            reply: Reply::Deleted {
+                instance_id: Arc::from(delete.instance_id.as_str()),
+                wal_offset: self.offset,
+            },
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! PUT_MACHINE.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Decider, Step};
+use crate::Refusal;
+use crate::command::PutMachine;
+use crate::definition::Definition;
+use crate::fact::{self, Body};
+use crate::json::equal;
+use crate::limits::check_name;
+use crate::machine::{Machine, checksum};
+use crate::reply::Reply;
+
+impl Decider<'_> {
+    pub(super) fn put_machine(self, put: &PutMachine) -> Result<Step, Refusal> {
+        check_name("machine", &put.machine)?;
+        if put.version == 0 {
+            return Err(Refusal::bad(
+                "version",
+                "version is 0; 1 or more is allowed",
+            ));
+        }
+        let sum = checksum(&put.definition);
+        if let Some(expected) = &put.checksum
+            && !expected.eq_ignore_ascii_case(&sum)
+        {
+            return Err(Refusal::bad(
+                "checksum",
+                format!("checksum does not match the definition, whose SHA-256 is {sum}"),
+            ));
+        }
+        let existing = self.view.machine(&put.machine, put.version);
+        if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
+            return Ok(already_there(existing));
+        }
+        Definition::parse(&put.definition)
+            .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
+        match existing {
+            Some(existing) if same_value(&existing.definition, &put.definition) => {
+                return Ok(already_there(existing));
+            }
+            Some(_) => {
+                return Err(Refusal::MachineVersionExists {
+                    machine: put.machine.clone(),
+                    version: put.version,
+                });
+            }
+            None => self.check_versions(&put.machine)?,
+        }
+        Ok(Step::Write {
+            reply: Reply::PutMachine {
+                machine: Arc::from(put.machine.as_str()),
+                version: put.version,
+                checksum: Arc::from(sum.as_str()),
+                created: true,
+            },
+            body: Body::PutMachine(fact::PutMachine {
+                machine: put.machine.clone(),
+                version: put.version,
+                definition: put.definition.clone(),
+                checksum: sum,
+            }),
+        })
+    }
+
+    fn check_versions(self, machine: &str) -> Result<(), Refusal> {
+        let versions_max = self.limits.max_machine_versions;
+        if versions_max == 0 || self.view.versions(machine).len() < versions_max as usize {
+            return Ok(());
+        }
+        Err(Refusal::MachineVersionLimitExceeded {
+            machine: machine.to_owned(),
+            versions_max,
+        })
+    }
+}
+
+fn already_there(existing: &Machine) -> Step {
+    Step::Answer {
+        reply: Reply::PutMachine {
+            machine: existing.name.clone(),
+            version: existing.version,
+            checksum: existing.checksum.clone(),
+            created: false,
+        },
+        offset: None,
+    }
+}
+
+/// Whether two definitions say the same, however they are written.
+fn same_value(left: &[u8], right: &[u8]) -> bool {
+    let parse = serde_json::from_slice::<Value>;
+    matches!((parse(left), parse(right)), (Ok(left), Ok(right)) if equal(&left, &right))
+}

@@ -1,0 +1,147 @@
+//! Tokens to a tree, by recursive descent.
+//!
+//! Only `(` and `!` recurse, and both are counted, so the depth of the stack is bounded.
+
+use super::lexer::{Spanned, Token, tokens};
+use super::{Error, Expr, Operand};
+use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
+
+pub(super) fn parse(text: &str) -> Result<Expr, Error> {
+    if text.len() > GUARD_BYTES_MAX {
+        return Err(Error::TooLong { bytes: text.len() });
+    }
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        at: 0,
+        depth: 0,
+    };
+    let expr = parser.or()?;
+    match parser.peek() {
+        Token::End => Ok(expr),
+        _ => Err(parser.unexpected("`&&`, `||`, a comparison or the end")),
+    }
+}
+
+struct Parser {
+    /// Ends with [`Token::End`], which is never passed.
+    tokens: Vec<Spanned>,
+    at: usize,
+    depth: usize,
+}
+
+impl Parser {
+    fn peek(&self) -> &Token {
+        &self.tokens[self.at].token
+    }
+
+    fn advance(&mut self) {
+        self.at = (self.at + 1).min(self.tokens.len() - 1);
+    }
+
+    fn take(&mut self, wanted: &Token) -> bool {
+        let found = self.peek() == wanted;
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    fn unexpected(&self, expected: &'static str) -> Error {
+        let found = &self.tokens[self.at];
+        Error::Unexpected {
+            column: found.column,
+            expected,
+            found: match found.token {
+                Token::End => "the end".to_owned(),
+                _ => format!("`{}`", found.text),
+            },
+        }
+    }
+
+    fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.depth == GUARD_DEPTH_MAX {
+            return Err(Error::TooDeep {
+                column: self.tokens[self.at].column,
+            });
+        }
+        self.depth += 1;
+        self.advance();
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn or(&mut self) -> Result<Expr, Error> {
+        let first = self.and()?;
+        self.chain(first, &Token::Or, Self::and, Expr::Or)
+    }
+
+    fn and(&mut self) -> Result<Expr, Error> {
+        let first = self.not()?;
+        self.chain(first, &Token::And, Self::not, Expr::And)
+    }
+
+    fn chain(
+        &mut self,
+        first: Expr,
+        operator: &Token,
+        next: impl Fn(&mut Self) -> Result<Expr, Error>,
+        join: impl Fn(Vec<Expr>) -> Expr,
+    ) -> Result<Expr, Error> {
+        if self.peek() != operator {
+            return Ok(first);
+        }
+        let mut terms = vec![first];
+        while self.take(operator) {
+            terms.push(next(self)?);
+        }
+        Ok(join(terms))
+    }
+
+    fn not(&mut self) -> Result<Expr, Error> {
+        if *self.peek() == Token::Not {
+            return Ok(Expr::Not(Box::new(self.deeper(Self::not)?)));
+        }
+        self.compare()
+    }
+
+    fn compare(&mut self) -> Result<Expr, Error> {
+        let left = self.primary()?;
+        let Token::Comparison(comparison) = *self.peek() else {
+            return Ok(left);
+        };
+        let Expr::Truthy(left) = left else {
+            return Err(self.unexpected("`&&`, `||`, `)` or the end (a condition is not compared)"));
+        };
+        self.advance();
+        let at = self.at;
+        match self.primary()? {
+            Expr::Truthy(right) => Ok(Expr::Compare(left, comparison, right)),
+            _ => {
+                self.at = at;
+                Err(self.unexpected("a path or a literal to compare with"))
+            }
+        }
+    }
+
+    fn primary(&mut self) -> Result<Expr, Error> {
+        let operand = match self.peek() {
+            Token::Path(names) => Operand::Path(names.clone()),
+            Token::Literal(value) => Operand::Literal(value.clone()),
+            Token::Open => return self.deeper(Self::group),
+            _ => {
+                return Err(self.unexpected("a path, a number, a string, true, false, null or `(`"));
+            }
+        };
+        self.advance();
+        Ok(Expr::Truthy(operand))
+    }
+
+    fn group(&mut self) -> Result<Expr, Error> {
+        let inner = self.or()?;
+        match self.take(&Token::Close) {
+            true => Ok(inner),
+            false => Err(self.unexpected("`)`")),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Facts that are decided but not applied: what [`decide`](crate::decide) sees over the state.
+//!
+//! The proposer keeps one such overlay for its entries in flight; an atomic batch makes another
+//! for its own earlier operations; apply makes one to check an entry of several facts. An item
+//! whose offset the state has applied is ignored, so removing items late is harmless.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::fact::{self, Body, Entry, Fact};
+use crate::hash::Map;
+use crate::machine::Machine;
+use crate::reply::Reply;
+use crate::state::{Scope, key_name};
+
+/// The entries in flight, by the offsets predicted for them.
+#[derive(Default)]
+pub struct Pending {
+    pub(crate) overlay: Overlay,
+    pub(crate) last_time_ms: u64,
+}
+
+impl Pending {
+    /// Nothing in flight.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a decided entry at its predicted offset; entries come in ascending order.
+    pub fn push(&mut self, entry: &Entry) {
+        self.last_time_ms = self.last_time_ms.max(entry.time_ms);
+        for fact in &entry.facts {
+            self.overlay.push(fact, entry.index, entry.time_ms);
+        }
+    }
+
+    /// Removes what was applied up to and including this offset.
+    pub fn settle(&mut self, applied: u64) {
+        self.overlay.settle(applied);
+    }
+
+    /// Removes everything: the proposer starts again from the log's end.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.overlay.is_empty()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Overlay {
+    pub(crate) instances: BTreeMap<Arc<str>, InFlight>,
+    pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Arc<Machine>)>,
+    pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
+    /// Where everything before was removed.
+    pub(crate) flushed_at: Option<u64>,
+    touched: VecDeque<(u64, Touched)>,
+}
+
+/// The last fact in flight of one instance.
+pub(crate) struct InFlight {
+    pub(crate) offset: u64,
+    pub(crate) change: Change,
+}
+
+pub(crate) enum Change {
+    Live(Live),
+    Deleted { keep_id: bool },
+}
+
+pub(crate) struct Live {
+    pub(crate) machine: Arc<str>,
+    pub(crate) version: u32,
+    pub(crate) state: Arc<str>,
+    pub(crate) ctx: Bytes,
+    pub(crate) event_id: Option<Arc<str>>,
+    /// None when it was created before everything in this overlay.
+    pub(crate) created_ms: Option<u64>,
+    pub(crate) updated_ms: u64,
+}
+
+pub(crate) struct KeyInFlight {
+    pub(crate) offset: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) params_hash: u64,
+    /// What a repetition is answered.
+    pub(crate) reply: Reply,
+}
+
+enum Touched {
+    Instance(Arc<str>),
+    Key(Arc<[u8]>),
+    Machine(Arc<str>, u32),
+    Everything,
+}
+
+impl Overlay {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.touched.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, fact: &Fact, offset: u64, time_ms: u64) {
+        match &fact.body {
+            None => {}
+            Some(Body::PutMachine(put)) => self.put_machine(put, offset),
+            Some(Body::CreateInstance(create)) => self.create(create, offset, time_ms),
+            Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
+            Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
+            Some(Body::FlushAll(_)) => self.flush(offset),
+        }
+    }
+
+    fn put_machine(&mut self, put: &fact::PutMachine, offset: u64) {
+        // A definition without usable states cannot be decided on; apply reports it.
+        let Ok(machine) = Machine::from_log(&put.machine, put.version, &put.definition) else {
+            return;
+        };
+        let name = machine.name.clone();
+        self.machines
+            .insert((name.clone(), put.version), (offset, Arc::new(machine)));
+        self.touched
+            .push_back((offset, Touched::Machine(name, put.version)));
+    }
+
+    fn create(&mut self, create: &fact::CreateInstance, offset: u64, time_ms: u64) {
+        let state: Arc<str> = Arc::from(create.state.as_str());
+        let live = Live {
+            machine: Arc::from(create.machine.as_str()),
+            version: create.version,
+            state: state.clone(),
+            ctx: create.ctx.clone(),
+            event_id: None,
+            created_ms: Some(time_ms),
+            updated_ms: time_ms,
+        };
+        let instance_id = self.put(&create.instance_id, offset, Change::Live(live));
+        if let Some(key) = &create.key {
+            let scope = Scope::of_create(create, key);
+            let reply = Reply::Created {
+                instance_id,
+                state,
+                wal_offset: offset,
+            };
+            self.put_key(scope, key, offset, time_ms, reply);
+        }
+    }
+
+    fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64, time_ms: u64) {
+        let created_ms = match self.instances.get(apply.instance_id.as_str()) {
+            Some(InFlight {
+                change: Change::Live(live),
+                ..
+            }) => live.created_ms,
+            _ => None,
+        };
+        let to_state: Arc<str> = Arc::from(apply.to_state.as_str());
+        let event_id: Option<Arc<str>> = apply.event_id.as_deref().map(Arc::from);
+        let live = Live {
+            machine: Arc::from(apply.machine.as_str()),
+            version: apply.version,
+            state: to_state.clone(),
+            ctx: apply.ctx.clone(),
+            event_id: event_id.clone(),
+            created_ms,
+            updated_ms: time_ms,
+        };
+        self.put(&apply.instance_id, offset, Change::Live(live));
+        if let Some(key) = &apply.key {
+            let reply = Reply::Applied {
+                from_state: Arc::from(apply.from_state.as_str()),
+                to_state,
+                ctx: apply.ctx.clone(),
+                applied: false,
+                event_id,
+                wal_offset: offset,
+            };
+            self.put_key(
+                Scope::Apply(&apply.instance_id),
+                key,
+                offset,
+                time_ms,
+                reply,
+            );
+        }
+    }
+
+    fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64, time_ms: u64) {
+        let change = Change::Deleted {
+            keep_id: delete.keep_id,
+        };
+        let instance_id = self.put(&delete.instance_id, offset, change);
+        if let Some(key) = &delete.key {
+            let reply = Reply::Deleted {
+                instance_id,
+                wal_offset: offset,
+            };
+            self.put_key(
+                Scope::Delete(&delete.instance_id),
+                key,
+                offset,
+                time_ms,
+                reply,
+            );
+        }
+    }
+
+    fn flush(&mut self, offset: u64) {
+        self.instances.clear();
+        self.machines.clear();
+        self.keys.clear();
+        self.flushed_at = Some(offset);
+        self.touched.push_back((offset, Touched::Everything));
+    }
+
+    fn put(&mut self, id: &str, offset: u64, change: Change) -> Arc<str> {
+        let id: Arc<str> = match self.instances.get_key_value(id) {
+            Some((id, _)) => id.clone(),
+            None => Arc::from(id),
+        };
+        self.instances
+            .insert(id.clone(), InFlight { offset, change });
+        self.touched
+            .push_back((offset, Touched::Instance(id.clone())));
+        id
+    }
+
+    fn put_key(
+        &mut self,
+        scope: Scope<'_>,
+        key: &fact::Key,
+        offset: u64,
+        time_ms: u64,
+        reply: Reply,
+    ) {
+        let name: Arc<[u8]> = Arc::from(key_name(scope, &key.key));
+        let in_flight = KeyInFlight {
+            offset,
+            time_ms,
+            params_hash: key.params_hash,
+            reply,
+        };
+        self.keys.insert(name.clone(), in_flight);
+        self.touched.push_back((offset, Touched::Key(name)));
+    }
+
+    fn settle(&mut self, applied: u64) {
+        while let Some((_, touched)) = self.touched.pop_front_if(|(offset, _)| *offset <= applied) {
+            match touched {
+                Touched::Instance(id) => {
+                    if self
+                        .instances
+                        .get(&id)
+                        .is_some_and(|item| item.offset <= applied)
+                    {
+                        self.instances.remove(&id);
+                    }
+                }
+                Touched::Key(name) => {
+                    if self
+                        .keys
+                        .get(&name)
+                        .is_some_and(|item| item.offset <= applied)
+                    {
+                        self.keys.remove(&name);
+                    }
+                }
+                Touched::Machine(name, version) => {
+                    let key = (name, version);
+                    if self
+                        .machines
+                        .get(&key)
+                        .is_some_and(|item| item.0 <= applied)
+                    {
+                        self.machines.remove(&key);
+                    }
+                }
+                Touched::Everything => {
+                    self.flushed_at = self.flushed_at.filter(|offset| *offset > applied);
+                }
+            }
+        }
+    }
+}

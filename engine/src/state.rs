@@ -1,0 +1,164 @@
+//! The state: everything the facts up to one offset say.
+//!
+//! Cloning it is cheap and is how a snapshot is taken: the tables are shared until either side
+//! writes. Every change goes through [`State::apply`].
+
+mod apply;
+mod digest;
+mod instance;
+mod keys;
+mod load;
+mod machines;
+mod records;
+mod table;
+
+pub use apply::Outcome;
+pub use load::StateLoader;
+
+pub(crate) use instance::{Instance, ctx_bytes};
+pub(crate) use keys::{Scope, key_name, remembered};
+
+use std::sync::Arc;
+
+use imbl::OrdSet;
+
+use crate::reply::Reply;
+use crate::view::Last;
+use keys::{KeyRecord, Keys};
+use machines::Machines;
+use table::{Keyed, Table};
+
+/// All machines, instances, used ids and idempotency keys at one offset.
+#[derive(Clone)]
+pub struct State {
+    last_applied: u64,
+    last_time_ms: u64,
+    /// The sum of the digests of all items, so that their order does not count.
+    items_digest: u128,
+    pub(crate) machines: Machines,
+    pub(crate) instances: Table<Arc<Instance>>,
+    /// The ids of `instances`, in order.
+    pub(crate) ids: OrdSet<Arc<str>>,
+    used_ids: Table<UsedId>,
+    pub(crate) keys: Keys,
+    stale: OrdSet<u64>,
+    scratch: Vec<u8>,
+}
+
+/// An id that must not be created again, and where its instance was deleted.
+#[derive(Clone, Debug)]
+struct UsedId {
+    id: Arc<str>,
+    last_offset: u64,
+}
+
+impl Keyed for UsedId {
+    fn key(&self) -> &[u8] {
+        self.id.as_bytes()
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// The state before the first entry. All bounds that apply needs come with the entries.
+    pub fn new() -> Self {
+        Self {
+            last_applied: 0,
+            last_time_ms: 0,
+            items_digest: 0,
+            machines: Machines::new(),
+            instances: Table::new(),
+            ids: OrdSet::new(),
+            used_ids: Table::new(),
+            keys: Keys::new(),
+            stale: OrdSet::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Passes over an entry without facts (blank, membership).
+    pub fn skip(&mut self, offset: u64) {
+        self.last_applied = self.last_applied.max(offset);
+    }
+
+    /// The offset of the last entry applied, stale or passed over.
+    pub fn last_applied(&self) -> u64 {
+        self.last_applied
+    }
+
+    /// The time of the last entry that took effect, Unix milliseconds; it never goes back.
+    pub fn last_time_ms(&self) -> u64 {
+        self.last_time_ms
+    }
+
+    /// Whether the entry at this offset changed nothing. Unknown below what was forgotten.
+    pub fn is_stale(&self, offset: u64) -> bool {
+        self.stale.contains(&offset)
+    }
+
+    /// Forgets stale offsets that the log no longer holds. Does not change the digest.
+    pub fn forget_stale_below(&mut self, offset: u64) {
+        while self.stale.get_min().is_some_and(|first| *first < offset) {
+            self.stale.remove_min();
+        }
+    }
+
+    /// How many instances there are.
+    pub fn instance_count(&self) -> u64 {
+        self.instances.len() as u64
+    }
+
+    /// How many machine versions there are.
+    pub fn machine_count(&self) -> u64 {
+        self.machines.len() as u64
+    }
+
+    /// How many idempotency keys are held.
+    pub fn key_count(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    pub(crate) fn last(&self, id: &str) -> Last {
+        if let Some(instance) = self.instances.get(id.as_bytes()) {
+            return Last::Live(instance.last_offset);
+        }
+        match self.used_ids.get(id.as_bytes()) {
+            Some(used) => Last::Used(used.last_offset),
+            None => Last::Never,
+        }
+    }
+
+    /// What the first call with this key was answered.
+    pub(crate) fn replay(&self, record: &KeyRecord) -> Option<Reply> {
+        let wal_offset = record.offset;
+        Some(match &record.outcome {
+            keys::Outcome::Created(after) => Reply::Created {
+                instance_id: after.id.clone(),
+                state: self.state_name(after.machine, after.state)?,
+                wal_offset,
+            },
+            keys::Outcome::Applied { after, from } => Reply::Applied {
+                from_state: self.state_name(after.machine, *from)?,
+                to_state: self.state_name(after.machine, after.state)?,
+                ctx: ctx_bytes(after),
+                applied: false,
+                event_id: after.event_id().map(Arc::from),
+                wal_offset,
+            },
+            keys::Outcome::Deleted(instance_id) => Reply::Deleted {
+                instance_id: instance_id.clone(),
+                wal_offset,
+            },
+        })
+    }
+
+    fn state_name(&self, machine: u32, state: u16) -> Option<Arc<str>> {
+        let machine = self.machines.by_number(machine)?;
+        machine.states.get(usize::from(state)).cloned()
+    }
+}

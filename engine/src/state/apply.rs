@@ -1,0 +1,348 @@
+//! Installing facts: total, deterministic, the same on every node whatever its role.
+//!
+//! First the whole entry is checked, each fact against the state as the facts before it leave it;
+//! then it is installed whole. A check that fails makes the entry stale: it changes nothing but the
+//! last offset and the set of stale offsets.
+
+use std::sync::Arc;
+
+use super::digest::used_id_digest;
+use super::instance::{Instance, Parts};
+use super::keys::{self, KeyRecord, Scope, key_name, remembered};
+use super::{State, UsedId};
+use crate::Error;
+use crate::fact::{self, Body, Entry, Fact, KeyBounds};
+use crate::machine::Machine;
+use crate::overlay::Overlay;
+use crate::view::{Last, View};
+
+/// What an entry did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect, whole.
+    Applied,
+    /// It was decided on something that is no longer so, and changed nothing.
+    Stale,
+}
+
+/// Where and when an entry takes effect.
+#[derive(Clone, Copy)]
+struct At {
+    offset: u64,
+    time_ms: u64,
+    bounds: KeyBounds,
+}
+
+impl State {
+    /// Applies the entry at an offset of the log.
+    ///
+    /// An error means that the log and this state do not belong together: the node must stop. The
+    /// state is then as it was.
+    pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<Outcome, Error> {
+        if offset <= self.last_applied {
+            return Err(Error::OutOfOrder {
+                offset,
+                last_applied: self.last_applied,
+            });
+        }
+        let at = At {
+            offset,
+            time_ms: entry.time_ms.max(self.last_time_ms),
+            bounds: entry.key_bounds.unwrap_or_default(),
+        };
+        if entry.index != offset || !self.admits(entry, at)? {
+            self.stale.insert(offset);
+            self.last_applied = offset;
+            return Ok(Outcome::Stale);
+        }
+        for fact in &entry.facts {
+            self.install(fact, at)?;
+        }
+        self.forget_keys(at);
+        self.last_time_ms = at.time_ms;
+        self.last_applied = offset;
+        Ok(Outcome::Applied)
+    }
+
+    fn admits(&self, entry: &Entry, at: At) -> Result<bool, Error> {
+        let mut earlier = Overlay::default();
+        for fact in &entry.facts {
+            if !admissible(View::new(self).over(&earlier), fact, at)? {
+                return Ok(false);
+            }
+            if entry.facts.len() > 1 {
+                earlier.push(fact, at.offset, at.time_ms);
+            }
+        }
+        Ok(true)
+    }
+
+    fn install(&mut self, fact: &Fact, at: At) -> Result<(), Error> {
+        match &fact.body {
+            None => Err(Error::UnknownFact { offset: at.offset }),
+            Some(Body::PutMachine(put)) => self.put_machine(put, at),
+            Some(Body::CreateInstance(create)) => self.create(create, at),
+            Some(Body::ApplyEvent(apply)) => self.apply_event(apply, at),
+            Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
+            Some(Body::FlushAll(_)) => {
+                self.flush();
+                Ok(())
+            }
+        }
+    }
+
+    fn put_machine(&mut self, put: &fact::PutMachine, at: At) -> Result<(), Error> {
+        let machine = compile(put, at)?;
+        self.add_digest(machine.digest);
+        self.machines.push(Arc::new(machine));
+        Ok(())
+    }
+
+    fn create(&mut self, create: &fact::CreateInstance, at: At) -> Result<(), Error> {
+        let number = self.machines.number(&create.machine, create.version);
+        let state = number
+            .and_then(|number| self.machines.by_number(number))
+            .and_then(|machine| machine.state_number(&create.state));
+        let (Some(machine), Some(state)) = (number, state) else {
+            return Err(contradiction(at, "the created instance's machine is gone"));
+        };
+        if let Some(used) = self.used_ids.remove(create.instance_id.as_bytes()) {
+            let digest = used_id_digest(&used, &mut self.scratch);
+            self.remove_digest(digest);
+        }
+        let instance = Instance::new(Parts {
+            id: Arc::from(create.instance_id.as_str()),
+            machine,
+            state,
+            ctx: &create.ctx,
+            event_id: "",
+            created_ms: at.time_ms,
+            updated_ms: at.time_ms,
+            last_offset: at.offset,
+        });
+        let instance = self.put_instance(instance, at)?;
+        if let Some(key) = &create.key {
+            let scope = Scope::of_create(create, key);
+            self.put_key(scope, key, at, keys::Outcome::Created(instance));
+        }
+        Ok(())
+    }
+
+    fn apply_event(&mut self, apply: &fact::ApplyEvent, at: At) -> Result<(), Error> {
+        let Some(before) = self.instances.get(apply.instance_id.as_bytes()).cloned() else {
+            return Err(contradiction(at, "the moved instance is gone"));
+        };
+        let to = self
+            .machines
+            .by_number(before.machine)
+            .and_then(|machine| machine.state_number(&apply.to_state));
+        let Some(to) = to else {
+            return Err(contradiction(
+                at,
+                "the state moved to is not one of the machine's",
+            ));
+        };
+        let after = Instance::new(Parts {
+            id: before.id.clone(),
+            machine: before.machine,
+            state: to,
+            ctx: &apply.ctx,
+            event_id: apply.event_id.as_deref().unwrap_or(""),
+            created_ms: before.created_ms,
+            updated_ms: at.time_ms,
+            last_offset: at.offset,
+        });
+        let after = self.put_instance(after, at)?;
+        if let Some(key) = &apply.key {
+            let from = before.state;
+            let outcome = keys::Outcome::Applied { after, from };
+            self.put_key(Scope::Apply(&apply.instance_id), key, at, outcome);
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, delete: &fact::DeleteInstance, at: At) -> Result<(), Error> {
+        let Some(before) = self.instances.remove(delete.instance_id.as_bytes()) else {
+            return Err(contradiction(at, "the deleted instance is gone"));
+        };
+        self.count_out(&before);
+        self.ids.remove(&*before.id);
+        if delete.keep_id {
+            let used = UsedId {
+                id: before.id.clone(),
+                last_offset: at.offset,
+            };
+            let digest = used_id_digest(&used, &mut self.scratch);
+            self.add_digest(digest);
+            self.used_ids.insert(used);
+        }
+        if let Some(key) = &delete.key {
+            let outcome = keys::Outcome::Deleted(before.id.clone());
+            self.put_key(Scope::Delete(&delete.instance_id), key, at, outcome);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        *self = Self {
+            last_applied: self.last_applied,
+            last_time_ms: self.last_time_ms,
+            stale: std::mem::take(&mut self.stale),
+            ..Self::new()
+        };
+    }
+
+    /// Puts the instance in place of its earlier version, with counters and digest.
+    fn put_instance(&mut self, instance: Option<Instance>, at: At) -> Result<Arc<Instance>, Error> {
+        let Some(instance) = instance else {
+            return Err(contradiction(at, "the event's id is too long"));
+        };
+        let instance = Arc::new(instance);
+        match self.instances.insert(instance.clone()) {
+            Some(before) => self.count_out(&before),
+            None => {
+                self.ids.insert(instance.id.clone());
+            }
+        }
+        self.count_in(&instance);
+        Ok(instance)
+    }
+
+    fn count_out(&mut self, instance: &Instance) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let digest = self.instance_digest(instance, &mut scratch);
+        self.scratch = scratch;
+        self.remove_digest(digest);
+        self.machines.count(instance.machine, instance.state, -1);
+    }
+
+    pub(super) fn count_in(&mut self, instance: &Instance) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let digest = self.instance_digest(instance, &mut scratch);
+        self.scratch = scratch;
+        self.add_digest(digest);
+        self.machines.count(instance.machine, instance.state, 1);
+    }
+
+    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At, outcome: keys::Outcome) {
+        self.remember(KeyRecord {
+            name: key_name(scope, &key.key),
+            params_hash: key.params_hash,
+            time_ms: at.time_ms,
+            offset: at.offset,
+            outcome,
+        });
+    }
+
+    pub(super) fn remember(&mut self, record: KeyRecord) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let record = Arc::new(record);
+        let digest = self.key_digest(&record, &mut scratch);
+        self.add_digest(digest);
+        if let Some(replaced) = self.keys.insert(record) {
+            let digest = self.key_digest(&replaced, &mut scratch);
+            self.remove_digest(digest);
+        }
+        self.scratch = scratch;
+    }
+
+    fn forget_keys(&mut self, at: At) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for record in self.keys.forget(at.bounds, at.time_ms) {
+            let digest = self.key_digest(&record, &mut scratch);
+            self.remove_digest(digest);
+        }
+        self.scratch = scratch;
+    }
+}
+
+/// Whether a fact still fits what it was decided on.
+///
+/// What cannot be although it is not stale is an error: an offset names one version of one
+/// instance, so with the right `prev_offset` the rest must fit too.
+fn admissible(view: View<'_>, fact: &Fact, at: At) -> Result<bool, Error> {
+    match &fact.body {
+        None => Err(Error::UnknownFact { offset: at.offset }),
+        Some(Body::FlushAll(_)) => Ok(true),
+        Some(Body::PutMachine(put)) => {
+            let free = view.machine(&put.machine, put.version).is_none();
+            if free {
+                compile(put, at)?;
+            }
+            Ok(free)
+        }
+        Some(Body::CreateInstance(create)) => {
+            let prev_offset = match view.last(&create.instance_id) {
+                Last::Live(_) => return Ok(false),
+                Last::Used(offset) => offset,
+                Last::Never => 0,
+            };
+            let initial = view
+                .machine(&create.machine, create.version)
+                .and_then(|machine| machine.state_number(&create.state));
+            let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
+            Ok(prev_offset == create.prev_offset
+                && initial.is_some()
+                && key_is_free(view, scope, create.key.as_ref(), at))
+        }
+        Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
+        Some(Body::DeleteInstance(delete)) => {
+            let scope = Some(Scope::Delete(&delete.instance_id));
+            Ok(
+                view.last(&delete.instance_id) == Last::Live(delete.prev_offset)
+                    && key_is_free(view, scope, delete.key.as_ref(), at),
+            )
+        }
+    }
+}
+
+fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At) -> Result<bool, Error> {
+    let Some(current) = view.instance(&apply.instance_id) else {
+        return Ok(false);
+    };
+    let scope = Some(Scope::Apply(&apply.instance_id));
+    if current.last_offset != apply.prev_offset || !key_is_free(view, scope, apply.key.as_ref(), at)
+    {
+        return Ok(false);
+    }
+    if *current.machine.name != *apply.machine || current.machine.version != apply.version {
+        return Err(contradiction(at, "the instance is of another machine"));
+    }
+    if **current.state_name() != *apply.from_state {
+        return Err(contradiction(at, "the instance is in another state"));
+    }
+    if current.machine.state_number(&apply.to_state).is_none() {
+        return Err(contradiction(
+            at,
+            "the state moved to is not one of the machine's",
+        ));
+    }
+    if apply
+        .event_id
+        .as_ref()
+        .is_some_and(|id| id.len() > usize::from(u16::MAX))
+    {
+        return Err(contradiction(at, "the event's id is too long"));
+    }
+    Ok(true)
+}
+
+fn key_is_free(view: View<'_>, scope: Option<Scope<'_>>, key: Option<&fact::Key>, at: At) -> bool {
+    let (Some(scope), Some(key)) = (scope, key) else {
+        return true;
+    };
+    view.key(&key_name(scope, &key.key))
+        .is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
+}
+
+fn compile(put: &fact::PutMachine, at: At) -> Result<Machine, Error> {
+    Machine::from_log(&put.machine, put.version, &put.definition)
+        .map_err(|reason| contradiction(at, &reason))
+}
+
+fn contradiction(at: At, what: &str) -> Error {
+    Error::Contradiction {
+        offset: at.offset,
+        what: what.to_owned(),
+    }
+}

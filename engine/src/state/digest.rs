@@ -1,0 +1,92 @@
+//! The digest: replicas at the same offset must agree on it.
+//!
+//! It is the sum of a 128-bit hash per item, so it is the same however the items are stored, and an
+//! apply updates it by the items it changes.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::instance::Instance;
+use super::keys::{KeyRecord, Outcome};
+use super::{State, UsedId};
+
+impl State {
+    /// The digest of everything replicas must agree on.
+    pub fn digest(&self) -> u128 {
+        with_time(self.items_digest, self.last_time_ms)
+    }
+
+    /// The digest from every item anew; always equal to [`State::digest`].
+    pub fn recompute_digest(&self) -> u128 {
+        with_time(self.sum_items(), self.last_time_ms)
+    }
+
+    fn sum_items(&self) -> u128 {
+        let mut buffer = Vec::new();
+        let mut sum = 0u128;
+        for machine in self.machines.numbered() {
+            sum = sum.wrapping_add(machine.digest);
+        }
+        for instance in self.instances.iter() {
+            sum = sum.wrapping_add(self.instance_digest(instance, &mut buffer));
+        }
+        for used in self.used_ids.iter() {
+            sum = sum.wrapping_add(used_id_digest(used, &mut buffer));
+        }
+        for record in self.keys.iter() {
+            sum = sum.wrapping_add(self.key_digest(record, &mut buffer));
+        }
+        sum
+    }
+
+    pub(super) fn instance_digest(&self, instance: &Instance, buffer: &mut Vec<u8>) -> u128 {
+        buffer.clear();
+        self.instance_into(instance, buffer);
+        xxh3_128(buffer)
+    }
+
+    fn instance_into(&self, instance: &Instance, buffer: &mut Vec<u8>) {
+        let machine = self.machines.by_number(instance.machine);
+        buffer.push(b'i');
+        buffer.extend_from_slice(&machine.map_or(0, |machine| machine.digest).to_le_bytes());
+        instance.digest_into(buffer);
+    }
+
+    pub(super) fn key_digest(&self, record: &KeyRecord, buffer: &mut Vec<u8>) -> u128 {
+        buffer.clear();
+        buffer.push(b'k');
+        buffer.extend_from_slice(&(record.name.len() as u32).to_le_bytes());
+        buffer.extend_from_slice(&record.name);
+        buffer.extend_from_slice(&record.params_hash.to_le_bytes());
+        buffer.extend_from_slice(&record.time_ms.to_le_bytes());
+        buffer.extend_from_slice(&record.offset.to_le_bytes());
+        match &record.outcome {
+            Outcome::Created(after) => self.instance_into(after, buffer),
+            Outcome::Applied { after, from } => {
+                buffer.extend_from_slice(&from.to_le_bytes());
+                self.instance_into(after, buffer);
+            }
+            Outcome::Deleted(id) => buffer.extend_from_slice(id.as_bytes()),
+        }
+        xxh3_128(buffer)
+    }
+
+    pub(super) fn add_digest(&mut self, item: u128) {
+        self.items_digest = self.items_digest.wrapping_add(item);
+    }
+
+    pub(super) fn remove_digest(&mut self, item: u128) {
+        self.items_digest = self.items_digest.wrapping_sub(item);
+    }
+}
+
+pub(super) fn used_id_digest(used: &UsedId, buffer: &mut Vec<u8>) -> u128 {
+    buffer.clear();
+    buffer.push(b'u');
+    buffer.extend_from_slice(&used.last_offset.to_le_bytes());
+    buffer.extend_from_slice(used.id.as_bytes());
+    xxh3_128(buffer)
+}
+
+fn with_time(items: u128, time_ms: u64) -> u128 {
+    items.wrapping_add(xxh3_128(&[&b"t"[..], &time_ms.to_le_bytes()].concat()))
+}

@@ -1,0 +1,288 @@
+//! The state under up to two overlays, read as one: how it will be once all in flight is applied.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::machine::Machine;
+use crate::overlay::{Change, InFlight, Live, Overlay};
+use crate::reply::{InstanceView, Reply};
+use crate::state::{Instance, State, ctx_bytes};
+
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a State,
+    /// The newest first.
+    layers: [Option<&'a Overlay>; 2],
+}
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// There is such an instance; its last fact is here.
+    Live(u64),
+    /// It was deleted here, and its id stays used.
+    Used(u64),
+    Never,
+}
+
+/// An instance as the view shows it.
+pub(crate) struct Current<'a> {
+    pub(crate) machine: &'a Arc<Machine>,
+    pub(crate) state: u16,
+    pub(crate) created_ms: u64,
+    pub(crate) updated_ms: u64,
+    pub(crate) last_offset: u64,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Applied(&'a Arc<Instance>),
+    InFlight(&'a Arc<str>, &'a Live),
+}
+
+/// A remembered idempotency key.
+pub(crate) struct KeyFound {
+    pub(crate) params_hash: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) offset: u64,
+    pub(crate) reply: Reply,
+}
+
+enum Seen<'a> {
+    InFlight(&'a Arc<str>, &'a InFlight),
+    Removed,
+    Below,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(state: &'a State) -> Self {
+        Self {
+            state,
+            layers: [None, None],
+        }
+    }
+
+    /// The view under one more overlay, newer than all before; there is room for two.
+    pub(crate) fn over(self, overlay: &'a Overlay) -> Self {
+        Self {
+            state: self.state,
+            layers: [Some(overlay), self.layers[0]],
+        }
+    }
+
+    /// The overlays that show, newest first, down to one that removed everything below it.
+    pub(crate) fn layers(self) -> impl Iterator<Item = &'a Overlay> {
+        let mut hidden = false;
+        self.layers.into_iter().flatten().take_while(move |layer| {
+            let shows = !hidden;
+            hidden |= self.flushed(layer);
+            shows
+        })
+    }
+
+    fn flushed(self, layer: &Overlay) -> bool {
+        layer.flushed_at.is_some_and(|offset| self.ahead(offset))
+    }
+
+    /// Whether the applied state shows, or was removed by something in flight.
+    pub(crate) fn state_shows(self) -> bool {
+        !self
+            .layers
+            .into_iter()
+            .flatten()
+            .any(|layer| self.flushed(layer))
+    }
+
+    /// Whether the state has yet to apply this offset.
+    pub(crate) fn ahead(self, offset: u64) -> bool {
+        offset > self.state.last_applied()
+    }
+
+    fn seen(self, id: &str) -> Seen<'a> {
+        for layer in self.layers() {
+            if let Some((id, item)) = layer.instances.get_key_value(id)
+                && self.ahead(item.offset)
+            {
+                return Seen::InFlight(id, item);
+            }
+        }
+        match self.state_shows() {
+            true => Seen::Below,
+            false => Seen::Removed,
+        }
+    }
+
+    pub(crate) fn last(self, id: &str) -> Last {
+        match self.seen(id) {
+            Seen::Removed => Last::Never,
+            Seen::Below => self.state.last(id),
+            Seen::InFlight(_, item) => match item.change {
+                Change::Live(_) => Last::Live(item.offset),
+                Change::Deleted { keep_id: true } => Last::Used(item.offset),
+                Change::Deleted { keep_id: false } => Last::Never,
+            },
+        }
+    }
+
+    pub(crate) fn instance(self, id: &str) -> Option<Current<'a>> {
+        match self.seen(id) {
+            Seen::Removed => None,
+            Seen::Below => self.applied(id),
+            Seen::InFlight(id, item) => {
+                let Change::Live(live) = &item.change else {
+                    return None;
+                };
+                let machine = self.machine(&live.machine, live.version)?;
+                Some(Current {
+                    machine,
+                    state: machine.state_number(&live.state)?,
+                    created_ms: self.created_ms(id),
+                    updated_ms: live.updated_ms,
+                    last_offset: item.offset,
+                    source: Source::InFlight(id, live),
+                })
+            }
+        }
+    }
+
+    fn applied(self, id: &str) -> Option<Current<'a>> {
+        let instance = self.state.instances.get(id.as_bytes())?;
+        Some(Current {
+            machine: self.state.machines.by_number(instance.machine)?,
+            state: instance.state,
+            created_ms: instance.created_ms,
+            updated_ms: instance.updated_ms,
+            last_offset: instance.last_offset,
+            source: Source::Applied(instance),
+        })
+    }
+
+    /// From the newest layer that saw the creation.
+    fn created_ms(self, id: &str) -> u64 {
+        self.layers()
+            .find_map(|layer| match layer.instances.get(id) {
+                Some(InFlight {
+                    change: Change::Live(live),
+                    ..
+                }) => live.created_ms,
+                _ => None,
+            })
+            .or_else(|| Some(self.state.instances.get(id.as_bytes())?.created_ms))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn machine(self, name: &str, version: u32) -> Option<&'a Arc<Machine>> {
+        for layer in self.layers().filter(|layer| !layer.machines.is_empty()) {
+            if let Some((offset, machine)) = layer.machines.get(&(Arc::from(name), version))
+                && self.ahead(*offset)
+            {
+                return Some(machine);
+            }
+        }
+        self.state
+            .machines
+            .get(name, version)
+            .filter(|_| self.state_shows())
+    }
+
+    /// The versions of a machine.
+    pub(crate) fn versions(self, name: &str) -> BTreeSet<u32> {
+        let mut versions: BTreeSet<u32> = self
+            .machines_in_flight()
+            .filter(|machine| *machine.name == *name)
+            .map(|machine| machine.version)
+            .collect();
+        if self.state_shows() {
+            versions.extend(self.state.machines.versions(name));
+        }
+        versions
+    }
+
+    pub(crate) fn machines_in_flight(self) -> impl Iterator<Item = &'a Arc<Machine>> {
+        self.layers()
+            .flat_map(|layer| layer.machines.values())
+            .filter(move |(offset, _)| self.ahead(*offset))
+            .map(|(_, machine)| machine)
+    }
+
+    /// The ids that overlays changed, ascending.
+    pub(crate) fn ids_in_flight(self) -> BTreeSet<&'a Arc<str>> {
+        self.layers()
+            .flat_map(|layer| layer.instances.iter())
+            .filter(|(_, item)| self.ahead(item.offset))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    pub(crate) fn key(self, name: &[u8]) -> Option<KeyFound> {
+        for layer in self.layers() {
+            if let Some(key) = layer.keys.get(name)
+                && self.ahead(key.offset)
+            {
+                return Some(KeyFound {
+                    params_hash: key.params_hash,
+                    time_ms: key.time_ms,
+                    offset: key.offset,
+                    reply: key.reply.clone(),
+                });
+            }
+        }
+        let record = self.state.keys.get(name).filter(|_| self.state_shows())?;
+        Some(KeyFound {
+            params_hash: record.params_hash,
+            time_ms: record.time_ms,
+            offset: record.offset,
+            reply: self.state.replay(record)?,
+        })
+    }
+}
+
+impl Current<'_> {
+    pub(crate) fn state_name(&self) -> &Arc<str> {
+        self.machine.state_name(self.state)
+    }
+
+    pub(crate) fn id(&self) -> &Arc<str> {
+        match self.source {
+            Source::Applied(instance) => &instance.id,
+            Source::InFlight(id, _) => id,
+        }
+    }
+
+    pub(crate) fn ctx(&self) -> &[u8] {
+        match self.source {
+            Source::Applied(instance) => instance.ctx(),
+            Source::InFlight(_, live) => &live.ctx,
+        }
+    }
+
+    pub(crate) fn ctx_bytes(&self) -> Bytes {
+        match self.source {
+            Source::Applied(instance) => ctx_bytes(instance),
+            Source::InFlight(_, live) => live.ctx.clone(),
+        }
+    }
+
+    fn event_id(&self) -> Option<Arc<str>> {
+        match self.source {
+            Source::Applied(instance) => instance.event_id().map(Arc::from),
+            Source::InFlight(_, live) => live.event_id.clone(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> InstanceView {
+        InstanceView {
+            instance_id: self.id().clone(),
+            machine: self.machine.name.clone(),
+            version: self.machine.version,
+            state: self.state_name().clone(),
+            ctx: self.ctx_bytes(),
+            created_ms: self.created_ms,
+            updated_ms: self.updated_ms,
+            last_event_id: self.event_id(),
+            last_wal_offset: self.last_offset,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Builds the two binaries once per test process and says where they are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::Error;
+
+/// Names a folder with ready binaries; nothing is built then.
+const BIN_DIR_VARIABLE: &str = "RSTMDB_BIN_DIR";
+
+/// The server.
+///
+/// # Errors
+/// When it cannot be built or is not where it should be.
+pub fn server() -> Result<PathBuf, Error> {
+    find("rstmdb")
+}
+
+/// The command line.
+///
+/// # Errors
+/// When it cannot be built or is not where it should be.
+pub fn cli() -> Result<PathBuf, Error> {
+    find("rstmdb-cli")
+}
+
+/// The folder both are in.
+///
+/// # Errors
+/// When they cannot be built.
+pub fn dir() -> Result<&'static Path, Error> {
+    static DIR: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match DIR.get_or_init(prepare) {
+        Ok(dir) => Ok(dir),
+        Err(reason) => Err(Error::Binaries(reason.clone())),
+    }
+}
+
+fn find(name: &str) -> Result<PathBuf, Error> {
+    let path = dir()?.join(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(Error::Binaries(format!(
+            "{} does not exist",
+            path.display()
+        )))
+    }
+}
+
+fn prepare() -> Result<PathBuf, String> {
+    if let Some(dir) = std::env::var_os(BIN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
+        return Ok(PathBuf::from(dir));
+    }
+    let place = Place::of_this_test()?;
+    place.build()?;
+    Ok(place.profile_dir)
+}
+
+/// Where cargo puts what it builds for the running test.
+struct Place {
+    profile_dir: PathBuf,
+    target_dir: PathBuf,
+    profile: String,
+}
+
+impl Place {
+    /// The test itself is `TARGET/PROFILE/deps/name-hash`.
+    fn of_this_test() -> Result<Self, String> {
+        let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+        let unexpected = || format!("{} is not where cargo puts tests", exe.display());
+        let profile_dir = exe.parent().and_then(Path::parent).ok_or_else(unexpected)?;
+        let target_dir = profile_dir.parent().ok_or_else(unexpected)?;
+        let name = profile_dir.file_name().and_then(|name| name.to_str());
+        let profile = match name.ok_or_else(unexpected)? {
+            // The folder of profile `dev` has a name of its own.
+            "debug" => "dev",
+            other => other,
+        };
+        Ok(Self {
+            profile: profile.to_owned(),
+            profile_dir: profile_dir.to_owned(),
+            target_dir: target_dir.to_owned(),
+        })
+    }
+
+    fn build(&self) -> Result<(), String> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let output = Command::new(cargo)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["build", "--quiet", "-p", "rstmdb", "-p", "rstmdb-cli"])
+            .args(["--profile", &self.profile])
+            .arg("--target-dir")
+            .arg(&self.target_dir)
+            .output()
+            .map_err(|error| format!("cargo cannot be run: {error}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}

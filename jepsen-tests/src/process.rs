@@ -1,0 +1,302 @@
+//! One node as a process.
+
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::config::Config;
+use crate::{Error, binaries, ports, raw};
+
+/// How long a node may take until it serves.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node may take to end after SIGTERM.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often readiness and the end of a process are looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// How much of the log is shown when something goes wrong.
+const TAIL_LINES: usize = 40;
+
+/// A node with a folder and ports of its own, which survive its kills and restarts. Dropping it kills
+/// the process and removes the folder; if the test is failing, the end of the log is printed first.
+#[derive(Debug)]
+pub struct Node {
+    folder: TempDir,
+    rcp_port: u16,
+    child: Option<Child>,
+}
+
+impl Node {
+    /// Writes the configuration and starts the node, without waiting for it.
+    ///
+    /// # Errors
+    /// When there is no binary, no port or no room.
+    pub fn spawn(config: &Config) -> Result<Self, Error> {
+        let mut node = Self::prepare(config)?;
+        node.launch()?;
+        Ok(node)
+    }
+
+    /// Starts a node and waits until it serves.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`], and when it does not serve in time.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let mut node = Self::spawn(config)?;
+        node.wait_ready()?;
+        Ok(node)
+    }
+
+    /// Writes the configuration and starts nothing.
+    ///
+    /// # Errors
+    /// When there is no port or no room.
+    pub fn prepare(config: &Config) -> Result<Self, Error> {
+        let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let node = Self {
+            folder,
+            rcp_port: ports::free()?,
+            child: None,
+        };
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
+        let config = config
+            .clone()
+            .with("network.bind_addr", &node.addr().to_string())
+            .with("metrics.bind_addr", &admin.to_string())
+            .with("storage.data_dir", &node.data_dir().display().to_string());
+        std::fs::write(node.config_path(), config.to_yaml())
+            .map_err(Error::io("the configuration"))?;
+        Ok(node)
+    }
+
+    /// Starts the process again, without waiting for it.
+    ///
+    /// # Errors
+    /// When the process cannot be started.
+    pub fn launch(&mut self) -> Result<(), Error> {
+        let log = self.open_log()?;
+        let errors = log.try_clone().map_err(Error::io("the log"))?;
+        let child = self
+            .command()?
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(Error::io("starting the node"))?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Starts the process again and waits until it serves; says how long that took.
+    ///
+    /// # Errors
+    /// When it does not serve in time.
+    pub fn restart(&mut self) -> Result<Duration, Error> {
+        let begun = Instant::now();
+        self.launch()?;
+        self.wait_ready()?;
+        Ok(begun.elapsed())
+    }
+
+    /// The server's command line with this node's configuration and nothing of the environment that
+    /// would change it.
+    ///
+    /// # Errors
+    /// When there is no binary.
+    pub fn command(&self) -> Result<Command, Error> {
+        let mut command = server_command()?;
+        command.arg("--config").arg(self.config_path());
+        Ok(command)
+    }
+
+    /// Waits until the node answers PING and a linearizable read: it listens, and it leads.
+    ///
+    /// # Errors
+    /// When it stops, or does not serve in time.
+    pub fn wait_ready(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
+        loop {
+            let reason = match self.probe() {
+                Ok(()) => return Ok(()),
+                Err(error) => error.to_string(),
+            };
+            let stopped = match self.child.as_mut().map(Child::try_wait) {
+                None => Some("it was never started".to_owned()),
+                Some(Ok(Some(status))) => Some(format!("it stopped with {status}")),
+                Some(Ok(None) | Err(_)) => None,
+            };
+            if stopped.is_some() || begun.elapsed() > READY_TIMEOUT {
+                return Err(Error::NotReady {
+                    reason: stopped.unwrap_or(reason),
+                    log: self.log_path(),
+                    tail: self.log_tail(),
+                });
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    fn probe(&self) -> Result<(), Error> {
+        let mut connection = raw::Connection::connect(self.addr())?;
+        connection.call("PING", &json!({}))?;
+        connection.call("LIST_MACHINES", &json!({"limit": 1}))?;
+        Ok(())
+    }
+
+    /// SIGKILL: the process ends between two of its instructions, whichever they are.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn kill(&mut self) -> Result<(), Error> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().map_err(Error::io("SIGKILL"))?;
+            child.wait().map_err(Error::io("waiting for the node"))?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn terminate(&self) -> Result<(), Error> {
+        let child = self.child.as_ref().ok_or(Error::Closed)?;
+        kill_process(Pid::from_child(child), Signal::TERM)
+            .map_err(|error| Error::io("SIGTERM")(error.into()))
+    }
+
+    /// SIGTERM, then the exit status and how long it took.
+    ///
+    /// # Errors
+    /// When the process does not end within [`SHUTDOWN_TIMEOUT`].
+    pub fn stop(&mut self) -> Result<(ExitStatus, Duration), Error> {
+        let begun = Instant::now();
+        self.terminate()?;
+        let status = self.wait_exit(SHUTDOWN_TIMEOUT)?;
+        Ok((status, begun.elapsed()))
+    }
+
+    /// Waits for the process to end by itself.
+    ///
+    /// # Errors
+    /// When it does not within `timeout`.
+    pub fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus, Error> {
+        let begun = Instant::now();
+        let child = self.child.as_mut().ok_or(Error::Closed)?;
+        loop {
+            if let Some(status) = child
+                .try_wait()
+                .map_err(Error::io("waiting for the node"))?
+            {
+                self.child = None;
+                return Ok(status);
+            }
+            if begun.elapsed() > timeout {
+                return Err(Error::Silent);
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Where clients reach it.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.rcp_port))
+    }
+
+    /// Its data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder of everything that belongs to it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("config.yaml")
+    }
+
+    /// What it wrote to standard output and standard error, over all its restarts.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The log as text.
+    pub fn log_text(&self) -> String {
+        match std::fs::read(self.log_path()) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// The end of the log.
+    pub fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+
+    /// The memory the process has in use now, in bytes.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn resident_bytes(&self) -> Result<u64, Error> {
+        let child = self.child.as_ref().ok_or(Error::Closed)?;
+        let path = format!("/proc/{}/status", child.id());
+        let status = std::fs::read_to_string(&path).map_err(Error::io(path.as_str()))?;
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| {
+                rest.trim()
+                    .trim_end_matches("kB")
+                    .trim()
+                    .parse::<u64>()
+                    .ok()
+            });
+        kib.map(|kib| kib * 1024)
+            .ok_or_else(|| Error::Protocol(format!("{path} has no VmRSS")))
+    }
+
+    fn open_log(&self) -> Result<File, Error> {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .map_err(Error::io("the log"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // Nothing better can be done here than to try.
+        let _ = self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- the end of the node's log ---\n{}", self.log_tail());
+        }
+    }
+}
+
+/// The server's command line without anything of the environment that would configure it.
+///
+/// # Errors
+/// When there is no binary.
+pub fn server_command() -> Result<Command, Error> {
+    let mut command = Command::new(binaries::server()?);
+    for (name, _) in std::env::vars_os() {
+        let configures = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("RSTMDB_"));
+        if configures || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}

@@ -1,0 +1,10 @@
+//! The `rstmdb` program: the server and its subcommands. See `rstmdb::server`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rstmdb::server::{args::Args, commands};
+
+fn main() -> ExitCode {
+    commands::execute(&Args::parse())
+}

@@ -1,0 +1,162 @@
+//! What the command line asks for.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rstmdb_raft_store::{self as raft_store, RealFs};
+
+use super::args::{Args, Command};
+use super::config::{self, Config};
+use super::{logging, node, tls};
+
+/// What is left of the runtime's tasks at the end has this long.
+const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    #[error(transparent)]
+    Store(#[from] raft_store::Error),
+    #[error("{what}: {reason}")]
+    System {
+        what: &'static str,
+        reason: std::io::Error,
+    },
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Does what the command line asks for; the process's exit code says how it went: 0, or 1 with the
+/// reason on standard error.
+#[must_use]
+pub fn execute(args: &Args) -> ExitCode {
+    let done = match &args.command {
+        None => serve(args),
+        Some(Command::CheckConfig) => check_config(args),
+        Some(Command::Verify { data }) => verify(args, data.as_deref()),
+        Some(Command::Rejoin { data, yes }) => rejoin(data, *yes),
+        Some(Command::Version) => {
+            println!("rstmdb {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rstmdb: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load(args: &Args) -> Result<Config, Error> {
+    let config = Config::load(args.config_path(), |name| std::env::var(name).ok())?;
+    Ok(config)
+}
+
+fn serve(args: &Args) -> Result<(), Error> {
+    let mut config = load(args)?;
+    logging::init(&config.logging);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // Dropped, and with it removed, when this function returns.
+    let temporary = if args.dev {
+        Some(temporary_folder(&mut config)?)
+    } else {
+        None
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|reason| Error::System {
+            what: "the runtime cannot be started",
+            reason,
+        })?;
+    let served = runtime.block_on(node::run_until_signal(&config));
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    if let Some(folder) = temporary {
+        tracing::warn!(folder = %folder.path().display(), "--dev: removing the data folder");
+    }
+    match &served {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(%error, "stopped"),
+    }
+    Ok(served?)
+}
+
+fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("rstmdb-dev-")
+        .tempdir()
+        .map_err(|reason| Error::System {
+            what: "--dev: the temporary data folder cannot be made",
+            reason,
+        })?;
+    config.set_data_dir(folder.path(), "--dev");
+    tracing::warn!(
+        folder = %folder.path().display(),
+        "--dev: EVERYTHING IS LOST AT EXIT: the data folder is temporary"
+    );
+    Ok(folder)
+}
+
+fn check_config(args: &Args) -> Result<(), Error> {
+    let config = load(args)?;
+    tls::acceptor(&config.tls)?;
+    for setting in config.settings() {
+        println!("{}: {}  # {}", setting.key, setting.value, setting.origin);
+    }
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
+}
+
+fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
+    let dir = match data {
+        Some(dir) => dir.to_owned(),
+        None => load(args)?.storage.data_dir,
+    };
+    let report = raft_store::verify(&RealFs, &dir, true);
+    println!(
+        "{} segments, {} entries{}, {} snapshots",
+        report.segments,
+        report.entries,
+        report.range.map_or_else(String::new, |(first, last)| format!(" ({first} to {last})")),
+        report.snapshots.len()
+    );
+    for note in &report.notes {
+        println!("note: {note}");
+    }
+    if report.is_intact() {
+        return Ok(());
+    }
+    for damage in &report.damages {
+        println!("damaged: {damage}");
+    }
+    Err(Error::Refused(format!("{} is damaged", dir.display())))
+}
+
+fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
+    if !yes {
+        return Err(Error::Refused(format!(
+            "rejoin removes everything in {}; say --yes to confirm that this node shall come \
+             back as a new member under a new id",
+            dir.display()
+        )));
+    }
+    raft_store::rejoin(&RealFs, dir)?;
+    println!(
+        "{} is empty; start the node again under a new cluster.node_id",
+        dir.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,269 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::*;
+
+const HASH: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+fn of_file(text: &str) -> Result<Config, Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(Some(&path), |_| None)
+}
+
+fn of_variables(variables: &[(&str, &str)]) -> Result<Config, Error> {
+    let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+    Config::load(None, |name| variables.get(name).map(ToString::to_string))
+}
+
+/// `a.b.c` and a value as a YAML document.
+fn yaml(key: &str, value: &str) -> String {
+    let mut text = String::new();
+    let parts: Vec<&str> = key.split('.').collect();
+    for (depth, part) in parts.iter().enumerate() {
+        text.push_str(&"  ".repeat(depth));
+        text.push_str(part);
+        text.push(':');
+        text.push_str(if depth + 1 == parts.len() { " " } else { "\n" });
+    }
+    text + value + "\n"
+}
+
+fn shown(config: &Config, key: &str) -> String {
+    let setting = config.settings().iter().find(|setting| setting.key == key);
+    setting.unwrap().value.clone()
+}
+
+/// A good value of each key, other than its default, and what cannot be.
+#[rustfmt::skip]
+const VALUES: &[(&str, &str, &[&str])] = &[
+    ("network.bind_addr", "0.0.0.0:7501", &["7401", "host", "host:", ":7401", "host:70000", "a b:1", "::1:7401", "[x]:1"]),
+    ("network.idle_timeout_secs", "0", &["-1", "1.5", "soon", "99999999999"]),
+    ("network.max_connections", "10", &["0", "-1", "1000001", "many"]),
+    ("network.request_timeout_ms", "250", &["0", "3600001", "5s"]),
+    ("storage.data_dir", "/var/lib/rstmdb", &["[]"]),
+    ("storage.wal_segment_size_mb", "8", &["0", "4097", "64MB"]),
+    ("storage.fsync_policy", "every_n:100", &["sometimes", "every_n", "every_n:0", "every_ms:x", "never:1"]),
+    ("storage.max_machine_versions", "12", &["-1", "4294967296"]),
+    ("storage.allow_instance_recreate", "false", &["no", "2", "\"\""]),
+    ("storage.allow_flush_all", "true", &["yes"]),
+    ("storage.min_free_mb", "0", &["-5", "1e3"]),
+    ("auth.token_hashes", HASH, &["secret", "2cf2", "zzf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"]),
+    ("tls.cert_path", "cert.pem", &["{}"]),
+    ("tls.key_path", "key.pem", &["[a]"]),
+    ("tls.client_ca_path", "ca.pem", &["{a: b}"]),
+    ("compaction.enabled", "false", &["maybe"]),
+    ("compaction.events_threshold", "500", &["0", "x"]),
+    ("compaction.size_threshold_mb", "1", &["0"]),
+    ("compaction.min_interval_secs", "0", &["-1"]),
+    ("compaction.retain_events", "none", &["0", "all"]),
+    ("compaction.retain_hours", "24", &["0", "1d"]),
+    ("compaction.retain_mb", "none", &["0"]),
+    ("compaction.archive_dir", "/archive", &["[]"]),
+    ("metrics.enabled", "false", &["off"]),
+    ("metrics.bind_addr", "[::1]:9091", &["9090"]),
+    ("logging.level", "info,rstmdb=debug", &["loud", "rstmdb=loud"]),
+    ("logging.format", "json", &["xml"]),
+    ("idempotency.retention_secs", "60", &["0", "x"]),
+    ("idempotency.max_keys", "5", &["0"]),
+    ("cluster.node_id", "7", &["0", "-1", "a"]),
+    ("cluster.name", "orders", &["[]"]),
+    ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2"]),
+    ("cluster.bind_addr", "0.0.0.0:7402", &["x"]),
+    ("cluster.heartbeat_ms", "50", &["0", "60001"]),
+    ("cluster.election_timeout_ms", "900-1200", &["0", "500-500", "1000-500", "x-y"]),
+];
+
+#[test]
+fn every_key_can_be_set_by_file_and_by_variable_and_refuses_what_cannot_be() {
+    for (name, good, bad) in VALUES {
+        let key = KEYS.iter().find(|key| key.name == *name).unwrap();
+        let by_file = of_file(&yaml(name, good)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let by_variable = of_variables(&[(key.variable, good)])
+            .unwrap_or_else(|error| panic!("{}: {error}", key.variable));
+        let default = of_file("").unwrap();
+        assert_ne!(shown(&by_file, name), shown(&default, name), "{name}");
+        assert_eq!(shown(&by_file, name), shown(&by_variable, name), "{name}");
+        for value in *bad {
+            let is_structure = value.starts_with(['[', '{', '"']);
+            let written = if is_structure { (*value).to_owned() } else { format!("{value:?}") };
+            let error = of_file(&yaml(name, &written)).unwrap_err();
+            let Error::BadValue { key: at, expects, origin, .. } = &error else {
+                panic!("{name}: {value}: {error}");
+            };
+            assert_eq!((at, expects.as_str()), (name, key.expects));
+            assert!(matches!(origin, Origin::File { line, .. } if *line as usize == name.split('.').count()), "{error}");
+            if !is_structure {
+                let error = of_variables(&[(key.variable, value)]).unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains(key.variable), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
+    let alone = [
+        "auth.required",
+        "auth.secrets_file",
+        "tls.enabled",
+        "tls.require_client_cert",
+        "cluster.join",
+        "cluster.tls.enabled",
+        "cluster.tls.cert_path",
+        "cluster.tls.key_path",
+        "cluster.tls.ca_path",
+    ];
+    for key in KEYS {
+        let in_table = VALUES.iter().any(|(name, ..)| *name == key.name);
+        assert!(in_table != alone.contains(&key.name), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = of_file("").unwrap();
+    assert_eq!(config.network.bind_addr, "127.0.0.1:7401");
+    assert_eq!(config.network.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(config.network.connections_max, 1000);
+    assert_eq!(config.network.request_timeout, Duration::from_secs(5));
+    assert_eq!(config.storage.data_dir, Path::new("./data"));
+    assert_eq!(config.storage.wal_segment_bytes, 64 << 20);
+    assert_eq!(config.storage.fsync_policy, FsyncPolicy::EveryWrite);
+    assert!(config.storage.allow_instance_recreate && !config.storage.allow_flush_all);
+    assert_eq!(config.storage.free_bytes_min, 512 << 20);
+    assert!(config.compaction.enabled && config.metrics.enabled);
+    assert_eq!(config.compaction.events_threshold, 10_000);
+    assert_eq!(config.compaction.size_threshold_bytes, 100 << 20);
+    assert_eq!(config.compaction.retain_events, Some(10_000_000));
+    assert_eq!(config.compaction.retain_hours, None);
+    assert_eq!(config.compaction.retain_mb, Some(10_240));
+    assert_eq!(config.metrics.bind_addr, "127.0.0.1:9090");
+    assert_eq!(config.logging.level, "info");
+    assert_eq!(config.idempotency.keys_max, 10_000_000);
+    assert_eq!(config.cluster.heartbeat, Duration::from_millis(100));
+    assert_eq!(config.cluster.election_timeout_max, Duration::from_secs(1));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    std::fs::write(&path, "network:\n  max_connections: 5\n  idle_timeout_secs: 9\n").unwrap();
+    let config = Config::load(Some(&path), |name| match name {
+        "RSTMDB_MAX_CONNECTIONS" => Some("6".to_owned()),
+        "RSTMDB_IDLE_TIMEOUT" => Some(String::new()),
+        _ => None,
+    })
+    .unwrap();
+    assert_eq!(config.network.connections_max, 6);
+    assert_eq!(config.network.idle_timeout, Some(Duration::from_secs(9)));
+}
+
+#[test]
+fn structured_values_of_the_file() {
+    let config = of_file(&format!(
+        "storage:\n  fsync_policy: {{every_ms: 20}}\nauth:\n  required: true\n  token_hashes:\n    - {HASH}\n\
+         cluster:\n  node_id: 3\n  peers:\n    - {{id: 3, peer_addr: 'h:7402', rcp_addr: 'h:7401'}}\n"
+    ))
+    .unwrap();
+    assert_eq!(config.storage.fsync_policy, FsyncPolicy::EveryMs(20));
+    assert_eq!(config.auth.token_hashes.len(), 1);
+    assert_eq!(config.cluster.peers[0].rcp_addr, "h:7401");
+    assert_eq!(config.warnings().len(), 1);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_those_that_are_known() {
+    for (text, key, known) in [
+        ("network:\n  bind_adr: x\n", "network.bind_adr", "bind_addr"),
+        ("netwrok:\n  bind_addr: x\n", "netwrok", "network"),
+        ("storage: 5\n", "storage", "network"),
+        ("cluster:\n  tls:\n    cert: a\n", "cluster.tls.cert", "cert_path"),
+        ("storage:\n  fsync_policy: every_write\n  fsync: x\n", "storage.fsync", "fsync_policy"),
+    ] {
+        let error = of_file(text).unwrap_err();
+        assert!(matches!(&error, Error::UnknownKey { key: found, .. } if found == key), "{error}");
+        assert!(error.to_string().contains(known), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_yaml_or_no_mapping_is_refused_with_its_place() {
+    for text in ["network: [", "- a\n", "just text\n", "a: 1\na: 2\n", "\t- x: {"] {
+        let error = of_file(text).unwrap_err();
+        assert!(
+            matches!(error, Error::Syntax { .. } | Error::UnknownKey { .. }),
+            "{text:?}: {error}"
+        );
+    }
+    assert!(matches!(
+        Config::load(Some(Path::new("/nowhere.yaml")), |_| None),
+        Err(Error::Unreadable { .. })
+    ));
+}
+
+#[test]
+fn empty_sections_are_no_sections() {
+    assert!(of_file("network:\nstorage:\n").is_ok());
+    assert!(of_file("# nothing\n").is_ok());
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for (text, key) in [
+        ("auth:\n  required: true\n", "auth.required"),
+        ("tls:\n  enabled: true\n", "tls.cert_path"),
+        ("tls:\n  enabled: true\n  cert_path: a\n", "tls.key_path"),
+        ("tls:\n  require_client_cert: true\n", "tls.require_client_cert"),
+        (
+            "tls:\n  enabled: true\n  cert_path: a\n  key_path: b\n  require_client_cert: true\n",
+            "tls.client_ca_path",
+        ),
+        ("cluster:\n  heartbeat_ms: 300\n", "cluster.election_timeout_ms"),
+        ("cluster:\n  peers: '1=a:1/a:2,2=b:1/b:2'\n", "cluster.peers"),
+        ("cluster:\n  node_id: 2\n  peers: '1=a:1/a:2'\n", "cluster.peers"),
+        ("cluster:\n  join: 'a:7402'\n", "cluster.join"),
+        ("cluster:\n  tls:\n    enabled: true\n", "cluster.tls"),
+        ("cluster:\n  tls:\n    ca_path: x\n", "cluster.tls"),
+    ] {
+        let error = of_file(text).unwrap_err();
+        assert!(matches!(&error, Error::Conflict { key: at, .. } if *at == key), "{text}: {error}");
+    }
+}
+
+#[test]
+fn the_secrets_file_is_read_and_its_faults_do_not_show_its_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = dir.path().join("secrets");
+    std::fs::write(&secrets, format!("# tokens\n\n{HASH}  # ci\n{HASH}\n")).unwrap();
+    let text = format!("auth:\n  required: true\n  secrets_file: {}\n", secrets.display());
+    assert_eq!(of_file(&text).unwrap().auth.token_hashes.len(), 2);
+    std::fs::write(&secrets, "my-secret-token\n").unwrap();
+    let error = of_file(&text).unwrap_err().to_string();
+    assert!(error.contains("line 1") && !error.contains("my-secret"), "{error}");
+    let error = of_variables(&[("RSTMDB_AUTH_TOKEN_HASH", "my-secret-token")]).unwrap_err();
+    assert!(!error.to_string().contains("my-secret"), "{error}");
+    let text = "auth:\n  secrets_file: /nowhere\n";
+    assert!(matches!(of_file(text).unwrap_err(), Error::Unreadable { .. }));
+}
+
+#[test]
+fn every_key_is_documented_with_its_variable_and_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for key in KEYS {
+        let row = text
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", key.name)))
+            .unwrap_or_else(|| panic!("{} is not documented", key.name));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let variable = if key.variable.is_empty() { "–".to_owned() } else { format!("`{}`", key.variable) };
+        let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
+        assert_eq!(cells[2], variable, "{}", key.name);
+        assert_eq!(cells[3].replace("`none`", "none"), default.replace("`none`", "none"), "{}", key.name);
+    }
+}

@@ -1,0 +1,145 @@
+//! Accepts RCP connections, at most `network.max_connections` at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::response::encode_error;
+use rstmdb_rcp::wire::WireMode;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::session::{HANDSHAKE_TIMEOUT, Session};
+use super::shared::Shared;
+
+/// Refused connections that are told why; more than this at a time are closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// How long a refused connection may take to hear it.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause after accept has failed, for want of file descriptors as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The RCP listener.
+pub(crate) struct Listener {
+    pub(crate) tcp: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) shared: Arc<Shared>,
+    /// One permit for each connection there may be.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Ends sessions once they have answered what they were asked.
+    pub(crate) drain: CancellationToken,
+    /// Ends sessions at once.
+    pub(crate) abort: CancellationToken,
+}
+
+impl Listener {
+    /// Accepts until draining begins.
+    pub(crate) async fn run(self) {
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return,
+                accepted = self.tcp.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // Answers are written whole; waiting to fill a segment would only delay them.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
+            }
+            match self.permits.clone().try_acquire_owned() {
+                Ok(permit) => {
+                    self.serve(stream, permit);
+                }
+                Err(_) => {
+                    self.shared.metrics.connection_rejected();
+                    if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                        tokio::spawn(refuse(stream, self.tls.clone(), permit));
+                    }
+                }
+            }
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        let connection = Connection {
+            shared: self.shared.clone(),
+            _permit: permit,
+        };
+        connection.shared.metrics.connection_opened();
+        let (tls, drain, abort) = (self.tls.clone(), self.drain.clone(), self.abort.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = abort.cancelled() => {}
+                () = connection.run(stream, tls, &drain) => {}
+            }
+        });
+    }
+}
+
+/// A connection that counts, until it is dropped.
+struct Connection {
+    shared: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>, drain: &CancellationToken) {
+        let Some(tls) = tls else {
+            return Session::new(stream, self.shared.clone(), drain).run().await;
+        };
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => Session::new(stream, self.shared.clone(), drain).run().await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.metrics.connection_closed();
+    }
+}
+
+/// Tells a connection that there are too many.
+async fn refuse(stream: TcpStream, tls: Option<TlsAcceptor>, permit: OwnedSemaphorePermit) {
+    let told = async {
+        match tls {
+            Some(tls) => tell(tls.accept(stream).await?).await,
+            None => tell(stream).await,
+        }
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(REFUSAL_TIMEOUT, told).await {
+        tracing::debug!(%error, "a refused connection was not told");
+    }
+    drop(permit);
+}
+
+async fn tell(mut stream: impl AsyncWrite + AsyncReadExt + Unpin) -> std::io::Result<()> {
+    let error = ErrorBody::new(
+        Code::RateLimited,
+        "too many connections (network.max_connections); try again later",
+    );
+    let mut frame = BytesMut::new();
+    encode_error(WireMode::Binary, &mut frame, "", &error, None).map_err(std::io::Error::other)?;
+    stream.write_all(&frame).await?;
+    stream.shutdown().await?;
+    // Closing with unread input would reset the connection and take the answer with it.
+    let mut ignored = [0; 1024];
+    while stream.read(&mut ignored).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The half of the node that touches the world: sockets, files of configuration, signals.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`args`], [`commands`] | the command line and its subcommands |
+//! | [`config`] | defaults, file, environment; refusals that name the key |
+//! | [`logging`] | structured logs |
+//! | [`node`] | a whole node: opens the data folder, starts the replica, serves |
+//! | [`product`] | the replica's types on tokio and the real file system |
+//! | `run` | listeners in, shutdown in; draining |
+//! | `listener` | accepts RCP connections, refuses those beyond the limit |
+//! | [`tls`], `auth` | who may connect, who may ask |
+//! | `session` | one connection: reads, orders, works, writes |
+//! | `ops` | the operations |
+//! | `failure` | what a client is told when a request was not done |
+//! | `json` | answers written straight into a connection's buffer |
+//! | [`metrics`], `admin` | what is counted, and the HTTP listener that shows it |
+//! | `shared` | what all sessions share |
+//!
+//! Everything a client can send is bounded: the frame before it is read, the requests in work, the
+//! watches, the answers that wait for it, the connections themselves.
+
+mod admin;
+pub mod args;
+mod auth;
+pub mod commands;
+pub mod config;
+mod failure;
+mod json;
+mod listener;
+pub mod logging;
+pub mod metrics;
+pub mod node;
+mod ops;
+pub mod product;
+mod run;
+mod session;
+mod shared;
+mod signals;
+pub mod tls;
+
+pub use config::Config;
+pub use run::{BindError, Error, Listeners, run};

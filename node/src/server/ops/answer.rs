@@ -1,0 +1,227 @@
+//! What was answered, and its JSON.
+//!
+//! The shapes are those of `rstmdb_rcp::message`; the answers of every request's path are written
+//! by hand, because a context has to be spliced as it is and not parsed again. The tests read
+//! every answer with the types of `rstmdb_rcp`.
+
+use bytes::{BufMut, BytesMut};
+use rstmdb_engine::{InstanceView, Reply};
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
+use rstmdb_rcp::message::ErrorBody;
+use serde::Serialize;
+
+use super::Watching;
+use crate::server::json::{self, Object};
+
+/// What an envelope adds to a result, at most: the longest id, escaped, and the meta.
+pub(crate) const FRAME_ROOM_BYTES: usize = 4096;
+
+/// One operation's part of a best-effort batch.
+pub(crate) type Item = Result<Reply, ErrorBody>;
+
+/// A successful answer.
+pub(crate) struct Answer {
+    /// The result.
+    pub(crate) body: Body,
+    /// For `meta`.
+    pub(crate) wal_offset: Option<u64>,
+}
+
+/// A result.
+pub(crate) enum Body {
+    /// What the engine replied.
+    Reply(Reply),
+    /// The operations of a best-effort batch.
+    Items(Vec<Item>),
+    /// JSON text.
+    Json(BytesMut),
+    /// A watch has begun; the session gives it a name and writes the result.
+    Watch(Box<Watching>),
+}
+
+impl Body {
+    /// A result that is serialized here and now.
+    pub(crate) fn json(result: &impl Serialize) -> Self {
+        let mut out = BytesMut::new();
+        json::serialized(&mut out, result);
+        Self::Json(out)
+    }
+
+    /// Writes the result. Stops early, leaving text that is longer than a frame may be, when
+    /// there is no point in going on.
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        match self {
+            Self::Reply(reply) => write_reply(out, reply),
+            Self::Items(items) => write_results(out, items.iter(), |out, item| match item {
+                Ok(reply) => write_ok(out, reply),
+                Err(error) => {
+                    let mut object = Object::begin(out);
+                    object.str("status", "error").value("error", error);
+                    object.end();
+                }
+            }),
+            Self::Json(text) => out.put_slice(text),
+            // The session writes it, because it knows the watch's name.
+            Self::Watch(_) => out.put_slice(b"{}"),
+        }
+    }
+}
+
+fn write_ok(out: &mut BytesMut, reply: &Reply) {
+    let mut object = Object::begin(out);
+    object.str("status", "ok");
+    write_reply(object.key("result"), reply);
+    object.end();
+}
+
+fn write_results<T>(
+    out: &mut BytesMut,
+    items: impl IntoIterator<Item = T>,
+    item: impl FnMut(&mut BytesMut, T),
+) {
+    let mut object = Object::begin(out);
+    let results = object.key("results");
+    let end = results.len() + PAYLOAD_BYTES_MAX;
+    json::array(results, items, end, item);
+    object.end();
+}
+
+fn write_reply(out: &mut BytesMut, reply: &Reply) {
+    if let Reply::Batch(replies) = reply {
+        return write_results(out, replies, write_ok);
+    }
+    let mut object = Object::begin(out);
+    match reply {
+        Reply::PutMachine {
+            machine,
+            version,
+            checksum,
+            created,
+        } => {
+            object
+                .str("machine", machine)
+                .int("version", u64::from(*version))
+                .str("stored_checksum", checksum)
+                .flag("created", *created);
+        }
+        Reply::Created {
+            instance_id,
+            state,
+            wal_offset,
+        } => {
+            object
+                .str("instance_id", instance_id)
+                .str("state", state)
+                .int("wal_offset", *wal_offset);
+        }
+        Reply::Applied {
+            from_state,
+            to_state,
+            ctx,
+            applied,
+            event_id,
+            wal_offset,
+        } => {
+            object
+                .str("from_state", from_state)
+                .str("to_state", to_state)
+                .raw("ctx", ctx)
+                .int("wal_offset", *wal_offset)
+                .flag("applied", *applied);
+            if let Some(event_id) = event_id {
+                object.str("event_id", event_id);
+            }
+        }
+        Reply::Deleted {
+            instance_id,
+            wal_offset,
+        } => {
+            object
+                .str("instance_id", instance_id)
+                .flag("deleted", true)
+                .int("wal_offset", *wal_offset);
+        }
+        Reply::Flushed {
+            instances_removed,
+            machines_removed,
+        } => {
+            object
+                .flag("flushed", true)
+                .int("instances_removed", *instances_removed)
+                .int("machines_removed", *machines_removed);
+        }
+        Reply::Instance(instance) => write_instance(&mut object, instance),
+        Reply::Machine {
+            machine: _,
+            version,
+            definition,
+            checksum,
+        } => {
+            object
+                .raw("definition", definition)
+                .str("checksum", checksum)
+                .int("version", u64::from(*version));
+        }
+        Reply::Instances { .. } | Reply::Machines { .. } => write_page(&mut object, reply),
+        // Written above.
+        Reply::Batch(_) => {}
+    }
+    object.end();
+}
+
+fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
+    object
+        .str("machine", &instance.machine)
+        .int("version", u64::from(instance.version))
+        .str("state", &instance.state)
+        .raw("ctx", &instance.ctx);
+    if let Some(event_id) = &instance.last_event_id {
+        object.str("last_event_id", event_id);
+    }
+    object.int("last_wal_offset", instance.last_wal_offset);
+}
+
+fn write_page(object: &mut Object<'_>, reply: &Reply) {
+    match reply {
+        Reply::Instances {
+            items,
+            total,
+            has_more,
+        } => {
+            json::array(object.key("instances"), items, usize::MAX, |out, item| {
+                let mut object = Object::begin(out);
+                object
+                    .str("id", &item.id)
+                    .str("machine", &item.machine)
+                    .int("version", u64::from(item.version))
+                    .str("state", &item.state)
+                    .int("created_at", item.created_ms)
+                    .int("updated_at", item.updated_ms)
+                    .int("last_wal_offset", item.last_wal_offset);
+                object.end();
+            });
+            object.int("total", *total).flag("has_more", *has_more);
+        }
+        Reply::Machines { items } => {
+            json::array(object.key("items"), items, usize::MAX, |out, item| {
+                let mut object = Object::begin(out);
+                object
+                    .str("machine", &item.machine)
+                    .value("versions", &item.versions);
+                object.end();
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! A server: replica, listeners and a shutdown signal in, an ended server out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::admin;
+use super::config::Config;
+use super::listener::Listener;
+use super::metrics::Metrics;
+use super::product::Replica;
+use super::shared::Shared;
+use super::tls;
+
+/// Sessions have this long to answer what they were asked.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// The replica has this long to close its log.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a server ended, other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// TLS cannot be offered.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The metrics cannot be registered.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The replica can no longer take part.
+    #[error("the node has failed and stops: {0}")]
+    Failed(String),
+    /// The replica did not close its log cleanly; nothing acknowledged is lost by that.
+    #[error("the node did not stop cleanly: {0}")]
+    Unclean(String),
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: cannot listen on {address}: {reason}")]
+pub struct BindError {
+    key: &'static str,
+    address: String,
+    reason: std::io::Error,
+}
+
+/// The sockets of a server.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients.
+    pub rcp: TcpListener,
+    /// For admin HTTP, unless it is off.
+    pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds what the configuration says.
+    ///
+    /// # Errors
+    /// When an address is taken or is not this machine's.
+    pub async fn bind(config: &Config) -> Result<Self, BindError> {
+        let rcp = bind("network.bind_addr", &config.network.bind_addr).await?;
+        let admin = if config.metrics.enabled {
+            Some(bind("metrics.bind_addr", &config.metrics.bind_addr).await?)
+        } else {
+            None
+        };
+        Ok(Self { rcp, admin })
+    }
+}
+
+async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|reason| BindError {
+        key,
+        address: address.to_owned(),
+        reason,
+    })
+}
+
+/// Serves until `shutdown` resolves or the replica fails, then ends: no new connections, answers
+/// to what was asked, the ends of watches, the closed log.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(
+    config: &Config,
+    replica: Replica,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let tls = tls::acceptor(&config.tls)?;
+    let metrics = Arc::new(Metrics::new()?);
+    let shared = Arc::new(Shared::new(config, replica.clone(), metrics));
+    let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
+    // However this function is left, nothing it has started outlives it.
+    let _guard = abort.clone().drop_guard();
+    let permits = Arc::new(Semaphore::new(config.network.connections_max));
+    if let Some(listener) = listeners.admin {
+        tokio::spawn(admin::serve(listener, shared.clone(), abort.clone()));
+    }
+    let listener = Listener {
+        tcp: listeners.rcp,
+        tls,
+        shared,
+        permits: permits.clone(),
+        drain: drain.clone(),
+        abort: abort.clone(),
+    };
+    let accepting = tokio::spawn(listener.run());
+    tokio::select! {
+        biased;
+        reason = replica.fatal() => {
+            accepting.abort();
+            return Err(Error::Failed(reason));
+        }
+        () = shutdown => {}
+    }
+    tracing::info!("shutting down");
+    drain.cancel();
+    wait_for_sessions(&permits, config.network.connections_max).await;
+    abort.cancel();
+    close(&replica).await
+}
+
+/// Every session holds a permit until it is gone.
+async fn wait_for_sessions(permits: &Semaphore, connections_max: usize) {
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+    let gone = tokio::time::timeout(DRAIN_TIMEOUT, permits.acquire_many(all)).await;
+    if gone.is_err() {
+        let left = connections_max - permits.available_permits().min(connections_max);
+        tracing::warn!(left, "closing connections that have not finished in time");
+    }
+}
+
+async fn close(replica: &Replica) -> Result<(), Error> {
+    match tokio::time::timeout(CLOSE_TIMEOUT, replica.shutdown()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Error::Unclean(error.to_string())),
+        Err(_) => Err(Error::Unclean(format!(
+            "the log was not closed within {} s",
+            CLOSE_TIMEOUT.as_secs()
+        ))),
+    }
+}

@@ -1,0 +1,391 @@
+//! One client connection: one task that reads, works and writes.
+//!
+//! Each turn answers what is done, takes what was received, and sends what there is to send; many
+//! requests of one read and many answers of one write cost one system call each. Everything is
+//! bounded: the requests in work, the bytes to be sent, the events of a watch.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `requests` | from a payload to work or an answer |
+//! | `handshake` | HELLO, AUTH and what they agree upon |
+//! | `order` | which requests wait for which |
+//! | `work` | requests under way, and their deadlines |
+//! | `subscriptions` | the watches |
+//! | `outbox` | what waits to be sent |
+//!
+//! ```text
+//!        BYE, end of input, shutdown              all answered
+//! Open ─────────────────────────────▶ Draining ───────────────▶ Flushing ──▶ closed
+//!   └──────────── a fault of the protocol, silence ───────────────▲
+//! ```
+
+mod handshake;
+pub(crate) mod order;
+mod outbox;
+mod requests;
+mod subscriptions;
+mod work;
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rstmdb_rcp::Code;
+use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::wire::{Decoder, WireMode};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Sleep;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::failure::{self, Effect};
+use super::shared::Shared;
+use handshake::Peer;
+use order::Order;
+use outbox::Outbox;
+use requests::Waiting;
+use subscriptions::Subscriptions;
+use work::InWork;
+
+/// HELLO has to come within this time.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is left to be sent at the end has this long.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests of one connection that are worked on or wait; above this the socket is not read.
+const IN_WORK_MAX: usize = 1024;
+/// Room made for each read.
+const READ_BYTES: usize = 16 * 1024;
+/// Turns taken before other tasks get theirs.
+const TURNS_MAX: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Requests are taken.
+    Open,
+    /// Those that were taken are answered.
+    Draining,
+    /// The answers are sent.
+    Flushing,
+}
+
+/// See the module documentation.
+pub(crate) struct Session<S> {
+    shared: Arc<Shared>,
+    stream: S,
+    received: BytesMut,
+    decoder: Decoder,
+    outbox: Outbox,
+    needs_flush: bool,
+    peer: Peer,
+    order: Order<Waiting>,
+    work: InWork,
+    watches: Subscriptions,
+    phase: Phase,
+    /// The id of the BYE that is answered last.
+    farewell: Option<Box<str>>,
+    now: Instant,
+    last_received: Instant,
+    flush_by: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    timer_at: Instant,
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    shutdown_seen: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// A session on a connection that has just been made.
+    pub(crate) fn new(stream: S, shared: Arc<Shared>, shutdown: &CancellationToken) -> Self {
+        let now = Instant::now();
+        let timer_at = now + HANDSHAKE_TIMEOUT;
+        Self {
+            stream,
+            received: BytesMut::new(),
+            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            outbox: Outbox::default(),
+            needs_flush: false,
+            peer: Peer::default(),
+            order: Order::default(),
+            work: InWork::default(),
+            watches: Subscriptions::new(shared.clone()),
+            phase: Phase::Open,
+            farewell: None,
+            now,
+            last_received: now,
+            flush_by: None,
+            timer: Box::pin(tokio::time::sleep_until(timer_at.into())),
+            timer_at,
+            shutdown: Box::pin(shutdown.clone().cancelled_owned()),
+            shutdown_seen: false,
+            shared,
+        }
+    }
+
+    /// Serves the connection until it is closed.
+    pub(crate) async fn run(mut self) {
+        let served = poll_fn(|cx| self.poll(cx)).await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "connection lost");
+        }
+        let bye = tokio::time::timeout(FLUSH_TIMEOUT, self.stream.shutdown()).await;
+        if let Ok(Err(error)) = bye {
+            tracing::debug!(%error, "connection not closed cleanly");
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        for _ in 0..TURNS_MAX {
+            self.now = Instant::now();
+            self.outbox.leader = self.shared.replica.is_leader();
+            self.poll_shutdown(cx);
+            let mut again = self.poll_work(cx);
+            again |= self.poll_watches(cx);
+            again |= self.poll_read(cx)?;
+            self.finish_draining();
+            let was_full = self.outbox.is_full();
+            self.poll_write(cx)?;
+            again |= was_full && !self.outbox.is_full();
+            if self.phase == Phase::Flushing && self.outbox.is_empty() && !self.needs_flush {
+                return Poll::Ready(Ok(()));
+            }
+            again |= self.poll_timer(cx);
+            if !again {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) {
+        if !self.shutdown_seen && self.shutdown.as_mut().poll(cx).is_ready() {
+            self.shutdown_seen = true;
+            for id in self.watches.end_all() {
+                let error =
+                    failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
+                self.outbox.end(&id, error);
+            }
+            self.drain();
+        }
+    }
+
+    /// Writes the answers of what is done, and begins what has waited for it.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut again = false;
+        while self.phase != Phase::Flushing && !self.outbox.is_full() {
+            let Poll::Ready((tag, outcome)) = self.work.poll_done(cx) else {
+                break;
+            };
+            self.order.release(&tag.claim);
+            self.answer(&tag.id, tag.op, tag.began, outcome);
+            again = true;
+        }
+        if again {
+            self.begin_ready();
+        }
+        again
+    }
+
+    fn poll_watches(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut again = false;
+        while self.phase == Phase::Open && !self.outbox.is_full() {
+            let Poll::Ready(pulled) = self.watches.poll_events(cx) else {
+                break;
+            };
+            again = true;
+            match &pulled.events {
+                Ok(events) => {
+                    for event in events {
+                        self.outbox.event(&pulled.id, event, pulled.include_ctx);
+                    }
+                    self.shared.metrics.events_forwarded(events.len());
+                    self.watches.ask_again(pulled);
+                }
+                Err(crate::replica::WatchEnd::Failed(error)) => {
+                    let error = failure::of_replica(error, Effect::None);
+                    self.outbox.end(&pulled.id, error);
+                    self.watches.remove(&pulled.id);
+                }
+            }
+        }
+        again
+    }
+
+    /// Takes requests: those received already, then as many as can be read at once.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
+        let mut again = false;
+        loop {
+            again |= self.take_requests();
+            if self.phase != Phase::Open || self.is_busy() {
+                return Ok(again);
+            }
+            self.received.reserve(READ_BYTES);
+            let read = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
+            match read {
+                Poll::Pending => return Ok(again),
+                Poll::Ready(Ok(0)) => {
+                    self.watches.end_all();
+                    self.drain();
+                    return Ok(true);
+                }
+                Poll::Ready(Ok(_)) => self.last_received = self.now,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.outbox.is_full() || self.work.len() + self.order.waiting() >= IN_WORK_MAX
+    }
+
+    fn take_requests(&mut self) -> bool {
+        let mut again = false;
+        while self.phase == Phase::Open && !self.is_busy() {
+            match self.decoder.take(&mut self.received) {
+                Ok(Some(message)) => {
+                    self.take_request(&message.payload);
+                    again = true;
+                }
+                Ok(None) => break,
+                Err(reject) => {
+                    if reject.answerable {
+                        self.refuse("", ErrorBody::from(&reject));
+                    }
+                    tracing::debug!(%reject, "closing a connection");
+                    self.flush();
+                }
+            }
+        }
+        again
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        while !self.outbox.is_empty() {
+            let written = pin!(self.stream.write_buf(self.outbox.buffer())).poll(cx);
+            match written {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(_)) => self.needs_flush = true,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        self.outbox.shrink();
+        if self.needs_flush && self.outbox.is_empty() {
+            // Inside TLS the last record may still be on this side.
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes no more requests; what was taken is still answered.
+    fn drain(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Draining;
+        }
+    }
+
+    /// Sends what there is, then closes.
+    fn flush(&mut self) {
+        if self.phase != Phase::Flushing {
+            self.phase = Phase::Flushing;
+            self.flush_by = Some(self.now + FLUSH_TIMEOUT);
+            self.arm(self.now + FLUSH_TIMEOUT);
+        }
+    }
+
+    fn finish_draining(&mut self) {
+        if self.phase == Phase::Draining && self.work.len() == 0 && self.order.waiting() == 0 {
+            if let Some(id) = self.farewell.take() {
+                self.say_goodbye(&id);
+            }
+            self.flush();
+        }
+    }
+
+    /// Looks after everything that has a time; true when something was changed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut changed = false;
+        while self.timer.as_mut().poll(cx).is_ready() {
+            changed |= self.expire();
+            let next = self.next_deadline();
+            self.set_timer(next);
+        }
+        changed
+    }
+
+    fn expire(&mut self) -> bool {
+        if self.flush_by.is_some_and(|at| at <= self.now) {
+            tracing::debug!("closing a connection that does not read its answers");
+            self.outbox.buffer().clear();
+            self.needs_flush = false;
+            return true;
+        }
+        let changed = self.expire_requests();
+        if self.silent_since().is_some_and(|at| at <= self.now) {
+            tracing::debug!("closing a silent connection");
+            self.flush();
+            return true;
+        }
+        changed
+    }
+
+    /// When the connection will have been silent for too long; none while it may be.
+    fn silent_since(&self) -> Option<Instant> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        if !self.peer.said_hello() {
+            return Some(self.peer.since() + HANDSHAKE_TIMEOUT);
+        }
+        let at_work = self.work.len() > 0 || self.order.waiting() > 0 || !self.watches.is_empty();
+        match self.shared.idle_timeout {
+            Some(timeout) if !at_work => Some(self.last_received + timeout),
+            _ => None,
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let waiting = self.order.iter_waiting().map(|waiting| waiting.tag.deadline);
+        let idle = self.shared.idle_timeout.unwrap_or(Duration::from_secs(3600));
+        [
+            self.flush_by,
+            self.silent_since(),
+            self.work.earliest_deadline(),
+            waiting.min(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.now + idle)
+        .max(self.now + Duration::from_millis(1))
+    }
+
+    /// Sees to it that the timer fires at `at`, or earlier: firing early costs a look, and moving
+    /// the timer for each request would cost more.
+    fn arm(&mut self, at: Instant) {
+        if at < self.timer_at {
+            self.set_timer(at);
+        }
+    }
+
+    fn set_timer(&mut self, at: Instant) {
+        self.timer_at = at;
+        self.timer.as_mut().reset(at.into());
+    }
+
+    /// Answers with an error outside of any operation.
+    fn refuse(&mut self, id: &str, error: ErrorBody) {
+        self.count_error(&error.code);
+        self.outbox.error(id, error);
+    }
+
+    fn count_error(&self, code: &Code) {
+        self.shared.metrics.error(code);
+    }
+}

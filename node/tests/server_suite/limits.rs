@@ -1,0 +1,109 @@
+//! Connections beyond the limit, requests beyond their time, bytes that are no protocol.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rstmdb_rcp::frame::{self, Flags};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::support::{Conn, TestNode};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_the_limit_are_told_and_closed() {
+    let node = TestNode::start(&[("RSTMDB_MAX_CONNECTIONS", "2")]).await;
+    let mut first = Conn::open(node.addr).await;
+    let second = Conn::open(node.addr).await;
+    for _ in 0..3 {
+        let mut refused = Conn::raw(node.addr).await;
+        let answer = refused.recv().await;
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(""), &json!("RATE_LIMITED")));
+        refused.closed().await;
+    }
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(TcpStream::connect(node.addr).await.unwrap());
+    }
+    first.ok("PING", json!({})).await;
+    drop((second, idle));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Conn::open(node.addr).await.ok("PING", json!({})).await;
+    let (_, metrics) = node.http("/metrics").await;
+    assert!(metrics.contains("rstmdb_connections_rejected 30"), "{metrics}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_cannot_be_served_in_time_says_so() {
+    let node = TestNode::start(&[("RSTMDB_REQUEST_TIMEOUT_MS", "200")]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let params = json!({ "instance_id": id, "min_wal_offset": 1_000_000 });
+    let error = conn.refused("GET_INSTANCE", params.clone(), "TIMEOUT").await;
+    assert_eq!(error["details"], json!({ "outcome": "not_applied" }));
+    // A write behind a read that hangs has waited for it, and was never handed over.
+    conn.send("GET_INSTANCE", params).await;
+    let write = conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" })).await;
+    let answers = [conn.recv().await, conn.recv().await];
+    let answer = answers.iter().find(|answer| answer["id"] == json!(write)).unwrap();
+    assert_eq!(answer["error"]["details"]["outcome"], "not_applied", "{answer}");
+    assert_eq!(conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await["state"], "created");
+    let mut legacy = Conn::legacy(node.addr).await;
+    let params = json!({ "instance_id": id, "min_wal_offset": 1_000_000 });
+    legacy.refused("GET_INSTANCE", params, "INTERNAL_ERROR").await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
+    let node = TestNode::start(&[]).await;
+    let taken = node.addr.to_string();
+    let config = rstmdb::server::Config::load(None, |name| {
+        (name == "RSTMDB_BIND").then(|| taken.clone())
+    });
+    let refused = rstmdb::server::Listeners::bind(&config.unwrap()).await.unwrap_err().to_string();
+    assert!(refused.contains("network.bind_addr") && refused.contains(&taken), "{refused}");
+    node.stop().await;
+}
+
+#[test]
+fn mutated_frames_harm_nobody() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let node = runtime.block_on(TestNode::start(&[]));
+    let addr = node.addr;
+    let hello = br#"{"type":"request","id":"1","op":"HELLO","params":{"protocol_version":1}}"#;
+    let list = br#"{"type":"request","id":"2","op":"LIST_INSTANCES","params":{"limit":5}}"#;
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
+    let strategy = (prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), any::<bool>());
+    runner
+        .run(&strategy, |(changes, keep_crc)| {
+            let mut bytes = bytes::BytesMut::new();
+            frame::encode(&mut bytes, Flags::NONE, hello).unwrap();
+            let start = bytes.len();
+            frame::encode(&mut bytes, Flags::NONE, list).unwrap();
+            for (index, byte) in &changes {
+                let at = start + index.index(bytes.len() - start);
+                bytes[at] = *byte;
+            }
+            if keep_crc {
+                bytes[start + 7] &= !1;
+            }
+            runtime.block_on(async {
+                let mut stream = TcpStream::connect(addr).await.unwrap();
+                stream.write_all(&bytes).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                let read = stream.read_to_end(&mut answer);
+                let ended = tokio::time::timeout(Duration::from_secs(10), read).await;
+                prop_assert!(ended.is_ok(), "the connection was not closed");
+                prop_assert!(answer.len() < 64 * 1024);
+                Ok(())
+            })
+        })
+        .unwrap();
+    runtime.block_on(async {
+        Conn::open(addr).await.ok("PING", json!({})).await;
+        node.stop().await;
+    });
+}

@@ -1,0 +1,134 @@
+//! TLS and mTLS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::support::{Conn, TestNode};
+
+struct Files {
+    dir: tempfile::TempDir,
+}
+
+impl Files {
+    /// A CA, a server's and a client's certificate.
+    fn make() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(dir.path().join("ca.pem"), ca.pem()).unwrap();
+        for name in ["server", "client"] {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &ca).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    fn client(&self, with_certificate: bool) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = if with_certificate {
+            let certificate = CertificateDer::from_pem_file(self.path("client.pem")).unwrap();
+            let key = PrivateKeyDer::from_pem_file(self.path("client.key")).unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        } else {
+            builder.with_no_client_auth()
+        };
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+async fn connect(node: &TestNode, connector: &TlsConnector) -> std::io::Result<Conn> {
+    let stream = TcpStream::connect(node.addr).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    Ok(Conn::over(connector.connect(name, stream).await?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_speak_tls() {
+    let files = Files::make();
+    let node = TestNode::start(&[
+        ("RSTMDB_TLS_ENABLED", "true"),
+        ("RSTMDB_TLS_CERT", &files.path("server.pem")),
+        ("RSTMDB_TLS_KEY", &files.path("server.key")),
+    ])
+    .await;
+    let mut conn = connect(&node, &files.client(false)).await.unwrap();
+    conn.hello(json!(["cluster"]), None).await;
+    let (_, id) = conn.order().await;
+    let params = json!({ "instance_id": id, "event": "PAY", "payload": { "big": "x".repeat(1 << 20) } });
+    let done = conn.ok("APPLY_EVENT", params).await;
+    assert_eq!(done["ctx"]["big"].as_str().unwrap().len(), 1 << 20);
+    // Who does not speak TLS gets no answer that could be taken for one.
+    let mut plain = Conn::raw(node.addr).await;
+    plain.send_bytes(b"RCPX\0\x01\0\0\0\0\0\0\0\0\0\0\0\0").await;
+    let mut ignored = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain.stream, &mut ignored).await;
+    assert!(!ignored.starts_with(b"RCPX"));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
+    let files = Files::make();
+    let node = TestNode::start(&[
+        ("RSTMDB_TLS_ENABLED", "true"),
+        ("RSTMDB_TLS_CERT", &files.path("server.pem")),
+        ("RSTMDB_TLS_KEY", &files.path("server.key")),
+        ("RSTMDB_TLS_REQUIRE_CLIENT_CERT", "true"),
+        ("RSTMDB_TLS_CLIENT_CA", &files.path("ca.pem")),
+    ])
+    .await;
+    let mut conn = connect(&node, &files.client(true)).await.unwrap();
+    conn.hello(json!([]), None).await;
+    // In TLS 1.3 the refusal may come after the client's side of the handshake is done.
+    if let Ok(mut refused) = connect(&node, &files.client(false)).await {
+        refused.closed().await;
+    }
+    node.stop().await;
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused_with_their_key() {
+    let files = Files::make();
+    let load = |cert: &str, key: &str| {
+        let config = rstmdb::server::Config::load(None, |name| match name {
+            "RSTMDB_TLS_ENABLED" => Some("true".to_owned()),
+            "RSTMDB_TLS_CERT" => Some(cert.to_owned()),
+            "RSTMDB_TLS_KEY" => Some(key.to_owned()),
+            _ => None,
+        });
+        rstmdb::server::tls::acceptor(&config.unwrap().tls).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert!(load(&files.path("server.pem"), &files.path("server.key")).is_ok());
+    assert!(Path::new(&files.path("ca.pem")).exists());
+    for (cert, key, named) in [
+        ("/nowhere.pem".to_owned(), files.path("server.key"), "tls.cert_path"),
+        (files.path("server.pem"), "/nowhere.key".to_owned(), "tls.key_path"),
+        (files.path("server.key"), files.path("server.key"), "tls.cert_path"),
+        (files.path("server.pem"), files.path("client.key"), "tls.key_path"),
+    ] {
+        let error = load(&cert, &key).unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The catalog: what is in the sealed segments and snapshots, so that a start need not read
+//! them. Derived data, on a database that is known to lose its file when killed at the wrong
+//! moment: whatever goes wrong with it, it is thrown away and written again.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+
+use crate::fs::{FileSystem, RealFs};
+use crate::options::Layout;
+use crate::segment::{Summary, Table};
+use crate::snapshot::SnapshotInfo;
+
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// The catalog, or nothing: it can be absent without anyone noticing but the clock.
+pub(crate) struct Catalog {
+    path: PathBuf,
+    db: Option<sled::Db>,
+}
+
+impl Catalog {
+    pub(crate) fn open(layout: &Layout, wanted: bool) -> Self {
+        let path = layout.catalog.clone();
+        let db = if wanted {
+            open_or_recreate(&path)
+        } else {
+            None
+        };
+        Catalog { path, db }
+    }
+
+    /// The summaries of sealed segments by number. Unreadable ones are left out.
+    pub(crate) fn segments(&mut self) -> BTreeMap<u64, Summary> {
+        self.attempt(read_segments).unwrap_or_default()
+    }
+
+    /// Makes the catalog say what the files say.
+    pub(crate) fn reconcile<F: FileSystem>(
+        &mut self,
+        table: &Table<F>,
+        snapshots: &[SnapshotInfo],
+    ) {
+        let sealed = table.held.len().saturating_sub(1);
+        let right: BTreeMap<u64, Summary> = table
+            .summaries()
+            .take(sealed)
+            .map(|s| (s.number, s.clone()))
+            .collect();
+        if self.segments() != right {
+            self.attempt(|db| {
+                let tree = db.open_tree("segments")?;
+                tree.clear()?;
+                right
+                    .values()
+                    .try_for_each(|summary| put(&tree, summary.number, summary))
+            });
+        }
+        self.snapshots(snapshots);
+    }
+
+    /// A segment was sealed.
+    pub(crate) fn sealed(&mut self, summary: &Summary) {
+        self.attempt(|db| put(&db.open_tree("segments")?, summary.number, summary));
+    }
+
+    /// A segment was dropped.
+    pub(crate) fn dropped(&mut self, number: u64) {
+        self.attempt(|db| {
+            db.open_tree("segments")?
+                .remove(number.to_be_bytes())
+                .map(drop)
+        });
+    }
+
+    /// These are the snapshots.
+    pub(crate) fn snapshots(&mut self, snapshots: &[SnapshotInfo]) {
+        self.attempt(|db| {
+            let tree = db.open_tree("snapshots")?;
+            tree.clear()?;
+            snapshots
+                .iter()
+                .try_for_each(|info| put(&tree, info.index.unwrap_or(0), info))
+        });
+    }
+
+    /// Runs one operation; an error or a panic inside sled costs the catalog, not the node.
+    fn attempt<T>(&mut self, run: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Option<T> {
+        let db = self.db.as_ref()?;
+        match std::panic::catch_unwind(AssertUnwindSafe(|| run(db))) {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => tracing::warn!(%error, "the catalog failed; it will be rebuilt"),
+            Err(_) => tracing::warn!("the catalog panicked; it will be rebuilt"),
+        }
+        self.db = None;
+        remove(&self.path);
+        None
+    }
+}
+
+fn put(tree: &sled::Tree, key: u64, value: &impl serde::Serialize) -> sled::Result<()> {
+    let value = serde_json::to_vec(value).map_err(std::io::Error::from)?;
+    tree.insert(key.to_be_bytes(), value).map(drop)
+}
+
+fn read_segments(db: &sled::Db) -> sled::Result<BTreeMap<u64, Summary>> {
+    let mut found = BTreeMap::new();
+    for item in &db.open_tree("segments")? {
+        let (_, value) = item?;
+        if let Ok(summary) = serde_json::from_slice::<Summary>(&value) {
+            found.insert(summary.number, summary);
+        }
+    }
+    Ok(found)
+}
+
+fn open_or_recreate(path: &Path) -> Option<sled::Db> {
+    open(path).or_else(|| {
+        remove(path);
+        open(path)
+    })
+}
+
+fn open(path: &Path) -> Option<sled::Db> {
+    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES);
+    match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => Some(db),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the catalog cannot be opened");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the catalog cannot be opened: it panicked");
+            None
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = RealFs.remove_dir_all(path) {
+        tracing::warn!(%error, "cannot remove the catalog");
+    }
+}

@@ -1,0 +1,108 @@
+//! Whose data folder this is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::fs::{self, FileSystem};
+use crate::options::{Layout, Options};
+
+const FILE_NAME: &str = "identity.json";
+const FORMAT_VERSION: u32 = 1;
+
+/// The node and cluster a data folder belongs to, for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: u128,
+    /// The node.
+    pub node_id: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    format_version: u32,
+    cluster_id: String,
+    node_id: u64,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "node {} of cluster {}",
+            self.node_id,
+            uuid::Uuid::from_u128(self.cluster_id)
+        )
+    }
+}
+
+pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<Identity>, Error> {
+    if !fs::exists(fs, &layout.dir, FILE_NAME)? {
+        return Ok(None);
+    }
+    let path = &layout.identity;
+    let mut content = Vec::new();
+    fs::read_into(fs, path, &mut content)?;
+    let bad = |what: String| Error::Damaged {
+        file: path.clone(),
+        offset: 0,
+        what,
+        covers: "which node and cluster the folder belongs to".into(),
+        advice: "write the file again with the ids the other nodes show for this one",
+    };
+    let file: IdentityFile = serde_json::from_slice(&content)
+        .map_err(|error| bad(format!("it is not what was written: {error}")))?;
+    if file.format_version > FORMAT_VERSION {
+        let what = format!("it has format version {}", file.format_version);
+        return Err(Error::Unsupported {
+            file: path.clone(),
+            what,
+        });
+    }
+    let cluster_id = uuid::Uuid::parse_str(&file.cluster_id)
+        .map_err(|error| bad(format!("its cluster id is not one: {error}")))?;
+    Ok(Some(Identity {
+        cluster_id: cluster_id.as_u128(),
+        node_id: file.node_id,
+    }))
+}
+
+/// Refuses a folder of another cluster than the options expect.
+pub(crate) fn check(identity: &Option<Identity>, options: &Options) -> Result<(), Error> {
+    match identity {
+        Some(found) if options.cluster_id != 0 && found.cluster_id != options.cluster_id => {
+            Err(Error::WrongIdentity {
+                dir: options.dir.clone(),
+                found: found.to_string(),
+                expected: format!("cluster {}", uuid::Uuid::from_u128(options.cluster_id)),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn write<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    identity: &Identity,
+) -> Result<(), Error> {
+    match read(fs, layout)? {
+        Some(found) if found == *identity => return Ok(()),
+        Some(found) => {
+            return Err(Error::WrongIdentity {
+                dir: layout.dir.clone(),
+                found: found.to_string(),
+                expected: identity.to_string(),
+            });
+        }
+        None => {}
+    }
+    let file = IdentityFile {
+        format_version: FORMAT_VERSION,
+        cluster_id: uuid::Uuid::from_u128(identity.cluster_id).to_string(),
+        node_id: identity.node_id,
+    };
+    let content = serde_json::to_vec_pretty(&file)
+        .map_err(|error| Error::io("encode", &layout.identity, error.into()))?;
+    fs::publish(fs, &layout.dir, FILE_NAME, &content)
+}

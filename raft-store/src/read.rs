@@ -1,0 +1,206 @@
+//! Reading entries: recent ones from memory, the rest from the segment files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, IoContext};
+use crate::format::{self, Position, Record, SegmentHeader};
+use crate::fs::{self, File, FileSystem};
+use crate::replay::{self, Visitor, damaged};
+use crate::segment::{Index, Place};
+use crate::shared::Shared;
+use crate::tail::Limit;
+use crate::types::Entry;
+
+/// How much of a file is read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+impl<F: FileSystem> Shared<F> {
+    /// The lowest index that can be read.
+    pub(crate) fn earliest(&self) -> u64 {
+        let first_in_memory = self.tail.read().first();
+        self.table
+            .read()
+            .earliest()
+            .map_or(first_in_memory, |first| first.min(first_in_memory))
+    }
+
+    /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.
+    pub(crate) fn read(&self, from: u64, to: u64, mut limit: Limit) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        let mut next = from;
+        loop {
+            let cold_to = {
+                let tail = self.tail.read();
+                let to = to.min(tail.next());
+                if next >= to || limit.is_reached() {
+                    return Ok(entries);
+                }
+                if next >= tail.first() {
+                    tail.copy(next, to, &mut limit, &mut entries);
+                    return Ok(entries);
+                }
+                to.min(tail.first())
+            };
+            let wanted = next.saturating_add(limit.entries as u64).min(cold_to);
+            self.read_cold(next, wanted, &mut limit, &mut entries)?;
+            next = entries.last().map_or(from, |entry| entry.log_id.index + 1);
+        }
+    }
+
+    /// Reads one run of entries from one segment; at least one.
+    fn read_cold(
+        &self,
+        from: u64,
+        to: u64,
+        limit: &mut Limit,
+        into: &mut Vec<Entry>,
+    ) -> Result<(), Error> {
+        let bytes_max = CHUNK_BYTES.min((limit.bytes as u64).saturating_mul(2).max(4096));
+        loop {
+            let place = self.table.read().place(from, to, bytes_max);
+            match place {
+                Place::Nowhere => {
+                    return Err(Error::Compacted {
+                        asked: from,
+                        earliest: self.earliest(),
+                    });
+                }
+                Place::Unindexed(number) => self.index_segment(number)?,
+                Place::At {
+                    number,
+                    file,
+                    offsets,
+                    end,
+                } => {
+                    let path = self.layout.segment(number);
+                    let file = match file {
+                        Some(file) => file,
+                        None => Arc::new(self.fs.open(&path).during("open", &path)?),
+                    };
+                    let run = Run {
+                        number,
+                        path: &path,
+                        from,
+                        offsets: &offsets,
+                        end,
+                    };
+                    let bytes = run.read(&*file, limit, into)?;
+                    self.counters.read(bytes);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Rebuilds the positions of a sealed segment from its file.
+    fn index_segment(&self, number: u64) -> Result<(), Error> {
+        let path = self.layout.segment(number);
+        let mut buf = Vec::new();
+        let file = match fs::read_into(&self.fs, &path, &mut buf) {
+            Ok(file) => file,
+            // Retention was faster; the next look at the table says so.
+            Err(error) if !self.holds(number) => {
+                tracing::debug!(%error, "a segment was dropped while it was read");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.counters.read(buf.len() as u64);
+        let mut indexer = Indexer::default();
+        let found = replay::scan(&buf, number, &path, &mut indexer)
+            .map_err(|stop| stop.into_error(&path))?;
+        if found.end != buf.len() as u64 {
+            return Err(damaged(&path, found.end, "a sealed segment ends early"));
+        }
+        self.table
+            .write()
+            .fill(number, indexer.0.positions, Arc::new(file));
+        Ok(())
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        self.table
+            .read()
+            .summaries()
+            .any(|summary| summary.number == number)
+    }
+}
+
+/// Consecutive entries in one file.
+struct Run<'a> {
+    number: u64,
+    path: &'a Path,
+    from: u64,
+    offsets: &'a [u32],
+    end: u64,
+}
+
+impl Run<'_> {
+    fn read(
+        &self,
+        file: &impl File,
+        limit: &mut Limit,
+        into: &mut Vec<Entry>,
+    ) -> Result<u64, Error> {
+        let start = u64::from(self.offsets.first().copied().unwrap_or_default());
+        let mut buf = vec![0; self.end.saturating_sub(start) as usize];
+        file.read_exact_at(&mut buf, start)
+            .during("read", self.path)?;
+        for (n, offset) in self.offsets.iter().enumerate() {
+            let offset = u64::from(*offset);
+            let entry = self.decode(
+                &buf[(offset - start) as usize..],
+                offset,
+                self.from + n as u64,
+            )?;
+            if !limit.take(&entry) {
+                break;
+            }
+            into.push(entry);
+        }
+        Ok(buf.len() as u64)
+    }
+
+    fn decode(&self, bytes: &[u8], offset: u64, index: u64) -> Result<Entry, Error> {
+        let bad = |what: String| damaged(self.path, offset, what);
+        match format::decode_record(bytes, self.number, offset) {
+            Ok((Record::Entry(entry), _)) if entry.log_id.index == index => {
+                entry.to_entry().map_err(bad)
+            }
+            Ok(_) => Err(bad(format!("entry {index} is not where it was written"))),
+            Err(_) => Err(bad(format!(
+                "the record of entry {index} fails its checksum"
+            ))),
+        }
+    }
+}
+
+/// Keeps the positions of one segment's entries, nothing else.
+#[derive(Default)]
+struct Indexer(Index);
+
+impl Visitor for Indexer {
+    fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
+        self.0.summary.number = header.segment;
+        Ok(())
+    }
+
+    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => self.0.entry(entry.log_id.index, at.offset),
+            Record::Truncate(keep) => self.0.truncate(crate::tail::next_index(*keep)),
+            // Entries behind a gap do not continue those before it, which are no longer read.
+            Record::Purge(id) if !self.follows(id.index) => self.0.gap(id.index),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Indexer {
+    /// Whether the log, as far as this segment shows it, reaches `index`.
+    fn follows(&self, index: u64) -> bool {
+        self.0.summary.range.is_none_or(|(_, last)| last >= index)
+    }
+}

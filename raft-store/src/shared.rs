@@ -1,0 +1,236 @@
+//! What the store's handles and its writer share: the log in memory, the queue between them, and
+//! the latch that a failure closes for good.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::catalog::Catalog;
+use crate::error::Error;
+use crate::fs::FileSystem;
+use crate::options::{Layout, Options};
+use crate::segment::Table;
+use crate::tail::Tail;
+use crate::types::{Entry, LogId, Vote};
+
+/// Told once what became of a request. Dropping it unheard must report an error itself.
+pub(crate) type Done = Box<dyn FnOnce(Result<(), Arc<Error>>) + Send>;
+
+/// What the writer is asked to write, in the order of the log.
+pub(crate) enum Request {
+    Append {
+        entries: Vec<Entry>,
+        bytes: usize,
+        epoch: u64,
+        done: Done,
+    },
+    Vote {
+        vote: Vote,
+        done: Done,
+    },
+    Truncate {
+        keep: Option<LogId>,
+        epoch: u64,
+    },
+    Purge {
+        id: LogId,
+        epoch: u64,
+    },
+    /// Make everything before it durable.
+    Sync {
+        done: Done,
+    },
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: VecDeque<Request>,
+    closed: bool,
+}
+
+/// Counters behind [`Stats`](crate::Stats).
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes_written: AtomicU64,
+    pub(crate) bytes_read: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) reads: AtomicU64,
+    pub(crate) fsyncs: AtomicU64,
+    pub(crate) fsync_us_sum: AtomicU64,
+    pub(crate) fsync_us_last: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn read(&self, bytes: u64) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn write(&self, bytes: u64) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fsync(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.fsyncs.fetch_add(1, Ordering::Relaxed);
+        self.fsync_us_sum.fetch_add(us, Ordering::Relaxed);
+        self.fsync_us_last.store(us, Ordering::Relaxed);
+    }
+}
+
+type FailureCallback = Box<dyn Fn(&Arc<Error>) + Send>;
+
+/// Locks are taken in the order of the fields, and held without I/O but for `catalog`.
+pub(crate) struct Shared<F: FileSystem> {
+    pub(crate) fs: F,
+    pub(crate) options: Options,
+    pub(crate) layout: Layout,
+    pub(crate) tail: RwLock<Tail>,
+    queue: Mutex<Queue>,
+    pub(crate) table: RwLock<Table<F>>,
+    pub(crate) catalog: Mutex<Catalog>,
+    pub(crate) counters: Counters,
+    wakeup: Condvar,
+    pub(crate) notify: Notify,
+    failure: OnceLock<Arc<Error>>,
+    on_failure: Mutex<Vec<FailureCallback>>,
+    _lock: F::Lock,
+}
+
+/// Why [`Shared::wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Work,
+    Timeout,
+    Closed,
+}
+
+impl<F: FileSystem> Shared<F> {
+    pub(crate) fn new(
+        fs: F,
+        options: Options,
+        layout: Layout,
+        tail: Tail,
+        table: Table<F>,
+        catalog: Catalog,
+        lock: F::Lock,
+    ) -> Self {
+        Shared {
+            fs,
+            options,
+            layout,
+            tail: RwLock::new(tail),
+            queue: Mutex::default(),
+            table: RwLock::new(table),
+            catalog: Mutex::new(catalog),
+            counters: Counters::default(),
+            wakeup: Condvar::new(),
+            notify: Notify::new(),
+            failure: OnceLock::new(),
+            on_failure: Mutex::default(),
+            _lock: lock,
+        }
+    }
+
+    /// Queues a request. Call it under the lock of `tail` when the order against other changes
+    /// matters. A refused request is dropped, which reports the error.
+    pub(crate) fn push(&self, request: Request) -> Result<(), Error> {
+        self.check()?;
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err(Error::Closed);
+        }
+        queue.requests.push_back(request);
+        drop(queue);
+        self.wakeup.notify_one();
+        self.notify.notify_one();
+        Ok(())
+    }
+
+    /// Moves queued requests into `into`, up to about `bytes_max` bytes of entries.
+    pub(crate) fn take(&self, into: &mut Vec<Request>, bytes_max: usize) {
+        let mut queue = self.queue.lock();
+        let mut taken = 0;
+        while taken < bytes_max {
+            let Some(request) = queue.requests.pop_front() else {
+                return;
+            };
+            if let Request::Append { bytes, .. } = &request {
+                taken += bytes;
+            }
+            into.push(request);
+        }
+    }
+
+    /// Blocks until there is work, the time is up or the store was closed.
+    pub(crate) fn wait(&self, timeout: Duration) -> Wake {
+        let mut queue = self.queue.lock();
+        if queue.requests.is_empty() && !queue.closed {
+            self.wakeup.wait_for(&mut queue, timeout);
+        }
+        match (queue.requests.is_empty(), queue.closed) {
+            (false, _) => Wake::Work,
+            (true, true) => Wake::Closed,
+            (true, false) => Wake::Timeout,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
+    /// Refuses new requests; the writer finishes the queued ones and ends.
+    pub(crate) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.wakeup.notify_one();
+        self.notify.notify_one();
+    }
+
+    /// Drops all queued requests, which tells each that it failed.
+    pub(crate) fn abandon(&self) {
+        let abandoned = {
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.requests)
+        };
+        drop(abandoned);
+    }
+
+    /// The first failure, as the error of every later call.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.failure.get() {
+            Some(first) => Err(Error::Failed(first.clone())),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn failed(&self) -> Option<Arc<Error>> {
+        self.failure.get().cloned()
+    }
+
+    /// Latches a failure (the first one stays) and tells who asked to be told.
+    pub(crate) fn fail(&self, error: Error) -> Arc<Error> {
+        let error = Arc::new(error);
+        if self.failure.set(error.clone()).is_err() {
+            return self.failure.get().cloned().unwrap_or(error);
+        }
+        tracing::error!(%error, "the log has failed; this node takes no further part");
+        for callback in self.on_failure.lock().drain(..) {
+            callback(&error);
+        }
+        error
+    }
+
+    pub(crate) fn on_failure(&self, callback: FailureCallback) {
+        let mut callbacks = self.on_failure.lock();
+        match self.failure.get() {
+            Some(error) => callback(error),
+            None => callbacks.push(callback),
+        }
+    }
+}

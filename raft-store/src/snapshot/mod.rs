@@ -1,0 +1,363 @@
+//! Snapshots on disk: written whole or not at all, verified whenever they are read, and the
+//! older one kept until the newer is durable.
+
+mod format;
+mod read;
+mod receive;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, IoContext};
+use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
+use crate::options::{Clock, Layout, Options};
+use crate::types::SnapshotMeta;
+use format::Head;
+
+pub use read::SnapshotReader;
+pub use receive::SnapshotReceiver;
+
+const INDEX_NAME: &str = "index.json";
+
+/// What is known of a snapshot without reading its records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    /// File name in the snapshots folder; also the snapshot's id.
+    pub file: String,
+    /// Index of the last log entry in it; `None` for a snapshot of nothing.
+    pub index: Option<u64>,
+    /// Term of that entry.
+    pub term: u64,
+    /// Records in it.
+    pub records: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// When it was taken, Unix time in milliseconds.
+    pub created_ms: u64,
+    /// The state's digest as its owner gave it, in hexadecimal.
+    pub digest: String,
+    /// Checksum over the checksums of its blocks, in hexadecimal.
+    pub checksum: String,
+}
+
+/// A complete, durable snapshot. It can be read for as long as the handle lives, even when a
+/// newer one has replaced it.
+pub struct SnapshotHandle<F: FileSystem> {
+    info: SnapshotInfo,
+    meta: SnapshotMeta,
+    digest: u128,
+    path: PathBuf,
+    file: Arc<F::File>,
+}
+
+impl<F: FileSystem> Clone for SnapshotHandle<F> {
+    fn clone(&self) -> Self {
+        SnapshotHandle {
+            info: self.info.clone(),
+            meta: self.meta.clone(),
+            digest: self.digest,
+            path: self.path.clone(),
+            file: self.file.clone(),
+        }
+    }
+}
+
+impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SnapshotHandle").field(&self.info).finish()
+    }
+}
+
+impl<F: FileSystem> SnapshotHandle<F> {
+    /// What openraft wants to know of it.
+    pub fn meta(&self) -> &SnapshotMeta {
+        &self.meta
+    }
+
+    /// The state's digest as given when it was written.
+    pub fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    /// Size, counts, name.
+    pub fn info(&self) -> &SnapshotInfo {
+        &self.info
+    }
+
+    /// Up to `bytes_max` raw bytes of the file at `offset`, for sending it as it is; empty at
+    /// the end.
+    pub fn read_block(&self, offset: u64, bytes_max: usize) -> Result<Bytes, Error> {
+        let left = self.info.bytes.saturating_sub(offset);
+        let mut block = vec![0; bytes_max.min(usize::try_from(left).unwrap_or(bytes_max))];
+        self.file
+            .read_exact_at(&mut block, offset)
+            .during("read", &self.path)?;
+        Ok(block.into())
+    }
+}
+
+/// The snapshots folder. Clones are the same folder.
+pub struct SnapshotStore<F: FileSystem> {
+    inner: Arc<Inner<F>>,
+}
+
+impl<F: FileSystem> Clone for SnapshotStore<F> {
+    fn clone(&self) -> Self {
+        SnapshotStore {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+struct Inner<F: FileSystem> {
+    fs: F,
+    dir: PathBuf,
+    cluster_id: u128,
+    clock: Clock,
+    /// By index, oldest first.
+    listed: Mutex<Vec<SnapshotInfo>>,
+    /// One snapshot is published at a time.
+    publishing: Mutex<u64>,
+}
+
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+struct IndexFile {
+    format_version: u32,
+    snapshots: Vec<SnapshotInfo>,
+}
+
+impl<F: FileSystem> SnapshotStore<F> {
+    pub(crate) fn open(fs: F, layout: &Layout, options: &Options) -> Result<Self, Error> {
+        let inner = Inner {
+            fs,
+            dir: layout.snapshots.clone(),
+            cluster_id: options.cluster_id,
+            clock: options.clock.clone(),
+            listed: Mutex::default(),
+            publishing: Mutex::default(),
+        };
+        inner.remove_temporaries()?;
+        // A name seen now may still be in the cache only, and the log is purged on its account.
+        inner.fs.sync_dir(&inner.dir).during("sync", &inner.dir)?;
+        let found = inner.scan_files()?;
+        // The index is for people and tools; the files are the truth.
+        if inner.read_index().as_ref() != Some(&found) {
+            inner.write_index(&found)?;
+        }
+        *inner.listed.lock() = found;
+        Ok(SnapshotStore {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Writes a snapshot and makes it the current one. Blocks; returns once it is durable.
+    pub fn write(
+        &self,
+        meta: &SnapshotMeta,
+        digest: u128,
+        records: impl Iterator<Item = Bytes>,
+    ) -> Result<SnapshotHandle<F>, Error> {
+        let Inner {
+            fs,
+            cluster_id,
+            clock,
+            ..
+        } = &*self.inner;
+        let head = Head {
+            meta: meta.clone(),
+            digest,
+            cluster_id: *cluster_id,
+            created_ms: clock(),
+        };
+        let temporary = self.inner.temporary();
+        let file = fs.create(&temporary).during("create", &temporary)?;
+        let written = write::write_all(&file, &temporary, &head, records);
+        let (totals, bytes) = written.inspect_err(|_| self.inner.discard(&temporary))?;
+        let info = info_of(&head, &totals, bytes);
+        self.inner.publish(&temporary, file, head, info)
+    }
+
+    /// The newest snapshot.
+    pub fn current(&self) -> Result<Option<SnapshotHandle<F>>, Error> {
+        let newest = self.inner.listed.lock().last().cloned();
+        newest.map(|info| self.inner.handle(info)).transpose()
+    }
+
+    /// All snapshots, oldest first.
+    pub fn list(&self) -> Vec<SnapshotInfo> {
+        self.inner.listed.lock().clone()
+    }
+
+    /// The records of a snapshot, each verified as it is read.
+    pub fn open_records(
+        &self,
+        handle: &SnapshotHandle<F>,
+    ) -> Result<SnapshotReader<F::File>, Error> {
+        Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone())?.1)
+    }
+
+    /// Takes in a snapshot's raw blocks, as sent by [`SnapshotHandle::read_block`] elsewhere.
+    pub fn receive(&self) -> Result<SnapshotReceiver<F>, Error> {
+        SnapshotReceiver::new(self.clone())
+    }
+
+    /// Makes a complete snapshot the only one: removes all others. Used when openraft installs
+    /// one, after which nothing older may be shown.
+    pub fn install(&self, handle: &SnapshotHandle<F>) -> Result<(), Error> {
+        self.inner.keep(|info| info.file == handle.info.file)
+    }
+}
+
+impl<F: FileSystem> Inner<F> {
+    fn temporary(&self) -> PathBuf {
+        let mut count = self.publishing.lock();
+        *count += 1;
+        self.dir.join(format!(
+            "incoming-{count}{TEMPORARY_SUFFIX}",
+            count = *count
+        ))
+    }
+
+    /// Best effort: what stays behind is removed at the next start.
+    fn discard(&self, temporary: &Path) {
+        if let Err(error) = self.fs.remove(temporary) {
+            tracing::debug!(%error, file = %temporary.display(), "cannot remove");
+        }
+    }
+
+    /// Gives a written file its name, then lets go of older snapshots: in this order, so that
+    /// there is a complete one at any moment.
+    fn publish(
+        &self,
+        temporary: &Path,
+        file: F::File,
+        head: Head,
+        info: SnapshotInfo,
+    ) -> Result<SnapshotHandle<F>, Error> {
+        fs::publish_written(&self.fs, &file, temporary, &self.dir, &info.file)?;
+        {
+            let mut listed = self.listed.lock();
+            listed.retain(|other| other.file != info.file);
+            listed.push(info.clone());
+            listed.sort_by_key(|info| (info.index, info.term));
+        }
+        self.keep(|other| (other.index, other.term) >= (info.index, info.term))?;
+        let path = self.dir.join(&info.file);
+        let Head { meta, digest, .. } = head;
+        Ok(SnapshotHandle {
+            info,
+            meta,
+            digest,
+            path,
+            file: Arc::new(file),
+        })
+    }
+
+    fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) -> Result<(), Error> {
+        let mut listed = self.listed.lock();
+        let (kept, dropped): (Vec<_>, Vec<_>) = listed.drain(..).partition(|info| keep(info));
+        *listed = kept;
+        self.write_index(&listed)?;
+        for info in &dropped {
+            let path = self.dir.join(&info.file);
+            self.fs.remove(&path).during("remove", &path)?;
+        }
+        if dropped.is_empty() {
+            Ok(())
+        } else {
+            self.fs.sync_dir(&self.dir).during("sync", &self.dir)
+        }
+    }
+
+    fn handle(&self, info: SnapshotInfo) -> Result<SnapshotHandle<F>, Error> {
+        let path = self.dir.join(&info.file);
+        let file = self.fs.open(&path).during("open", &path)?;
+        let (head, ..) = read::read_head(&file, &path)?;
+        let Head { meta, digest, .. } = head;
+        Ok(SnapshotHandle {
+            info,
+            meta,
+            digest,
+            path,
+            file: Arc::new(file),
+        })
+    }
+
+    fn remove_temporaries(&self) -> Result<(), Error> {
+        for name in self.fs.list(&self.dir).during("list", &self.dir)? {
+            if name.ends_with(TEMPORARY_SUFFIX) {
+                let path = self.dir.join(name);
+                self.fs.remove(&path).during("remove", &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_files(&self) -> Result<Vec<SnapshotInfo>, Error> {
+        let mut found = Vec::new();
+        for path in list_files(&self.fs, &self.dir)? {
+            let file = self.fs.open(&path).during("open", &path)?;
+            let (head, ..) = read::read_head(&file, &path)?;
+            let (totals, bytes) = read::read_footer(&file, &path)?;
+            found.push(info_of(&head, &totals, bytes));
+        }
+        found.sort_by_key(|info| (info.index, info.term));
+        Ok(found)
+    }
+
+    fn read_index(&self) -> Option<Vec<SnapshotInfo>> {
+        let mut content = Vec::new();
+        fs::read_into(&self.fs, &self.dir.join(INDEX_NAME), &mut content).ok()?;
+        let index: IndexFile = serde_json::from_slice(&content).ok()?;
+        Some(index.snapshots)
+    }
+
+    fn write_index(&self, snapshots: &[SnapshotInfo]) -> Result<(), Error> {
+        let index = IndexFile {
+            format_version: 1,
+            snapshots: snapshots.to_vec(),
+        };
+        let content = serde_json::to_vec_pretty(&index)
+            .map_err(|error| Error::io("encode", &self.dir.join(INDEX_NAME), error.into()))?;
+        fs::publish(&self.fs, &self.dir, INDEX_NAME, &content)
+    }
+}
+
+pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let names = fs.list(dir).during("list", dir)?;
+    let ours = names
+        .iter()
+        .filter(|name| name.starts_with("snap-") && name.ends_with(".snap"));
+    Ok(ours.map(|name| dir.join(name)).collect())
+}
+
+/// Reads a whole snapshot file; the first damage is the error.
+pub(crate) fn verify_file<F: FileSystem>(fs: &F, path: &Path) -> Result<SnapshotInfo, Error> {
+    let file = Arc::new(fs.open(path).during("open", path)?);
+    let (totals, bytes) = read::read_footer(&*file, path)?;
+    let (head, mut records) = SnapshotReader::new(file, path.to_owned())?;
+    records.try_for_each(|record| record.map(drop))?;
+    Ok(info_of(&head, &totals, bytes))
+}
+
+fn info_of(head: &Head, totals: &format::Totals, bytes: u64) -> SnapshotInfo {
+    let (index, term) = match head.meta.last_log_id {
+        Some(id) => (Some(id.index), id.leader_id.term),
+        None => (None, 0),
+    };
+    SnapshotInfo {
+        file: format!("snap-{}-{term}.snap", index.unwrap_or(0)),
+        index,
+        term,
+        records: totals.records,
+        bytes,
+        created_ms: head.created_ms,
+        digest: format!("{:032x}", head.digest),
+        checksum: format!("{:08x}", totals.checksum),
+    }
+}

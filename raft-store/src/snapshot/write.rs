@@ -1,0 +1,99 @@
+//! Writing a snapshot file in blocks.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::format::{self, BLOCK_RAW_BYTES, Head, RECORD_BYTES_MAX, Totals};
+use crate::error::{Error, IoContext};
+use crate::fs::File;
+
+/// Fast enough to stay below the disk, and a third of the size.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Writes head, records and footer to an empty file. Not synced.
+pub(super) fn write_all(
+    file: &impl File,
+    path: &Path,
+    head: &Head,
+    records: impl Iterator<Item = Bytes>,
+) -> Result<(Totals, u64), Error> {
+    let head = head.encode();
+    let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).during("compress", path)?;
+    file.write_all_at(&head, 0).during("write", path)?;
+    let mut blocks = Blocks {
+        file,
+        path,
+        offset: head.len() as u64,
+        raw: Vec::with_capacity(BLOCK_RAW_BYTES),
+        records: 0,
+        totals: Totals::of_head(&head),
+        compressor,
+    };
+    for record in records {
+        blocks.push(&record)?;
+    }
+    blocks.finish()
+}
+
+struct Blocks<'a, F> {
+    file: &'a F,
+    path: &'a Path,
+    offset: u64,
+    raw: Vec<u8>,
+    records: u32,
+    totals: Totals,
+    compressor: zstd::bulk::Compressor<'static>,
+}
+
+impl<F: File> Blocks<'_, F> {
+    fn push(&mut self, record: &Bytes) -> Result<(), Error> {
+        if record.len() > RECORD_BYTES_MAX {
+            return Err(Error::TooLarge {
+                bytes: record.len() as u64,
+                bytes_max: RECORD_BYTES_MAX as u64,
+            });
+        }
+        self.raw
+            .extend_from_slice(&(record.len() as u32).to_le_bytes());
+        self.raw.extend_from_slice(record);
+        self.records += 1;
+        if self.raw.len() >= BLOCK_RAW_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.records == 0 {
+            return Ok(());
+        }
+        let stored = self
+            .compressor
+            .compress(&self.raw)
+            .during("compress", self.path)?;
+        let (head, block) =
+            format::encode_block(&stored, self.raw.len(), self.records, self.offset);
+        self.write(&block)?;
+        self.totals.add(&head);
+        self.raw.clear();
+        self.records = 0;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Totals, u64), Error> {
+        self.flush()?;
+        let footer = format::encode_footer(&self.totals, self.offset);
+        self.write(&footer)?;
+        Ok((self.totals, self.offset))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file
+            .write_all_at(bytes, self.offset)
+            .during("write", self.path)?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! Everything under one data folder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::oneshot;
+
+use crate::catalog::Catalog;
+use crate::error::{Error, IoContext};
+use crate::fs::{self, FileSystem};
+use crate::identity::{self, Identity};
+use crate::log_store::LogStore;
+use crate::options::{Layout, Options};
+use crate::recovery;
+use crate::shared::{Request, Shared};
+use crate::snapshot::SnapshotStore;
+use crate::tail::{Limit, Tail};
+use crate::types::{Entry, LogId, Vote};
+use crate::writer::Writer;
+
+/// A data folder that this process owns: log, snapshots, catalog. Clones are the same store;
+/// when the last one is gone the log is closed and the writer ends.
+pub struct Store<F: FileSystem> {
+    pub(crate) shared: Arc<Shared<F>>,
+    snapshots: SnapshotStore<F>,
+    _closer: Arc<Closer<F>>,
+}
+
+impl<F: FileSystem> Clone for Store<F> {
+    fn clone(&self) -> Self {
+        Store {
+            shared: self.shared.clone(),
+            snapshots: self.snapshots.clone(),
+            _closer: self._closer.clone(),
+        }
+    }
+}
+
+/// Closes the log with the last handle.
+struct Closer<F: FileSystem>(Arc<Shared<F>>);
+
+impl<F: FileSystem> Drop for Closer<F> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Numbers about the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Entries that can be read, history included.
+    pub entry_count: u64,
+    /// Segment files.
+    pub segment_count: u64,
+    /// What they hold, without reserved space.
+    pub total_size_bytes: u64,
+    /// The index of the last entry.
+    pub latest_index: u64,
+    /// Bytes written since the start.
+    pub bytes_written: u64,
+    /// Bytes read from files since the start.
+    pub bytes_read: u64,
+    /// Writes since the start.
+    pub writes: u64,
+    /// Reads from files since the start.
+    pub reads: u64,
+    /// Syncs since the start.
+    pub fsyncs: u64,
+    /// What all of them took together, in microseconds.
+    pub fsync_us_sum: u64,
+    /// What the last one took, in microseconds.
+    pub fsync_us_last: u64,
+}
+
+impl<F: FileSystem> Store<F> {
+    /// Opens the data folder, creating it when absent: takes the lock, recovers the log. Blocks.
+    ///
+    /// Nothing is written until the [`Writer`] is run.
+    pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
+        let layout = Layout::of(&options.dir);
+        for dir in [&layout.dir, &layout.wal, &layout.snapshots] {
+            fs.create_dir_all(dir).during("create", dir)?;
+        }
+        fs.sync_dir(&layout.dir).during("sync", &layout.dir)?;
+        let lock = take_lock(&fs, &layout)?;
+        let identity = identity::read(&fs, &layout)?;
+        identity::check(&identity, &options)?;
+        let snapshots = SnapshotStore::open(fs.clone(), &layout, &options)?;
+        let mut catalog = Catalog::open(&layout, options.catalog);
+        let known = catalog.segments();
+        let used_before = identity.is_some();
+        let recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
+        catalog.reconcile(&recovered.table, &snapshots.list());
+        let state = recovered.state;
+        let tail = Tail::new(state, options.cache_bytes);
+        let shared = Shared::new(fs, options, layout, tail, recovered.table, catalog, lock);
+        let shared = Arc::new(shared);
+        let writer = Writer::new(shared.clone(), recovered.active, state);
+        let closer = Arc::new(Closer(shared.clone()));
+        Ok((
+            Store {
+                shared,
+                snapshots,
+                _closer: closer,
+            },
+            writer,
+        ))
+    }
+
+    /// The log for openraft.
+    pub fn log_store<C>(&self) -> LogStore<C, F> {
+        LogStore::new(self.clone())
+    }
+
+    /// The snapshots.
+    pub fn snapshots(&self) -> SnapshotStore<F> {
+        self.snapshots.clone()
+    }
+
+    /// Entries from `from` on, history included, in order and up to the end of the log (which
+    /// may not be committed yet). Stops at either limit, but returns at least one entry if there
+    /// is one. Blocks when the entries are no longer in memory.
+    pub fn read(
+        &self,
+        from: u64,
+        limit_entries: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let earliest = self.earliest_index();
+        if from < earliest {
+            return Err(Error::Compacted {
+                asked: from,
+                earliest,
+            });
+        }
+        self.shared
+            .read(from, u64::MAX, Limit::new(limit_entries, limit_bytes))
+    }
+
+    /// The lowest index that [`Store::read`] can return.
+    pub fn earliest_index(&self) -> u64 {
+        self.shared.earliest()
+    }
+
+    /// The log id of the last entry, or the purged one when there is none behind it.
+    pub fn last_log_id(&self) -> Option<LogId> {
+        self.shared.tail.read().state.last
+    }
+
+    /// The last log id that Raft has purged.
+    pub fn purged(&self) -> Option<LogId> {
+        self.shared.tail.read().state.purged
+    }
+
+    /// The last committed log id that was saved.
+    pub fn committed(&self) -> Option<LogId> {
+        self.shared.tail.read().state.committed
+    }
+
+    /// The last vote that was saved.
+    pub fn vote(&self) -> Option<Vote> {
+        self.shared.tail.read().state.vote
+    }
+
+    /// Whose folder this is; `None` before [`Store::write_identity`].
+    pub fn identity(&self) -> Result<Option<Identity>, Error> {
+        identity::read(&self.shared.fs, &self.shared.layout)
+    }
+
+    /// Makes the folder this node's, durably. A folder that is another node's is refused.
+    pub fn write_identity(&self, identity: &Identity) -> Result<(), Error> {
+        identity::write(&self.shared.fs, &self.shared.layout, identity)
+    }
+
+    /// Free space where the data folder is, in bytes.
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        let dir = &self.shared.layout.dir;
+        self.shared.fs.free_bytes(dir).during("measure", dir)
+    }
+
+    /// Numbers about the log.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let last = self.last_log_id().map_or(0, |id| id.index);
+        let next = self.shared.tail.read().next();
+        let entry_count = next.saturating_sub(self.earliest_index());
+        let table = self.shared.table.read();
+        Stats {
+            entry_count,
+            segment_count: table.held.len() as u64,
+            total_size_bytes: table.summaries().map(|summary| summary.bytes).sum(),
+            latest_index: last,
+            bytes_written: counters.bytes_written.load(Ordering::Relaxed),
+            bytes_read: counters.bytes_read.load(Ordering::Relaxed),
+            writes: counters.writes.load(Ordering::Relaxed),
+            reads: counters.reads.load(Ordering::Relaxed),
+            fsyncs: counters.fsyncs.load(Ordering::Relaxed),
+            fsync_us_sum: counters.fsync_us_sum.load(Ordering::Relaxed),
+            fsync_us_last: counters.fsync_us_last.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until everything queued so far is on disk.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let (done, durable) = oneshot::channel();
+        let done = Box::new(move |result| {
+            // A caller that gave up needs no answer.
+            let _ = done.send(result);
+        });
+        self.shared.push(Request::Sync { done })?;
+        durable
+            .await
+            .map_err(|_| Error::Closed)?
+            .map_err(Error::Failed)
+    }
+
+    /// The first failed write or sync, after which nothing is accepted.
+    pub fn failed(&self) -> Option<Arc<Error>> {
+        self.shared.failed()
+    }
+
+    /// Calls `callback` once, when the store fails (at once if it has).
+    pub fn on_failure(&self, callback: impl Fn(&Arc<Error>) + Send + 'static) {
+        self.shared.on_failure(Box::new(callback));
+    }
+
+    /// Ends the log: what is queued is still written, then the writer writes its closing mark
+    /// and returns. Later writes are refused.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}
+
+pub(crate) fn take_lock<F: FileSystem>(fs: &F, layout: &Layout) -> Result<F::Lock, Error> {
+    match fs.lock(&layout.lock) {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::Locked {
+            path: layout.lock.clone(),
+        }),
+        other => other.during("lock", &layout.lock),
+    }
+}
+
+/// Empties a damaged node's folder, so that it can come back as a new member under a new id: a
+/// node that forgot its log must never vote as its old self. What is removed is everything but
+/// the lock. Blocks.
+pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
+    let layout = Layout::of(dir);
+    let _lock = take_lock(fs, &layout)?;
+    // The identity last: a folder that lost half of its log must not pass for a fresh one.
+    for folder in [&layout.wal, &layout.snapshots, &layout.catalog] {
+        fs.remove_dir_all(folder).during("remove", folder)?;
+    }
+    fs.sync_dir(dir).during("sync", dir)?;
+    if fs::exists(fs, dir, "identity.json")? {
+        fs.remove(&layout.identity)
+            .during("remove", &layout.identity)?;
+        fs.sync_dir(dir).during("sync", dir)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,390 @@
+//! The one writer: takes what is queued, writes it with one write and one sync, and tells each
+//! request. A step, so that a thread drives it in the product and a task in a simulation.
+
+use std::future::{Future, poll_fn};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use crate::batch::{self, Batch, Change, Progress};
+use crate::error::{Error, IoContext};
+use crate::format::{Encoder, HardState, Mark, Position, RecordType};
+use crate::fs::{File, FileSystem};
+use crate::options::FsyncPolicy;
+use crate::recovery::{Active, create_segment};
+use crate::shared::{Request, Shared, Wake};
+use crate::tail::next_index;
+use crate::types::LogId;
+
+/// How many bytes of entries one batch holds at most, give or take one request: enough to hide
+/// the sync, little enough to keep latency and the buffer small.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// Writes the log. There is one per [`Store`](crate::Store); it owns the right to write.
+pub struct Writer<F: FileSystem> {
+    shared: Arc<Shared<F>>,
+    active: Active<F>,
+    batch: Batch,
+    /// Everything before this is on disk.
+    durable: Position,
+    /// Whether the last mark covers everything written.
+    marked: bool,
+    unsynced_entries: u64,
+    synced_at_ms: u64,
+    committed_written: Option<LogId>,
+    purged_durable: Option<u64>,
+    state: HardState,
+    /// The active segment holds written zeros, not just reserved space, up to here.
+    zeroed_to: u64,
+}
+
+impl<F: FileSystem> Writer<F> {
+    pub(crate) fn new(shared: Arc<Shared<F>>, active: Active<F>, state: HardState) -> Self {
+        let durable = Position {
+            segment: active.number,
+            offset: active.offset,
+        };
+        let synced_at_ms = shared.options.now_ms();
+        Writer {
+            active,
+            batch: Batch::default(),
+            durable,
+            marked: false,
+            unsynced_entries: 0,
+            synced_at_ms,
+            committed_written: state.committed,
+            purged_durable: state.purged.map(|id| id.index),
+            state,
+            zeroed_to: 0,
+            shared,
+        }
+    }
+
+    /// Writes until the store is closed or fails; for a thread of its own.
+    pub fn run(mut self) {
+        loop {
+            if self.step() {
+                continue;
+            }
+            match self.shared.wait(self.patience()) {
+                Wake::Work => {}
+                Wake::Timeout => self.idle(),
+                Wake::Closed => return self.finish(),
+            }
+        }
+    }
+
+    /// Like [`Writer::run`], as a task; without a clock there are no marks for idleness and
+    /// `EveryMs` syncs with the next write.
+    pub async fn drive(self) {
+        self.drive_with(|_| std::future::pending()).await;
+    }
+
+    /// Like [`Writer::run`], as a task that sleeps as it is told.
+    pub async fn drive_with<S: Future<Output = ()>>(mut self, sleep: impl Fn(Duration) -> S) {
+        loop {
+            if self.step() {
+                continue;
+            }
+            if self.shared.is_closed() {
+                return self.finish();
+            }
+            let shared = self.shared.clone();
+            let mut work = pin!(shared.notify.notified());
+            let mut timeout = pin!(sleep(self.patience()));
+            let timed_out = poll_fn(|context| {
+                if work.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(false);
+                }
+                timeout.as_mut().poll(context).map(|()| true)
+            });
+            if timed_out.await {
+                self.idle();
+            }
+        }
+    }
+
+    /// Writes one batch of what is queued. Returns false when there was nothing to do.
+    pub fn step(&mut self) -> bool {
+        let mut requests = std::mem::take(&mut self.batch.requests);
+        self.shared.take(&mut requests, BATCH_BYTES_MAX);
+        if requests.is_empty() {
+            self.batch.requests = requests;
+            return false;
+        }
+        let written = self.shared.check().and_then(|()| self.write(&requests));
+        match written {
+            Ok(()) => requests
+                .drain(..)
+                .filter_map(Request::into_done)
+                .for_each(|done| done(Ok(()))),
+            Err(error) => {
+                let first = self.fail(error);
+                let told = requests.drain(..).filter_map(Request::into_done);
+                told.for_each(|done| done(Err(first.clone())));
+            }
+        }
+        self.batch.requests = requests;
+        true
+    }
+
+    /// What an idle log needs: the sync that is due, and a mark that covers its last batch.
+    pub fn idle(&mut self) {
+        if self.shared.check().is_err() {
+            return;
+        }
+        let never = self.shared.options.fsync_policy == FsyncPolicy::Never;
+        let result = if self.marked || never {
+            Ok(())
+        } else {
+            self.write_close()
+        };
+        if let Err(error) = result {
+            self.fail(error);
+        }
+    }
+
+    fn finish(mut self) {
+        while self.step() {}
+        if self.shared.check().is_err() || self.marked {
+            return;
+        }
+        if let Err(error) = self.write_close() {
+            self.fail(error);
+        }
+    }
+
+    /// How long to wait for work before [`Writer::idle`].
+    fn patience(&self) -> Duration {
+        let idle = self.shared.options.idle_mark;
+        match self.shared.options.fsync_policy {
+            FsyncPolicy::EveryMs(ms) if self.unsynced_entries > 0 => {
+                idle.min(Duration::from_millis(ms.max(1)))
+            }
+            _ => idle,
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Arc<Error> {
+        let first = match error {
+            Error::Failed(first) => first,
+            error => self.shared.fail(error),
+        };
+        self.shared.abandon();
+        first
+    }
+
+    fn position(&self) -> Position {
+        Position {
+            segment: self.active.number,
+            offset: self.active.offset,
+        }
+    }
+
+    fn write(&mut self, requests: &[Request]) -> Result<(), Error> {
+        self.roll_if_full(requests)?;
+        self.encode(requests);
+        self.flush_buffer()?;
+        self.marked = false;
+        let progress = Progress::of(requests);
+        self.unsynced_entries += progress.entries;
+        if self.must_sync(&progress) {
+            self.sync()?;
+        }
+        self.publish(&progress);
+        Ok(())
+    }
+
+    fn encode(&mut self, requests: &[Request]) {
+        let time_ms = self.shared.options.now_ms();
+        self.batch.buf.clear();
+        let mut encoder = Encoder::new(&mut self.batch.buf, self.active.number, self.active.offset);
+        encoder.mark(
+            RecordType::Batch,
+            Mark {
+                durable: self.durable,
+                time_ms,
+            },
+        );
+        for request in requests {
+            batch::encode(
+                request,
+                &mut encoder,
+                &mut self.batch.changes,
+                &mut self.state,
+            );
+        }
+        let committed = self.shared.tail.read().state.committed;
+        // Behind the entries it speaks of, and never ahead of the log.
+        if committed > self.committed_written
+            && committed <= self.state.last
+            && let Some(id) = committed
+        {
+            encoder.committed(id);
+            self.committed_written = committed;
+            self.state.committed = committed;
+        }
+        if let Some(active) = self.shared.table.write().active() {
+            active.index.batch(time_ms);
+        }
+    }
+
+    /// Writes the buffer at the end of the log and makes it readable.
+    fn flush_buffer(&mut self) -> Result<(), Error> {
+        let path = self.shared.layout.segment(self.active.number);
+        let buf = &self.batch.buf;
+        self.active
+            .file
+            .write_all_at(buf, self.active.offset)
+            .during("write", &path)?;
+        let written = buf.len() as u64;
+        self.active.offset += written;
+        self.zero_ahead(&path)?;
+        self.shared.counters.write(written);
+        let mut table = self.shared.table.write();
+        for change in self.batch.changes.drain(..) {
+            match change {
+                Change::Entry { index, offset } => table.entry(index, offset),
+                Change::Truncate { from } => table.truncate(from),
+                Change::Gap { to } => table.gap(to),
+            }
+        }
+        if let Some(active) = table.active() {
+            active.index.summary.bytes = self.active.offset;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros ahead of small batches. A first write into reserved space changes the file's
+    /// extents, so that its sync must wait for the file system's journal, and with it for
+    /// everyone else on the disk; a write over zeros need not. Large batches would only pay for
+    /// their bytes twice.
+    fn zero_ahead(&mut self, path: &Path) -> Result<(), Error> {
+        static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
+        let small = self.batch.buf.len() < ZEROS.len() / 2;
+        let from = self.active.offset;
+        let to = (from + ZEROS.len() as u64).min(self.shared.options.segment_bytes);
+        if from <= self.zeroed_to || !small || to <= from {
+            return Ok(());
+        }
+        self.active
+            .file
+            .write_all_at(&ZEROS[..(to - from) as usize], from)
+            .during("write", path)?;
+        self.zeroed_to = to;
+        Ok(())
+    }
+
+    fn must_sync(&self, progress: &Progress) -> bool {
+        if progress.sync {
+            return true;
+        }
+        match self.shared.options.fsync_policy {
+            FsyncPolicy::Never => false,
+            _ if progress.vote => true,
+            FsyncPolicy::EveryWrite => progress.entries > 0,
+            FsyncPolicy::EveryN(n) => self.unsynced_entries >= n,
+            FsyncPolicy::EveryMs(ms) => {
+                let now = self.shared.options.now_ms();
+                self.unsynced_entries > 0 && now.saturating_sub(self.synced_at_ms) >= ms
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        let path = self.shared.layout.segment(self.active.number);
+        let begin = Instant::now();
+        self.active.file.sync().during("sync", &path)?;
+        self.shared.counters.fsync(begin.elapsed());
+        self.durable = self.position();
+        self.unsynced_entries = 0;
+        self.synced_at_ms = self.shared.options.now_ms();
+        self.purged_durable = self.state.purged.map(|id| id.index);
+        Ok(())
+    }
+
+    fn publish(&self, progress: &Progress) {
+        let mut tail = self.shared.tail.write();
+        tail.purged_durable = self.purged_durable;
+        if let Some(epoch) = progress.epoch {
+            tail.written(next_index(self.state.last), epoch);
+        }
+    }
+
+    /// Ends the log with a mark that covers all of it: nothing before it can be taken for torn.
+    fn write_close(&mut self) -> Result<(), Error> {
+        if self.durable != self.position() {
+            self.sync()?;
+        }
+        let mark = Mark {
+            durable: self.durable,
+            time_ms: self.shared.options.now_ms(),
+        };
+        self.batch.buf.clear();
+        let mut encoder = Encoder::new(&mut self.batch.buf, self.active.number, self.active.offset);
+        encoder.mark(RecordType::Close, mark);
+        let committed = self.shared.tail.read().state.committed.min(self.state.last);
+        if let Some(id) = committed.filter(|_| committed > self.committed_written) {
+            encoder.committed(id);
+            self.committed_written = committed;
+            self.state.committed = committed;
+        }
+        self.flush_buffer()?;
+        self.sync()?;
+        self.publish(&Progress::default());
+        self.marked = true;
+        Ok(())
+    }
+
+    fn roll_if_full(&mut self, requests: &[Request]) -> Result<(), Error> {
+        let header = crate::format::SEGMENT_HEADER_BYTES as u64;
+        let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
+        let full = self.active.offset + more > self.shared.options.segment_bytes;
+        if full && self.active.offset > header {
+            self.roll()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Seals the segment and begins the next. Whole and durable first: recovery takes damage in
+    /// any segment but the last for what it is.
+    fn roll(&mut self) -> Result<(), Error> {
+        let path = self.shared.layout.segment(self.active.number);
+        self.active
+            .file
+            .set_len(self.active.offset)
+            .during("seal", &path)?;
+        self.sync()?;
+        let Shared {
+            fs,
+            layout,
+            options,
+            ..
+        } = &*self.shared;
+        let number = self.active.number + 1;
+        let (active, index) = create_segment(fs, layout, options, number, self.state)?;
+        self.active = active;
+        self.zeroed_to = 0;
+        self.durable = self.position();
+        let sealed = {
+            let mut table = self.shared.table.write();
+            let sealed = table.active().map(|held| held.index.summary.clone());
+            table.push(index, true, Some(self.active.file.clone()));
+            sealed
+        };
+        if let Some(summary) = sealed {
+            self.shared.catalog.lock().sealed(&summary);
+        }
+        Ok(())
+    }
+}
+
+impl<F: FileSystem> Drop for Writer<F> {
+    fn drop(&mut self) {
+        // Nobody is left to write: who waits must hear so.
+        self.shared.abandon();
+    }
+}

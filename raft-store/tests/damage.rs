@@ -1,0 +1,205 @@
+//! Cuts and flips at every byte: what was never known to be durable is cut off exactly, what was
+//! is refused.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use rstmdb_raft_store::{Error, MemFs, verify};
+use support::entry;
+use support::log::{Log, options};
+
+/// Three batches of one entry, then a batch of three: the last is covered by no mark.
+fn log_with_unmarked_batch() -> (Log, u64, u64) {
+    let mut log = Log::new();
+    (0..3).for_each(|index| log.write(index));
+    let before = verify(&log.fs, &log.options.dir, false).end.offset;
+    let batch = (3..6)
+        .map(|index| entry(1, index, format!("payload {index}")))
+        .collect();
+    let _completion = log.append(batch).unwrap();
+    log.writer.step();
+    let end = verify(&log.fs, &log.options.dir, false).end.offset;
+    (log, before, end)
+}
+
+fn reopened_with(log: &Log, content: &[u8]) -> Result<Log, Error> {
+    let fs = MemFs::new(0);
+    let path = log.segment(1);
+    drop(rstmdb_raft_store::FileSystem::create(&fs, &path).unwrap());
+    fs.set_content(&path, content).unwrap();
+    Log::open(&fs, &options())
+}
+
+/// The log must end at `last`, take the next entry, and still have it after another start.
+fn assert_goes_on_after(mut log: Log, last: u64) {
+    assert_eq!(log.last_index(), Some(last));
+    assert_eq!(log.entries().len() as u64, last + 1);
+    log.write(last + 1);
+    let mut log = log.reopen().unwrap();
+    let entries = log.entries();
+    assert_eq!(entries.len() as u64, last + 2);
+    for (index, found) in entries.iter().enumerate() {
+        assert_eq!(*found, entry(1, index as u64, format!("payload {index}")));
+    }
+}
+
+/// The last entry whose record ends at or below `offset`.
+fn last_below(log: &Log, end: u64, offset: u64) -> u64 {
+    let records = log.records();
+    let ends = records.iter().skip(1).map(|(at, _)| at.offset).chain([end]);
+    let whole = records.iter().zip(ends).filter(|(_, end)| *end <= offset);
+    whole.filter_map(|((_, index), _)| *index).last().unwrap()
+}
+
+#[test]
+fn a_cut_at_every_byte_of_the_last_batch_keeps_exactly_the_whole_records() {
+    let (log, before, end) = log_with_unmarked_batch();
+    let content = log.fs.content(&log.segment(1)).unwrap();
+    for cut in before..=end {
+        let last = last_below(&log, end, cut);
+        assert_goes_on_after(reopened_with(&log, &content[..cut as usize]).unwrap(), last);
+    }
+}
+
+#[test]
+fn zeros_from_every_byte_of_the_last_batch_keep_exactly_the_whole_records() {
+    let (log, before, end) = log_with_unmarked_batch();
+    for cut in before..=end {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[cut as usize..].fill(0);
+        // Zeros over padding or a zero byte change nothing.
+        let unchanged = content == log.fs.content(&log.segment(1)).unwrap();
+        let offset = if unchanged { end } else { cut };
+        let last = last_below(&log, end, offset);
+        let found = reopened_with(&log, &content).unwrap();
+        assert!(found.last_index() >= Some(last));
+        let last = found.last_index().unwrap();
+        assert_goes_on_after(found, last);
+    }
+}
+
+#[test]
+fn a_flip_in_the_last_batch_cuts_from_there() {
+    let (log, before, end) = log_with_unmarked_batch();
+    for place in before..end {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[place as usize] ^= 0x40;
+        let last = last_below(&log, end, place);
+        assert_goes_on_after(reopened_with(&log, &content).unwrap(), last);
+    }
+}
+
+#[test]
+fn a_flip_below_a_mark_is_refused_with_its_place() {
+    let (log, before, _) = log_with_unmarked_batch();
+    for place in 0..before {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[place as usize] ^= 0x01;
+        match reopened_with(&log, &content).map(drop) {
+            Err(Error::Damaged { offset, .. }) => assert!(offset <= place),
+            other => panic!("a flip at {place} gave {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn zeros_below_a_mark_are_refused() {
+    let (log, before, _) = log_with_unmarked_batch();
+    for place in (160..before - 8).step_by(8) {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[place as usize..before as usize].fill(0);
+        assert!(matches!(
+            reopened_with(&log, &content),
+            Err(Error::Damaged { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_closing_mark_covers_the_last_batch() {
+    let (mut log, before, end) = log_with_unmarked_batch();
+    log.writer.idle();
+    let marked_end = verify(&log.fs, &log.options.dir, false).end.offset;
+    assert!(marked_end > end);
+    for place in before..end {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[place as usize] ^= 0x80;
+        assert!(matches!(
+            reopened_with(&log, &content),
+            Err(Error::Damaged { .. })
+        ));
+    }
+    for place in end..marked_end {
+        let mut content = log.fs.content(&log.segment(1)).unwrap();
+        content[place as usize] ^= 0x80;
+        assert_goes_on_after(reopened_with(&log, &content).unwrap(), 5);
+    }
+}
+
+#[test]
+fn damage_in_a_sealed_segment_is_refused_and_named_by_verify() {
+    let mut options = options();
+    options.segment_bytes = 1024;
+    let mut log = Log::open(&MemFs::new(0), &options).unwrap();
+    (0..60).for_each(|index| log.write(index));
+    assert!(log.store.stats().segment_count > 3);
+    assert!(verify(&log.fs, &options.dir, false).is_intact());
+    let path = log.segment(2);
+    let content = log.fs.content(&path).unwrap();
+    for place in (0..content.len()).step_by(7) {
+        let mut flipped = content.clone();
+        flipped[place] ^= 2;
+        log.fs.set_content(&path, &flipped).unwrap();
+        let report = verify(&log.fs, &options.dir, false);
+        assert!(
+            report.damages.iter().any(|damage| damage.file == path),
+            "{place}: {report:?}"
+        );
+        log.fs.kill();
+        let refused = Log::open(&log.fs, &options).map(drop);
+        assert!(
+            matches!(refused, Err(Error::Damaged { .. })),
+            "{place}: {refused:?}"
+        );
+    }
+    log.fs
+        .set_content(&path, &content[..content.len() - 8])
+        .unwrap();
+    assert!(!verify(&log.fs, &options.dir, false).is_intact());
+    log.fs.set_content(&path, &content).unwrap();
+    log.fs.kill();
+    assert_eq!(Log::open(&log.fs, &options).unwrap().last_index(), Some(59));
+}
+
+#[test]
+fn a_cold_read_of_damaged_bytes_is_an_error_and_never_data() {
+    let mut log = Log::new();
+    (0..5).for_each(|index| log.write(index));
+    log.commit(support::entry(1, 4, "").log_id).unwrap();
+    log.write(5);
+    let at = log
+        .records()
+        .iter()
+        .find(|(_, index)| *index == Some(2))
+        .unwrap()
+        .0
+        .offset as usize;
+    let mut content = log.fs.content(&log.segment(1)).unwrap();
+    content[at + 20] ^= 1;
+    log.fs.set_content(&log.segment(1), &content).unwrap();
+    assert!(matches!(
+        log.store.read(2, 1, 1000),
+        Err(Error::Damaged { .. })
+    ));
+    assert_eq!(log.store.read(3, 1, 1000).unwrap().len(), 1);
+}
+
+#[test]
+fn a_missing_segment_is_refused() {
+    let mut options = options();
+    options.segment_bytes = 1024;
+    let mut log = Log::open(&MemFs::new(0), &options).unwrap();
+    (0..60).for_each(|index| log.write(index));
+    rstmdb_raft_store::FileSystem::remove(&log.fs, &log.segment(2)).unwrap();
+    assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
+}

@@ -1,0 +1,157 @@
+//! A log on a simulated disk, its writer stepped by hand: every interleaving is the test's own.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::task::noop_waker;
+use openraft::RaftTypeConfig;
+use openraft::async_runtime::{AsyncRuntime, Oneshot};
+use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
+use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::{
+    Entry, Error, LogId, LogStore, MemFs, Options, Position, Record, Store, Vote, Writer,
+};
+
+use super::{OnTokio, entry};
+
+type OneshotOf = <<OnTokio as RaftTypeConfig>::AsyncRuntime as AsyncRuntime>::Oneshot;
+pub type Completion = <OneshotOf as Oneshot>::Receiver<Result<(), io::Error>>;
+
+pub struct Log {
+    pub fs: MemFs,
+    pub options: Options,
+    pub store: Store<MemFs>,
+    pub writer: Writer<MemFs>,
+    pub raft: LogStore<OnTokio, MemFs>,
+}
+
+/// Small segments, no memory beyond what is unwritten: everything is exercised early.
+pub fn options() -> Options {
+    let mut options = Options::new("/data");
+    options.catalog = false;
+    options.segment_bytes = 64 << 10;
+    options.cache_bytes = 0;
+    options.clock = Arc::new(|| 1_000);
+    options
+}
+
+impl Log {
+    pub fn open(fs: &MemFs, options: &Options) -> Result<Log, Error> {
+        let (store, writer) = Store::open(fs.clone(), options.clone())?;
+        let raft = store.log_store();
+        Ok(Log {
+            fs: fs.clone(),
+            options: options.clone(),
+            store,
+            writer,
+            raft,
+        })
+    }
+
+    pub fn new() -> Log {
+        Log::open(&MemFs::new(0), &options()).unwrap()
+    }
+
+    /// Kills the process and starts it again: nothing is written on the way out.
+    pub fn reopen(self) -> Result<Log, Error> {
+        self.fs.kill();
+        let Log {
+            fs,
+            options,
+            store,
+            writer,
+            raft,
+        } = self;
+        drop((store, writer, raft));
+        Log::open(&fs, &options)
+    }
+
+    pub fn append(&mut self, entries: Vec<Entry>) -> io::Result<Completion> {
+        let (done, completion) = OneshotOf::channel();
+        let flushed = IOFlushed::signal(done);
+        self.raft.append(entries, flushed).now_or_never().unwrap()?;
+        Ok(completion)
+    }
+
+    /// Appends one entry and writes it as a batch of its own.
+    pub fn write(&mut self, index: u64) {
+        let completion = self
+            .append(vec![entry(1, index, format!("payload {index}"))])
+            .unwrap();
+        self.writer.step();
+        assert!(outcome(completion).unwrap().is_ok());
+    }
+
+    pub fn truncate(&mut self, keep: Option<LogId>) -> io::Result<()> {
+        self.raft.truncate_after(keep).now_or_never().unwrap()
+    }
+
+    pub fn purge(&mut self, id: LogId) -> io::Result<()> {
+        self.raft.purge(id).now_or_never().unwrap()
+    }
+
+    pub fn commit(&mut self, id: LogId) -> io::Result<()> {
+        self.raft.save_committed(Some(id)).now_or_never().unwrap()
+    }
+
+    pub fn vote(&mut self, vote: Vote) -> io::Result<()> {
+        let mut saving = pin!(self.raft.save_vote(&vote));
+        let waker = noop_waker();
+        let mut context = Context::from_waker(&waker);
+        if let Poll::Ready(done) = saving.as_mut().poll(&mut context) {
+            return done;
+        }
+        self.writer.step();
+        saving.now_or_never().expect("the step completes the vote")
+    }
+
+    pub fn entries(&mut self) -> Vec<Entry> {
+        self.raft
+            .try_get_log_entries(..)
+            .now_or_never()
+            .unwrap()
+            .unwrap()
+    }
+
+    pub fn last_index(&self) -> Option<u64> {
+        self.store.last_log_id().map(|id| id.index)
+    }
+
+    pub fn segment(&self, number: u64) -> PathBuf {
+        PathBuf::from(format!("/data/wal/{number:016}.wal"))
+    }
+
+    /// Where each record starts, and the index of those that are entries, by replay.
+    pub fn records(&self) -> Vec<(Position, Option<u64>)> {
+        let mut seen = Records::default();
+        replay::visit(&self.fs, &self.options.dir, &mut seen).unwrap();
+        seen.0
+    }
+}
+
+/// What became of an append, if it is known.
+pub fn outcome(completion: Completion) -> Option<io::Result<()>> {
+    completion
+        .now_or_never()
+        .map(|told| told.expect("a completion is never dropped silently"))
+}
+
+#[derive(Default)]
+struct Records(Vec<(Position, Option<u64>)>);
+
+impl Visitor for Records {
+    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+        let index = match record {
+            Record::Entry(entry) => Some(entry.log_id.index),
+            _ => None,
+        };
+        self.0.push((at, index));
+        Ok(())
+    }
+}
