@@ -81,6 +81,10 @@ pub fn decide(
 }
 
 /// What one operation comes to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one call; a box would cost more"
+)]
 enum Step {
     Write { body: Body, reply: Reply },
     Answer { reply: Reply, offset: Option<u64> },

@@ -3,6 +3,9 @@
 //! The proposer keeps one such overlay for its entries in flight; an atomic batch makes another
 //! for its own earlier operations; apply makes one to check an entry of several facts. An item
 //! whose offset the state has applied is ignored, so removing items late is harmless.
+//!
+//! One thing an overlay does not know: which keys an entry in flight will push out of a full
+//! idempotency table. Such a key is answered a little longer, never a little shorter.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -36,75 +36,45 @@ fn id_and_code(message: &Message) -> (&str, &str) {
         .unwrap_or_else(|| panic!("no error response: {message:?}"))
 }
 
+/// A fault, the bytes that have it, and the codes of what is answered.
+type Fault = (&'static str, Vec<u8>, &'static [&'static str]);
+
+fn faults() -> Vec<Fault> {
+    const BAD: &[&str] = &["BAD_REQUEST"];
+    const UNSUPPORTED: &[&str] = &["UNSUPPORTED_PROTOCOL"];
+    let ping_crc = crc32c::crc32c(PING.as_bytes());
+    let ping = |flags, crc| {
+        let length = u32::try_from(PING.len()).unwrap();
+        [header(*b"RCPX", 1, flags, length, crc), PING.into()].concat()
+    };
+    let announced = |bytes| header(*b"RCPX", 1, CRC, bytes, 0);
+    let too_long = u32::try_from(17 * MIB).unwrap();
+    vec![
+        ("magic", header(*b"HTTP", 1, CRC, 0, 0), &[]),
+        ("version", header(*b"RCPX", 2, CRC, 0, 0), UNSUPPORTED),
+        ("flag", ping(CRC | 1 << 4, ping_crc), BAD),
+        ("high flag", ping(CRC | 1 << 15, ping_crc), BAD),
+        ("compressed", ping(CRC | 1 << 1, ping_crc), BAD),
+        ("length", announced(too_long), BAD),
+        ("longest length", announced(u32::MAX), BAD),
+        ("CRC", ping(CRC, ping_crc ^ 1), BAD),
+        ("no JSON", framed("{\"op\":"), BAD),
+        ("no UTF-8", framed_unchecked(CRC, b"{\"a\":\"\xff\"}"), BAD),
+        ("no object", framed("[1,2]"), BAD),
+        ("nothing", framed(""), BAD),
+    ]
+}
+
 #[test]
 fn every_fault_of_a_frame_is_answered_where_it_can_be_and_closes_that_connection_only() {
     let node = start();
     let mut bystander = Bystander::of(&node).unwrap();
-    let with_payload = |flags, crc| {
-        let length = u32::try_from(PING.len()).unwrap();
-        [
-            header(*b"RCPX", 1, flags, length, crc),
-            PING.as_bytes().to_vec(),
-        ]
-        .concat()
-    };
-    let right_crc = crc32c::crc32c(PING.as_bytes());
-    let too_long = u32::try_from(17 * MIB).unwrap();
-    let faults = [
-        ("magic", header(*b"HTTP", 1, CRC, 0, 0), None),
-        (
-            "version",
-            header(*b"RCPX", 2, CRC, 0, 0),
-            Some("UNSUPPORTED_PROTOCOL"),
-        ),
-        (
-            "flag",
-            with_payload(CRC | 1 << 4, right_crc),
-            Some("BAD_REQUEST"),
-        ),
-        (
-            "high flag",
-            with_payload(CRC | 1 << 15, right_crc),
-            Some("BAD_REQUEST"),
-        ),
-        (
-            "compressed",
-            with_payload(CRC | 1 << 1, right_crc),
-            Some("BAD_REQUEST"),
-        ),
-        (
-            "length",
-            header(*b"RCPX", 1, CRC, too_long, 0),
-            Some("BAD_REQUEST"),
-        ),
-        (
-            "longest length",
-            header(*b"RCPX", 1, CRC, u32::MAX, 0),
-            Some("BAD_REQUEST"),
-        ),
-        ("CRC", with_payload(CRC, right_crc ^ 1), Some("BAD_REQUEST")),
-        ("no JSON", framed("{\"op\":"), Some("BAD_REQUEST")),
-        (
-            "no UTF-8",
-            framed_unchecked(CRC, b"{\"a\":\"\xff\"}"),
-            Some("BAD_REQUEST"),
-        ),
-        ("no object", framed("[1,2]"), Some("BAD_REQUEST")),
-        ("nothing", framed(""), Some("BAD_REQUEST")),
-    ];
-    for greets in [true, false] {
-        for (name, bytes, code) in &faults {
-            let open = if greets {
-                Connection::connect
-            } else {
-                Connection::open
-            };
+    for open in [Connection::connect, Connection::open] {
+        for (name, bytes, codes) in faults() {
             let mut connection = open(node.addr()).unwrap();
-            connection.send(bytes).unwrap();
-            let messages = until_closed(&mut connection);
-            let codes: Vec<(&str, &str)> = messages.iter().map(id_and_code).collect();
-            let expected: Vec<(&str, &str)> = code.iter().map(|code| ("", *code)).collect();
-            assert_eq!(codes, expected, "{name}, after HELLO: {greets}");
+            connection.send(&bytes).unwrap();
+            let found = connection.refusals_until_closed().unwrap();
+            assert_eq!(found, refusals(codes), "{name}");
             bystander.notices_nothing().unwrap();
         }
     }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::no_peers::NoPeers;
@@ -287,7 +288,10 @@ fn power_cut(seed: u64) -> (u64, u128, Vec<(u64, Bytes)>) {
     let acknowledged = acknowledged.load(Ordering::Relaxed);
     in_simulation(seed, async move {
         let replica = boot(&fs).await;
-        replica.barrier(Consistency::Linearizable, None).await.unwrap();
+        replica
+            .barrier(Consistency::Linearizable, None)
+            .await
+            .unwrap();
         let (digest, recomputed) =
             replica.with_state(|state| (state.digest(), state.recompute_digest()));
         assert_eq!(digest, recomputed, "seed {seed}");

@@ -48,10 +48,8 @@ fn drop_oldest<F: FileSystem>(
         return None;
     }
     let oldest = table.held.front()?;
-    let summary = &oldest.index.summary;
-    // The highest index it ever held, whatever was truncated since: nothing of it is live above.
-    let end = summary.range.map_or(0, |(_, last)| last + 1);
-    let below_floor = oldest.live.is_none_or(|(_, last)| last < floor) && end <= floor.max(last);
+    // Nothing live means that later segments took back all it held.
+    let below_floor = oldest.live.is_none_or(|(_, end)| end < floor);
     if !below_floor || !is_beyond(policy, &table, oldest, last, now_ms) {
         return None;
     }

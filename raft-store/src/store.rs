@@ -77,7 +77,7 @@ impl<F: FileSystem> Store<F> {
     /// Opens the data folder, creating it when absent: takes the lock, recovers the log. Blocks.
     ///
     /// Nothing is written until the [`Writer`] is run.
-    pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
+    pub fn open(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
         for dir in [&layout.dir, &layout.wal, &layout.snapshots] {
             fs.create_dir_all(dir).during("create", dir)?;
@@ -86,6 +86,9 @@ impl<F: FileSystem> Store<F> {
         let lock = take_lock(&fs, &layout)?;
         let identity = identity::read(&fs, &layout)?;
         identity::check(&identity, &options)?;
+        if let Some(identity) = &identity {
+            options.cluster_id = identity.cluster_id;
+        }
         let snapshots = SnapshotStore::open(fs.clone(), &layout, &options)?;
         let mut catalog = Catalog::open(&layout, options.catalog);
         let known = catalog.segments();

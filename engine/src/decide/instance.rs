@@ -69,7 +69,10 @@ impl Decider<'_> {
                 .number(ctx.as_ref().map(|ctx| ctx.hash))
         };
         let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
-            KeyCheck::Seen(step) => return Ok(step),
+            KeyCheck::Seen { reply, offset } => {
+                let offset = Some(offset);
+                return Ok(Step::Answer { reply, offset });
+            }
             KeyCheck::New(key) => key,
         };
         let machine = self
@@ -119,7 +122,10 @@ impl Decider<'_> {
         check_name("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
-            KeyCheck::Seen(step) => return Ok(step),
+            KeyCheck::Seen { reply, offset } => {
+                let offset = Some(offset);
+                return Ok(Step::Answer { reply, offset });
+            }
             KeyCheck::New(key) => key,
         };
         let Last::Live(prev_offset) = self.view.last(&delete.instance_id) else {

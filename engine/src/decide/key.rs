@@ -2,10 +2,11 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Decider, Step};
+use super::Decider;
 use crate::Refusal;
 use crate::fact::Key;
 use crate::limits::check_name;
+use crate::reply::Reply;
 use crate::state::{Scope, key_name, remembered};
 
 /// The parameters of a command that a repetition must have too, hashed by value.
@@ -52,10 +53,10 @@ impl Decider<'_> {
                 params_hash,
                 of_machine: matches!(scope, Scope::CreateOf(_)),
             }))),
-            Some(found) if found.params_hash == params_hash => Ok(KeyCheck::Seen(Step::Answer {
+            Some(found) if found.params_hash == params_hash => Ok(KeyCheck::Seen {
                 reply: found.reply,
-                offset: Some(found.offset),
-            })),
+                offset: found.offset,
+            }),
             Some(found) => Err(Refusal::KeyConflict {
                 idempotency_key: key.to_owned(),
                 actual_wal_offset: found.offset,
@@ -64,7 +65,8 @@ impl Decider<'_> {
     }
 }
 
+/// What a key says about a command.
 pub(super) enum KeyCheck {
-    Seen(Step),
+    Seen { reply: Reply, offset: u64 },
     New(Option<Key>),
 }

@@ -30,8 +30,10 @@ pub(crate) struct Table<T> {
 
 impl<T: Keyed> Table<T> {
     pub(crate) fn new() -> Self {
+        // All shards share one empty table until they are written.
+        let empty = Arc::new(HashTable::new());
         Self {
-            shards: Arc::new(vec![Arc::new(HashTable::new()); SHARDS]),
+            shards: Arc::new(vec![empty; SHARDS]),
             len: 0,
         }
     }

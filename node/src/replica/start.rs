@@ -106,8 +106,6 @@ impl<T: Types> Replica<T> {
         let raft = Raft::new(options.node_id, config, network, log, machine)
             .await
             .map_err(recovery)?;
-        // Everything committed before the stop is applied again before anything is served.
-        raft.wait_for_recovery(None).await.map_err(recovery)?;
         form(&raft, &options).await?;
 
         let (reads, rounds) = Reads::new();
@@ -154,20 +152,21 @@ fn recovery(error: impl std::fmt::Display) -> StartError {
     StartError::Recovery(error.to_string())
 }
 
-/// Starts the membership where there is none yet. A sole voter asks for its election at once:
-/// there is nobody whose heartbeat it could be waiting for.
+/// Starts the membership where there is none yet.
+///
+/// A sole voter asks for its election at once, because there is nobody whose heartbeat it could
+/// be waiting for, and serves once it has applied everything it had acknowledged before.
 async fn form<T: Types>(
     raft: &Raft<T, StateMachine<T>>,
     options: &Options,
 ) -> Result<(), StartError> {
-    if !raft.is_initialized().await.map_err(recovery)? {
-        let members = BTreeMap::from([(options.node_id, options.node.clone())]);
-        return raft.initialize(members).await.map_err(recovery);
-    }
-    let voters: Vec<u64> = raft.voter_ids().collect();
-    if voters == [options.node_id] {
+    if raft.is_initialized().await.map_err(recovery)? {
         raft.trigger().elect(false).await.map_err(recovery)?;
+    } else {
+        let members = BTreeMap::from([(options.node_id, options.node.clone())]);
+        raft.initialize(members).await.map_err(recovery)?;
     }
+    raft.wait_for_recovery(None).await.map_err(recovery)?;
     Ok(())
 }
 

@@ -56,7 +56,10 @@ mod tests {
     fn tokens(known: &[&str]) -> Tokens {
         Tokens {
             required: true,
-            hashes: known.iter().map(|token| Sha256::digest(token.as_bytes()).into()).collect(),
+            hashes: known
+                .iter()
+                .map(|token| Sha256::digest(token.as_bytes()).into())
+                .collect(),
         }
     }
 

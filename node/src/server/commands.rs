@@ -130,7 +130,9 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         "{} segments, {} entries{}, {} snapshots",
         report.segments,
         report.entries,
-        report.range.map_or_else(String::new, |(first, last)| format!(" ({first} to {last})")),
+        report
+            .range
+            .map_or_else(String::new, |(first, last)| format!(" ({first} to {last})")),
         report.snapshots.len()
     );
     for note in &report.notes {

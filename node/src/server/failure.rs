@@ -112,25 +112,36 @@ mod tests {
     fn errors_of_the_replica_have_their_codes() {
         let table = [
             (
-                replica::Error::OffsetCompacted { wanted: 1, earliest: 9 },
+                replica::Error::OffsetCompacted {
+                    wanted: 1,
+                    earliest: 9,
+                },
                 "OFFSET_COMPACTED",
             ),
             (replica::Error::NoLeader, "NO_LEADER"),
             (replica::Error::ShuttingDown, "NO_LEADER"),
             (replica::Error::OutcomeUnknown, "INTERNAL_ERROR"),
             (
-                replica::Error::ReadOnly { reason: "disk full".into() },
+                replica::Error::ReadOnly {
+                    reason: "disk full".into(),
+                },
                 "READ_ONLY_MODE",
             ),
             (
-                replica::Error::Storage { reason: "EIO".into(), outcome_unknown: false },
+                replica::Error::Storage {
+                    reason: "EIO".into(),
+                    outcome_unknown: false,
+                },
                 "WAL_IO_ERROR",
             ),
         ];
         for (error, code) in table {
             assert_eq!(of_replica(&error, Effect::None).code.as_str(), code);
         }
-        let compacted = replica::Error::OffsetCompacted { wanted: 1, earliest: 9 };
+        let compacted = replica::Error::OffsetCompacted {
+            wanted: 1,
+            earliest: 9,
+        };
         let body = of_replica(&compacted, Effect::None);
         assert_eq!(body.details.unwrap()["earliest_offset"], 9);
     }

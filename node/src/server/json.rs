@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn an_array_stops_at_its_bound_and_stays_well_formed() {
         let mut out = BytesMut::new();
-        assert!(!array(&mut out, 0..1000u32, 10, |out, n| serialized(out, &n)));
+        assert!(!array(&mut out, 0..1000u32, 10, |out, n| serialized(
+            out, &n
+        )));
         let short: Vec<u32> = serde_json::from_slice(&out).unwrap();
         assert!(short.len() < 10 && short.first() == Some(&0));
         out.clear();

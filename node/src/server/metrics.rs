@@ -96,7 +96,10 @@ impl Metrics {
         ))?;
         let make = Maker(&registry);
         let build = make.register(IntGaugeVec::new(
-            Opts::new("rstmdb_build_info", "Always 1; the version is in the label."),
+            Opts::new(
+                "rstmdb_build_info",
+                "Always 1; the version is in the label.",
+            ),
             &["version"],
         )?)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -105,7 +108,8 @@ impl Metrics {
             &["kind"],
         )?)?;
         let metrics = Self {
-            connections_active: make.gauge("rstmdb_connections_active", "Open client connections.")?,
+            connections_active: make
+                .gauge("rstmdb_connections_active", "Open client connections.")?,
             connections_total: make
                 .counter("rstmdb_connections_total", "Client connections accepted.")?,
             connections_rejected: make.counter(
@@ -225,8 +229,10 @@ impl Scraped {
             wal_entries: make.gauge("rstmdb_wal_entries", "Log entries retained.")?,
             wal_segments: make.gauge("rstmdb_wal_segments", "Log segments.")?,
             wal_size_bytes: make.gauge("rstmdb_wal_size_bytes", "Size of the log.")?,
-            wal_bytes_written: make
-                .counter("rstmdb_wal_bytes_written_total", "Bytes written to the log.")?,
+            wal_bytes_written: make.counter(
+                "rstmdb_wal_bytes_written_total",
+                "Bytes written to the log.",
+            )?,
             wal_bytes_read: make
                 .counter("rstmdb_wal_bytes_read_total", "Bytes read from the log.")?,
             wal_writes: make.counter("rstmdb_wal_writes_total", "Writes to the log.")?,
@@ -234,14 +240,18 @@ impl Scraped {
             wal_fsyncs: make.counter("rstmdb_wal_fsyncs_total", "Syncs of the log.")?,
             raft_is_leader: make.gauge("rstmdb_raft_is_leader", "1 on the leader.")?,
             raft_term: make.gauge("rstmdb_raft_term", "Raft's term.")?,
-            raft_commit_index: make
-                .gauge("rstmdb_raft_commit_index", "The last offset known to be committed.")?,
+            raft_commit_index: make.gauge(
+                "rstmdb_raft_commit_index",
+                "The last offset known to be committed.",
+            )?,
             raft_applied_index: make
                 .gauge("rstmdb_raft_applied_index", "The last offset applied.")?,
             raft_snapshot_index: make
                 .gauge("rstmdb_raft_snapshot_index", "The last snapshot's offset.")?,
-            earliest_offset: make
-                .gauge("rstmdb_earliest_offset", "The first offset that is retained.")?,
+            earliest_offset: make.gauge(
+                "rstmdb_earliest_offset",
+                "The first offset that is retained.",
+            )?,
             read_only: make.gauge("rstmdb_read_only", "1 while writes are refused.")?,
             watches: make.gauge("rstmdb_watches", "Watches known to the replica.")?,
         })

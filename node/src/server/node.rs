@@ -112,7 +112,10 @@ impl Node {
         // The log is closed, so its writer is about to end; wait for its last mark.
         let writer = self.writer;
         let ended = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(Duration::from_secs(2), ended).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(2), ended)
+            .await
+            .is_err()
+        {
             tracing::warn!("the thread that writes the log has not ended in time");
         }
         Ok(())
@@ -171,8 +174,12 @@ fn store_options(config: &Config) -> raft_store::Options {
 fn replica_options(config: &Config, identity: &Identity) -> Options {
     let listed = config.cluster.peers.first();
     let node = NodeInfo {
-        peer_addr: listed.map_or(&config.cluster.bind_addr, |peer| &peer.peer_addr).clone(),
-        rcp_addr: listed.map_or(&config.network.bind_addr, |peer| &peer.rcp_addr).clone(),
+        peer_addr: listed
+            .map_or(&config.cluster.bind_addr, |peer| &peer.peer_addr)
+            .clone(),
+        rcp_addr: listed
+            .map_or(&config.network.bind_addr, |peer| &peer.rcp_addr)
+            .clone(),
     };
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Options {

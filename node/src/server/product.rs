@@ -45,7 +45,9 @@ impl replica::Host for TokioHost {
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 is wrong; the engine keeps time monotonic whatever it says.
-        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        since.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
     }
 
     fn block(&self, work: &mut dyn FnMut()) {

@@ -73,11 +73,13 @@ impl Listeners {
 }
 
 async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|reason| BindError {
-        key,
-        address: address.to_owned(),
-        reason,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|reason| BindError {
+            key,
+            address: address.to_owned(),
+            reason,
+        })
 }
 
 /// Serves until `shutdown` resolves or the replica fails, then ends: no new connections, answers

@@ -63,10 +63,7 @@ pub fn acceptor(tls: &config::Tls) -> Result<Option<TlsAcceptor>, Error> {
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
-fn certificates(
-    key: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
         .map_err(|error| fault(key, path, &error))?;

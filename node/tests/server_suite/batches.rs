@@ -20,15 +20,33 @@ async fn an_atomic_batch_takes_effect_at_one_offset_or_not_at_all() {
     let other = fresh("other");
     let create = json!({ "op": "CREATE_INSTANCE", "params": { "instance_id": other, "machine": machine, "version": 1 } });
     let ops = json!([apply(&id, "PAY"), create, get(&id), apply(&other, "PAY")]);
-    let done = conn.ok("BATCH", json!({ "mode": "atomic", "ops": ops })).await;
+    let done = conn
+        .ok("BATCH", json!({ "mode": "atomic", "ops": ops }))
+        .await;
     let results = done["results"].as_array().unwrap();
-    assert!(results.iter().all(|result| result["status"] == "ok"), "{done}");
+    assert!(
+        results.iter().all(|result| result["status"] == "ok"),
+        "{done}"
+    );
     assert_eq!(results[2]["result"]["state"], "paid");
-    assert_eq!(results[0]["result"]["wal_offset"], results[3]["result"]["wal_offset"]);
+    assert_eq!(
+        results[0]["result"]["wal_offset"],
+        results[3]["result"]["wal_offset"]
+    );
     let ops = json!([apply(&other, "NOTE"), apply(&id, "SHIP")]);
-    let error = conn.refused("BATCH", json!({ "mode": "atomic", "ops": ops }), "GUARD_FAILED").await;
+    let error = conn
+        .refused(
+            "BATCH",
+            json!({ "mode": "atomic", "ops": ops }),
+            "GUARD_FAILED",
+        )
+        .await;
     assert_eq!(error["details"]["index"], 1);
-    assert_eq!(conn.ok("GET_INSTANCE", json!({ "instance_id": other })).await["state"], "paid");
+    assert_eq!(
+        conn.ok("GET_INSTANCE", json!({ "instance_id": other }))
+            .await["state"],
+        "paid"
+    );
     node.stop().await;
 }
 
@@ -37,14 +55,27 @@ async fn best_effort_operations_stand_alone_and_in_order() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
-    let ops = json!([get(&id), apply(&id, "PAY"), get(&id), apply(&id, "SHIP"), apply(&id, "NOTE"), get(&id)]);
+    let ops = json!([
+        get(&id),
+        apply(&id, "PAY"),
+        get(&id),
+        apply(&id, "SHIP"),
+        apply(&id, "NOTE"),
+        get(&id)
+    ]);
     let done = conn.ok("BATCH", json!({ "ops": ops })).await;
     let results = done["results"].as_array().unwrap();
     let states: Vec<&Value> = [0, 2, 5].map(|i| &results[i]["result"]["state"]).into();
     assert_eq!(states, ["created", "paid", "created"]);
-    assert_eq!((&results[3]["status"], &results[3]["error"]["code"]), (&json!("error"), &json!("GUARD_FAILED")));
+    assert_eq!(
+        (&results[3]["status"], &results[3]["error"]["code"]),
+        (&json!("error"), &json!("GUARD_FAILED"))
+    );
     assert_eq!(results[4]["result"]["from_state"], "paid");
-    assert_eq!(conn.ok("BATCH", json!({ "ops": [] })).await, json!({ "results": [] }));
+    assert_eq!(
+        conn.ok("BATCH", json!({ "ops": [] })).await,
+        json!({ "results": [] })
+    );
     node.stop().await;
 }
 
@@ -53,19 +84,39 @@ async fn what_cannot_be_in_a_batch_is_refused_with_its_place() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
-    for op in ["BATCH", "WATCH_ALL", "HELLO", "FLUSH_ALL", "NOTHING", "WAL_READ"] {
+    for op in [
+        "BATCH",
+        "WATCH_ALL",
+        "HELLO",
+        "FLUSH_ALL",
+        "NOTHING",
+        "WAL_READ",
+    ] {
         let ops = json!([get(&id), { "op": op, "params": {} }]);
         for mode in ["atomic", "best_effort"] {
-            let error = conn.refused("BATCH", json!({ "mode": mode, "ops": ops }), "BAD_REQUEST").await;
-            assert!(error["message"].as_str().unwrap().contains("ops[1]"), "{error}");
+            let error = conn
+                .refused("BATCH", json!({ "mode": mode, "ops": ops }), "BAD_REQUEST")
+                .await;
+            assert!(
+                error["message"].as_str().unwrap().contains("ops[1]"),
+                "{error}"
+            );
         }
     }
     let many: Vec<Value> = (0..101).map(|_| get(&id)).collect();
-    conn.refused("BATCH", json!({ "ops": many }), "BAD_REQUEST").await;
+    conn.refused("BATCH", json!({ "ops": many }), "BAD_REQUEST")
+        .await;
     conn.refused("BATCH", json!({}), "BAD_REQUEST").await;
-    conn.refused("BATCH", json!({ "mode": "some", "ops": [] }), "BAD_REQUEST").await;
+    conn.refused("BATCH", json!({ "mode": "some", "ops": [] }), "BAD_REQUEST")
+        .await;
     let bad = json!([{ "op": "APPLY_EVENT", "params": { "instance_id": id } }]);
-    let error = conn.refused("BATCH", json!({ "mode": "atomic", "ops": bad }), "BAD_REQUEST").await;
+    let error = conn
+        .refused(
+            "BATCH",
+            json!({ "mode": "atomic", "ops": bad }),
+            "BAD_REQUEST",
+        )
+        .await;
     assert_eq!(error["details"]["index"], 0);
     node.stop().await;
 }
@@ -80,7 +131,9 @@ async fn an_answer_that_does_not_fit_is_an_error_that_says_so() {
     let params = json!({ "instance_id": id, "machine": machine, "version": 1, "initial_ctx": ctx });
     conn.ok("CREATE_INSTANCE", params).await;
     let ops: Vec<Value> = (0..8).map(|_| get(&id)).collect();
-    let error = conn.refused("BATCH", json!({ "ops": ops }), "BAD_REQUEST").await;
+    let error = conn
+        .refused("BATCH", json!({ "ops": ops }), "BAD_REQUEST")
+        .await;
     assert_eq!(error["retryable"], false);
     conn.ok("PING", json!({})).await;
     node.stop().await;

@@ -18,7 +18,10 @@ async fn connections_beyond_the_limit_are_told_and_closed() {
     for _ in 0..3 {
         let mut refused = Conn::raw(node.addr).await;
         let answer = refused.recv().await;
-        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(""), &json!("RATE_LIMITED")));
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(""), &json!("RATE_LIMITED"))
+        );
         refused.closed().await;
     }
     let mut idle = Vec::new();
@@ -30,7 +33,10 @@ async fn connections_beyond_the_limit_are_told_and_closed() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     Conn::open(node.addr).await.ok("PING", json!({})).await;
     let (_, metrics) = node.http("/metrics").await;
-    assert!(metrics.contains("rstmdb_connections_rejected 30"), "{metrics}");
+    assert!(
+        metrics.contains("rstmdb_connections_rejected 30"),
+        "{metrics}"
+    );
     node.stop().await;
 }
 
@@ -40,18 +46,33 @@ async fn a_read_that_cannot_be_served_in_time_says_so() {
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
     let params = json!({ "instance_id": id, "min_wal_offset": 1_000_000 });
-    let error = conn.refused("GET_INSTANCE", params.clone(), "TIMEOUT").await;
+    let error = conn
+        .refused("GET_INSTANCE", params.clone(), "TIMEOUT")
+        .await;
     assert_eq!(error["details"], json!({ "outcome": "not_applied" }));
     // A write behind a read that hangs has waited for it, and was never handed over.
     conn.send("GET_INSTANCE", params).await;
-    let write = conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" })).await;
+    let write = conn
+        .send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" }))
+        .await;
     let answers = [conn.recv().await, conn.recv().await];
-    let answer = answers.iter().find(|answer| answer["id"] == json!(write)).unwrap();
-    assert_eq!(answer["error"]["details"]["outcome"], "not_applied", "{answer}");
-    assert_eq!(conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await["state"], "created");
+    let answer = answers
+        .iter()
+        .find(|answer| answer["id"] == json!(write))
+        .unwrap();
+    assert_eq!(
+        answer["error"]["details"]["outcome"], "not_applied",
+        "{answer}"
+    );
+    assert_eq!(
+        conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await["state"],
+        "created"
+    );
     let mut legacy = Conn::legacy(node.addr).await;
     let params = json!({ "instance_id": id, "min_wal_offset": 1_000_000 });
-    legacy.refused("GET_INSTANCE", params, "INTERNAL_ERROR").await;
+    legacy
+        .refused("GET_INSTANCE", params, "INTERNAL_ERROR")
+        .await;
     node.stop().await;
 }
 
@@ -59,23 +80,35 @@ async fn a_read_that_cannot_be_served_in_time_says_so() {
 async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
     let node = TestNode::start(&[]).await;
     let taken = node.addr.to_string();
-    let config = rstmdb::server::Config::load(None, |name| {
-        (name == "RSTMDB_BIND").then(|| taken.clone())
-    });
-    let refused = rstmdb::server::Listeners::bind(&config.unwrap()).await.unwrap_err().to_string();
-    assert!(refused.contains("network.bind_addr") && refused.contains(&taken), "{refused}");
+    let config =
+        rstmdb::server::Config::load(None, |name| (name == "RSTMDB_BIND").then(|| taken.clone()));
+    let refused = rstmdb::server::Listeners::bind(&config.unwrap())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("network.bind_addr") && refused.contains(&taken),
+        "{refused}"
+    );
     node.stop().await;
 }
 
 #[test]
 fn mutated_frames_harm_nobody() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     let node = runtime.block_on(TestNode::start(&[]));
     let addr = node.addr;
     let hello = br#"{"type":"request","id":"1","op":"HELLO","params":{"protocol_version":1}}"#;
     let list = br#"{"type":"request","id":"2","op":"LIST_INSTANCES","params":{"limit":5}}"#;
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
-    let strategy = (prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), any::<bool>());
+    let strategy = (
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        any::<bool>(),
+    );
     runner
         .run(&strategy, |(changes, keep_crc)| {
             let mut bytes = bytes::BytesMut::new();

@@ -15,20 +15,34 @@ async fn machines_are_put_once_and_got_as_put() {
     let first: PutMachineResult<'_> =
         serde_json::from_value(conn.ok("PUT_MACHINE", put(1)).await).unwrap();
     let text = order_definition().to_string();
-    let checksum: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!((first.created, &*first.stored_checksum), (true, checksum.as_str()));
+    let checksum: String = Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    assert_eq!(
+        (first.created, &*first.stored_checksum),
+        (true, checksum.as_str())
+    );
     assert_eq!(conn.ok("PUT_MACHINE", put(1)).await["created"], false);
     conn.ok("PUT_MACHINE", put(2)).await;
-    conn.refused("PUT_MACHINE", put(3), "MACHINE_VERSION_LIMIT_EXCEEDED").await;
+    conn.refused("PUT_MACHINE", put(3), "MACHINE_VERSION_LIMIT_EXCEEDED")
+        .await;
     let mut other = put(1);
     other["definition"]["initial"] = json!("paid");
-    conn.refused("PUT_MACHINE", other, "MACHINE_VERSION_EXISTS").await;
+    conn.refused("PUT_MACHINE", other, "MACHINE_VERSION_EXISTS")
+        .await;
     let got = conn.ok("GET_MACHINE", json!({ "machine": machine })).await;
     assert_eq!(got["version"], 2);
     let got: GetMachineResult<'_> = serde_json::from_value(got).unwrap();
-    assert_eq!((got.definition.get(), &*got.checksum), (text.as_str(), checksum.as_str()));
+    assert_eq!(
+        (got.definition.get(), &*got.checksum),
+        (text.as_str(), checksum.as_str())
+    );
     let list = conn.ok("LIST_MACHINES", json!({})).await;
-    assert_eq!(list["items"], json!([{ "machine": machine, "versions": [1, 2] }]));
+    assert_eq!(
+        list["items"],
+        json!([{ "machine": machine, "versions": [1, 2] }])
+    );
     node.stop().await;
 }
 
@@ -59,8 +73,19 @@ async fn bad_machines_are_refused_with_the_field() {
     ] {
         conn.refused("PUT_MACHINE", params, "BAD_REQUEST").await;
     }
-    let missing = conn.refused("GET_MACHINE", json!({ "machine": "none" }), "MACHINE_NOT_FOUND").await;
+    let missing = conn
+        .refused(
+            "GET_MACHINE",
+            json!({ "machine": "none" }),
+            "MACHINE_NOT_FOUND",
+        )
+        .await;
     assert_eq!(missing["details"]["machine"], "none");
-    conn.refused("GET_MACHINE", json!({ "machine": "none", "version": 3 }), "MACHINE_NOT_FOUND").await;
+    conn.refused(
+        "GET_MACHINE",
+        json!({ "machine": "none", "version": 3 }),
+        "MACHINE_NOT_FOUND",
+    )
+    .await;
     node.stop().await;
 }

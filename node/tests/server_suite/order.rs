@@ -48,8 +48,14 @@ async fn a_listing_sees_the_writes_before_it_and_not_those_behind() {
     let machine = conn.order_machine().await;
     let mut listings = HashMap::new();
     for i in 0..30u64 {
-        conn.send("CREATE_INSTANCE", json!({ "machine": machine, "version": 1 })).await;
-        let id = conn.send("LIST_INSTANCES", json!({ "machine": machine, "limit": 1 })).await;
+        conn.send(
+            "CREATE_INSTANCE",
+            json!({ "machine": machine, "version": 1 }),
+        )
+        .await;
+        let id = conn
+            .send("LIST_INSTANCES", json!({ "machine": machine, "limit": 1 }))
+            .await;
         listings.insert(id, i + 1);
     }
     for _ in 0..60 {
@@ -68,10 +74,20 @@ async fn a_machine_can_be_put_and_used_without_waiting() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     let definition = super::support::order_definition();
-    conn.send("PUT_MACHINE", json!({ "machine": "m", "version": 1, "definition": definition })).await;
-    conn.send("CREATE_INSTANCE", json!({ "machine": "m", "version": 1, "instance_id": "a" })).await;
-    conn.send("APPLY_EVENT", json!({ "instance_id": "a", "event": "PAY" })).await;
-    conn.send("GET_INSTANCE", json!({ "instance_id": "a" })).await;
+    conn.send(
+        "PUT_MACHINE",
+        json!({ "machine": "m", "version": 1, "definition": definition }),
+    )
+    .await;
+    conn.send(
+        "CREATE_INSTANCE",
+        json!({ "machine": "m", "version": 1, "instance_id": "a" }),
+    )
+    .await;
+    conn.send("APPLY_EVENT", json!({ "instance_id": "a", "event": "PAY" }))
+        .await;
+    conn.send("GET_INSTANCE", json!({ "instance_id": "a" }))
+        .await;
     let mut states: Vec<Value> = Vec::new();
     for _ in 0..4 {
         states.push(outcome(conn.recv().await).unwrap()["state"].clone());

@@ -80,7 +80,10 @@ async fn invalid_requests_are_answered_and_the_connection_lives_on() {
         (br#"{"type":"request","id":"a"}"#, "a"),
         (br#"{"type":"request","id":"b","op":"DROP"}"#, "b"),
         (br#"{"type":"request","id":"c","op":5}"#, "c"),
-        (br#"{"type":"request","id":"e","op":"PING","params":[]}"#, "e"),
+        (
+            br#"{"type":"request","id":"e","op":"PING","params":[]}"#,
+            "e",
+        ),
         (br#"{"type":"request","id":7,"op":"PING"}"#, ""),
         (br#"{"type":"request","op":"PING"}"#, ""),
         (br#"{"type":"event","id":"f","op":"PING"}"#, "f"),
@@ -109,10 +112,16 @@ async fn hello_comes_first_and_once_and_negotiates() {
     assert_eq!(result["wire_mode"], "binary_json");
     assert_eq!(result["server_name"], "rstmdb");
     assert_eq!(result["features"], json!(["batch"]));
-    conn.refused("HELLO", json!({ "protocol_version": 1 }), "BAD_REQUEST").await;
+    conn.refused("HELLO", json!({ "protocol_version": 1 }), "BAD_REQUEST")
+        .await;
     let mut conn = Conn::raw(node.addr).await;
     conn.refused("HELLO", json!({}), "BAD_REQUEST").await;
-    conn.refused("HELLO", json!({ "protocol_version": 2 }), "UNSUPPORTED_PROTOCOL").await;
+    conn.refused(
+        "HELLO",
+        json!({ "protocol_version": 2 }),
+        "UNSUPPORTED_PROTOCOL",
+    )
+    .await;
     conn.closed().await;
     node.stop().await;
 }
@@ -125,9 +134,14 @@ async fn jsonl_follows_a_framed_hello() {
     assert_eq!(hello["wire_mode"], "jsonl");
     conn.ok("PING", json!({})).await;
     let (_, id) = conn.order().await;
-    conn.ok("WATCH_INSTANCE", json!({ "instance_id": id })).await;
-    conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" })).await;
-    let kinds = [conn.recv().await["type"].clone(), conn.recv().await["type"].clone()];
+    conn.ok("WATCH_INSTANCE", json!({ "instance_id": id }))
+        .await;
+    conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" }))
+        .await;
+    let kinds = [
+        conn.recv().await["type"].clone(),
+        conn.recv().await["type"].clone(),
+    ];
     assert!(kinds.contains(&json!("event")) && kinds.contains(&json!("response")));
     conn.send_bytes(b"no json\n").await;
     assert_eq!(conn.recv().await["error"]["code"], "BAD_REQUEST");
@@ -137,7 +151,10 @@ async fn jsonl_follows_a_framed_hello() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn auth_is_asked_for_before_anything_that_counts() {
-    let hash: String = Sha256::digest(b"letmein").iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = Sha256::digest(b"letmein")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let node = TestNode::start(&[
         ("RSTMDB_AUTH_REQUIRED", "true"),
         ("RSTMDB_AUTH_TOKEN_HASH", &hash),
@@ -148,18 +165,35 @@ async fn auth_is_asked_for_before_anything_that_counts() {
     for op in ["INFO", "LIST_MACHINES", "WAL_STATS", "UNWATCH", "BATCH"] {
         conn.refused(op, json!({}), "UNAUTHORIZED").await;
     }
-    conn.refused("AUTH", json!({ "method": "bearer", "token": "wrong" }), "AUTH_FAILED").await;
+    conn.refused(
+        "AUTH",
+        json!({ "method": "bearer", "token": "wrong" }),
+        "AUTH_FAILED",
+    )
+    .await;
     let error = conn
-        .refused("AUTH", json!({ "method": "password", "token": "letmein" }), "BAD_REQUEST")
+        .refused(
+            "AUTH",
+            json!({ "method": "password", "token": "letmein" }),
+            "BAD_REQUEST",
+        )
         .await;
     assert!(!error.to_string().contains("letmein"));
-    let result = conn.ok("AUTH", json!({ "method": "bearer", "token": "letmein" })).await;
+    let result = conn
+        .ok("AUTH", json!({ "method": "bearer", "token": "letmein" }))
+        .await;
     assert_eq!(result, json!({ "authenticated": true }));
     let params = json!({ "machine": "m", "version": 1, "definition": order_definition() });
     conn.ok("PUT_MACHINE", params).await;
     let page = conn.ok("WAL_READ", json!({ "from_offset": 0 })).await;
     let record = page["records"].as_array().unwrap().last().unwrap();
-    assert!(record["entry"]["actor"].as_str().unwrap().starts_with("token:"), "{record}");
+    assert!(
+        record["entry"]["actor"]
+            .as_str()
+            .unwrap()
+            .starts_with("token:"),
+        "{record}"
+    );
     node.stop().await;
 }
 
@@ -186,7 +220,8 @@ async fn bye_is_the_last_answer() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
-    conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" })).await;
+    conn.send("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" }))
+        .await;
     conn.send("BYE", json!({})).await;
     assert_eq!(conn.recv().await["result"]["to_state"], "paid");
     assert_eq!(conn.recv().await["result"], json!({ "goodbye": true }));

@@ -8,13 +8,19 @@ use super::support::{Conn, TestNode};
 async fn whole_log(conn: &mut Conn, limit: u64) -> Vec<Value> {
     let (mut records, mut from) = (Vec::new(), 0);
     loop {
-        let page = conn.ok("WAL_READ", json!({ "from_offset": from, "limit": limit })).await;
+        let page = conn
+            .ok("WAL_READ", json!({ "from_offset": from, "limit": limit }))
+            .await;
         let found = page["records"].as_array().unwrap().clone();
         let next = page["next_offset"].as_u64().unwrap();
         if next == from || (found.is_empty() && from != 0) {
             return records;
         }
-        assert!(found.iter().all(|record| record["offset"].as_u64().unwrap() < next));
+        assert!(
+            found
+                .iter()
+                .all(|record| record["offset"].as_u64().unwrap() < next)
+        );
         records.extend(found);
         from = next;
     }
@@ -28,30 +34,54 @@ async fn the_log_can_be_paged_through() {
     let params = json!({ "instance_id": id, "event": "PAY", "payload": { "p": 1 }, "event_id": "e", "idempotency_key": "k" });
     let pay = conn.ok("APPLY_EVENT", params).await;
     let note = json!({ "op": "APPLY_EVENT", "params": { "instance_id": id, "event": "NOTE" } });
-    conn.ok("BATCH", json!({ "mode": "atomic", "ops": [note, note, note] })).await;
-    conn.ok("DELETE_INSTANCE", json!({ "instance_id": id })).await;
+    conn.ok(
+        "BATCH",
+        json!({ "mode": "atomic", "ops": [note, note, note] }),
+    )
+    .await;
+    conn.ok("DELETE_INSTANCE", json!({ "instance_id": id }))
+        .await;
     let records = whole_log(&mut conn, 2).await;
     assert_eq!(records, whole_log(&mut conn, 1000).await);
     let facts: Vec<&Value> = records
         .iter()
         .filter(|record| record["entry"]["type"] != "checkpoint")
         .collect();
-    let kinds: Vec<&str> = facts.iter().map(|fact| fact["entry"]["type"].as_str().unwrap()).collect();
+    let kinds: Vec<&str> = facts
+        .iter()
+        .map(|fact| fact["entry"]["type"].as_str().unwrap())
+        .collect();
     assert_eq!(
         kinds,
-        ["put_machine", "create_instance", "apply_event", "apply_event", "apply_event", "apply_event", "delete_instance"]
+        [
+            "put_machine",
+            "create_instance",
+            "apply_event",
+            "apply_event",
+            "apply_event",
+            "apply_event",
+            "delete_instance"
+        ]
     );
     assert_eq!(facts[0]["entry"]["machine"], json!(machine));
     assert_eq!(facts[0]["entry"]["definition"]["initial"], "created");
     assert_eq!(facts[1]["entry"]["initial_ctx"], json!({ "total": 5 }));
     let entry = &facts[2]["entry"];
-    assert_eq!((&facts[2]["offset"], &entry["payload"]), (&pay["wal_offset"], &json!({ "p": 1 })));
-    assert_eq!((&entry["event_id"], &entry["idempotency_key"]), (&json!("e"), &json!("k")));
+    assert_eq!(
+        (&facts[2]["offset"], &entry["payload"]),
+        (&pay["wal_offset"], &json!({ "p": 1 }))
+    );
+    assert_eq!(
+        (&entry["event_id"], &entry["idempotency_key"]),
+        (&json!("e"), &json!("k"))
+    );
     assert_eq!(entry["prev_offset"], facts[1]["offset"]);
     assert!(entry["time_ms"].as_u64().unwrap() > 1_600_000_000_000);
     assert_eq!(facts[3]["entry"]["payload"], json!(null));
     assert_eq!(facts[3]["offset"], facts[5]["offset"]);
-    let empty = conn.ok("WAL_READ", json!({ "from_offset": 1_000_000 })).await;
+    let empty = conn
+        .ok("WAL_READ", json!({ "from_offset": 1_000_000 }))
+        .await;
     assert_eq!(empty["records"], json!([]));
     conn.refused("WAL_READ", json!({}), "BAD_REQUEST").await;
     node.stop().await;
@@ -62,7 +92,8 @@ async fn statistics_of_the_log_and_of_replication() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     conn.order().await;
-    let stats: WalStatsResult = serde_json::from_value(conn.ok("WAL_STATS", json!({})).await).unwrap();
+    let stats: WalStatsResult =
+        serde_json::from_value(conn.ok("WAL_STATS", json!({})).await).unwrap();
     assert!(stats.entry_count >= 2 && stats.segment_count >= 1 && stats.io_stats.fsyncs > 0);
     let status = conn.ok("REPLICATION_STATUS", json!({})).await;
     assert_eq!(status, json!({ "role": "standalone" }));
@@ -79,37 +110,59 @@ async fn flushing_is_refused_unless_it_is_allowed() {
     let node = TestNode::start_on(dir, &[("RSTMDB_ALLOW_FLUSH_ALL", "true")]).await;
     let mut conn = Conn::open(node.addr).await;
     let done = conn.ok("FLUSH_ALL", json!({})).await;
-    assert_eq!(done, json!({ "flushed": true, "instances_removed": 1, "machines_removed": 1 }));
+    assert_eq!(
+        done,
+        json!({ "flushed": true, "instances_removed": 1, "machines_removed": 1 })
+    );
     assert_eq!(conn.ok("LIST_INSTANCES", json!({})).await["total"], 0);
     node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compaction_keeps_everything_and_retention_drops_history_openly() {
-    let node = TestNode::start(&[("RSTMDB_RETAIN_EVENTS", "1"), ("RSTMDB_COMPACT_ENABLED", "false")]).await;
+    let node = TestNode::start(&[
+        ("RSTMDB_RETAIN_EVENTS", "1"),
+        ("RSTMDB_COMPACT_ENABLED", "false"),
+    ])
+    .await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
     let fill = "x".repeat(20_000);
     for n in 0..200 {
-        let params = json!({ "instance_id": id, "event": "NOTE", "payload": { "n": n, "fill": fill } });
+        let params =
+            json!({ "instance_id": id, "event": "NOTE", "payload": { "n": n, "fill": fill } });
         conn.ok("APPLY_EVENT", params).await;
     }
     let done: CompactResult =
-        serde_json::from_value(conn.ok("COMPACT", json!({ "force_snapshot": true })).await).unwrap();
-    assert_eq!((done.snapshots_created, done.total_snapshots >= 1), (1, true));
+        serde_json::from_value(conn.ok("COMPACT", json!({ "force_snapshot": true })).await)
+            .unwrap();
+    assert_eq!(
+        (done.snapshots_created, done.total_snapshots >= 1),
+        (1, true)
+    );
     let before = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
-    let earliest = conn.ok("INFO", json!({})).await["earliest_offset"].as_u64().unwrap();
+    let earliest = conn.ok("INFO", json!({})).await["earliest_offset"]
+        .as_u64()
+        .unwrap();
     if earliest > 1 {
-        let error = conn.refused("WAL_READ", json!({ "from_offset": 1 }), "OFFSET_COMPACTED").await;
+        let error = conn
+            .refused("WAL_READ", json!({ "from_offset": 1 }), "OFFSET_COMPACTED")
+            .await;
         assert_eq!(error["details"], json!({ "earliest_offset": earliest }));
-        conn.refused("WATCH_ALL", json!({ "from_offset": 1 }), "OFFSET_COMPACTED").await;
+        conn.refused("WATCH_ALL", json!({ "from_offset": 1 }), "OFFSET_COMPACTED")
+            .await;
         let mut legacy = Conn::legacy(node.addr).await;
-        legacy.refused("WAL_READ", json!({ "from_offset": 1 }), "NOT_FOUND").await;
+        legacy
+            .refused("WAL_READ", json!({ "from_offset": 1 }), "NOT_FOUND")
+            .await;
     }
     let dir = node.stop().await;
     let node = TestNode::start_on(dir, &[]).await;
     let mut conn = Conn::open(node.addr).await;
-    assert_eq!(conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await, before);
+    assert_eq!(
+        conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await,
+        before
+    );
     node.stop().await;
 }
 
@@ -118,7 +171,12 @@ async fn admin_http_shows_health_readiness_and_metrics() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     conn.order().await;
-    conn.refused("GET_INSTANCE", json!({ "instance_id": "none" }), "INSTANCE_NOT_FOUND").await;
+    conn.refused(
+        "GET_INSTANCE",
+        json!({ "instance_id": "none" }),
+        "INSTANCE_NOT_FOUND",
+    )
+    .await;
     conn.ok("WATCH_ALL", json!({})).await;
     for path in ["/healthz", "/readyz"] {
         assert!(node.http(path).await.0.contains("200"), "{path}");
@@ -141,7 +199,17 @@ async fn admin_http_shows_health_readiness_and_metrics() {
     ] {
         assert!(text.contains(line), "{line} is missing in:\n{text}");
     }
-    for name in ["wal_entries", "wal_size_bytes", "wal_bytes_written_total", "wal_bytes_read_total", "wal_writes_total", "wal_reads_total", "wal_fsyncs_total", "build_info", "raft_term"] {
+    for name in [
+        "wal_entries",
+        "wal_size_bytes",
+        "wal_bytes_written_total",
+        "wal_bytes_read_total",
+        "wal_writes_total",
+        "wal_reads_total",
+        "wal_fsyncs_total",
+        "build_info",
+        "raft_term",
+    ] {
         assert!(text.contains(&format!("\nrstmdb_{name}")), "{name}");
     }
     assert!(text.contains("process_resident_memory_bytes"));

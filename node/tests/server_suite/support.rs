@@ -122,19 +122,22 @@ impl Conn {
     /// After a HELLO that offers everything.
     pub async fn open(addr: SocketAddr) -> Self {
         let mut conn = Self::raw(addr).await;
-        conn.hello(json!(["idempotency", "batch", "wal_read", "cluster"]), None).await;
+        conn.hello(json!(["idempotency", "batch", "wal_read", "cluster"]), None)
+            .await;
         conn
     }
 
     /// As an existing client does.
     pub async fn legacy(addr: SocketAddr) -> Self {
         let mut conn = Self::raw(addr).await;
-        conn.hello(json!(["idempotency", "batch", "wal_read"]), None).await;
+        conn.hello(json!(["idempotency", "batch", "wal_read"]), None)
+            .await;
         conn
     }
 
     pub async fn hello(&mut self, features: Value, wire_mode: Option<WireMode>) -> Value {
-        let mut params = json!({ "protocol_version": 1, "client_name": "test", "features": features });
+        let mut params =
+            json!({ "protocol_version": 1, "client_name": "test", "features": features });
         if let Some(mode) = wire_mode {
             params["wire_modes"] = json!([mode.name()]);
         }
@@ -177,7 +180,10 @@ impl Conn {
                 return Some((message.flags, value));
             }
             let read = self.stream.read_buf(&mut self.received);
-            match tokio::time::timeout(PATIENCE, read).await.expect("nothing received") {
+            match tokio::time::timeout(PATIENCE, read)
+                .await
+                .expect("nothing received")
+            {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
@@ -197,7 +203,9 @@ impl Conn {
     }
 
     pub async fn ok(&mut self, op: &str, params: Value) -> Value {
-        self.call(op, params).await.unwrap_or_else(|error| panic!("{op}: {error}"))
+        self.call(op, params)
+            .await
+            .unwrap_or_else(|error| panic!("{op}: {error}"))
     }
 
     /// The error of a request, by code.
@@ -237,7 +245,11 @@ pub fn outcome(response: Value) -> Result<Value, Value> {
         Some("ok") => Ok(response["result"].clone()),
         Some("error") => {
             let error = response["error"].clone();
-            assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()));
+            assert!(
+                error["message"]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty())
+            );
             assert!(error["retryable"].is_boolean());
             Err(error)
         }

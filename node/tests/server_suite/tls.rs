@@ -41,7 +41,9 @@ impl Files {
 
     fn client(&self, with_certificate: bool) -> TlsConnector {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap())
+            .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -50,7 +52,9 @@ impl Files {
         let config = if with_certificate {
             let certificate = CertificateDer::from_pem_file(self.path("client.pem")).unwrap();
             let key = PrivateKeyDer::from_pem_file(self.path("client.key")).unwrap();
-            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            builder
+                .with_client_auth_cert(vec![certificate], key)
+                .unwrap()
         } else {
             builder.with_no_client_auth()
         };
@@ -76,12 +80,15 @@ async fn clients_speak_tls() {
     let mut conn = connect(&node, &files.client(false)).await.unwrap();
     conn.hello(json!(["cluster"]), None).await;
     let (_, id) = conn.order().await;
-    let params = json!({ "instance_id": id, "event": "PAY", "payload": { "big": "x".repeat(1 << 20) } });
+    let params =
+        json!({ "instance_id": id, "event": "PAY", "payload": { "big": "x".repeat(1 << 20) } });
     let done = conn.ok("APPLY_EVENT", params).await;
     assert_eq!(done["ctx"]["big"].as_str().unwrap().len(), 1 << 20);
     // Who does not speak TLS gets no answer that could be taken for one.
     let mut plain = Conn::raw(node.addr).await;
-    plain.send_bytes(b"RCPX\0\x01\0\0\0\0\0\0\0\0\0\0\0\0").await;
+    plain
+        .send_bytes(b"RCPX\0\x01\0\0\0\0\0\0\0\0\0\0\0\0")
+        .await;
     let mut ignored = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain.stream, &mut ignored).await;
     assert!(!ignored.starts_with(b"RCPX"));
@@ -118,15 +125,33 @@ fn files_that_do_not_fit_are_refused_with_their_key() {
             "RSTMDB_TLS_KEY" => Some(key.to_owned()),
             _ => None,
         });
-        rstmdb::server::tls::acceptor(&config.unwrap().tls).map(|_| ()).map_err(|error| error.to_string())
+        rstmdb::server::tls::acceptor(&config.unwrap().tls)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     };
     assert!(load(&files.path("server.pem"), &files.path("server.key")).is_ok());
     assert!(Path::new(&files.path("ca.pem")).exists());
     for (cert, key, named) in [
-        ("/nowhere.pem".to_owned(), files.path("server.key"), "tls.cert_path"),
-        (files.path("server.pem"), "/nowhere.key".to_owned(), "tls.key_path"),
-        (files.path("server.key"), files.path("server.key"), "tls.cert_path"),
-        (files.path("server.pem"), files.path("client.key"), "tls.key_path"),
+        (
+            "/nowhere.pem".to_owned(),
+            files.path("server.key"),
+            "tls.cert_path",
+        ),
+        (
+            files.path("server.pem"),
+            "/nowhere.key".to_owned(),
+            "tls.key_path",
+        ),
+        (
+            files.path("server.key"),
+            files.path("server.key"),
+            "tls.cert_path",
+        ),
+        (
+            files.path("server.pem"),
+            files.path("client.key"),
+            "tls.key_path",
+        ),
     ] {
         let error = load(&cert, &key).unwrap_err();
         assert!(error.contains(named), "{error}");

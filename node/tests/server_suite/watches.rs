@@ -24,7 +24,9 @@ async fn an_instance_is_watched_live() {
     let mut writer = Conn::open(node.addr).await;
     let (machine, id) = writer.order().await;
     let mut conn = Conn::open(node.addr).await;
-    let watch = conn.ok("WATCH_INSTANCE", json!({ "instance_id": id })).await;
+    let watch = conn
+        .ok("WATCH_INSTANCE", json!({ "instance_id": id }))
+        .await;
     assert_eq!(watch["current_state"], "created");
     assert!(watch["earliest_offset"].is_u64());
     let (_, other) = writer.order().await;
@@ -72,7 +74,11 @@ async fn replay_goes_over_into_live_without_gap_or_repetition() {
         last = offset;
     }
     let mut conn = Conn::open(node.addr).await;
-    conn.ok("WATCH_INSTANCE", json!({ "instance_id": id, "from_offset": last })).await;
+    conn.ok(
+        "WATCH_INSTANCE",
+        json!({ "instance_id": id, "from_offset": last }),
+    )
+    .await;
     assert_eq!(next_event(&mut conn).await["payload"]["n"], 99);
     node.stop().await;
 }
@@ -90,10 +96,14 @@ async fn filters_are_or_inside_and_and_between() {
     let watch = conn.ok("WATCH_ALL", params).await;
     assert!(watch["wal_offset"].is_u64());
     writer.ok("APPLY_EVENT", note(&id, 1)).await;
-    writer.ok("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" })).await;
+    writer
+        .ok("APPLY_EVENT", json!({ "instance_id": id, "event": "PAY" }))
+        .await;
     assert_eq!(next_event(&mut conn).await["event"], "PAY");
-    conn.refused("WATCH_ALL", json!({ "machines": "x" }), "BAD_REQUEST").await;
-    conn.refused("WATCH_ALL", json!({ "from_offset": "x" }), "BAD_REQUEST").await;
+    conn.refused("WATCH_ALL", json!({ "machines": "x" }), "BAD_REQUEST")
+        .await;
+    conn.refused("WATCH_ALL", json!({ "from_offset": "x" }), "BAD_REQUEST")
+        .await;
     conn.refused("UNWATCH", json!({}), "BAD_REQUEST").await;
     node.stop().await;
 }
@@ -106,7 +116,11 @@ async fn all_events_of_an_atomic_batch_come_at_their_one_offset() {
     let mut watcher = Conn::open(node.addr).await;
     watcher.ok("WATCH_ALL", json!({})).await;
     let op = |n| json!({ "op": "APPLY_EVENT", "params": note(&id, n) });
-    conn.ok("BATCH", json!({ "mode": "atomic", "ops": [op(1), op(2), op(3)] })).await;
+    conn.ok(
+        "BATCH",
+        json!({ "mode": "atomic", "ops": [op(1), op(2), op(3)] }),
+    )
+    .await;
     let mut offsets = Vec::new();
     for n in 1..=3 {
         let event = next_event(&mut watcher).await;
@@ -123,7 +137,9 @@ async fn a_watcher_that_does_not_read_gets_everything_later() {
     let mut writer = Conn::open(node.addr).await;
     let (_, id) = writer.order().await;
     let mut watcher = Conn::open(node.addr).await;
-    watcher.ok("WATCH_INSTANCE", json!({ "instance_id": id })).await;
+    watcher
+        .ok("WATCH_INSTANCE", json!({ "instance_id": id }))
+        .await;
     let (rounds, each) = (40, 100);
     for round in 0..rounds {
         for n in 0..each {

@@ -123,7 +123,11 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
             "this version runs a cluster of one and cannot join another: leave the key out",
         );
     }
-    let tls_paths = [&cluster.tls_cert_path, &cluster.tls_key_path, &cluster.tls_ca_path];
+    let tls_paths = [
+        &cluster.tls_cert_path,
+        &cluster.tls_key_path,
+        &cluster.tls_ca_path,
+    ];
     if cluster.tls_enabled || tls_paths.iter().any(|path| path.is_some()) {
         return conflict(
             "cluster.tls",
@@ -156,7 +160,9 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push("cluster.bind_addr is not used by a cluster of one".to_owned());
     }
     if config.auth.required && !config.tls.enabled && !is_loopback(&config.network.bind_addr) {
-        warnings.push("auth.required without tls.enabled: tokens cross the network unencrypted".to_owned());
+        warnings.push(
+            "auth.required without tls.enabled: tokens cross the network unencrypted".to_owned(),
+        );
     }
     if !config.auth.required && !is_loopback(&config.network.bind_addr) {
         warnings.push(format!(
@@ -173,7 +179,9 @@ fn is_loopback(address: &str) -> bool {
         Some((host, _)) => {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host == "localhost"
-                || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+                || host
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|ip| ip.is_loopback())
         }
         None => false,
     }

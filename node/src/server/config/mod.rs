@@ -263,7 +263,11 @@ impl Config {
     /// Replaces the data folder by what the command line says.
     pub fn set_data_dir(&mut self, dir: &Path, option: &'static str) {
         self.storage.data_dir = dir.to_owned();
-        self.note("storage.data_dir", format!("{:?}", dir.display()), Origin::CommandLine(option));
+        self.note(
+            "storage.data_dir",
+            format!("{:?}", dir.display()),
+            Origin::CommandLine(option),
+        );
     }
 
     /// Every key with its value as written and where it was written.

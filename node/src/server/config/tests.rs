@@ -89,16 +89,34 @@ fn every_key_can_be_set_by_file_and_by_variable_and_refuses_what_cannot_be() {
         assert_eq!(shown(&by_file, name), shown(&by_variable, name), "{name}");
         for value in *bad {
             let is_structure = value.starts_with(['[', '{', '"']);
-            let written = if is_structure { (*value).to_owned() } else { format!("{value:?}") };
+            let written = if is_structure {
+                (*value).to_owned()
+            } else {
+                format!("{value:?}")
+            };
             let error = of_file(&yaml(name, &written)).unwrap_err();
-            let Error::BadValue { key: at, expects, origin, .. } = &error else {
+            let Error::BadValue {
+                key: at,
+                expects,
+                origin,
+                ..
+            } = &error
+            else {
                 panic!("{name}: {value}: {error}");
             };
             assert_eq!((at, expects.as_str()), (name, key.expects));
-            assert!(matches!(origin, Origin::File { line, .. } if *line as usize == name.split('.').count()), "{error}");
+            assert!(
+                matches!(origin, Origin::File { line, .. } if *line as usize == name.split('.').count()),
+                "{error}"
+            );
             if !is_structure {
-                let error = of_variables(&[(key.variable, value)]).unwrap_err().to_string();
-                assert!(error.contains(name) && error.contains(key.variable), "{error}");
+                let error = of_variables(&[(key.variable, value)])
+                    .unwrap_err()
+                    .to_string();
+                assert!(
+                    error.contains(name) && error.contains(key.variable),
+                    "{error}"
+                );
             }
         }
     }
@@ -152,7 +170,11 @@ fn the_defaults_are_those_of_the_contract() {
 fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
-    std::fs::write(&path, "network:\n  max_connections: 5\n  idle_timeout_secs: 9\n").unwrap();
+    std::fs::write(
+        &path,
+        "network:\n  max_connections: 5\n  idle_timeout_secs: 9\n",
+    )
+    .unwrap();
     let config = Config::load(Some(&path), |name| match name {
         "RSTMDB_MAX_CONNECTIONS" => Some("6".to_owned()),
         "RSTMDB_IDLE_TIMEOUT" => Some(String::new()),
@@ -182,18 +204,35 @@ fn unknown_keys_are_refused_with_those_that_are_known() {
         ("network:\n  bind_adr: x\n", "network.bind_adr", "bind_addr"),
         ("netwrok:\n  bind_addr: x\n", "netwrok", "network"),
         ("storage: 5\n", "storage", "network"),
-        ("cluster:\n  tls:\n    cert: a\n", "cluster.tls.cert", "cert_path"),
-        ("storage:\n  fsync_policy: every_write\n  fsync: x\n", "storage.fsync", "fsync_policy"),
+        (
+            "cluster:\n  tls:\n    cert: a\n",
+            "cluster.tls.cert",
+            "cert_path",
+        ),
+        (
+            "storage:\n  fsync_policy: every_write\n  fsync: x\n",
+            "storage.fsync",
+            "fsync_policy",
+        ),
     ] {
         let error = of_file(text).unwrap_err();
-        assert!(matches!(&error, Error::UnknownKey { key: found, .. } if found == key), "{error}");
+        assert!(
+            matches!(&error, Error::UnknownKey { key: found, .. } if found == key),
+            "{error}"
+        );
         assert!(error.to_string().contains(known), "{error}");
     }
 }
 
 #[test]
 fn what_is_not_yaml_or_no_mapping_is_refused_with_its_place() {
-    for text in ["network: [", "- a\n", "just text\n", "a: 1\na: 2\n", "\t- x: {"] {
+    for text in [
+        "network: [",
+        "- a\n",
+        "just text\n",
+        "a: 1\na: 2\n",
+        "\t- x: {",
+    ] {
         let error = of_file(text).unwrap_err();
         assert!(
             matches!(error, Error::Syntax { .. } | Error::UnknownKey { .. }),
@@ -218,20 +257,35 @@ fn what_does_not_go_together_is_refused() {
         ("auth:\n  required: true\n", "auth.required"),
         ("tls:\n  enabled: true\n", "tls.cert_path"),
         ("tls:\n  enabled: true\n  cert_path: a\n", "tls.key_path"),
-        ("tls:\n  require_client_cert: true\n", "tls.require_client_cert"),
+        (
+            "tls:\n  require_client_cert: true\n",
+            "tls.require_client_cert",
+        ),
         (
             "tls:\n  enabled: true\n  cert_path: a\n  key_path: b\n  require_client_cert: true\n",
             "tls.client_ca_path",
         ),
-        ("cluster:\n  heartbeat_ms: 300\n", "cluster.election_timeout_ms"),
-        ("cluster:\n  peers: '1=a:1/a:2,2=b:1/b:2'\n", "cluster.peers"),
-        ("cluster:\n  node_id: 2\n  peers: '1=a:1/a:2'\n", "cluster.peers"),
+        (
+            "cluster:\n  heartbeat_ms: 300\n",
+            "cluster.election_timeout_ms",
+        ),
+        (
+            "cluster:\n  peers: '1=a:1/a:2,2=b:1/b:2'\n",
+            "cluster.peers",
+        ),
+        (
+            "cluster:\n  node_id: 2\n  peers: '1=a:1/a:2'\n",
+            "cluster.peers",
+        ),
         ("cluster:\n  join: 'a:7402'\n", "cluster.join"),
         ("cluster:\n  tls:\n    enabled: true\n", "cluster.tls"),
         ("cluster:\n  tls:\n    ca_path: x\n", "cluster.tls"),
     ] {
         let error = of_file(text).unwrap_err();
-        assert!(matches!(&error, Error::Conflict { key: at, .. } if *at == key), "{text}: {error}");
+        assert!(
+            matches!(&error, Error::Conflict { key: at, .. } if *at == key),
+            "{text}: {error}"
+        );
     }
 }
 
@@ -240,15 +294,24 @@ fn the_secrets_file_is_read_and_its_faults_do_not_show_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = dir.path().join("secrets");
     std::fs::write(&secrets, format!("# tokens\n\n{HASH}  # ci\n{HASH}\n")).unwrap();
-    let text = format!("auth:\n  required: true\n  secrets_file: {}\n", secrets.display());
+    let text = format!(
+        "auth:\n  required: true\n  secrets_file: {}\n",
+        secrets.display()
+    );
     assert_eq!(of_file(&text).unwrap().auth.token_hashes.len(), 2);
     std::fs::write(&secrets, "my-secret-token\n").unwrap();
     let error = of_file(&text).unwrap_err().to_string();
-    assert!(error.contains("line 1") && !error.contains("my-secret"), "{error}");
+    assert!(
+        error.contains("line 1") && !error.contains("my-secret"),
+        "{error}"
+    );
     let error = of_variables(&[("RSTMDB_AUTH_TOKEN_HASH", "my-secret-token")]).unwrap_err();
     assert!(!error.to_string().contains("my-secret"), "{error}");
     let text = "auth:\n  secrets_file: /nowhere\n";
-    assert!(matches!(of_file(text).unwrap_err(), Error::Unreadable { .. }));
+    assert!(matches!(
+        of_file(text).unwrap_err(),
+        Error::Unreadable { .. }
+    ));
 }
 
 #[test]
@@ -261,9 +324,22 @@ fn every_key_is_documented_with_its_variable_and_default() {
             .find(|line| line.starts_with(&format!("| `{}` |", key.name)))
             .unwrap_or_else(|| panic!("{} is not documented", key.name));
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        let variable = if key.variable.is_empty() { "–".to_owned() } else { format!("`{}`", key.variable) };
-        let default = if key.default.is_empty() { "none".to_owned() } else { format!("`{}`", key.default) };
+        let variable = if key.variable.is_empty() {
+            "–".to_owned()
+        } else {
+            format!("`{}`", key.variable)
+        };
+        let default = if key.default.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("`{}`", key.default)
+        };
         assert_eq!(cells[2], variable, "{}", key.name);
-        assert_eq!(cells[3].replace("`none`", "none"), default.replace("`none`", "none"), "{}", key.name);
+        assert_eq!(
+            cells[3].replace("`none`", "none"),
+            default.replace("`none`", "none"),
+            "{}",
+            key.name
+        );
     }
 }

@@ -84,7 +84,10 @@ impl Value {
         port.parse::<u16>().ok()?;
         let bare = host.strip_prefix('[').map_or_else(
             || (!host.contains(':')).then_some(host),
-            |rest| rest.strip_suffix(']').filter(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()),
+            |rest| {
+                rest.strip_suffix(']')
+                    .filter(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok())
+            },
         )?;
         (!bare.is_empty() && !bare.contains(char::is_whitespace)).then(|| text.to_owned())
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rstmdb_engine::Command;
 use rstmdb_rcp::feature::Features;
+use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
 use rstmdb_rcp::message::storage::{Compact, CompactResult, ReplicationStatusResult};
-use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use rstmdb_engine::{BatchOp, Command};
 use rstmdb_rcp::Code;
-use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

@@ -12,7 +12,10 @@ use crate::server::session::order::Touch;
 
 /// PUT_MACHINE.
 pub(super) fn put(params: &RawValue) -> Result<Plan, ErrorBody> {
-    Ok(Plan::write(Touch::Everything, Command::PutMachine(put_command(params)?)))
+    Ok(Plan::write(
+        Touch::Everything,
+        Command::PutMachine(put_command(params)?),
+    ))
 }
 
 pub(super) fn put_command(params: &RawValue) -> Result<PutMachine, ErrorBody> {

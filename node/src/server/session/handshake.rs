@@ -90,11 +90,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             server_version: SERVER_VERSION.into(),
             features: features.names().map(Into::into).collect(),
         };
-        let _ = self.outbox.ok(id, None, |out| json::serialized(out, &result));
+        let _ = self
+            .outbox
+            .ok(id, None, |out| json::serialized(out, &result));
         self.outbox.agree(mode, features);
         self.decoder.set_mode(mode);
         self.peer.hello = true;
-        tracing::debug!(client = hello.client_name.as_deref().unwrap_or(""), ?features, "hello");
+        tracing::debug!(
+            client = hello.client_name.as_deref().unwrap_or(""),
+            ?features,
+            "hello"
+        );
         Ok(())
     }
 

@@ -163,8 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !self.shutdown_seen && self.shutdown.as_mut().poll(cx).is_ready() {
             self.shutdown_seen = true;
             for id in self.watches.end_all() {
-                let error =
-                    failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
+                let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
                 self.outbox.end(&id, error);
             }
             self.drain();
@@ -351,8 +350,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn next_deadline(&self) -> Instant {
-        let waiting = self.order.iter_waiting().map(|waiting| waiting.tag.deadline);
-        let idle = self.shared.idle_timeout.unwrap_or(Duration::from_secs(3600));
+        let waiting = self
+            .order
+            .iter_waiting()
+            .map(|waiting| waiting.tag.deadline);
+        let idle = self
+            .shared
+            .idle_timeout
+            .unwrap_or(Duration::from_secs(3600));
         [
             self.flush_by,
             self.silent_since(),

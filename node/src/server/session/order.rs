@@ -206,9 +206,7 @@ impl<T> Order<T> {
         let fits_lane = |hash: &u64| self.lane(*hash).held.allows(claim.access);
         match &claim.touch {
             Touch::Nothing => true,
-            Touch::Instance(hash) => {
-                self.everything.held.allows(claim.access) && fits_lane(hash)
-            }
+            Touch::Instance(hash) => self.everything.held.allows(claim.access) && fits_lane(hash),
             Touch::Instances(hashes) => {
                 self.everything.held.allows(claim.access) && hashes.iter().all(fits_lane)
             }

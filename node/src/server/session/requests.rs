@@ -216,8 +216,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             subscription_id: params.subscription_id,
             removed,
         };
-        let _ = self.outbox.ok(id, None, |out| json::serialized(out, &result));
+        let _ = self
+            .outbox
+            .ok(id, None, |out| json::serialized(out, &result));
         Ok(())
     }
 }
-

@@ -67,7 +67,12 @@ impl Subscriptions {
         let id: Arc<str> = Uuid::new_v4().to_string().into();
         let of_instance = watching.instance.is_some();
         self.shared.metrics.subscriptions(of_instance, 1);
-        self.pull(id.clone(), watching.include_ctx, of_instance, watching.watch);
+        self.pull(
+            id.clone(),
+            watching.include_ctx,
+            of_instance,
+            watching.watch,
+        );
         id
     }
 

@@ -1,0 +1,109 @@
+//! Memory and time of a million instances:
+//! `cargo run --release -p rstmdb-engine --example footprint [INSTANCES]`.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+use std::time::Instant;
+
+use rstmdb_engine::{Pending, State, StateLoader};
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::{create, decided, put, run};
+use rstmdb_engine::{Decision, Limits};
+
+const DEFINITION: &str = r#"{"states":["new","done"],"initial":"new","transitions":[
+{"from":["new","done"],"event":"GUARDED","to":"done","guard":"ctx.total > 0"},
+{"from":["new","done"],"event":"PLAIN","to":"done"}]}"#;
+
+fn rss_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
+
+/// Exactly 100 bytes.
+fn context(number: u64) -> String {
+    let ctx = format!(r#"{{"total":{number:>09},"customer":"","note":""}}"#).replace(": ", ":");
+    let ctx = ctx.replace(&format!("{number:09}"), &format!("1{number:08}"));
+    let padding = "x".repeat(100 - ctx.len());
+    ctx.replace(r#""note":"""#, &format!(r#""note":"{padding}""#))
+}
+
+fn events(state: &mut State, instances: u64, event: &str, payload: Option<&str>) {
+    let limits = Limits::default();
+    let count = 200_000.min(instances);
+    let pending = Pending::new();
+    let (mut deciding, mut applying) = (0, 0);
+    for number in 0..count {
+        let id = format!("instance-{:011}", number * 7919 % instances);
+        let command = common::apply(&id, event, payload, None);
+        let offset = state.last_applied() + 1;
+        let start = Instant::now();
+        let decision = decided(state, &pending, &command, offset, 1, &limits).unwrap();
+        deciding += start.elapsed().as_nanos();
+        let Decision::Write { entry, .. } = decision else {
+            panic!("nothing to write")
+        };
+        let start = Instant::now();
+        state.apply(&entry, offset).unwrap();
+        applying += start.elapsed().as_nanos();
+    }
+    let count = u128::from(count);
+    println!(
+        "{event} {}: decide {} ns, apply {} ns",
+        payload.unwrap_or("no payload"),
+        deciding / count,
+        applying / count
+    );
+}
+
+fn main() {
+    let instances: u64 = std::env::args()
+        .nth(1)
+        .map_or(1_000_000, |n| n.parse().unwrap());
+    let before = rss_bytes();
+    let mut state = State::new();
+    let limits = Limits::default();
+    run(&mut state, &put("order", 1, DEFINITION), 1, &limits).unwrap();
+    let start = Instant::now();
+    for number in 0..instances {
+        let id = format!("instance-{number:011}");
+        let ctx = context(number);
+        assert_eq!(ctx.len(), 100, "{ctx}");
+        run(&mut state, &create(&id, Some(&ctx), None), 1, &limits).unwrap();
+    }
+    let used = rss_bytes() - before;
+    println!(
+        "{instances} instances: {} MB, {} bytes each; {} ns to create one",
+        used / 1_000_000,
+        used / instances,
+        start.elapsed().as_nanos() / u128::from(instances)
+    );
+    events(&mut state, instances, "PLAIN", None);
+    events(&mut state, instances, "PLAIN", Some(r#"{"total":5}"#));
+    events(&mut state, instances, "GUARDED", Some(r#"{"total":6}"#));
+
+    let start = Instant::now();
+    let frozen = state.clone();
+    println!("clone: {} ns", start.elapsed().as_nanos());
+    events(&mut state, instances, "PLAIN", None);
+    let start = Instant::now();
+    let records: Vec<_> = frozen.records().collect();
+    let bytes: usize = records.iter().map(bytes::Bytes::len).sum();
+    println!(
+        "snapshot: {} records, {} MB, {} ms",
+        records.len(),
+        bytes / 1_000_000,
+        start.elapsed().as_millis()
+    );
+    let digest = frozen.digest();
+    drop((state, frozen));
+    let start = Instant::now();
+    let mut loader = StateLoader::new();
+    for record in records {
+        loader.push(record).unwrap();
+    }
+    assert_eq!(loader.finish().unwrap().digest(), digest);
+    println!("load: {} ms", start.elapsed().as_millis());
+}

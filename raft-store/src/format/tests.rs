@@ -1,0 +1,152 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::types::{Membership, NodeInfo};
+
+fn encoded(segment: u64, base: u64, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    let mut buf = Vec::new();
+    write(&mut Encoder::new(&mut buf, segment, base));
+    buf
+}
+
+#[test]
+fn a_record_is_the_documented_bytes() {
+    let bytes = encoded(3, 160, |encoder| encoder.committed(log_id(2, 9)));
+    assert_eq!(bytes.len(), 32);
+    assert_eq!(bytes[4..8], 16_u32.to_le_bytes());
+    assert_eq!(bytes[8..12], [4, 0, 0, 0]);
+    assert_eq!(bytes[12..20], 2_u64.to_le_bytes());
+    assert_eq!(bytes[20..28], 9_u64.to_le_bytes());
+    assert_eq!(bytes[28..], [0; 4]);
+    let mut covered = Vec::new();
+    covered.extend_from_slice(&3_u64.to_le_bytes());
+    covered.extend_from_slice(&160_u64.to_le_bytes());
+    covered.extend_from_slice(&bytes[4..]);
+    assert_eq!(bytes[..4], crc32c(&covered).to_le_bytes());
+}
+
+#[test]
+fn every_record_reads_back_as_written() {
+    let info = NodeInfo {
+        peer_addr: "a:1".into(),
+        rcp_addr: "b:2".into(),
+    };
+    let nodes = BTreeMap::from([(1, info), (2, NodeInfo::default())]);
+    let members = Membership::new(vec![[1].into(), [1, 2].into()], nodes).unwrap();
+    let payloads = [
+        EntryPayload::Blank,
+        EntryPayload::Normal(Data(Bytes::from_static(b"data"))),
+        EntryPayload::Normal(Data(Bytes::new())),
+        EntryPayload::Membership(members),
+    ];
+    for payload in payloads {
+        let entry = Entry {
+            log_id: log_id(7, 8),
+            payload,
+        };
+        let bytes = encoded(1, 0, |encoder| encoder.entry(&entry));
+        let (record, len) = decode_record(&bytes, 1, 0).unwrap();
+        assert_eq!(len, bytes.len());
+        let Record::Entry(found) = record else {
+            panic!("{record:?}")
+        };
+        assert_eq!(found.to_entry().unwrap(), entry);
+    }
+    let mark = Mark {
+        durable: Position {
+            segment: 1,
+            offset: 2,
+        },
+        time_ms: 3,
+    };
+    let vote = Vote::new_committed(5, 6);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&mut bytes, 9, 64);
+    encoder.mark(RecordType::Batch, mark);
+    encoder.vote(&vote);
+    encoder.truncate(None);
+    encoder.truncate(Some(log_id(1, 1)));
+    encoder.purge(log_id(1, 0));
+    encoder.mark(RecordType::Close, mark);
+    let expected = [
+        Record::Batch(mark),
+        Record::Vote(vote),
+        Record::Truncate(None),
+        Record::Truncate(Some(log_id(1, 1))),
+        Record::Purge(log_id(1, 0)),
+        Record::Close(mark),
+    ];
+    let mut at = 0;
+    for record in expected {
+        let (found, len) = decode_record(&bytes[at..], 9, 64 + at as u64).unwrap();
+        assert_eq!(found, record);
+        at += len;
+    }
+    assert_eq!(
+        decode_record(&bytes[at..], 9, 64 + at as u64),
+        Err(RecordFault::End)
+    );
+}
+
+#[test]
+fn bytes_of_another_place_or_segment_never_pass() {
+    let bytes = encoded(1, 64, |encoder| encoder.committed(log_id(1, 1)));
+    assert!(decode_record(&bytes, 1, 64).is_ok());
+    assert!(matches!(
+        decode_record(&bytes, 1, 72),
+        Err(RecordFault::Bad(_))
+    ));
+    assert!(matches!(
+        decode_record(&bytes, 2, 64),
+        Err(RecordFault::Bad(_))
+    ));
+}
+
+#[test]
+fn unknown_flags_and_types_are_unsupported_not_damaged() {
+    for (place, value) in [(9, 1), (9, 2), (8, 99)] {
+        let mut bytes = encoded(1, 0, |encoder| encoder.committed(log_id(1, 1)));
+        bytes[place] = value;
+        let crc = record_crc(1, 0, &bytes[4..]);
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(
+            decode_record(&bytes, 1, 0),
+            Err(RecordFault::Unsupported(_))
+        ));
+    }
+}
+
+#[test]
+fn a_header_reads_back_and_every_flip_in_it_is_found() {
+    let header = SegmentHeader {
+        cluster_id: 1 << 100,
+        segment: 5,
+        created_ms: 6,
+        state: HardState {
+            vote: Some(Vote::new(3, 4)),
+            committed: None,
+            purged: Some(log_id(1, 2)),
+            last: Some(log_id(2, 40)),
+        },
+    };
+    assert_eq!(header.first_index(), 41);
+    let bytes = header.encode();
+    assert_eq!(
+        SegmentHeader::decode(&bytes),
+        Ok((header, SEGMENT_HEADER_BYTES))
+    );
+    for place in 0..bytes.len() {
+        let mut flipped = bytes;
+        flipped[place] ^= 1;
+        assert!(
+            matches!(
+                SegmentHeader::decode(&flipped),
+                Err(HeaderFault::Damaged(_))
+            ),
+            "{place}"
+        );
+        assert!(SegmentHeader::decode(&bytes[..place]).is_err());
+    }
+}
