@@ -1,7 +1,7 @@
 //! State machines as pure functions.
 //!
 //! A leader turns a [`Command`] into facts with [`decide`]; the log carries the facts as an
-//! [`Entry`](fact::Entry); every replica installs them with [`State::apply`]. Guards run once, on the
+//! [`Entry`]; every replica installs them with [`State::apply`]. Guards run once, on the
 //! leader; apply only checks that what the decision rested on is still so, and otherwise changes
 //! nothing, on every node alike.
 //!

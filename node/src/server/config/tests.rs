@@ -81,14 +81,16 @@ const VALUES: &[(&str, &str, &[&str])] = &[
 fn every_key_can_be_set_by_file_and_by_variable_and_refuses_what_cannot_be() {
     for (name, good, bad) in VALUES {
         let key = KEYS.iter().find(|key| key.name == *name).unwrap();
-        let by_file = of_file(&yaml(name, good)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let by_file = of_file(&yaml(name, &format!("{good:?}")))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let by_variable = of_variables(&[(key.variable, good)])
             .unwrap_or_else(|error| panic!("{}: {error}", key.variable));
         let default = of_file("").unwrap();
         assert_ne!(shown(&by_file, name), shown(&default, name), "{name}");
         assert_eq!(shown(&by_file, name), shown(&by_variable, name), "{name}");
         for value in *bad {
-            let is_structure = value.starts_with(['[', '{', '"']);
+            let is_structure =
+                value.starts_with(['[', '{', '"']) && value.ends_with([']', '}', '"']);
             let written = if is_structure {
                 (*value).to_owned()
             } else {
