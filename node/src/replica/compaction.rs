@@ -10,6 +10,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
+use rstmdb_raft_store::Stats;
 use tokio::sync::Notify;
 
 use super::Error;
@@ -34,15 +35,41 @@ pub struct Compacted {
     pub wal_segments: u64,
 }
 
-/// How far the log has grown since the last snapshot.
-struct Growth<T: Types> {
-    snapshot_at: InstantOf<T>,
-    bytes_written_then: u64,
+/// The log when the last snapshot was taken, or when the replica started.
+#[derive(Debug, Clone, Copy)]
+struct Mark<T: Types> {
+    at: InstantOf<T>,
+    bytes_written: u64,
+    /// Log bytes behind the last snapshot that were written before the start.
+    carried_bytes: u64,
+}
+
+/// What compaction remembers between two looks.
+pub(crate) struct Compaction<T: Types> {
+    since: parking_lot::Mutex<Mark<T>>,
+    /// One snapshot at a time: openraft passes over a request while it builds one.
+    snapshots: tokio::sync::Mutex<()>,
+}
+
+impl<T: Types> Compaction<T> {
+    /// Begins with `entries_behind` entries that the last snapshot does not cover, whose size is
+    /// estimated by the log's average.
+    pub(crate) fn new(stats: &Stats, entries_behind: u64) -> Self {
+        let average = stats.total_size_bytes / stats.entry_count.max(1);
+        Self {
+            since: parking_lot::Mutex::new(Mark {
+                at: T::now(),
+                bytes_written: stats.bytes_written,
+                carried_bytes: average.saturating_mul(entries_behind),
+            }),
+            snapshots: tokio::sync::Mutex::new(()),
+        }
+    }
 }
 
 /// Looks after one replica until it is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
-    let mut growth: Option<Growth<T>> = None;
+    let mut leadership = None;
     loop {
         tokio::select! {
             biased;
@@ -56,47 +83,53 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
             return;
         }
         watch_free_space(&inner);
-        if let Err(error) = check(&inner, &mut growth).await {
+        count_leader_changes(&inner, &mut leadership);
+        if let Err(error) = check(&inner).await {
             tracing::warn!(%error, "compaction failed; it is tried again");
         }
     }
 }
 
-async fn check<T: Types>(inner: &Inner<T>, growth: &mut Option<Growth<T>>) -> Result<(), Error> {
-    let options = &inner.options.compaction;
-    let stats = inner.store.stats();
-    let since = growth.get_or_insert_with(|| Growth {
-        snapshot_at: T::now(),
-        bytes_written_then: stats.bytes_written,
-    });
-    if !options.enabled {
-        return Ok(());
+fn count_leader_changes<T: Types>(inner: &Inner<T>, known: &mut Option<(u64, Option<u64>)>) {
+    let metrics = inner.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let now = (metrics.current_term, metrics.current_leader);
+    if known.is_some_and(|known| known != now) {
+        inner.counters.leader_changes.add(1);
     }
-    let grown_bytes = stats.bytes_written.saturating_sub(since.bytes_written_then);
+    *known = Some(now);
+}
+
+async fn check<T: Types>(inner: &Inner<T>) -> Result<(), Error> {
+    let options = &inner.options.compaction;
+    let rested = T::now() >= inner.compaction.since.lock().at + options.min_interval;
+    if options.enabled && rested && is_due(inner) {
+        take_snapshot(inner).await?;
+    }
+    retain(inner)?;
+    Ok(())
+}
+
+/// Whether the log has grown enough since the last snapshot to ask for the next.
+fn is_due<T: Types>(inner: &Inner<T>) -> bool {
+    let options = &inner.options.compaction;
+    let since = *inner.compaction.since.lock();
     let grown_entries = inner
         .applied
         .offset()
         .saturating_sub(snapshot_offset(inner));
+    let written = inner.store.stats().bytes_written;
+    let grown_bytes = written.saturating_sub(since.bytes_written) + since.carried_bytes;
     let last_size = inner
         .store
         .snapshots()
         .list()
         .last()
         .map_or(0, |info| info.bytes);
-    let wanted =
-        grown_entries >= options.events_threshold || grown_bytes >= options.size_threshold_bytes;
-    let allowed = T::now() >= since.snapshot_at + options.min_interval
-        && grown_entries > 0
-        && (grown_bytes >= last_size || stats.bytes_written == grown_bytes);
-    if wanted && allowed {
-        take_snapshot(inner).await?;
-        *growth = Some(Growth {
-            snapshot_at: T::now(),
-            bytes_written_then: stats.bytes_written,
-        });
-    }
-    retain(inner)?;
-    Ok(())
+    grown_entries > 0
+        && grown_bytes >= last_size
+        && (grown_entries >= options.events_threshold
+            || grown_bytes >= options.size_threshold_bytes)
 }
 
 fn snapshot_offset<T: Types>(inner: &Inner<T>) -> u64 {
@@ -107,7 +140,9 @@ fn snapshot_offset<T: Types>(inner: &Inner<T>) -> u64 {
 
 /// Takes a snapshot of everything applied so far; `false` when there is nothing new.
 async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
+    let _one_at_a_time = inner.compaction.snapshots.lock().await;
     let target = inner.applied.offset();
+    let bytes_written = inner.store.stats().bytes_written;
     if snapshot_offset(inner) >= target {
         return Ok(false);
     }
@@ -126,6 +161,11 @@ async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
         {
             let now = metrics.borrow_watched();
             if now.snapshot.is_some_and(|id| id.index >= target) {
+                *inner.compaction.since.lock() = Mark {
+                    at: T::now(),
+                    bytes_written,
+                    carried_bytes: 0,
+                };
                 return Ok(true);
             }
             if let Err(fatal) = &now.running_state {
@@ -194,15 +234,7 @@ impl<T: Types> Replica<T> {
     /// [`Error::Storage`] when the snapshot or the retention failed.
     pub async fn compact(&self, force_snapshot: bool) -> Result<Compacted, Error> {
         let inner = &self.inner;
-        let grown = inner
-            .applied
-            .offset()
-            .saturating_sub(snapshot_offset(inner));
-        let taken = if force_snapshot || grown >= inner.options.compaction.events_threshold {
-            take_snapshot(inner).await?
-        } else {
-            false
-        };
+        let taken = (force_snapshot || is_due(inner)) && take_snapshot(inner).await?;
         let (segments_deleted, bytes_reclaimed) = retain(inner)?;
         Ok(Compacted {
             snapshots_created: u64::from(taken),

@@ -12,6 +12,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
+use super::compaction::Compaction;
+use super::counters::Counters;
 use super::hub::{Hub, WatchFilter};
 use super::log_page::{LogPage, read_page};
 use super::proposer::Request;
@@ -41,11 +43,8 @@ pub(crate) struct WriteGate {
 }
 
 impl WriteGate {
-    /// The error a write gets now, if writes are refused.
-    pub(crate) fn refusal(&self) -> Option<Error> {
-        if self.shutting_down.load(Ordering::Acquire) {
-            return Some(Error::ShuttingDown);
-        }
+    /// The error a write gets now, if this node refuses to write.
+    pub(crate) fn read_only(&self) -> Option<Error> {
         let reason = self.read_only.read().clone()?;
         Some(Error::ReadOnly { reason })
     }
@@ -77,6 +76,8 @@ pub(crate) struct Inner<T: Types> {
     pub gate: Arc<WriteGate>,
     pub host: Arc<dyn Host>,
     pub options: Options,
+    pub counters: Arc<Counters>,
+    pub compaction: Compaction<T>,
     pub requests: mpsc::UnboundedSender<Request>,
     /// Ends the background tasks.
     pub stop: Arc<Notify>,
@@ -141,6 +142,11 @@ impl<T: Types> Replica<T> {
     ///
     /// A refusal, such as an instance that does not exist.
     pub fn query(&self, query: &Query) -> Result<Reply, Refusal> {
+        // A listing may go through many instances; a copy-on-write clone lets apply go on.
+        if matches!(query, Query::ListInstances(_)) {
+            let state = self.inner.applied.read().clone();
+            return state.query(query);
+        }
         self.inner.applied.read().query(query)
     }
 
@@ -190,6 +196,18 @@ impl<T: Types> Replica<T> {
     #[must_use]
     pub fn watch_count(&self) -> usize {
         self.inner.hub.watches()
+    }
+
+    /// How many of them have not caught up although the head is far ahead.
+    #[must_use]
+    pub fn watches_lagging(&self) -> usize {
+        self.inner.hub.lagging()
+    }
+
+    /// What this replica counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     /// Reads a page of at most `limit` entries of the applied log from `from` on (0: from the

@@ -26,6 +26,9 @@ const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Entries the ring covers at most: a bound on the decoded size of many small ones.
 const RECENT_ENTRIES_MAX: usize = 16_384;
 
+/// A watch that is this many offsets behind the head counts as lagging.
+const LAGGING_OFFSETS_MIN: u64 = 10_000;
+
 /// Which events a watch wants: OR inside a list, AND between them, an empty list wants all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchFilter {
@@ -79,9 +82,16 @@ pub(crate) struct Slot {
     /// Offsets below this never wake the watch (it asked for later ones).
     from: AtomicU64,
     notify: Notify,
+    /// The next offset the watch reads, for the metrics.
+    position: AtomicU64,
 }
 
 impl Slot {
+    /// Notes how far the watch has read.
+    pub(crate) fn reached(&self, cursor: u64) {
+        self.position.store(cursor, Ordering::Relaxed);
+    }
+
     /// Waits until an event matches, and returns its offset.
     pub(crate) async fn woken(&self) -> u64 {
         loop {
@@ -190,6 +200,17 @@ impl Hub {
         self.inner.lock().watches
     }
 
+    /// How many watches are awake and more than [`LAGGING_OFFSETS_MIN`] behind the head.
+    pub(crate) fn lagging(&self) -> usize {
+        let inner = self.inner.lock();
+        let lags = |slot: &&Arc<Slot>| {
+            let position = slot.position.load(Ordering::Relaxed);
+            slot.wake_at.load(Ordering::Relaxed) != IDLE
+                && position.saturating_add(LAGGING_OFFSETS_MIN) < inner.head
+        };
+        inner.slots().filter(lags).count()
+    }
+
     /// Registers a watch, awake.
     pub(crate) fn register(&self, filter: WatchFilter) -> Arc<Slot> {
         let slot = Arc::new(Slot {
@@ -197,6 +218,7 @@ impl Hub {
             wake_at: AtomicU64::new(AWAKE),
             from: AtomicU64::new(0),
             notify: Notify::new(),
+            position: AtomicU64::new(u64::MAX),
         });
         let mut inner = self.inner.lock();
         inner.watches += 1;

@@ -20,6 +20,7 @@
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
+//! | [`counters`] | what is counted for the metrics |
 //! | [`compaction`] | snapshots by threshold, retention, the watch on free disk space |
 //! | [`status`] | the picture INFO and the metrics show |
 //! | [`no_peers`] | the network of a cluster of one |
@@ -29,6 +30,7 @@
 
 pub mod applied;
 pub mod compaction;
+pub mod counters;
 pub mod error;
 pub mod handle;
 pub mod hub;
@@ -43,10 +45,12 @@ pub mod types;
 pub mod watch;
 
 pub use compaction::Compacted;
+pub use counters::Counters;
 pub use error::Error;
 pub use handle::{Done, Replica};
 pub use hub::WatchFilter;
 pub use log_page::{LogItem, LogPage};
+pub use proposer::is_repeatable;
 pub use reads::Consistency;
 pub use start::{CompactionOptions, Options};
 pub use status::{Role, Status};

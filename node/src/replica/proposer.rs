@@ -26,15 +26,15 @@ use openraft::Raft;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{
-    Command, DecideAt, Decision, Limits, Outcome, Pending, Refusal, Reply, decide,
-};
+use rstmdb_engine::{Command, DecideAt, Decision, Limits, Outcome, Pending, Reply, decide};
 use rstmdb_raft_store::Data;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
+use super::counters::Counters;
 use super::handle::{Done, WriteGate};
 use super::reads::Reads;
 use super::state_machine::StateMachine;
@@ -63,8 +63,14 @@ enum InFlight {
     },
     Answer {
         request: Request,
-        result: Result<Done, Refusal>,
+        result: Result<Done, Error>,
     },
+}
+
+/// The entries handed to Raft in one message.
+struct Batch<T: Types> {
+    decided: InstantOf<T>,
+    results: BoxStream<'static, Written<T>>,
 }
 
 type Written<T> = Result<WriteResult<T>, Fatal<T>>;
@@ -76,6 +82,7 @@ pub(crate) struct Proposer<T: Types> {
     pub reads: Reads,
     pub host: Arc<dyn Host>,
     pub gate: Arc<WriteGate>,
+    pub counters: Arc<Counters>,
     pub limits: Limits,
     pub leader_wait: std::time::Duration,
     pub queue: mpsc::UnboundedReceiver<Request>,
@@ -89,7 +96,7 @@ pub(crate) struct Run<T: Types> {
     next_offset: Option<u64>,
     in_flight: VecDeque<InFlight>,
     /// One stream of results for each batch in flight, oldest first.
-    written: VecDeque<BoxStream<'static, Written<T>>>,
+    written: VecDeque<Batch<T>>,
     /// To be decided again, in order, before anything new.
     again: VecDeque<Request>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
@@ -132,7 +139,7 @@ impl<T: Types> Proposer<T> {
             let queue_open = !self.queue.is_closed() || !self.queue.is_empty();
             tokio::select! {
                 biased;
-                written = next_written(&mut self.run.written) => self.settle(written),
+                written = next_written(&mut self.run.written, &self.counters) => self.settle(written),
                 count = self.queue.recv_many(&mut incoming, BATCH_COMMANDS_MAX), if takes_more && queue_open => {
                     if count > 0 {
                         self.propose(&mut incoming).await;
@@ -159,9 +166,9 @@ impl<T: Types> Proposer<T> {
         if requests.is_empty() {
             return;
         }
-        if let Some(refusal) = self.gate.refusal() {
+        if self.gate.is_shutting_down() {
             for request in requests {
-                let _ = request.answer.send(Err(refusal.clone()));
+                let _ = request.answer.send(Err(Error::ShuttingDown));
             }
             return;
         }
@@ -177,13 +184,14 @@ impl<T: Types> Proposer<T> {
                 }
             },
         };
+        let decided = T::now();
         let entries = self.decide_all(requests, first);
         if entries.is_empty() {
             self.pass_on_answers();
             return;
         }
         match self.raft.client_write_many(entries).await {
-            Ok(written) => self.run.written.push_back(written),
+            Ok(results) => self.run.written.push_back(Batch { decided, results }),
             Err(fatal) => self.fail_all(&fatal),
         }
     }
@@ -193,6 +201,7 @@ impl<T: Types> Proposer<T> {
         let now_ms = self.host.now_ms();
         let mut next = first;
         let mut entries = Vec::with_capacity(requests.len());
+        let read_only = self.gate.read_only();
         let state = self.applied.read();
         for request in requests {
             let at = DecideAt {
@@ -202,20 +211,24 @@ impl<T: Types> Proposer<T> {
                 limits: &self.limits,
             };
             let decision = decide(&state, &self.run.pending, &request.command, &at);
-            self.run.in_flight.push_back(match decision {
-                Ok(Decision::Write { entry, reply }) => {
+            self.run.in_flight.push_back(match (decision, &read_only) {
+                (Ok(Decision::Write { .. }), Some(error)) => InFlight::Answer {
+                    request,
+                    result: Err(error.clone()),
+                },
+                (Ok(Decision::Write { entry, reply }), None) => {
                     self.run.pending.push(&entry);
                     entries.push(Data(entry.encode_to_vec().into()));
                     next += 1;
                     InFlight::Write { request, reply }
                 }
-                Ok(Decision::Answer { reply, offset }) => InFlight::Answer {
+                (Ok(Decision::Answer { reply, offset }), _) => InFlight::Answer {
                     request,
                     result: Ok(Done { reply, offset }),
                 },
-                Err(refusal) => InFlight::Answer {
+                (Err(refusal), _) => InFlight::Answer {
                     request,
-                    result: Err(refusal),
+                    result: Err(refusal.into()),
                 },
             });
         }
@@ -237,7 +250,9 @@ impl<T: Types> Proposer<T> {
             if let Some(InFlight::Write { request, reply }) = self.run.in_flight.pop_front() {
                 settled = self.settle_write(request, reply, written).or(settled);
             }
-            result = next_written(&mut self.run.written).now_or_never().flatten();
+            result = next_written(&mut self.run.written, &self.counters)
+                .now_or_never()
+                .flatten();
         }
         self.pass_on_answers();
         if let Some(offset) = settled {
@@ -294,6 +309,7 @@ impl<T: Types> Proposer<T> {
     }
 
     fn decide_again(&mut self, request: Request) {
+        self.counters.commands_redecided.add(1);
         self.run.draining = true;
         self.run.again.push_back(request);
     }
@@ -318,8 +334,8 @@ impl<T: Types> Proposer<T> {
     async fn log_end(&mut self) -> Result<u64, Error> {
         let deadline = T::now() + self.leader_wait;
         loop {
-            if let Some(refusal) = self.gate.refusal() {
-                return Err(refusal);
+            if self.gate.is_shutting_down() {
+                return Err(Error::ShuttingDown);
             }
             if self.raft.as_leader().is_ok() {
                 let last = self
@@ -345,22 +361,25 @@ impl<T: Types> Proposer<T> {
 
 /// The next result of the oldest batch in flight; never resolves while nothing is in flight.
 async fn next_written<T: Types>(
-    written: &mut VecDeque<BoxStream<'static, Written<T>>>,
+    written: &mut VecDeque<Batch<T>>,
+    counters: &Counters,
 ) -> Option<Written<T>> {
     loop {
         let Some(oldest) = written.front_mut() else {
             return std::future::pending().await;
         };
-        if let Some(result) = oldest.next().await {
+        if let Some(result) = oldest.results.next().await {
             return Some(result);
         }
+        counters.proposal.observe(T::now() - oldest.decided);
         written.pop_front();
     }
 }
 
 /// Whether deciding the command again is harmless if its first write is in the log after all:
 /// with an idempotency key it takes effect once, and a machine's definition is the same again.
-fn is_repeatable(command: &Command) -> bool {
+#[must_use]
+pub fn is_repeatable(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
         Command::FlushAll => false,

@@ -11,7 +11,6 @@ use std::time::Duration;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use openraft::{Raft, ReadPolicy};
-use rstmdb_engine::Refusal;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
@@ -39,7 +38,7 @@ pub enum Consistency {
 
 enum Waiter {
     Barrier(oneshot::Sender<Result<(), Error>>),
-    Answer(AnswerTo, Result<Done, Refusal>),
+    Answer(AnswerTo, Result<Done, Error>),
 }
 
 impl Waiter {
@@ -50,7 +49,7 @@ impl Waiter {
                 let _ = tx.send(round);
             }
             Self::Answer(tx, result) => {
-                let _ = tx.send(round.and_then(|()| result.map_err(Error::Refused)));
+                let _ = tx.send(round.and(result));
             }
         }
     }
@@ -79,7 +78,7 @@ impl Reads {
     }
 
     /// Sends `result` to `answer` after the leadership check of a linearizable read.
-    pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Refusal>) {
+    pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Error>) {
         if let Err(mpsc::error::SendError(waiter)) =
             self.strict.send(Waiter::Answer(answer, result))
         {

@@ -13,7 +13,8 @@ use rstmdb_raft_store::{NodeInfo, Retention, SnapshotHandle, Store};
 use tokio::sync::{Notify, mpsc};
 
 use super::applied::Applied;
-use super::compaction;
+use super::compaction::{self, Compaction};
+use super::counters::Counters;
 use super::handle::{Inner, Replica, WriteGate};
 use super::hub::Hub;
 use super::proposer::{Proposer, Run};
@@ -96,11 +97,13 @@ impl<T: Types> Replica<T> {
         let config = Arc::new(raft_config(&options)?);
         let applied = Arc::new(Applied::new(State::new()));
         let hub = Arc::new(Hub::new(0));
+        let counters = Arc::new(Counters::default());
         let machine = StateMachine::new(
             applied.clone(),
             hub.clone(),
             store.snapshots(),
             host.clone(),
+            counters.clone(),
         );
         let log = store.log_store::<T>();
         let raft = Raft::new(options.node_id, config, network, log, machine)
@@ -111,6 +114,14 @@ impl<T: Types> Replica<T> {
         let (reads, rounds) = Reads::new();
         let (requests, queue) = mpsc::unbounded_channel();
         let gate = Arc::new(WriteGate::default());
+        let covered = store
+            .snapshots()
+            .list()
+            .last()
+            .and_then(|info| info.index)
+            .unwrap_or(0);
+        let behind = applied.offset().saturating_sub(covered);
+        let compaction = Compaction::new(&store.stats(), behind);
         let inner = Arc::new(Inner {
             raft: raft.clone(),
             store,
@@ -120,6 +131,8 @@ impl<T: Types> Replica<T> {
             gate: gate.clone(),
             host: host.clone(),
             options: options.clone(),
+            counters: counters.clone(),
+            compaction,
             requests,
             stop: Arc::new(Notify::new()),
         });
@@ -132,6 +145,7 @@ impl<T: Types> Replica<T> {
             reads,
             host,
             gate,
+            counters,
             limits: options.limits,
             leader_wait: options.leader_wait,
             queue,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures_util::stream::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use rstmdb_engine::fact::{Entry, Message};
@@ -17,6 +18,7 @@ use rstmdb_engine::{Outcome, State, StateLoader};
 use rstmdb_raft_store::{LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, StoredMembership};
 
 use super::applied::Applied;
+use super::counters::Counters;
 use super::hub::Hub;
 use super::types::{Host, Types};
 
@@ -29,6 +31,7 @@ pub struct StateMachine<T: Types> {
     pub(crate) hub: Arc<Hub>,
     pub(crate) snapshots: SnapshotStore<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
+    counters: Arc<Counters>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -54,12 +57,14 @@ impl<T: Types> StateMachine<T> {
         hub: Arc<Hub>,
         snapshots: SnapshotStore<T::Fs>,
         host: Arc<dyn Host>,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             applied,
             hub,
             snapshots,
             host,
+            counters,
             last_applied: None,
             membership: StoredMembership::default(),
         }
@@ -104,8 +109,9 @@ impl<T: Types> StateMachine<T> {
                     let outcome = state
                         .apply(&entry, item.offset)
                         .map_err(|error| corrupt(item.offset, &error))?;
-                    if outcome == Outcome::Applied {
-                        effective.push((item.offset, entry, bytes));
+                    match outcome {
+                        Outcome::Applied => effective.push((item.offset, entry, bytes)),
+                        Outcome::Stale => self.counters.facts_stale.add(1),
                     }
                     outcome
                 }
@@ -179,6 +185,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             membership: self.membership.clone(),
             snapshots: self.snapshots.clone(),
             host: self.host.clone(),
+            counters: self.counters.clone(),
         }
     }
 
@@ -229,6 +236,7 @@ pub struct Builder<T: Types> {
     membership: StoredMembership,
     snapshots: SnapshotStore<T::Fs>,
     host: Arc<dyn Host>,
+    counters: Arc<Counters>,
 }
 
 impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
@@ -239,6 +247,7 @@ impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
             last_log_id: self.last_applied,
             last_membership: self.membership.clone(),
         };
+        let began = T::now();
         let mut written = Err(io::Error::other("the snapshot was not written"));
         self.host.block(&mut || {
             written = self
@@ -246,6 +255,11 @@ impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
                 .write(&meta, self.state.digest(), self.state.records())
                 .map_err(io::Error::from);
         });
-        written.map(into_openraft::<T>)
+        let handle = written?;
+        let took = u64::try_from((T::now() - began).as_micros()).unwrap_or(u64::MAX);
+        self.counters.snapshots_taken.add(1);
+        self.counters.snapshot_last_bytes.set(handle.info().bytes);
+        self.counters.snapshot_last_us.set(took);
+        Ok(into_openraft::<T>(handle))
     }
 }

@@ -118,11 +118,11 @@ impl<T: Types> Replica<T> {
             members,
             earliest_offset: self.inner.store.earliest_index(),
             digest: state.digest(),
-            instances: state.instance_count() as u64,
-            machines: state.machine_count() as u64,
-            idempotency_keys: state.key_count() as u64,
+            instances: state.instance_count(),
+            machines: state.machine_count(),
+            idempotency_keys: state.key_count(),
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
-            read_only: match self.inner.gate.refusal() {
+            read_only: match self.inner.gate.read_only() {
                 Some(super::Error::ReadOnly { reason }) => Some(reason),
                 _ => None,
             },

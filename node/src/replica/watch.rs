@@ -15,7 +15,7 @@ use rstmdb_engine::fact::{ApplyEvent, Body, Entry, Fact};
 use super::Error;
 use super::handle::Inner;
 use super::hub::{EventKeys, RecentPage, Slot, WatchFilter};
-use super::log_page::read_effective;
+use super::log_page::{EffectivePage, read_effective};
 use super::types::Types;
 
 /// Entries examined at once; between two pages other tasks get their turn.
@@ -139,10 +139,11 @@ impl<T: Types> Watch<T> {
                     }
                     continue;
                 }
-                RecentPage::Entries { entries, next } => (entries, next),
+                RecentPage::Entries { entries, next } => EffectivePage { entries, next },
                 RecentPage::Older { head } => self.read_log(head)?,
             };
             let events = self.take_matching(page, bytes_max);
+            self.slot.reached(self.cursor);
             if !events.is_empty() {
                 return Ok(events);
             }
@@ -150,20 +151,15 @@ impl<T: Types> Watch<T> {
         }
     }
 
-    fn read_log(&self, head: u64) -> Result<(Vec<(u64, Arc<Entry>)>, u64), Error> {
-        let page = read_effective(&self.replica, self.cursor, head, PAGE_ENTRIES, PAGE_BYTES)?;
-        Ok((page.entries, page.next))
+    fn read_log(&self, head: u64) -> Result<EffectivePage, Error> {
+        read_effective(&self.replica, self.cursor, head, PAGE_ENTRIES, PAGE_BYTES)
     }
 
     /// Filters a page and moves the cursor behind what was examined.
-    fn take_matching(
-        &mut self,
-        (entries, next): (Vec<(u64, Arc<Entry>)>, u64),
-        bytes_max: usize,
-    ) -> Vec<WatchEvent> {
+    fn take_matching(&mut self, page: EffectivePage, bytes_max: usize) -> Vec<WatchEvent> {
         let mut events = Vec::new();
         let mut bytes = 0;
-        for (offset, entry) in entries {
+        for (offset, entry) in page.entries {
             for (fact, event) in entry.facts.iter().enumerate() {
                 let Some(event) = event_of(event) else {
                     continue;
@@ -182,7 +178,7 @@ impl<T: Types> Watch<T> {
                 return events;
             }
         }
-        self.cursor = next;
+        self.cursor = page.next;
         events
     }
 }
