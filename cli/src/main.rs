@@ -7,6 +7,9 @@ use rstmdb_cli::args::{Cli, Command};
 use rstmdb_cli::commands;
 use rstmdb_cli::session::Session;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()

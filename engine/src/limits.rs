@@ -16,8 +16,9 @@ pub const GUARD_DEPTH_MAX: usize = 64;
 pub const CTX_BYTES_MAX: usize = 4 << 20;
 /// Most operations in one atomic batch.
 pub const BATCH_OPS_MAX: usize = 100;
-/// Most bytes of contexts, payloads and definitions that one entry may carry.
-pub const ENTRY_BYTES_MAX: usize = 16 << 20;
+/// Most bytes of contexts, payloads and definitions that one entry may carry: 1 MiB less than a
+/// protocol frame, so that WAL_READ can show any entry together with its names, ids and keys.
+pub const ENTRY_BYTES_MAX: usize = 15 << 20;
 /// Longest page of LIST_INSTANCES.
 pub const LIST_ITEMS_MAX: u64 = 1000;
 /// Page length of LIST_INSTANCES when none is asked for.

@@ -92,13 +92,13 @@ fn list_instances(view: View<'_>, list: &ListInstances) -> Reply {
         Some(_) => usize::MAX,
     };
     let mut matches = ids(view, list.after.as_deref())
-        .filter_map(|id| view.instance(id))
-        .filter(|current| matches(current, list))
+        .filter_map(|id| Some((id, view.instance(id)?)))
+        .filter(|(_, current)| matches(current, list))
         .skip(if left == 0 { 0 } else { size(offset) });
     let items: Vec<InstanceSummary> = matches
         .by_ref()
         .take(limit.min(left))
-        .map(|current| summary(&current))
+        .map(|(id, current)| summary(id, &current))
         .collect();
     let has_more = match list.after {
         None => left > items.len(),
@@ -188,9 +188,9 @@ fn total(view: View<'_>, list: &ListInstances) -> u64 {
     total
 }
 
-fn summary(current: &Current<'_>) -> InstanceSummary {
+fn summary(id: &Arc<str>, current: &Current<'_>) -> InstanceSummary {
     InstanceSummary {
-        id: current.id().clone(),
+        id: id.clone(),
         machine: current.machine.name.clone(),
         version: current.machine.version,
         state: current.state_name().clone(),

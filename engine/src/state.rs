@@ -36,7 +36,7 @@ pub struct State {
     /// The sum of the digests of all items, so that their order does not count.
     items_digest: u128,
     pub(crate) machines: Machines,
-    pub(crate) instances: Table<Arc<Instance>>,
+    pub(crate) instances: Table<Instance>,
     /// The ids of `instances`, in order.
     pub(crate) ids: OrdSet<Arc<str>>,
     used_ids: Table<UsedId>,
@@ -125,7 +125,7 @@ impl State {
 
     pub(crate) fn last(&self, id: &str) -> Last {
         if let Some(instance) = self.instances.get(id.as_bytes()) {
-            return Last::Live(instance.last_offset);
+            return Last::Live(instance.last_offset());
         }
         match self.used_ids.get(id.as_bytes()) {
             Some(used) => Last::Used(used.last_offset),
@@ -138,13 +138,13 @@ impl State {
         let wal_offset = record.offset;
         Some(match &record.outcome {
             keys::Outcome::Created(after) => Reply::Created {
-                instance_id: after.id.clone(),
-                state: self.state_name(after.machine, after.state)?,
+                instance_id: Arc::from(after.id()),
+                state: self.state_name(after.machine(), after.state())?,
                 wal_offset,
             },
             keys::Outcome::Applied { after, from } => Reply::Applied {
-                from_state: self.state_name(after.machine, *from)?,
-                to_state: self.state_name(after.machine, after.state)?,
+                from_state: self.state_name(after.machine(), *from)?,
+                to_state: self.state_name(after.machine(), after.state())?,
                 ctx: ctx_bytes(after),
                 applied: false,
                 event_id: after.event_id().map(Arc::from),

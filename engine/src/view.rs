@@ -38,7 +38,7 @@ pub(crate) struct Current<'a> {
 }
 
 enum Source<'a> {
-    Applied(&'a Arc<Instance>),
+    Applied(&'a Instance),
     InFlight(&'a Arc<str>, &'a Live),
 }
 
@@ -150,11 +150,11 @@ impl<'a> View<'a> {
     fn applied(self, id: &str) -> Option<Current<'a>> {
         let instance = self.state.instances.get(id.as_bytes())?;
         Some(Current {
-            machine: self.state.machines.by_number(instance.machine)?,
-            state: instance.state,
-            created_ms: instance.created_ms,
-            updated_ms: instance.updated_ms,
-            last_offset: instance.last_offset,
+            machine: self.state.machines.by_number(instance.machine())?,
+            state: instance.state(),
+            created_ms: instance.created_ms(),
+            updated_ms: instance.updated_ms(),
+            last_offset: instance.last_offset(),
             source: Source::Applied(instance),
         })
     }
@@ -169,7 +169,7 @@ impl<'a> View<'a> {
                 }) => live.created_ms,
                 _ => None,
             })
-            .or_else(|| Some(self.state.instances.get(id.as_bytes())?.created_ms))
+            .or_else(|| Some(self.state.instances.get(id.as_bytes())?.created_ms()))
             .unwrap_or_default()
     }
 
@@ -244,10 +244,10 @@ impl Current<'_> {
         self.machine.state_name(self.state)
     }
 
-    pub(crate) fn id(&self) -> &Arc<str> {
+    fn id(&self) -> Arc<str> {
         match self.source {
-            Source::Applied(instance) => &instance.id,
-            Source::InFlight(id, _) => id,
+            Source::Applied(instance) => Arc::from(instance.id()),
+            Source::InFlight(id, _) => id.clone(),
         }
     }
 
@@ -274,7 +274,7 @@ impl Current<'_> {
 
     pub(crate) fn view(&self) -> InstanceView {
         InstanceView {
-            instance_id: self.id().clone(),
+            instance_id: self.id(),
             machine: self.machine.name.clone(),
             version: self.machine.version,
             state: self.state_name().clone(),

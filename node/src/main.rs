@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use rstmdb::server::{args::Args, commands};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     commands::execute(&Args::parse())
 }

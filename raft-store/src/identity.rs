@@ -1,5 +1,7 @@
 //! Whose data folder this is.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -33,6 +35,18 @@ impl std::fmt::Display for Identity {
             self.node_id,
             uuid::Uuid::from_u128(self.cluster_id)
         )
+    }
+}
+
+/// Whose folder `dir` is, without opening it as a store; `None` for one that is nobody's yet, or
+/// that is not there.
+///
+/// # Errors
+/// When it cannot be read, or is damaged.
+pub fn read_identity<F: FileSystem>(fs: &F, dir: &Path) -> Result<Option<Identity>, Error> {
+    match read(fs, &Layout::of(dir)) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        other => other,
     }
 }
 

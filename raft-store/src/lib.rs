@@ -60,7 +60,7 @@ mod writer;
 pub use error::Error;
 pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 pub use fs::{FileSystem, MemFs, RealFs};
-pub use identity::Identity;
+pub use identity::{Identity, read_identity};
 pub use log_store::LogStore;
 pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
 pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};

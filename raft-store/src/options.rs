@@ -37,8 +37,8 @@ pub struct Options {
     pub fsync_policy: FsyncPolicy,
     /// How many bytes of recent entries stay in memory, beyond those not yet written or committed.
     pub cache_bytes: usize,
-    /// Written into each new segment; 0 until the cluster is known. A folder of another cluster
-    /// is refused.
+    /// Written into each new segment; 0 until the cluster is known. A folder whose identity names
+    /// another cluster is refused; a log without an identity keeps the cluster that it names.
     pub cluster_id: u128,
     /// Whether to keep the catalog (a real folder, so only where the file system is real).
     pub catalog: bool,

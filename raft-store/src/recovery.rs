@@ -258,6 +258,15 @@ fn trusted<F: FileSystem>(
     Ok(same.then(|| summary.clone()))
 }
 
+/// The cluster that the log names; `None` where there is no log, or one that names none.
+pub(crate) fn cluster_id<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<u128>, Error> {
+    let Some(first) = replay::list_segments(fs, layout)?.first().copied() else {
+        return Ok(None);
+    };
+    let header = peek(fs, layout, first)?;
+    Ok(header.map(|header| header.cluster_id).filter(|id| *id != 0))
+}
+
 fn check_cluster(options: &Options, layout: &Layout, found: &Scan) -> Result<(), Error> {
     let theirs = found.header.map_or(0, |header| header.cluster_id);
     if theirs == 0 || options.cluster_id == 0 || theirs == options.cluster_id {

@@ -86,9 +86,13 @@ impl<F: FileSystem> Store<F> {
         let lock = take_lock(&fs, &layout)?;
         let identity = identity::read(&fs, &layout)?;
         identity::check(&identity, &options)?;
-        if let Some(identity) = &identity {
-            options.cluster_id = identity.cluster_id;
-        }
+        // A crash between the first segment and the identity leaves the id in the segment only,
+        // and what is written from here on must carry the same.
+        let known = match &identity {
+            Some(identity) => Some(identity.cluster_id),
+            None => recovery::cluster_id(&fs, &layout)?,
+        };
+        options.cluster_id = known.unwrap_or(options.cluster_id);
         let snapshots = SnapshotStore::open(fs.clone(), &layout, &options)?;
         let mut catalog = Catalog::open(&layout, options.catalog);
         let known = catalog.segments();
@@ -164,6 +168,12 @@ impl<F: FileSystem> Store<F> {
     /// The last vote that was saved.
     pub fn vote(&self) -> Option<Vote> {
         self.shared.tail.read().state.vote
+    }
+
+    /// The cluster that new segments and snapshots name: the folder's, or for a new folder the
+    /// one of the options.
+    pub fn cluster_id(&self) -> u128 {
+        self.shared.options.cluster_id
     }
 
     /// Whose folder this is; `None` before [`Store::write_identity`].

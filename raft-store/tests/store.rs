@@ -227,6 +227,28 @@ fn a_folder_belongs_to_one_node_for_ever() {
 }
 
 #[test]
+fn a_crash_before_the_identity_was_written_leaves_the_cluster_in_the_log() {
+    let mut log = Log::new();
+    log.options.cluster_id = 7;
+    let (fs, mut options) = (log.fs.clone(), log.options.clone());
+    fs.remove(&log.segment(1)).unwrap();
+    let log = log.reopen().unwrap();
+    assert_eq!(log.store.cluster_id(), 7);
+    fs.kill();
+    options.cluster_id = 8;
+    assert_eq!(read_identity(&fs, &options.dir).unwrap(), None);
+    let log = Log::open(&fs, &options).unwrap();
+    assert_eq!(log.store.cluster_id(), 7);
+    let identity = Identity {
+        cluster_id: log.store.cluster_id(),
+        node_id: 1,
+    };
+    log.store.write_identity(&identity).unwrap();
+    assert_eq!(read_identity(&fs, &options.dir).unwrap(), Some(identity));
+    assert_eq!(read_identity(&fs, std::path::Path::new("/none")).unwrap(), None);
+}
+
+#[test]
 fn a_used_folder_without_its_log_is_refused_until_it_rejoins() {
     let mut log = Log::new();
     log.store

@@ -16,6 +16,10 @@ use crate::machine::Machine;
 use crate::overlay::Overlay;
 use crate::view::{Last, View};
 
+/// The longest id an instance has room for; decisions allow far less.
+const ID_BYTES_MAX: usize = u16::MAX as usize;
+const ID_TOO_LONG: &str = "an id is too long";
+
 /// What an entry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -110,8 +114,8 @@ impl State {
             let digest = used_id_digest(&used, &mut self.scratch);
             self.remove_digest(digest);
         }
-        let instance = Instance::new(Parts {
-            id: Arc::from(create.instance_id.as_str()),
+        let parts = Parts {
+            id: &create.instance_id,
             machine,
             state,
             ctx: &create.ctx,
@@ -119,8 +123,8 @@ impl State {
             created_ms: at.time_ms,
             updated_ms: at.time_ms,
             last_offset: at.offset,
-        });
-        let instance = self.put_instance(instance, at)?;
+        };
+        let instance = self.put_instance(&parts, at)?;
         if let Some(key) = &create.key {
             let scope = Scope::of_create(create, key);
             self.put_key(scope, key, at, keys::Outcome::Created(instance));
@@ -134,7 +138,7 @@ impl State {
         };
         let to = self
             .machines
-            .by_number(before.machine)
+            .by_number(before.machine())
             .and_then(|machine| machine.state_number(&apply.to_state));
         let Some(to) = to else {
             return Err(contradiction(
@@ -142,19 +146,19 @@ impl State {
                 "the state moved to is not one of the machine's",
             ));
         };
-        let after = Instance::new(Parts {
-            id: before.id.clone(),
-            machine: before.machine,
+        let parts = Parts {
+            id: &apply.instance_id,
+            machine: before.machine(),
             state: to,
             ctx: &apply.ctx,
             event_id: apply.event_id.as_deref().unwrap_or(""),
-            created_ms: before.created_ms,
+            created_ms: before.created_ms(),
             updated_ms: at.time_ms,
             last_offset: at.offset,
-        });
-        let after = self.put_instance(after, at)?;
+        };
+        let after = self.put_instance(&parts, at)?;
         if let Some(key) = &apply.key {
-            let from = before.state;
+            let from = before.state();
             let outcome = keys::Outcome::Applied { after, from };
             self.put_key(Scope::Apply(&apply.instance_id), key, at, outcome);
         }
@@ -166,10 +170,12 @@ impl State {
             return Err(contradiction(at, "the deleted instance is gone"));
         };
         self.count_out(&before);
-        self.ids.remove(&*before.id);
+        let Some(id) = self.ids.remove(before.id()) else {
+            return Err(contradiction(at, "the deleted instance is not listed"));
+        };
         if delete.keep_id {
             let used = UsedId {
-                id: before.id.clone(),
+                id: id.clone(),
                 last_offset: at.offset,
             };
             let digest = used_id_digest(&used, &mut self.scratch);
@@ -177,7 +183,7 @@ impl State {
             self.used_ids.insert(used);
         }
         if let Some(key) = &delete.key {
-            let outcome = keys::Outcome::Deleted(before.id.clone());
+            let outcome = keys::Outcome::Deleted(id);
             self.put_key(Scope::Delete(&delete.instance_id), key, at, outcome);
         }
         Ok(())
@@ -193,15 +199,14 @@ impl State {
     }
 
     /// Puts the instance in place of its earlier version, with counters and digest.
-    fn put_instance(&mut self, instance: Option<Instance>, at: At) -> Result<Arc<Instance>, Error> {
-        let Some(instance) = instance else {
-            return Err(contradiction(at, "the event's id is too long"));
+    fn put_instance(&mut self, parts: &Parts<'_>, at: At) -> Result<Instance, Error> {
+        let Some(instance) = Instance::new(parts, &mut self.scratch) else {
+            return Err(contradiction(at, ID_TOO_LONG));
         };
-        let instance = Arc::new(instance);
         match self.instances.insert(instance.clone()) {
             Some(before) => self.count_out(&before),
             None => {
-                self.ids.insert(instance.id.clone());
+                self.ids.insert(Arc::from(parts.id));
             }
         }
         self.count_in(&instance);
@@ -213,7 +218,7 @@ impl State {
         let digest = self.instance_digest(instance, &mut scratch);
         self.scratch = scratch;
         self.remove_digest(digest);
-        self.machines.count(instance.machine, instance.state, -1);
+        self.machines.count(instance.machine(), instance.state(), -1);
     }
 
     pub(super) fn count_in(&mut self, instance: &Instance) {
@@ -221,7 +226,7 @@ impl State {
         let digest = self.instance_digest(instance, &mut scratch);
         self.scratch = scratch;
         self.add_digest(digest);
-        self.machines.count(instance.machine, instance.state, 1);
+        self.machines.count(instance.machine(), instance.state(), 1);
     }
 
     fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At, outcome: keys::Outcome) {
@@ -281,9 +286,13 @@ fn admissible(view: View<'_>, fact: &Fact, at: At) -> Result<bool, Error> {
                 .machine(&create.machine, create.version)
                 .and_then(|machine| machine.state_number(&create.state));
             let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
-            Ok(prev_offset == create.prev_offset
+            let admitted = prev_offset == create.prev_offset
                 && initial.is_some()
-                && key_is_free(view, scope, create.key.as_ref(), at))
+                && key_is_free(view, scope, create.key.as_ref(), at);
+            if admitted && create.instance_id.len() > ID_BYTES_MAX {
+                return Err(contradiction(at, ID_TOO_LONG));
+            }
+            Ok(admitted)
         }
         Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
         Some(Body::DeleteInstance(delete)) => {
@@ -320,9 +329,9 @@ fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At) -> Result<
     if apply
         .event_id
         .as_ref()
-        .is_some_and(|id| id.len() > usize::from(u16::MAX))
+        .is_some_and(|id| id.len() > ID_BYTES_MAX)
     {
-        return Err(contradiction(at, "the event's id is too long"));
+        return Err(contradiction(at, ID_TOO_LONG));
     }
     Ok(true)
 }

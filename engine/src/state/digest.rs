@@ -45,7 +45,7 @@ impl State {
     }
 
     fn instance_into(&self, instance: &Instance, buffer: &mut Vec<u8>) {
-        let machine = self.machines.by_number(instance.machine);
+        let machine = self.machines.by_number(instance.machine());
         buffer.push(b'i');
         buffer.extend_from_slice(&machine.map_or(0, |machine| machine.digest).to_le_bytes());
         instance.digest_into(buffer);

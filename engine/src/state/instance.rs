@@ -11,24 +11,26 @@ const CTX_COPY_BYTES_MAX: usize = 1024;
 
 /// One version of an instance: never changed, replaced by the next one.
 ///
-/// The context and the last event's id share one allocation.
+/// All of it is one allocation, because an event for one of millions of instances spends most of
+/// its time waiting for memory: numbers at fixed places, then id, context and the last event's id.
 #[derive(Clone, Debug)]
-pub(crate) struct Instance {
-    pub(crate) id: Arc<str>,
-    text: Box<[u8]>,
-    pub(crate) created_ms: u64,
-    pub(crate) updated_ms: u64,
-    pub(crate) last_offset: u64,
-    /// Position in the state's machines.
-    pub(crate) machine: u32,
-    /// Position in the machine's states.
-    pub(crate) state: u16,
-    event_id_bytes: u16,
+pub(crate) struct Instance(Arc<[u8]>);
+
+/// Where the numbers are, little-endian.
+mod at {
+    pub(super) const STATE: usize = 0;
+    pub(super) const CREATED_MS: usize = 2;
+    pub(super) const UPDATED_MS: usize = 10;
+    pub(super) const LAST_OFFSET: usize = 18;
+    pub(super) const MACHINE: usize = 26;
+    pub(super) const ID_BYTES: usize = 30;
+    pub(super) const EVENT_ID_BYTES: usize = 32;
+    pub(super) const ID: usize = 34;
 }
 
 /// What an instance is made of.
 pub(crate) struct Parts<'a> {
-    pub(crate) id: Arc<str>,
+    pub(crate) id: &'a str,
     pub(crate) machine: u32,
     pub(crate) state: u16,
     pub(crate) ctx: &'a [u8],
@@ -41,52 +43,102 @@ pub(crate) struct Parts<'a> {
 impl Instance {
     /// Copies the context: a slice of a log entry would keep the whole entry in memory.
     ///
-    /// None when the event's id is longer than a u16 can say, which no decision allows.
-    pub(crate) fn new(parts: Parts<'_>) -> Option<Self> {
+    /// None when an id is longer than a u16 can say, which no decision allows.
+    pub(crate) fn new(parts: &Parts<'_>, buffer: &mut Vec<u8>) -> Option<Self> {
+        let id_bytes = u16::try_from(parts.id.len()).ok()?;
         let event_id_bytes = u16::try_from(parts.event_id.len()).ok()?;
-        Some(Self {
-            text: [parts.ctx, parts.event_id.as_bytes()]
-                .concat()
-                .into_boxed_slice(),
-            id: parts.id,
-            created_ms: parts.created_ms,
-            updated_ms: parts.updated_ms,
-            last_offset: parts.last_offset,
-            machine: parts.machine,
-            state: parts.state,
-            event_id_bytes,
-        })
+        buffer.clear();
+        buffer.extend_from_slice(&parts.state.to_le_bytes());
+        buffer.extend_from_slice(&parts.created_ms.to_le_bytes());
+        buffer.extend_from_slice(&parts.updated_ms.to_le_bytes());
+        buffer.extend_from_slice(&parts.last_offset.to_le_bytes());
+        buffer.extend_from_slice(&parts.machine.to_le_bytes());
+        buffer.extend_from_slice(&id_bytes.to_le_bytes());
+        buffer.extend_from_slice(&event_id_bytes.to_le_bytes());
+        buffer.extend_from_slice(parts.id.as_bytes());
+        buffer.extend_from_slice(parts.ctx);
+        buffer.extend_from_slice(parts.event_id.as_bytes());
+        Some(Self(Arc::from(buffer.as_slice())))
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        // It was made from a `str`, so this never falls back.
+        std::str::from_utf8(self.id_bytes()).unwrap_or_default()
+    }
+
+    fn id_bytes(&self) -> &[u8] {
+        &self.0[at::ID..self.ctx_from()]
     }
 
     pub(crate) fn ctx(&self) -> &[u8] {
-        &self.text[..self.text.len() - usize::from(self.event_id_bytes)]
+        &self.0[self.ctx_from()..self.event_id_from()]
     }
 
     pub(crate) fn event_id(&self) -> Option<&str> {
-        let id = &self.text[self.text.len() - usize::from(self.event_id_bytes)..];
+        let id = &self.0[self.event_id_from()..];
         std::str::from_utf8(id).ok().filter(|id| !id.is_empty())
     }
 
-    /// Everything a digest must see, but for the machine, whose position differs between nodes.
+    /// Position in the state's machines.
+    pub(crate) fn machine(&self) -> u32 {
+        u32::from_le_bytes(self.number(at::MACHINE))
+    }
+
+    /// Position in the machine's states.
+    pub(crate) fn state(&self) -> u16 {
+        u16::from_le_bytes(self.number(at::STATE))
+    }
+
+    pub(crate) fn created_ms(&self) -> u64 {
+        u64::from_le_bytes(self.number(at::CREATED_MS))
+    }
+
+    pub(crate) fn updated_ms(&self) -> u64 {
+        u64::from_le_bytes(self.number(at::UPDATED_MS))
+    }
+
+    pub(crate) fn last_offset(&self) -> u64 {
+        u64::from_le_bytes(self.number(at::LAST_OFFSET))
+    }
+
+    /// Whether both are one version of one instance, by where they are in memory.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Everything a digest must see, but for the machine, whose own digest stands for it.
     pub(crate) fn digest_into(&self, buffer: &mut Vec<u8>) {
-        buffer.extend_from_slice(&self.state.to_le_bytes());
-        buffer.extend_from_slice(&self.created_ms.to_le_bytes());
-        buffer.extend_from_slice(&self.updated_ms.to_le_bytes());
-        buffer.extend_from_slice(&self.last_offset.to_le_bytes());
-        buffer.extend_from_slice(&(self.id.len() as u32).to_le_bytes());
-        buffer.extend_from_slice(self.id.as_bytes());
-        buffer.extend_from_slice(&self.event_id_bytes.to_le_bytes());
-        buffer.extend_from_slice(&self.text);
+        let id = self.id_bytes();
+        buffer.extend_from_slice(&self.0[at::STATE..at::MACHINE]);
+        buffer.extend_from_slice(&(id.len() as u32).to_le_bytes());
+        buffer.extend_from_slice(id);
+        buffer.extend_from_slice(&self.0[at::EVENT_ID_BYTES..at::ID]);
+        buffer.extend_from_slice(&self.0[self.ctx_from()..]);
+    }
+
+    fn ctx_from(&self) -> usize {
+        at::ID + usize::from(u16::from_le_bytes(self.number(at::ID_BYTES)))
+    }
+
+    fn event_id_from(&self) -> usize {
+        let bytes = u16::from_le_bytes(self.number(at::EVENT_ID_BYTES));
+        self.0.len() - usize::from(bytes)
+    }
+
+    fn number<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(&self.0[at..at + N]);
+        bytes
     }
 }
 
 impl Keyed for Instance {
     fn key(&self) -> &[u8] {
-        self.id.as_bytes()
+        self.id_bytes()
     }
 }
 
-struct Ctx(Arc<Instance>);
+struct Ctx(Instance);
 
 impl AsRef<[u8]> for Ctx {
     fn as_ref(&self) -> &[u8] {
@@ -95,7 +147,7 @@ impl AsRef<[u8]> for Ctx {
 }
 
 /// The context for a reply.
-pub(crate) fn ctx_bytes(instance: &Arc<Instance>) -> Bytes {
+pub(crate) fn ctx_bytes(instance: &Instance) -> Bytes {
     if instance.ctx().len() <= CTX_COPY_BYTES_MAX {
         Bytes::copy_from_slice(instance.ctx())
     } else {

@@ -56,9 +56,9 @@ pub(crate) fn key_name(scope: Scope<'_>, key: &str) -> Box<[u8]> {
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The instance as it was right after.
-    Created(Arc<Instance>),
+    Created(Instance),
     /// The instance as it was right after, and the state it came from.
-    Applied { after: Arc<Instance>, from: u16 },
+    Applied { after: Instance, from: u16 },
     /// The id of what is no more.
     Deleted(Arc<str>),
 }

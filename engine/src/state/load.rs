@@ -9,9 +9,13 @@ use super::digest::used_id_digest;
 use super::instance::{Instance, Parts};
 use super::keys::{KeyRecord, Outcome};
 use super::records::proto::{self, key, record::Body};
+use super::table::Table;
 use super::{State, UsedId, records};
 use crate::Error;
 use crate::machine::Machine;
+
+/// How many instances the header alone makes room for, before their records prove them.
+const RESERVED_INSTANCES_MAX: u64 = 8_000_000;
 
 /// Builds a state from the records of [`State::records`], in their order.
 #[derive(Default)]
@@ -109,6 +113,8 @@ impl StateLoader {
         }
         self.state.last_applied = header.last_applied;
         self.state.last_time_ms = header.last_time_ms;
+        let instances = header.instances.min(RESERVED_INSTANCES_MAX);
+        self.state.instances = Table::with_capacity(instances as usize);
         self.state.stale = header.stale_offsets.into_iter().collect();
         Ok(())
     }
@@ -125,16 +131,16 @@ impl StateLoader {
     }
 
     fn instance(&mut self, message: proto::Instance) -> Result<(), String> {
-        let instance = Arc::new(self.read_instance(message)?);
+        let instance = self.read_instance(&message)?;
         if self.state.instances.insert(instance.clone()).is_some() {
-            return Err(format!("instance {:?} is there twice", instance.id));
+            return Err(format!("instance {:?} is there twice", message.id));
         }
-        self.state.ids.insert(instance.id.clone());
+        self.state.ids.insert(Arc::from(message.id));
         self.state.count_in(&instance);
         Ok(())
     }
 
-    fn read_instance(&self, message: proto::Instance) -> Result<Instance, String> {
+    fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
         let states = self
             .state
             .machines
@@ -144,8 +150,8 @@ impl StateLoader {
             .ok()
             .filter(|state| usize::from(*state) < states)
             .ok_or_else(|| format!("instance {:?} is in no known state", message.id))?;
-        Instance::new(Parts {
-            id: Arc::from(message.id),
+        let parts = Parts {
+            id: &message.id,
             machine: message.machine,
             state,
             ctx: &message.ctx,
@@ -153,8 +159,8 @@ impl StateLoader {
             created_ms: message.created_ms,
             updated_ms: message.updated_ms,
             last_offset: message.last_offset,
-        })
-        .ok_or_else(|| "an event's id is too long".to_owned())
+        };
+        Instance::new(&parts, &mut self.state.scratch).ok_or_else(|| "an id is too long".to_owned())
     }
 
     fn used_id(&mut self, message: proto::UsedId) {
@@ -182,9 +188,9 @@ impl StateLoader {
         Ok(())
     }
 
-    fn after(&self, after: proto::After) -> Result<Outcome, String> {
+    fn after(&mut self, after: proto::After) -> Result<Outcome, String> {
         let instance = match after.instance {
-            Some(message) => Arc::new(self.read_instance(message)?),
+            Some(message) => self.read_instance(&message)?,
             None => self
                 .state
                 .instances

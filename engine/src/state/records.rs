@@ -102,6 +102,7 @@ impl Records {
             format: FORMAT,
             last_applied: self.state.last_applied,
             last_time_ms: self.state.last_time_ms,
+            instances: self.state.instance_count(),
             stale_offsets: self.state.stale.iter().copied().collect(),
         })
     }
@@ -188,13 +189,13 @@ impl Records {
     }
 
     /// The instance as it was after the call; only its id where it still is that.
-    fn after(&self, after: &Arc<Instance>, from: Option<u16>) -> proto::After {
-        let now = self.state.instances.get(after.id.as_bytes());
-        let same = now.is_some_and(|now| Arc::ptr_eq(now, after));
+    fn after(&self, after: &Instance, from: Option<u16>) -> proto::After {
+        let now = self.state.instances.get(after.id().as_bytes());
+        let same = now.is_some_and(|now| now.is_same(after));
         proto::After {
             instance: (!same).then(|| instance_message(after)),
             same_as: match same {
-                true => after.id.to_string(),
+                true => after.id().to_owned(),
                 false => String::new(),
             },
             from_state: from.map(u32::from),
@@ -215,13 +216,13 @@ impl Records {
 
 fn instance_message(instance: &Instance) -> proto::Instance {
     proto::Instance {
-        id: instance.id.to_string(),
-        machine: instance.machine,
-        state: u32::from(instance.state),
+        id: instance.id().to_owned(),
+        machine: instance.machine(),
+        state: u32::from(instance.state()),
         ctx: Bytes::copy_from_slice(instance.ctx()),
-        created_ms: instance.created_ms,
-        updated_ms: instance.updated_ms,
-        last_offset: instance.last_offset,
+        created_ms: instance.created_ms(),
+        updated_ms: instance.updated_ms(),
+        last_offset: instance.last_offset(),
         last_event_id: instance.event_id().unwrap_or_default().to_owned(),
     }
 }

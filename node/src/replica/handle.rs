@@ -1,8 +1,10 @@
 //! [`Replica`]: the one door through which the server half reaches a replica.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use openraft::Raft;
 use parking_lot::RwLock;
@@ -33,6 +35,20 @@ pub struct Done {
     pub reply: Reply,
     /// Where it took effect; `None` when nothing was written.
     pub offset: Option<u64>,
+}
+
+/// The outcome of a submitted command, to be waited for.
+#[derive(Debug)]
+pub struct Submitted(oneshot::Receiver<Result<Done, Error>>);
+
+impl Future for Submitted {
+    type Output = Result<Done, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|outcome| outcome.unwrap_or(Err(Error::ShuttingDown)))
+    }
 }
 
 /// Whether the node takes writes, and why not.
@@ -105,11 +121,7 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// See [`Error`].
-    pub fn submit(
-        &self,
-        command: Command,
-        actor: Arc<str>,
-    ) -> impl Future<Output = Result<Done, Error>> + Send + 'static {
+    pub fn submit(&self, command: Command, actor: Arc<str>) -> Submitted {
         let (answer, outcome) = oneshot::channel();
         let request = Request {
             command,
@@ -118,7 +130,7 @@ impl<T: Types> Replica<T> {
         };
         // A closed queue drops the sender, which the future below reports.
         let _ = self.inner.requests.send(request);
-        async move { outcome.await.unwrap_or(Err(Error::ShuttingDown)) }
+        Submitted(outcome)
     }
 
     /// Returns once a read at `level`, and not before `min_offset` was applied here, may be

@@ -47,7 +47,7 @@ pub mod watch;
 pub use compaction::Compacted;
 pub use counters::Counters;
 pub use error::Error;
-pub use handle::{Done, Replica};
+pub use handle::{Done, Replica, Submitted};
 pub use hub::WatchFilter;
 pub use log_page::{LogItem, LogPage};
 pub use proposer::is_repeatable;
