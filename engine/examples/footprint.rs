@@ -58,6 +58,29 @@ fn events(state: &mut State, instances: u64, event: &str, payload: Option<&str>)
     );
 }
 
+/// Decides and settles while a thousand other events are in flight.
+fn in_flight(state: &State, instances: u64) {
+    let limits = Limits::default();
+    let count = 100_000.min(instances);
+    let mut pending = Pending::new();
+    let start = Instant::now();
+    for number in 0..count {
+        let id = format!("instance-{:011}", number * 7919 % instances);
+        let command = common::apply(&id, "PLAIN", None, None);
+        let offset = state.last_applied() + 1 + number;
+        let decision = decided(state, &pending, &command, offset, 1, &limits).unwrap();
+        let Decision::Write { entry, .. } = decision else {
+            panic!("nothing to write")
+        };
+        pending.push(&entry);
+        pending.settle(offset.saturating_sub(1024));
+    }
+    println!(
+        "1024 in flight: decide, push and settle {} ns",
+        start.elapsed().as_nanos() / u128::from(count)
+    );
+}
+
 fn main() {
     let instances: u64 = std::env::args()
         .nth(1)
@@ -83,6 +106,7 @@ fn main() {
     events(&mut state, instances, "PLAIN", None);
     events(&mut state, instances, "PLAIN", Some(r#"{"total":5}"#));
     events(&mut state, instances, "GUARDED", Some(r#"{"total":6}"#));
+    in_flight(&state, instances);
 
     let start = Instant::now();
     let frozen = state.clone();
@@ -98,7 +122,8 @@ fn main() {
         start.elapsed().as_millis()
     );
     let digest = frozen.digest();
-    drop((state, frozen));
+    // A node that starts loads into a fresh heap, not into the holes of another state.
+    std::mem::forget((state, frozen));
     let start = Instant::now();
     let mut loader = StateLoader::new();
     for record in records {

@@ -43,6 +43,9 @@ impl<T: Keyed> Table<T> {
         // The shards differ a little: hashes spread like dice, so leave four standard deviations.
         let mean = items / SHARDS;
         let room = mean + 4 * mean.isqrt();
+        if room == 0 {
+            return Self::new();
+        }
         let shards = (0..SHARDS).map(|_| Arc::new(HashTable::with_capacity(room)));
         Self {
             shards: Arc::new(shards.collect()),
