@@ -1,6 +1,11 @@
 //! A machine's definition: read, and every rule checked, each fault with its place.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::guard::{self, Guard};
@@ -67,7 +72,7 @@ pub enum Error {
 struct Raw {
     states: Vec<String>,
     initial: String,
-    transitions: Vec<RawTransition>,
+    transitions: Vec<FromObject<RawTransition>>,
     #[serde(default)]
     meta: Option<Value>,
 }
@@ -91,18 +96,39 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
+/// Read from an object only: serde alone would also take a list of the fields' values.
+struct FromObject<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for FromObject<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = FromObject<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(FromObject)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 impl Definition {
     /// Reads and checks a definition.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         if text.len() > DEFINITION_BYTES_MAX {
             return Err(Error::TooLong { bytes: text.len() });
         }
-        let raw: Raw =
-            serde_json::from_slice(text).map_err(|error| Error::Json(error.to_string()))?;
+        let FromObject(raw) = serde_json::from_slice::<FromObject<Raw>>(text)
+            .map_err(|error| Error::Json(error.to_string()))?;
         let numbers = check_states(&raw.states, &raw.initial)?;
         let mut reachable = Reachable::default();
         let mut transitions = Vec::with_capacity(raw.transitions.len());
-        for (position, transition) in raw.transitions.into_iter().enumerate() {
+        for (position, FromObject(transition)) in raw.transitions.into_iter().enumerate() {
             let transition = check_transition(position, transition, &numbers)?;
             reachable.check(position, &transition)?;
             transitions.push(transition);
@@ -124,7 +150,8 @@ pub(crate) fn outline(text: &[u8]) -> Result<(Vec<String>, String), String> {
         states: Vec<String>,
         initial: String,
     }
-    let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let FromObject(outline) =
+        serde_json::from_slice::<FromObject<Outline>>(text).map_err(|error| error.to_string())?;
     if !outline.states.contains(&outline.initial) || outline.states.len() > usize::from(u16::MAX) {
         return Err("the definition's states cannot be used".to_owned());
     }
@@ -238,3 +265,6 @@ impl Reachable {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,3 +7,6 @@ mod value;
 pub(crate) use check::check;
 pub(crate) use object::{Object, compact, merge};
 pub(crate) use value::{compare_numbers, equal};
+
+#[cfg(test)]
+mod tests;

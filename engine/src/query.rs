@@ -112,7 +112,7 @@ fn list_instances(view: View<'_>, list: &ListInstances) -> Reply {
 }
 
 /// All ids after one, ascending: those applied and those in flight, some of which may be no more.
-fn ids<'a>(view: View<'a>, after: Option<&str>) -> impl Iterator<Item = &'a Arc<str>> {
+fn ids<'a>(view: View<'a>, after: Option<&str>) -> impl Iterator<Item = &'a str> {
     let from = match after {
         None => Bound::Unbounded,
         Some(after) => Bound::Excluded(after),
@@ -121,9 +121,9 @@ fn ids<'a>(view: View<'a>, after: Option<&str>) -> impl Iterator<Item = &'a Arc<
         .state_shows()
         .then(|| view.state.ids.range::<_, str>((from, Bound::Unbounded)));
     let mut in_flight = view.ids_in_flight();
-    in_flight.retain(|id| after.is_none_or(|after| ***id > *after));
+    in_flight.retain(|id| after.is_none_or(|after| *id > after));
     Union {
-        left: applied.into_iter().flatten().peekable(),
+        left: applied.into_iter().flatten().map(|id| &**id).peekable(),
         right: in_flight.into_iter().peekable(),
     }
 }
@@ -188,9 +188,9 @@ fn total(view: View<'_>, list: &ListInstances) -> u64 {
     total
 }
 
-fn summary(id: &Arc<str>, current: &Current<'_>) -> InstanceSummary {
+fn summary(id: &str, current: &Current<'_>) -> InstanceSummary {
     InstanceSummary {
-        id: id.clone(),
+        id: Arc::from(id),
         machine: current.machine.name.clone(),
         version: current.machine.version,
         state: current.state_name().clone(),

@@ -208,11 +208,11 @@ impl<'a> View<'a> {
     }
 
     /// The ids that overlays changed, ascending.
-    pub(crate) fn ids_in_flight(self) -> BTreeSet<&'a Arc<str>> {
+    pub(crate) fn ids_in_flight(self) -> BTreeSet<&'a str> {
         self.layers()
             .flat_map(|layer| layer.instances.iter())
             .filter(|(_, item)| self.ahead(item.offset))
-            .map(|(id, _)| id)
+            .map(|(id, _)| &**id)
             .collect()
     }
 

@@ -63,8 +63,8 @@ impl Stop {
     }
 }
 
-pub(crate) const ADVICE: &str = "restore the file from a copy, or empty the node with `rstmdb rejoin` \
-                      and let it come back as a new member; never delete single segments";
+pub(crate) const ADVICE: &str = "restore the file, or the whole folder, from a backup; never delete single segments; with other \
+                     nodes that hold the data, empty this one with `rstmdb rejoin`";
 
 pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Error {
     Error::Damaged {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rstmdb_raft_store::fs::{Fault, FaultOp};
 use rstmdb_raft_store::{
     Error, FileSystem, FsyncPolicy, Identity, MemFs, Options, Retention, Store, Vote, log_id,
-    rejoin, verify,
+    read_identity, rejoin, verify,
 };
 use support::entry;
 use support::log::{Log, options, outcome};
@@ -228,16 +228,13 @@ fn a_folder_belongs_to_one_node_for_ever() {
 
 #[test]
 fn a_crash_before_the_identity_was_written_leaves_the_cluster_in_the_log() {
-    let mut log = Log::new();
-    log.options.cluster_id = 7;
-    let (fs, mut options) = (log.fs.clone(), log.options.clone());
-    fs.remove(&log.segment(1)).unwrap();
-    let log = log.reopen().unwrap();
+    let (fs, mut options) = (MemFs::new(0), options());
+    options.cluster_id = 7;
+    let mut log = Log::open(&fs, &options).unwrap();
     assert_eq!(log.store.cluster_id(), 7);
-    fs.kill();
-    options.cluster_id = 8;
     assert_eq!(read_identity(&fs, &options.dir).unwrap(), None);
-    let log = Log::open(&fs, &options).unwrap();
+    log.options.cluster_id = 8;
+    let log = log.reopen().unwrap();
     assert_eq!(log.store.cluster_id(), 7);
     let identity = Identity {
         cluster_id: log.store.cluster_id(),
@@ -245,7 +242,7 @@ fn a_crash_before_the_identity_was_written_leaves_the_cluster_in_the_log() {
     };
     log.store.write_identity(&identity).unwrap();
     assert_eq!(read_identity(&fs, &options.dir).unwrap(), Some(identity));
-    assert_eq!(read_identity(&fs, std::path::Path::new("/none")).unwrap(), None);
+    assert_eq!(read_identity(&fs, Path::new("/none")).unwrap(), None);
 }
 
 #[test]

@@ -170,9 +170,8 @@ impl State {
             return Err(contradiction(at, "the deleted instance is gone"));
         };
         self.count_out(&before);
-        let Some(id) = self.ids.remove(before.id()) else {
-            return Err(contradiction(at, "the deleted instance is not listed"));
-        };
+        let id: Arc<str> = Arc::from(before.id());
+        self.ids.remove(&*id);
         if delete.keep_id {
             let used = UsedId {
                 id: id.clone(),
@@ -206,7 +205,7 @@ impl State {
         match self.instances.insert(instance.clone()) {
             Some(before) => self.count_out(&before),
             None => {
-                self.ids.insert(Arc::from(parts.id));
+                self.ids.insert(Box::from(parts.id));
             }
         }
         self.count_in(&instance);
@@ -218,7 +217,8 @@ impl State {
         let digest = self.instance_digest(instance, &mut scratch);
         self.scratch = scratch;
         self.remove_digest(digest);
-        self.machines.count(instance.machine(), instance.state(), -1);
+        self.machines
+            .count(instance.machine(), instance.state(), -1);
     }
 
     pub(super) fn count_in(&mut self, instance: &Instance) {

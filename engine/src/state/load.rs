@@ -15,13 +15,14 @@ use crate::Error;
 use crate::machine::Machine;
 
 /// How many instances the header alone makes room for, before their records prove them.
-const RESERVED_INSTANCES_MAX: u64 = 8_000_000;
+const RESERVED_INSTANCES_MAX: u64 = 4_000_000;
 
 /// Builds a state from the records of [`State::records`], in their order.
 #[derive(Default)]
 pub struct StateLoader {
     state: State,
     records: u64,
+    last_key_offset: u64,
     footer: Option<proto::Footer>,
 }
 
@@ -91,10 +92,10 @@ impl StateLoader {
                 .items
                 .into_iter()
                 .try_for_each(|item| self.instance(item)),
-            Body::UsedIds(used) => {
-                used.items.into_iter().for_each(|item| self.used_id(item));
-                Ok(())
-            }
+            Body::UsedIds(used) => used
+                .items
+                .into_iter()
+                .try_for_each(|item| self.used_id(item)),
             Body::Keys(keys) => keys.items.into_iter().try_for_each(|item| self.key(item)),
             Body::Footer(footer) => {
                 self.footer = Some(footer);
@@ -135,7 +136,7 @@ impl StateLoader {
         if self.state.instances.insert(instance.clone()).is_some() {
             return Err(format!("instance {:?} is there twice", message.id));
         }
-        self.state.ids.insert(Arc::from(message.id));
+        self.state.ids.insert(message.id.into_boxed_str());
         self.state.count_in(&instance);
         Ok(())
     }
@@ -150,6 +151,7 @@ impl StateLoader {
             .ok()
             .filter(|state| usize::from(*state) < states)
             .ok_or_else(|| format!("instance {:?} is in no known state", message.id))?;
+        self.check_offset(message.last_offset)?;
         let parts = Parts {
             id: &message.id,
             machine: message.machine,
@@ -163,17 +165,37 @@ impl StateLoader {
         Instance::new(&parts, &mut self.state.scratch).ok_or_else(|| "an id is too long".to_owned())
     }
 
-    fn used_id(&mut self, message: proto::UsedId) {
+    fn check_offset(&self, offset: u64) -> Result<(), String> {
+        if offset <= self.state.last_applied {
+            return Ok(());
+        }
+        Err(format!(
+            "offset {offset} is beyond the snapshot's own, {}",
+            self.state.last_applied
+        ))
+    }
+
+    fn used_id(&mut self, message: proto::UsedId) -> Result<(), String> {
+        self.check_offset(message.last_offset)?;
         let used = UsedId {
             id: Arc::from(message.id),
             last_offset: message.last_offset,
         };
         let digest = used_id_digest(&used, &mut Vec::new());
         self.state.add_digest(digest);
-        self.state.used_ids.insert(used);
+        match self.state.used_ids.insert(used) {
+            None => Ok(()),
+            Some(twice) => Err(format!("used id {:?} is there twice", twice.id)),
+        }
     }
 
     fn key(&mut self, message: proto::Key) -> Result<(), String> {
+        self.check_offset(message.offset)?;
+        // Their order decides which are forgotten first, and no digest shows it.
+        if message.offset < self.last_key_offset {
+            return Err("the keys are not oldest first".to_owned());
+        }
+        self.last_key_offset = message.offset;
         let outcome = match message.result.ok_or("a key without a result")? {
             key::Result::Deleted(id) => Outcome::Deleted(Arc::from(id)),
             key::Result::After(after) => self.after(after)?,

@@ -1,7 +1,6 @@
 //! The state as snapshot records, made piece by piece from a clone.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -21,14 +20,14 @@ use proto::record::Body;
 pub(super) const FORMAT: u32 = 1;
 
 /// A record is closed once it holds this much, so none is longer than this and one item.
-const RECORD_BYTES: usize = 256 << 10;
+const RECORD_BYTES: usize = 64 << 10;
 
 /// What comes next.
 enum Next {
     Header,
     Machine(usize),
     /// Instances by id, after this one.
-    Instances(Option<Arc<str>>),
+    Instances(Option<Box<str>>),
     UsedIds(usize),
     /// Keys from this position of the queue on.
     Keys(usize),

@@ -9,7 +9,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use xxhash_rust::xxh3::xxh3_64;
 
-const SHARDS: usize = 4096;
+/// Not a power of two: tables double, and a round number of items must not find all shards just
+/// beyond a doubling. At a million items these are filled to 76 % (4096 shards: to 48 %).
+const SHARDS: usize = 5120;
 
 /// An item that is found by a part of itself.
 pub(crate) trait Keyed: Clone {
@@ -40,9 +42,9 @@ impl<T: Keyed> Table<T> {
 
     /// Room for this many, so that filling it moves nothing.
     pub(crate) fn with_capacity(items: usize) -> Self {
-        // The shards differ a little: hashes spread like dice, so leave four standard deviations.
+        // Hashes spread like dice: two standard deviations are enough for nearly all shards.
         let mean = items / SHARDS;
-        let room = mean + 4 * mean.isqrt();
+        let room = mean + 2 * mean.isqrt();
         if room == 0 {
             return Self::new();
         }
@@ -105,3 +107,6 @@ impl<T: Keyed> Table<T> {
 fn shard_of(hash: u64) -> usize {
     (hash >> 40) as usize % SHARDS
 }
+
+#[cfg(test)]
+mod tests;

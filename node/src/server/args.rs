@@ -34,11 +34,14 @@ pub enum Command {
         data: Option<PathBuf>,
     },
     /// Empty the data folder of a damaged node, so that it can come back as a new member.
+    ///
+    /// The data then comes from the other nodes. In a cluster of one there are none: it deletes
+    /// the only copy.
     Rejoin {
         /// The data folder.
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
-        /// Confirms that everything in it is given up.
+        /// Confirms that everything in it is given up, in a cluster of one for good.
         #[arg(long)]
         yes: bool,
     },

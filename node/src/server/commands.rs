@@ -8,10 +8,10 @@ use rstmdb_raft_store::{self as raft_store, RealFs};
 
 use super::args::{Args, Command};
 use super::config::{self, Config};
-use super::{logging, node, tls};
+use super::{logging, node, signals, tls};
 
 /// What is left of the runtime's tasks at the end has this long.
-const RUNTIME_TIMEOUT: Duration = Duration::from_secs(1);
+const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,11 @@ fn serve(args: &Args) -> Result<(), Error> {
     } else {
         None
     };
+    let folder = temporary.as_ref().map(|folder| folder.path().to_owned());
+    let shutdown = signals::shutdown(folder).map_err(|reason| Error::System {
+        what: "the signal handlers cannot be installed",
+        reason,
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -80,7 +85,7 @@ fn serve(args: &Args) -> Result<(), Error> {
             what: "the runtime cannot be started",
             reason,
         })?;
-    let served = runtime.block_on(node::run_until_signal(&config));
+    let served = runtime.block_on(node::run_until(&config, shutdown));
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     if let Some(folder) = temporary {
         tracing::warn!(folder = %folder.path().display(), "--dev: removing the data folder");
@@ -151,7 +156,8 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     if !yes {
         return Err(Error::Refused(format!(
             "rejoin removes everything in {}; say --yes to confirm that this node shall come \
-             back as a new member under a new id",
+             back as a new member under a new id. In a cluster of one there is no other node to \
+             get the data from: this deletes the only copy",
             dir.display()
         )));
     }

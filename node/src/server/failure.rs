@@ -9,7 +9,8 @@
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
-use serde_json::json;
+use rstmdb_rcp::message::batch::BatchOp;
+use serde_json::{Value, json};
 
 use crate::replica;
 
@@ -18,6 +19,8 @@ use crate::replica;
 pub(crate) enum Effect {
     /// It changes nothing, or nothing yet: it was not handed over.
     None,
+    /// It looks after the node's own files, and may be asked for again at any time.
+    Upkeep,
     /// It writes; `keyed` when every part of it carries an idempotency key or may be repeated.
     Write { keyed: bool },
 }
@@ -45,12 +48,65 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
     }
 }
 
-/// What the engine refuses.
+/// What the engine refuses. The engine names a command's field, a client is told its path in the
+/// request.
 pub(crate) fn of_refusal(refusal: &Refusal) -> ErrorBody {
-    let body = ErrorBody::new(Code::from(refusal.code()), refusal.to_string());
-    match refusal.details() {
-        serde_json::Value::Null => body,
-        details => body.with_details(details),
+    if let Refusal::InBatch { index, refusal } = refusal {
+        return in_atomic_batch(of_refusal(refusal), *index);
+    }
+    let mut body = ErrorBody::new(Code::from(refusal.code()), refusal.to_string());
+    body.details = match refusal.details() {
+        Value::Object(details) if !details.is_empty() => Some(Value::Object(details)),
+        _ => None,
+    };
+    if let Some(field) = field_of(&body) {
+        let path = format!("params.{field}");
+        rename_field(&mut body, &field, path);
+    }
+    body
+}
+
+/// The error of one operation of a BATCH, its field as seen from the whole request.
+pub(crate) fn in_batch(mut body: ErrorBody, index: usize) -> ErrorBody {
+    if let Some(field) = field_of(&body) {
+        let place = BatchOp::path(index);
+        let path = match field.as_str() {
+            // What is wrong with the batch, or with the operation, rather than its parameters.
+            "params.ops" => return body,
+            "params.op" => format!("{place}.op"),
+            _ => format!("{place}.{field}"),
+        };
+        rename_field(&mut body, &field, path);
+    }
+    body
+}
+
+/// The error of a whole atomic BATCH, because of one of its operations.
+pub(crate) fn in_atomic_batch(body: ErrorBody, index: usize) -> ErrorBody {
+    let mut body = in_batch(body, index);
+    if field_of(&body).is_none() {
+        body.message = format!("operation {index} of the batch: {}", body.message).into();
+    }
+    match &mut body.details {
+        Some(Value::Object(details)) => {
+            details.insert("index".to_owned(), json!(index));
+        }
+        details => *details = Some(json!({ "index": index })),
+    }
+    body
+}
+
+fn field_of(body: &ErrorBody) -> Option<String> {
+    let field = body.details.as_ref()?.get("field")?;
+    field.as_str().map(str::to_owned)
+}
+
+fn rename_field(body: &mut ErrorBody, field: &str, path: String) {
+    if let Some(rest) = body.message.strip_prefix(field) {
+        body.message = format!("{path}{rest}").into();
+    }
+    if let Some(Value::Object(details)) = &mut body.details {
+        details.insert("field".to_owned(), path.into());
     }
 }
 
@@ -60,6 +116,10 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
     match effect {
         Effect::None => ErrorBody::new(Code::Timeout, format!("{waited}; nothing was changed"))
             .with_details(json!({ "outcome": "not_applied" })),
+        Effect::Upkeep => {
+            ErrorBody::new(Code::Timeout, format!("{waited}; what was begun may go on"))
+                .with_details(json!({ "outcome": "unknown" }))
+        }
         Effect::Write { .. } => unknown_outcome(
             ErrorBody::new(
                 Code::Timeout,
@@ -73,7 +133,9 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
 fn unknown_outcome(body: ErrorBody, effect: Effect) -> ErrorBody {
     match effect {
         Effect::Write { keyed: false } => body.with_unknown_outcome(),
-        Effect::Write { keyed: true } => body.with_details(json!({ "outcome": "unknown" })),
+        Effect::Upkeep | Effect::Write { keyed: true } => {
+            body.with_details(json!({ "outcome": "unknown" }))
+        }
         Effect::None => body,
     }
 }
@@ -106,6 +168,59 @@ mod tests {
         }
         let read = timeout(Effect::None, Duration::from_secs(5));
         assert!(read.retryable && !read.outcome_unknown());
+        let upkeep = timeout(Effect::Upkeep, Duration::from_secs(600));
+        assert!(upkeep.retryable && upkeep.outcome_unknown());
+        assert!(upkeep.message.contains("600000 ms") && upkeep.message.contains("may go on"));
+    }
+
+    #[test]
+    fn a_field_is_told_by_its_path_in_the_request() {
+        let refusal = |field: &str, message: &str| Refusal::BadRequest {
+            field: Some(field.to_owned()),
+            message: message.to_owned(),
+        };
+        let inside = |refusal: Refusal| Refusal::InBatch {
+            index: 2,
+            refusal: Box::new(refusal),
+        };
+        for (refusal, field, message) in [
+            (
+                refusal("event", "event is 0 bytes long"),
+                "params.event",
+                "params.event is 0 bytes long",
+            ),
+            (
+                inside(refusal("event", "event is 0 bytes long")),
+                "params.ops[2].params.event",
+                "params.ops[2].params.event is 0 bytes long",
+            ),
+            (
+                inside(refusal("op", "not in a batch")),
+                "params.ops[2].op",
+                "not in a batch",
+            ),
+            (
+                inside(refusal("ops", "the batch is too long")),
+                "params.ops",
+                "the batch is too long",
+            ),
+        ] {
+            let body = of_refusal(&refusal);
+            assert_eq!(&*body.message, message);
+            assert_eq!(body.details.unwrap()["field"], field);
+        }
+        let nowhere = inside(Refusal::InstanceNotFound {
+            instance_id: "a".to_owned(),
+        });
+        let body = of_refusal(&nowhere);
+        assert_eq!(
+            &*body.message,
+            "operation 2 of the batch: instance \"a\" does not exist"
+        );
+        assert_eq!(
+            body.details.unwrap(),
+            json!({ "instance_id": "a", "index": 2 })
+        );
     }
 
     #[test]

@@ -101,7 +101,14 @@ impl Connection {
         let Some(tls) = tls else {
             return Session::new(stream, self.shared.clone(), drain).run().await;
         };
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+        let shaken = tokio::select! {
+            biased;
+            // Nothing was asked yet, so nothing is owed.
+            () = drain.cancelled() => return,
+            shaken = handshake => shaken,
+        };
+        match shaken {
             Ok(Ok(stream)) => Session::new(stream, self.shared.clone(), drain).run().await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),

@@ -8,8 +8,10 @@ use super::config::{LogFormat, Logging};
 
 /// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
 pub fn init(logging: &Logging) {
+    // openraft tells each of its steps at `info`; a directive for it in the level still wins.
+    let directives = format!("openraft=warn,{}", logging.level);
     // The configuration has parsed it already; whoever builds one by hand gets the default.
-    let filter = EnvFilter::try_new(&logging.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let format = logging.format.unwrap_or(if terminal {
         LogFormat::Pretty

@@ -1,5 +1,7 @@
 //! A whole node: the data folder, the replica on it, the server in front.
 
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,8 +12,7 @@ use uuid::Uuid;
 
 use super::config::Config;
 use super::product::{Replica, TokioHost};
-use super::run::{self, BindError, Listeners};
-use super::signals;
+use super::run::{self, BindError, Listeners, WRITER_TIMEOUT};
 use crate::replica::no_peers::NoPeers;
 use crate::replica::{CompactionOptions, Options, start::StartError};
 
@@ -68,7 +69,13 @@ impl Node {
     /// See [`Error`].
     pub async fn start(config: &Config) -> Result<Self, Error> {
         let dir = &config.storage.data_dir;
-        let (store, writer) = Store::open(RealFs, store_options(config))?;
+        // Before the folder is opened, because opening may change it: another node's is left alone.
+        let mut identity = identity(config, raft_store::read_identity(&RealFs, dir)?)?;
+        let options = store_options(config, &identity);
+        let (store, writer) = in_background(move || Store::open(RealFs, options)).await??;
+        // A first start that came no further than this has left its cluster's id in the log.
+        identity.cluster_id = store.cluster_id();
+        store.write_identity(&identity)?;
         let writer = std::thread::Builder::new()
             .name("wal-writer".to_owned())
             .spawn(move || writer.run())
@@ -76,13 +83,12 @@ impl Node {
                 what: "the thread that writes the log cannot be started",
                 reason,
             })?;
-        let identity = identity(config, store.identity()?)?;
         let host = Arc::new(TokioHost::new(dir.clone()));
         let options = replica_options(config, &identity);
         let network = NoPeers::default();
-        let replica = Replica::start(store.clone(), options, host, network).await?;
-        // Only now: a crash before this line leaves a folder that nobody was promised anything of.
-        store.write_identity(&identity)?;
+        let replica = Replica::start(store, options, host, network)
+            .await
+            .map_err(|error| explained(error, dir))?;
         tracing::info!(
             node_id = identity.node_id,
             cluster = %Uuid::from_u128(identity.cluster_id),
@@ -112,29 +118,31 @@ impl Node {
         // The log is closed, so its writer is about to end; wait for its last mark.
         let writer = self.writer;
         let ended = tokio::task::spawn_blocking(move || writer.join());
-        if tokio::time::timeout(Duration::from_secs(2), ended)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(WRITER_TIMEOUT, ended).await.is_err() {
             tracing::warn!("the thread that writes the log has not ended in time");
         }
         Ok(())
     }
 }
 
-/// Starts a node and serves until a signal ends it.
+/// Starts a node and serves until `shutdown` resolves, which it may do at any time.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run_until_signal(config: &Config) -> Result<(), Error> {
-    let shutdown = signals::shutdown().map_err(|reason| Error::System {
-        what: "the signal handlers cannot be installed",
-        reason,
-    })?;
+pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     raise_open_files_limit(config);
-    // Bound before the data folder is touched: a taken port is the commonest mistake.
-    let listeners = Listeners::bind(config).await?;
-    let node = Node::start(config).await?;
+    let mut shutdown = pin!(shutdown);
+    let to_start = config.clone();
+    let start = async move {
+        // Bound before the data folder is touched: a taken port is the commonest mistake.
+        let listeners = Listeners::bind(&to_start).await?;
+        Ok::<_, Error>((Node::start(&to_start).await?, listeners))
+    };
+    let Some(started) = start_unless(shutdown.as_mut(), start).await else {
+        tracing::info!("asked to stop before the node was up");
+        return Ok(());
+    };
+    let (node, listeners) = started??;
     let address = listeners.rcp.local_addr();
     tracing::info!(
         address = address.map_or_else(|_| config.network.bind_addr.clone(), |at| at.to_string()),
@@ -143,6 +151,54 @@ pub async fn run_until_signal(config: &Config) -> Result<(), Error> {
         "serving clients"
     );
     node.serve(config, listeners, shutdown).await
+}
+
+/// Names the damage behind a start that failed, if there is any: what comes through openraft tells
+/// more of openraft than of the file.
+fn explained(error: StartError, dir: &Path) -> Error {
+    let report = raft_store::verify(&RealFs, dir, false);
+    let Some(damage) = report.damages.into_iter().next() else {
+        return error.into();
+    };
+    Error::Store(raft_store::Error::Damaged {
+        file: damage.file,
+        offset: damage.offset,
+        what: damage.what,
+        covers: damage.lost,
+        advice: "restore the file, or the whole folder, from a backup; `rstmdb verify` names every \
+                 damaged place; with other nodes that hold the data, empty this one with \
+                 `rstmdb rejoin`",
+    })
+}
+
+/// The outcome of `start`, or nothing once `shutdown` resolves. It runs as a task of its own: a
+/// start replays the log, and keeps its thread for as long as that takes.
+async fn start_unless<T: Send + 'static>(
+    shutdown: impl Future<Output = ()>,
+    start: impl Future<Output = T> + Send + 'static,
+) -> Option<Result<T, Error>> {
+    let mut start = tokio::spawn(start);
+    tokio::select! {
+        biased;
+        () = shutdown => {
+            start.abort();
+            None
+        }
+        started = &mut start => Some(started.map_err(fallen)),
+    }
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(fallen)
+}
+
+fn fallen(error: tokio::task::JoinError) -> Error {
+    Error::System {
+        what: "the start was broken off",
+        reason: std::io::Error::other(error),
+    }
 }
 
 fn identity(config: &Config, found: Option<Identity>) -> Result<Identity, Error> {
@@ -163,11 +219,12 @@ fn identity(config: &Config, found: Option<Identity>) -> Result<Identity, Error>
     }
 }
 
-fn store_options(config: &Config) -> raft_store::Options {
+fn store_options(config: &Config, identity: &Identity) -> raft_store::Options {
     let mut options = raft_store::Options::new(&config.storage.data_dir);
     options.segment_bytes = config.storage.wal_segment_bytes;
     options.fsync_policy = config.storage.fsync_policy;
     options.cache_bytes = LOG_CACHE_BYTES;
+    options.cluster_id = identity.cluster_id;
     options
 }
 
@@ -237,5 +294,21 @@ fn raise_open_files_limit(config: &Config) {
             allowed,
             "the limit of open files is too low for network.max_connections"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_start_that_keeps_its_thread_busy_does_not_hold_up_a_shutdown() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let start = async move { held.recv() };
+        let shutdown = tokio::time::sleep(Duration::from_millis(10));
+        assert!(start_unless(shutdown, start).await.is_none());
+        drop(release);
+        let started = start_unless(std::future::pending(), async { 7 }).await;
+        assert!(matches!(started, Some(Ok(7))));
     }
 }

@@ -15,10 +15,13 @@ use super::product::Replica;
 use super::shared::Shared;
 use super::tls;
 
-/// Sessions have this long to answer what they were asked.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// Sessions have this long to answer what they were asked. This, the two that follow and the end
+/// of the runtime add up to less than the 10 s that a whole shutdown may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// The replica has this long to close its log.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The thread that writes the log then has this long to write its last mark.
+pub(super) const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a server ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]

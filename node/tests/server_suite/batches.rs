@@ -117,7 +117,37 @@ async fn what_cannot_be_in_a_batch_is_refused_with_its_place() {
             "BAD_REQUEST",
         )
         .await;
-    assert_eq!(error["details"]["index"], 0);
+    let place = json!({ "field": "params.ops[0].params.event", "index": 0 });
+    assert_eq!(error["details"], place);
+    // Whether the protocol or the engine finds it, and whatever the mode, a field has one name.
+    let bad =
+        json!([get(&id), { "op": "APPLY_EVENT", "params": { "instance_id": id, "event": "" } }]);
+    let path = "params.ops[1].params.event";
+    let params = json!({ "mode": "atomic", "ops": bad });
+    let error = conn.refused("BATCH", params, "BAD_REQUEST").await;
+    assert_eq!(error["details"], json!({ "field": path, "index": 1 }));
+    assert!(
+        error["message"].as_str().unwrap().starts_with(path),
+        "{error}"
+    );
+    let done = conn.ok("BATCH", json!({ "ops": bad })).await;
+    let error = &done["results"][1]["error"];
+    assert_eq!(error["details"], json!({ "field": path }));
+    assert!(
+        error["message"].as_str().unwrap().starts_with(path),
+        "{error}"
+    );
+    let done = conn
+        .ok(
+            "BATCH",
+            json!({ "ops": [{ "op": "GET_INSTANCE", "params": {} }] }),
+        )
+        .await;
+    let error = &done["results"][0]["error"];
+    assert_eq!(
+        error["details"]["field"],
+        "params.ops[0].params.instance_id"
+    );
     node.stop().await;
 }
 

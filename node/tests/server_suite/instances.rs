@@ -76,7 +76,10 @@ async fn an_id_is_made_up_where_none_is_given_and_bad_ones_are_refused() {
         json!(5),
     ] {
         let params = json!({ "instance_id": id, "machine": machine, "version": 1 });
-        conn.refused("CREATE_INSTANCE", params, "BAD_REQUEST").await;
+        let error = conn.refused("CREATE_INSTANCE", params, "BAD_REQUEST").await;
+        assert_eq!(error["details"]["field"], "params.instance_id");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("params.instance_id"), "{message}");
     }
     let params = json!({ "machine": machine, "version": 9 });
     conn.refused("CREATE_INSTANCE", params, "MACHINE_NOT_FOUND")

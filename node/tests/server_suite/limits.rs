@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rstmdb::server::node::Node;
 use rstmdb_rcp::frame::{self, Flags};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::support::{Conn, TestNode};
+use super::support::{Conn, TestNode, config_on};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_beyond_the_limit_are_told_and_closed() {
@@ -79,6 +80,14 @@ async fn a_read_that_cannot_be_served_in_time_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
     let node = TestNode::start(&[]).await;
+    let folder = config_on(node.data(), &[]);
+    let refused = Node::start(&folder).await.err().unwrap().to_string();
+    assert!(
+        refused.contains("in use by another process") && refused.contains("LOCK"),
+        "{refused}"
+    );
+    // Who was refused has not disturbed who was there.
+    Conn::open(node.addr).await.order().await;
     let taken = node.addr.to_string();
     let config =
         rstmdb::server::Config::load(None, |name| (name == "RSTMDB_BIND").then(|| taken.clone()));
@@ -91,6 +100,24 @@ async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
         "{refused}"
     );
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_of_another_node_is_refused_and_left_alone() {
+    let dir = TestNode::start(&[]).await.stop().await;
+    let log = dir.path().join("wal/0000000000000001.wal");
+    let before = std::fs::read(&log).unwrap();
+    let config = config_on(dir.path(), &[("RSTMDB_NODE_ID", "2")]);
+    let refused = Node::start(&config).await.err().unwrap().to_string();
+    assert!(
+        refused.contains("cluster.node_id: 2") && refused.contains("belongs to node 1"),
+        "{refused}"
+    );
+    assert_eq!(std::fs::read(&log).unwrap(), before);
+    TestNode::start_on(dir, &[("RSTMDB_NODE_ID", "1")])
+        .await
+        .stop()
+        .await;
 }
 
 #[test]

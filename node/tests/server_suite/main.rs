@@ -11,6 +11,7 @@ mod legacy;
 mod limits;
 mod machines;
 mod order;
+mod process;
 mod session;
 mod storage;
 mod support;

@@ -2,6 +2,7 @@
 
 use rstmdb_rcp::message::storage::{CompactResult, WalStatsResult};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::support::{Conn, TestNode};
 
@@ -84,6 +85,27 @@ async fn the_log_can_be_paged_through() {
         .await;
     assert_eq!(empty["records"], json!([]));
     conn.refused("WAL_READ", json!({}), "BAD_REQUEST").await;
+    let none = json!({ "from_offset": 0, "limit": 0 });
+    let error = conn.refused("WAL_READ", none, "BAD_REQUEST").await;
+    assert_eq!(error["details"], json!({ "field": "params.limit" }));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_segment_names_the_cluster_already() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let info = conn.ok("INFO", json!({})).await;
+    let dir = node.stop().await;
+    let segment = std::fs::read(dir.path().join("wal/0000000000000001.wal")).unwrap();
+    let named = u128::from_le_bytes(segment[16..32].try_into().unwrap());
+    assert_eq!(info["cluster_id"], Uuid::from_u128(named).to_string());
+    // As after a crash between the first segment and the identity.
+    std::fs::remove_file(dir.path().join("identity.json")).unwrap();
+    let node = TestNode::start_on(dir, &[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let again = conn.ok("INFO", json!({})).await;
+    assert_eq!(info["cluster_id"], again["cluster_id"]);
     node.stop().await;
 }
 
@@ -208,10 +230,48 @@ async fn admin_http_shows_health_readiness_and_metrics() {
         "wal_reads_total",
         "wal_fsyncs_total",
         "build_info",
+        "raft_role{role=\"leader\"} 1",
+        "raft_role{role=\"follower\"} 0",
         "raft_term",
+        "raft_commit_index",
+        "raft_applied_index",
+        "raft_leader_changes_total",
+        "proposal_duration_seconds_bucket{le=\"+Inf\"}",
+        "proposal_duration_seconds_count",
+        "wal_fsync_duration_seconds_sum",
+        "wal_fsync_duration_seconds_count",
+        "snapshots_total 0",
+        "snapshot_size_bytes",
+        "snapshot_duration_seconds",
+        "facts_stale_total 0",
+        "commands_redecided_total 0",
+        "watches_lagging 0",
     ] {
-        assert!(text.contains(&format!("\nrstmdb_{name}")), "{name}");
+        assert!(
+            text.contains(&format!("\nrstmdb_{name}")),
+            "{name} is missing in:\n{text}"
+        );
+    }
+    let documented = include_str!("../../../docs/operations.md");
+    for name in metric_names(documented) {
+        assert!(text.contains(&name), "{name} is documented but not there");
+    }
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE rstmdb_"))
+    {
+        let name = format!("rstmdb_{}", line.split(' ').next().unwrap());
+        assert!(documented.contains(&name), "{name} is not documented");
     }
     assert!(text.contains("process_resident_memory_bytes"));
     node.stop().await;
+}
+
+fn metric_names(text: &str) -> Vec<String> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let names = text.match_indices("rstmdb_").map(|(at, _)| {
+        let rest = &text[at..];
+        rest[..rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())].to_owned()
+    });
+    names.collect()
 }

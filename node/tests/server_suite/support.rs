@@ -1,6 +1,7 @@
 //! A node in this process, and a client that knows nothing but frames.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -35,17 +36,7 @@ impl TestNode {
     }
 
     pub async fn start_on(dir: TempDir, variables: &[(&str, &str)]) -> Self {
-        let config = Config::load(None, |name| {
-            let given = variables.iter().find(|(known, _)| *known == name);
-            match name {
-                "RSTMDB_BIND" | "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),
-                "RSTMDB_DATA" => Some(dir.path().display().to_string()),
-                "RSTMDB_WAL_SEGMENT_SIZE_MB" => Some("1".to_owned()),
-                "RSTMDB_MIN_FREE_MB" => Some("0".to_owned()),
-                _ => given.map(|(_, value)| (*value).to_owned()),
-            }
-        })
-        .unwrap();
+        let config = config_on(dir.path(), variables);
         let listeners = Listeners::bind(&config).await.unwrap();
         let addr = listeners.rcp.local_addr().unwrap();
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
@@ -66,10 +57,15 @@ impl TestNode {
         }
     }
 
+    /// The folder it runs on.
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Shuts the node down and gives back its folder.
     pub async fn stop(mut self) -> TempDir {
         self.stop.take().unwrap().send(()).unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(12), self.served).await;
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.served).await;
         ended.unwrap().unwrap().unwrap();
         self.dir
     }
@@ -89,6 +85,21 @@ impl TestNode {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
+}
+
+/// The configuration of a test, with these variables.
+pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
+    let config = Config::load(None, |name| {
+        let given = variables.iter().find(|(known, _)| *known == name);
+        match name {
+            "RSTMDB_BIND" | "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),
+            "RSTMDB_DATA" => Some(dir.display().to_string()),
+            "RSTMDB_WAL_SEGMENT_SIZE_MB" => Some("1".to_owned()),
+            "RSTMDB_MIN_FREE_MB" => Some("0".to_owned()),
+            _ => given.map(|(_, value)| (*value).to_owned()),
+        }
+    });
+    config.unwrap()
 }
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -9,8 +9,8 @@ use super::format::{BLOCK_HEAD_BYTES, BlockHead, FOOTER_BYTES, HEAD_BYTES, Head,
 use crate::error::{Error, IoContext};
 use crate::fs::File;
 
-const ADVICE: &str = "remove the node's data with `rstmdb rejoin` and let it come back as a new \
-                      member, or restore the file from a copy";
+const ADVICE: &str = "restore the file, or the whole folder, from a backup; with other nodes that hold the data, \
+     empty this one with `rstmdb rejoin`";
 
 pub(super) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Error {
     Error::Damaged {

@@ -111,18 +111,18 @@ pub(super) fn compact(params: &RawValue) -> Result<Plan, ErrorBody> {
             touch: Touch::Everything,
             access: Access::Read,
         },
-        effect: Effect::None,
+        effect: Effect::Upkeep,
         job,
     })
 }
 
 pub(super) fn start_compact(shared: Arc<Shared>, force_snapshot: bool) -> Running {
-    Box::pin(async move {
+    Running::boxed(async move {
         let done = shared
             .replica
             .compact(force_snapshot)
             .await
-            .map_err(|error| failure::of_replica(&error, Effect::None))?;
+            .map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
         let result = CompactResult {
             snapshots_created: done.snapshots_created,
             segments_deleted: done.segments_deleted,

@@ -8,14 +8,13 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::answer::Item;
 use super::{
     Answer, Body, Job, Op, Outcome, Plan, Running, Started, events, instances, machines,
     read_params,
 };
-use crate::server::failure::Effect;
+use crate::server::failure::{self, Effect};
 use crate::server::session::order::{Access, Claim, Touch};
 use crate::server::shared::Shared;
 
@@ -56,7 +55,7 @@ fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
     let mut commands = Vec::with_capacity(batch.ops.len());
     let mut touches = Vec::with_capacity(batch.ops.len());
     for (index, op) in batch.ops.iter().enumerate() {
-        let plan = plan_op(op).map_err(|error| with_index(error, index))?;
+        let plan = plan_op(op).map_err(|error| failure::in_atomic_batch(error, index))?;
         touches.push(plan.claim.touch);
         commands.push(match plan.job {
             Job::Write(command) => BatchOp::Write(command),
@@ -66,7 +65,7 @@ fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
                     Code::BadRequest,
                     format!("{} is not allowed inside a batch", op.op),
                 );
-                return Err(with_index(error, index));
+                return Err(failure::in_atomic_batch(error, index));
             }
         });
     }
@@ -84,7 +83,7 @@ fn best_effort_plan(batch: &Batch<'_>) -> Plan {
             let plan = plan_op(op)?;
             touches.push(plan.claim.touch);
             match plan.effect {
-                Effect::None => reads = true,
+                Effect::None | Effect::Upkeep => reads = true,
                 Effect::Write { keyed: one } => keyed &= one,
             }
             Ok(plan.job)
@@ -110,7 +109,7 @@ pub(super) fn best_effort(shared: &Arc<Shared>, steps: Vec<Step>, actor: &Arc<st
     let mut steps = steps.into_iter();
     let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
     let (shared, actor) = (shared.clone(), actor.clone());
-    Box::pin(async move {
+    Running::boxed(async move {
         let mut results = join_all(first).await;
         while let Some(read) = stopped_at.take() {
             results.push(match read.start(&shared, &actor) {
@@ -121,7 +120,9 @@ pub(super) fn best_effort(shared: &Arc<Shared>, steps: Vec<Step>, actor: &Arc<st
             results.extend(join_all(writes).await);
             stopped_at = next;
         }
-        let items = results.into_iter().map(item_of).collect();
+        let items = results.into_iter().enumerate();
+        let items = items.map(|(index, outcome)| item_of(index, outcome));
+        let items = items.collect();
         Ok(Answer {
             body: Body::Items(items),
             wal_offset: None,
@@ -141,33 +142,23 @@ fn submit_writes(
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
             Ok(job) => running.push(match job.start(shared, actor) {
                 Started::Running(running) => running,
-                Started::Done(outcome) => Box::pin(std::future::ready(outcome)),
+                Started::Done(outcome) => Running::boxed(std::future::ready(outcome)),
             }),
-            Err(error) => running.push(Box::pin(std::future::ready(Err(error)))),
+            Err(error) => running.push(Running::boxed(std::future::ready(Err(error)))),
         }
     }
     (running, None)
 }
 
-fn item_of(outcome: Outcome) -> Item {
+fn item_of(index: usize, outcome: Outcome) -> Item {
     match outcome.map(|answer| answer.body) {
         Ok(Body::Reply(reply)) => Ok(reply),
         Ok(_) => Err(ErrorBody::new(
             Code::InternalError,
             "this operation has no result inside a batch",
         )),
-        Err(error) => Err(error),
+        Err(error) => Err(failure::in_batch(error, index)),
     }
-}
-
-fn with_index(mut error: ErrorBody, index: usize) -> ErrorBody {
-    match &mut error.details {
-        Some(Value::Object(details)) => {
-            details.insert("index".to_owned(), json!(index));
-        }
-        details => *details = Some(json!({ "index": index })),
-    }
-    error
 }
 
 /// Everything that any of the operations touches.

@@ -85,7 +85,7 @@ pub(super) fn snapshot(params: &RawValue) -> Result<Plan, ErrorBody> {
 /// Describes the instance as it is: the log and the snapshots of the whole state keep it, so there
 /// is no file to write; the checksum lets two descriptions be compared.
 pub(super) fn start_snapshot(shared: Arc<Shared>, instance_id: String) -> Running {
-    Box::pin(async move {
+    Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         let query = Query::GetInstance {
             instance_id: instance_id.clone(),

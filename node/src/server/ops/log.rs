@@ -22,11 +22,15 @@ const PAGE_BYTES: usize = 4 << 20;
 /// WAL_READ.
 pub(super) fn read(params: &RawValue) -> Result<Plan, ErrorBody> {
     let params: WalRead = read_params(params)?;
+    if params.limit == Some(0) {
+        let problem = "expected an integer ≥ 1, got 0";
+        return Err(failure::bad_request("params.limit", problem));
+    }
     Ok(Plan::read(Touch::Everything, Job::LogRead(params)))
 }
 
 pub(super) fn start_read(shared: Arc<Shared>, request: WalRead) -> Running {
-    Box::pin(async move {
+    Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
         let page = shared

@@ -30,6 +30,7 @@ mod watches;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use rstmdb_engine::{Command, Query};
@@ -43,7 +44,7 @@ pub(crate) use watches::Watching;
 use super::failure::{self, Effect};
 use super::session::order::{Access, Claim, Touch};
 use super::shared::Shared;
-use crate::replica;
+use crate::replica::{self, Submitted};
 
 /// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
@@ -51,7 +52,43 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 /// The answer of a job, or why there is none.
 pub(crate) type Outcome = Result<Answer, ErrorBody>;
 /// A job under way.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(crate) enum Running {
+    /// A write: by far the most are, so it has no box of its own.
+    Write {
+        /// Handed over.
+        submitted: Submitted,
+        /// For the error.
+        effect: Effect,
+    },
+    /// Any other.
+    Boxed(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+impl Running {
+    fn boxed(job: impl Future<Output = Outcome> + Send + 'static) -> Self {
+        Self::Boxed(Box::pin(job))
+    }
+}
+
+impl Future for Running {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        match &mut *self {
+            Self::Boxed(job) => job.as_mut().poll(cx),
+            Self::Write { submitted, effect } => {
+                let effect = *effect;
+                Pin::new(submitted).poll(cx).map(|written| match written {
+                    Ok(done) => Ok(Answer {
+                        body: Body::Reply(done.reply),
+                        wal_offset: done.offset,
+                    }),
+                    Err(error) => Err(failure::of_replica(&error, effect)),
+                })
+            }
+        }
+    }
+}
 
 /// A request that was understood.
 pub(crate) struct Plan {
@@ -128,9 +165,7 @@ impl Plan {
                 touch,
                 access: Access::Write,
             },
-            effect: Effect::Write {
-                keyed: is_keyed(&command),
-            },
+            effect: effect_of(&command),
             job: Job::Write(command),
         }
     }
@@ -169,7 +204,7 @@ impl Job {
             }
             Self::Read(query, options) => {
                 let shared = shared.clone();
-                Started::Running(Box::pin(async move {
+                Started::Running(Running::boxed(async move {
                     fresh(&shared, options).await?;
                     look_up(&shared, &query)
                 }))
@@ -188,19 +223,17 @@ impl Job {
 }
 
 fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
-    let effect = Effect::Write {
-        keyed: is_keyed(&command),
-    };
-    let written = shared.replica.submit(command, actor.clone());
-    Box::pin(async move {
-        match written.await {
-            Ok(done) => Ok(Answer {
-                body: Body::Reply(done.reply),
-                wal_offset: done.offset,
-            }),
-            Err(error) => Err(failure::of_replica(&error, effect)),
-        }
-    })
+    let effect = effect_of(&command);
+    Running::Write {
+        submitted: shared.replica.submit(command, actor.clone()),
+        effect,
+    }
+}
+
+fn effect_of(command: &Command) -> Effect {
+    Effect::Write {
+        keyed: replica::is_repeatable(command),
+    }
 }
 
 fn is_immediate(options: &ReadOptions) -> bool {
@@ -225,22 +258,6 @@ fn look_up(shared: &Shared, query: &Query) -> Outcome {
             wal_offset: None,
         }),
         Err(refusal) => Err(failure::of_refusal(&refusal)),
-    }
-}
-
-/// Whether trying the command again, its outcome unknown, is safe.
-fn is_keyed(command: &Command) -> bool {
-    use rstmdb_engine::BatchOp;
-    match command {
-        Command::PutMachine(_) => true,
-        Command::FlushAll => false,
-        Command::CreateInstance(create) => create.idempotency_key.is_some(),
-        Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
-        Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
-        Command::Batch(ops) => ops.iter().all(|op| match op {
-            BatchOp::Write(command) => is_keyed(command),
-            BatchOp::Read(_) => true,
-        }),
     }
 }
 

@@ -68,7 +68,7 @@ pub(super) fn all(params: &RawValue) -> Result<Plan, ErrorBody> {
 
 /// Begins the watch.
 pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
-    Box::pin(async move {
+    Running::boxed(async move {
         let Request {
             filter,
             include_ctx,

@@ -132,8 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers the requests whose deadline has passed; true when there were any.
     pub(super) fn expire_requests(&mut self) -> bool {
         let now = self.now;
-        let timeout = self.shared.request_timeout;
-        let in_work = self.work.expire(now, timeout);
+        let in_work = self.work.expire(now);
         let waiting = self.order.give_up(|waiting| waiting.tag.deadline <= now);
         let changed = !in_work.is_empty() || !waiting.is_empty();
         for (tag, outcome) in in_work {
@@ -141,8 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.answer(&tag.id, tag.op, tag.began, outcome);
         }
         for waiting in waiting {
-            let error = failure::timeout(Effect::None, timeout);
             let tag = waiting.tag;
+            let error = failure::timeout(Effect::None, tag.timeout());
             self.answer(&tag.id, tag.op, tag.began, Err(error));
         }
         if changed {

@@ -21,6 +21,13 @@ pub(crate) struct Tag {
     pub(crate) effect: Effect,
 }
 
+impl Tag {
+    /// How long it may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.deadline - self.began
+    }
+}
+
 struct Work {
     /// Taken when it is done.
     tag: Option<Tag>,
@@ -31,7 +38,7 @@ impl Future for Work {
     type Output = Option<(Tag, Outcome)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.running.as_mut().poll(cx) {
+        match Pin::new(&mut self.running).poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(outcome) => Poll::Ready(self.tag.take().map(|tag| (tag, outcome))),
         }
@@ -74,7 +81,7 @@ impl InWork {
 
     /// Takes out those whose deadline has passed, with the answer they get. Their futures are
     /// dropped: that gives up the answer, not the command.
-    pub(crate) fn expire(&mut self, now: Instant, timeout: Duration) -> Vec<(Tag, Outcome)> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(Tag, Outcome)> {
         let mut expired = Vec::new();
         if self.earliest_deadline().is_none_or(|at| at > now) {
             return expired;
@@ -83,7 +90,7 @@ impl InWork {
         for work in std::mem::take(&mut self.running) {
             match work.tag {
                 Some(tag) if tag.deadline <= now => {
-                    let error = failure::timeout(tag.effect, timeout);
+                    let error = failure::timeout(tag.effect, tag.timeout());
                     expired.push((tag, Err(error)));
                 }
                 tag => self.running.push(Work { tag, ..work }),

@@ -1,0 +1,199 @@
+//! What is counted and measured, for Prometheus.
+//!
+//! Labels are resolved once, when the server starts: counting a request is two atomic additions.
+//! What the replica and its log count themselves is read when somebody asks for the metrics.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `scraped` | what the replica and its log count |
+//! | `text` | latencies in Prometheus's text format |
+
+mod scraped;
+mod text;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use rstmdb_rcp::Code;
+
+use super::ops::Op;
+use super::product::Replica;
+use crate::replica::counters::Histogram;
+use scraped::Scraped;
+
+/// The metrics of one server.
+pub struct Metrics {
+    registry: Registry,
+    connections_active: IntGauge,
+    connections_total: IntCounter,
+    connections_rejected: IntCounter,
+    /// From the arrival of a request to its answer, by operation.
+    ops: Vec<Histogram>,
+    errors: HashMap<&'static str, IntCounter>,
+    subscriptions_instance: IntGauge,
+    subscriptions_all: IntGauge,
+    events_forwarded: IntCounter,
+    scraped: Mutex<Scraped>,
+}
+
+/// Makes collectors and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn register<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        collector: C,
+    ) -> prometheus::Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::new(name, help)?)
+    }
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Errors
+    /// When a name is not valid or is there twice: a fault of this file.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let make = Maker(&registry);
+        let build = make.register(IntGaugeVec::new(
+            Opts::new(
+                "rstmdb_build_info",
+                "Always 1; the version is in the label.",
+            ),
+            &["version"],
+        )?)?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let subscriptions = make.register(IntGaugeVec::new(
+            Opts::new("rstmdb_subscriptions_active", "Live watches."),
+            &["kind"],
+        )?)?;
+        let metrics = Self {
+            connections_active: make
+                .gauge("rstmdb_connections_active", "Open client connections.")?,
+            connections_total: make
+                .counter("rstmdb_connections_total", "Client connections accepted.")?,
+            connections_rejected: make.counter(
+                "rstmdb_connections_rejected",
+                "Client connections refused at network.max_connections.",
+            )?,
+            ops: Op::ALL.iter().map(|_| Histogram::default()).collect(),
+            errors: error_metrics(&make)?,
+            subscriptions_instance: subscriptions.with_label_values(&["instance"]),
+            subscriptions_all: subscriptions.with_label_values(&["all"]),
+            events_forwarded: make
+                .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
+            scraped: Mutex::new(Scraped::new(&make)?),
+            registry: registry.clone(),
+        };
+        Ok(metrics)
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn connection_opened(&self) {
+        self.connections_total.inc();
+        self.connections_active.inc();
+    }
+
+    /// An accepted connection is gone.
+    pub(crate) fn connection_closed(&self) {
+        self.connections_active.dec();
+    }
+
+    /// A connection was refused.
+    pub(crate) fn connection_rejected(&self) {
+        self.connections_rejected.inc();
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections_active(&self) -> u64 {
+        u64::try_from(self.connections_active.get()).unwrap_or(0)
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, op: Op, took: Duration) {
+        if let Some(durations) = self.ops.get(op as usize) {
+            durations.observe(took);
+        }
+    }
+
+    /// An error was answered.
+    pub(crate) fn error(&self, code: &Code) {
+        if let Some(counter) = self.errors.get(code.as_str()) {
+            counter.inc();
+        }
+    }
+
+    /// A watch has begun or, with -1, ended.
+    pub(crate) fn subscriptions(&self, of_instance: bool, change: i64) {
+        if of_instance {
+            self.subscriptions_instance.add(change);
+        } else {
+            self.subscriptions_all.add(change);
+        }
+    }
+
+    /// Events were sent to watches.
+    pub(crate) fn events_forwarded(&self, count: usize) {
+        self.events_forwarded.inc_by(count as u64);
+    }
+
+    /// Everything, in Prometheus's text format.
+    ///
+    /// # Errors
+    /// When the format cannot hold a metric: a fault of this file.
+    pub(crate) fn render(&self, replica: &Replica) -> prometheus::Result<String> {
+        let families = {
+            let scraped = self.scraped.lock();
+            scraped.set(replica);
+            self.registry.gather()
+        };
+        let mut out = TextEncoder::new().encode_to_string(&families)?;
+        self.write_requests(&mut out);
+        scraped::write_latencies(&mut out, replica);
+        Ok(out)
+    }
+
+    fn write_requests(&self, out: &mut String) {
+        let label = |op: &Op| format!("op=\"{}\"", op.name());
+        let name = "rstmdb_requests_total";
+        text::head(out, name, "Requests answered.", "counter");
+        for (op, durations) in Op::ALL.iter().zip(&self.ops) {
+            let count: u64 = durations.counts().iter().sum();
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(out, "{name}{{{}}} {count}", label(op));
+        }
+        let name = "rstmdb_request_duration_seconds";
+        let help = "From the request's arrival to its answer.";
+        text::head(out, name, help, "histogram");
+        for (op, durations) in Op::ALL.iter().zip(&self.ops) {
+            text::histogram(out, name, &label(op), durations);
+        }
+    }
+}
+
+fn error_metrics(make: &Maker<'_>) -> prometheus::Result<HashMap<&'static str, IntCounter>> {
+    let errors = make.register(IntCounterVec::new(
+        Opts::new("rstmdb_errors_total", "Requests refused or failed."),
+        &["code"],
+    )?)?;
+    let resolved = Code::ALL
+        .iter()
+        .map(|code| (code.as_str(), errors.with_label_values(&[code.as_str()])));
+    Ok(resolved.collect())
+}

@@ -1,0 +1,201 @@
+//! What the replica and its log count themselves: read when somebody asks for the metrics.
+
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
+
+use super::{Maker, text};
+use crate::replica::Role;
+use crate::server::product::Replica;
+
+/// The roles a node can have.
+const ROLES: [Role; 4] = [Role::Leader, Role::Follower, Role::Learner, Role::Candidate];
+
+/// See the module documentation.
+pub(super) struct Scraped {
+    machines: IntGauge,
+    instances: IntGauge,
+    idempotency_keys: IntGauge,
+    earliest_offset: IntGauge,
+    read_only: IntGauge,
+    watches: IntGauge,
+    watches_lagging: IntGauge,
+    facts_stale: IntCounter,
+    commands_redecided: IntCounter,
+    snapshots: IntCounter,
+    snapshot_bytes: IntGauge,
+    snapshot_secs: Gauge,
+    wal: Wal,
+    raft: Raft,
+}
+
+struct Wal {
+    entries: IntGauge,
+    segments: IntGauge,
+    size_bytes: IntGauge,
+    bytes_written: IntCounter,
+    bytes_read: IntCounter,
+    writes: IntCounter,
+    reads: IntCounter,
+    fsyncs: IntCounter,
+}
+
+struct Raft {
+    is_leader: IntGauge,
+    roles: Vec<(Role, IntGauge)>,
+    term: IntGauge,
+    commit_index: IntGauge,
+    applied_index: IntGauge,
+    snapshot_index: IntGauge,
+    leader_changes: IntCounter,
+}
+
+impl Scraped {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            machines: make.gauge("rstmdb_machines_total", "Machine versions.")?,
+            instances: make.gauge("rstmdb_instances_total", "Live instances.")?,
+            idempotency_keys: make
+                .gauge("rstmdb_idempotency_keys", "Idempotency keys remembered.")?,
+            earliest_offset: make.gauge(
+                "rstmdb_earliest_offset",
+                "The first offset that is retained.",
+            )?,
+            read_only: make.gauge("rstmdb_read_only", "1 while writes are refused.")?,
+            watches: make.gauge("rstmdb_watches", "Watches known to the replica.")?,
+            watches_lagging: make.gauge(
+                "rstmdb_watches_lagging",
+                "Watches that are far behind the head.",
+            )?,
+            facts_stale: make.counter(
+                "rstmdb_facts_stale_total",
+                "Log entries that changed nothing because the state had moved on.",
+            )?,
+            commands_redecided: make.counter(
+                "rstmdb_commands_redecided_total",
+                "Commands that were decided more than once.",
+            )?,
+            snapshots: make.counter("rstmdb_snapshots_total", "Snapshots taken.")?,
+            snapshot_bytes: make.gauge(
+                "rstmdb_snapshot_size_bytes",
+                "Size of the last snapshot taken since the start.",
+            )?,
+            snapshot_secs: make.register(Gauge::new(
+                "rstmdb_snapshot_duration_seconds",
+                "How long the last snapshot took.",
+            )?)?,
+            wal: Wal::new(make)?,
+            raft: Raft::new(make)?,
+        })
+    }
+
+    /// Not to be called twice at the same time: counters would count a difference twice.
+    pub(super) fn set(&self, replica: &Replica) {
+        let status = replica.status();
+        gauge(&self.machines, status.machines);
+        gauge(&self.instances, status.instances);
+        gauge(&self.idempotency_keys, status.idempotency_keys);
+        gauge(&self.earliest_offset, status.earliest_offset);
+        gauge(&self.read_only, u64::from(status.read_only.is_some()));
+        gauge(&self.watches, replica.watch_count() as u64);
+        gauge(&self.watches_lagging, replica.watches_lagging() as u64);
+        let counters = replica.counters();
+        counter(&self.facts_stale, counters.facts_stale.load());
+        counter(&self.commands_redecided, counters.commands_redecided.load());
+        counter(&self.snapshots, counters.snapshots_taken.load());
+        gauge(&self.snapshot_bytes, counters.snapshot_last_bytes.load());
+        self.snapshot_secs
+            .set(text::secs(counters.snapshot_last_us.load()));
+        counter(&self.raft.leader_changes, counters.leader_changes.load());
+        gauge(&self.raft.is_leader, u64::from(replica.is_leader()));
+        for (role, is_it) in &self.raft.roles {
+            is_it.set(i64::from(*role == status.role));
+        }
+        gauge(&self.raft.term, status.term);
+        gauge(&self.raft.commit_index, status.commit_index);
+        gauge(&self.raft.applied_index, status.last_applied);
+        gauge(&self.raft.snapshot_index, status.snapshot_offset);
+        self.wal.set(replica);
+    }
+}
+
+/// What is a latency, in text.
+pub(super) fn write_latencies(out: &mut String, replica: &Replica) {
+    let name = "rstmdb_proposal_duration_seconds";
+    text::head(
+        out,
+        name,
+        "From the decision of a batch of commands until its last entry was applied.",
+        "histogram",
+    );
+    text::histogram(out, name, "", &replica.counters().proposal);
+    let name = "rstmdb_wal_fsync_duration_seconds";
+    let log = replica.store_stats();
+    text::head(out, name, "Syncs of the log.", "summary");
+    text::sum_and_count(out, name, "", log.fsync_us_sum, log.fsyncs);
+}
+
+impl Wal {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            entries: make.gauge("rstmdb_wal_entries", "Log entries retained.")?,
+            segments: make.gauge("rstmdb_wal_segments", "Log segments.")?,
+            size_bytes: make.gauge("rstmdb_wal_size_bytes", "Size of the log.")?,
+            bytes_written: make.counter(
+                "rstmdb_wal_bytes_written_total",
+                "Bytes written to the log.",
+            )?,
+            bytes_read: make.counter("rstmdb_wal_bytes_read_total", "Bytes read from the log.")?,
+            writes: make.counter("rstmdb_wal_writes_total", "Writes to the log.")?,
+            reads: make.counter("rstmdb_wal_reads_total", "Reads from the log's files.")?,
+            fsyncs: make.counter("rstmdb_wal_fsyncs_total", "Syncs of the log.")?,
+        })
+    }
+
+    fn set(&self, replica: &Replica) {
+        let log = replica.store_stats();
+        gauge(&self.entries, log.entry_count);
+        gauge(&self.segments, log.segment_count);
+        gauge(&self.size_bytes, log.total_size_bytes);
+        counter(&self.bytes_written, log.bytes_written);
+        counter(&self.bytes_read, log.bytes_read);
+        counter(&self.writes, log.writes);
+        counter(&self.reads, log.reads);
+        counter(&self.fsyncs, log.fsyncs);
+    }
+}
+
+impl Raft {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let roles = make.register(IntGaugeVec::new(
+            Opts::new("rstmdb_raft_role", "1 for the role this node has."),
+            &["role"],
+        )?)?;
+        Ok(Self {
+            is_leader: make.gauge("rstmdb_raft_is_leader", "1 on the leader.")?,
+            roles: ROLES
+                .iter()
+                .map(|role| (*role, roles.with_label_values(&[role.as_str()])))
+                .collect(),
+            term: make.gauge("rstmdb_raft_term", "Raft's term.")?,
+            commit_index: make.gauge(
+                "rstmdb_raft_commit_index",
+                "The last offset known to be committed.",
+            )?,
+            applied_index: make.gauge("rstmdb_raft_applied_index", "The last offset applied.")?,
+            snapshot_index: make
+                .gauge("rstmdb_raft_snapshot_index", "The last snapshot's offset.")?,
+            leader_changes: make.counter(
+                "rstmdb_raft_leader_changes_total",
+                "Changes of the leader, or of its term, that this node noticed.",
+            )?,
+        })
+    }
+}
+
+fn gauge(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// What is counted elsewhere only grows: the difference to the last time is what to add.
+fn counter(counter: &IntCounter, value: u64) {
+    counter.inc_by(value.saturating_sub(counter.get()));
+}

@@ -1,0 +1,175 @@
+//! The program itself: signals, exit codes, what stands on standard error.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use super::support::Conn;
+
+/// What a whole shutdown may take.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// The program, running.
+struct Program {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Program {
+    fn start(temporary: &Path, arguments: &[&str], data: Option<&Path>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rstmdb"));
+        command
+            .args(arguments)
+            .env_remove("RUST_LOG")
+            .env("TMPDIR", temporary)
+            .env("RSTMDB_BIND", "127.0.0.1:0")
+            .env("RSTMDB_METRICS_ENABLED", "false")
+            .env("RSTMDB_REQUEST_TIMEOUT_MS", "60000")
+            .env("RSTMDB_WAL_SEGMENT_SIZE_MB", "1")
+            .env("RSTMDB_MIN_FREE_MB", "0")
+            .stderr(Stdio::piped());
+        if let Some(data) = data {
+            command.env("RSTMDB_DATA", data);
+        }
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr }
+    }
+
+    /// Waits until clients are served.
+    fn address(&mut self) -> SocketAddr {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.stderr.read_line(&mut line).unwrap() > 0, "{seen}");
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(address) = event["address"].as_str() {
+                return address.parse().unwrap();
+            }
+            seen += &line;
+        }
+    }
+
+    fn signal(&self) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+
+    fn ended_within(&mut self, limit: Duration) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < limit, "still there after {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Everything on standard error up to the end of the process.
+    fn last_words(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        self.stderr.read_to_string(&mut text).unwrap();
+        (self.child.wait().unwrap().code(), text)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// A read that is answered when its offset comes: never.
+async fn keep_busy(address: SocketAddr) -> Conn {
+    let mut conn = Conn::open(address).await;
+    let (_, id) = conn.order().await;
+    let params = json!({ "instance_id": id, "min_wal_offset": 1_000_000 });
+    conn.send("GET_INSTANCE", params).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    conn
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_waits_cannot_hold_up_the_end_for_long() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut program = Program::start(temporary.path(), &["--dev"], None);
+    let _conn = keep_busy(program.address()).await;
+    assert_eq!(entries(temporary.path()).len(), 1);
+    program.signal();
+    assert_eq!(program.ended_within(END_MAX).code(), Some(0));
+    assert_eq!(entries(temporary.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once_and_leaves_no_temporary_folder() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut program = Program::start(temporary.path(), &["--dev"], None);
+    let _conn = keep_busy(program.address()).await;
+    program.signal();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    program.signal();
+    let status = program.ended_within(Duration::from_secs(2));
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(entries(temporary.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_folder_is_refused_with_the_file_the_place_and_advice() {
+    let data = tempfile::tempdir().unwrap();
+    let mut program = Program::start(data.path(), &[], Some(data.path()));
+    let mut conn = Conn::open(program.address()).await;
+    conn.order().await;
+    conn.ok("COMPACT", json!({ "force_snapshot": true })).await;
+    drop(conn);
+    program.signal();
+    assert_eq!(program.ended_within(END_MAX).code(), Some(0));
+    let snapshot = entries(&data.path().join("snapshots"))
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|kind| kind == "snap"))
+        .unwrap();
+    let segment = data.path().join("wal/0000000000000001.wal");
+    for file in [snapshot, segment] {
+        let sound = std::fs::read(&file).unwrap();
+        let mut damaged = sound.clone();
+        let place = 4096.min(damaged.len() / 2) + 40;
+        damaged[place] ^= 1;
+        std::fs::write(&file, &damaged).unwrap();
+        let program = Program::start(data.path(), &[], Some(data.path()));
+        let (code, text) = program.last_words();
+        let told = text
+            .lines()
+            .find(|line| line.starts_with("rstmdb: "))
+            .unwrap_or_else(|| panic!("{text}"));
+        println!("{told}");
+        assert_eq!(code, Some(1), "{text}");
+        for part in [file.to_str().unwrap(), "damaged at offset ", "backup"] {
+            assert!(told.contains(part), "{part} is missing in: {told}");
+        }
+        std::fs::write(&file, &sound).unwrap();
+    }
+}
+
+#[test]
+fn giving_up_the_only_copy_is_called_that() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let program = Program::start(data.path(), &["rejoin", "--data", path], None);
+    let (code, text) = program.last_words();
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("cluster of one") && text.contains("only copy"),
+        "{text}"
+    );
+}
