@@ -106,12 +106,12 @@ fn main() {
     events(&mut state, instances, "PLAIN", None);
     events(&mut state, instances, "PLAIN", Some(r#"{"total":5}"#));
     events(&mut state, instances, "GUARDED", Some(r#"{"total":6}"#));
-    in_flight(&state, instances);
 
     let start = Instant::now();
     let frozen = state.clone();
     println!("clone: {} ns", start.elapsed().as_nanos());
     events(&mut state, instances, "PLAIN", None);
+    in_flight(&state, instances);
     let start = Instant::now();
     let records: Vec<_> = frozen.records().collect();
     let bytes: usize = records.iter().map(bytes::Bytes::len).sum();

@@ -4,7 +4,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// A map without a random seed; who iterates it must sort or sum.
+/// A map without a random seed; it is never iterated.
 pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, BuildHasherDefault<Xxh3>>;
 
 #[derive(Default)]

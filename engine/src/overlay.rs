@@ -57,7 +57,7 @@ impl Pending {
 
 #[derive(Default)]
 pub(crate) struct Overlay {
-    pub(crate) instances: Map<Arc<str>, InFlight>,
+    pub(crate) instances: BTreeMap<Arc<str>, InFlight>,
     pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Arc<Machine>)>,
     pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
     /// Where everything before was removed.

@@ -90,19 +90,7 @@ pub(crate) fn recover<F: FileSystem>(
     known: &BTreeMap<u64, Summary>,
     used_before: bool,
 ) -> Result<Recovered<F>, Error> {
-    let mut numbers = replay::list_segments(fs, layout)?;
-    let mut last_header = match numbers.last() {
-        Some(last) => peek(fs, layout, *last)?,
-        None => None,
-    };
-    if let (Some(number), None) = (numbers.last().copied(), last_header) {
-        remove_headless(fs, layout, number, numbers.len() > 1 || number == 1)?;
-        numbers.pop();
-        last_header = match numbers.last() {
-            Some(last) => peek(fs, layout, *last)?,
-            None => None,
-        };
-    }
+    let (numbers, last_header) = find_segments(fs, layout)?;
     let Some(last_number) = numbers.last().copied() else {
         return begin(fs, layout, options, used_before);
     };
@@ -155,6 +143,28 @@ pub(crate) fn recover<F: FileSystem>(
         0,
         "the last segment vanished",
     ))
+}
+
+/// The segments' numbers, ascending, and the header of the last one. A last file that has no header
+/// was being created when the power went, and is removed.
+fn find_segments<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+) -> Result<(Vec<u64>, Option<SegmentHeader>), Error> {
+    let mut numbers = replay::list_segments(fs, layout)?;
+    let Some(last) = numbers.last().copied() else {
+        return Ok((numbers, None));
+    };
+    if let Some(header) = peek(fs, layout, last)? {
+        return Ok((numbers, Some(header)));
+    }
+    remove_headless(fs, layout, last, numbers.len() > 1 || last == 1)?;
+    numbers.pop();
+    let header = match numbers.last() {
+        Some(last) => peek(fs, layout, *last)?,
+        None => None,
+    };
+    Ok((numbers, header))
 }
 
 fn finish<F: FileSystem>(

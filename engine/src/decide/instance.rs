@@ -63,10 +63,12 @@ impl Decider<'_> {
             false => Scope::CreateOf(&create.machine),
         };
         let params = || {
+            // `{}` says the same as nothing.
+            let first_ctx = ctx.as_ref().filter(|ctx| !ctx.object.is_empty());
             Params::default()
                 .text(Some(&create.machine))
                 .number(Some(u64::from(create.version)))
-                .number(ctx.as_ref().map(|ctx| ctx.hash))
+                .number(first_ctx.map(|ctx| ctx.hash))
         };
         let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
             KeyCheck::Seen { reply, offset } => {

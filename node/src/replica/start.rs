@@ -17,8 +17,8 @@ use super::compaction::{self, Compaction};
 use super::counters::Counters;
 use super::handle::{Inner, Replica, WriteGate};
 use super::hub::Hub;
-use super::proposer::{Proposer, Run};
-use super::reads::Reads;
+use super::proposer::{Proposer, Request, Run};
+use super::reads::{Reads, Rounds};
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 
@@ -111,50 +111,54 @@ impl<T: Types> Replica<T> {
             .map_err(recovery)?;
         form(&raft, &options).await?;
 
+        let covered = store.snapshots().list().last().and_then(|info| info.index);
+        let behind = applied.offset().saturating_sub(covered.unwrap_or(0));
+        let compaction = Compaction::new(&store.stats(), behind);
         let (reads, rounds) = Reads::new();
         let (requests, queue) = mpsc::unbounded_channel();
-        let gate = Arc::new(WriteGate::default());
-        let covered = store
-            .snapshots()
-            .list()
-            .last()
-            .and_then(|info| info.index)
-            .unwrap_or(0);
-        let behind = applied.offset().saturating_sub(covered);
-        let compaction = Compaction::new(&store.stats(), behind);
         let inner = Arc::new(Inner {
-            raft: raft.clone(),
+            raft,
             store,
-            applied: applied.clone(),
+            applied,
             hub,
-            reads: reads.clone(),
-            gate: gate.clone(),
-            host: host.clone(),
-            options: options.clone(),
-            counters: counters.clone(),
+            reads,
+            gate: Arc::new(WriteGate::default()),
+            host,
+            options,
+            counters,
             compaction,
             requests,
             stop: Arc::new(Notify::new()),
         });
-        for round in rounds {
-            detach::<T>(round.run::<T>(raft.clone(), applied.clone(), options.leader_wait));
-        }
-        let proposer = Proposer {
-            raft,
-            applied,
-            reads,
-            host,
-            gate,
-            counters,
-            limits: options.limits,
-            leader_wait: options.leader_wait,
-            queue,
-            run: Run::new(),
-        };
-        detach::<T>(proposer.run());
-        detach::<T>(compaction::run(Arc::downgrade(&inner), inner.stop.clone()));
+        spawn_tasks(&inner, rounds, queue);
         Ok(Self { inner })
     }
+}
+
+fn spawn_tasks<T: Types>(
+    inner: &Arc<Inner<T>>,
+    rounds: [Rounds; 2],
+    queue: mpsc::UnboundedReceiver<Request>,
+) {
+    let leader_wait = inner.options.leader_wait;
+    for round in rounds {
+        let (raft, applied) = (inner.raft.clone(), inner.applied.clone());
+        detach::<T>(round.run::<T>(raft, applied, leader_wait));
+    }
+    let proposer = Proposer {
+        raft: inner.raft.clone(),
+        applied: inner.applied.clone(),
+        reads: inner.reads.clone(),
+        host: inner.host.clone(),
+        gate: inner.gate.clone(),
+        counters: inner.counters.clone(),
+        limits: inner.options.limits.clone(),
+        leader_wait,
+        queue,
+        run: Run::new(),
+    };
+    detach::<T>(proposer.run());
+    detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
 }
 
 /// Spawns a task that ends by itself when the replica does.

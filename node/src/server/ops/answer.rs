@@ -92,6 +92,33 @@ fn write_reply(out: &mut BytesMut, reply: &Reply) {
     }
     let mut object = Object::begin(out);
     match reply {
+        Reply::PutMachine { .. }
+        | Reply::Created { .. }
+        | Reply::Applied { .. }
+        | Reply::Deleted { .. }
+        | Reply::Flushed { .. } => write_effect(&mut object, reply),
+        Reply::Instance(instance) => write_instance(&mut object, instance),
+        Reply::Machine {
+            machine: _,
+            version,
+            definition,
+            checksum,
+        } => {
+            object
+                .raw("definition", definition)
+                .str("checksum", checksum)
+                .int("version", u64::from(*version));
+        }
+        Reply::Instances { .. } | Reply::Machines { .. } => write_page(&mut object, reply),
+        // Written above.
+        Reply::Batch(_) => {}
+    }
+    object.end();
+}
+
+/// The reply of an operation that changes something.
+fn write_effect(object: &mut Object<'_>, reply: &Reply) {
+    match reply {
         Reply::PutMachine {
             machine,
             version,
@@ -150,23 +177,13 @@ fn write_reply(out: &mut BytesMut, reply: &Reply) {
                 .int("instances_removed", *instances_removed)
                 .int("machines_removed", *machines_removed);
         }
-        Reply::Instance(instance) => write_instance(&mut object, instance),
-        Reply::Machine {
-            machine: _,
-            version,
-            definition,
-            checksum,
-        } => {
-            object
-                .raw("definition", definition)
-                .str("checksum", checksum)
-                .int("version", u64::from(*version));
-        }
-        Reply::Instances { .. } | Reply::Machines { .. } => write_page(&mut object, reply),
-        // Written above.
-        Reply::Batch(_) => {}
+        // Written by `write_reply`.
+        Reply::Instance(_)
+        | Reply::Instances { .. }
+        | Reply::Machine { .. }
+        | Reply::Machines { .. }
+        | Reply::Batch(_) => {}
     }
-    object.end();
 }
 
 fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
