@@ -18,11 +18,9 @@ const CHUNK_BYTES: u64 = 1 << 20;
 impl<F: FileSystem> Shared<F> {
     /// The lowest index that can be read.
     pub(crate) fn earliest(&self) -> u64 {
-        let first_in_memory = self.tail.read().first();
-        self.table
-            .read()
-            .earliest()
-            .map_or(first_in_memory, |first| first.min(first_in_memory))
+        // What memory still holds of dropped segments would be gone after a restart.
+        let on_disk = self.table.read().earliest();
+        on_disk.unwrap_or_else(|| self.tail.read().first())
     }
 
     /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.

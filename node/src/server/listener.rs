@@ -1,5 +1,7 @@
 //! Accepts RCP connections, at most `network.max_connections` at a time.
 
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use super::session::{HANDSHAKE_TIMEOUT, Session};
 use super::shared::Shared;
 
-/// Refused connections that are told why; more than this at a time are closed without a word.
+/// Refused connections that are waited for until they have taken the reason; more than this at a
+/// time are told and closed at once, or inside TLS closed without a word.
 const REFUSALS_MAX: usize = 64;
 /// How long a refused connection may take to hear it.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,8 +68,13 @@ impl Listener {
                 }
                 Err(_) => {
                     self.shared.metrics.connection_rejected();
-                    if let Ok(permit) = refusals.clone().try_acquire_owned() {
-                        tokio::spawn(refuse(stream, self.tls.clone(), permit));
+                    match refusals.clone().try_acquire_owned() {
+                        Ok(permit) => {
+                            tokio::spawn(refuse(stream, self.tls.clone(), permit));
+                        }
+                        Err(_) if self.tls.is_none() => tell_at_once(stream, &peer),
+                        // A handshake for each of a rush would cost more than it helps.
+                        Err(_) => {}
                     }
                 }
             }
@@ -136,13 +144,31 @@ async fn refuse(stream: TcpStream, tls: Option<TlsAcceptor>, permit: OwnedSemaph
     drop(permit);
 }
 
-async fn tell(mut stream: impl AsyncWrite + AsyncReadExt + Unpin) -> std::io::Result<()> {
+fn refusal_frame() -> std::io::Result<BytesMut> {
     let error = ErrorBody::new(
         Code::RateLimited,
         "too many connections (network.max_connections); try again later",
     );
     let mut frame = BytesMut::new();
     encode_error(WireMode::Binary, &mut frame, "", &error, None).map_err(std::io::Error::other)?;
+    Ok(frame)
+}
+
+/// Tells it without waiting for the client to take it: the frame fits the buffer of a new socket.
+/// A client that has sent something already may see a reset instead.
+fn tell_at_once(stream: TcpStream, peer: &SocketAddr) {
+    let told = refusal_frame().and_then(|frame| {
+        let mut stream = stream.into_std()?;
+        stream.write_all(&frame)?;
+        stream.shutdown(Shutdown::Write)
+    });
+    if let Err(error) = told {
+        tracing::debug!(%error, %peer, "a refused connection was not told");
+    }
+}
+
+async fn tell(mut stream: impl AsyncWrite + AsyncReadExt + Unpin) -> std::io::Result<()> {
+    let frame = refusal_frame()?;
     stream.write_all(&frame).await?;
     stream.shutdown().await?;
     // Closing with unread input would reset the connection and take the answer with it.
