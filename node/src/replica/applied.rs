@@ -1,7 +1,7 @@
 //! The applied state: one writer (apply), many readers (proposer, reads, watches).
 //!
 //! The lock is held for a chunk of entries at a time by apply and for one look-up by a reader,
-//! never across an await. [`Applied::wait_for`] lets a reader wait for an offset.
+//! never across an await. `Applied::wait_for` lets a reader wait for an offset.
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::State;
@@ -28,7 +28,7 @@ impl Applied {
         self.state.read()
     }
 
-    /// The state, to apply to. [`Applied::publish`] must follow once the guard is dropped.
+    /// The state, to apply to. `Applied::publish` must follow once the guard is dropped.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()
     }

@@ -1,6 +1,6 @@
 //! Wakes the watches that a fact concerns, and keeps the newest entries decoded.
 //!
-//! A watch that has caught up is *idle*. Apply hands each batch to [`Hub::dispatch`], which finds
+//! A watch that has caught up is *idle*. Apply hands each batch to `Hub::dispatch`, which finds
 //! the idle watches by instance, by machine, or among those that take any machine, and wakes a
 //! watch only when the whole filter matches. The slot remembers the first matching offset, so a
 //! woken watch continues there: everything before it is known not to match. Ten thousand idle
