@@ -106,14 +106,7 @@ pub(crate) fn recover<F: FileSystem>(
             && !last
             && let Some(summary) = trusted(fs, layout, known, number, purged)?
         {
-            table.push(
-                Index {
-                    summary,
-                    ..Index::default()
-                },
-                false,
-                None,
-            );
+            table.push(not_indexed(summary), false, None);
             continue;
         }
         unread = false;
@@ -143,6 +136,14 @@ pub(crate) fn recover<F: FileSystem>(
         0,
         "the last segment vanished",
     ))
+}
+
+/// What is known of a segment whose file was not read.
+fn not_indexed(summary: Summary) -> Index {
+    Index {
+        summary,
+        ..Index::default()
+    }
 }
 
 /// The segments' numbers, ascending, and the header of the last one. A last file that has no header

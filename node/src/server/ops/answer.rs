@@ -116,6 +116,30 @@ fn write_reply(out: &mut BytesMut, reply: &Reply) {
     object.end();
 }
 
+/// The reply of APPLY_EVENT.
+fn write_applied(object: &mut Object<'_>, reply: &Reply) {
+    let Reply::Applied {
+        from_state,
+        to_state,
+        ctx,
+        applied,
+        event_id,
+        wal_offset,
+    } = reply
+    else {
+        return;
+    };
+    object
+        .str("from_state", from_state)
+        .str("to_state", to_state)
+        .raw("ctx", ctx)
+        .int("wal_offset", *wal_offset)
+        .flag("applied", *applied);
+    if let Some(event_id) = event_id {
+        object.str("event_id", event_id);
+    }
+}
+
 /// The reply of an operation that changes something.
 fn write_effect(object: &mut Object<'_>, reply: &Reply) {
     match reply {
@@ -141,24 +165,7 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
                 .str("state", state)
                 .int("wal_offset", *wal_offset);
         }
-        Reply::Applied {
-            from_state,
-            to_state,
-            ctx,
-            applied,
-            event_id,
-            wal_offset,
-        } => {
-            object
-                .str("from_state", from_state)
-                .str("to_state", to_state)
-                .raw("ctx", ctx)
-                .int("wal_offset", *wal_offset)
-                .flag("applied", *applied);
-            if let Some(event_id) = event_id {
-                object.str("event_id", event_id);
-            }
-        }
+        Reply::Applied { .. } => write_applied(object, reply),
         Reply::Deleted {
             instance_id,
             wal_offset,
