@@ -74,6 +74,17 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
+    fn new(info: SnapshotInfo, head: Head, path: PathBuf, file: F::File) -> Self {
+        let Head { meta, digest, .. } = head;
+        SnapshotHandle {
+            info,
+            meta,
+            digest,
+            path,
+            file: Arc::new(file),
+        }
+    }
+
     /// What openraft wants to know of it.
     pub fn meta(&self) -> &SnapshotMeta {
         &self.meta
@@ -248,14 +259,7 @@ impl<F: FileSystem> Inner<F> {
         }
         self.keep(|other| (other.index, other.term) >= (info.index, info.term))?;
         let path = self.dir.join(&info.file);
-        let Head { meta, digest, .. } = head;
-        Ok(SnapshotHandle {
-            info,
-            meta,
-            digest,
-            path,
-            file: Arc::new(file),
-        })
+        Ok(SnapshotHandle::new(info, head, path, file))
     }
 
     fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) -> Result<(), Error> {
@@ -278,14 +282,7 @@ impl<F: FileSystem> Inner<F> {
         let path = self.dir.join(&info.file);
         let file = self.fs.open(&path).during("open", &path)?;
         let (head, ..) = read::read_head(&file, &path)?;
-        let Head { meta, digest, .. } = head;
-        Ok(SnapshotHandle {
-            info,
-            meta,
-            digest,
-            path,
-            file: Arc::new(file),
-        })
+        Ok(SnapshotHandle::new(info, head, path, file))
     }
 
     fn remove_temporaries(&self) -> Result<(), Error> {
