@@ -16,6 +16,8 @@
 //! | [`input`] | arguments and files of JSON |
 //! | [`commands`] | one file for each group of commands |
 //! | [`walk`] | reading the log: pages forward, an instance's facts backward |
+//! | [`cluster`] | the nodes of a cluster as people see them |
+//! | [`demo`] | a cluster of child processes |
 //! | [`load`] | running a file of operations, in order for each instance |
 //! | [`diagram`] | drawing a machine |
 //! | [`mod@bench`] | measuring |
@@ -23,7 +25,9 @@
 
 pub mod args;
 pub mod bench;
+pub mod cluster;
 pub mod commands;
+pub mod demo;
 pub mod diagram;
 pub mod error;
 pub mod input;

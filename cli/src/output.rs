@@ -48,6 +48,11 @@ impl Paint {
         self.apply(Style::new().dim(), text)
     }
 
+    /// Something that is wrong.
+    pub fn alarm(self, text: &str) -> String {
+        self.apply(Style::new().red().bold(), text)
+    }
+
     /// Something to be found at once.
     pub fn highlight(self, text: &str) -> String {
         self.apply(Style::new().green().bold(), text)

@@ -1,9 +1,12 @@
 //! How results look to people: which columns a list has, how an object is spelled out.
 
 use jiff::Timestamp;
+use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::cluster;
 use crate::output::{Paint, printable};
 use crate::table::Table;
 
@@ -13,6 +16,7 @@ pub fn render(operation: &str, result: &Value, paint: Paint) -> String {
         op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
         op::LIST_INSTANCES => instances(result, paint),
         op::WAL_READ => log_page(result, paint),
+        op::CLUSTER_STATUS => cluster_status(result, paint),
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
         _ => fields(result, paint),
@@ -91,6 +95,14 @@ fn log_page(result: &Value, paint: Paint) -> String {
     }
     let next = format!("next offset {}", cell(&result["next_offset"]));
     format!("{}{}\n", table.render(paint), paint.dim(&next))
+}
+
+/// What a newer server says differently is spelled out rather than refused.
+fn cluster_status(result: &Value, paint: Paint) -> String {
+    match ClusterStatusResult::deserialize(result) {
+        Ok(status) => cluster::status::render(&status, paint),
+        Err(_) => fields(result, paint),
+    }
 }
 
 fn batch(result: &Value, paint: Paint) -> String {

@@ -42,6 +42,7 @@ pub struct State {
     used_ids: Table<UsedId>,
     pub(crate) keys: Keys,
     stale: OrdSet<u64>,
+    stale_known_from: u64,
     scratch: Vec<u8>,
 }
 
@@ -77,6 +78,7 @@ impl State {
             used_ids: Table::new(),
             keys: Keys::new(),
             stale: OrdSet::new(),
+            stale_known_from: 0,
             scratch: Vec::new(),
         }
     }
@@ -106,6 +108,12 @@ impl State {
         while self.stale.get_min().is_some_and(|first| *first < offset) {
             self.stale.remove_min();
         }
+        self.stale_known_from = self.stale_known_from.max(offset);
+    }
+
+    /// The first offset of which [`State::is_stale`] knows: the log below must not be shown.
+    pub fn stale_known_from(&self) -> u64 {
+        self.stale_known_from
     }
 
     /// How many instances there are.

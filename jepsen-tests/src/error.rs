@@ -19,6 +19,9 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A command that had to succeed did not, or did not end in time.
+    #[error("{0}")]
+    Command(String),
     /// The node did not become ready in time, or stopped before it was.
     #[error("the node is not ready: {reason}; its log, {log:?}, ends with:\n{tail}")]
     NotReady {
@@ -29,6 +32,20 @@ pub enum Error {
         /// Its last lines.
         tail: String,
     },
+    /// What a test waited for did not come about.
+    #[error("not within {timeout:?}: {reason}")]
+    NotInTime {
+        /// What was seen instead.
+        reason: String,
+        /// How long it was waited for.
+        timeout: std::time::Duration,
+    },
+    /// A process that was to end by itself did not; what it wrote to standard error.
+    #[error("still running: {0}")]
+    StillRunning(String),
+    /// The client library could not do what was asked.
+    #[error("the client library: {0}")]
+    Library(#[from] rstmdb_rcp::client::Error),
     /// The server closed the connection.
     #[error("the connection is closed")]
     Closed,
@@ -36,8 +53,15 @@ pub enum Error {
     #[error("nothing came in time")]
     Silent,
     /// The server refused a request.
-    #[error("refused: {0}")]
-    Refused(Box<ErrorBody>),
+    #[error("{op} refused: {body}")]
+    Refused {
+        /// What was asked for.
+        op: String,
+        /// Whether it may be asked for again.
+        retryable: bool,
+        /// The error as it was sent.
+        body: Box<ErrorBody>,
+    },
     /// The server sent what is not RCP.
     #[error("not RCP: {0}")]
     Protocol(String),
@@ -50,10 +74,19 @@ impl Error {
         move |source| Error::Io { what, source }
     }
 
+    /// A refusal of this operation.
+    pub fn refused(op: &str, body: ErrorBody) -> Error {
+        Error::Refused {
+            op: op.to_owned(),
+            retryable: body.retryable,
+            body: Box::new(body),
+        }
+    }
+
     /// The code of a refusal.
     pub fn code(&self) -> Option<&str> {
         match self {
-            Error::Refused(body) => Some(body.code.as_str()),
+            Error::Refused { body, .. } => Some(body.code.as_str()),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 //! What this crate promises:
 //!
 //! - **No shortcuts.** A node under test is the binary users run; everything is learned through RCP,
-//!   its exit code, its log, or `/proc`.
+//!   its exit code, its log, the files it leaves, or `/proc`.
 //! - **A timeout is unknown, never absent.** The ledger keeps what was sent, acknowledged, refused and
 //!   unanswered apart; only the checker draws conclusions.
 //! - **The tester is tested.** Each checker is shown hand-made histories, good and bad.
@@ -15,16 +15,28 @@
 //! | [`binaries`] | builds the two binaries once and says where they are |
 //! | [`config`] | a node's configuration file |
 //! | [`process`] | one node: start, readiness, kill, terminate, restart, memory, log |
+//! | [`containers`] | three nodes as containers, by docker-compose.yml |
+//! | [`cluster`] | several nodes as one cluster |
+//! | `place` | where the nodes of a cluster are reached |
+//! | [`ended`] | a process that is to end by itself |
+//! | [`within`] | waits for what must come about |
 //! | [`ports`] | ports nobody else uses |
 //! | [`raw`] | a plain RCP connection, for what the client library would never send or hide |
 //! | [`cli`] | runs `rstmdb-cli` |
 //! | [`rng`] | seeded randomness |
 //! | [`model`] | the machines the tests use, written down a second time |
+//! | [`told`] | what clients were told, and so must read |
 //! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
+//! | [`admin`] | what a node says of itself to monitoring |
 //! | [`load`] | one connection under load, across kills |
+//! | [`workload`] | several of them on instances they share |
+//! | [`steady`] | writers of the client library, who must not notice a failure |
 //! | [`wal`] | the whole log, read through WAL_READ |
 //! | [`checker`] | the ledger and the model against the log |
 //! | [`observer`] | a watcher that resumes by offset |
+//! | [`watchers`] | several watchers over a whole run |
+//! | [`audit`] | what nodes hold, against the ledgers and each other |
+//! | [`incidents`] | the incidents file and what it must lead to |
 //! | [`mutate`] | valid frames made invalid |
 //! | [`hostile`] | sends mutated frames and judges the answers |
 //! | [`latency`] | a client that notices whether others are in its way |
@@ -32,26 +44,38 @@
 //! | [`consoles`] | the console blocks of a document |
 //!
 //! The binaries are built by `cargo build` in the profile of the test. `RSTMDB_BIN_DIR` names a folder
-//! with ready ones instead.
+//! with ready ones instead. With `RSTMDB_KEEP` set, the folders of a failing test's nodes are kept.
 
+pub mod admin;
+pub mod audit;
 pub mod binaries;
 pub mod bystander;
 pub mod checker;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod consoles;
+pub mod containers;
+pub mod ended;
 mod error;
 pub mod hostile;
+pub mod incidents;
 pub mod latency;
 pub mod ledger;
 pub mod load;
 pub mod model;
 pub mod mutate;
 pub mod observer;
+mod place;
 pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod rng;
+pub mod steady;
+pub mod told;
 pub mod wal;
+pub mod watchers;
+pub mod within;
+pub mod workload;
 
 pub use error::Error;

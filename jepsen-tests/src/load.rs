@@ -1,4 +1,4 @@
-//! One connection under load that outlives any number of kills of its node.
+//! One connection at a time under load, through any number of kills of the nodes it talks to.
 //!
 //! It keeps a window of pipelined requests: creations with and without a given id, events, atomic
 //! pairs, each with and without an idempotency key; linearizable reads; and repetitions of writes that
@@ -7,9 +7,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ use crate::ledger::{Action, Effect, Ledger, Op, Outcome};
 use crate::model::Machine;
 use crate::raw::{Connection, Message};
 use crate::rng::Rng;
+use crate::told::Told;
 
 /// How long to wait before connecting to a node that is down again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(3);
@@ -27,8 +30,8 @@ const PADDING: &str = ".........................................................
 /// What one connection does.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The node.
-    pub addr: SocketAddr,
+    /// The nodes; after a lost connection it goes on with the next.
+    pub addrs: Vec<SocketAddr>,
     /// The connection's number, unique in the run.
     pub connection: usize,
     /// How many requests wait for their answers.
@@ -37,6 +40,8 @@ pub struct Plan {
     pub counters: Vec<String>,
     /// Instances of [`Machine::Order`] that all connections share.
     pub orders: Vec<String>,
+    /// What all connections together were told.
+    pub told: Arc<Told>,
 }
 
 /// A request that waits for its answer.
@@ -56,8 +61,6 @@ struct Load<'a> {
     /// Sent once or more, keyed, unanswered: to be sent again.
     again: VecDeque<usize>,
     in_flight: HashMap<String, Sent>,
-    /// By instance, the highest offset this connection was told.
-    told: HashMap<String, u64>,
 }
 
 /// Runs until `stop` is set and every keyed write has its answer.
@@ -68,10 +71,9 @@ pub fn run(plan: &Plan, rng: Rng, stop: &AtomicBool) -> Ledger {
         ledger: Ledger::default(),
         again: VecDeque::new(),
         in_flight: HashMap::new(),
-        told: HashMap::new(),
     };
-    loop {
-        match load.session(stop) {
+    for addr in plan.addrs.iter().cycle() {
+        match load.session(*addr, stop) {
             Ok(()) => return load.ledger,
             Err(Error::Protocol(problem)) => {
                 load.ledger.violations.push(problem);
@@ -81,12 +83,13 @@ pub fn run(plan: &Plan, rng: Rng, stop: &AtomicBool) -> Ledger {
         }
         std::thread::sleep(RECONNECT_INTERVAL);
     }
+    load.ledger
 }
 
 impl Load<'_> {
     /// Works on one connection until it is lost or all is done.
-    fn session(&mut self, stop: &AtomicBool) -> Result<(), Error> {
-        let mut connection = Connection::connect(self.plan.addr)?;
+    fn session(&mut self, addr: SocketAddr, stop: &AtomicBool) -> Result<(), Error> {
+        let mut connection = Connection::connect(addr)?;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             if stopping && self.again.is_empty() && self.in_flight.is_empty() {
@@ -143,7 +146,7 @@ impl Load<'_> {
 
     fn read(&mut self, connection: &mut Connection) {
         let instance = self.rng.pick(&self.plan.counters).clone();
-        let at_least = self.told.get(&instance).copied().unwrap_or_default();
+        let at_least = self.plan.told.of(&instance);
         let id = connection.queue("GET_INSTANCE", &json!({"instance_id": instance}));
         self.in_flight.insert(id, Sent::Read { instance, at_least });
     }
@@ -235,6 +238,8 @@ impl Load<'_> {
         let Message::Response { id, outcome } = message else {
             return Err(Error::Protocol(format!("without a watch: {message:?}")));
         };
+        let stuck = [Code::NoLeader, Code::Timeout];
+        let elsewhere = matches!(&outcome, Err(error) if stuck.contains(&error.code));
         match self.in_flight.remove(&id) {
             Some(Sent::Attempt(index)) => self.answered(index, outcome),
             Some(Sent::Repetition(index)) => self.repeated(index, outcome),
@@ -245,7 +250,12 @@ impl Load<'_> {
                 )));
             }
         }
-        Ok(())
+        // Another node may know a leader; this one may have been taken out of the cluster.
+        if elsewhere {
+            Err(Error::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     fn answered(&mut self, index: usize, outcome: Result<Value, ErrorBody>) {
@@ -257,18 +267,15 @@ impl Load<'_> {
                 if let [Effect { instance: None, .. }] = op.effects.as_slice() {
                     op.made_up_id = result["instance_id"].as_str().map(str::to_owned);
                 }
-                for instance in op
-                    .effects
-                    .iter()
-                    .filter_map(|effect| effect.instance.clone())
-                {
-                    let told = self.told.entry(instance).or_default();
-                    *told = offset.max(*told);
+                let touched = op.effects.iter();
+                for instance in touched.filter_map(|effect| effect.instance.as_ref()) {
+                    self.plan.told.raise(instance, offset);
                 }
             }
             Err(error) if op.keyed && error.retryable => self.again.push_back(index),
-            // Whether it took effect stays open: nobody may send it again.
-            Err(error) if error.outcome_unknown() => {}
+            // Whether it took effect stays open: nobody may send it again. So does what became of the
+            // attempts before the one that was refused: they may still be on their way to the leader.
+            Err(error) if error.outcome_unknown() || op.attempts > 1 => {}
             Err(error) => {
                 op.outcome = Outcome::Refused {
                     code: error.code.to_string(),
@@ -310,7 +317,7 @@ impl Load<'_> {
 }
 
 /// Where an operation took effect, by its result.
-fn offset_of(result: &Value) -> u64 {
+pub fn offset_of(result: &Value) -> u64 {
     let first = result.pointer("/results/0/result").unwrap_or(result);
     first["wal_offset"].as_u64().unwrap_or_default()
 }

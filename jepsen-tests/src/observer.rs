@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -58,50 +58,54 @@ pub struct Observed {
     pub connections: u32,
 }
 
-impl Observed {
-    /// From where to resume, inclusive, and how many events at that offset are known already: those of
-    /// one atomic batch share their offset.
-    fn position(&self) -> (u64, usize) {
-        let Some(last) = self.seen.last() else {
-            return (0, 0);
-        };
-        let known = self
-            .seen
-            .iter()
-            .rev()
-            .take_while(|seen| seen.offset == last.offset)
-            .count();
-        (last.offset, known)
-    }
+/// How far somebody has seen: the last offset, and how many events at that offset, since those of one
+/// atomic batch share their offset.
+pub type Position = (u64, usize);
+
+/// Where these events end.
+pub fn position(seen: &[Seen]) -> Position {
+    let Some(last) = seen.last() else {
+        return (0, 0);
+    };
+    let at_last = |seen: &&Seen| seen.offset == last.offset;
+    (last.offset, seen.iter().rev().take_while(at_last).count())
 }
 
-/// Watches everything from the beginning, across any number of lost connections, until it has seen the
-/// offset in `last` (`u64::MAX` as long as nobody knows).
+/// Watches everything from the beginning, from the first of the nodes and, whenever a connection is
+/// lost, from the next, until it has seen all up to `end`, which is set once somebody knows it.
 ///
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.
-pub fn watch_until(addr: SocketAddr, last: &AtomicU64) -> Result<Observed, Error> {
+pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Observed, Error> {
     let mut observed = Observed::default();
-    loop {
-        match watch_once(addr, last, &mut observed) {
+    for addr in addrs.iter().cycle() {
+        match watch_once(*addr, end, &mut observed) {
             Ok(()) => return Ok(observed),
-            Err(Error::Refused(body)) if !body.retryable => return Err(Error::Refused(body)),
+            Err(
+                error @ Error::Refused {
+                    retryable: false, ..
+                },
+            ) => return Err(error),
             Err(error @ Error::Protocol(_)) => return Err(error),
             // The node is down, or went down.
             Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
         }
     }
+    Ok(observed)
 }
 
-fn watch_once(addr: SocketAddr, last: &AtomicU64, observed: &mut Observed) -> Result<(), Error> {
-    let (from, mut repeats) = observed.position();
+fn watch_once(
+    addr: SocketAddr,
+    end: &OnceLock<Position>,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    let (from, mut repeats) = position(&observed.seen);
     let mut connection = Connection::connect(addr)?;
     connection.call("WATCH_ALL", &json!({"from_offset": from}))?;
     observed.connections += 1;
     connection.set_timeout(READ_TIMEOUT)?;
     loop {
-        let reached = observed.seen.last().map_or(0, |seen| seen.offset);
-        if reached >= last.load(Ordering::Acquire) {
+        if has_reached(&observed.seen, end) {
             return Ok(());
         }
         match connection.receive() {
@@ -120,6 +124,11 @@ fn watch_once(addr: SocketAddr, last: &AtomicU64, observed: &mut Observed) -> Re
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether these are all events up to the end, as far as that is known.
+pub fn has_reached(seen: &[Seen], end: &OnceLock<Position>) -> bool {
+    end.get().is_some_and(|end| position(seen) >= *end)
 }
 
 /// The first difference between what the log holds and what a watcher saw.
@@ -175,12 +184,18 @@ mod tests {
 
     #[test]
     fn a_watcher_resumes_in_the_middle_of_a_batch() {
-        let mut observed = Observed {
-            seen: seen(&[3, 7, 7]),
-            connections: 1,
-        };
-        assert_eq!(observed.position(), (7, 2));
-        observed.seen.clear();
-        assert_eq!(observed.position(), (0, 0));
+        assert_eq!(position(&seen(&[3, 7, 7])), (7, 2));
+        assert_eq!(position(&[]), (0, 0));
+    }
+
+    #[test]
+    fn the_end_is_reached_with_the_last_event_of_its_batch() {
+        let end = OnceLock::new();
+        assert!(!has_reached(&seen(&[3, 7, 7]), &end), "nobody knows it yet");
+        assert_eq!(end.set((7, 2)), Ok(()));
+        assert!(!has_reached(&seen(&[3]), &end));
+        assert!(!has_reached(&seen(&[3, 7]), &end));
+        assert!(has_reached(&seen(&[3, 7, 7]), &end));
+        assert!(has_reached(&seen(&[3, 8]), &end));
     }
 }

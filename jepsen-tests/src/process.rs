@@ -19,6 +19,8 @@ pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often readiness and the end of a process are looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
+/// When set, the folder of a node of a failing test is kept.
+const KEEP_VARIABLE: &str = "RSTMDB_KEEP";
 /// How much of the log is shown when something goes wrong.
 const TAIL_LINES: usize = 40;
 
@@ -26,8 +28,10 @@ const TAIL_LINES: usize = 40;
 /// the process and removes the folder; if the test is failing, the end of the log is printed first.
 #[derive(Debug)]
 pub struct Node {
+    name: String,
     folder: TempDir,
     rcp_port: u16,
+    admin_addr: SocketAddr,
     child: Option<Child>,
 }
 
@@ -57,17 +61,26 @@ impl Node {
     /// # Errors
     /// When there is no port or no room.
     pub fn prepare(config: &Config) -> Result<Self, Error> {
+        Self::prepare_as("the node", ports::free()?, config)
+    }
+
+    /// As [`Self::prepare`], with a name for people and the port that clients are to find it at.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`].
+    pub fn prepare_as(name: &str, rcp_port: u16, config: &Config) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
         let node = Self {
+            name: name.to_owned(),
             folder,
-            rcp_port: ports::free()?,
+            rcp_port,
+            admin_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?)),
             child: None,
         };
-        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
         let config = config
             .clone()
             .with("network.bind_addr", &node.addr().to_string())
-            .with("metrics.bind_addr", &admin.to_string())
+            .with("metrics.bind_addr", &node.admin_addr.to_string())
             .with("storage.data_dir", &node.data_dir().display().to_string());
         std::fs::write(node.config_path(), config.to_yaml())
             .map_err(Error::io("the configuration"))?;
@@ -160,14 +173,14 @@ impl Node {
         Ok(())
     }
 
-    /// SIGTERM.
+    /// Sends a signal: TERM to end it, STOP and CONT to make it pause.
     ///
     /// # Errors
     /// When there is no such process.
-    pub fn terminate(&self) -> Result<(), Error> {
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         let child = self.child.as_ref().ok_or(Error::Closed)?;
-        kill_process(Pid::from_child(child), Signal::TERM)
-            .map_err(|error| Error::io("SIGTERM")(error.into()))
+        kill_process(Pid::from_child(child), signal)
+            .map_err(|error| Error::io(format!("{signal:?} to {}", self.name))(error.into()))
     }
 
     /// SIGTERM, then the exit status and how long it took.
@@ -176,7 +189,7 @@ impl Node {
     /// When the process does not end within [`SHUTDOWN_TIMEOUT`].
     pub fn stop(&mut self) -> Result<(ExitStatus, Duration), Error> {
         let begun = Instant::now();
-        self.terminate()?;
+        self.signal(Signal::TERM)?;
         let status = self.wait_exit(SHUTDOWN_TIMEOUT)?;
         Ok((status, begun.elapsed()))
     }
@@ -203,9 +216,19 @@ impl Node {
         }
     }
 
+    /// Whether it was started and not ended by the test.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// Where clients reach it.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.rcp_port))
+    }
+
+    /// Where its metrics are.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
     }
 
     /// Its data folder.
@@ -279,7 +302,15 @@ impl Drop for Node {
         // Nothing better can be done here than to try.
         let _ = self.kill();
         if std::thread::panicking() {
-            eprintln!("--- the end of the node's log ---\n{}", self.log_tail());
+            eprintln!(
+                "--- the end of {}'s log ---\n{}",
+                self.name,
+                self.log_tail()
+            );
+            if std::env::var_os(KEEP_VARIABLE).is_some() {
+                eprintln!("--- kept: {} ---", self.folder.path().display());
+                self.folder.disable_cleanup(true);
+            }
         }
     }
 }

@@ -73,11 +73,23 @@ impl Connection {
     /// # Errors
     /// When nobody listens, or the server refuses.
     pub fn connect(addr: SocketAddr) -> Result<Self, Error> {
+        Self::connect_offering(addr, &["idempotency", "batch", "wal_read", "cluster"])
+    }
+
+    /// Opens the socket and says HELLO with the features that clients of old know.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_as_legacy(addr: SocketAddr) -> Result<Self, Error> {
+        Self::connect_offering(addr, &["idempotency", "batch", "wal_read"])
+    }
+
+    fn connect_offering(addr: SocketAddr, features: &[&str]) -> Result<Self, Error> {
         let mut connection = Self::open(addr)?;
         let hello = json!({
             "protocol_version": PROTOCOL_VERSION,
             "client_name": "rstmdb-jepsen",
-            "features": ["idempotency", "batch", "wal_read", "cluster"],
+            "features": features,
         });
         connection.call("HELLO", &hello)?;
         Ok(connection)
@@ -210,7 +222,7 @@ impl Connection {
             match self.receive()? {
                 // An empty id: the server refuses the connection as a whole.
                 Message::Response { id, outcome } if id == sent || id.is_empty() => {
-                    return outcome.map_err(|body| Error::Refused(Box::new(body)));
+                    return outcome.map_err(|body| Error::refused(op, body));
                 }
                 Message::Response { .. } | Message::Event(_) | Message::End(_) => {}
             }

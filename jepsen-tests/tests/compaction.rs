@@ -335,7 +335,7 @@ fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
     let earliest = wal::earliest(connection).unwrap();
     let below = json!({"from_offset": earliest - 1});
     for op in ["WAL_READ", "WATCH_ALL"] {
-        let Err(Error::Refused(body)) = connection.call(op, &below) else {
+        let Err(Error::Refused { body, .. }) = connection.call(op, &below) else {
             panic!("{op} from a dropped offset was accepted");
         };
         assert_eq!(body.code.as_str(), "OFFSET_COMPACTED");

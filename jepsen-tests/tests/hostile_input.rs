@@ -256,7 +256,7 @@ fn ids_and_names_that_are_empty_huge_or_not_printable_are_refused_by_field() {
             params[*field] = json!(bad);
             let shown: String = bad.chars().take(10).collect();
             match connection.call(op, &params) {
-                Err(Error::Refused(body)) => {
+                Err(Error::Refused { body, .. }) => {
                     assert_eq!(body.code.as_str(), "BAD_REQUEST", "{op} {shown:?}");
                     assert!(body.message.contains(field), "{op} {shown:?}: {body}");
                     assert!(
@@ -288,7 +288,7 @@ fn refuses_names_inside_definitions(connection: &mut Connection) {
         }
     }
     let unknown = json!({"instance_id": "bystander", "event": "x".repeat(MIB)});
-    let Err(Error::Refused(body)) = connection.call("APPLY_EVENT", &unknown) else {
+    let Err(Error::Refused { body, .. }) = connection.call("APPLY_EVENT", &unknown) else {
         panic!("an event of 1 MiB was accepted");
     };
     assert!(

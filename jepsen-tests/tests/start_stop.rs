@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,70 +11,25 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::checker::Checker;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::ended::{self, Ended};
 use rstmdb_jepsen::load::{self, Plan};
 use rstmdb_jepsen::model::Machine;
 use rstmdb_jepsen::process::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT, server_command};
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
+use rstmdb_jepsen::workload::put_machines;
 use rstmdb_jepsen::{ports, wal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-/// How long a process that must not start may take to say so.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What a process that ended by itself left behind.
-struct Ended {
-    status: ExitStatus,
-    out: String,
-    err: String,
-}
-
-impl Ended {
-    fn everything(&self) -> String {
-        format!("{}{}", self.out, self.err)
-    }
-}
-
-/// Runs a process that is to end by itself.
 fn run(command: &mut Command) -> Ended {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    if !ends_within(&mut child, REFUSAL_TIMEOUT) {
-        child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
-        panic!("still running: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let output = child.wait_with_output().unwrap();
-    Ended {
-        status: output.status,
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-fn ends_within(child: &mut Child, timeout: Duration) -> bool {
-    let begun = Instant::now();
-    while begun.elapsed() < timeout {
-        if child.try_wait().unwrap().is_some() {
-            return true;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    false
+    ended::run(command).unwrap()
 }
 
 /// A process that refuses to start, and says all of this on standard error.
 fn refuses(command: &mut Command, says: &[&str]) {
     let ended = run(command);
-    assert_eq!(ended.status.code(), Some(1), "{}", ended.everything());
-    for text in says {
-        assert!(ended.err.contains(text), "no {text:?} in: {}", ended.err);
-    }
+    assert_eq!(ended.as_refusal(says), Ok(()));
 }
 
 fn free_address() -> String {
@@ -96,11 +51,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
     let mut rng = Rng::new(rng::seed("start_stop"));
     let mut node = Node::start(&Config::for_tests()).unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
-    for machine in Machine::ALL {
-        let definition = machine.definition();
-        let put = json!({"machine": machine.name(), "version": 1, "definition": definition});
-        connection.call("PUT_MACHINE", &put).unwrap();
-    }
+    put_machines(&mut connection).unwrap();
     // A session that says nothing must not hold up the end.
     let idle = connection;
     let stop = Arc::new(AtomicBool::new(false));
@@ -108,14 +59,15 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
         .map(|connection| {
             // Instances that are not there: creations are what takes effect, the rest is refused.
             let named = |kind: &str| vec![format!("{kind}-1"), format!("{kind}-2")];
-            let (addr, window) = (node.addr(), 32);
+            let (addrs, window) = (vec![node.addr()], 32);
             let (counters, orders) = (named("counter"), named("order"));
             let plan = Plan {
-                addr,
+                addrs,
                 connection,
                 window,
                 counters,
                 orders,
+                told: Arc::default(),
             };
             let (rng, stop) = (rng.fork(), Arc::clone(&stop));
             thread::spawn(move || load::run(&plan, rng, &stop))
@@ -276,7 +228,7 @@ fn dev_leaves_nothing_behind() {
         "the data folder is somewhere else"
     );
     kill_process(Pid::from_child(&node), Signal::TERM).unwrap();
-    assert!(ends_within(&mut node, SHUTDOWN_TIMEOUT));
+    assert!(ended::ends_within(&mut node, SHUTDOWN_TIMEOUT).unwrap());
     let output = node.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");

@@ -17,7 +17,8 @@ use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::no_peers::NoPeers;
 use rstmdb::replica::{
-    CompactionOptions, Consistency, Done, Host, LogItem, Options, Replica, Types, WatchFilter,
+    CompactionOptions, Consistency, Done, Formation, Host, LogItem, Options, Replica, Types,
+    WatchFilter,
 };
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{
@@ -64,6 +65,7 @@ fn options() -> Options {
             peer_addr: String::new(),
             rcp_addr: "sim:7401".into(),
         },
+        formation: Formation::Alone,
         cluster_id: "sim".into(),
         cluster_name: "sim".into(),
         heartbeat: Duration::from_millis(100),
@@ -75,6 +77,7 @@ fn options() -> Options {
             events_threshold: 40,
             size_threshold_bytes: u64::MAX,
             min_interval: Duration::ZERO,
+            kept_behind_snapshot: 10_000,
             retention: Retention::default(),
         },
         free_bytes_min: 0,
@@ -88,7 +91,8 @@ async fn boot(fs: &MemFs) -> Replica<Sim> {
     let (store, writer) = Store::open(fs.clone(), store_options).unwrap();
     drop(Sim::spawn(writer.drive()));
     let host = Arc::new(SimHost::default());
-    Replica::start(store, options(), host, NoPeers::default())
+    let peers = Arc::new(NoPeers::<Sim>::default());
+    Replica::start(store, options(), host, NoPeers::default(), peers)
         .await
         .unwrap()
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::segment::Summary;
+
 /// Everything this crate can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,6 +73,16 @@ pub enum Error {
         /// The only index that may come next.
         expected: u64,
     },
+    /// Entries from another node that cannot become this one's history.
+    #[error("history from {first} to {last} cannot be taken in: {why}")]
+    HistoryRefused {
+        /// The first index of the run.
+        first: u64,
+        /// Its last index.
+        last: u64,
+        /// What does not fit.
+        why: String,
+    },
     /// One entry is larger than a record may be.
     #[error("an entry of {bytes} bytes exceeds the limit of {bytes_max}")]
     TooLarge {
@@ -96,6 +108,23 @@ impl Error {
         }
     }
 
+    /// Says what is lost and what to do, where the damaged file is a history file.
+    pub(crate) fn in_file_of(self, summary: &Summary) -> Self {
+        match self {
+            Error::Damaged {
+                file, offset, what, ..
+            } if summary.is_history() => Error::Damaged {
+                file,
+                offset,
+                what,
+                covers: "history that came from another node".into(),
+                advice: "stop the node and remove the file: what it held is fetched from another \
+                         node again",
+            },
+            other => other,
+        }
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
             Error::Io { source, .. } => source.kind(),
@@ -103,7 +132,9 @@ impl Error {
             Error::Damaged { .. } => io::ErrorKind::InvalidData,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
             Error::Compacted { .. } => io::ErrorKind::NotFound,
-            Error::OutOfOrder { .. } | Error::TooLarge { .. } => io::ErrorKind::InvalidInput,
+            Error::OutOfOrder { .. } | Error::TooLarge { .. } | Error::HistoryRefused { .. } => {
+                io::ErrorKind::InvalidInput
+            }
             Error::Locked { .. } => io::ErrorKind::WouldBlock,
             Error::WrongIdentity { .. } | Error::Closed => io::ErrorKind::Other,
         }

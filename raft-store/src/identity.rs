@@ -18,6 +18,12 @@ pub struct Identity {
     pub cluster_id: u128,
     /// The node.
     pub node_id: u64,
+    /// Random, made with the folder: a folder that is emptied gets another one, by which the
+    /// other nodes notice that this one has forgotten its votes. 0 where an earlier version wrote
+    /// the file: not recorded yet.
+    pub incarnation: u128,
+    /// What people call the cluster; empty where it is not recorded yet.
+    pub cluster_name: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -25,6 +31,19 @@ struct IdentityFile {
     format_version: u32,
     cluster_id: String,
     node_id: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incarnation: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    cluster_name: String,
+}
+
+impl Identity {
+    /// Whether `self` says the same as `found`, or more where `found` says nothing.
+    fn completes(&self, found: &Identity) -> bool {
+        (self.cluster_id, self.node_id) == (found.cluster_id, found.node_id)
+            && (found.incarnation == 0 || found.incarnation == self.incarnation)
+            && (found.cluster_name.is_empty() || found.cluster_name == self.cluster_name)
+    }
 }
 
 impl std::fmt::Display for Identity {
@@ -34,7 +53,15 @@ impl std::fmt::Display for Identity {
             "node {} of cluster {}",
             self.node_id,
             uuid::Uuid::from_u128(self.cluster_id)
-        )
+        )?;
+        if !self.cluster_name.is_empty() {
+            write!(f, " ({})", self.cluster_name)?;
+        }
+        if self.incarnation != 0 {
+            let incarnation = uuid::Uuid::from_u128(self.incarnation);
+            write!(f, ", incarnation {incarnation}")?;
+        }
+        Ok(())
     }
 }
 
@@ -75,9 +102,15 @@ pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<Iden
     }
     let cluster_id = uuid::Uuid::parse_str(&file.cluster_id)
         .map_err(|error| bad(format!("its cluster id is not one: {error}")))?;
+    let incarnation = file.incarnation.as_deref().map(uuid::Uuid::parse_str);
+    let incarnation = incarnation
+        .transpose()
+        .map_err(|error| bad(format!("its incarnation is not one: {error}")))?;
     Ok(Some(Identity {
         cluster_id: cluster_id.as_u128(),
         node_id: file.node_id,
+        incarnation: incarnation.map_or(0, |id| id.as_u128()),
+        cluster_name: file.cluster_name,
     }))
 }
 
@@ -102,19 +135,22 @@ pub(crate) fn write<F: FileSystem>(
 ) -> Result<(), Error> {
     match read(fs, layout)? {
         Some(found) if found == *identity => return Ok(()),
-        Some(found) => {
+        Some(found) if !identity.completes(&found) => {
             return Err(Error::WrongIdentity {
                 dir: layout.dir.clone(),
                 found: found.to_string(),
                 expected: identity.to_string(),
             });
         }
-        None => {}
+        Some(_) | None => {}
     }
     let file = IdentityFile {
         format_version: FORMAT_VERSION,
         cluster_id: uuid::Uuid::from_u128(identity.cluster_id).to_string(),
         node_id: identity.node_id,
+        incarnation: (identity.incarnation != 0)
+            .then(|| uuid::Uuid::from_u128(identity.incarnation).to_string()),
+        cluster_name: identity.cluster_name.clone(),
     };
     let content = serde_json::to_vec_pretty(&file)
         .map_err(|error| Error::io("encode", &layout.identity, error.into()))?;

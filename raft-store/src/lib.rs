@@ -22,23 +22,26 @@
 //! | `replay` | decoding files, shared by everything that reads them |
 //! | `rebuild` | from records to the state they amount to |
 //! | `recovery` | from files to a log: the table of what is accepted, cut, refused |
-//! | `segment` | which segment holds what |
+//! | `segment` | which segment or history file holds what |
 //! | `tail` | the log in memory: hard state and recent entries |
 //! | `shared` | the queue between handles and writer, the failure latch, counters |
 //! | `batch` | what the writer makes of the requests it takes |
 //! | `writer` | group commit: one write and one sync for all that is queued |
 //! | `log_store` | openraft's traits |
 //! | `read` | entries by index, from memory or files |
+//! | `history` | entries from before the log began, from another node |
 //! | `retention` | dropping and archiving history |
 //! | `snapshot` | snapshot files |
 //! | `catalog` | what is in sealed segments, so that a start need not read them |
-//! | `identity`, `verify`, `store` | whose folder it is; checking it; opening it |
+//! | `identity`, `roster` | whose folder it is; which nodes it has met |
+//! | `verify`, `store` | checking a folder; opening it |
 
 mod batch;
 mod catalog;
 mod error;
 mod format;
 pub mod fs;
+mod history;
 mod identity;
 mod log_store;
 mod membership;
@@ -48,6 +51,7 @@ mod rebuild;
 mod recovery;
 pub mod replay;
 mod retention;
+mod roster;
 mod segment;
 mod shared;
 mod snapshot;
@@ -60,9 +64,15 @@ mod writer;
 pub use error::Error;
 pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 pub use fs::{FileSystem, MemFs, RealFs};
+pub use history::HistoryReceiver;
 pub use identity::{Identity, read_identity};
 pub use log_store::LogStore;
+pub use membership::{
+    decode_membership, decode_snapshot_meta, decode_stored_membership, encode_membership,
+    encode_snapshot_meta, encode_stored_membership,
+};
 pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
+pub use roster::{Acquaintance, Roster};
 pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};
 pub use store::{Stats, Store, rejoin};
 pub use types::{

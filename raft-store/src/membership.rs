@@ -1,10 +1,11 @@
-//! A membership as bytes: Protobuf, so that later versions can add fields.
+//! Memberships, and what snapshots say of themselves, as bytes: Protobuf, so that later versions
+//! can add fields. The log, the snapshot files and the nodes among themselves use the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 
-use crate::types::{LogId, Membership, NodeInfo, StoredMembership, log_id};
+use crate::types::{LogId, Membership, NodeInfo, SnapshotMeta, StoredMembership, log_id};
 
 #[derive(Clone, PartialEq, Message)]
 struct Node {
@@ -59,6 +60,14 @@ pub(crate) struct StoredMembershipMessage {
     log_id: Option<LogIdMessage>,
     #[prost(message, optional, tag = "2")]
     membership: Option<MembershipMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SnapshotMetaMessage {
+    #[prost(message, optional, tag = "1")]
+    last_log_id: Option<LogIdMessage>,
+    #[prost(message, optional, tag = "2")]
+    membership: Option<StoredMembershipMessage>,
 }
 
 impl From<&Membership> for MembershipMessage {
@@ -127,11 +136,60 @@ impl StoredMembershipMessage {
 
 /// Appends the encoded membership to `buf`.
 pub(crate) fn encode(membership: &Membership, buf: &mut Vec<u8>) {
-    buf.extend_from_slice(&MembershipMessage::from(membership).encode_to_vec());
+    buf.extend_from_slice(&encode_membership(membership));
 }
 
-pub(crate) fn decode(bytes: &[u8]) -> Result<Membership, String> {
-    MembershipMessage::decode(bytes)
-        .map_err(|error| format!("a membership that does not parse: {error}"))?
-        .to_membership()
+fn parse<M: Message + Default>(bytes: &[u8], name: &str) -> Result<M, String> {
+    M::decode(bytes).map_err(|error| format!("a {name} that does not parse: {error}"))
 }
+
+/// A membership as bytes.
+pub fn encode_membership(membership: &Membership) -> Vec<u8> {
+    MembershipMessage::from(membership).encode_to_vec()
+}
+
+/// The membership that [`encode_membership`] made the bytes of.
+///
+/// # Errors
+/// What is wrong with the bytes, which may come from anywhere.
+pub fn decode_membership(bytes: &[u8]) -> Result<Membership, String> {
+    parse::<MembershipMessage>(bytes, "membership")?.to_membership()
+}
+
+/// A membership and the entry that set it, as bytes.
+pub fn encode_stored_membership(stored: &StoredMembership) -> Vec<u8> {
+    StoredMembershipMessage::from(stored).encode_to_vec()
+}
+
+/// The value that [`encode_stored_membership`] made the bytes of.
+///
+/// # Errors
+/// What is wrong with the bytes, which may come from anywhere.
+pub fn decode_stored_membership(bytes: &[u8]) -> Result<StoredMembership, String> {
+    parse::<StoredMembershipMessage>(bytes, "stored membership")?.to_stored()
+}
+
+/// What a snapshot is of, as bytes.
+pub fn encode_snapshot_meta(meta: &SnapshotMeta) -> Vec<u8> {
+    SnapshotMetaMessage {
+        last_log_id: meta.last_log_id.map(Into::into),
+        membership: Some((&meta.last_membership).into()),
+    }
+    .encode_to_vec()
+}
+
+/// The value that [`encode_snapshot_meta`] made the bytes of.
+///
+/// # Errors
+/// What is wrong with the bytes, which may come from anywhere.
+pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<SnapshotMeta, String> {
+    let message = parse::<SnapshotMetaMessage>(bytes, "snapshot meta")?;
+    Ok(SnapshotMeta {
+        last_log_id: message.last_log_id.map(Into::into),
+        last_membership: message.membership.unwrap_or_default().to_stored()?,
+    })
+}
+
+#[cfg(test)]
+#[path = "membership_tests.rs"]
+mod tests;

@@ -89,23 +89,24 @@ fn system_clock_ms() -> u64 {
 }
 
 /// How much history [`Store::retain`](crate::Store::retain) keeps. Each bound that is set drops
-/// whole segments, oldest first, as soon as they lie entirely beyond it.
+/// whole segments and history files, oldest first, as soon as they lie entirely beyond it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Keep at least this many of the latest entries; older ones may go.
     pub events: Option<u64>,
-    /// Keep what is younger than this; older entries may go.
+    /// Keep what is younger than this; older entries may go. Entries that came from another node
+    /// as history count as young as their arrival here.
     pub hours: Option<u64>,
     /// Drop the oldest while the log is larger than this many MiB.
     pub mb: Option<u64>,
-    /// Move dropped segments here instead of deleting them.
+    /// Move dropped segments and history files here instead of deleting them.
     pub archive_dir: Option<PathBuf>,
 }
 
 /// What [`Store::retain`](crate::Store::retain) did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reclaimed {
-    /// Segments deleted or archived.
+    /// Segments and history files deleted or archived.
     pub segments_deleted: u64,
     /// Their size.
     pub bytes: u64,
@@ -117,9 +118,11 @@ pub(crate) struct Layout {
     pub(crate) dir: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) snapshots: PathBuf,
+    pub(crate) history: PathBuf,
     pub(crate) catalog: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) identity: PathBuf,
+    pub(crate) peers: PathBuf,
 }
 
 impl Layout {
@@ -128,13 +131,19 @@ impl Layout {
             dir: dir.to_owned(),
             wal: dir.join("wal"),
             snapshots: dir.join("snapshots"),
+            history: dir.join("history"),
             catalog: dir.join("catalog"),
             lock: dir.join("LOCK"),
             identity: dir.join("identity.json"),
+            peers: dir.join("peers.json"),
         }
     }
 
     pub(crate) fn segment(&self, number: u64) -> PathBuf {
         self.wal.join(format!("{number:016}.wal"))
+    }
+
+    pub(crate) fn history_file(&self, first: u64, last: u64) -> PathBuf {
+        self.history.join(crate::history::file_name(first, last))
     }
 }

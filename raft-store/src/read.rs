@@ -1,4 +1,4 @@
-//! Reading entries: recent ones from memory, the rest from the segment files.
+//! Reading entries: recent ones from memory, the rest from files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::error::{Error, IoContext};
 use crate::format::{self, Position, Record, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
+use crate::history;
 use crate::replay::{self, Visitor, damaged};
-use crate::segment::{Index, Place};
+use crate::segment::{Index, Place, Summary};
 use crate::shared::Shared;
 use crate::tail::Limit;
 use crate::types::Entry;
@@ -46,7 +47,7 @@ impl<F: FileSystem> Shared<F> {
         }
     }
 
-    /// Reads one run of entries from one segment; at least one.
+    /// Reads one run of entries from one file; at least one.
     fn read_cold(
         &self,
         from: u64,
@@ -64,26 +65,30 @@ impl<F: FileSystem> Shared<F> {
                         earliest: self.earliest(),
                     });
                 }
-                Place::Unindexed(number) => self.index_segment(number)?,
+                Place::Unindexed(summary) => self
+                    .index_file(&summary)
+                    .map_err(|error| error.in_file_of(&summary))?,
                 Place::At {
-                    number,
+                    summary,
                     file,
                     offsets,
                     end,
                 } => {
-                    let path = self.layout.segment(number);
+                    let path = summary.path(&self.layout);
                     let file = match file {
                         Some(file) => file,
                         None => Arc::new(self.fs.open(&path).during("open", &path)?),
                     };
                     let run = Run {
-                        number,
+                        number: summary.number,
                         path: &path,
                         from,
                         offsets: &offsets,
                         end,
                     };
-                    let bytes = run.read(&*file, limit, into)?;
+                    let bytes = run
+                        .read(&*file, limit, into)
+                        .map_err(|error| error.in_file_of(&summary))?;
                     self.counters.read(bytes);
                     return Ok(());
                 }
@@ -91,37 +96,35 @@ impl<F: FileSystem> Shared<F> {
         }
     }
 
-    /// Rebuilds the positions of a sealed segment from its file.
-    fn index_segment(&self, number: u64) -> Result<(), Error> {
-        let path = self.layout.segment(number);
+    /// Rebuilds the positions of a sealed segment or a history file.
+    fn index_file(&self, summary: &Summary) -> Result<(), Error> {
+        let number = summary.number;
+        let path = summary.path(&self.layout);
         let mut buf = Vec::new();
         let file = match fs::read_into(&self.fs, &path, &mut buf) {
             Ok(file) => file,
             // Retention was faster; the next look at the table says so.
-            Err(error) if !self.holds(number) => {
-                tracing::debug!(%error, "a segment was dropped while it was read");
+            Err(error) if !self.holds(summary) => {
+                tracing::debug!(%error, "a file was dropped while it was read");
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         self.counters.read(buf.len() as u64);
         let mut indexer = Indexer::default();
-        let found = replay::scan(&buf, number, &path, &mut indexer)
-            .map_err(|stop| stop.into_error(&path))?;
-        if found.end != buf.len() as u64 {
-            return Err(damaged(&path, found.end, "a sealed segment ends early"));
+        let found = replay::scan_whole(&buf, number, &path, &mut indexer)?;
+        if summary.is_history() {
+            history::check_range(summary.range, indexer.0.summary.range, &path, found.end)?;
         }
         self.table
             .write()
-            .fill(number, indexer.0.positions, Arc::new(file));
+            .fill(summary, indexer.0.positions, Arc::new(file));
         Ok(())
     }
 
-    fn holds(&self, number: u64) -> bool {
-        self.table
-            .read()
-            .summaries()
-            .any(|summary| summary.number == number)
+    fn holds(&self, summary: &Summary) -> bool {
+        let table = self.table.read();
+        table.files().any(|held| held.index.summary == *summary)
     }
 }
 
@@ -174,7 +177,7 @@ impl Run<'_> {
     }
 }
 
-/// Keeps the positions of one segment's entries, nothing else.
+/// Keeps the positions of one file's entries, nothing else.
 #[derive(Default)]
 struct Indexer(Index);
 

@@ -104,6 +104,19 @@ pub(crate) fn scan(
     })
 }
 
+/// Decodes a file that is no longer written to: anything but a clean end is damage.
+pub(crate) fn scan_whole(
+    bytes: &[u8],
+    number: u64,
+    path: &Path,
+    visitor: &mut dyn Visitor,
+) -> Result<Scan, Error> {
+    let found = scan(bytes, number, path, visitor).map_err(|stop| stop.into_error(path))?;
+    crate::recovery::decide(&found, false, bytes.len() as u64)
+        .map_err(|why| damaged(path, found.end, why))?;
+    Ok(found)
+}
+
 fn scan_records(
     bytes: &[u8],
     number: u64,

@@ -1,60 +1,76 @@
-//! Letting go of history, whole segments at a time.
+//! Letting go of history, whole files at a time.
 
 use std::path::Path;
 
 use crate::error::{Error, IoContext};
 use crate::fs::{self, File, FileSystem};
 use crate::options::{Reclaimed, Retention};
-use crate::segment::{Held, Table};
+use crate::segment::{Held, Summary, Table};
 use crate::shared::Shared;
 use crate::store::Store;
 
 impl<F: FileSystem> Store<F> {
-    /// Drops the oldest segments that `policy` no longer keeps: only sealed ones, only what Raft
-    /// has durably purged, and never an entry at or above `floor`. Blocks.
+    /// Drops the oldest history files and segments that `policy` no longer keeps: only sealed
+    /// ones, only what Raft has durably purged, and never an entry at or above `floor`. Blocks.
     pub fn retain(&self, policy: &Retention, floor: u64, now_ms: u64) -> Result<Reclaimed, Error> {
         let shared = &self.shared;
         shared.check()?;
+        let files = shared.history_files.lock();
         let mut reclaimed = Reclaimed::default();
-        while let Some((number, bytes)) = drop_oldest(shared, policy, floor, now_ms) {
-            dispose(shared, number, policy.archive_dir.as_deref())?;
-            shared.catalog.lock().dropped(number);
-            reclaimed.segments_deleted += 1;
-            reclaimed.bytes += bytes;
+        for dead in shared.remove_dead_history(&files)? {
+            reclaimed.count(&dead);
+        }
+        while let Some(dropped) = drop_oldest(shared, policy, floor, now_ms) {
+            dispose(shared, &dropped, policy.archive_dir.as_deref())?;
+            reclaimed.count(&dropped);
         }
         if reclaimed.segments_deleted > 0 {
-            shared
-                .fs
-                .sync_dir(&shared.layout.wal)
-                .during("sync", &shared.layout.wal)?;
+            for dir in [&shared.layout.wal, &shared.layout.history] {
+                shared.fs.sync_dir(dir).during("sync", dir)?;
+            }
         }
         Ok(reclaimed)
     }
 }
 
-/// Takes the oldest segment out of the table, if it may go: readers stop seeing it before its
-/// file goes.
+impl Reclaimed {
+    fn count(&mut self, dropped: &Summary) {
+        self.segments_deleted += 1;
+        self.bytes += dropped.bytes;
+    }
+}
+
+/// Takes the oldest file out of the table, if it may go: readers stop seeing it before it is
+/// gone.
 fn drop_oldest<F: FileSystem>(
     shared: &Shared<F>,
     policy: &Retention,
     floor: u64,
     now_ms: u64,
-) -> Option<(u64, u64)> {
+) -> Option<Summary> {
     let tail = shared.tail.read();
     let floor = floor.min(tail.purged_durable? + 1);
     let last = tail.state.last?.index;
     let mut table = shared.table.write();
-    if table.held.len() < 2 {
-        return None;
-    }
-    let oldest = table.held.front()?;
-    // Nothing live means that later segments took back all it held.
-    let below_floor = oldest.live.is_none_or(|(_, end)| end < floor);
+    let is_sealed = table.held.len() > 1;
+    // Segments without live entries go first: all history is younger than what they held.
+    let dead = |held: &&Held<F>| is_sealed && held.live.is_none();
+    let in_history = !table.history.is_empty() && table.held.front().filter(dead).is_none();
+    let oldest = match in_history {
+        true => table.history.front()?,
+        false => table.held.front().filter(|_| is_sealed)?,
+    };
+    // What took its entries back may not be durable yet, so even a dead one waits for the purge.
+    let range = oldest.live.or(oldest.index.summary.range);
+    let below_floor = range.is_none_or(|(_, end)| end < floor);
     if !below_floor || !is_beyond(policy, &table, oldest, last, now_ms) {
         return None;
     }
-    let dropped = table.held.pop_front()?;
-    Some((dropped.index.summary.number, dropped.index.summary.bytes))
+    let dropped = match in_history {
+        true => table.history.pop_front()?,
+        false => table.held.pop_front()?,
+    };
+    Some(dropped.index.summary)
 }
 
 fn is_beyond<F: FileSystem>(
@@ -69,7 +85,7 @@ fn is_beyond<F: FileSystem>(
         return true;
     };
     let age_ms = now_ms.saturating_sub(oldest.index.summary.last_ms);
-    let total: u64 = table.summaries().map(|summary| summary.bytes).sum();
+    let total: u64 = table.files().map(|held| held.index.summary.bytes).sum();
     policy
         .events
         .is_some_and(|events| last.saturating_sub(end) >= events)
@@ -83,14 +99,18 @@ fn is_beyond<F: FileSystem>(
 
 fn dispose<F: FileSystem>(
     shared: &Shared<F>,
-    number: u64,
+    dropped: &Summary,
     archive_dir: Option<&Path>,
 ) -> Result<(), Error> {
-    let path = shared.layout.segment(number);
+    let path = dropped.path(&shared.layout);
     if let Some(dir) = archive_dir {
         archive(&shared.fs, &path, dir)?;
     }
-    shared.fs.remove(&path).during("remove", &path)
+    shared.fs.remove(&path).during("remove", &path)?;
+    if !dropped.is_history() {
+        shared.catalog.lock().dropped(dropped.number);
+    }
+    Ok(())
 }
 
 /// Copies rather than renames: archives are often on another disk.

@@ -1,17 +1,24 @@
-//! What is known about the segments: which indexes each holds, and where in its file they are.
+//! What is known about the segments and history files: which indexes each holds, and where in
+//! its file they are.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fs::FileSystem;
+use crate::options::Layout;
 
-/// How many sealed segments keep their positions in memory (about 1 MiB each at 300-byte
+/// How many sealed segments and history files keep their positions in memory (about 1 MiB each at 300-byte
 /// entries); the positions of others are rebuilt from the file when needed.
 const INDEXED_MAX: usize = 24;
 
-/// What one segment holds. Derived from its own records alone, so it never changes once the
+/// Set in the number of a history file; its other bits are the first index. Numbers are part of
+/// every record's checksum, so nothing of a segment ever passes for history, or the reverse.
+pub(crate) const HISTORY_BIT: u64 = 1 << 63;
+
+/// What one segment or history file holds. Derived from its own records alone, so it never changes once the
 /// segment is sealed; what later segments removed from it is worked out by [`Table::push`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Summary {
@@ -29,6 +36,19 @@ pub(crate) struct Summary {
     /// When its first and last batch were written, Unix time in milliseconds.
     pub(crate) first_ms: u64,
     pub(crate) last_ms: u64,
+}
+
+impl Summary {
+    pub(crate) fn is_history(&self) -> bool {
+        self.number & HISTORY_BIT != 0
+    }
+
+    pub(crate) fn path(&self, layout: &Layout) -> PathBuf {
+        match self.range {
+            Some((first, last)) if self.is_history() => layout.history_file(first, last),
+            _ => layout.segment(self.number),
+        }
+    }
 }
 
 /// File offsets of consecutive entries.
@@ -106,7 +126,7 @@ fn clip_above(range: Option<(u64, u64)>, from: u64) -> Option<(u64, u64)> {
     (first < from).then(|| (first, last.min(from - 1)))
 }
 
-/// A segment and what of it is still part of the log.
+/// A segment or history file, and what of it is still part of the log.
 pub(crate) struct Held<F: FileSystem> {
     pub(crate) index: Index,
     /// The indexes it holds that no later segment removed (inclusive).
@@ -116,29 +136,34 @@ pub(crate) struct Held<F: FileSystem> {
     pub(crate) file: Option<Arc<F::File>>,
 }
 
-/// Where to read a run of entries of one segment.
+/// Where to read a run of entries of one file.
 pub(crate) enum Place<F: FileSystem> {
     /// Nobody holds the index.
     Nowhere,
-    /// In this segment, whose positions have to be built first.
-    Unindexed(u64),
+    /// In this file, whose positions have to be built first.
+    Unindexed(Summary),
     /// At these offsets.
     At {
-        number: u64,
+        summary: Summary,
         file: Option<Arc<F::File>>,
         offsets: Vec<u32>,
         end: u64,
     },
 }
 
-/// All segments, oldest first; the last one is being written.
+/// All files with entries, oldest first.
 pub(crate) struct Table<F: FileSystem> {
+    /// What came from another node. Those that are live join each other, and the first live
+    /// segment or, where there is none, the log in memory.
+    pub(crate) history: VecDeque<Held<F>>,
+    /// The segments; the last one is being written.
     pub(crate) held: VecDeque<Held<F>>,
 }
 
 impl<F: FileSystem> Table<F> {
     pub(crate) fn new() -> Self {
         Table {
+            history: VecDeque::new(),
             held: VecDeque::new(),
         }
     }
@@ -148,8 +173,8 @@ impl<F: FileSystem> Table<F> {
         if let Some(from) = index.summary.removed_from {
             self.clip(from);
         }
-        if index.summary.gap_to.is_some() {
-            self.held.iter_mut().for_each(|held| held.live = None);
+        if let Some(to) = index.summary.gap_to {
+            self.disconnect(to);
         }
         let live = index.summary.range;
         self.held.push_back(Held {
@@ -184,29 +209,49 @@ impl<F: FileSystem> Table<F> {
 
     /// A purge beyond the end of the log was written to the active segment.
     pub(crate) fn gap(&mut self, to: u64) {
-        self.held.iter_mut().for_each(|held| held.live = None);
+        self.disconnect(to);
         if let Some(active) = self.active() {
             active.index.gap(to);
         }
     }
 
+    /// Adds the history file that joins the lowest index there is.
+    pub(crate) fn push_history(&mut self, index: Index, indexed: bool, file: Option<Arc<F::File>>) {
+        let live = index.summary.range;
+        self.history.push_front(Held {
+            index,
+            live,
+            indexed,
+            file,
+        });
+        self.forget_positions();
+    }
+
+    /// Takes out the history files that a gap has cut off from the log.
+    pub(crate) fn take_dead_history(&mut self) -> Vec<Summary> {
+        let (kept, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut self.history)
+            .into_iter()
+            .partition(|held| held.live.is_some());
+        self.history = kept.into();
+        dead.into_iter().map(|held| held.index.summary).collect()
+    }
+
     /// The lowest index that can be read from a file.
     pub(crate) fn earliest(&self) -> Option<u64> {
-        self.held
-            .iter()
+        self.files()
             .find_map(|held| held.live.map(|(first, _)| first))
     }
 
-    /// Where the entries from `from` on (below `to`) are, within one segment and about
+    /// Where the entries from `from` on (below `to`) are, within one file and about
     /// `bytes_max` bytes, but at least one entry.
     pub(crate) fn place(&self, from: u64, to: u64, bytes_max: u64) -> Place<F> {
         let holds = |held: &&Held<F>| held.live.is_some_and(|(a, b)| (a..=b).contains(&from));
-        let Some(held) = self.held.iter().rev().find(holds) else {
+        let Some(held) = self.files().rev().find(holds) else {
             return Place::Nowhere;
         };
-        let number = held.index.summary.number;
+        let summary = held.index.summary.clone();
         if !held.indexed {
-            return Place::Unindexed(number);
+            return Place::Unindexed(summary);
         }
         let to = to.min(held.live.map_or(from, |(_, last)| last) + 1);
         let mut offsets = held.index.positions.range(from, to);
@@ -228,29 +273,44 @@ impl<F: FileSystem> Table<F> {
                 .map(|o| u64::from(*o))
         });
         Place::At {
-            number,
             file: held.file.clone(),
             offsets: offsets.to_vec(),
-            end: end.unwrap_or(held.index.summary.bytes),
+            end: end.unwrap_or(summary.bytes),
+            summary,
         }
     }
 
-    /// Fills in the positions of a sealed segment, after they were rebuilt from its file.
-    pub(crate) fn fill(&mut self, number: u64, positions: Positions, file: Arc<F::File>) {
-        if let Some(held) = self
-            .held
-            .iter_mut()
-            .find(|h| h.index.summary.number == number)
-        {
+    /// Fills in the positions of a file no longer written to, after they were rebuilt from it;
+    /// unless it was replaced meanwhile.
+    pub(crate) fn fill(&mut self, summary: &Summary, positions: Positions, file: Arc<F::File>) {
+        let mut files = self.history.iter_mut().chain(&mut self.held);
+        if let Some(held) = files.find(|held| held.index.summary == *summary) {
             held.index.positions = positions;
             held.indexed = true;
             held.file = Some(file);
         }
-        self.forget_positions_but(number);
+        self.forget_positions_but(summary.number);
     }
 
+    /// All files, oldest first.
+    pub(crate) fn files(&self) -> impl DoubleEndedIterator<Item = &Held<F>> {
+        self.history.iter().chain(&self.held)
+    }
+
+    /// Of the segments only.
     pub(crate) fn summaries(&self) -> impl Iterator<Item = &Summary> {
         self.held.iter().map(|held| &held.index.summary)
+    }
+
+    /// Nothing below `to` goes on into the log any more, but history that ends there: it came
+    /// when the gap was known and not yet written.
+    fn disconnect(&mut self, to: u64) {
+        self.held.iter_mut().for_each(|held| held.live = None);
+        let mut joined = to.saturating_add(1);
+        for held in self.history.iter_mut().rev() {
+            held.live = held.live.filter(|(_, last)| last + 1 == joined);
+            joined = held.live.map_or(joined, |(first, _)| first);
+        }
     }
 
     fn clip(&mut self, from: u64) {
@@ -263,16 +323,13 @@ impl<F: FileSystem> Table<F> {
         self.forget_positions_but(u64::MAX);
     }
 
-    /// Keeps memory bounded: the oldest indexed segments lose their positions again.
+    /// Keeps memory bounded: the oldest indexed files lose their positions again.
     fn forget_positions_but(&mut self, keep: u64) {
-        let mut excess = self
-            .held
-            .iter()
-            .filter(|h| h.indexed)
-            .count()
-            .saturating_sub(INDEXED_MAX);
+        let indexed = self.files().filter(|held| held.indexed).count();
+        let mut excess = indexed.saturating_sub(INDEXED_MAX);
         let sealed = self.held.len().saturating_sub(1);
-        for held in self.held.iter_mut().take(sealed) {
+        let segments = self.held.iter_mut().take(sealed);
+        for held in self.history.iter_mut().chain(segments) {
             if excess == 0 {
                 return;
             }

@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::fs::FileSystem;
 use crate::options::{Layout, Options};
+use crate::roster::Roster;
 use crate::segment::Table;
 use crate::tail::Tail;
 use crate::types::{Entry, LogId, Vote};
@@ -85,11 +86,15 @@ impl Counters {
 
 type FailureCallback = Box<dyn Fn(&Arc<Error>) + Send>;
 
-/// Locks are taken in the order of the fields, and held without I/O but for `catalog`.
+/// Locks are taken in the order of the fields, and held without I/O but for `history_files` and
+/// `catalog`.
 pub(crate) struct Shared<F: FileSystem> {
     pub(crate) fs: F,
     pub(crate) options: Options,
     pub(crate) layout: Layout,
+    /// Held while history files are named or removed: a name can come back, and must then not be
+    /// removed for what it was before. Counts the temporary files.
+    pub(crate) history_files: Mutex<u64>,
     pub(crate) tail: RwLock<Tail>,
     queue: Mutex<Queue>,
     pub(crate) table: RwLock<Table<F>>,
@@ -99,7 +104,9 @@ pub(crate) struct Shared<F: FileSystem> {
     pub(crate) notify: Notify,
     failure: OnceLock<Arc<Error>>,
     on_failure: Mutex<Vec<FailureCallback>>,
-    _lock: F::Lock,
+    pub(crate) roster: Mutex<Option<Roster<F>>>,
+    /// Held until the log is closed and the writer has ended.
+    lock: Mutex<Option<F::Lock>>,
 }
 
 /// Why [`Shared::wait`] returned.
@@ -124,6 +131,7 @@ impl<F: FileSystem> Shared<F> {
             fs,
             options,
             layout,
+            history_files: Mutex::default(),
             tail: RwLock::new(tail),
             queue: Mutex::default(),
             table: RwLock::new(table),
@@ -133,8 +141,14 @@ impl<F: FileSystem> Shared<F> {
             notify: Notify::new(),
             failure: OnceLock::new(),
             on_failure: Mutex::default(),
-            _lock: lock,
+            roster: Mutex::default(),
+            lock: Mutex::new(Some(lock)),
         }
+    }
+
+    /// Lets another process, or another store of this one, have the folder.
+    pub(crate) fn release(&self) {
+        *self.lock.lock() = None;
     }
 
     /// Queues a request. Call it under the lock of `tail` when the order against other changes

@@ -8,11 +8,13 @@ use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
 use crate::error::{Error, IoContext};
-use crate::fs::{self, FileSystem};
+use crate::fs::FileSystem;
+use crate::history;
 use crate::identity::{self, Identity};
 use crate::log_store::LogStore;
 use crate::options::{Layout, Options};
 use crate::recovery;
+use crate::roster::Roster;
 use crate::shared::{Request, Shared};
 use crate::snapshot::SnapshotStore;
 use crate::tail::{Limit, Tail};
@@ -51,7 +53,7 @@ impl<F: FileSystem> Drop for Closer<F> {
 pub struct Stats {
     /// Entries that can be read, history included.
     pub entry_count: u64,
-    /// Segment files.
+    /// Segments and history files.
     pub segment_count: u64,
     /// What they hold, without reserved space.
     pub total_size_bytes: u64,
@@ -79,7 +81,7 @@ impl<F: FileSystem> Store<F> {
     /// Nothing is written until the [`Writer`] is run.
     pub fn open(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
-        for dir in [&layout.dir, &layout.wal, &layout.snapshots] {
+        for dir in [&layout.dir, &layout.wal, &layout.snapshots, &layout.history] {
             fs.create_dir_all(dir).during("create", dir)?;
         }
         fs.sync_dir(&layout.dir).during("sync", &layout.dir)?;
@@ -97,9 +99,10 @@ impl<F: FileSystem> Store<F> {
         let mut catalog = Catalog::open(&layout, options.catalog);
         let known = catalog.segments();
         let used_before = identity.is_some();
-        let recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
+        let mut recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
         catalog.reconcile(&recovered.table, &snapshots.list());
         let state = recovered.state;
+        history::attach(&fs, &layout, &mut recovered.table, state)?;
         let tail = Tail::new(state, options.cache_bytes);
         let shared = Shared::new(fs, options, layout, tail, recovered.table, catalog, lock);
         let shared = Arc::new(shared);
@@ -181,9 +184,23 @@ impl<F: FileSystem> Store<F> {
         identity::read(&self.shared.fs, &self.shared.layout)
     }
 
-    /// Makes the folder this node's, durably. A folder that is another node's is refused.
+    /// Makes the folder this node's, durably. A folder that is another node's is refused; one that
+    /// an earlier version wrote gets the incarnation and cluster name that it lacks.
     pub fn write_identity(&self, identity: &Identity) -> Result<(), Error> {
         identity::write(&self.shared.fs, &self.shared.layout, identity)
+    }
+
+    /// The nodes this one has ever met. All callers get the same roster. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is damaged.
+    pub fn roster(&self) -> Result<Roster<F>, Error> {
+        let mut roster = self.shared.roster.lock();
+        if let Some(roster) = &*roster {
+            return Ok(roster.clone());
+        }
+        let read = Roster::read(&self.shared.fs, &self.shared.layout)?;
+        Ok(roster.insert(read).clone())
     }
 
     /// Free space where the data folder is, in bytes.
@@ -201,8 +218,8 @@ impl<F: FileSystem> Store<F> {
         let table = self.shared.table.read();
         Stats {
             entry_count,
-            segment_count: table.held.len() as u64,
-            total_size_bytes: table.summaries().map(|summary| summary.bytes).sum(),
+            segment_count: table.files().count() as u64,
+            total_size_bytes: table.files().map(|held| held.index.summary.bytes).sum(),
             latest_index: last,
             bytes_written: counters.bytes_written.load(Ordering::Relaxed),
             bytes_read: counters.bytes_read.load(Ordering::Relaxed),
@@ -261,13 +278,20 @@ pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
     let layout = Layout::of(dir);
     let _lock = take_lock(fs, &layout)?;
     // The identity last: a folder that lost half of its log must not pass for a fresh one.
-    for folder in [&layout.wal, &layout.snapshots, &layout.catalog] {
+    for folder in [
+        &layout.wal,
+        &layout.snapshots,
+        &layout.history,
+        &layout.catalog,
+    ] {
         fs.remove_dir_all(folder).during("remove", folder)?;
     }
     fs.sync_dir(dir).during("sync", dir)?;
-    if fs::exists(fs, dir, "identity.json")? {
-        fs.remove(&layout.identity)
-            .during("remove", &layout.identity)?;
+    for path in [&layout.peers, &layout.identity] {
+        match fs.remove(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.during("remove", path)?,
+        }
         fs.sync_dir(dir).during("sync", dir)?;
     }
     Ok(())

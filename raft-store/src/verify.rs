@@ -7,14 +7,17 @@ use crate::catalog::Catalog;
 use crate::error::Error;
 use crate::format::Position;
 use crate::fs::{self, FileSystem};
+use crate::history;
 use crate::identity;
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
 use crate::recovery::{self, Action};
 use crate::replay;
-use crate::segment::Summary;
+use crate::roster;
+use crate::segment::{Index, Table};
 use crate::snapshot::{self, SnapshotInfo};
 use crate::store;
+use crate::tail::next_index;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +52,11 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Segment files read.
     pub segments: u64,
+    /// Files read with history from other nodes.
+    pub history_files: u64,
     /// Entries read.
     pub entries: u64,
-    /// The first and last index of the log.
+    /// The first and last index that can be read, history included.
     pub range: Option<(u64, u64)>,
     /// Where the log ends.
     pub end: Position,
@@ -89,7 +94,7 @@ impl Report {
     }
 }
 
-/// Reads everything in `dir`: segments, snapshots, catalog. Changes nothing but a catalog that
+/// Reads everything in `dir`: segments, history, snapshots, catalog, identity, roster. Changes nothing but a catalog that
 /// cannot be opened. Run it on a stopped node; a running one makes the log's end look torn.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     let layout = Layout::of(dir);
@@ -101,29 +106,32 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     if let Err(error) = identity::read(fs, &layout) {
         report.damage(error, &layout.identity);
     }
-    let sealed = verify_log(fs, &layout, &mut report);
+    if let Err(error) = roster::read(fs, &layout) {
+        report.damage(error, &layout.peers);
+    }
+    let table = verify_log(fs, &layout, &mut report);
     verify_snapshots(fs, &layout, &mut report);
     // A running node holds the catalog open.
     if catalog && lock.is_ok() {
-        verify_catalog(&layout, &sealed, &mut report);
+        verify_catalog(&layout, &table, &mut report);
     }
     report
 }
 
-fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Vec<Summary> {
+fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Table<F> {
+    let mut table = Table::new();
     let numbers = match replay::list_segments(fs, layout) {
         Ok(numbers) => numbers,
         Err(error) => {
             report.damage(error, &layout.wal);
-            return Vec::new();
+            return table;
         }
     };
-    let mut summaries = Vec::new();
     let mut rebuild = Rebuild::default();
     for (n, number) in numbers.iter().enumerate() {
         let last = n + 1 == numbers.len();
         match verify_segment(fs, layout, *number, last, &mut rebuild, report) {
-            Ok(summary) => summaries.push(summary),
+            Ok(index) => table.push(index, true, None),
             Err(error) => {
                 report.damage(error, &layout.segment(*number));
                 // What follows a damaged segment is still read, on its own.
@@ -137,12 +145,37 @@ fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Ve
         report.segments += 1;
     }
     report.entries = rebuild.entries;
-    let first = summaries.iter().find_map(|summary| summary.range);
-    report.range = first
-        .zip(rebuild.state.last)
-        .map(|((first, _), last)| (first, last.index));
-    summaries.pop();
-    summaries
+    let last = rebuild.state.last;
+    report.range = table.earliest().zip(last.map(|last| last.index));
+    let log_first = table.earliest().unwrap_or(next_index(last));
+    verify_history(fs, layout, log_first, report);
+    table
+}
+
+fn verify_history<F: FileSystem>(fs: &F, layout: &Layout, log_first: u64, report: &mut Report) {
+    let ranges = match history::list(fs, layout) {
+        Ok(ranges) => ranges,
+        Err(error) => return report.damage(error, &layout.history),
+    };
+    for range in &ranges {
+        report.history_files += 1;
+        match history::verify_file(fs, layout, *range) {
+            Ok(entries) => report.entries += entries,
+            Err(error) => report.damage(error, &layout.history_file(range.0, range.1)),
+        }
+    }
+    let (joined, useless) = history::join(ranges, log_first);
+    if let (Some((first, _)), Some((_, end))) = (joined.last(), joined.first()) {
+        let last = report.range.map_or(*end, |(_, last)| last);
+        report.range = Some((*first, last));
+    }
+    for (first, last) in useless {
+        report.notes.push(format!(
+            "{}: it does not join the log, which begins at {log_first}, and will be removed at \
+             the next start",
+            layout.history_file(first, last).display(),
+        ));
+    }
 }
 
 fn verify_segment<F: FileSystem>(
@@ -152,7 +185,7 @@ fn verify_segment<F: FileSystem>(
     last: bool,
     rebuild: &mut Rebuild,
     report: &mut Report,
-) -> Result<Summary, Error> {
+) -> Result<Index, Error> {
     let path = layout.segment(number);
     let mut buf = Vec::new();
     fs::read_into(fs, &path, &mut buf)?;
@@ -171,7 +204,7 @@ fn verify_segment<F: FileSystem>(
         segment: number,
         offset: found.end,
     };
-    Ok(rebuild.finish_segment(&found).summary)
+    Ok(rebuild.finish_segment(&found))
 }
 
 fn verify_snapshots<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) {
@@ -187,11 +220,13 @@ fn verify_snapshots<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report)
     }
 }
 
-fn verify_catalog(layout: &Layout, sealed: &[Summary], report: &mut Report) {
+fn verify_catalog<F: FileSystem>(layout: &Layout, table: &Table<F>, report: &mut Report) {
     let known = Catalog::open(layout, true).segments();
-    let agrees = known.len() == sealed.len()
-        && sealed
-            .iter()
+    let sealed = table.held.len().saturating_sub(1);
+    let agrees = known.len() == sealed
+        && table
+            .summaries()
+            .take(sealed)
             .all(|summary| known.get(&summary.number) == Some(summary));
     if !agrees {
         let note = "the catalog disagrees with the files; it will be rebuilt at the next start";

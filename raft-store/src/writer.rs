@@ -148,12 +148,14 @@ impl<F: FileSystem> Writer<F> {
 
     fn finish(mut self) {
         while self.step() {}
-        if self.shared.check().is_err() || self.marked {
-            return;
-        }
-        if let Err(error) = self.write_close() {
+        if self.shared.check().is_ok()
+            && !self.marked
+            && let Err(error) = self.write_close()
+        {
             self.fail(error);
         }
+        // Handles may live on for a while, but they can write nothing any more.
+        self.shared.release();
     }
 
     /// How long to wait for work before [`Writer::idle`].

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use openraft::Membership;
 use rstmdb_raft_store::{
-    Error, MemFs, NodeInfo, SnapshotHandle, SnapshotMeta, SnapshotStore, StoredMembership, log_id,
-    verify,
+    Error, MemFs, NodeInfo, SnapshotHandle, SnapshotMeta, SnapshotReceiver, SnapshotStore,
+    StoredMembership, log_id, verify,
 };
 use support::log::{Log, options};
 
@@ -113,6 +113,45 @@ fn a_snapshot_travels_in_blocks_and_is_verified_on_arrival() {
     assert!(matches!(short.finish(), Err(Error::Damaged { .. })));
     assert_eq!(to.list().len(), 1);
     assert!(target.fs.content(&path("incoming-2.tmp")).is_err());
+}
+
+/// A stream that breaks leaves its receiver waiting; another one may come and go meanwhile.
+#[test]
+fn two_snapshots_can_be_on_their_way_in_at_once() {
+    let (source, target) = (Log::new(), Log::new());
+    let (from, to) = (source.store.snapshots(), target.store.snapshots());
+    let older = from.write(&meta(4), 5, records(300)).unwrap();
+    let newer = from.write(&meta(9), 6, records(400)).unwrap();
+    let mut waiting = to.receive().unwrap();
+    let mut other = to.receive().unwrap();
+    for (sent, receiver) in [(&older, &mut waiting), (&newer, &mut other)] {
+        receiver
+            .write_block(&sent.read_block(0, 100).unwrap())
+            .unwrap();
+    }
+    drop(to.receive().unwrap());
+    // On another thread, as another call would find it.
+    let other = std::thread::spawn(move || take_in(&newer, other))
+        .join()
+        .unwrap();
+    assert_eq!(other.meta(), &meta(9));
+    let waiting = take_in(&older, waiting);
+    assert_eq!((waiting.info(), waiting.meta()), (older.info(), &meta(4)));
+    assert_eq!(read(&to, &waiting).unwrap().len(), 300);
+    assert_eq!(to.current().unwrap().unwrap().meta(), &meta(9));
+}
+
+fn take_in(
+    sent: &SnapshotHandle<MemFs>,
+    mut receiver: SnapshotReceiver<MemFs>,
+) -> SnapshotHandle<MemFs> {
+    loop {
+        let block = sent.read_block(receiver.bytes(), 1000).unwrap();
+        if block.is_empty() {
+            return receiver.finish().unwrap();
+        }
+        receiver.write_block(&block).unwrap();
+    }
 }
 
 #[test]

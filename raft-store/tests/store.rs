@@ -199,26 +199,29 @@ fn a_second_open_of_the_folder_is_refused() {
     assert!(Store::open(rstmdb_raft_store::RealFs, options).is_ok());
 }
 
+fn identity(node_id: u64) -> Identity {
+    Identity {
+        cluster_id: 7,
+        node_id,
+        incarnation: 11,
+        cluster_name: "tour".into(),
+    }
+}
+
 #[test]
 fn a_folder_belongs_to_one_node_for_ever() {
     let log = Log::new();
     assert_eq!(log.store.identity().unwrap(), None);
-    let identity = Identity {
-        cluster_id: 7,
-        node_id: 1,
-    };
-    log.store.write_identity(&identity).unwrap();
-    log.store.write_identity(&identity).unwrap();
-    let other = Identity {
-        cluster_id: 7,
-        node_id: 2,
-    };
+    let mine = identity(1);
+    log.store.write_identity(&mine).unwrap();
+    log.store.write_identity(&mine).unwrap();
+    let other = identity(2);
     assert!(matches!(
         log.store.write_identity(&other),
         Err(Error::WrongIdentity { .. })
     ));
     let mut log = log.reopen().unwrap();
-    assert_eq!(log.store.identity().unwrap(), Some(identity));
+    assert_eq!(log.store.identity().unwrap(), Some(mine));
     log.options.cluster_id = 8;
     assert!(matches!(
         log.reopen().map(drop),
@@ -236,24 +239,16 @@ fn a_crash_before_the_identity_was_written_leaves_the_cluster_in_the_log() {
     log.options.cluster_id = 8;
     let log = log.reopen().unwrap();
     assert_eq!(log.store.cluster_id(), 7);
-    let identity = Identity {
-        cluster_id: log.store.cluster_id(),
-        node_id: 1,
-    };
-    log.store.write_identity(&identity).unwrap();
-    assert_eq!(read_identity(&fs, &options.dir).unwrap(), Some(identity));
+    let mine = identity(1);
+    log.store.write_identity(&mine).unwrap();
+    assert_eq!(read_identity(&fs, &options.dir).unwrap(), Some(mine));
     assert_eq!(read_identity(&fs, Path::new("/none")).unwrap(), None);
 }
 
 #[test]
 fn a_used_folder_without_its_log_is_refused_until_it_rejoins() {
     let mut log = Log::new();
-    log.store
-        .write_identity(&Identity {
-            cluster_id: 7,
-            node_id: 1,
-        })
-        .unwrap();
+    log.store.write_identity(&identity(1)).unwrap();
     log.write(0);
     log.fs.remove(&log.segment(1)).unwrap();
     let (fs, options) = (log.fs.clone(), log.options.clone());

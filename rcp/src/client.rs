@@ -4,9 +4,13 @@
 //!   many are written and read at once. A clone of the client shares the connection.
 //! - **It reconnects by itself**, to any of the addresses, with growing and jittered pauses. Calls
 //!   wait for that, each until its own deadline.
+//! - **With several addresses no node holds it up.** One that hangs (a stopped process, a dead host)
+//!   is given up after at most 1.5 s or half of the deadline without a sign of life; one that lives
+//!   but cannot answer (cut off from the others) is left after half of the deadline.
 //! - **A retry never does harm.** Reads, and writes with an idempotency key, are tried again after a
 //!   lost connection or a retryable error, until the deadline. A write without a key is tried again
-//!   only if it certainly was not sent; otherwise the error says that its outcome is unknown. With
+//!   only if it certainly was not done: never sent, or refused before it was begun (no leader, a
+//!   limit, a node that takes no writes). Otherwise the error says that its outcome is unknown. With
 //!   [`ClientOptions::retry_writes`] writes without a key are given one.
 //! - **Each watch has its own connection**, so that a consumer who is slow to take events holds up
 //!   nothing but its own watch. It resumes after a lost connection, on any node, without gap or
@@ -14,7 +18,40 @@
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across
 //! failures await one call before the next, or use `expected_wal_offset`.
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! use rstmdb_rcp::client::{Client, ClientOptions, Error};
+//! use rstmdb_rcp::message::instance::ApplyEvent;
+//! use rstmdb_rcp::message::watch::WatchAll;
+//!
+//! # async fn pay() -> Result<(), Error> {
+//! let client = Client::connect(ClientOptions {
+//!     addrs: ["db1:7401", "db2:7401", "db3:7401"].map(String::from).into(),
+//!     retry_writes: true,
+//!     ..ClientOptions::default()
+//! })
+//! .await?;
+//!
+//! let pay = ApplyEvent {
+//!     instance_id: "order-1".into(),
+//!     event: "PAY".into(),
+//!     ..ApplyEvent::default()
+//! };
+//! let paid = client.apply_event(&pay).await?.result;
+//! println!("{} at offset {}", paid.to_state, paid.wal_offset);
+//!
+//! // Goes on at another node when this one is lost: each event once, in order.
+//! let mut watch = client.watch_all(&WatchAll::default()).await?;
+//! while let Some(event) = watch.next().await {
+//!     let event = event?;
+//!     println!("{} is {}", event.instance_id, event.to_state);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
+mod address;
 mod connection;
 mod dial;
 mod error;

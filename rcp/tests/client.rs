@@ -267,7 +267,7 @@ async fn retryable_refusals_are_retried_for_reads_and_passed_on_for_unkeyed_writ
                 return;
             };
             if n < 2 || request.op == "APPLY_EVENT" {
-                conn.error(&request.id, ErrorBody::new(Code::RateLimited, "busy"))
+                conn.error(&request.id, ErrorBody::new(Code::InternalError, "broken"))
                     .await;
             } else {
                 conn.ok(&request.id, json!({"pong": true})).await;
@@ -310,6 +310,16 @@ async fn a_timeout_says_whether_the_outcome_is_unknown_and_leaves_the_silent_ser
     .await
     .unwrap();
     let error = client.apply_event(&apply()).await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error:?}");
+    client.call::<_, Value>(op::INFO, &json!({})).await.unwrap();
+    assert_eq!(client.address(), alive);
+    let client = Client::connect(ClientOptions {
+        timeout: Duration::from_millis(100),
+        ..options(&[&silent])
+    })
+    .await
+    .unwrap();
+    let error = client.apply_event(&apply()).await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -320,14 +330,6 @@ async fn a_timeout_says_whether_the_outcome_is_unknown_and_leaves_the_silent_ser
         ),
         "{error:?}"
     );
-    client.call::<_, Value>(op::INFO, &json!({})).await.unwrap();
-    assert_eq!(client.address(), alive);
-    let client = Client::connect(ClientOptions {
-        timeout: Duration::from_millis(100),
-        ..options(&[&silent])
-    })
-    .await
-    .unwrap();
     let read = GetInstance::default();
     let error = client.get_instance(&read).await.unwrap_err();
     assert!(

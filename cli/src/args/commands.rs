@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::cluster::Cluster;
 use super::tools::{Bench, Completions, Diagram, Export, History, Load};
 
 /// What can be asked for, on the command line and in the REPL.
@@ -41,6 +42,8 @@ pub enum Command {
     Unwatch(Unwatch),
     /// Show the server's place in its cluster.
     ReplicationStatus,
+    /// Show the cluster's nodes, change which there are, or start a cluster to try.
+    Cluster(Cluster),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.

@@ -3,10 +3,12 @@
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
 
+mod cluster;
 mod commands;
 mod tools;
 mod values;
 
+pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, TransferLeader};
 pub use commands::{
     ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetMachine,
     HashToken, InstanceId, ListInstances, PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,

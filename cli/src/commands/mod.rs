@@ -1,5 +1,6 @@
 //! The commands, a file for each group.
 
+mod cluster;
 mod diagram;
 mod events;
 mod export;
@@ -24,6 +25,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Info => server::info(session).await,
         Command::HashToken(args) => server::hash_token(session, args),
         Command::ReplicationStatus => server::replication_status(session).await,
+        Command::Cluster(args) => Box::pin(cluster::run(session, args)).await,
         Command::PutMachine(args) => machines::put(session, args).await,
         Command::GetMachine(args) => machines::get(session, &args).await,
         Command::ListMachines => machines::list(session).await,

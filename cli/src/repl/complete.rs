@@ -24,7 +24,10 @@ const OFFERS_MAX: u64 = 50;
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Command,
-    Option(String),
+    /// A command's own commands.
+    Under(String),
+    /// Options of the command these words lead to.
+    Option(Vec<String>),
     Machine,
     Instance,
     Watch,
@@ -62,11 +65,12 @@ impl Helper {
 
     fn offers(&self, wanted: &Wanted, prefix: &str) -> Vec<String> {
         match wanted {
-            Wanted::Command => {
-                let shown = self.grammar.get_subcommands().filter(|c| !c.is_hide_set());
-                shown.map(|command| command.get_name().to_owned()).collect()
+            Wanted::Command => commands(&self.grammar),
+            Wanted::Under(command) => {
+                let command = self.grammar.find_subcommand(command);
+                command.map_or_else(Vec::new, commands)
             }
-            Wanted::Option(command) => self.options(command),
+            Wanted::Option(words) => self.options(words),
             Wanted::Machine => self.directory.machines(),
             Wanted::Instance => self.directory.instances(prefix),
             Wanted::Watch => self.directory.watches(),
@@ -74,15 +78,25 @@ impl Helper {
         }
     }
 
-    fn options(&self, command: &str) -> Vec<String> {
-        let command = self.grammar.find_subcommand(command);
-        let arguments = command.into_iter().flat_map(clap::Command::get_arguments);
-        arguments
+    fn options(&self, words: &[String]) -> Vec<String> {
+        let mut command = &self.grammar;
+        while let Some(next) = words.iter().find_map(|word| command.find_subcommand(word)) {
+            command = next;
+        }
+        command
+            .get_arguments()
             .filter(|argument| !argument.is_hide_set())
             .filter_map(|argument| argument.get_long())
             .map(|long| format!("--{long}"))
             .collect()
     }
+}
+
+fn commands(of: &clap::Command) -> Vec<String> {
+    of.get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .map(|command| command.get_name().to_owned())
+        .collect()
 }
 
 impl Completer for Helper {
@@ -126,7 +140,7 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
         return Wanted::Command;
     };
     if prefix.starts_with('-') {
-        return Wanted::Option(command.to_owned());
+        return Wanted::Option(words.into_iter().map(str::to_owned).collect());
     }
     match (command, words.last().copied().unwrap_or_default()) {
         (_, "-m" | "--machine" | "--machines") => Wanted::Machine,
@@ -134,6 +148,7 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
         ("apply-event" | "diagram", "-i" | "--id") => Wanted::Instance,
         (_, option) if option.starts_with('-') => Wanted::Nothing,
         ("help", _) => Wanted::Command,
+        ("cluster", "cluster") => Wanted::Under(command.to_owned()),
         (_, _) if words.len() > 1 => Wanted::Nothing,
         ("get-machine" | "diagram", _) => Wanted::Machine,
         (
@@ -249,6 +264,16 @@ mod tests {
             ["apply-event --expected-state "]
         );
         assert!(offered("compact --").contains(&"compact --json ".to_owned()));
+    }
+
+    #[test]
+    fn the_commands_of_cluster_and_their_options_are_completed() {
+        assert_eq!(offered("cluster st"), ["cluster status "]);
+        assert_eq!(
+            offered("cluster add db4:7402 --le"),
+            ["cluster add db4:7402 --learner "]
+        );
+        assert!(offered("cluster remove ").is_empty());
     }
 
     #[test]

@@ -34,7 +34,8 @@ type Handler = dyn Fn(&str, &Value) -> Answer + Send + Sync;
 
 /// A running server; it lives as long as the test's process.
 pub struct Fake {
-    address: String,
+    /// Where it listens, on 127.0.0.1.
+    pub address: String,
     requests: Arc<Mutex<Vec<(String, String)>>>,
 }
 

@@ -193,6 +193,7 @@ impl State {
             last_applied: self.last_applied,
             last_time_ms: self.last_time_ms,
             stale: std::mem::take(&mut self.stale),
+            stale_known_from: self.stale_known_from,
             ..Self::new()
         };
     }

@@ -117,6 +117,7 @@ impl StateLoader {
         let instances = header.instances.min(RESERVED_INSTANCES_MAX);
         self.state.instances = Table::with_capacity(instances as usize);
         self.state.stale = header.stale_offsets.into_iter().collect();
+        self.state.stale_known_from = header.stale_known_from;
         Ok(())
     }
 

@@ -103,6 +103,7 @@ impl Records {
             last_time_ms: self.state.last_time_ms,
             instances: self.state.instance_count(),
             stale_offsets: self.state.stale.iter().copied().collect(),
+            stale_known_from: self.state.stale_known_from,
         })
     }
 

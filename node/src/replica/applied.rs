@@ -3,14 +3,24 @@
 //! The lock is held for a chunk of entries at a time by apply and for one look-up by a reader,
 //! never across an await. `Applied::wait_for` lets a reader wait for an offset.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::VecDeque;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::State;
 use tokio::sync::watch;
+
+use super::status::DigestAt;
+
+/// A digest is remembered at each multiple of this offset.
+const CHECKPOINT_OFFSETS: u64 = 1_000;
+/// How many are remembered.
+const CHECKPOINTS_MAX: usize = 64;
 
 /// The state machine's state and the offset up to which it was applied.
 pub struct Applied {
     state: RwLock<State>,
     offset: watch::Sender<u64>,
+    checkpoints: Mutex<VecDeque<DigestAt>>,
 }
 
 impl Applied {
@@ -20,6 +30,7 @@ impl Applied {
         Self {
             state: RwLock::new(state),
             offset,
+            checkpoints: Mutex::default(),
         }
     }
 
@@ -41,6 +52,29 @@ impl Applied {
     /// Tells everyone who waits that the state has reached `offset`.
     pub(crate) fn publish(&self, offset: u64) {
         self.offset.send_replace(offset);
+    }
+
+    /// Remembers the digest of `state` if it has just reached a checkpoint: nodes apply in portions
+    /// of different sizes, and only digests at equal offsets can be compared.
+    pub(crate) fn checkpoint(&self, state: &State) {
+        let offset = state.last_applied();
+        if offset.is_multiple_of(CHECKPOINT_OFFSETS) {
+            let mut checkpoints = self.checkpoints.lock();
+            checkpoints.push_back((offset, state.digest()));
+            if checkpoints.len() > CHECKPOINTS_MAX {
+                checkpoints.pop_front();
+            }
+        }
+    }
+
+    /// The remembered digests, ascending by offset.
+    pub(crate) fn checkpoints(&self) -> Vec<DigestAt> {
+        self.checkpoints.lock().iter().copied().collect()
+    }
+
+    /// Forgets them: the state was replaced.
+    pub(crate) fn forget_checkpoints(&self) {
+        self.checkpoints.lock().clear();
     }
 
     /// Returns once `offset` was applied here.

@@ -69,7 +69,6 @@ impl<T: Types> Compaction<T> {
 
 /// Looks after one replica until it is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
-    let mut leadership = None;
     loop {
         tokio::select! {
             biased;
@@ -83,21 +82,18 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
             return;
         }
         watch_free_space(&inner);
-        count_leader_changes(&inner, &mut leadership);
+        if inner.gate.read_only().is_some() {
+            // Whoever takes no writes must not be the one that everybody brings them to.
+            Replica {
+                inner: inner.clone(),
+            }
+            .hand_over()
+            .await;
+        }
         if let Err(error) = check(&inner).await {
             tracing::warn!(%error, "compaction failed; it is tried again");
         }
     }
-}
-
-fn count_leader_changes<T: Types>(inner: &Inner<T>, known: &mut Option<(u64, Option<u64>)>) {
-    let metrics = inner.raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let now = (metrics.current_term, metrics.current_leader);
-    if known.is_some_and(|known| known != now) {
-        inner.counters.leader_changes.add(1);
-    }
-    *known = Some(now);
 }
 
 async fn check<T: Types>(inner: &Inner<T>) -> Result<(), Error> {
@@ -195,7 +191,8 @@ fn retain<T: Types>(inner: &Inner<T>) -> Result<(u64, u64), Error> {
         reason: format!("retention failed: {error}"),
         outcome_unknown: false,
     })?;
-    if done.0 > 0 {
+    // While history is being fetched the log begins higher than it will.
+    if done.0 > 0 && !inner.history.is_fetching() {
         let earliest = inner.store.earliest_index();
         inner.applied.write().forget_stale_below(earliest);
     }

@@ -64,6 +64,10 @@ pub struct Counters {
     pub facts_stale: Counter,
     /// Commands that were decided more than once.
     pub commands_redecided: Counter,
+    /// Commands that were sent to the leader.
+    pub commands_forwarded: Counter,
+    /// Times this node's state differed from another's at the same offset.
+    pub digest_mismatches: Counter,
     /// Changes of the leader, or of its term, that this node noticed.
     pub leader_changes: Counter,
     /// Snapshots taken since the start.

@@ -4,10 +4,11 @@
 //!
 //! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`]): the request is at fault; trying
 //!   it again changes nothing.
-//! - *cluster* ([`Error::NoLeader`], [`Error::OutcomeUnknown`], [`Error::ReadOnly`],
+//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`],
+//!   [`Error::OutcomeUnknown`], [`Error::ReadOnly`],
 //!   [`Error::ShuttingDown`]): this node cannot do it now; another try, here or elsewhere, can
 //!   succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a second try safe.
-//! - *fatal* ([`Error::Storage`]): this node has stopped taking part for good.
+//! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node is of no use any more.
 
 use rstmdb_engine::Refusal;
 
@@ -26,9 +27,24 @@ pub enum Error {
         /// The first offset that is still there.
         earliest: u64,
     },
+    /// This node does not lead, and was asked as the leader; nothing was written.
+    #[error("this node is not the leader; nothing was changed")]
+    NotLeader,
+    /// This node's state differs from the other nodes' at the same offset: what it would say
+    /// cannot be trusted.
+    #[error(
+        "the state of this node differs from the other nodes'; it serves nobody until it is replaced"
+    )]
+    Diverged,
     /// No leader is known; nothing was written.
     #[error("the cluster has no leader at the moment; nothing was changed")]
     NoLeader,
+    /// This node has not applied what the read must see; another one may have.
+    #[error("this node has not caught up with offset {offset} in time; nothing was changed")]
+    NotCaughtUp {
+        /// The offset the read has to see.
+        offset: u64,
+    },
     /// The write was handed to the log, and whether it will be committed is not known.
     #[error(
         "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
@@ -64,6 +80,9 @@ impl Error {
             } => *outcome_unknown,
             Self::Refused(_)
             | Self::OffsetCompacted { .. }
+            | Self::NotLeader
+            | Self::Diverged
+            | Self::NotCaughtUp { .. }
             | Self::NoLeader
             | Self::ReadOnly { .. }
             | Self::ShuttingDown => false,

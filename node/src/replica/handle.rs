@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use openraft::Raft;
-use parking_lot::RwLock;
-use rstmdb_engine::{Command, Query, Refusal, Reply, State};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::{Command, Query, Reply, State};
 use rstmdb_raft_store::{NodeInfo, Stats, Store};
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -16,9 +16,12 @@ use super::Error;
 use super::applied::Applied;
 use super::compaction::Compaction;
 use super::counters::Counters;
+use super::gate::Gate;
+use super::history::History;
 use super::hub::{Hub, WatchFilter};
 use super::log_page::{LogPage, read_page};
-use super::proposer::Request;
+use super::peers::Peers;
+use super::queue::{Origin, Origins, Request};
 use super::reads::{Consistency, Reads};
 use super::start::Options;
 use super::state_machine::StateMachine;
@@ -51,52 +54,37 @@ impl Future for Submitted {
     }
 }
 
-/// Whether the node takes writes, and why not.
-#[derive(Default)]
-pub(crate) struct WriteGate {
-    shutting_down: AtomicBool,
-    read_only: RwLock<Option<String>>,
-}
-
-impl WriteGate {
-    /// The error a write gets now, if this node refuses to write.
-    pub(crate) fn read_only(&self) -> Option<Error> {
-        let reason = self.read_only.read().clone()?;
-        Some(Error::ReadOnly { reason })
-    }
-
-    /// Refuses writes for `reason`, or takes them again; `true` when that changed something.
-    pub(crate) fn set_read_only(&self, reason: Option<String>) -> bool {
-        let mut current = self.read_only.write();
-        let changed = current.is_some() != reason.is_some();
-        *current = reason;
-        changed
-    }
-
-    pub(crate) fn shut_down(&self) {
-        self.shutting_down.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_shutting_down(&self) -> bool {
-        self.shutting_down.load(Ordering::Acquire)
-    }
-}
-
 /// Everything the handles of one replica share.
 pub(crate) struct Inner<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub store: Store<T::Fs>,
     pub applied: Arc<Applied>,
     pub hub: Arc<Hub>,
-    pub reads: Reads,
-    pub gate: Arc<WriteGate>,
+    pub reads: Reads<T>,
+    pub peers: Arc<dyn Peers>,
+    pub gate: Arc<Gate>,
     pub host: Arc<dyn Host>,
     pub options: Options,
     pub counters: Arc<Counters>,
     pub compaction: Compaction<T>,
-    pub requests: mpsc::UnboundedSender<Request>,
+    pub requests: mpsc::UnboundedSender<Request<T>>,
+    pub origins: Origins,
+    pub history: Arc<History>,
+    pub started: InstantOf<T>,
     /// Ends the background tasks.
     pub stop: Arc<Notify>,
+}
+
+impl<T: Types> Inner<T> {
+    /// Fetches the history that is missing below the log, if there is any and others may have it.
+    pub(crate) fn fetch_history(&self) {
+        let floor = self.applied.read().stale_known_from();
+        let alone = self.raft.voter_ids().nth(1).is_none();
+        if !alone && self.store.earliest_index() > floor.max(1) {
+            let snapshot = self.store.purged().map_or(0, |id| id.index);
+            self.history.fetch(floor, snapshot);
+        }
+    }
 }
 
 /// A handle to a replica; clones share it.
@@ -122,11 +110,30 @@ impl<T: Types> Replica<T> {
     ///
     /// See [`Error`].
     pub fn submit(&self, command: Command, actor: Arc<str>) -> Submitted {
+        self.submit_from(command, actor, None)
+    }
+
+    /// Submits a command that came by `origin`, if another node forwarded it.
+    pub(crate) fn submit_from(
+        &self,
+        command: Command,
+        actor: Arc<str>,
+        origin: Option<Arc<Origin>>,
+    ) -> Submitted {
         let (answer, outcome) = oneshot::channel();
+        let gate = &self.inner.gate;
+        if let Err(error) = gate.trust().and_then(|()| gate.belong()) {
+            // The receiver is below.
+            let _ = answer.send(Err(error));
+            return Submitted(outcome);
+        }
         let request = Request {
             command,
             actor,
             answer,
+            deadline: T::now() + self.inner.options.leader_wait,
+            unsure: false,
+            origin,
         };
         // A closed queue drops the sender, which the future below reports.
         let _ = self.inner.requests.send(request);
@@ -141,6 +148,10 @@ impl<T: Types> Replica<T> {
     /// [`Error::NoLeader`] when no leader confirmed in time, [`Error::Storage`] when the node
     /// has failed, [`Error::ShuttingDown`].
     pub async fn barrier(&self, level: Consistency, min_offset: Option<u64>) -> Result<(), Error> {
+        self.inner.gate.trust()?;
+        if level != Consistency::Local {
+            self.inner.gate.belong()?;
+        }
         self.inner.reads.barrier(level).await?;
         if let Some(offset) = min_offset {
             self.inner.applied.wait_for(offset).await;
@@ -152,14 +163,15 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// A refusal, such as an instance that does not exist.
-    pub fn query(&self, query: &Query) -> Result<Reply, Refusal> {
+    /// A refusal, such as an instance that does not exist; [`Error::Diverged`].
+    pub fn query(&self, query: &Query) -> Result<Reply, Error> {
+        self.inner.gate.trust()?;
         // A listing may go through many instances; a copy-on-write clone lets apply go on.
         if matches!(query, Query::ListInstances(_)) {
             let state = self.inner.applied.read().clone();
-            return state.query(query);
+            return Ok(state.query(query)?);
         }
-        self.inner.applied.read().query(query)
+        Ok(self.inner.applied.read().query(query)?)
     }
 
     /// Looks at the applied state. Apply waits meanwhile: be short.
@@ -174,6 +186,7 @@ impl<T: Types> Replica<T> {
     ///
     /// [`Error::OffsetCompacted`] when `from` is no longer retained.
     pub fn watch(&self, filter: WatchFilter, from: Option<u64>) -> Result<Watch<T>, Error> {
+        self.inner.gate.trust()?;
         let head = self.inner.applied.read().last_applied();
         Watch::new(self.inner.clone(), filter, head, from)
     }
@@ -189,6 +202,7 @@ impl<T: Types> Replica<T> {
         instance_id: &str,
         from: Option<u64>,
     ) -> Result<(Watch<T>, Reply), Error> {
+        self.inner.gate.trust()?;
         let query = Query::GetInstance {
             instance_id: instance_id.to_owned(),
         };
@@ -230,8 +244,9 @@ impl<T: Types> Replica<T> {
     /// [`Error::OffsetCompacted`] when `from` is no longer retained, [`Error::Storage`] when
     /// the log cannot be read.
     pub fn log_read(&self, from: u64, limit: usize) -> Result<LogPage, Error> {
+        self.inner.gate.trust()?;
         let from = if from == 0 {
-            self.inner.store.earliest_index()
+            self.earliest_offset()
         } else {
             from
         };
@@ -243,6 +258,12 @@ impl<T: Types> Replica<T> {
             });
         }
         read_page(&self.inner, from, head, limit, LOG_PAGE_BYTES)
+    }
+
+    /// The first offset that can be delivered. Raft's first entry, at 0, is there on nodes that
+    /// formed the cluster and on no other; 0 asks for the earliest anyway, so it is shown on none.
+    pub(crate) fn earliest_offset(&self) -> u64 {
+        self.inner.store.earliest_index().max(1)
     }
 
     /// Sizes and counters of the log.

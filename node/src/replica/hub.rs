@@ -174,6 +174,14 @@ impl Hub {
         }
     }
 
+    /// Lets every idle watch look again whether this node still serves it.
+    pub(crate) fn rouse(&self) {
+        let inner = self.inner.lock();
+        for slot in inner.slots() {
+            wake(slot, slot.from.load(Ordering::Relaxed));
+        }
+    }
+
     /// Takes what apply has just made effective, in order; `head` is the last offset of the
     /// batch, effective or not. Each item is offset, entry, and encoded length in bytes.
     pub(crate) fn dispatch(&self, batch: Vec<(u64, Arc<Entry>, usize)>, head: u64) {

@@ -1,19 +1,26 @@
 //! One replica: commands in, committed facts out.
 //!
 //! ```text
-//! submit ─▶ proposer ─▶ openraft ─▶ WAL (fdatasync) ─▶ apply ─▶ answer
-//!              │ decides against state + overlay          │
-//!              │                                          ├─▶ hub ─▶ watches
-//! barrier ─▶ reads (one ReadIndex round for many) ────────┘
+//!                    this node leads
+//! submit ─▶ dispatch ───────────────▶ proposer ─▶ openraft ─▶ WAL (fdatasync) ─▶ apply ─▶ answer
+//!              │                         │ decides against state + overlay          │
+//!              │ another leads           │                                          ├─▶ hub ─▶ watches
+//!              └─────────▶ forwarder ─▶ peers                                       │
+//! barrier ─▶ reads (one ReadIndex round for many; a follower asks the leader) ──────┘
 //! ```
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`types`] | what a replica is generic over |
 //! | [`error`] | why a request was not done, and what is known of it |
+//! | `gate` | what this node refuses, and why |
 //! | [`handle`] | [`Replica`]: the one door for the server half |
 //! | [`start`] | forming, recovery, the tasks of a replica |
+//! | `queue` | submitted commands, in order |
+//! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
+//! | `forwarder` | hands them to the leader in order and relays its answers |
+//! | `serving` | what this node answers the other nodes |
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
 //! | [`applied`] | the applied state, shared by apply, proposer and readers |
 //! | [`reads`] | linearizable reads, batched |
@@ -22,37 +29,55 @@
 //! | [`log_page`] | pages of the log for WAL_READ |
 //! | [`counters`] | what is counted for the metrics |
 //! | [`compaction`] | snapshots by threshold, retention, the watch on free disk space |
+//! | `history` | fetches history that this node lacks from the others |
+//! | `divergence` | compares this node's state with the others' |
+//! | `observer` | says in the log what changes in the cluster |
 //! | [`status`] | the picture INFO and the metrics show |
+//! | [`peers`] | what a replica asks of the other nodes besides Raft |
+//! | [`change`], [`membership`] | who belongs to the cluster, and changing it |
 //! | [`no_peers`] | the network of a cluster of one |
 //!
 //! Nothing here names tokio's time, spawn or net: time and tasks come from the openraft runtime
 //! of [`types::Types`], which in simulation is a virtual one. tokio's channels need no runtime.
 
 pub mod applied;
+pub mod change;
 pub mod compaction;
 pub mod counters;
+pub(crate) mod dispatch;
+pub(crate) mod divergence;
 pub mod error;
+pub(crate) mod forwarder;
+pub(crate) mod gate;
 pub mod handle;
+pub(crate) mod history;
 pub mod hub;
 pub mod log_page;
+pub mod membership;
 pub mod no_peers;
+pub(crate) mod observer;
+pub mod peers;
 pub mod proposer;
+pub(crate) mod queue;
 pub mod reads;
+pub(crate) mod serving;
 pub mod start;
 pub mod state_machine;
 pub mod status;
 pub mod types;
 pub mod watch;
 
+pub use change::{Change, ChangeError};
 pub use compaction::Compacted;
 pub use counters::Counters;
 pub use error::Error;
 pub use handle::{Done, Replica, Submitted};
 pub use hub::WatchFilter;
 pub use log_page::{LogItem, LogPage};
-pub use proposer::is_repeatable;
+pub use peers::{ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers};
+pub use queue::is_repeatable;
 pub use reads::Consistency;
-pub use start::{CompactionOptions, Options};
-pub use status::{Role, Status};
+pub use start::{CompactionOptions, Formation, Options};
+pub use status::{DigestAt, Member, MemberReport, Report, Role, Status};
 pub use types::{Host, Types};
 pub use watch::{Watch, WatchEnd, WatchEvent};

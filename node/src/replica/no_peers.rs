@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use futures_util::future::BoxFuture;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -14,10 +15,14 @@ use openraft::raft::{
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use rstmdb_raft_store::SnapshotHandle;
 
+use super::change::{Change, ChangeError};
+use super::peers::{ForwardStream, HistoryRun, Peer, PeerError, Peers};
+use super::reads::Consistency;
+use super::status::Report;
 use super::types::Types;
 
 /// Makes [`Nobody`] for whichever node is asked for.
-pub struct NoPeers<T>(PhantomData<T>);
+pub struct NoPeers<T>(PhantomData<fn() -> T>);
 
 impl<T> Default for NoPeers<T> {
     fn default() -> Self {
@@ -34,6 +39,49 @@ struct ClusterOfOne;
 
 fn unreachable<T: Types>() -> Unreachable<T> {
     Unreachable::new(&ClusterOfOne)
+}
+
+impl<T: Types> Peers for NoPeers<T> {
+    fn forward(&self, _to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
+        nobody()
+    }
+
+    fn read_index(
+        &self,
+        _to: &Peer,
+        _level: Consistency,
+    ) -> BoxFuture<'static, Result<u64, PeerError>> {
+        nobody()
+    }
+
+    fn report(&self, _to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>> {
+        nobody()
+    }
+
+    fn change(
+        &self,
+        _to: &Peer,
+        _change: &Change,
+    ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>> {
+        nobody()
+    }
+
+    fn introduce(&self, _peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>> {
+        nobody()
+    }
+
+    fn history(
+        &self,
+        _to: &Peer,
+        _before: u64,
+    ) -> BoxFuture<'static, Result<Option<HistoryRun>, PeerError>> {
+        nobody()
+    }
+}
+
+fn nobody<R: Send + 'static>() -> BoxFuture<'static, Result<R, PeerError>> {
+    let error = PeerError::Unreachable(ClusterOfOne.to_string());
+    Box::pin(std::future::ready(Err(error)))
 }
 
 impl<T: Types> RaftNetworkFactory<T> for NoPeers<T> {

@@ -13,56 +13,45 @@
 //!    result or a read inside a batch was decided against facts in flight, so it waits in the
 //!    same queue until those were applied, and becomes a new decision if one of them was stale.
 //! 2. Such an answer also needs the leadership check of a linearizable read, because nothing of
-//!    it went through the log.
+//!    it went through the log: in the very term in which it was decided, because a leader that
+//!    was deposed and elected again may have decided it against a state that was no longer true.
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it
 //!    is harmless; otherwise its outcome is unknown and said to be so.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{BoxStream, StreamExt};
 use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{Command, DecideAt, Decision, Limits, Outcome, Pending, Reply, decide};
+use rstmdb_engine::{DecideAt, Decision, Limits, Outcome, Pending, Reply, decide};
 use rstmdb_raft_store::Data;
-use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
 use super::counters::Counters;
-use super::handle::{Done, WriteGate};
+use super::gate::Gate;
+use super::handle::Done;
+use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, is_repeatable};
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 
-/// Commands decided under one look at the state, and entries handed to Raft in one message.
-const BATCH_COMMANDS_MAX: usize = 512;
-/// Commands in flight at most; above this new ones wait in the queue.
-const IN_FLIGHT_MAX: usize = 16_384;
-
-/// Where the outcome of a command goes.
-pub(crate) type AnswerTo = oneshot::Sender<Result<Done, Error>>;
-
-/// A submitted command.
-pub(crate) struct Request {
-    pub command: Command,
-    pub actor: Arc<str>,
-    pub answer: AnswerTo,
-}
-
 /// A decided command that waits for the log, or for what it was decided upon.
-enum InFlight {
+enum InFlight<T: Types> {
     Write {
-        request: Request,
+        request: Request<T>,
         reply: Reply,
     },
     Answer {
-        request: Request,
+        request: Request<T>,
         result: Result<Done, Error>,
     },
 }
@@ -75,30 +64,41 @@ struct Batch<T: Types> {
 
 type Written<T> = Result<WriteResult<T>, Fatal<T>>;
 
+/// Where a leader stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogEnd {
+    /// The term it leads in.
+    pub term: u64,
+    /// The index that the next entry gets.
+    pub next: u64,
+}
+
 /// See the module documentation.
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
-    pub reads: Reads,
+    pub reads: Reads<T>,
     pub host: Arc<dyn Host>,
-    pub gate: Arc<WriteGate>,
+    pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
     pub limits: Limits,
-    pub leader_wait: std::time::Duration,
-    pub queue: mpsc::UnboundedReceiver<Request>,
+    /// How long a leader that hears nothing from a majority goes on proposing.
+    pub quorum_silence_max: Duration,
     pub run: Run<T>,
 }
 
 /// What the proposer knows between two steps.
 pub(crate) struct Run<T: Types> {
     pending: Pending,
-    /// The index the next entry will get; `None` until it was read from the log's end.
-    next_offset: Option<u64>,
-    in_flight: VecDeque<InFlight>,
+    /// The term this node leads in.
+    term: u64,
+    /// The index the next entry will get.
+    next_offset: u64,
+    in_flight: VecDeque<InFlight<T>>,
     /// One stream of results for each batch in flight, oldest first.
     written: VecDeque<Batch<T>>,
     /// To be decided again, in order, before anything new.
-    again: VecDeque<Request>,
+    again: VecDeque<Request<T>>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
     draining: bool,
 }
@@ -107,7 +107,8 @@ impl<T: Types> Run<T> {
     pub(crate) fn new() -> Self {
         Self {
             pending: Pending::new(),
-            next_offset: None,
+            term: 0,
+            next_offset: 0,
             in_flight: VecDeque::new(),
             written: VecDeque::new(),
             again: VecDeque::new(),
@@ -117,75 +118,53 @@ impl<T: Types> Run<T> {
 }
 
 impl<T: Types> Proposer<T> {
-    /// Runs until the queue is closed and everything in flight was answered.
-    pub(crate) async fn run(mut self) {
-        let mut incoming = Vec::with_capacity(BATCH_COMMANDS_MAX);
+    /// Decides while this node leads in one term and the index that the next entry gets can be
+    /// predicted. Then nothing is in flight, and what has to be decided again is in the queue, in
+    /// order.
+    pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
+        self.run.pending.clear();
+        self.run.term = term;
+        self.run.next_offset = next;
+        self.run.draining = false;
+        let mut incoming = queue.take_again();
+        self.propose(&mut incoming).await;
         loop {
-            if self.run.in_flight.is_empty() {
-                self.restart_from_log_end();
-                if self.run.again.is_empty()
-                    && self
-                        .queue
-                        .recv_many(&mut incoming, BATCH_COMMANDS_MAX)
-                        .await
-                        == 0
-                {
-                    return;
-                }
-                self.propose(&mut incoming).await;
-                continue;
+            let takes_more =
+                !self.run.draining && self.run.in_flight.len() < IN_FLIGHT_MAX && queue.is_open();
+            if self.run.in_flight.is_empty() && !takes_more {
+                break;
             }
-            let takes_more = !self.run.draining && self.run.in_flight.len() < IN_FLIGHT_MAX;
-            let queue_open = !self.queue.is_closed() || !self.queue.is_empty();
             tokio::select! {
                 biased;
                 written = next_written(&mut self.run.written, &self.counters) => self.settle(written),
-                count = self.queue.recv_many(&mut incoming, BATCH_COMMANDS_MAX), if takes_more && queue_open => {
+                count = queue.incoming.recv_many(&mut incoming, BATCH_COMMANDS_MAX), if takes_more => {
                     if count > 0 {
                         self.propose(&mut incoming).await;
                     }
                 }
             }
         }
+        queue.again.append(&mut self.run.again);
     }
 
-    /// After a drain nothing is in flight: the overlay is empty and the next index unknown.
-    fn restart_from_log_end(&mut self) {
-        if self.run.draining {
-            self.run.draining = false;
-            self.run.pending.clear();
-            self.run.next_offset = None;
-        }
-    }
-
-    /// Decides what is to be decided again, then `incoming`, and hands the entries to Raft.
-    async fn propose(&mut self, incoming: &mut Vec<Request>) {
-        let mut requests: Vec<Request> = self.run.again.drain(..).collect();
-        requests.append(incoming);
+    /// Decides `incoming` and hands the entries to Raft.
+    async fn propose(&mut self, incoming: &mut Vec<Request<T>>) {
+        let mut requests = std::mem::take(incoming);
         requests.retain(|request| !request.answer.is_closed());
-        if requests.is_empty() {
-            return;
-        }
         if self.gate.is_shutting_down() {
             for request in requests {
-                let _ = request.answer.send(Err(Error::ShuttingDown));
+                request.refuse(Error::ShuttingDown);
             }
             return;
         }
-        let first = match self.run.next_offset {
-            Some(next) => next,
-            None => match self.log_end().await {
-                Ok(next) => next,
-                Err(error) => {
-                    for request in requests {
-                        let _ = request.answer.send(Err(error.clone()));
-                    }
-                    return;
-                }
-            },
-        };
+        if term_of(&self.raft) != self.run.term || !self.has_quorum() {
+            // Not one of these was decided: they may have to wait, or be decided elsewhere.
+            self.run.draining = true;
+            self.run.again.extend(requests);
+            return;
+        }
         let decided = T::now();
-        let entries = self.decide_all(requests, first);
+        let entries = self.decide_all(requests);
         if entries.is_empty() {
             self.pass_on_answers();
             return;
@@ -196,16 +175,32 @@ impl<T: Types> Proposer<T> {
         }
     }
 
+    /// Whether a majority has answered this leader lately: what is proposed without one only
+    /// waits in the log, and who asked would never learn its outcome.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        // A majority of one is always there.
+        membership.voter_ids().nth(1).is_none()
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| T::now() < *at + self.quorum_silence_max)
+    }
+
     /// Decides each request and returns the entries to write; everything decided is in flight.
-    fn decide_all(&mut self, requests: Vec<Request>, first: u64) -> Vec<Data> {
+    fn decide_all(&mut self, requests: Vec<Request<T>>) -> Vec<Data> {
         let now_ms = self.host.now_ms();
-        let mut next = first;
         let mut entries = Vec::with_capacity(requests.len());
         let read_only = self.gate.read_only();
         let state = self.applied.read();
         for request in requests {
+            if request.is_cut_off() {
+                let _ = request.answer.send(Err(Error::NotLeader));
+                continue;
+            }
             let at = DecideAt {
-                offset: next,
+                offset: self.run.next_offset,
                 now_ms,
                 actor: &request.actor,
                 limits: &self.limits,
@@ -219,7 +214,7 @@ impl<T: Types> Proposer<T> {
                 (Ok(Decision::Write { entry, reply }), None) => {
                     self.run.pending.push(&entry);
                     entries.push(Data(entry.encode_to_vec().into()));
-                    next += 1;
+                    self.run.next_offset += 1;
                     InFlight::Write { request, reply }
                 }
                 (Ok(Decision::Answer { reply, offset }), _) => InFlight::Answer {
@@ -233,7 +228,6 @@ impl<T: Types> Proposer<T> {
             });
         }
         drop(state);
-        self.run.next_offset = Some(next);
         entries
     }
 
@@ -263,7 +257,7 @@ impl<T: Types> Proposer<T> {
     /// Answers one write, or puts it aside to be decided again. Returns where it took effect.
     fn settle_write(
         &mut self,
-        request: Request,
+        mut request: Request<T>,
         reply: Reply,
         written: WriteResult<T>,
     ) -> Option<u64> {
@@ -282,6 +276,7 @@ impl<T: Types> Proposer<T> {
             Err(ClientWriteError::ForwardToLeader(_)) => self.decide_again(request),
             Err(_) => {
                 if is_repeatable(&request.command) {
+                    request.unsure = true;
                     self.decide_again(request);
                 } else {
                     self.run.draining = true;
@@ -308,7 +303,7 @@ impl<T: Types> Proposer<T> {
         }
     }
 
-    fn decide_again(&mut self, request: Request) {
+    fn decide_again(&mut self, request: Request<T>) {
         self.counters.commands_redecided.add(1);
         self.run.draining = true;
         self.run.again.push_back(request);
@@ -323,40 +318,17 @@ impl<T: Types> Proposer<T> {
             if self.run.draining {
                 self.run.again.push_back(request);
             } else {
-                self.reads.confirm(request.answer, result);
+                self.reads.confirm(request.answer, result, self.run.term);
             }
         }
     }
+}
 
-    /// Waits until this node leads and has applied its whole log, and returns the next index.
-    ///
-    /// Deciding against a state that lacks part of the log would only produce stale facts.
-    async fn log_end(&mut self) -> Result<u64, Error> {
-        let deadline = T::now() + self.leader_wait;
-        loop {
-            if self.gate.is_shutting_down() {
-                return Err(Error::ShuttingDown);
-            }
-            if self.raft.as_leader().is_ok() {
-                let last = self
-                    .raft
-                    .with_raft_state(|state| state.log_ids.last().map_or(0, |id| id.index))
-                    .await
-                    .map_err(|fatal| Error::Storage {
-                        reason: fatal.to_string(),
-                        outcome_unknown: false,
-                    })?;
-                let applied = self.applied.wait_for(last);
-                if T::timeout_at(deadline, applied).await.is_ok() {
-                    return Ok(last + 1);
-                }
-            }
-            if T::now() >= deadline {
-                return Err(Error::NoLeader);
-            }
-            T::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    }
+/// The term this node is in, as last published.
+pub(crate) fn term_of<T: Types>(raft: &Raft<T, StateMachine<T>>) -> u64 {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.vote.leader_id.term
 }
 
 /// The next result of the oldest batch in flight; never resolves while nothing is in flight.
@@ -373,22 +345,5 @@ async fn next_written<T: Types>(
         }
         counters.proposal.observe(T::now() - oldest.decided);
         written.pop_front();
-    }
-}
-
-/// Whether deciding the command again is harmless if its first write is in the log after all:
-/// with an idempotency key it takes effect once, and a machine's definition is the same again.
-#[must_use]
-pub fn is_repeatable(command: &Command) -> bool {
-    match command {
-        Command::PutMachine(_) => true,
-        Command::FlushAll => false,
-        Command::CreateInstance(create) => create.idempotency_key.is_some(),
-        Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
-        Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
-        Command::Batch(ops) => ops.iter().all(|op| match op {
-            rstmdb_engine::BatchOp::Write(command) => is_repeatable(command),
-            rstmdb_engine::BatchOp::Read(_) => true,
-        }),
     }
 }

@@ -1,27 +1,37 @@
 //! Linearizable reads: one ReadIndex round serves every read that was waiting when it began.
 //!
-//! A round asks openraft to confirm the leadership and to name the index that was committed at
-//! that moment; once this node has applied it, its state answers every read that arrived before
-//! the round. Reads that arrive during a round wait for the next one: at most one round trip
-//! more, and never a round per read (Raft dissertation, section 6.4).
+//! A round confirms the leadership and names the index that was committed at that moment; once
+//! this node has applied it, its state answers every read that arrived before the round. Reads that
+//! arrive during a round wait for the next one: at most one round trip more, and never a round per
+//! read (Raft dissertation, section 6.4). A follower asks the leader for the index and serves from its
+//! own state.
+//!
+//! What the proposer has decided without writing anything waits for a round too, but only
+//! this node's own leadership, in the term of the decision, can confirm it: an index from
+//! elsewhere says nothing of the state it was decided against.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::errors::{ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
 use super::handle::Done;
-use super::proposer::AnswerTo;
+use super::peers::{Peer, PeerError, Peers};
+use super::proposer::term_of;
+use super::queue::AnswerTo;
 use super::state_machine::StateMachine;
 use super::types::Types;
 
 /// Waiters one round takes at most.
 const ROUND_WAITERS_MAX: usize = 4096;
+/// The pause after a round that found no leader.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,33 +46,52 @@ pub enum Consistency {
     Local,
 }
 
-enum Waiter {
-    Barrier(oneshot::Sender<Result<(), Error>>),
-    Answer(AnswerTo, Result<Done, Error>),
+/// Somebody who waits for a round.
+struct Waiter<T: Types> {
+    purpose: Purpose,
+    deadline: InstantOf<T>,
 }
 
-impl Waiter {
+enum Purpose {
+    Barrier(oneshot::Sender<Result<(), Error>>),
+    Decided {
+        answer: AnswerTo,
+        result: Result<Done, Error>,
+        term: u64,
+    },
+}
+
+impl<T: Types> Waiter<T> {
     fn resolve(self, round: Result<(), Error>) {
         // A receiver that is gone has given up waiting; nobody is left to tell.
-        match self {
-            Self::Barrier(tx) => {
-                let _ = tx.send(round);
+        match self.purpose {
+            Purpose::Barrier(tell) => {
+                let _ = tell.send(round);
             }
-            Self::Answer(tx, result) => {
-                let _ = tx.send(round.and(result));
+            Purpose::Decided { answer, result, .. } => {
+                let _ = answer.send(round.and(result));
             }
+        }
+    }
+
+    /// Whether a round in which this node led in `term`, if it led, can answer it.
+    fn is_answered_by(&self, led_in: Option<u64>) -> bool {
+        match &self.purpose {
+            Purpose::Barrier(_) => true,
+            Purpose::Decided { term, .. } => led_in == Some(*term),
         }
     }
 }
 
 /// The handle to the rounds.
 #[derive(Clone)]
-pub(crate) struct Reads {
-    strict: mpsc::UnboundedSender<Waiter>,
-    lease: mpsc::UnboundedSender<Waiter>,
+pub(crate) struct Reads<T: Types> {
+    strict: mpsc::UnboundedSender<Waiter<T>>,
+    lease: mpsc::UnboundedSender<Waiter<T>>,
+    wait_max: Duration,
 }
 
-impl Reads {
+impl<T: Types> Reads<T> {
     /// Returns once a read at `level` may be served from the applied state.
     pub(crate) async fn barrier(&self, level: Consistency) -> Result<(), Error> {
         let rounds = match level {
@@ -70,91 +99,212 @@ impl Reads {
             Consistency::Lease => &self.lease,
             Consistency::Linearizable => &self.strict,
         };
-        let (tx, rx) = oneshot::channel();
-        if rounds.send(Waiter::Barrier(tx)).is_err() {
+        let (tell, told) = oneshot::channel();
+        let deadline = T::now() + self.wait_max;
+        let purpose = Purpose::Barrier(tell);
+        if rounds.send(Waiter { purpose, deadline }).is_err() {
             return Err(Error::ShuttingDown);
         }
-        rx.await.unwrap_or(Err(Error::ShuttingDown))
+        told.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
-    /// Sends `result` to `answer` after the leadership check of a linearizable read.
-    pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Error>) {
-        if let Err(mpsc::error::SendError(waiter)) =
-            self.strict.send(Waiter::Answer(answer, result))
-        {
+    /// Sends `result`, decided by this node as the leader of `term`, to `answer` once it is
+    /// confirmed that it led then.
+    pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Error>, term: u64) {
+        let waiter = Waiter {
+            purpose: Purpose::Decided {
+                answer,
+                result,
+                term,
+            },
+            deadline: T::now() + self.wait_max,
+        };
+        if let Err(mpsc::error::SendError(waiter)) = self.strict.send(waiter) {
             waiter.resolve(Err(Error::ShuttingDown));
         }
     }
 
-    /// Makes the handle and the tasks that run the rounds, one for each policy.
-    pub(crate) fn new() -> (Self, [Rounds; 2]) {
+    /// Makes the handle and what runs the rounds, one for each policy. A read waits for at most
+    /// `wait_max`.
+    pub(crate) fn new(
+        raft: &Raft<T, StateMachine<T>>,
+        applied: &Arc<Applied>,
+        peers: &Arc<dyn Peers>,
+        wait_max: Duration,
+    ) -> (Self, [Rounds<T>; 2]) {
         let (strict, strict_rx) = mpsc::unbounded_channel();
         let (lease, lease_rx) = mpsc::unbounded_channel();
-        let rounds = [
-            Rounds {
-                policy: ReadPolicy::ReadIndex,
-                waiting: strict_rx,
-            },
-            Rounds {
-                policy: ReadPolicy::LeaseRead,
-                waiting: lease_rx,
-            },
+        let levels = [
+            (Consistency::Linearizable, strict_rx),
+            (Consistency::Lease, lease_rx),
         ];
-        (Self { strict, lease }, rounds)
+        let rounds = levels.map(|(level, incoming)| Rounds {
+            level,
+            incoming,
+            raft: raft.clone(),
+            applied: applied.clone(),
+            peers: peers.clone(),
+            waiting: Vec::new(),
+        });
+        let handle = Self {
+            strict,
+            lease,
+            wait_max,
+        };
+        (handle, rounds)
     }
 }
 
 /// Runs the rounds of one policy.
-pub(crate) struct Rounds {
-    policy: ReadPolicy,
-    waiting: mpsc::UnboundedReceiver<Waiter>,
+pub(crate) struct Rounds<T: Types> {
+    level: Consistency,
+    incoming: mpsc::UnboundedReceiver<Waiter<T>>,
+    raft: Raft<T, StateMachine<T>>,
+    applied: Arc<Applied>,
+    peers: Arc<dyn Peers>,
+    waiting: Vec<Waiter<T>>,
 }
 
-impl Rounds {
+/// What a round has found.
+enum Round {
+    /// This node led in this term, and the index was committed.
+    Led { term: u64, index: u64 },
+    /// Another node led.
+    Followed { index: u64 },
+    /// Nobody could say.
+    Nobody,
+}
+
+impl<T: Types> Rounds<T> {
     /// Runs until every handle is dropped.
-    pub(crate) async fn run<T: Types>(
-        mut self,
-        raft: Raft<T, StateMachine<T>>,
-        applied: Arc<Applied>,
-        leader_wait: Duration,
-    ) {
-        let mut round = Vec::new();
-        while self.waiting.recv_many(&mut round, ROUND_WAITERS_MAX).await > 0 {
-            let result = self.confirm_leadership(&raft, &applied, leader_wait).await;
-            for waiter in round.drain(..) {
-                waiter.resolve(result.clone());
+    pub(crate) async fn run(mut self) {
+        while self.gather().await {
+            match self.round().await {
+                Ok(Round::Led { term, index }) => self.release(Some(term), index),
+                Ok(Round::Followed { index }) => self.release(None, index),
+                Ok(Round::Nobody) => {
+                    self.give_up_late();
+                    T::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => {
+                    for waiter in self.waiting.drain(..) {
+                        waiter.resolve(Err(error.clone()));
+                    }
+                }
             }
         }
     }
 
-    async fn confirm_leadership<T: Types>(
-        &self,
-        raft: &Raft<T, StateMachine<T>>,
-        applied: &Applied,
-        leader_wait: Duration,
-    ) -> Result<(), Error> {
-        let deadline = T::now() + leader_wait;
-        loop {
-            match raft.get_read_log_id(self.policy.clone()).await {
-                Ok((read, _)) => {
-                    applied.wait_for(read.index()).await;
-                    return Ok(());
-                }
-                Err(RaftError::Fatal(fatal)) => {
-                    return Err(Error::Storage {
-                        reason: fatal.to_string(),
-                        outcome_unknown: false,
-                    });
-                }
-                Err(RaftError::APIError(
-                    LinearizableReadError::ForwardToLeader(_)
-                    | LinearizableReadError::QuorumNotEnough(_),
-                )) => {}
-            }
-            if T::now() >= deadline {
-                return Err(Error::NoLeader);
-            }
-            T::sleep(Duration::from_millis(5)).await;
+    /// Takes everybody who waits when a round begins; waits for the first. `false` at the end.
+    async fn gather(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            let first = self
+                .incoming
+                .recv_many(&mut self.waiting, ROUND_WAITERS_MAX);
+            return first.await > 0;
         }
+        while self.waiting.len() < ROUND_WAITERS_MAX {
+            let Ok(waiter) = self.incoming.try_recv() else {
+                break;
+            };
+            self.waiting.push(waiter);
+        }
+        true
+    }
+
+    async fn round(&self) -> Result<Round, Error> {
+        let began_in = term_of(&self.raft);
+        // A leader that was cut off waits for a majority that does not come.
+        let Some(deadline) = self.waiting.iter().map(|waiter| waiter.deadline).min() else {
+            return Ok(Round::Nobody);
+        };
+        let confirmed = self.raft.get_read_log_id(policy(self.level));
+        let Ok(confirmed) = T::timeout_at(deadline, confirmed).await else {
+            return Ok(Round::Nobody);
+        };
+        match confirmed {
+            Ok((read, _)) => {
+                // Terms only rise: the same one before and after means that it was confirmed in it.
+                let term = if term_of(&self.raft) == began_in {
+                    began_in
+                } else {
+                    0
+                };
+                let index = read.index();
+                Ok(Round::Led { term, index })
+            }
+            Err(RaftError::Fatal(fatal)) => Err(Error::Storage {
+                reason: fatal.to_string(),
+                outcome_unknown: false,
+            }),
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Ok(Round::Nobody)
+            }
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Ok(self.ask_leader(forward).await)
+            }
+        }
+    }
+
+    async fn ask_leader(&self, forward: ForwardToLeader<T>) -> Round {
+        let (Some(id), Some(node)) = (forward.leader_id, forward.leader_node) else {
+            return Round::Nobody;
+        };
+        let leader = Peer { id, node };
+        match self.peers.read_index(&leader, self.level).await {
+            Ok(index) => Round::Followed { index },
+            Err(error) => {
+                if !matches!(error, PeerError::NotLeader) {
+                    tracing::debug!(%error, %leader, "no read index");
+                }
+                Round::Nobody
+            }
+        }
+    }
+
+    /// Lets everybody go once this node has applied `index`, without holding up the next round.
+    fn release(&mut self, led_in: Option<u64>, index: u64) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (released, refused): (Vec<_>, Vec<_>) =
+            waiting.partition(|waiter| waiter.is_answered_by(led_in));
+        for waiter in refused {
+            waiter.resolve(Err(Error::NotLeader));
+        }
+        if self.applied.offset() >= index {
+            for waiter in released {
+                waiter.resolve(Ok(()));
+            }
+            return;
+        }
+        let applied = self.applied.clone();
+        drop(T::spawn(async move {
+            let Some(deadline) = released.iter().map(|waiter| waiter.deadline).max() else {
+                return;
+            };
+            let caught_up = T::timeout_at(deadline, applied.wait_for(index)).await;
+            let outcome = caught_up.map_err(|_| Error::NotCaughtUp { offset: index });
+            for waiter in released {
+                waiter.resolve(outcome.clone());
+            }
+        }));
+    }
+
+    /// Tells those whose time is over that there is no leader.
+    fn give_up_late(&mut self) {
+        let now = T::now();
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (late, waiting): (Vec<_>, Vec<_>) = waiting.partition(|waiter| waiter.deadline <= now);
+        self.waiting = waiting;
+        for waiter in late {
+            waiter.resolve(Err(Error::NoLeader));
+        }
+    }
+}
+
+/// openraft's name for how a read of `level` is confirmed.
+pub(crate) fn policy(level: Consistency) -> ReadPolicy {
+    match level {
+        Consistency::Lease => ReadPolicy::LeaseRead,
+        Consistency::Linearizable | Consistency::Local => ReadPolicy::ReadIndex,
     }
 }

@@ -1,10 +1,11 @@
 //! Starts a replica: options, forming the cluster, recovery, the background tasks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::errors::{InitializeError, RaftError};
 use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use openraft::type_config::TypeConfigExt;
 use openraft::{Config, Raft, SnapshotPolicy};
@@ -15,16 +16,25 @@ use tokio::sync::{Notify, mpsc};
 use super::applied::Applied;
 use super::compaction::{self, Compaction};
 use super::counters::Counters;
-use super::handle::{Inner, Replica, WriteGate};
+use super::dispatch::Dispatcher;
+use super::divergence;
+use super::forwarder::Forwarder;
+use super::gate::Gate;
+use super::handle::{Inner, Replica};
+use super::history::{self, History};
 use super::hub::Hub;
-use super::proposer::{Proposer, Request, Run};
+use super::observer;
+use super::peers::Peers;
+use super::proposer::{Proposer, Run};
+use super::queue::{Origins, Queue, Request};
 use super::reads::{Reads, Rounds};
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 
-/// Entries kept in the Raft log behind a snapshot, so that a follower that is a little behind
-/// catches up by log.
-const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
+/// How often it is looked whether openraft has published that this node leads.
+const PUBLISH_POLL: Duration = Duration::from_millis(1);
+/// Entries in one message to a follower, at most; the log's reader bounds their bytes.
+const APPEND_ENTRIES_MAX: u64 = 1_024;
 
 /// When snapshots are taken and how much history is kept.
 #[derive(Debug, Clone)]
@@ -37,8 +47,22 @@ pub struct CompactionOptions {
     pub size_threshold_bytes: u64,
     /// The least time between two snapshots.
     pub min_interval: Duration,
+    /// Entries that stay in the Raft log behind a snapshot, so that a follower that is a little
+    /// behind catches up by log.
+    pub kept_behind_snapshot: u64,
     /// What history outlives its snapshot.
     pub retention: Retention,
+}
+
+/// How a node that is in no cluster yet comes into one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formation {
+    /// It is a cluster of its own.
+    Alone,
+    /// It forms one with these, itself among them; all of them start with the same members.
+    Together(BTreeMap<u64, NodeInfo>),
+    /// It waits until the leader of an existing one adds it.
+    Join,
 }
 
 /// Everything a replica is told at its start.
@@ -48,13 +72,16 @@ pub struct Options {
     pub node_id: u64,
     /// How others reach this node.
     pub node: NodeInfo,
+    /// What it does while it is in no cluster.
+    pub formation: Formation,
     /// The cluster's identity.
     pub cluster_id: String,
     /// The cluster's name, for the logs.
     pub cluster_name: String,
     /// Time between two heartbeats of a leader.
     pub heartbeat: Duration,
-    /// The least and the greatest time without a leader before an election.
+    /// The least and the greatest time without a sign of the leader before an election; the least
+    /// must be more than twice the heartbeat.
     pub election_timeout: (Duration, Duration),
     /// How long a request waits for a leader before it is told that there is none.
     pub leader_wait: Duration,
@@ -89,6 +116,7 @@ impl<T: Types> Replica<T> {
         options: Options,
         host: Arc<dyn Host>,
         network: N,
+        peers: Arc<dyn Peers>,
     ) -> Result<Self, StartError>
     where
         N: RaftNetworkFactory<T>,
@@ -98,9 +126,11 @@ impl<T: Types> Replica<T> {
         let applied = Arc::new(Applied::new(State::new()));
         let hub = Arc::new(Hub::new(0));
         let counters = Arc::new(Counters::default());
+        let history = Arc::new(History::new());
         let machine = StateMachine::new(
             applied.clone(),
             hub.clone(),
+            history.clone(),
             store.snapshots(),
             host.clone(),
             counters.clone(),
@@ -114,7 +144,7 @@ impl<T: Types> Replica<T> {
         let covered = store.snapshots().list().last().and_then(|info| info.index);
         let behind = applied.offset().saturating_sub(covered.unwrap_or(0));
         let compaction = Compaction::new(&store.stats(), behind);
-        let (reads, rounds) = Reads::new();
+        let (reads, rounds) = Reads::new(&raft, &applied, &peers, options.leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             raft,
@@ -122,14 +152,20 @@ impl<T: Types> Replica<T> {
             applied,
             hub,
             reads,
-            gate: Arc::new(WriteGate::default()),
+            peers,
+            gate: Arc::new(Gate::default()),
             host,
             options,
             counters,
             compaction,
             requests,
+            origins: Origins::default(),
+            history,
+            started: T::now(),
             stop: Arc::new(Notify::new()),
         });
+        // A process that ended before it had fetched all goes on.
+        inner.fetch_history();
         spawn_tasks(&inner, rounds, queue);
         Ok(Self { inner })
     }
@@ -137,13 +173,11 @@ impl<T: Types> Replica<T> {
 
 fn spawn_tasks<T: Types>(
     inner: &Arc<Inner<T>>,
-    rounds: [Rounds; 2],
-    queue: mpsc::UnboundedReceiver<Request>,
+    rounds: [Rounds<T>; 2],
+    queue: mpsc::UnboundedReceiver<Request<T>>,
 ) {
-    let leader_wait = inner.options.leader_wait;
     for round in rounds {
-        let (raft, applied) = (inner.raft.clone(), inner.applied.clone());
-        detach::<T>(round.run::<T>(raft, applied, leader_wait));
+        detach::<T>(round.run());
     }
     let proposer = Proposer {
         raft: inner.raft.clone(),
@@ -153,12 +187,20 @@ fn spawn_tasks<T: Types>(
         gate: inner.gate.clone(),
         counters: inner.counters.clone(),
         limits: inner.options.limits.clone(),
-        leader_wait,
-        queue,
+        quorum_silence_max: inner.options.election_timeout.1 * 2,
         run: Run::new(),
     };
-    detach::<T>(proposer.run());
+    let (raft, peers, counters) = (&inner.raft, &inner.peers, &inner.counters);
+    let dispatcher = Dispatcher {
+        queue: Queue::new(queue),
+        proposer,
+        forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
+    };
+    detach::<T>(dispatcher.run());
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(history::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(divergence::run(Arc::downgrade(inner), inner.stop.clone()));
 }
 
 /// Spawns a task that ends by itself when the replica does.
@@ -173,18 +215,37 @@ fn recovery(error: impl std::fmt::Display) -> StartError {
 /// Starts the membership where there is none yet.
 ///
 /// A sole voter asks for its election at once, because there is nobody whose heartbeat it could
-/// be waiting for, and serves once it has applied everything it had acknowledged before.
+/// be waiting for, and serves once it has applied everything it had acknowledged before. A node of
+/// a larger cluster serves at once what needs no leader.
 async fn form<T: Types>(
     raft: &Raft<T, StateMachine<T>>,
     options: &Options,
 ) -> Result<(), StartError> {
-    if raft.is_initialized().await.map_err(recovery)? {
-        raft.trigger().elect(false).await.map_err(recovery)?;
-    } else {
-        let members = BTreeMap::from([(options.node_id, options.node.clone())]);
-        raft.initialize(members).await.map_err(recovery)?;
+    if !raft.is_initialized().await.map_err(recovery)? {
+        let members = match &options.formation {
+            Formation::Alone => BTreeMap::from([(options.node_id, options.node.clone())]),
+            Formation::Together(members) => members.clone(),
+            Formation::Join => return Ok(()),
+        };
+        match raft.initialize(members).await {
+            Ok(()) => {}
+            // The others were faster, and their leader has written to this node already.
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+            Err(error) => return Err(recovery(error)),
+        }
     }
-    raft.wait_for_recovery(None).await.map_err(recovery)?;
+    let voters = raft.with_raft_state(|state| {
+        let membership = state.membership_state.effective();
+        membership.voter_ids().collect::<BTreeSet<_>>()
+    });
+    // From the state itself: what openraft publishes of it comes a moment later.
+    if voters.await.map_err(recovery)? == BTreeSet::from([options.node_id]) {
+        raft.trigger().elect(false).await.map_err(recovery)?;
+        raft.wait_for_recovery(None).await.map_err(recovery)?;
+        while raft.as_leader().is_err() {
+            T::sleep(PUBLISH_POLL).await;
+        }
+    }
     Ok(())
 }
 
@@ -193,12 +254,18 @@ fn raft_config(options: &Options) -> Result<Config, openraft::ConfigError> {
     let config = Config {
         cluster_name: options.cluster_name.clone(),
         heartbeat_interval: millis(options.heartbeat),
-        election_timeout_min: millis(options.election_timeout.0),
-        election_timeout_max: millis(options.election_timeout.1),
+        // A follower of openraft first waits for the leader's lease, which is its longest election
+        // timeout, and then for its own: half of each makes what was asked for.
+        election_timeout_min: millis(options.election_timeout.0 / 2),
+        election_timeout_max: millis(options.election_timeout.1 / 2),
         // Snapshots are asked for by `compaction`, which also knows sizes and times.
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: LOG_KEPT_BEHIND_SNAPSHOT,
+        max_payload_entries: APPEND_ENTRIES_MAX,
+        max_in_snapshot_log_to_keep: options.compaction.kept_behind_snapshot,
         enable_pre_vote: Some(true),
+        // A leader sends entries before it has them on disk itself. Restored in its old term after a
+        // crash, it would write others at the same term and index, which Raft cannot tell apart.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config.validate()

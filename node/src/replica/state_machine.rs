@@ -19,6 +19,7 @@ use rstmdb_raft_store::{LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, Stor
 
 use super::applied::Applied;
 use super::counters::Counters;
+use super::history::History;
 use super::hub::Hub;
 use super::types::{Host, Types};
 
@@ -29,6 +30,7 @@ const CHUNK_ENTRIES: usize = 256;
 pub struct StateMachine<T: Types> {
     pub(crate) applied: Arc<Applied>,
     pub(crate) hub: Arc<Hub>,
+    history: Arc<History>,
     pub(crate) snapshots: SnapshotStore<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
@@ -55,6 +57,7 @@ impl<T: Types> StateMachine<T> {
     pub(crate) fn new(
         applied: Arc<Applied>,
         hub: Arc<Hub>,
+        history: Arc<History>,
         snapshots: SnapshotStore<T::Fs>,
         host: Arc<dyn Host>,
         counters: Arc<Counters>,
@@ -62,6 +65,7 @@ impl<T: Types> StateMachine<T> {
         Self {
             applied,
             hub,
+            history,
             snapshots,
             host,
             counters,
@@ -116,6 +120,7 @@ impl<T: Types> StateMachine<T> {
                     outcome
                 }
             };
+            self.applied.checkpoint(&state);
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }
         drop(state);
@@ -205,9 +210,14 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
                 ),
             ));
         }
+        let stale_known_from = state.stale_known_from();
         // Durable first: once the state shows it, a crash must not take it back.
         self.snapshots.install(&snapshot)?;
         *self.applied.write() = state;
+        self.applied.forget_checkpoints();
+        // The log that the snapshot replaces is gone; others still have it. Told before the
+        // offset is published, so that no watch takes the gap for a loss.
+        self.history.fetch(stale_known_from, head);
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.applied.publish(head);

@@ -1,10 +1,16 @@
 //! The picture of the node and its cluster that INFO, `/readyz` and the metrics show.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use openraft::ServerState;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 
 use super::handle::Replica;
+use super::peers::{Peer, PeerError};
 use super::types::Types;
 
 /// What a node is in its cluster.
@@ -75,15 +81,59 @@ pub struct Status {
     pub idempotency_keys: u64,
     /// The last snapshot's offset, 0 when there is none.
     pub snapshot_offset: u64,
+    /// The last offset that Raft has let go: a member whose log ends below it needs a snapshot.
+    pub purged_offset: u64,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
+    /// Whether this node's state is known to be wrong.
+    pub diverged: bool,
+    /// On the leader: how many other members have answered lately.
+    pub connected: u64,
+    /// On the leader: how many entries each other member lacks.
+    pub lag: Vec<(u64, u64)>,
+}
+
+/// A digest of the state at an offset.
+pub type DigestAt = (u64, u128);
+
+/// What a node tells the others about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its id.
+    pub node_id: u64,
+    /// Its part, by its own belief.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// Who leads, as far as it knows.
+    pub leader: Option<u64>,
+    /// The end of its log.
+    pub last_log: u64,
+    /// The last offset it knows to be committed.
+    pub commit_index: u64,
+    /// The last offset it has applied, and the state's digest there.
+    pub applied: DigestAt,
+    /// Digests at earlier offsets, ascending, for comparison.
+    pub checkpoints: Vec<DigestAt>,
+    /// The first offset that it can still deliver.
+    pub earliest_offset: u64,
+    /// Why it refuses writes, if it does.
+    pub read_only: Option<String>,
+    /// Whether it knows that its state differs from the others'.
+    pub diverged: bool,
+    /// The program's version.
+    pub version: String,
+    /// All members, as it knows them.
+    pub members: Vec<u64>,
+    /// How long it has been running, in seconds.
+    pub uptime_secs: u64,
 }
 
 impl<T: Types> Replica<T> {
-    /// Whether this node is the leader, by its own belief.
+    /// Whether this node leads, as far as it knows: it was elected, and a majority answers.
     #[must_use]
     pub fn is_leader(&self) -> bool {
-        self.inner.raft.is_leader()
+        self.inner.raft.is_leader() && !self.inner.gate.has_lost_leader()
     }
 
     /// How this node and its cluster stand.
@@ -106,26 +156,139 @@ impl<T: Types> Replica<T> {
             node_id: self.inner.options.node_id,
             cluster_id: self.inner.options.cluster_id.clone(),
             role: match metrics.state {
+                // Elected once, but without a majority it decides nothing.
+                ServerState::Leader if self.inner.gate.has_lost_leader() => Role::Candidate,
                 ServerState::Leader => Role::Leader,
                 ServerState::Candidate => Role::Candidate,
                 ServerState::Learner => Role::Learner,
                 ServerState::Follower | ServerState::Shutdown => Role::Follower,
             },
-            leader: metrics.current_leader,
+            leader: match metrics.state {
+                ServerState::Leader => Some(metrics.id),
+                _ => metrics.current_leader,
+            }
+            .filter(|_| !self.inner.gate.has_lost_leader()),
             term: metrics.current_term,
             last_applied: state.last_applied(),
             commit_index: metrics.local_committed.map_or(0, |id| id.index),
             members,
-            earliest_offset: self.inner.store.earliest_index(),
+            earliest_offset: self.earliest_offset(),
             digest: state.digest(),
             instances: state.instance_count(),
             machines: state.machine_count(),
             idempotency_keys: state.key_count(),
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
+            purged_offset: self.inner.store.purged().map_or(0, |id| id.index),
             read_only: match self.inner.gate.read_only() {
                 Some(super::Error::ReadOnly { reason }) => Some(reason),
                 _ => None,
             },
+            diverged: self.inner.gate.is_diverged(),
+            connected: self.answering(&metrics).len() as u64 - 1,
+            lag: lags(&metrics),
         }
     }
+}
+
+/// A member, and what it said of itself if it answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberReport {
+    /// The member.
+    pub member: Member,
+    /// Its own words; none when it did not answer in time.
+    pub report: Option<Report>,
+}
+
+impl<T: Types> Replica<T> {
+    /// Asks every member how it stands.
+    pub async fn member_reports(&self) -> Vec<MemberReport> {
+        let me = self.inner.options.node_id;
+        let members = self.status().members;
+        let questions = members.into_iter().map(|member| async move {
+            let report = if member.node_id == me {
+                Some(self.report())
+            } else {
+                let peer = Peer {
+                    id: member.node_id,
+                    node: member.node.clone(),
+                };
+                self.inner.peers.report(&peer).await.ok()
+            };
+            MemberReport { member, report }
+        });
+        join_all(questions).await
+    }
+
+    /// The leader, unless it is this node or unknown.
+    pub(crate) fn leader(&self) -> Option<Peer> {
+        if self.inner.gate.has_lost_leader() {
+            return None;
+        }
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let id = metrics.current_leader.filter(|id| *id != metrics.id)?;
+        let node = metrics.membership_config.membership().get_node(&id)?;
+        Some(Peer {
+            id,
+            node: node.clone(),
+        })
+    }
+
+    /// The members that have answered this leader lately, and this node.
+    pub(crate) fn answering(&self, metrics: &RaftMetrics<T>) -> BTreeSet<u64> {
+        let silent_for_max = self.inner.options.election_timeout.1 * 2;
+        let now = T::now();
+        let heartbeats = metrics.heartbeat.iter().flatten();
+        let recent = heartbeats
+            .filter(|(_, acked)| acked.is_some_and(|at| now < *at + silent_for_max))
+            .map(|(id, _)| *id);
+        recent.chain([metrics.id]).collect()
+    }
+
+    /// All other members.
+    pub(crate) fn others(&self) -> Vec<Peer> {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let nodes = metrics.membership_config.membership().nodes();
+        nodes
+            .filter(|(id, _)| **id != metrics.id)
+            .map(|(id, node)| Peer {
+                id: *id,
+                node: node.clone(),
+            })
+            .collect()
+    }
+
+    /// Asks the node at `peer_addr` who it is.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not say so, or may not be added to this cluster.
+    pub async fn introduce(&self, peer_addr: &str) -> Result<Peer, PeerError> {
+        self.inner.peers.introduce(peer_addr).await
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn cluster_name(&self) -> &str {
+        &self.inner.options.cluster_name
+    }
+
+    /// The last index of this node's log, committed or not.
+    #[must_use]
+    pub fn log_end(&self) -> u64 {
+        self.inner.store.last_log_id().map_or(0, |id| id.index)
+    }
+}
+
+fn lags<T: Types>(metrics: &RaftMetrics<T>) -> Vec<(u64, u64)> {
+    let last = metrics.last_log_index.unwrap_or(0);
+    let others = metrics.replication.iter().flatten();
+    others
+        .filter(|(id, _)| **id != metrics.id)
+        .map(|(id, matched)| {
+            let matched = matched.as_ref().map_or(0, |id| id.index);
+            (*id, last.saturating_sub(matched))
+        })
+        .collect()
 }

@@ -104,7 +104,7 @@ impl<T: Types> Watch<T> {
         head: u64,
         from: Option<u64>,
     ) -> Result<Self, Error> {
-        let earliest = replica.store.earliest_index();
+        let earliest = replica.store.earliest_index().max(1);
         let cursor = match from {
             None => head + 1,
             Some(0) => earliest,
@@ -132,6 +132,8 @@ impl<T: Types> Watch<T> {
     /// Ends when the cursor's offset is no longer retained or the log cannot be read.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<WatchEvent>, WatchEnd> {
         loop {
+            self.replica.gate.trust()?;
+            self.replica.gate.belong()?;
             let page = match self.replica.hub.recent(self.cursor, PAGE_ENTRIES) {
                 RecentPage::AtHead => {
                     if self.replica.hub.go_idle(&self.slot, self.cursor) {
@@ -140,7 +142,14 @@ impl<T: Types> Watch<T> {
                     continue;
                 }
                 RecentPage::Entries { entries, next } => EffectivePage { entries, next },
-                RecentPage::Older { head } => self.read_log(head)?,
+                RecentPage::Older { head } => match self.read_log(head) {
+                    Err(Error::OffsetCompacted { .. })
+                        if self.replica.history.progress(self.cursor).await =>
+                    {
+                        continue;
+                    }
+                    page => page?,
+                },
             };
             let events = self.take_matching(page, bytes_max);
             self.slot.reached(self.cursor);

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 
+/// Under load a node is always a few entries behind.
+const READY_LAG_MAX: u64 = 1_000;
+
 /// Serves until `stop` is cancelled.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
     let router = Router::new()
@@ -37,12 +40,14 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-/// Ready: a leader is known, and everything known to be committed was applied.
+/// Ready: a leader is known, and about everything known to be committed was applied.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let status = shared.replica.status();
     let reason = if status.leader.is_none() {
         "no leader is known\n"
-    } else if status.last_applied < status.commit_index {
+    } else if status.diverged {
+        "this node's state differs from the other nodes'\n"
+    } else if status.last_applied + READY_LAG_MAX < status.commit_index {
         "catching up\n"
     } else {
         return "ready\n".into_response();

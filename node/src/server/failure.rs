@@ -35,10 +35,12 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
                 .with_details(json!({ "earliest_offset": earliest }));
         }
         // A node that goes down is no place to wait: another one has, or will have, the leader.
-        Error::NoLeader | Error::ShuttingDown => Code::NoLeader,
+        Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
+            Code::NoLeader
+        }
         Error::OutcomeUnknown => Code::InternalError,
         Error::ReadOnly { .. } => Code::ReadOnlyMode,
-        Error::Storage { .. } => Code::WalIoError,
+        Error::Storage { .. } | Error::Diverged => Code::WalIoError,
     };
     let body = ErrorBody::new(code, error.to_string());
     if error.outcome_unknown() {

@@ -8,8 +8,9 @@ use super::config::{LogFormat, Logging};
 
 /// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
 pub fn init(logging: &Logging) {
-    // openraft tells each of its steps at `info`; a directive for it in the level still wins.
-    let directives = format!("openraft=warn,{}", logging.level);
+    // openraft tells each of its steps at `info` and every failed call at `warn`; what matters of it is said
+    // by `replica/observer`. A directive for it in the level still wins.
+    let directives = format!("openraft=error,{}", logging.level);
     // The configuration has parsed it already; whoever builds one by hand gets the default.
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();

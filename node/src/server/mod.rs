@@ -6,6 +6,9 @@
 //! | [`config`] | defaults, file, environment; refusals that name the key |
 //! | [`logging`] | structured logs |
 //! | [`node`] | a whole node: opens the data folder, starts the replica, serves |
+//! | `options`, `peering` | from the configuration to what store, replica and peer protocol are told |
+//! | [`forming`] | how a node with an empty folder comes into a cluster |
+//! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership |
 //! | [`product`] | the replica's types on tokio and the real file system |
 //! | `run` | listeners in, shutdown in; draining |
 //! | `listener` | accepts RCP connections, refuses those beyond the limit |
@@ -26,12 +29,16 @@ mod auth;
 pub mod commands;
 pub mod config;
 mod failure;
+pub mod forming;
 mod json;
 mod listener;
 pub mod logging;
 pub mod metrics;
 pub mod node;
 mod ops;
+mod options;
+pub mod peer;
+mod peering;
 pub mod product;
 mod run;
 mod session;

@@ -1,23 +1,28 @@
 //! A whole node: the data folder, the replica on it, the server in front.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rstmdb_engine::Limits;
-use rstmdb_raft_store::{self as raft_store, Identity, NodeInfo, RealFs, Retention, Store};
+use rstmdb_raft_store::{self as raft_store, Identity, RealFs, Store, Writer};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::config::Config;
+use super::forming;
+use super::options::{replica_options, store_options};
+use super::peer::{self, Connections, Local, PeerServer};
+use super::peering::{local, peer_options};
 use super::product::{Replica, TokioHost};
 use super::run::{self, BindError, Listeners, WRITER_TIMEOUT};
-use crate::replica::no_peers::NoPeers;
-use crate::replica::{CompactionOptions, Options, start::StartError};
+use crate::replica::start::StartError;
+use crate::replica::{Formation, Options};
 
-/// Bytes of recent log entries that stay in memory.
-const LOG_CACHE_BYTES: usize = 64 << 20;
+/// Other nodes have this long to let go of their connections at the end.
+const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,33 @@ pub enum Error {
         /// What the folder says.
         found: u64,
     },
+    /// The data folder is of another cluster.
+    #[error(
+        "cluster.name: {configured:?} is not valid; the data folder belongs to cluster {found:?}: \
+         set that name, or another storage.data_dir"
+    )]
+    WrongCluster {
+        /// What the configuration says.
+        configured: String,
+        /// What the folder says.
+        found: String,
+    },
+    /// The node cannot take part in the cluster it was configured for.
+    #[error(transparent)]
+    Forming(#[from] forming::Error),
+    /// Other nodes cannot be talked to.
+    #[error(transparent)]
+    Peers(#[from] peer::Error),
+    /// A file that the configuration names.
+    #[error("{key}: {} cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The key.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
     /// The replica did not start.
     #[error(transparent)]
     Replica(#[from] StartError),
@@ -56,46 +88,71 @@ pub enum Error {
     Server(#[from] run::Error),
 }
 
-/// A node that was started and serves nobody yet.
+/// A node that was started and serves no client yet.
 pub struct Node {
     replica: Replica,
     writer: JoinHandle<()>,
+    peers: PeerServer,
+    serving: Option<tokio::task::JoinHandle<()>>,
+    /// Ends the service for other nodes when it is dropped.
+    stop_serving: DropGuard,
 }
 
 impl Node {
-    /// Opens the data folder, recovers what is in it, and starts the replica.
+    /// Opens the data folder, recovers what is in it, finds the cluster it belongs to, and starts
+    /// the replica. Other nodes are served from the beginning: a cluster forms by asking around.
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn start(config: &Config) -> Result<Self, Error> {
+    pub async fn start(config: &Config, peers: Option<TcpListener>) -> Result<Self, Error> {
         let dir = &config.storage.data_dir;
         // Before the folder is opened, because opening may change it: another node's is left alone.
-        let mut identity = identity(config, raft_store::read_identity(&RealFs, dir)?)?;
-        let options = store_options(config, &identity);
-        let (store, writer) = in_background(move || Store::open(RealFs, options)).await??;
-        // A first start that came no further than this has left its cluster's id in the log.
-        identity.cluster_id = store.cluster_id();
-        store.write_identity(&identity)?;
-        let writer = std::thread::Builder::new()
-            .name("wal-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|reason| Error::System {
-                what: "the thread that writes the log cannot be started",
-                reason,
-            })?;
-        let host = Arc::new(TokioHost::new(dir.clone()));
-        let options = replica_options(config, &identity);
-        let network = NoPeers::default();
-        let replica = Replica::start(store, options, host, network)
-            .await
-            .map_err(|error| explained(error, dir))?;
+        let found = raft_store::read_identity(&RealFs, dir)?;
+        let local = local(config, found.as_ref())?;
+        let roster = Arc::new(OnceLock::new());
+        let options = peer_options(config, &local, &roster)?;
+        let connections = Connections::new(&options)?;
+        let server = PeerServer::new(&options)?;
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        let serving = peers.map(|listener| {
+            let served = serve_peers(server.clone(), listener, stop);
+            tokio::spawn(served)
+        });
+
+        let (cluster_id, formed) = match &found {
+            Some(found) => (found.cluster_id, false),
+            None => find_cluster(config, &local, &connections).await?,
+        };
+        let (store, writer) = open_store(config, cluster_id, &local).await?;
+        let cluster_id = store.cluster_id();
+        // Set once, here, by the only one that holds it.
+        let _ = roster.set(store.roster()?);
+        let _ = local.cluster_id.set(cluster_id);
+        let formed = formed
+            || found.is_some()
+                && forming::check_cluster(&config.cluster, &local, cluster_id, &connections)
+                    .await?;
+        let mut options = replica_options(config, &local, cluster_id);
+        if formed {
+            // Should this node's Raft be empty: a membership of its own could contradict theirs.
+            options.formation = Formation::Join;
+        }
+        let (replica, writer) = start_replica(dir, store, writer, options, connections).await?;
+        server.set_replica(replica.clone());
         tracing::info!(
-            node_id = identity.node_id,
-            cluster = %Uuid::from_u128(identity.cluster_id),
+            node_id = local.node_id,
+            cluster = %Uuid::from_u128(cluster_id),
             data_dir = %dir.display(),
             "replica started"
         );
-        Ok(Self { replica, writer })
+        Ok(Self {
+            replica,
+            writer,
+            peers: server,
+            serving,
+            stop_serving: guard,
+        })
     }
 
     /// The replica.
@@ -121,6 +178,13 @@ impl Node {
         if tokio::time::timeout(WRITER_TIMEOUT, ended).await.is_err() {
             tracing::warn!("the thread that writes the log has not ended in time");
         }
+        self.peers.release_replica();
+        drop(self.stop_serving);
+        if let Some(serving) = self.serving
+            && tokio::time::timeout(PEERS_TIMEOUT, serving).await.is_err()
+        {
+            tracing::debug!("connections to other nodes have not ended in time");
+        }
         Ok(())
     }
 }
@@ -135,8 +199,9 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
     let to_start = config.clone();
     let start = async move {
         // Bound before the data folder is touched: a taken port is the commonest mistake.
-        let listeners = Listeners::bind(&to_start).await?;
-        Ok::<_, Error>((Node::start(&to_start).await?, listeners))
+        let mut listeners = Listeners::bind(&to_start).await?;
+        let node = Node::start(&to_start, listeners.peers.take()).await?;
+        Ok::<_, Error>((node, listeners))
     };
     let Some(started) = start_unless(shutdown.as_mut(), start).await else {
         tracing::info!("asked to stop before the node was up");
@@ -201,76 +266,65 @@ fn fallen(error: tokio::task::JoinError) -> Error {
     }
 }
 
-fn identity(config: &Config, found: Option<Identity>) -> Result<Identity, Error> {
-    let configured = config
-        .cluster
-        .node_id
-        .or_else(|| config.cluster.peers.first().map(|peer| peer.id));
-    match (found, configured) {
-        (Some(found), Some(configured)) if found.node_id != configured => Err(Error::WrongNode {
-            configured,
-            found: found.node_id,
-        }),
-        (Some(found), _) => Ok(found),
-        (None, configured) => Ok(Identity {
-            cluster_id: Uuid::new_v4().as_u128(),
-            node_id: configured.unwrap_or(1),
-        }),
-    }
-}
-
-fn store_options(config: &Config, identity: &Identity) -> raft_store::Options {
-    let mut options = raft_store::Options::new(&config.storage.data_dir);
-    options.segment_bytes = config.storage.wal_segment_bytes;
-    options.fsync_policy = config.storage.fsync_policy;
-    options.cache_bytes = LOG_CACHE_BYTES;
-    options.cluster_id = identity.cluster_id;
-    options
-}
-
-fn replica_options(config: &Config, identity: &Identity) -> Options {
-    let listed = config.cluster.peers.first();
-    let node = NodeInfo {
-        peer_addr: listed
-            .map_or(&config.cluster.bind_addr, |peer| &peer.peer_addr)
-            .clone(),
-        rcp_addr: listed
-            .map_or(&config.network.bind_addr, |peer| &peer.rcp_addr)
-            .clone(),
+/// The cluster that a fresh node belongs to, and whether it is formed already.
+async fn find_cluster(
+    config: &Config,
+    local: &Local,
+    connections: &Connections,
+) -> Result<(u128, bool), Error> {
+    let alone = config.cluster.peers.len() < 2 && config.cluster.join.is_empty();
+    let known = if alone {
+        None
+    } else {
+        forming::find_cluster(&config.cluster, local, connections).await?
     };
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Options {
-        node_id: identity.node_id,
-        node,
-        cluster_id: Uuid::from_u128(identity.cluster_id).to_string(),
-        cluster_name: config.cluster.name.clone(),
-        heartbeat: config.cluster.heartbeat,
-        election_timeout: (
-            config.cluster.election_timeout_min,
-            config.cluster.election_timeout_max,
-        ),
-        leader_wait: config.network.request_timeout / 2,
-        limits: Limits {
-            max_machine_versions: config.storage.machine_versions_max,
-            allow_instance_recreate: config.storage.allow_instance_recreate,
-            allow_flush_all: config.storage.allow_flush_all,
-            idempotency_retention_ms: millis(config.idempotency.retention),
-            idempotency_keys_max: config.idempotency.keys_max,
-        },
-        compaction: CompactionOptions {
-            enabled: config.compaction.enabled,
-            events_threshold: config.compaction.events_threshold,
-            size_threshold_bytes: config.compaction.size_threshold_bytes,
-            min_interval: config.compaction.interval_min,
-            retention: Retention {
-                events: config.compaction.retain_events,
-                hours: config.compaction.retain_hours,
-                mb: config.compaction.retain_mb,
-                archive_dir: config.compaction.archive_dir.clone(),
-            },
-        },
-        free_bytes_min: config.storage.free_bytes_min,
+    Ok(known.unwrap_or_else(|| (Uuid::new_v4().as_u128(), false)))
+}
+
+async fn serve_peers(server: PeerServer, listener: TcpListener, stop: CancellationToken) {
+    if let Err(error) = server.serve(listener, stop).await {
+        tracing::error!(%error, "other nodes are no longer served");
     }
+}
+
+/// Opens the folder and makes it this node's.
+async fn open_store(
+    config: &Config,
+    cluster_id: u128,
+    local: &Local,
+) -> Result<(Store<RealFs>, Writer<RealFs>), Error> {
+    let options = store_options(config, cluster_id);
+    let (store, writer) = in_background(move || Store::open(RealFs, options)).await??;
+    store.write_identity(&Identity {
+        // A first start that came no further than this has left its cluster's id in the log.
+        cluster_id: store.cluster_id(),
+        node_id: local.node_id,
+        incarnation: local.incarnation,
+        cluster_name: local.cluster_name.clone(),
+    })?;
+    Ok((store, writer))
+}
+
+async fn start_replica(
+    dir: &Path,
+    store: Store<RealFs>,
+    writer: Writer<RealFs>,
+    options: Options,
+    connections: Connections,
+) -> Result<(Replica, JoinHandle<()>), Error> {
+    let writer = std::thread::Builder::new()
+        .name("wal-writer".to_owned())
+        .spawn(move || writer.run())
+        .map_err(|reason| Error::System {
+            what: "the thread that writes the log cannot be started",
+            reason,
+        })?;
+    let host = Arc::new(TokioHost::new(dir.to_owned()));
+    let peers = Arc::new(connections.clone());
+    let replica = Replica::start(store, options, host, connections, peers)
+        .await
+        .map_err(|error| explained(error, dir))?;
+    Ok((replica, writer))
 }
 
 /// Each connection is a file descriptor, and the usual soft limit is 1024.

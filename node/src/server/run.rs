@@ -15,9 +15,11 @@ use super::product::Replica;
 use super::shared::Shared;
 use super::tls;
 
-/// Sessions have this long to answer what they were asked. This, the two that follow and the end
-/// of the runtime add up to less than the 10 s that a whole shutdown may take.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
+/// A leader has this long to hand over. This, the three that follow and the end of the runtime add
+/// up to less than the 10 s that a whole shutdown may take.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Sessions have this long to answer what they were asked.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(4000);
 /// The replica has this long to close its log.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The thread that writes the log then has this long to write its last mark.
@@ -57,6 +59,8 @@ pub struct Listeners {
     pub rcp: TcpListener,
     /// For admin HTTP, unless it is off.
     pub admin: Option<TcpListener>,
+    /// For other nodes, where there may be any.
+    pub peers: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -71,7 +75,12 @@ impl Listeners {
         } else {
             None
         };
-        Ok(Self { rcp, admin })
+        let peers = if config.listens_to_peers() {
+            Some(bind("cluster.bind_addr", &config.cluster.bind_addr).await?)
+        } else {
+            None
+        };
+        Ok(Self { rcp, admin, peers })
     }
 }
 
@@ -124,6 +133,13 @@ pub async fn run(
         () = shutdown => {}
     }
     tracing::info!("shutting down");
+    // While sessions are still served: what they bring meanwhile is forwarded to the new leader.
+    if tokio::time::timeout(HAND_OVER_TIMEOUT, replica.hand_over())
+        .await
+        .is_err()
+    {
+        tracing::info!("leadership not handed over in time");
+    }
     drain.cancel();
     wait_for_sessions(&permits, config.network.connections_max).await;
     abort.cancel();

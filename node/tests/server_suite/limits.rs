@@ -9,6 +9,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use uuid::Uuid;
+
 use super::support::{Conn, TestNode, config_on};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +83,7 @@ async fn a_read_that_cannot_be_served_in_time_says_so() {
 async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
     let node = TestNode::start(&[]).await;
     let folder = config_on(node.data(), &[]);
-    let refused = Node::start(&folder).await.err().unwrap().to_string();
+    let refused = Node::start(&folder, None).await.err().unwrap().to_string();
     assert!(
         refused.contains("in use by another process") && refused.contains("LOCK"),
         "{refused}"
@@ -108,7 +110,7 @@ async fn a_folder_of_another_node_is_refused_and_left_alone() {
     let log = dir.path().join("wal/0000000000000001.wal");
     let before = std::fs::read(&log).unwrap();
     let config = config_on(dir.path(), &[("RSTMDB_NODE_ID", "2")]);
-    let refused = Node::start(&config).await.err().unwrap().to_string();
+    let refused = Node::start(&config, None).await.err().unwrap().to_string();
     assert!(
         refused.contains("cluster.node_id: 2") && refused.contains("belongs to node 1"),
         "{refused}"
@@ -166,4 +168,22 @@ fn mutated_frames_harm_nobody() {
         Conn::open(addr).await.ok("PING", json!({})).await;
         node.stop().await;
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_segment_names_the_cluster_already() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let info = conn.ok("INFO", json!({})).await;
+    let dir = node.stop().await;
+    let segment = std::fs::read(dir.path().join("wal/0000000000000001.wal")).unwrap();
+    let named = u128::from_le_bytes(segment[16..32].try_into().unwrap());
+    assert_eq!(info["cluster_id"], Uuid::from_u128(named).to_string());
+    // As after a crash between the first segment and the identity.
+    std::fs::remove_file(dir.path().join("identity.json")).unwrap();
+    let node = TestNode::start_on(dir, &[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let again = conn.ok("INFO", json!({})).await;
+    assert_eq!(info["cluster_id"], again["cluster_id"]);
+    node.stop().await;
 }

@@ -1,11 +1,15 @@
 //! The wire contract, operation by operation, against a node in this process.
 //!
-//! Each module is a suite over an address, so that the same suites can run against any node.
+//! `server_suite_on_follower` runs the same modules against a node that does not lead.
 
 #![allow(clippy::unwrap_used)]
 
+/// Whether the node under test is the follower of two others.
+const FOLLOWS: bool = false;
+
 mod batches;
 mod events;
+mod forming;
 mod instances;
 mod legacy;
 mod limits;

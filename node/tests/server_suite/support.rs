@@ -1,11 +1,12 @@
 //! A node in this process, and a client that knows nothing but frames.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rstmdb::server::node::Node;
+use rstmdb::server::product::Replica;
 use rstmdb::server::{Config, Listeners};
 use rstmdb_rcp::frame::{self, Flags, Limits};
 use rstmdb_rcp::wire::{Decoder, WireMode};
@@ -20,13 +21,48 @@ use uuid::Uuid;
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A node on free ports and a temporary folder.
+/// A node on free ports and a temporary folder: alone, or the follower of two others, by
+/// [`crate::FOLLOWS`].
 pub struct TestNode {
     pub addr: SocketAddr,
     pub admin: SocketAddr,
+    /// The node itself, then the others of its cluster.
+    nodes: Vec<Served>,
+    dir: TempDir,
+    data: PathBuf,
+}
+
+/// A node that serves.
+struct Served {
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<Result<(), rstmdb::server::node::Error>>,
-    dir: TempDir,
+}
+
+impl Served {
+    fn begin(node: Node, config: Config, listeners: Listeners) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(async move {
+            let shutdown = async move {
+                let _ = stopped.await;
+            };
+            node.serve(&config, listeners, shutdown).await
+        });
+        Self {
+            stop: Some(stop),
+            served,
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).unwrap();
+        }
+    }
+
+    async fn ended(self) {
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.served).await;
+        ended.unwrap().unwrap().unwrap();
+    }
 }
 
 impl TestNode {
@@ -36,43 +72,88 @@ impl TestNode {
     }
 
     pub async fn start_on(dir: TempDir, variables: &[(&str, &str)]) -> Self {
+        if crate::FOLLOWS {
+            return Self::start_follower(dir, variables).await;
+        }
         let config = config_on(dir.path(), variables);
-        let listeners = Listeners::bind(&config).await.unwrap();
+        let mut listeners = Listeners::bind(&config).await.unwrap();
         let addr = listeners.rcp.local_addr().unwrap();
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
-        let node = Node::start(&config).await.unwrap();
-        let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(async move {
-            let shutdown = async move {
-                let _ = stopped.await;
-            };
-            node.serve(&config, listeners, shutdown).await
-        });
+        let node = Node::start(&config, listeners.peers.take()).await.unwrap();
         Self {
             addr,
             admin,
-            stop: Some(stop),
-            served,
+            nodes: vec![Served::begin(node, config, listeners)],
+            data: dir.path().to_owned(),
+            dir,
+        }
+    }
+
+    /// One of three, which does not lead.
+    async fn start_follower(dir: TempDir, variables: &[(&str, &str)]) -> Self {
+        let of_test = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        let own_id = of_test("RSTMDB_NODE_ID").map_or("3", |(_, id)| id);
+        let ids = [own_id, "1", "2"];
+        // The members' addresses are in the log: a restart has to use the same.
+        let known = std::fs::read_to_string(dir.path().join("peers")).unwrap_or_default();
+        let mut bound = Vec::new();
+        for id in ids {
+            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &known));
+            bound.push(Listeners::bind(&config).await.unwrap());
+        }
+        let peers: Vec<String> = ids
+            .iter()
+            .zip(&bound)
+            .map(|(id, listeners)| {
+                let peer = listeners.peers.as_ref().unwrap().local_addr().unwrap();
+                let rcp = listeners.rcp.local_addr().unwrap();
+                format!("{id}={peer}/{rcp}")
+            })
+            .collect();
+        let peers = peers.join(",");
+        std::fs::write(dir.path().join("peers"), &peers).unwrap();
+        let addr = bound[0].rcp.local_addr().unwrap();
+        let admin = bound[0].admin.as_ref().unwrap().local_addr().unwrap();
+        let starts = ids.iter().zip(bound).map(|(id, mut listeners)| {
+            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &peers));
+            async move {
+                let started = Node::start(&config, listeners.peers.take()).await;
+                (started.unwrap(), config, listeners)
+            }
+        });
+        let started = futures_util::future::join_all(starts).await;
+        follow(started[0].0.replica()).await;
+        let nodes = started
+            .into_iter()
+            .map(|(node, config, listeners)| Served::begin(node, config, listeners));
+        Self {
+            addr,
+            admin,
+            nodes: nodes.collect(),
+            data: dir.path().join(own_id),
             dir,
         }
     }
 
     /// The folder it runs on.
+    // Only suites that a follower does not run look at it.
+    #[allow(dead_code)]
     pub fn data(&self) -> &Path {
-        self.dir.path()
+        &self.data
     }
 
-    /// Shuts the node down and gives back its folder.
+    /// Shuts the node down, and its cluster, and gives back the folder of all.
     pub async fn stop(mut self) -> TempDir {
-        self.stop.take().unwrap().send(()).unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(10), self.served).await;
-        ended.unwrap().unwrap().unwrap();
+        self.nodes.iter_mut().for_each(Served::begin_stop);
+        for node in self.nodes {
+            node.ended().await;
+        }
         self.dir
     }
 
     /// Begins the shutdown without waiting for it.
     pub fn begin_stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+        self.nodes[0].begin_stop();
     }
 
     /// GET of the admin listener: status line and body.
@@ -87,12 +168,51 @@ impl TestNode {
     }
 }
 
+/// The variables of a test for a node of a cluster.
+fn in_cluster<'a>(
+    variables: &[(&'a str, &'a str)],
+    id: &'a str,
+    peers: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let listed = peers.split(',').find_map(|peer| {
+        let (other, addresses) = peer.split_once('=')?;
+        addresses.split_once('/').filter(|_| other == id)
+    });
+    let (peer_bind, bind) = listed.unwrap_or(("127.0.0.1:0", "127.0.0.1:0"));
+    let own = [
+        ("RSTMDB_NODE_ID", id),
+        ("RSTMDB_PEERS", peers),
+        ("RSTMDB_PEER_BIND", peer_bind),
+        ("RSTMDB_BIND", bind),
+        ("RSTMDB_HEARTBEAT_MS", "50"),
+        ("RSTMDB_ELECTION_TIMEOUT_MS", "400-700"),
+    ];
+    own.into_iter().chain(variables.iter().copied()).collect()
+}
+
+/// Waits until another node leads, handing over if this one does.
+async fn follow(replica: &Replica) {
+    let (me, _) = replica.node();
+    let waiting = async {
+        loop {
+            match replica.status().leader {
+                Some(leader) if leader != me => return,
+                Some(_) => replica.hand_over().await,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.expect("no other node leads");
+}
+
 /// The configuration of a test, with these variables.
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let config = Config::load(None, |name| {
         let given = variables.iter().find(|(known, _)| *known == name);
         match name {
-            "RSTMDB_BIND" | "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),
+            "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),
+            "RSTMDB_BIND" if given.is_none() => Some("127.0.0.1:0".to_owned()),
             "RSTMDB_DATA" => Some(dir.display().to_string()),
             "RSTMDB_WAL_SEGMENT_SIZE_MB" => Some("1".to_owned()),
             "RSTMDB_MIN_FREE_MB" => Some("0".to_owned()),

@@ -106,7 +106,9 @@ impl EntryRecord<'_> {
         let payload = match self.kind {
             KIND_BLANK => EntryPayload::Blank,
             KIND_NORMAL => EntryPayload::Normal(Data(Bytes::copy_from_slice(self.payload))),
-            KIND_MEMBERSHIP => EntryPayload::Membership(membership::decode(self.payload)?),
+            KIND_MEMBERSHIP => {
+                EntryPayload::Membership(membership::decode_membership(self.payload)?)
+            }
             other => return Err(format!("an entry of unknown kind {other}")),
         };
         Ok(Entry {

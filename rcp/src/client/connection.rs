@@ -1,11 +1,14 @@
 //! One pipelined connection: calls put their frames into a shared buffer, a driver task writes what
 //! has gathered with one write, reads what has come with one read, and hands each answer to its call.
 
+mod silence;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
@@ -24,6 +27,8 @@ const OUTBOX_KEPT_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Connection {
     shared: Arc<Shared>,
     driver: AbortHandle,
+    /// Which of the client's addresses it leads to.
+    pub(super) at: usize,
     pub(super) address: String,
 }
 
@@ -49,6 +54,8 @@ struct Shared {
     mode: WireMode,
     state: Mutex<State>,
     outbox_filled: Notify,
+    /// There is a call that waits, and there was none before.
+    busy: Notify,
     /// Takes no further calls: failed or retired.
     closed_to_calls: AtomicBool,
 }
@@ -59,6 +66,12 @@ struct State {
     next_id: u64,
     /// Calls from this id on have not been taken from the outbox: certainly not sent.
     unsent_from: u64,
+    /// Calls below this id have been handed to the operating system to the last byte.
+    written_below: u64,
+    /// How many writes the operating system has accepted, whole or in part.
+    writes: u64,
+    /// How many answers have come.
+    answered: u64,
     waiting: HashMap<u64, oneshot::Sender<Result<Reply, Lost>>>,
     /// How many reads brought something.
     heard: u64,
@@ -66,18 +79,22 @@ struct State {
 }
 
 impl Connection {
-    pub(super) fn start(link: Link) -> Arc<Connection> {
+    /// Drives the connection. With a `patience` it is given up when calls wait and the server says
+    /// nothing, not even to a PING, for about that long.
+    pub(super) fn start(link: Link, patience: Option<Duration>) -> Arc<Connection> {
         let shared = Arc::new(Shared {
             mode: link.mode,
             state: Mutex::default(),
             outbox_filled: Notify::new(),
+            busy: Notify::new(),
             closed_to_calls: AtomicBool::new(false),
         });
-        let address = link.address.clone();
-        let driver = tokio::spawn(drive(shared.clone(), link)).abort_handle();
+        let (at, address) = (link.at, link.address.clone());
+        let driver = tokio::spawn(drive(shared.clone(), link, patience)).abort_handle();
         Arc::new(Connection {
             shared,
             driver,
+            at,
             address,
         })
     }
@@ -105,9 +122,13 @@ impl Connection {
             error: Arc::new(Error::Request(error.to_string())),
         })?;
         state.next_id += 1;
+        let was_idle = state.waiting.is_empty();
         state.waiting.insert(id, sender);
         let heard_before = state.heard;
         drop(state);
+        if was_idle {
+            self.shared.busy.notify_one();
+        }
         self.shared.outbox_filled.notify_one();
         Ok(Pending {
             id,
@@ -200,11 +221,12 @@ impl Shared {
     }
 }
 
-async fn drive(shared: Arc<Shared>, link: Link) {
+async fn drive(shared: Arc<Shared>, link: Link, patience: Option<Duration>) {
     let Link { read, write, .. } = link;
     let ended = tokio::select! {
         ended = read_answers(&shared, read) => ended,
         ended = write_calls(&shared, write) => ended,
+        error = silence::noticed(&shared, patience) => Err(error),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection lost");
@@ -218,29 +240,47 @@ async fn write_calls(
 ) -> Result<(), Error> {
     let mut batch = BytesMut::new();
     loop {
-        {
+        let taken_below = {
             let mut state = shared.lock();
             std::mem::swap(&mut state.outbox, &mut batch);
             state.unsent_from = state.next_id;
-        }
+            state.unsent_from
+        };
         if batch.is_empty() {
             shared.outbox_filled.notified().await;
             continue;
         }
-        let written = async {
-            socket.write_all(&batch).await?;
-            socket.flush().await
-        };
-        written
+        write_batch(shared, &mut socket, &mut batch)
             .await
-            .map_err(|error: std::io::Error| Error::Disconnected {
+            .map_err(|error| Error::Disconnected {
                 reason: error.to_string(),
                 outcome_unknown: false,
             })?;
+        shared.lock().written_below = taken_below;
         if batch.capacity() > OUTBOX_KEPT_BYTES_MAX {
             batch = BytesMut::new();
         }
-        batch.clear();
+    }
+}
+
+/// Writes all of it, counting: a large request on a slow line is progress, not silence.
+async fn write_batch(
+    shared: &Shared,
+    socket: &mut Box<dyn AsyncWrite + Send + Unpin>,
+    batch: &mut BytesMut,
+) -> std::io::Result<()> {
+    loop {
+        let count = socket.write(batch).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        if count >= batch.len() {
+            // Not advanced: an emptied buffer that is cleared keeps all of its memory.
+            batch.clear();
+            return socket.flush().await;
+        }
+        batch.advance(count);
+        shared.lock().writes += 1;
     }
 }
 
@@ -288,6 +328,7 @@ fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
 
 fn hand_out(shared: &Shared, answers: &mut Vec<(u64, Reply)>) {
     let mut state = shared.lock();
+    state.answered += answers.len() as u64;
     for (id, reply) in answers.drain(..) {
         // A call that was given up is no longer in the table.
         if let Some(call) = state.waiting.remove(&id) {

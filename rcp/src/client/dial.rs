@@ -2,22 +2,28 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::address::Address;
 use super::{ClientOptions, Error, parse, tls};
+use crate::PROTOCOL_VERSION;
 use crate::frame::{Flags, Limits};
 use crate::message::session::{Auth, AuthResult, Hello, HelloResult};
 use crate::message::{Incoming, op, request};
 use crate::wire::{self, Decoder, WireMode};
-use crate::{DEFAULT_PORT, PROTOCOL_VERSION};
 
 /// What is read from the socket at least, if it is there.
 const READ_BYTES: usize = 64 * 1024;
+/// How long an address is tried alone before the next one is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Opens connections for a client and its watches.
 pub(super) struct Dialer {
@@ -26,16 +32,13 @@ pub(super) struct Dialer {
     tls: Option<TlsConnector>,
 }
 
-struct Address {
-    host: String,
-    port: u16,
-}
-
 /// A connection that is ready for requests, driven by its owner.
 pub(super) struct Link {
     pub(super) read: Incomings,
     pub(super) write: Box<dyn AsyncWrite + Send + Unpin>,
     pub(super) mode: WireMode,
+    /// Which of the client's addresses it leads to.
+    pub(super) at: usize,
     pub(super) address: String,
     out: BytesMut,
     next_id: u64,
@@ -53,7 +56,7 @@ impl Dialer {
         let addresses = options
             .addrs
             .iter()
-            .map(|addr| parse_address(addr))
+            .map(|addr| Address::parse(addr))
             .collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
             return Err(Error::Options("no server address is given".to_owned()));
@@ -69,31 +72,47 @@ impl Dialer {
         })
     }
 
-    pub(super) fn address_count(&self) -> usize {
-        self.addresses.len()
+    /// Whether there is another address to go to.
+    pub(super) fn has_choice(&self) -> bool {
+        self.addresses.len() > 1
     }
 
-    /// Tries each address once, starting with the `first`-th (counted round); also says which one it
-    /// was.
-    pub(super) async fn dial(&self, first: usize) -> Result<(Link, usize), Error> {
+    /// Every address once, beginning with the `first`-th (counted round).
+    pub(super) fn order_from(&self, first: usize) -> Vec<usize> {
+        let count = self.addresses.len();
+        (0..count).map(|n| (first + n) % count).collect()
+    }
+
+    /// Opens a connection to one of these addresses, each tried once and the first preferred. A
+    /// node that hangs accepts connections and says nothing, so the next address does not wait for
+    /// the one before it to fail.
+    pub(super) async fn dial(&self, order: &[usize]) -> Result<Link, Error> {
+        let mut untried = order
+            .iter()
+            .filter_map(|at| Some((*at, self.addresses.get(*at)?)));
+        let mut attempts = FuturesUnordered::new();
         let mut failures = Vec::new();
-        for at in (0..self.addresses.len()).map(|n| (first + n) % self.addresses.len()) {
-            let Some(address) = self.addresses.get(at) else {
-                continue;
-            };
-            match self.dial_one(address).await {
-                Ok(link) => return Ok((link, at)),
+        loop {
+            if let Some((at, address)) = untried.next() {
+                attempts.push(async move { (address, self.dial_one(at, address).await) });
+            }
+            let ended = tokio::time::timeout(HEAD_START, attempts.next()).await;
+            match ended {
+                Err(_) => {}
+                Ok(None) => return Err(summarize(failures)),
+                Ok(Some((_, Ok(link)))) => return Ok(link),
                 // Every node has the same secrets: another one will refuse as well.
-                Err(error @ Error::Refused(_)) if !error.may_pass() => return Err(error),
-                Err(error) => failures.push((format!("{}:{}", address.host, address.port), error)),
+                Ok(Some((_, Err(error @ Error::Refused(_))))) if !error.may_pass() => {
+                    return Err(error);
+                }
+                Ok(Some((address, Err(error)))) => failures.push((address.to_string(), error)),
             }
         }
-        Err(summarize(failures))
     }
 
-    async fn dial_one(&self, address: &Address) -> Result<Link, Error> {
+    async fn dial_one(&self, at: usize, address: &Address) -> Result<Link, Error> {
         let timeout = self.options.connect_timeout;
-        match tokio::time::timeout(timeout, self.open(address)).await {
+        match tokio::time::timeout(timeout, self.open(at, address)).await {
             Ok(opened) => opened,
             Err(_) => Err(Error::Connect {
                 reason: format!("no answer within {} ms", timeout.as_millis()),
@@ -101,7 +120,7 @@ impl Dialer {
         }
     }
 
-    async fn open(&self, address: &Address) -> Result<Link, Error> {
+    async fn open(&self, at: usize, address: &Address) -> Result<Link, Error> {
         let failed = |error: std::io::Error| Error::Connect {
             reason: error.to_string(),
         };
@@ -127,7 +146,7 @@ impl Dialer {
                 (Box::new(read), Box::new(write))
             }
         };
-        let mut link = Link::new(read, write, format!("{}:{}", address.host, address.port));
+        let mut link = Link::new(read, write, at, address.to_string());
         link.hello(&self.options).await?;
         if let Some(token) = &self.options.token {
             link.authenticate(token).await?;
@@ -176,40 +195,11 @@ fn summarize(mut failures: Vec<(String, Error)>) -> Error {
     }
 }
 
-fn parse_address(text: &str) -> Result<Address, Error> {
-    let wrong = || Error::Options(format!("{text:?} is not an address; expected HOST[:PORT]"));
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or_else(wrong)?;
-            match after {
-                "" => (host, None),
-                after => (host, Some(after.strip_prefix(':').ok_or_else(wrong)?)),
-            }
-        }
-        None => match text.split_once(':') {
-            // More than one colon: an IPv6 address without a port.
-            Some((_, port)) if port.contains(':') => (text, None),
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let port = match port {
-        None => DEFAULT_PORT,
-        Some(port) => port.parse().map_err(|_| wrong())?,
-    };
-    if host.is_empty() {
-        return Err(wrong());
-    }
-    Ok(Address {
-        host: host.to_owned(),
-        port,
-    })
-}
-
 impl Link {
-    fn new(
+    pub(super) fn new(
         read: Box<dyn AsyncRead + Send + Unpin>,
         write: Box<dyn AsyncWrite + Send + Unpin>,
+        at: usize,
         address: String,
     ) -> Self {
         Self {
@@ -220,6 +210,7 @@ impl Link {
             },
             write,
             mode: WireMode::Binary,
+            at,
             address,
             out: BytesMut::new(),
             next_id: 0,
@@ -349,36 +340,5 @@ fn lost(error: std::io::Error) -> Error {
     Error::Disconnected {
         reason: error.to_string(),
         outcome_unknown: false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_with_and_without_a_port() {
-        for (text, host, port) in [
-            ("db1", "db1", 7401),
-            ("db1:99", "db1", 99),
-            ("10.0.0.1:99", "10.0.0.1", 99),
-            ("[::1]:99", "::1", 99),
-            ("[::1]", "::1", 7401),
-            ("::1", "::1", 7401),
-        ] {
-            let address = parse_address(text).unwrap();
-            assert_eq!(
-                (address.host.as_str(), address.port),
-                (host, port),
-                "{text}"
-            );
-        }
-        for text in ["", ":99", "db1:", "db1:x", "db1:65536", "[::1", "[::1]99"] {
-            assert!(
-                matches!(parse_address(text), Err(Error::Options(_))),
-                "{text}"
-            );
-        }
     }
 }

@@ -4,6 +4,10 @@ use serde_json::value::RawValue;
 
 use super::{Client, Error, Response};
 use crate::message::batch::{Batch, BatchResult};
+use crate::message::cluster::{
+    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
+    ClusterRemoveResult, ClusterStatusResult, ClusterTransferLeader, ClusterTransferLeaderResult,
+};
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
@@ -74,4 +78,15 @@ methods! {
     flush_all FLUSH_ALL () -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.
     replication_status REPLICATION_STATUS () -> ReplicationStatusResult<'static>;
+    /// CLUSTER_STATUS: every member, and how it is.
+    cluster_status CLUSTER_STATUS () -> ClusterStatusResult<'static>;
+    /// CLUSTER_ADD: takes in a node as a learner.
+    cluster_add CLUSTER_ADD (ClusterAdd<'_>) -> ClusterAddResult<'static>;
+    /// CLUSTER_PROMOTE: lets a learner vote.
+    cluster_promote CLUSTER_PROMOTE (ClusterPromote) -> ClusterPromoteResult;
+    /// CLUSTER_REMOVE: takes a node out of the cluster.
+    cluster_remove CLUSTER_REMOVE (ClusterRemove) -> ClusterRemoveResult;
+    /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
+    cluster_transfer_leader
+        CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
 }

@@ -32,8 +32,8 @@ pub struct ClientOptions {
     pub backoff_max: Duration,
     /// How long a watch tries to find a server to resume on before it ends with the reason.
     pub watch_resume_timeout: Duration,
-    /// After this long without an event a watch asks whether the server is still there; after twice
-    /// as long it resumes elsewhere.
+    /// After this long without an event a watch asks whether the server is still there; without an
+    /// answer within the same time (or `timeout`, if that is shorter) it resumes elsewhere.
     pub watch_keepalive: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Default for ClientOptions {
             backoff_min: Duration::from_millis(10),
             backoff_max: Duration::from_secs(1),
             watch_resume_timeout: Duration::from_secs(60),
-            watch_keepalive: Duration::from_secs(15),
+            watch_keepalive: Duration::from_secs(5),
         }
     }
 }

@@ -18,6 +18,9 @@ pub(super) struct Plan<'a> {
     pub(super) params: Cow<'a, RawValue>,
     /// It may be sent twice: the second time changes nothing.
     pub(super) repeatable: bool,
+    /// It may be sent to another node while the first one still has it: it asks the cluster, not one
+    /// node's files.
+    pub(super) movable: bool,
     /// It changes something, so that not knowing its outcome matters.
     pub(super) writes: bool,
 }
@@ -30,9 +33,12 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan
         Some(Kind::Write) => plan_write(name, params, add_keys),
     };
     let writes = matches!(op::kind(name), Some(Kind::Write) | None);
+    let of_one_node = op::kind(name) == Some(Kind::Maintenance) && !op::needs_cluster_feature(name);
+    let movable = repeatable && !of_one_node;
     Plan {
         params,
         repeatable,
+        movable,
         writes,
     }
 }
@@ -162,6 +168,20 @@ mod tests {
         }
         assert!(!planned("FLUSH_ALL", "{}", true).1);
         assert!(!planned("FROM_THE_FUTURE", "{}", true).1);
+    }
+
+    #[test]
+    fn only_the_upkeep_of_one_nodes_files_stays_at_its_node() {
+        let moves = |name| {
+            let params = RawValue::from_string("{}".to_owned()).unwrap();
+            plan(name, &params, false).movable
+        };
+        for name in ["GET_INSTANCE", "CLUSTER_STATUS", "CLUSTER_REMOVE", "INFO"] {
+            assert!(moves(name), "{name}");
+        }
+        for name in ["COMPACT", "SNAPSHOT_INSTANCE", "APPLY_EVENT", "FLUSH_ALL"] {
+            assert!(!moves(name), "{name}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -17,27 +18,37 @@ use crate::message::ErrorBody;
 pub(super) struct Session {
     pub(super) dialer: Arc<Dialer>,
     current: Mutex<Arc<Connection>>,
-    /// Held by the one who reconnects; guards the address to try first.
-    reconnecting: tokio::sync::Mutex<usize>,
+    /// Held by the one who reconnects.
+    reconnecting: tokio::sync::Mutex<()>,
     /// Calls that wait for a connection. While there are any, later calls queue up behind them, so
     /// that calls leave in the order in which they were made.
     queued: AtomicUsize,
     closed: AtomicBool,
 }
 
-/// What to do after an attempt that brought no result.
-enum Next {
-    Again(Error),
-    GiveUp(Error),
+/// The longest silence of a server before it is asked for a sign of life, where others could be
+/// asked instead.
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
+/// No attempt is given up for another node before this, an election's time.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
+/// An attempt that brought no result.
+struct Failed {
+    error: Error,
+    /// Trying again does no harm and may help.
+    again: bool,
+    /// It may have taken effect all the same.
+    maybe_done: bool,
 }
 
 impl Session {
     pub(super) async fn connect(dialer: Dialer) -> Result<Session, Error> {
-        let (link, at) = dialer.dial(0).await?;
+        let link = dialer.dial(&dialer.order_from(0)).await?;
+        let current = Connection::start(link, patience(&dialer));
         Ok(Session {
             dialer: Arc::new(dialer),
-            current: Mutex::new(Connection::start(link)),
-            reconnecting: tokio::sync::Mutex::new(at),
+            current: Mutex::new(current),
+            reconnecting: tokio::sync::Mutex::default(),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         })
@@ -45,6 +56,11 @@ impl Session {
 
     pub(super) fn address(&self) -> String {
         self.lock().address.clone()
+    }
+
+    /// Which of the addresses the client is connected to, or was last.
+    pub(super) fn at(&self) -> usize {
+        self.lock().at
     }
 
     pub(super) fn close(&self) {
@@ -73,64 +89,89 @@ impl Session {
         let deadline = Instant::now() + options.timeout;
         let plan = plan(op, params, options.retry_writes);
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
+        // Whether any attempt so far may have taken effect. A later one that is not even sent, or
+        // refused for lack of a leader, does not make that undone.
+        let mut maybe_done = false;
         loop {
-            let mut pending = self.send(op, &plan.params, deadline).await?;
-            let next = match timeout_at(deadline, pending.answer()).await {
-                Err(_) => return Err(self.timed_out(op, &plan, &pending)),
+            let mut pending = match self.send(op, &plan.params, deadline).await {
+                Ok(pending) => pending,
+                Err(error) => return Err(with_doubt(error, maybe_done)),
+            };
+            let attempt_end = self.attempt_end(&plan, deadline);
+            let failed = match timeout_at(attempt_end, pending.answer()).await {
+                Err(_) => self.after_silence(op, &plan, &pending, attempt_end < deadline),
                 Ok(Err(lost)) => after_loss(&lost, &plan),
                 Ok(Ok(Reply { outcome, meta })) => match outcome {
                     Ok(result) => return Ok((result, meta)),
                     Err(error) => self.after_refusal(error, &plan, &pending),
                 },
             };
-            let error = match next {
-                Next::GiveUp(error) => return Err(error),
-                Next::Again(error) => error,
-            };
             drop(pending);
+            maybe_done |= failed.maybe_done;
             let pause = backoff.pause();
-            if Instant::now() + pause >= deadline {
-                return Err(error);
+            if !failed.again || Instant::now() + pause >= deadline {
+                return Err(with_doubt(failed.error, maybe_done));
             }
             sleep(pause).await;
         }
     }
 
-    fn timed_out(&self, op: &str, plan: &Plan<'_>, pending: &Pending) -> Error {
-        let unsent = pending.is_unsent();
+    /// When the call is to be tried at another node. One that was cut off from the others answers
+    /// every PING and nothing else, and cannot know better before the call's time is over.
+    fn attempt_end(&self, plan: &Plan<'_>, deadline: Instant) -> Instant {
+        let now = Instant::now();
+        let half = deadline.saturating_duration_since(now) / 2;
+        if plan.movable && self.dialer.has_choice() && half >= ATTEMPT_MIN {
+            now + half
+        } else {
+            deadline
+        }
+    }
+
+    /// No answer in the attempt's time.
+    fn after_silence(&self, op: &str, plan: &Plan<'_>, pending: &Pending, again: bool) -> Failed {
+        let sent = !pending.is_unsent();
         // Not a word in all that time: more likely the server is gone than slow, and nobody else
-        // would tell.
-        if pending.is_server_silent() {
+        // would tell. Calls that wait beside this one keep their chance as long as it has one.
+        if !again && pending.is_server_silent() {
             pending.connection().fail(Error::Disconnected {
                 reason: "the server has gone silent".to_owned(),
                 outcome_unknown: false,
             });
+        } else {
+            self.leave(pending.connection());
         }
-        Error::Timeout {
-            op: op.to_owned(),
-            after: self.dialer.options.timeout,
-            outcome_unknown: plan.writes && !unsent,
+        Failed {
+            error: Error::Timeout {
+                op: op.to_owned(),
+                after: self.dialer.options.timeout,
+                outcome_unknown: false,
+            },
+            again,
+            maybe_done: plan.writes && sent,
         }
     }
 
-    fn after_refusal(&self, error: ErrorBody, plan: &Plan<'_>, pending: &Pending) -> Next {
-        let again = error.retryable && plan.repeatable;
-        // This node cannot serve for a while; another may.
-        if again && matches!(error.code, Code::NoLeader | Code::ReadOnlyMode) {
+    fn after_refusal(&self, error: ErrorBody, plan: &Plan<'_>, pending: &Pending) -> Failed {
+        let undone = matches!(
+            error.code,
+            Code::NoLeader | Code::RateLimited | Code::ReadOnlyMode
+        ) && !error.outcome_unknown();
+        // This node cannot serve for a while; another may. A limit is met with patience.
+        if error.retryable && error.code != Code::RateLimited {
             self.leave(pending.connection());
         }
-        let error = Error::Refused(error);
-        if again {
-            Next::Again(error)
-        } else {
-            Next::GiveUp(error)
+        Failed {
+            again: error.retryable && (plan.repeatable || undone),
+            maybe_done: plan.writes && error.outcome_unknown(),
+            error: Error::Refused(error),
         }
     }
 
     /// Makes the next call look for a connection to another address. Calls that wait on this one
     /// still get their answers from it.
     fn leave(&self, connection: &Arc<Connection>) {
-        if self.dialer.address_count() > 1 {
+        if self.dialer.has_choice() {
             connection.retire();
         }
     }
@@ -144,7 +185,7 @@ impl Session {
         }
         let _queued = Queued::behind(&self.queued);
         let no_connection = |reason: String| Error::Connect { reason };
-        let Ok(mut address) = timeout_at(deadline, self.reconnecting.lock()).await else {
+        let Ok(_reconnecting) = timeout_at(deadline, self.reconnecting.lock()).await else {
             return Err(no_connection("still trying to connect".to_owned()));
         };
         let options = &self.dialer.options;
@@ -154,10 +195,10 @@ impl Session {
             if let Some(pending) = self.try_send(op, params)? {
                 return Ok(pending);
             }
-            let failure = match timeout_at(deadline, self.dialer.dial(*address + 1)).await {
-                Ok(Ok((link, at))) => {
-                    *address = at;
-                    *self.lock() = Connection::start(link);
+            let order = self.dialer.order_from(self.at() + 1);
+            let failure = match timeout_at(deadline, self.dialer.dial(&order)).await {
+                Ok(Ok(link)) => {
+                    *self.lock() = Connection::start(link, patience(&self.dialer));
                     continue;
                 }
                 Ok(Err(error)) if error.may_pass() => error,
@@ -195,23 +236,54 @@ impl Session {
     }
 }
 
-fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Next {
-    let may_repeat = plan.repeatable || !lost.sent;
-    let error = match &*lost.error {
-        Error::Disconnected { reason, .. } => Error::Disconnected {
-            reason: reason.clone(),
-            outcome_unknown: plan.writes && lost.sent,
+/// How long a server may say nothing while calls wait. Where there is no other to go to, calls wait
+/// for their own deadlines: a server that wakes up in time has then answered them.
+fn patience(dialer: &Dialer) -> Option<Duration> {
+    let share = dialer.options.timeout / 3;
+    dialer.has_choice().then_some(share.min(PATIENCE_MAX))
+}
+
+fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
+    let error = (*lost.error).clone();
+    Failed {
+        again: (plan.repeatable || !lost.sent) && error.may_pass(),
+        // A refusal here is one of the connection, not of the call.
+        error: match error {
+            Error::Refused(refusal) if plan.writes && lost.sent => Error::Disconnected {
+                reason: refusal.to_string(),
+                outcome_unknown: false,
+            },
+            error => error,
         },
-        Error::Refused(error) if plan.writes && lost.sent => Error::Disconnected {
-            reason: error.to_string(),
+        maybe_done: plan.writes && lost.sent,
+    }
+}
+
+/// The error of the last attempt, saying so if an attempt may have taken effect.
+fn with_doubt(error: Error, maybe_done: bool) -> Error {
+    if !maybe_done {
+        return error;
+    }
+    match error {
+        // The last word on the call, whatever became of earlier attempts.
+        Error::Refused(refusal) if !refusal.retryable => Error::Refused(refusal),
+        Error::Refused(refusal) => Error::Refused(ErrorBody {
+            retryable: true,
+            ..refusal.with_unknown_outcome()
+        }),
+        Error::Timeout { op, after, .. } => Error::Timeout {
+            op,
+            after,
             outcome_unknown: true,
         },
-        other => other.clone(),
-    };
-    if may_repeat && error.may_pass() {
-        Next::Again(error)
-    } else {
-        Next::GiveUp(error)
+        Error::Disconnected { reason, .. } => Error::Disconnected {
+            reason,
+            outcome_unknown: true,
+        },
+        other => Error::Disconnected {
+            reason: other.to_string(),
+            outcome_unknown: true,
+        },
     }
 }
 

@@ -1,9 +1,10 @@
 //! Watches: a stream of events that survives its connection.
 
+mod search;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -12,16 +13,17 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::dial::{Dialer, Link, parse_incoming};
 use super::position::{Begun, Position};
-use super::retry::Backoff;
+use super::session::Session;
 use super::{Client, Error, parse};
 use crate::Code;
 use crate::message::session::NoParams;
 use crate::message::watch::{End, Event, WatchAll, WatchInstance};
 use crate::message::{ErrorBody, Incoming, op};
+use search::{Question, Search, Seen};
 
 /// Events that wait for the consumer. Beyond them the socket is not read and the server waits.
 const BUFFERED_EVENTS_MAX: usize = 64;
@@ -30,7 +32,9 @@ const BUFFERED_EVENTS_MAX: usize = 64;
 ///
 /// A watch has a connection of its own. After a lost connection it resumes, on any of the addresses,
 /// right behind the last event it delivered. It ends with an error when that is impossible (the
-/// offset fell out of retention, no server within [`super::ClientOptions::watch_resume_timeout`]).
+/// offset fell out of retention everywhere, no server within
+/// [`super::ClientOptions::watch_resume_timeout`]). A node that is behind where the watch stands says
+/// nothing until it has caught up.
 /// A consumer may take its time: the server waits for it.
 pub struct Watch {
     events: mpsc::Receiver<Result<Event<'static>, Error>>,
@@ -45,7 +49,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn watch_instance(&self, params: &WatchInstance<'_>) -> Result<Watch, Error> {
-        Watch::start(self.session.dialer.clone(), op::WATCH_INSTANCE, params).await
+        Watch::start(&self.session, op::WATCH_INSTANCE, params).await
     }
 
     /// WATCH_ALL: the events of all instances that match.
@@ -53,31 +57,32 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn watch_all(&self, params: &WatchAll<'_>) -> Result<Watch, Error> {
-        Watch::start(self.session.dialer.clone(), op::WATCH_ALL, params).await
+        Watch::start(&self.session, op::WATCH_ALL, params).await
     }
 }
 
 impl Watch {
     async fn start(
-        dialer: Arc<Dialer>,
+        session: &Session,
         op: &'static str,
         params: &impl Serialize,
     ) -> Result<Watch, Error> {
+        // Where the client's calls are answered, a watch should be, too.
+        let (dialer, first) = (session.dialer.clone(), session.at());
         let params = match serde_json::to_value(params) {
             Ok(Value::Object(params)) => params,
             Ok(_) => return Err(Error::Request("parameters that are no object".to_owned())),
             Err(error) => return Err(Error::Request(error.to_string())),
         };
-        let deadline = dialer.options.timeout;
-        let opening = async {
-            let (mut link, address) = dialer.dial(0).await?;
-            let started = link.request(op, &params).await?;
-            Ok((link, address, started))
+        let deadline = Instant::now() + dialer.options.timeout;
+        let question = Question {
+            op,
+            params: &params,
+            seen: None,
         };
-        let (link, address, started) = match timeout(deadline, opening).await {
-            Ok(opened) => opened?,
-            Err(_) => return Err(unanswered(op, deadline)),
-        };
+        let (link, started) = Search::new(&dialer, first)
+            .find(&question, deadline)
+            .await?;
         let raw = parse(op, &started)?;
         let begun: Begun = parse(op, &started)?;
         let (sender, events) = mpsc::channel(BUFFERED_EVENTS_MAX);
@@ -88,7 +93,6 @@ impl Watch {
             op,
             params,
             subscription_id: begun.subscription_id.clone(),
-            address,
             events: sender,
         };
         Ok(Watch {
@@ -144,7 +148,6 @@ struct Reader {
     position: Position,
     /// The state the last event left its instance in, for a watch of one instance.
     last_state: Option<String>,
-    address: usize,
     events: mpsc::Sender<Result<Event<'static>, Error>>,
 }
 
@@ -154,6 +157,8 @@ enum Stop {
     Dropped,
     /// It may go on elsewhere.
     Lost(Error),
+    /// It may go on only at a node that has kept more of the log.
+    Compacted(ErrorBody),
     /// The watch is over.
     Over(Error),
 }
@@ -161,23 +166,16 @@ enum Stop {
 impl Reader {
     async fn run(mut self, mut link: Link) {
         loop {
-            let over = match self.deliver(&mut link).await {
-                Stop::Dropped => return,
-                Stop::Over(error) => error,
-                Stop::Lost(error) => {
-                    tracing::debug!(%error, offset = self.position.offset, "watch resumes");
-                    match self.resume().await {
-                        Ok(resumed) => {
-                            link = resumed;
-                            continue;
-                        }
-                        Err(error) => error,
-                    }
+            let stop = self.deliver(&mut link).await;
+            match self.go_on(stop, link.at).await {
+                Ok(Some(next)) => link = next,
+                Ok(None) => return,
+                Err(over) => {
+                    // If the consumer is gone as well, nobody needs to know.
+                    let _ = self.events.send(Err(over)).await;
+                    return;
                 }
-            };
-            // If the consumer is gone as well, nobody needs to know.
-            let _ = self.events.send(Err(over)).await;
-            return;
+            }
         }
     }
 
@@ -193,12 +191,42 @@ impl Reader {
                 Ok(None) => continue,
                 Ok(Some(event)) => event,
                 Err(error @ Error::Refused(_)) if error.may_pass() => return Stop::Lost(error),
+                Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
+                    return Stop::Compacted(error);
+                }
                 Err(error) => return Stop::Over(error),
             };
             if self.events.send(Ok(event)).await.is_err() {
                 return Stop::Dropped;
             }
         }
+    }
+
+    /// Finds a node to go on with after the one at this address; `None` if nobody wants it to.
+    async fn go_on(&mut self, stop: Stop, left: usize) -> Result<Option<Link>, Error> {
+        let mut search = Search::new(&self.dialer, left + 1);
+        match stop {
+            Stop::Dropped => return Ok(None),
+            Stop::Over(error) => return Err(error),
+            Stop::Lost(error) => {
+                tracing::debug!(%error, offset = self.position.offset, "watch resumes");
+            }
+            Stop::Compacted(error) => search.strike_out(left, error)?,
+        }
+        self.params
+            .insert("from_offset".to_owned(), self.position.offset.into());
+        let question = Question {
+            op: self.op,
+            params: &self.params,
+            seen: (self.op == op::WATCH_INSTANCE).then_some(Seen {
+                position: &self.position,
+                last_state: self.last_state.as_deref(),
+            }),
+        };
+        let deadline = Instant::now() + self.dialer.options.watch_resume_timeout;
+        let (link, _) = search.find(&question, deadline).await?;
+        self.position.resume();
+        Ok(Some(link))
     }
 
     /// The next message. A connection that stays quiet is asked for a sign of life: a server that
@@ -212,7 +240,7 @@ impl Reader {
             link.send(op::PING, &NoParams {}).await?;
             link.read.next().await
         };
-        match timeout(keepalive, asked).await {
+        match timeout(keepalive.min(self.dialer.options.timeout), asked).await {
             Ok(message) => message,
             Err(_) => Err(Error::Disconnected {
                 reason: "the server has gone silent".to_owned(),
@@ -247,80 +275,5 @@ impl Reader {
                 Ok(Some(event))
             }
         }
-    }
-
-    /// Finds a server to go on with.
-    async fn resume(&mut self) -> Result<Link, Error> {
-        let options = &self.dialer.options;
-        let deadline = Instant::now() + options.watch_resume_timeout;
-        let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
-        self.params
-            .insert("from_offset".to_owned(), self.position.offset.into());
-        loop {
-            let failure = match self.dialer.dial(self.address).await {
-                Err(error) => error,
-                Ok((link, at)) => {
-                    // Should this one fail as well, the next attempt is another's.
-                    self.address = at + 1;
-                    match self.restart(link).await {
-                        Ok(link) => {
-                            self.address = at;
-                            return Ok(link);
-                        }
-                        Err(error) => error,
-                    }
-                }
-            };
-            let pause = backoff.pause();
-            if !failure.may_pass() || Instant::now() + pause >= deadline {
-                return Err(failure);
-            }
-            sleep(pause).await;
-        }
-    }
-
-    /// Asks for the watch again, from where it stands.
-    async fn restart(&mut self, mut link: Link) -> Result<Link, Error> {
-        let limit = self.dialer.options.timeout;
-        let asked = timeout(limit, link.request(self.op, &self.params)).await;
-        match asked.unwrap_or_else(|_| Err(unanswered(self.op, limit))) {
-            Ok(_) => {
-                self.position.resume();
-                Ok(link)
-            }
-            Err(Error::Refused(error))
-                if error.code == Code::OffsetCompacted && self.op == op::WATCH_INSTANCE =>
-            {
-                self.restart_rested(link, error).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// An instance that rests outlives the history of its last change. If it still stands where the
-    /// watch has seen it, nothing was missed, and the watch goes on from now.
-    async fn restart_rested(&self, mut link: Link, compacted: ErrorBody) -> Result<Link, Error> {
-        let mut params = self.params.clone();
-        params.remove("from_offset");
-        let limit = self.dialer.options.timeout;
-        let asked = timeout(limit, link.request(self.op, &params)).await;
-        let begun = asked.unwrap_or_else(|_| Err(unanswered(self.op, limit)))?;
-        let begun: Begun = parse(self.op, &begun)?;
-        let seen = begun
-            .current_wal_offset
-            .is_some_and(|offset| self.position.covers(offset));
-        if seen && begun.current_state == self.last_state {
-            Ok(link)
-        } else {
-            Err(Error::Refused(compacted))
-        }
-    }
-}
-
-fn unanswered(op: &str, limit: Duration) -> Error {
-    Error::Timeout {
-        op: op.to_owned(),
-        after: limit,
-        outcome_unknown: false,
     }
 }

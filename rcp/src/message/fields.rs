@@ -145,6 +145,12 @@ impl<'a, const N: usize> Fields<'a, N> {
         self.optional(name, "a string", parse_text)
     }
 
+    pub(super) fn host_and_port(&self, name: &str) -> Result<Cow<'a, str>, ParamFault> {
+        self.required(name, "\"HOST:PORT\"", |raw| {
+            parse_text(raw).filter(|text| is_host_and_port(text))
+        })
+    }
+
     pub(super) fn integer(&self, name: &str) -> Result<u64, ParamFault> {
         self.required(name, "an integer ≥ 0", parse_integer)
     }
@@ -244,6 +250,15 @@ fn parse_integer(raw: &RawValue) -> Option<u64> {
 
 fn parse_version(raw: &RawValue) -> Option<u32> {
     raw.get().parse().ok().filter(|version| *version >= 1)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let bare_ipv6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+    let port_fits = port.parse::<u16>().is_ok_and(|port| port > 0);
+    !host.is_empty() && !bare_ipv6 && port_fits
 }
 
 fn parse_object(raw: &RawValue) -> Option<&RawValue> {

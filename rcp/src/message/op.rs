@@ -11,7 +11,7 @@ pub enum Kind {
     Write,
     /// Starts or ends a watch; belongs to the connection.
     Watch,
-    /// Concerns one node's files; doing it again does no harm.
+    /// Concerns one node's files or who is in the cluster; doing it again does no harm.
     Maintenance,
 }
 
@@ -59,11 +59,25 @@ ops! {
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
+    CLUSTER_STATUS Read;
+    CLUSTER_ADD Maintenance;
+    CLUSTER_PROMOTE Maintenance;
+    CLUSTER_REMOVE Maintenance;
+    CLUSTER_TRANSFER_LEADER Maintenance;
 }
 
 /// Whether the operation needs no authentication.
 pub fn is_open(name: &str) -> bool {
     matches!(name, HELLO | AUTH | PING | BYE)
+}
+
+/// Whether the operation is served only to connections that agreed on the feature `cluster`; to
+/// others it does not exist.
+pub fn needs_cluster_feature(name: &str) -> bool {
+    matches!(
+        name,
+        CLUSTER_STATUS | CLUSTER_ADD | CLUSTER_PROMOTE | CLUSTER_REMOVE | CLUSTER_TRANSFER_LEADER
+    )
 }
 
 /// Whether the operation takes an idempotency key.
@@ -98,6 +112,18 @@ mod tests {
         }
         assert_eq!(kind("DROP_TABLES"), None);
         assert_eq!(kind("ping"), None);
+    }
+
+    #[test]
+    fn the_extensions_are_the_cluster_operations_and_none_is_for_batches() {
+        for name in ALL {
+            assert_eq!(
+                needs_cluster_feature(name),
+                name.starts_with("CLUSTER_"),
+                "{name}"
+            );
+            assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
+        }
     }
 
     #[test]

@@ -91,7 +91,6 @@ fn check_tls(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// This version runs a cluster of one; what describes more is refused, never ignored.
 fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
     if cluster.election_timeout_min <= cluster.heartbeat * 2 {
         return conflict(
@@ -99,40 +98,53 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
             "must be more than twice cluster.heartbeat_ms, or one late heartbeat ends a term",
         );
     }
-    match cluster.peers.as_slice() {
-        [] => {}
-        [only] => {
-            if cluster.node_id.is_some_and(|id| id != only.id) {
+    check_members(cluster)?;
+    let files = [
+        ("cluster.tls.cert_path", &cluster.tls_cert_path),
+        ("cluster.tls.key_path", &cluster.tls_key_path),
+        ("cluster.tls.ca_path", &cluster.tls_ca_path),
+    ];
+    for (key, path) in files {
+        match path {
+            None if cluster.tls_enabled => {
                 return conflict(
-                    "cluster.peers",
-                    "its only member must be this node: its id must equal cluster.node_id",
+                    key,
+                    "not set, but cluster.tls.enabled is true: peers prove who they are to each \
+                     other, so each needs a certificate, its key and the authority of all",
                 );
             }
-        }
-        [..] => {
-            return conflict(
-                "cluster.peers",
-                "lists more than one node, but this version runs a cluster of one: \
-                 list this node alone, or leave the key out",
-            );
+            Some(_) if !cluster.tls_enabled => {
+                return conflict(key, "set, but cluster.tls.enabled is not true");
+            }
+            _ => {}
         }
     }
-    if !cluster.join.is_empty() {
+    Ok(())
+}
+
+/// A node that is to find others must know which of them it is.
+fn check_members(cluster: &Cluster) -> Result<(), Error> {
+    if let [_, _, ..] = cluster.peers.as_slice()
+        && cluster.node_id.is_none()
+    {
         return conflict(
-            "cluster.join",
-            "this version runs a cluster of one and cannot join another: leave the key out",
+            "cluster.node_id",
+            "not set, but cluster.peers lists several nodes: say which of them this one is",
         );
     }
-    let tls_paths = [
-        &cluster.tls_cert_path,
-        &cluster.tls_key_path,
-        &cluster.tls_ca_path,
-    ];
-    if cluster.tls_enabled || tls_paths.iter().any(|path| path.is_some()) {
+    if !cluster.join.is_empty() && cluster.node_id.is_none() {
         return conflict(
-            "cluster.tls",
-            "this version runs a cluster of one, which has no peer to encrypt to: leave it out \
-             (tls.* encrypts between clients and the server)",
+            "cluster.node_id",
+            "not set, but cluster.join is: a node that joins a cluster needs an id that was never \
+             used in it",
+        );
+    }
+    let own = |peer: &super::Peer| cluster.node_id.is_none_or(|id| peer.id == id);
+    if !cluster.peers.is_empty() && !cluster.peers.iter().any(own) {
+        return conflict(
+            "cluster.peers",
+            "does not list this node: add an entry with the id of cluster.node_id and the \
+             addresses where others reach it",
         );
     }
     Ok(())
@@ -153,11 +165,15 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              they were acknowledged"
         ));
     }
-    let peer_bind_set = config.settings.iter().any(|setting| {
-        setting.key == "cluster.bind_addr" && setting.origin != super::Origin::Default
-    });
-    if peer_bind_set {
-        warnings.push("cluster.bind_addr is not used by a cluster of one".to_owned());
+    if config.listens_to_peers()
+        && !config.cluster.tls_enabled
+        && !is_loopback(&config.cluster.bind_addr)
+    {
+        warnings.push(format!(
+            "cluster.tls.enabled is false and cluster.bind_addr is {}: everyone who reaches it can \
+             act as a node of this cluster",
+            config.cluster.bind_addr
+        ));
     }
     if config.auth.required && !config.tls.enabled && !is_loopback(&config.network.bind_addr) {
         warnings.push(

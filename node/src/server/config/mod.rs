@@ -22,7 +22,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rstmdb_raft_store::FsyncPolicy;
+use rstmdb_raft_store::{FsyncPolicy, NodeInfo};
 
 pub use error::{Error, Origin};
 use keys::{KEYS, Key};
@@ -223,6 +223,17 @@ pub struct Peer {
     pub rcp_addr: String,
 }
 
+impl Peer {
+    /// Where it is reached, as the membership keeps it.
+    #[must_use]
+    pub fn addresses(&self) -> NodeInfo {
+        NodeInfo {
+            peer_addr: self.peer_addr.clone(),
+            rcp_addr: self.rcp_addr.clone(),
+        }
+    }
+}
+
 /// One key as it is in force.
 #[derive(Debug, Clone)]
 pub struct Setting {
@@ -274,6 +285,30 @@ impl Config {
     #[must_use]
     pub fn settings(&self) -> &[Setting] {
         &self.settings
+    }
+
+    /// Whether other nodes may connect: the configuration says where, or names others.
+    #[must_use]
+    pub fn listens_to_peers(&self) -> bool {
+        let cluster = &self.cluster;
+        let named = !cluster.peers.is_empty() || !cluster.join.is_empty();
+        named
+            || self.settings.iter().any(|setting| {
+                setting.key == "cluster.bind_addr" && setting.origin != Origin::Default
+            })
+    }
+
+    /// How others reach this node: its own entry in `cluster.peers`, or where it listens.
+    #[must_use]
+    pub fn addresses(&self, node_id: u64) -> NodeInfo {
+        let listed = self.cluster.peers.iter().find(|peer| peer.id == node_id);
+        match listed {
+            Some(peer) => peer.addresses(),
+            None => NodeInfo {
+                peer_addr: self.cluster.bind_addr.clone(),
+                rcp_addr: self.network.bind_addr.clone(),
+            },
+        }
     }
 
     /// What deserves a warning at the start, although it is no error.

@@ -273,15 +273,26 @@ fn what_does_not_go_together_is_refused() {
         ),
         (
             "cluster:\n  peers: '1=a:1/a:2,2=b:1/b:2'\n",
+            "cluster.node_id",
+        ),
+        (
+            "cluster:\n  node_id: 3\n  peers: '1=a:1/a:2,2=b:1/b:2'\n",
             "cluster.peers",
         ),
         (
             "cluster:\n  node_id: 2\n  peers: '1=a:1/a:2'\n",
             "cluster.peers",
         ),
-        ("cluster:\n  join: 'a:7402'\n", "cluster.join"),
-        ("cluster:\n  tls:\n    enabled: true\n", "cluster.tls"),
-        ("cluster:\n  tls:\n    ca_path: x\n", "cluster.tls"),
+        ("cluster:\n  join: 'a:7402'\n", "cluster.node_id"),
+        (
+            "cluster:\n  tls:\n    enabled: true\n",
+            "cluster.tls.cert_path",
+        ),
+        (
+            "cluster:\n  tls:\n    enabled: true\n    cert_path: a\n    key_path: b\n",
+            "cluster.tls.ca_path",
+        ),
+        ("cluster:\n  tls:\n    ca_path: x\n", "cluster.tls.ca_path"),
     ] {
         let error = of_file(text).unwrap_err();
         assert!(

@@ -20,6 +20,9 @@ pub(super) struct Scraped {
     watches_lagging: IntGauge,
     facts_stale: IntCounter,
     commands_redecided: IntCounter,
+    commands_forwarded: IntCounter,
+    digest_mismatches: IntCounter,
+    diverged: IntGauge,
     snapshots: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
@@ -45,6 +48,8 @@ struct Raft {
     commit_index: IntGauge,
     applied_index: IntGauge,
     snapshot_index: IntGauge,
+    purged_index: IntGauge,
+    lag: IntGaugeVec,
     leader_changes: IntCounter,
 }
 
@@ -73,6 +78,18 @@ impl Scraped {
                 "rstmdb_commands_redecided_total",
                 "Commands that were decided more than once.",
             )?,
+            commands_forwarded: make.counter(
+                "rstmdb_commands_forwarded_total",
+                "Commands that were sent to the leader.",
+            )?,
+            digest_mismatches: make.counter(
+                "rstmdb_digest_mismatches_total",
+                "Times this node's state differed from another's at the same offset.",
+            )?,
+            diverged: make.gauge(
+                "rstmdb_state_diverged",
+                "1 once this node's state is known to be wrong.",
+            )?,
             snapshots: make.counter("rstmdb_snapshots_total", "Snapshots taken.")?,
             snapshot_bytes: make.gauge(
                 "rstmdb_snapshot_size_bytes",
@@ -100,6 +117,9 @@ impl Scraped {
         let counters = replica.counters();
         counter(&self.facts_stale, counters.facts_stale.load());
         counter(&self.commands_redecided, counters.commands_redecided.load());
+        counter(&self.commands_forwarded, counters.commands_forwarded.load());
+        counter(&self.digest_mismatches, counters.digest_mismatches.load());
+        gauge(&self.diverged, u64::from(status.diverged));
         counter(&self.snapshots, counters.snapshots_taken.load());
         gauge(&self.snapshot_bytes, counters.snapshot_last_bytes.load());
         self.snapshot_secs
@@ -113,6 +133,14 @@ impl Scraped {
         gauge(&self.raft.commit_index, status.commit_index);
         gauge(&self.raft.applied_index, status.last_applied);
         gauge(&self.raft.snapshot_index, status.snapshot_offset);
+        gauge(&self.raft.purged_index, status.purged_offset);
+        self.raft.lag.reset();
+        for (node_id, lag) in &status.lag {
+            gauge(
+                &self.raft.lag.with_label_values(&[&node_id.to_string()]),
+                *lag,
+            );
+        }
         self.wal.set(replica);
     }
 }
@@ -183,6 +211,17 @@ impl Raft {
             applied_index: make.gauge("rstmdb_raft_applied_index", "The last offset applied.")?,
             snapshot_index: make
                 .gauge("rstmdb_raft_snapshot_index", "The last snapshot's offset.")?,
+            purged_index: make.gauge(
+                "rstmdb_raft_purged_index",
+                "The last offset that Raft let go: a member that ends below it needs a snapshot.",
+            )?,
+            lag: make.register(IntGaugeVec::new(
+                Opts::new(
+                    "rstmdb_raft_replication_lag",
+                    "On the leader: entries of its log that another member lacks.",
+                ),
+                &["peer"],
+            )?)?,
             leader_changes: make.counter(
                 "rstmdb_raft_leader_changes_total",
                 "Changes of the leader, or of its term, that this node noticed.",

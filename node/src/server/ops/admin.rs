@@ -6,7 +6,9 @@ use rstmdb_engine::Command;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
-use rstmdb_rcp::message::storage::{Compact, CompactResult, ReplicationStatusResult};
+use rstmdb_rcp::message::storage::{
+    Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
+};
 use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 
@@ -77,11 +79,18 @@ pub(super) fn replication_status(shared: &Shared) -> Plan {
     let result = if status.members.len() <= 1 {
         ReplicationStatusResult::Standalone {}
     } else if status.role == Role::Leader {
+        let end = shared.replica.log_end();
+        let replicas = status.lag.iter().map(|(node_id, lag)| ReplicaStatus {
+            replica_id: node_id.to_string().into(),
+            last_acked_sequence: end.saturating_sub(*lag),
+            lag_entries: *lag,
+        });
+        let replicas: Vec<_> = replicas.collect();
         ReplicationStatusResult::Primary {
             mode: "sync".into(),
-            primary_sequence: status.last_applied,
-            connected_replicas: 0,
-            replicas: Vec::new(),
+            primary_sequence: end,
+            connected_replicas: status.connected,
+            replicas,
         }
     } else {
         let leader = status

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::answer::hex;
 use super::{Answer, Body, Job, Plan, Running, document, fresh, read_params, touch};
-use crate::server::failure;
+use crate::server::failure::{self, Effect};
 use crate::server::session::order::Touch;
 use crate::server::shared::Shared;
 
@@ -93,7 +93,7 @@ pub(super) fn start_snapshot(shared: Arc<Shared>, instance_id: String) -> Runnin
         let reply = shared
             .replica
             .query(&query)
-            .map_err(|refusal| failure::of_refusal(&refusal))?;
+            .map_err(|error| failure::of_replica(&error, Effect::None))?;
         let wal_offset = match &reply {
             Reply::Instance(instance) => instance.last_wal_offset,
             _ => 0,

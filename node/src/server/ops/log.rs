@@ -32,6 +32,7 @@ pub(super) fn read(params: &RawValue) -> Result<Plan, ErrorBody> {
 pub(super) fn start_read(shared: Arc<Shared>, request: WalRead) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
+        shared.replica.wait_for_history(request.from_offset).await;
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
         let page = shared
             .replica

@@ -14,6 +14,7 @@
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `log` | WAL_READ, WAL_STATS |
 //! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
+//! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `answer` | what was answered, and its JSON |
 //!
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
@@ -21,6 +22,7 @@
 mod admin;
 mod answer;
 mod batch;
+mod cluster;
 mod events;
 mod instances;
 mod log;
@@ -116,6 +118,8 @@ pub(crate) enum Job {
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
     Compact { force_snapshot: bool },
+    /// Ask or change the cluster.
+    Cluster(cluster::Request),
     /// Nothing: the answer is there.
     Answered(Box<Answer>),
 }
@@ -155,7 +159,19 @@ pub(crate) fn plan(
         Op::FlushAll => Ok(admin::flush_all()),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
+        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        Op::ClusterStatus => Ok(cluster::status()),
+        Op::ClusterAdd => cluster::add(params),
+        Op::ClusterPromote => cluster::promote(params),
+        Op::ClusterRemove => cluster::remove(params),
+        Op::ClusterTransferLeader => cluster::transfer_leader(params),
     })
+}
+
+fn unknown_without_cluster(op: Op) -> ErrorBody {
+    let name = op.name();
+    let problem = format!("{name} needs the feature \"cluster\", which HELLO did not offer");
+    failure::bad_request("op", &problem)
 }
 
 impl Plan {
@@ -215,6 +231,7 @@ impl Job {
             Self::SnapshotInstance(id) => {
                 Started::Running(instances::start_snapshot(shared.clone(), id))
             }
+            Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
             }
@@ -257,7 +274,7 @@ fn look_up(shared: &Shared, query: &Query) -> Outcome {
             body: Body::Reply(reply),
             wal_offset: None,
         }),
-        Err(refusal) => Err(failure::of_refusal(&refusal)),
+        Err(error) => Err(failure::of_replica(&error, Effect::None)),
     }
 }
 

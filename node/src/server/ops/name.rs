@@ -22,6 +22,11 @@ macro_rules! ops {
                 }
             }
 
+            /// Whether only connections that agreed on the feature `cluster` may ask for it.
+            pub(crate) fn is_extension(self) -> bool {
+                self.name().starts_with("CLUSTER_")
+            }
+
             /// Its name.
             pub(crate) fn name(self) -> &'static str {
                 match self {
@@ -56,6 +61,11 @@ ops! {
     FlushAll = FLUSH_ALL,
     ReplicationStatus = REPLICATION_STATUS,
     Compact = COMPACT,
+    ClusterStatus = CLUSTER_STATUS,
+    ClusterAdd = CLUSTER_ADD,
+    ClusterPromote = CLUSTER_PROMOTE,
+    ClusterRemove = CLUSTER_REMOVE,
+    ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
 }
 
 #[cfg(test)]

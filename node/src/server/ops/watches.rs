@@ -78,6 +78,9 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
         if from.is_none() || filter.instance.is_some() {
             fresh(&shared, ReadOptions::default()).await?;
         }
+        if let Some(from) = from {
+            shared.replica.wait_for_history(from).await;
+        }
         let told = |error| failure::of_replica(&error, Effect::None);
         let watching = match filter.instance {
             Some(id) => {

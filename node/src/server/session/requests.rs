@@ -19,6 +19,9 @@ use crate::server::ops::{self, Answer, Body, Job, Op, Outcome, Plan, Started, Wa
 /// A snapshot of the whole state takes as long as it takes, within reason.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// A change of the membership passes through several elections at worst.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A request that waits for others of its connection.
 pub(super) struct Waiting {
     pub(super) tag: Tag,
@@ -92,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take_plan(&mut self, id: &str, op: Op, plan: Plan) {
         let timeout = match op {
             Op::Compact => COMPACT_TIMEOUT,
+            op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.request_timeout,
         };
         let tag = Tag {

@@ -1,0 +1,54 @@
+# The server and its command line in one image. Builds with BuildKit and without.
+#
+# Where no registry can be reached deploy/local-images.sh makes the two base images.
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG RUNTIME_IMAGE=debian:bookworm-slim
+
+# The manifests, and sources that say nothing: this folder stays the same until a dependency changes,
+# so the layer that compiles the dependencies stays in the cache until then.
+FROM ${BUILD_IMAGE} AS skeleton
+WORKDIR /src
+COPY . .
+RUN find . -type f ! -name 'Cargo.*' ! -name build.rs ! -path '*/src/lib.rs' ! -path '*/src/main.rs' \
+        ! -path '*/examples/*' ! -path '*/tests/*' -delete \
+    && find . -type d -empty -delete \
+    && echo 'fn main() {}' | tee $(find . -name '*.rs') >/dev/null
+
+FROM ${BUILD_IMAGE} AS build
+# How much the compiler optimizes: less for images that only tests run.
+ARG LTO=thin
+ARG OPT_LEVEL=3
+ENV CARGO_PROFILE_RELEASE_LTO=${LTO} \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=${OPT_LEVEL}
+WORKDIR /src
+COPY --from=skeleton /src .
+RUN cargo build --release --locked -p rstmdb -p rstmdb-cli
+COPY . .
+# cargo compares times, and these sources may be older than what was just compiled without them. Not those
+# in target, which the dependencies generated.
+RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+    && cargo build --release --locked -p rstmdb -p rstmdb-cli
+
+FROM ${RUNTIME_IMAGE}
+# A number, so that an orchestrator can see that it is not root's.
+RUN groupadd --gid 7401 rstmdb \
+    && useradd --uid 7401 --gid 7401 --no-create-home --home-dir /data --shell /usr/sbin/nologin rstmdb \
+    && install -d -o 7401 -g 7401 -m 700 /data
+# The roots that `rstmdb-cli --tls` trusts when no CA is named.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /src/target/release/rstmdb /src/target/release/rstmdb-cli /usr/local/bin/
+USER 7401:7401
+WORKDIR /data
+VOLUME /data
+# Inside a container every address is its own; what is reachable is decided where ports are published.
+ENV RSTMDB_DATA=/data \
+    RSTMDB_BIND=0.0.0.0:7401 \
+    RSTMDB_PEER_BIND=0.0.0.0:7402 \
+    RSTMDB_METRICS_BIND=0.0.0.0:9090
+# Clients, peers, admin HTTP.
+EXPOSE 7401 7402 9090
+STOPSIGNAL SIGTERM
+# PING needs no token. With TLS the variables of rstmdb-cli (RSTMDB_TLS, RSTMDB_CA_CERT) have to be set.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["rstmdb-cli", "--server", "127.0.0.1:7401", "ping"]
+ENTRYPOINT ["rstmdb"]

@@ -1,0 +1,85 @@
+//! `cluster` and what follows it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `cluster`.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ClusterCommand,
+}
+
+/// What can be asked of a cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Show every node: its role, how far it is, whether its state agrees with the others'.
+    Status,
+    /// Take in a node that was started with `cluster.join`, and let it vote once it has caught up.
+    Add(ClusterAdd),
+    /// Let a learner vote.
+    Promote(NodeId),
+    /// Take a node out, a dead one as well.
+    Remove(NodeId),
+    /// Let another node lead.
+    TransferLeader(TransferLeader),
+    /// Start a cluster on this machine, to try things out.
+    Demo(Demo),
+}
+
+/// `cluster add`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The node gets the log first, as a learner; how far it is behind is shown on standard error.\n\
+When it is close it is given a vote. Ctrl-C leaves it a learner: `cluster promote ID` goes on\n\
+later. After 60 s without progress the command gives up, with exit code 4.")]
+pub struct ClusterAdd {
+    /// Where the node listens for its peers, HOST:PORT.
+    #[arg(value_name = "PEER_ADDR")]
+    pub peer_addr: String,
+    /// The id that node must have; any when absent.
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<u64>,
+    /// Leave it a learner: it serves reads and watches and has no vote.
+    #[arg(long)]
+    pub learner: bool,
+}
+
+/// `cluster promote`, `cluster remove`.
+#[derive(Debug, Args)]
+pub struct NodeId {
+    /// The node.
+    #[arg(value_name = "ID")]
+    pub node_id: u64,
+}
+
+/// `cluster transfer-leader`.
+#[derive(Debug, Args)]
+pub struct TransferLeader {
+    /// Who is to lead; the leader chooses when absent.
+    #[arg(value_name = "ID")]
+    pub node_id: Option<u64>,
+}
+
+/// `cluster demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each node is a process of the `rstmdb` beside this program, or else of the one in PATH, and\n\
+listens on 127.0.0.1 only. Ctrl-C ends them all. Without --dir everything is in a temporary\n\
+folder that is removed then; with --dir it is kept, and a later demo in the same folder goes\n\
+on with the same cluster at the same addresses. Variables named RSTMDB_… are not handed down.\n\
+Should this program be killed with SIGKILL, a shell that waits beside it kills the nodes.")]
+pub struct Demo {
+    /// How many nodes, 1 to 9; 3 in a new folder.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: Option<u8>,
+    /// Where to keep everything.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// The first of three ports for each node: clients at P, P+1, …, then peers, then metrics. Free
+    /// ones are chosen when absent.
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..=65_509))]
+    pub base_port: Option<u16>,
+}

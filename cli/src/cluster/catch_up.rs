@@ -1,0 +1,147 @@
+//! Whether a node that was taken in makes progress, is close enough to vote, or is stuck.
+
+use std::time::{Duration, Instant};
+
+use rstmdb_rcp::message::cluster::NodeStatus;
+
+/// A node this many entries behind, or more, has not caught up.
+pub const LAG_MAX: u64 = 1000;
+/// How long nothing may move before it is given up.
+pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What has been seen of a node so far.
+#[derive(Debug)]
+pub struct CatchUp {
+    least_lag: Option<u64>,
+    last_log: Option<u64>,
+    applied: Option<u64>,
+    moved: Instant,
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Look again later.
+    Wait,
+    /// It is close: let it vote.
+    Promote,
+    /// Nothing has moved for [`STUCK_AFTER`].
+    GiveUp,
+}
+
+impl CatchUp {
+    /// Nothing seen yet.
+    pub fn new(now: Instant) -> CatchUp {
+        CatchUp {
+            least_lag: None,
+            last_log: None,
+            applied: None,
+            moved: now,
+        }
+    }
+
+    /// Takes in how the node is at `now`; `None` if nobody could say.
+    pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> Next {
+        let Some(node) = node.filter(|node| node.reachable) else {
+            return self.wait(now);
+        };
+        // Under load the lag may stand still while the node runs as fast as the others; a node that
+        // receives a snapshot has a log that stands still. Any of them moving will do.
+        let shrunk = match (self.least_lag, node.lag) {
+            (Some(least), Some(lag)) => lag < least,
+            (None, lag) => lag.is_some(),
+            (Some(_), None) => false,
+        };
+        if shrunk || node.last_log > self.last_log || node.applied > self.applied {
+            self.moved = now;
+        }
+        self.least_lag = self.least_lag.into_iter().chain(node.lag).min();
+        self.last_log = self.last_log.max(node.last_log);
+        self.applied = self.applied.max(node.applied);
+        if node.lag.is_some_and(|lag| lag < LAG_MAX) {
+            return match self.wait(now) {
+                // Close all that time, and still refused.
+                Next::GiveUp => Next::GiveUp,
+                _ => Next::Promote,
+            };
+        }
+        self.wait(now)
+    }
+
+    fn wait(&self, now: Instant) -> Next {
+        if now.saturating_duration_since(self.moved) >= STUCK_AFTER {
+            Next::GiveUp
+        } else {
+            Next::Wait
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(lag: u64, last_log: u64) -> NodeStatus<'static> {
+        NodeStatus {
+            node_id: 4,
+            reachable: true,
+            lag: Some(lag),
+            last_log: Some(last_log),
+            applied: Some(last_log),
+            ..NodeStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_node_is_promoted_once_it_is_close() {
+        let begin = Instant::now();
+        let mut catch_up = CatchUp::new(begin);
+        assert_eq!(catch_up.observe(Some(&node(5000, 1)), begin), Next::Wait);
+        assert_eq!(catch_up.observe(Some(&node(1000, 4000)), begin), Next::Wait);
+        assert_eq!(
+            catch_up.observe(Some(&node(999, 4001)), begin),
+            Next::Promote
+        );
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_not_promoted() {
+        let begin = Instant::now();
+        let silent = NodeStatus {
+            reachable: false,
+            ..node(0, 9)
+        };
+        let mut catch_up = CatchUp::new(begin);
+        assert_eq!(catch_up.observe(Some(&silent), begin), Next::Wait);
+        assert_eq!(catch_up.observe(None, begin + STUCK_AFTER), Next::GiveUp);
+    }
+
+    #[test]
+    fn there_is_no_limit_while_anything_moves() {
+        let begin = Instant::now();
+        let mut catch_up = CatchUp::new(begin);
+        let mut now = begin;
+        // The others write as fast as it reads.
+        for last_log in 1..100 {
+            now += STUCK_AFTER / 2;
+            assert_eq!(
+                catch_up.observe(Some(&node(50_000, last_log)), now),
+                Next::Wait
+            );
+        }
+        now += STUCK_AFTER;
+        assert_eq!(catch_up.observe(Some(&node(50_000, 99)), now), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_lag_that_goes_up_and_down_is_no_progress() {
+        let begin = Instant::now();
+        let mut catch_up = CatchUp::new(begin);
+        catch_up.observe(Some(&node(5000, 10)), begin);
+        let later = begin + STUCK_AFTER / 2;
+        catch_up.observe(Some(&node(6000, 10)), later);
+        catch_up.observe(Some(&node(5500, 10)), later);
+        let end = begin + STUCK_AFTER;
+        assert_eq!(catch_up.observe(Some(&node(5200, 10)), end), Next::GiveUp);
+    }
+}

@@ -1,0 +1,306 @@
+//! CLUSTER_STATUS for people: a line on top, a row for each node, a line for each thing that is wrong.
+
+use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
+
+use crate::output::{Paint, printable};
+use crate::table::Table;
+
+/// As many digits of a digest as tell two of them apart by eye.
+const DIGEST_CHARS: usize = 8;
+
+/// The columns, and which of them go first where the terminal is too narrow: half an address is of
+/// no use, so none is cut to make room.
+const COLUMNS: [Column; 9] = [
+    ("node", 0, |node| node.node_id.to_string()),
+    ("role", 0, |node| role(node).to_owned()),
+    ("RCP address", 0, |node| node.rcp_addr.to_string()),
+    ("peer address", 1, |node| node.peer_addr.to_string()),
+    ("last log", 3, |node| number(node.last_log)),
+    ("applied", 0, |node| number(node.applied)),
+    ("lag", 0, |node| number(node.lag)),
+    ("version", 2, |node| text(node.version.as_deref())),
+    ("digest", 0, |node| {
+        short(&text(node.digest.as_deref())).to_owned()
+    }),
+];
+
+/// Heading, when it goes (0: never), what stands under it.
+type Column = (&'static str, u8, fn(&NodeStatus<'_>) -> String);
+
+/// The whole picture, each line ended by a newline.
+pub fn render(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
+    let mut shown = format!("{}\n{}", headline(status), nodes(&status.nodes, paint));
+    for problem in problems(status) {
+        shown.push_str(&paint.alarm(&printable(&problem)));
+        shown.push('\n');
+    }
+    shown
+}
+
+fn nodes(nodes: &[NodeStatus<'_>], paint: Paint) -> String {
+    let with = |gone: u8| {
+        let columns = COLUMNS
+            .iter()
+            .filter(move |(_, goes, _)| *goes == 0 || *goes > gone);
+        let mut table = Table::new(columns.clone().map(|(heading, _, _)| *heading));
+        for node in nodes {
+            table.push(columns.clone().map(|(_, _, cell)| cell(node)));
+        }
+        table
+    };
+    let fits = |table: &Table| {
+        let plain = table.render(Paint::PLAIN);
+        let widest = plain.lines().map(console::measure_text_width).max();
+        paint.width.is_none_or(|room| widest.unwrap_or(0) <= room)
+    };
+    let mut table = with(0);
+    for gone in 1..=3 {
+        if fits(&table) {
+            break;
+        }
+        table = with(gone);
+    }
+    table.render(paint)
+}
+
+fn headline(status: &ClusterStatusResult<'_>) -> String {
+    let leader = match status.leader {
+        Some(id) => format!("leader: node {id}"),
+        None => "no leader".to_owned(),
+    };
+    printable(&format!(
+        "cluster {} ({}), {leader}, term {}",
+        status.cluster_name, status.cluster_id, status.term
+    ))
+}
+
+fn role<'a>(node: &'a NodeStatus<'_>) -> &'a str {
+    match node.role.as_deref() {
+        _ if !node.reachable => "unreachable",
+        Some(role) => role,
+        None if node.voter => "voter",
+        None => "learner",
+    }
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
+}
+
+fn text(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+fn short(digest: &str) -> &str {
+    let end = digest.char_indices().nth(DIGEST_CHARS);
+    &digest[..end.map_or(digest.len(), |(end, _)| end)]
+}
+
+/// What somebody has to know or do, a line each.
+fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if status.leader.is_none() {
+        problems.push("no leader: writes and linearizable reads wait for an election".to_owned());
+    }
+    for node in &status.nodes {
+        let id = node.node_id;
+        if !node.reachable {
+            let kind = if node.voter { "" } else { ", a learner," };
+            problems.push(format!("node {id}{kind} does not answer"));
+        }
+        if let Some(reason) = &node.read_only {
+            problems.push(format!("node {id} takes no writes: {reason}"));
+        }
+        if node.diverged {
+            problems.push(format!(
+                "node {id} has diverged: its state differs from its peers' at the same offset; \
+                 remove it and add it again, empty, under a new id"
+            ));
+        }
+    }
+    problems.extend(lost_quorum(&status.nodes));
+    problems.extend(differing_digests(&status.nodes));
+    problems
+}
+
+fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
+    let voters = nodes.iter().filter(|node| node.voter).count();
+    let answering = nodes.iter().filter(|n| n.voter && n.reachable).count();
+    let quorum = voters / 2 + 1;
+    (answering < quorum).then(|| {
+        format!("no quorum: {answering} of {voters} voters answer, {quorum} are needed to write")
+    })
+}
+
+/// Digests say something only about the same offset.
+fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let known: Vec<(u64, u64, &str)> = nodes
+        .iter()
+        .filter_map(|node| Some((node.node_id, node.digest_offset?, node.digest.as_deref()?)))
+        .collect();
+    for (at, (id, offset, digest)) in known.iter().enumerate() {
+        let first_with_other = known[..at]
+            .iter()
+            .find(|(_, other_offset, other)| other_offset == offset && other != digest);
+        if let Some((other_id, _, other)) = first_with_other {
+            problems.push(format!(
+                "digests differ at offset {offset}: node {other_id} has {}, node {id} has {}",
+                short(other),
+                short(digest)
+            ));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(node_id: u64, role: &'static str) -> NodeStatus<'static> {
+        NodeStatus {
+            node_id,
+            voter: role != "learner",
+            peer_addr: format!("10.0.0.{node_id}:7402").into(),
+            rcp_addr: format!("10.0.0.{node_id}:7401").into(),
+            reachable: true,
+            role: Some(role.into()),
+            term: Some(7),
+            last_log: Some(1_234_567),
+            applied: Some(1_234_560),
+            lag: Some(0),
+            version: Some("0.1.0".into()),
+            digest: Some("5be0cd19137e2179".into()),
+            digest_offset: Some(1_234_560),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn cluster(nodes: Vec<NodeStatus<'static>>) -> ClusterStatusResult<'static> {
+        ClusterStatusResult {
+            cluster_id: "0d9c2a52-4f1e-4f0c-9c0a-3f6c1f6f1c11".into(),
+            cluster_name: "orders".into(),
+            leader: Some(1),
+            term: 7,
+            nodes,
+        }
+    }
+
+    fn shown(status: &ClusterStatusResult<'_>) -> String {
+        render(status, Paint::PLAIN)
+    }
+
+    /// The lines under the table.
+    fn problems_shown(status: &ClusterStatusResult<'_>) -> Vec<String> {
+        let text = shown(status);
+        text.lines()
+            .skip(2 + status.nodes.len())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn a_healthy_cluster_is_a_headline_and_a_table_within_100_columns() {
+        let status = cluster(vec![
+            node(1, "leader"),
+            node(2, "follower"),
+            node(3, "learner"),
+        ]);
+        let expected = "\
+cluster orders (0d9c2a52-4f1e-4f0c-9c0a-3f6c1f6f1c11), leader: node 1, term 7
+node  role      RCP address    peer address   last log  applied  lag  version  digest
+1     leader    10.0.0.1:7401  10.0.0.1:7402  1234567   1234560  0    0.1.0    5be0cd19
+2     follower  10.0.0.2:7401  10.0.0.2:7402  1234567   1234560  0    0.1.0    5be0cd19
+3     learner   10.0.0.3:7401  10.0.0.3:7402  1234567   1234560  0    0.1.0    5be0cd19
+";
+        assert_eq!(shown(&status), expected);
+        assert!(expected.lines().all(|line| line.len() <= 100));
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_columns_go_before_addresses_are_cut() {
+        let status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        let at = |width| {
+            let paint = Paint {
+                color: false,
+                width: Some(width),
+            };
+            let text = render(&status, paint);
+            text.lines().nth(2).unwrap_or_default().to_owned()
+        };
+        let row = "1     leader    10.0.0.1:7401  10.0.0.1:7402  1234567   1234560  0    0.1.0    5be0cd19";
+        assert_eq!(at(100), row);
+        assert_eq!(
+            at(80),
+            "1     leader    10.0.0.1:7401  1234567   1234560  0    0.1.0    5be0cd19"
+        );
+        assert_eq!(
+            at(60),
+            "1     leader    10.0.0.1:7401  1234560  0    5be0cd19"
+        );
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_shown_as_such_and_named() {
+        let silent = NodeStatus {
+            node_id: 2,
+            voter: true,
+            peer_addr: "10.0.0.2:7402".into(),
+            rcp_addr: "10.0.0.2:7401".into(),
+            ..NodeStatus::default()
+        };
+        let mut status = cluster(vec![node(1, "leader"), silent.clone(), node(3, "follower")]);
+        let row = "2     unreachable  10.0.0.2:7401  10.0.0.2:7402\n";
+        assert!(shown(&status).contains(row), "{}", shown(&status));
+        assert_eq!(problems_shown(&status), ["node 2 does not answer"]);
+        status.nodes[2].reachable = false;
+        status.leader = None;
+        assert_eq!(
+            problems_shown(&status),
+            [
+                "no leader: writes and linearizable reads wait for an election",
+                "node 2 does not answer",
+                "node 3 does not answer",
+                "no quorum: 1 of 3 voters answer, 2 are needed to write",
+            ]
+        );
+        assert!(shown(&status).contains(", no leader, term 7\n"));
+    }
+
+    #[test]
+    fn digests_are_compared_at_the_same_offset_only() {
+        let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        status.nodes[1].digest = Some("ffffffff00000000".into());
+        assert_eq!(
+            problems_shown(&status),
+            ["digests differ at offset 1234560: node 1 has 5be0cd19, node 2 has ffffffff"]
+        );
+        status.nodes[1].digest_offset = Some(1_234_000);
+        assert!(problems_shown(&status).is_empty());
+    }
+
+    #[test]
+    fn a_diverged_or_read_only_node_is_named_with_what_to_do() {
+        let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        status.nodes[0].read_only = Some("12 MiB of disk space left".into());
+        status.nodes[1].diverged = true;
+        let problems = problems_shown(&status);
+        assert_eq!(
+            problems[0],
+            "node 1 takes no writes: 12 MiB of disk space left"
+        );
+        assert!(problems[1].starts_with("node 2 has diverged: "));
+        assert!(problems[1].contains("under a new id"));
+        assert_eq!(problems.len(), 2);
+    }
+
+    #[test]
+    fn data_never_steers_the_terminal() {
+        let mut status = cluster(vec![node(1, "leader")]);
+        status.cluster_name = "\u{1b}[2J".into();
+        status.nodes[0].digest = Some("\u{1b}[2Jäöüß€".into());
+        status.nodes[0].read_only = Some("\u{1b}[2J".into());
+        assert!(!shown(&status).contains('\u{1b}'));
+    }
+}

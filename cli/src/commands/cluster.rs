@@ -1,0 +1,208 @@
+//! cluster status, add, promote, remove, transfer-leader; `cluster demo` is in [`crate::demo`].
+
+use std::time::{Duration, Instant};
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::client::RawResponse;
+use rstmdb_rcp::message::cluster::{
+    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterRemove, ClusterStatusResult,
+    ClusterTransferLeader, NodeStatus,
+};
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::session::NoParams;
+use serde_json::Value;
+
+use crate::args::{self, ClusterCommand};
+use crate::cluster::catch_up::{CatchUp, Next, STUCK_AFTER};
+use crate::session::Session;
+use crate::{Error, demo};
+
+/// How often a node that catches up is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often its progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Error> {
+    match args.command {
+        ClusterCommand::Status => session.show(op::CLUSTER_STATUS, &NoParams {}).await,
+        ClusterCommand::Add(args) => add(session, args).await,
+        ClusterCommand::Promote(args) => {
+            let params = ClusterPromote {
+                node_id: args.node_id,
+            };
+            session.show(op::CLUSTER_PROMOTE, &params).await
+        }
+        ClusterCommand::Remove(args) => {
+            let params = ClusterRemove {
+                node_id: args.node_id,
+            };
+            session.show(op::CLUSTER_REMOVE, &params).await
+        }
+        ClusterCommand::TransferLeader(args) => {
+            let params = ClusterTransferLeader {
+                node_id: args.node_id,
+            };
+            session.show(op::CLUSTER_TRANSFER_LEADER, &params).await
+        }
+        ClusterCommand::Demo(args) => demo::run(session, &args).await,
+    }
+}
+
+async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
+    let params = ClusterAdd {
+        peer_addr: args.peer_addr.into(),
+        node_id: args.node_id,
+    };
+    let answer = session.call(op::CLUSTER_ADD, &params).await?;
+    let added: ClusterAddResult<'_> =
+        serde_json::from_str(answer.result.get()).map_err(Error::unexpected)?;
+    if added.voter || args.learner {
+        return session.print(op::CLUSTER_ADD, &answer.result);
+    }
+    let id = added.node_id;
+    eprintln!(
+        "node {id} at {} is a learner and catches up; Ctrl-C leaves it one, and `cluster promote \
+         {id}` goes on later",
+        added.peer_addr
+    );
+    // In the REPL Ctrl-C ends the command by itself.
+    let interrupted = async {
+        match &session.watches {
+            Some(_) => std::future::pending().await,
+            None => tokio::signal::ctrl_c().await,
+        }
+    };
+    let promoted = tokio::select! {
+        promoted = promote_when_close(session, id) => promoted?,
+        interrupted = interrupted => {
+            interrupted?;
+            return Err(Error::Failed(format!(
+                "interrupted: node {id} stays a learner; `rstmdb-cli cluster promote {id}` goes on"
+            )));
+        }
+    };
+    session.print(op::CLUSTER_PROMOTE, &promoted.result)
+}
+
+async fn promote_when_close(session: &Session, id: u64) -> Result<RawResponse, Error> {
+    let mut catch_up = CatchUp::new(Instant::now());
+    let mut told: Option<(Instant, Option<u64>)> = None;
+    loop {
+        let node = look_at(session, id).await?;
+        let now = Instant::now();
+        let lag = node.as_ref().and_then(|node| node.lag);
+        if told.is_none_or(|(when, said)| lag != said && now >= when + TELL_EVERY) {
+            told = Some((now, lag));
+            eprintln!("{}", progress(id, node.as_ref()));
+        }
+        match catch_up.observe(node.as_ref(), now) {
+            Next::Promote => {
+                if let Some(promoted) = promote(session, id).await? {
+                    return Ok(promoted);
+                }
+            }
+            Next::Wait => {}
+            Next::GiveUp => return Err(Error::Timeout(stuck(id, node.as_ref()))),
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// How the node is; `None` while nobody can say, in an election for one.
+async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static>>, Error> {
+    let status: Result<ClusterStatusResult<'_>, Error> =
+        session.ask(op::CLUSTER_STATUS, &NoParams {}).await;
+    match status {
+        Ok(status) => match status.nodes.into_iter().find(|node| node.node_id == id) {
+            Some(node) => Ok(Some(node)),
+            None => Err(Error::Failed(format!(
+                "node {id} is not in the cluster any more: somebody has removed it"
+            ))),
+        },
+        Err(error) if may_pass(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` if it has to be tried again.
+async fn promote(session: &Session, id: u64) -> Result<Option<RawResponse>, Error> {
+    let params = ClusterPromote { node_id: id };
+    match session.call(op::CLUSTER_PROMOTE, &params).await {
+        Ok(promoted) => Ok(Some(promoted)),
+        Err(error) if lags(&error) || may_pass(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn lags(error: &Error) -> bool {
+    let Error::Refused(body) = error else {
+        return false;
+    };
+    let lag = body.details.as_ref().and_then(|details| details.get("lag"));
+    body.code == Code::Conflict && lag.is_some_and(Value::is_u64)
+}
+
+fn may_pass(error: &Error) -> bool {
+    match error {
+        Error::Refused(body) => body.retryable,
+        Error::NoConnection(_) | Error::Timeout(_) => true,
+        Error::Failed(_) | Error::Usage(_) | Error::Line { .. } | Error::Output(_) => false,
+    }
+}
+
+fn progress(id: u64, node: Option<&NodeStatus<'_>>) -> String {
+    match node {
+        None => "nobody can say at the moment how far it is".to_owned(),
+        Some(node) if !node.reachable => format!("node {id} does not answer"),
+        Some(node) => match node.lag {
+            Some(lag) => format!("node {id} is {lag} entries behind"),
+            None => format!("node {id} answers"),
+        },
+    }
+}
+
+fn stuck(id: u64, node: Option<&NodeStatus<'_>>) -> String {
+    format!(
+        "no progress for {} s: {}. It stays a learner. See its log: it must be running with this \
+         cluster in cluster.join, reach the others' peer addresses and be reached at its own; a \
+         large snapshot may take longer. `rstmdb-cli cluster promote {id}` goes on, `cluster remove \
+         {id}` takes it out",
+        STUCK_AFTER.as_secs(),
+        progress(id, node)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rstmdb_rcp::message::ErrorBody;
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(code: Code, details: Value) -> Error {
+        Error::Refused(Box::new(ErrorBody::new(code, "no").with_details(details)))
+    }
+
+    #[test]
+    fn only_a_conflict_about_the_lag_is_waited_for() {
+        assert!(lags(&refused(Code::Conflict, json!({"lag": 7}))));
+        assert!(!lags(&refused(Code::Conflict, json!({"quorum": 2}))));
+        assert!(!lags(&refused(Code::NotFound, json!({"lag": 7}))));
+        assert!(!lags(&Error::Timeout(String::new())));
+    }
+
+    #[test]
+    fn an_election_or_a_lost_connection_passes_and_a_refusal_does_not() {
+        assert!(may_pass(&refused(Code::NoLeader, json!({}))));
+        assert!(may_pass(&Error::NoConnection(String::new())));
+        assert!(!may_pass(&refused(Code::Conflict, json!({}))));
+        assert!(!may_pass(&refused(Code::BadRequest, json!({}))));
+    }
+
+    #[test]
+    fn who_is_stuck_is_said_with_what_to_do() {
+        let message = stuck(4, Some(&NodeStatus::default()));
+        assert!(message.contains("node 4 does not answer"), "{message}");
+        assert!(message.contains("cluster promote 4"), "{message}");
+    }
+}

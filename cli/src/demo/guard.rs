@@ -1,0 +1,95 @@
+//! Ends the nodes when this program cannot: killed with SIGKILL it runs no code of its own.
+//!
+//! A shell waits beside it, reading a pipe that only this program holds open. Each line it reads is
+//! the list of processes that run now; when the pipe closes, by whatever end this program finds, it
+//! kills the last ones it was told of. An orderly end tells it of none first.
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use crate::Error;
+
+const SCRIPT: &str = r#"pids=
+while read -r line; do pids=$line; done
+[ -z "$pids" ] || kill -9 $pids"#;
+
+/// The shell. It ends by itself once this is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    shell: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    /// Starts to wait, with no process to end yet.
+    pub fn start() -> Result<Guard, Error> {
+        let failed = |error| Error::Failed(format!("sh, which guards the nodes: {error}"));
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C at the terminal is not for it.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        let pipe = shell.stdin.take();
+        Ok(Guard { shell, pipe })
+    }
+
+    /// These are the processes to end, and no others.
+    pub fn watch(&mut self, pids: impl Iterator<Item = u32>) {
+        let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
+        if let Some(pipe) = &mut self.pipe {
+            // Without the shell the nodes are as they were: ended by whoever sees them.
+            let _ = writeln!(pipe, "{}", pids.join(" "));
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        // It has nothing left to wait for.
+        let _ = self.shell.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    fn sleeper() -> Child {
+        Command::new("sleep").arg("600").spawn().unwrap()
+    }
+
+    #[test]
+    fn when_the_pipe_closes_the_processes_it_was_told_of_last_are_killed() {
+        let (mut spared, mut killed) = (sleeper(), sleeper());
+        let mut guard = Guard::start().unwrap();
+        guard.watch([spared.id(), killed.id()].into_iter());
+        guard.watch([killed.id()].into_iter());
+        // What the kernel does to the pipe of a killed process.
+        drop(guard);
+        assert_eq!(killed.wait().unwrap().signal(), Some(9));
+        assert!(spared.try_wait().unwrap().is_none());
+        spared.kill().unwrap();
+        spared.wait().unwrap();
+    }
+
+    #[test]
+    fn told_of_none_it_kills_none() {
+        let mut spared = sleeper();
+        let mut guard = Guard::start().unwrap();
+        guard.watch([spared.id()].into_iter());
+        guard.watch(std::iter::empty());
+        drop(guard);
+        assert!(spared.try_wait().unwrap().is_none());
+        spared.kill().unwrap();
+        spared.wait().unwrap();
+    }
+}

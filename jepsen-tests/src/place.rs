@@ -1,0 +1,29 @@
+//! Where the nodes of a cluster are reached, as their configuration says it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::{Error, ports};
+
+/// Where a node is reached.
+pub(crate) struct Place {
+    pub(crate) id: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) rcp_port: u16,
+}
+
+impl Place {
+    /// A place nobody else has.
+    pub(crate) fn find(id: u64) -> Result<Self, Error> {
+        Ok(Self {
+            id,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?)),
+            rcp_port: ports::free()?,
+        })
+    }
+
+    /// As an item of `cluster.peers`.
+    pub(crate) fn to_yaml(&self) -> String {
+        let (id, peer, rcp) = (self.id, self.peer, self.rcp_port);
+        format!(r#"{{id: {id}, peer_addr: "{peer}", rcp_addr: "127.0.0.1:{rcp}"}}"#)
+    }
+}

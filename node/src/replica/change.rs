@@ -1,0 +1,68 @@
+//! What can be asked of the membership, and why it is not done.
+
+use rstmdb_raft_store::NodeInfo;
+
+/// A change the leader is asked for. Asking again for what is so already is not an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Adds a node without a vote.
+    AddLearner {
+        /// Its id.
+        node_id: u64,
+        /// Where it is reached.
+        node: NodeInfo,
+    },
+    /// Gives a learner that has caught up a vote.
+    Promote {
+        /// The learner.
+        node_id: u64,
+    },
+    /// Takes a node out of the cluster for good.
+    Remove {
+        /// The node.
+        node_id: u64,
+    },
+    /// Hands the leadership over: to this node, or to the one that is furthest.
+    TransferLeader {
+        /// The node that is to lead.
+        to: Option<u64>,
+    },
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// This node does not lead, so nothing was done.
+    #[error("this node is not the leader")]
+    NotLeader,
+    /// No leader is known; nothing was done.
+    #[error("the cluster has no leader at the moment; nothing was changed")]
+    NoLeader,
+    /// There is no such member.
+    #[error("node {node_id} is not a member of this cluster")]
+    UnknownNode {
+        /// The id asked for.
+        node_id: u64,
+    },
+    /// The change would do harm; the text says which, and what to do first.
+    #[error("{reason}")]
+    Refused {
+        /// For people.
+        reason: String,
+    },
+    /// The learner has not caught up yet.
+    #[error("node {node_id} is {lag} entries behind; it gets a vote once it has caught up")]
+    Lagging {
+        /// The learner.
+        node_id: u64,
+        /// Entries it lacks.
+        lag: u64,
+    },
+    /// It was begun and not confirmed in time; asking again is safe.
+    #[error("the change was not confirmed in time: {reason}")]
+    Unconfirmed {
+        /// For people.
+        reason: String,
+    },
+}

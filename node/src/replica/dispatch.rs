@@ -1,0 +1,151 @@
+//! Finds out who decides: this node if it leads, or the leader, to whom commands are forwarded.
+//!
+//! One task takes the commands in their order and hands them to the [`Proposer`] or to the
+//! [`Forwarder`]. It changes from one to the other only when nothing is in flight, so the order in
+//! which commands were submitted survives every change of the leader. A command that finds nobody
+//! waits until its deadline.
+
+use std::time::Duration;
+
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
+
+use super::Error;
+use super::applied::Applied;
+use super::forwarder::Forwarder;
+use super::peers::Peer;
+use super::proposer::{LogEnd, Proposer};
+use super::queue::Queue;
+use super::state_machine::StateMachine;
+use super::types::Types;
+
+/// How often a leader is looked for while there is none.
+const LEADER_POLL: Duration = Duration::from_millis(5);
+/// How long one look waits for this node to apply its whole log.
+const CATCH_UP_SLICE: Duration = Duration::from_millis(100);
+
+/// The pause after this node could not go on deciding.
+const HAND_OVER_POLL: Duration = Duration::from_millis(1);
+
+/// Who decides.
+enum Place {
+    /// This node.
+    Here(LogEnd),
+    /// That one.
+    There(Peer),
+}
+
+/// See the module documentation.
+pub(crate) struct Dispatcher<T: Types> {
+    pub queue: Queue<T>,
+    pub proposer: Proposer<T>,
+    pub forwarder: Forwarder<T>,
+}
+
+impl<T: Types> Dispatcher<T> {
+    /// Runs until the queue is closed and everything was answered.
+    pub(crate) async fn run(mut self) {
+        while self.queue.wait().await {
+            match self.place().await {
+                Some(Place::Here(end)) => {
+                    self.proposer.lead(&mut self.queue, end).await;
+                    // A leader that is handing over refuses everything until the other one leads.
+                    T::sleep(HAND_OVER_POLL).await;
+                }
+                Some(Place::There(leader)) => self.forwarder.follow(&mut self.queue, leader).await,
+                None => {}
+            }
+        }
+    }
+
+    /// Waits until somebody can decide; `None` once nobody waits for it any more.
+    async fn place(&mut self) -> Option<Place> {
+        loop {
+            self.expire();
+            if self.queue.again.is_empty() {
+                return None;
+            }
+            match self.try_place().await {
+                Ok(Some(place)) => return Some(place),
+                Ok(None) => T::sleep(LEADER_POLL).await,
+                Err(error) => {
+                    for request in self.queue.again.drain(..) {
+                        request.refuse(error.clone());
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Answers those whose time is over.
+    fn expire(&mut self) {
+        let now = T::now();
+        let gate = &self.proposer.gate;
+        let waiting = std::mem::take(&mut self.queue.again);
+        for request in waiting {
+            if gate.is_shutting_down() {
+                request.refuse(Error::ShuttingDown);
+            } else if request.deadline <= now {
+                request.refuse(Error::NoLeader);
+            } else if !request.answer.is_closed() {
+                self.queue.again.push_back(request);
+            }
+        }
+    }
+
+    async fn try_place(&mut self) -> Result<Option<Place>, Error> {
+        let raft = self.proposer.raft.clone();
+        if raft.as_leader().is_ok() {
+            if !self.proposer.has_quorum() {
+                return Ok(None);
+            }
+            let applied = self.proposer.applied.clone();
+            return Ok(log_end(&raft, &applied).await?.map(Place::Here));
+        }
+        let waiting = std::mem::take(&mut self.queue.again);
+        self.queue.again = waiting
+            .into_iter()
+            .filter_map(super::queue::Request::unless_foreign)
+            .collect();
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if let Err(fatal) = &metrics.running_state {
+            return Err(Error::Storage {
+                reason: fatal.to_string(),
+                outcome_unknown: false,
+            });
+        }
+        let leader = metrics.current_leader.filter(|id| *id != metrics.id);
+        let node = leader.and_then(|id| {
+            let node = metrics.membership_config.membership().get_node(&id)?;
+            Some(Peer {
+                id,
+                node: node.clone(),
+            })
+        });
+        Ok(node.map(Place::There))
+    }
+}
+
+/// The end of the log, once this node has applied all of it: deciding against a state that lacks
+/// part of the log would only produce stale facts.
+async fn log_end<T: Types>(
+    raft: &Raft<T, StateMachine<T>>,
+    applied: &Applied,
+) -> Result<Option<LogEnd>, Error> {
+    let (term, last) = raft
+        .with_raft_state(|state| {
+            let term = state.vote_ref().leader_id.term;
+            (term, state.log_ids.last().map_or(0, |id| id.index))
+        })
+        .await
+        .map_err(|fatal| Error::Storage {
+            reason: fatal.to_string(),
+            outcome_unknown: false,
+        })?;
+    let in_time = T::timeout(CATCH_UP_SLICE, applied.wait_for(last)).await;
+    let next = last + 1;
+    Ok(in_time.is_ok().then_some(LogEnd { term, next }))
+}

@@ -1,0 +1,81 @@
+//! Whether this node serves, and what it refuses: to write, to show its state, to wait for a cluster
+//! that it is not part of.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+
+use super::Error;
+
+/// See the module documentation.
+#[derive(Default)]
+pub(crate) struct Gate {
+    shutting_down: AtomicBool,
+    diverged: AtomicBool,
+    lost_leader: AtomicBool,
+    removed: AtomicBool,
+    read_only: RwLock<Option<String>>,
+}
+
+impl Gate {
+    /// The error a write gets now, if this node refuses to write.
+    pub(crate) fn read_only(&self) -> Option<Error> {
+        let reason = self.read_only.read().clone()?;
+        Some(Error::ReadOnly { reason })
+    }
+
+    /// Refuses writes for `reason`, or takes them again; `true` when that changed something.
+    pub(crate) fn set_read_only(&self, reason: Option<String>) -> bool {
+        let mut current = self.read_only.write();
+        let changed = current.is_some() != reason.is_some();
+        *current = reason;
+        changed
+    }
+
+    /// This node's state is wrong: it serves nobody any more.
+    pub(crate) fn set_diverged(&self) {
+        self.diverged.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_diverged(&self) -> bool {
+        self.diverged.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing was heard of the leader, or of a majority, for too long.
+    pub(crate) fn set_lost_leader(&self, lost: bool) {
+        self.lost_leader.store(lost, Ordering::Release);
+    }
+
+    pub(crate) fn has_lost_leader(&self) -> bool {
+        self.lost_leader.load(Ordering::Acquire)
+    }
+
+    /// Whether this node was taken out of its cluster, which it is told by nobody.
+    pub(crate) fn set_removed(&self, removed: bool) {
+        self.removed.store(removed, Ordering::Release);
+    }
+
+    /// Refuses what needs the cluster, on a node that was taken out of it.
+    pub(crate) fn belong(&self) -> Result<(), Error> {
+        if self.removed.load(Ordering::Acquire) {
+            return Err(Error::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Refuses whatever shows or changes a state that is wrong.
+    pub(crate) fn trust(&self) -> Result<(), Error> {
+        if self.is_diverged() {
+            return Err(Error::Diverged);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn shut_down(&self) {
+        self.shutting_down.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,87 @@
+//! What this node answers the other nodes: the other side of [`Peers`](super::peers::Peers).
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use openraft::Raft;
+use openraft::type_config::TypeConfigExt;
+use rstmdb_raft_store::SnapshotStore;
+
+use super::error::Error;
+use super::handle::Replica;
+use super::peers::{ForwardResult, Forwarded};
+use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, OriginGuard};
+use super::reads::{Consistency, policy};
+use super::state_machine::StateMachine;
+use super::status::Report;
+use super::types::Types;
+
+impl<T: Types> Replica<T> {
+    /// The Raft node, for the transport to hand Raft's own messages to.
+    pub fn raft(&self) -> &Raft<T, StateMachine<T>> {
+        &self.inner.raft
+    }
+
+    /// The snapshots, for the transport to send and receive them.
+    pub fn snapshots(&self) -> SnapshotStore<T::Fs> {
+        self.inner.store.snapshots()
+    }
+
+    /// Takes the commands that node `from` forwards because it believes this one leads, and
+    /// gives their outcomes. Ends with `commands`, once all were answered.
+    pub fn serve_forwarded(
+        &self,
+        from: u64,
+        commands: BoxStream<'static, Vec<Forwarded>>,
+    ) -> BoxStream<'static, Vec<ForwardResult>> {
+        let replica = self.clone();
+        let stream = OriginGuard(self.inner.origins.open(from));
+        commands
+            .flat_map(stream::iter)
+            .map(move |forwarded| {
+                let Forwarded {
+                    seq,
+                    command,
+                    actor,
+                } = forwarded;
+                // Submitted here, in the order of the stream; only the answers may overtake.
+                let submitted = replica.submit_from(command, actor, Some(stream.0.clone()));
+                submitted.map(move |outcome| ForwardResult { seq, outcome })
+            })
+            .buffer_unordered(IN_FLIGHT_MAX)
+            .ready_chunks(BATCH_COMMANDS_MAX)
+            .boxed()
+    }
+
+    /// The offset that a read beginning now must see, confirmed as `level` asks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotLeader`] when this node does not lead.
+    pub async fn read_index(&self, level: Consistency) -> Result<u64, Error> {
+        match self.inner.raft.get_read_log_id(policy(level)).await {
+            Ok((read, _)) => Ok(read.index()),
+            Err(_) => Err(Error::NotLeader),
+        }
+    }
+
+    /// What this node tells the others about itself.
+    pub fn report(&self) -> Report {
+        let status = self.status();
+        Report {
+            node_id: status.node_id,
+            role: status.role,
+            term: status.term,
+            leader: status.leader,
+            last_log: self.inner.store.last_log_id().map_or(0, |id| id.index),
+            commit_index: status.commit_index,
+            applied: (status.last_applied, status.digest),
+            checkpoints: self.inner.applied.checkpoints(),
+            earliest_offset: status.earliest_offset,
+            read_only: status.read_only,
+            diverged: self.inner.gate.is_diverged(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            members: status.members.iter().map(|member| member.node_id).collect(),
+            uptime_secs: (T::now() - self.inner.started).as_secs(),
+        }
+    }
+}

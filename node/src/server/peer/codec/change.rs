@@ -1,0 +1,79 @@
+//! Changes of the membership.
+
+use rstmdb_raft_store::NodeInfo;
+
+use super::super::wire;
+use super::super::wire::change_error::Kind;
+use super::super::wire::change_request::Change as Wire;
+use super::{DecodeError, required};
+use crate::replica::{Change, ChangeError};
+
+impl From<&Change> for wire::ChangeRequest {
+    fn from(change: &Change) -> Self {
+        let change = match change {
+            Change::AddLearner { node_id, node } => Wire::AddLearner(wire::AddLearner {
+                node_id: *node_id,
+                node: Some(node.into()),
+            }),
+            Change::Promote { node_id } => Wire::Promote(*node_id),
+            Change::Remove { node_id } => Wire::Remove(*node_id),
+            Change::TransferLeader { to } => Wire::TransferLeader(wire::TransferLeader { to: *to }),
+        };
+        Self {
+            change: Some(change),
+        }
+    }
+}
+
+impl TryFrom<wire::ChangeRequest> for Change {
+    type Error = DecodeError;
+
+    fn try_from(message: wire::ChangeRequest) -> Result<Self, DecodeError> {
+        Ok(match required("ChangeRequest.change", message.change)? {
+            Wire::AddLearner(add) => Self::AddLearner {
+                node_id: add.node_id,
+                node: NodeInfo::from(required("AddLearner.node", add.node)?),
+            },
+            Wire::Promote(node_id) => Self::Promote { node_id },
+            Wire::Remove(node_id) => Self::Remove { node_id },
+            Wire::TransferLeader(transfer) => Self::TransferLeader { to: transfer.to },
+        })
+    }
+}
+
+impl From<ChangeError> for wire::ChangeError {
+    fn from(error: ChangeError) -> Self {
+        let text = error.to_string();
+        let kind = match error {
+            // Whoever asked looks for the leader itself.
+            ChangeError::NotLeader | ChangeError::NoLeader => Kind::NotLeader(wire::Blank {}),
+            ChangeError::UnknownNode { node_id } => Kind::UnknownNode(node_id),
+            ChangeError::Refused { reason } => Kind::Refused(reason),
+            ChangeError::Lagging { node_id, lag } => Kind::Lagging(wire::Lagging { node_id, lag }),
+            ChangeError::Unconfirmed { reason } => Kind::Unconfirmed(reason),
+        };
+        Self {
+            text,
+            kind: Some(kind),
+        }
+    }
+}
+
+impl From<wire::ChangeError> for ChangeError {
+    fn from(message: wire::ChangeError) -> Self {
+        match message.kind {
+            Some(Kind::NotLeader(_)) => Self::NotLeader,
+            Some(Kind::UnknownNode(node_id)) => Self::UnknownNode { node_id },
+            Some(Kind::Refused(reason)) => Self::Refused { reason },
+            Some(Kind::Lagging(lagging)) => Self::Lagging {
+                node_id: lagging.node_id,
+                lag: lagging.lag,
+            },
+            Some(Kind::Unconfirmed(reason)) => Self::Unconfirmed { reason },
+            // Of a newer version: asking again is safe, and whether it was done is not known.
+            None => Self::Unconfirmed {
+                reason: message.text,
+            },
+        }
+    }
+}

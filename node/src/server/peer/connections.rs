@@ -1,0 +1,322 @@
+//! Connections to other nodes, and what a call over one can come to.
+//!
+//! Every node is reached over several connections, one per [`Lane`]: a full or slow one holds up
+//! nothing in the others, neither by flow control nor by the order of bytes in one TCP connection.
+//! A connection is opened by the first call over it and again by the first call after it broke;
+//! signs of life are asked for while it is idle too, so that a broken one is found before it is
+//! needed.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::errors::{RPCError, StreamingError, Unreachable};
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
+
+use super::identity::{Gate, Refusal};
+use super::wire::introduction_client::IntroductionClient;
+use super::wire::membership_client::MembershipClient;
+use super::wire::node_client::NodeClient;
+use super::wire::raft_client::RaftClient;
+use super::{
+    CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
+    MESSAGE_BYTES_MAX, Options, PeerTls, Recorded, STREAM_WINDOW_BYTES, tls, with_causes,
+};
+use crate::replica::{Peer, PeerError};
+use crate::server::product::Product;
+
+/// How long opening a connection may take, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Entries of the log.
+    Append,
+    /// Heartbeats and votes: small, and late is as bad as lost.
+    Beat,
+    /// Snapshots and history: large, and in no hurry.
+    Bulk,
+    /// Forwarded commands and reads.
+    Forward,
+    /// Reports and changes of the membership.
+    Control,
+}
+
+/// Connections to other nodes. Clones share them.
+#[derive(Clone)]
+pub struct Connections {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    gate: Arc<Gate>,
+    recorded: Recorded,
+    tls: Option<PeerTls>,
+    rpc_timeout: Duration,
+    silence_timeout: Duration,
+    /// By the node's id; with the address it was opened for, which a node may change.
+    channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+}
+
+impl Connections {
+    /// Connects to nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Tls`] when the certificates cannot be used.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        if let Some(given) = &options.tls {
+            tls::check(given)?;
+        }
+        let shared = Shared {
+            gate: Gate::new(options),
+            recorded: options.recorded.clone(),
+            tls: options.tls.clone(),
+            rpc_timeout: options.rpc_timeout,
+            silence_timeout: options.silence_timeout,
+            channels: Mutex::default(),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The way to one node.
+    pub(super) fn to(&self, peer: Peer) -> Link {
+        Link {
+            connections: self.clone(),
+            peer,
+        }
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.shared.gate
+    }
+
+    /// How long a call may take that asks for little.
+    pub(super) fn rpc_timeout(&self) -> Duration {
+        self.shared.rpc_timeout
+    }
+
+    /// The incarnation under which a node has taken part; `None` when it never has.
+    pub(super) fn recorded(&self, node_id: u64) -> Option<u128> {
+        Some((self.shared.recorded)(node_id)).filter(|incarnation| *incarnation != 0)
+    }
+
+    /// A connection for the first exchange with whoever listens at `addr`.
+    pub(super) fn introduction(
+        &self,
+        addr: &str,
+    ) -> Result<IntroductionClient<Channel>, CallError> {
+        Ok(IntroductionClient::new(self.open(addr)?))
+    }
+
+    fn open(&self, addr: &str) -> Result<Channel, CallError> {
+        let bad = |error: &dyn std::error::Error| {
+            CallError::Unreachable(format!(
+                "{addr:?} is not an address (host:port): {}",
+                with_causes(error)
+            ))
+        };
+        let scheme = if self.shared.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let mut endpoint =
+            Endpoint::from_shared(format!("{scheme}://{addr}")).map_err(|error| bad(&error))?;
+        if let Some(given) = &self.shared.tls {
+            let config = tls::client(given, addr).timeout(CONNECT_TIMEOUT);
+            endpoint = endpoint.tls_config(config).map_err(|error| bad(&error))?;
+        }
+        Ok(endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_header_list_size(HEADERS_BYTES_MAX)
+            .connect_lazy())
+    }
+}
+
+/// The way to one node.
+#[derive(Clone)]
+pub(super) struct Link {
+    connections: Connections,
+    peer: Peer,
+}
+
+impl Link {
+    /// Opens nothing; the first call does.
+    fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
+        let addr = &self.peer.node.peer_addr;
+        let mut channels = self.connections.shared.channels.lock();
+        if let Some((known, channel)) = channels.get(&(self.peer.id, lane))
+            && known == addr
+        {
+            return Ok(channel.clone());
+        }
+        let channel = self.connections.open(addr)?;
+        channels.insert((self.peer.id, lane), (addr.clone(), channel.clone()));
+        Ok(channel)
+    }
+
+    pub(super) fn raft(&self, lane: Lane) -> Result<RaftClient<Channel>, CallError> {
+        Ok(RaftClient::new(self.channel(lane)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(super) fn node(&self, lane: Lane) -> Result<NodeClient<Channel>, CallError> {
+        Ok(NodeClient::new(self.channel(lane)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(super) fn membership(&self) -> Result<MembershipClient<Channel>, CallError> {
+        Ok(MembershipClient::new(self.channel(Lane::Control)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// A request that says who asks.
+    pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, CallError> {
+        let mut request = Request::new(message);
+        if !self
+            .connections
+            .gate()
+            .sign(request.metadata_mut().as_mut())
+        {
+            return Err(CallError::Unreachable(
+                "this node belongs to no cluster yet".to_owned(),
+            ));
+        }
+        Ok(request)
+    }
+
+    /// Waits for the answer, or the beginning of a stream of answers, and checks who gave it.
+    pub(super) async fn answer<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallError> {
+        let Ok(answer) = tokio::time::timeout(limit, call).await else {
+            return Err(CallError::Timeout(limit));
+        };
+        let answer = answer.map_err(|status| self.failure(status))?;
+        let gate = self.connections.gate();
+        let headers = answer.metadata().as_ref();
+        let addr = &self.peer.node.peer_addr;
+        if let Err(refusal) = gate.recognize(headers, self.peer.id, addr).await {
+            return Err(self.refused(&refusal));
+        }
+        Ok(answer.into_inner())
+    }
+
+    fn refused(&self, refusal: &Refusal) -> CallError {
+        let reason = refusal.to_string();
+        let gate = self.connections.gate();
+        gate.warn(
+            &self.peer.to_string(),
+            "the answer of another node is refused",
+            &reason,
+        );
+        CallError::Refused(reason)
+    }
+
+    /// What a status means; a refusal is logged.
+    pub(super) fn failure(&self, status: Status) -> CallError {
+        let failure = CallError::from(status);
+        if let CallError::Refused(reason) = &failure {
+            let gate = self.connections.gate();
+            gate.warn(
+                &self.peer.to_string(),
+                "another node refuses to talk to this one",
+                reason,
+            );
+        }
+        failure
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// How long the other side of a stream may owe an answer.
+    pub(super) fn silence_timeout(&self) -> Duration {
+        self.connections.shared.silence_timeout
+    }
+
+    pub(super) fn rpc_timeout(&self) -> Duration {
+        self.connections.rpc_timeout()
+    }
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum CallError {
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// No connection, or it broke, or the other side is not ready.
+    #[error("{0}")]
+    Unreachable(String),
+    /// One of the two sides does not talk to the other.
+    #[error("{0}")]
+    Refused(String),
+    /// The other side answered that it failed, or something that makes no sense.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        let text = with_causes(&status);
+        match status.code() {
+            Code::FailedPrecondition => Self::Refused(status.message().to_owned()),
+            Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => {
+                Self::Unreachable(text)
+            }
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<super::codec::DecodeError> for CallError {
+    fn from(error: super::codec::DecodeError) -> Self {
+        Self::Failed(format!("the answer is not understood: {error}"))
+    }
+}
+
+impl From<CallError> for PeerError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Timeout(_) | CallError::Unreachable(_) => {
+                Self::Unreachable(error.to_string())
+            }
+            CallError::Refused(reason) => Self::Refused(reason),
+            CallError::Failed(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+/// All are told to openraft as *unreachable*: it then waits before it tries again, which is right
+/// even for a broken connection, because the next one is open within its first wait.
+impl From<CallError> for RPCError<Product> {
+    fn from(error: CallError) -> Self {
+        Self::Unreachable(Unreachable::from_string(error))
+    }
+}
+
+impl From<CallError> for StreamingError<Product> {
+    fn from(error: CallError) -> Self {
+        Self::Unreachable(Unreachable::from_string(error))
+    }
+}

@@ -1,0 +1,100 @@
+//! Stands before a service: refuses who does not belong, and says in every answer who gives it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+
+use super::identity::Gate;
+
+/// Whom a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Nodes of this cluster, and nobody else.
+    Nodes,
+    /// Operators too, who do not say who they are. Who does say it must fit.
+    Anybody,
+}
+
+/// See the module documentation.
+#[derive(Clone)]
+pub(super) struct Guard<S> {
+    inner: S,
+    gate: Arc<Gate>,
+    audience: Audience,
+}
+
+impl<S> Guard<S> {
+    pub(super) fn new(inner: S, gate: Arc<Gate>, audience: Audience) -> Self {
+        Self {
+            inner,
+            gate,
+            audience,
+        }
+    }
+}
+
+impl<S: NamedService> NamedService for Guard<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that was asked whether it is ready must be the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let (gate, audience) = (self.gate.clone(), self.audience);
+        Box::pin(async move {
+            let mut response = match judge(&gate, audience, &mut request).await {
+                Ok(()) => inner.call(request).await?,
+                Err(status) => status.into_http(),
+            };
+            gate.sign(response.headers_mut());
+            Ok(response)
+        })
+    }
+}
+
+async fn judge(gate: &Gate, audience: Audience, request: &mut Request<Body>) -> Result<(), Status> {
+    if audience == Audience::Anybody && !Gate::is_signed(request.headers()) {
+        return Ok(());
+    }
+    if gate.local.cluster_id.get().is_none() {
+        return Err(Status::unavailable(
+            "this node is starting: it belongs to no cluster yet",
+        ));
+    }
+    match gate.admit(request.headers()).await {
+        Ok(speaker) => {
+            request.extensions_mut().insert(speaker);
+            Ok(())
+        }
+        Err(refusal) => {
+            let caller = Gate::caller(request.headers());
+            let reason = refusal.to_string();
+            gate.warn(&caller, "a call of another node is refused", &reason);
+            Err(refusal.into())
+        }
+    }
+}

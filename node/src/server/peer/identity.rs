@@ -1,0 +1,255 @@
+//! Who speaks: every request and every answer says it, and nothing is believed before it fits.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tonic::Status;
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+use super::{Local, Meet, Options};
+
+/// The version of this protocol that this program speaks.
+pub(super) const PROTOCOL: Protocol = Protocol { major: 1, minor: 0 };
+
+const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("rstmdb-protocol");
+const CLUSTER_HEADER: HeaderName = HeaderName::from_static("rstmdb-cluster");
+const NODE_HEADER: HeaderName = HeaderName::from_static("rstmdb-node");
+const INCARNATION_HEADER: HeaderName = HeaderName::from_static("rstmdb-incarnation");
+
+/// The same refusal of the same peer is logged at most once in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// Different refusals remembered for [`LOG_INTERVAL`].
+const LOGGED_MAX: usize = 1024;
+
+/// A version of this protocol. Minor versions only add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Protocol {
+    pub major: u16,
+    pub minor: u16,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl std::str::FromStr for Protocol {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (major, minor) = text.split_once('.').ok_or(())?;
+        Ok(Self {
+            major: major.parse().map_err(drop)?,
+            minor: minor.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// Why the other side is not talked to. The texts are read far from where they are made: in the
+/// logs of both nodes and by operators.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(
+        "the other side does not say who it is ({0} is missing or not valid): it is not a node of rstmdb"
+    )]
+    Stranger(HeaderName),
+    #[error(
+        "node {node_id} speaks version {theirs} of the protocol between nodes and node {our_id} speaks {PROTOCOL}: another major version is not understood; upgrade one release at a time"
+    )]
+    Version {
+        node_id: u64,
+        theirs: Protocol,
+        our_id: u64,
+    },
+    #[error(
+        "node {node_id} belongs to cluster {theirs} and node {our_id} to cluster {ours}: check the addresses in cluster.peers, or empty the data folder of the one that is to change"
+    )]
+    Cluster {
+        node_id: u64,
+        theirs: Uuid,
+        our_id: u64,
+        ours: Uuid,
+    },
+    #[error(
+        "node {found} answers at {addr}, where node {wanted} was expected: check the addresses in cluster.peers"
+    )]
+    WrongNode {
+        addr: String,
+        wanted: u64,
+        found: u64,
+    },
+    #[error(
+        "the caller has the id of this node, {0}: every node needs an id of its own, and the address of another node leads here if this node called itself"
+    )]
+    SameId(u64),
+    #[error("{0}")]
+    Incarnation(String),
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Self::failed_precondition(refusal.to_string())
+    }
+}
+
+/// Who the other side is; proven to be of this cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Speaker {
+    pub node_id: u64,
+}
+
+/// Says who this node is, and judges who others say they are.
+pub(super) struct Gate {
+    pub(super) local: Local,
+    meet: Meet,
+    /// Pairs of id and incarnation that `meet` has accepted.
+    met: Mutex<HashSet<(u64, u128)>>,
+    logged: Mutex<HashMap<(String, String), Instant>>,
+}
+
+impl Gate {
+    pub(super) fn new(options: &Options) -> Arc<Self> {
+        Arc::new(Self {
+            local: options.local.clone(),
+            meet: options.meet.clone(),
+            met: Mutex::default(),
+            logged: Mutex::default(),
+        })
+    }
+
+    /// Adds who this node is; `false` while it belongs to no cluster.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) -> bool {
+        let Some(cluster) = self.local.cluster_id.get() else {
+            return false;
+        };
+        let values = [
+            (PROTOCOL_HEADER, PROTOCOL.to_string()),
+            (CLUSTER_HEADER, format!("{cluster:032x}")),
+            (NODE_HEADER, self.local.node_id.to_string()),
+            (
+                INCARNATION_HEADER,
+                format!("{:032x}", self.local.incarnation),
+            ),
+        ];
+        for (name, value) in values {
+            // Digits and dots only, so always a valid value.
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+        true
+    }
+
+    /// Whether the headers say who speaks at all.
+    pub(super) fn is_signed(headers: &HeaderMap) -> bool {
+        headers.contains_key(PROTOCOL_HEADER)
+    }
+
+    /// Who a caller says it is, for the logs: not to be believed.
+    pub(super) fn caller(headers: &HeaderMap) -> String {
+        let id: Result<u64, _> = value(headers, NODE_HEADER, |text| text.parse().ok());
+        id.map_or_else(|_| "unknown".to_owned(), |id| format!("node {id}"))
+    }
+
+    /// Judges a caller of this node.
+    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Speaker, Refusal> {
+        let (speaker, incarnation) = self.same_cluster(headers)?;
+        if speaker.node_id == self.local.node_id {
+            return Err(Refusal::SameId(speaker.node_id));
+        }
+        self.meet(speaker.node_id, incarnation).await?;
+        Ok(speaker)
+    }
+
+    /// Judges the answer of the node that was to be `wanted` and is reached at `addr`.
+    pub(super) async fn recognize(
+        &self,
+        headers: &HeaderMap,
+        wanted: u64,
+        addr: &str,
+    ) -> Result<(), Refusal> {
+        let (speaker, incarnation) = self.same_cluster(headers)?;
+        if speaker.node_id != wanted {
+            return Err(Refusal::WrongNode {
+                addr: addr.to_owned(),
+                wanted,
+                found: speaker.node_id,
+            });
+        }
+        self.meet(speaker.node_id, incarnation).await
+    }
+
+    /// Judges a version alone.
+    pub(super) fn same_major(&self, node_id: u64, theirs: Protocol) -> Result<(), Refusal> {
+        if theirs.major == PROTOCOL.major {
+            return Ok(());
+        }
+        Err(Refusal::Version {
+            node_id,
+            theirs,
+            our_id: self.local.node_id,
+        })
+    }
+
+    /// Logs a refusal, unless the same was logged a moment ago.
+    pub(super) fn warn(&self, peer: &str, said: &'static str, reason: &str) {
+        let now = Instant::now();
+        let mut logged = self.logged.lock();
+        logged.retain(|_, at| now.duration_since(*at) < LOG_INTERVAL);
+        let key = (peer.to_owned(), reason.to_owned());
+        if logged.contains_key(&key) || logged.len() >= LOGGED_MAX {
+            return;
+        }
+        logged.insert(key, now);
+        drop(logged);
+        tracing::warn!(peer, reason, "{said}");
+    }
+
+    fn same_cluster(&self, headers: &HeaderMap) -> Result<(Speaker, u128), Refusal> {
+        let node_id: u64 = value(headers, NODE_HEADER, |text| text.parse().ok())?;
+        let theirs = value(headers, PROTOCOL_HEADER, |text| text.parse().ok())?;
+        self.same_major(node_id, theirs)?;
+        let cluster = value(headers, CLUSTER_HEADER, hexadecimal)?;
+        let incarnation = value(headers, INCARNATION_HEADER, hexadecimal)?;
+        let ours = self.local.cluster_id.get().copied();
+        if ours != Some(cluster) {
+            return Err(Refusal::Cluster {
+                node_id,
+                theirs: Uuid::from_u128(cluster),
+                our_id: self.local.node_id,
+                ours: Uuid::from_u128(ours.unwrap_or_default()),
+            });
+        }
+        Ok((Speaker { node_id }, incarnation))
+    }
+
+    async fn meet(&self, node_id: u64, incarnation: u128) -> Result<(), Refusal> {
+        if self.met.lock().contains(&(node_id, incarnation)) {
+            return Ok(());
+        }
+        let meet = self.meet.clone();
+        let met = tokio::task::spawn_blocking(move || meet(node_id, incarnation)).await;
+        met.unwrap_or_else(|error| Err(format!("the record of nodes cannot be read: {error}")))
+            .map_err(Refusal::Incarnation)?;
+        self.met.lock().insert((node_id, incarnation));
+        Ok(())
+    }
+}
+
+fn value<T>(
+    headers: &HeaderMap,
+    name: HeaderName,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, Refusal> {
+    let text = headers.get(&name).and_then(|value| value.to_str().ok());
+    text.and_then(parse).ok_or(Refusal::Stranger(name))
+}
+
+fn hexadecimal(text: &str) -> Option<u128> {
+    u128::from_str_radix(text, 16).ok()
+}

@@ -1,0 +1,157 @@
+//! What the nodes of a cluster say to each other: gRPC on `cluster.bind_addr`.
+//!
+//! ```text
+//! openraft ── network ──┐                          ┌── guard ── raft service ──▶ openraft
+//!                       ├── connections ══ gRPC ══ ┤
+//! replica ─── peers ────┘                          └── guard ── node service ──▶ replica
+//! ```
+//!
+//! Nothing is believed before it is known who speaks: every request and every answer carries the
+//! protocol version, the cluster's id, the node's id and its incarnation, which changes with the data
+//! folder. What does not fit is refused on both sides, before Raft sees it, and logged on both.
+//!
+//! Every node has several connections to every other, so that what fills or hangs one does not hold
+//! up the rest; see `connections`. They are opened when first used and open themselves again.
+//! Whoever calls decides whether to try again.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `identity` | who speaks, and whether that fits |
+//! | `connections` | channels to other nodes, calls and their failures |
+//! | `tls` | certificates, checked both ways |
+//! | `network` | openraft's client side |
+//! | `append_stream` | appends in a pipeline |
+//! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
+//! | `peers` | what a replica asks of other nodes |
+//! | `hello` | the first exchange with a node |
+//! | `server`, `guard` | the listener; refuses who does not belong |
+//! | `raft_service`, `node_service`, `membership_service` | what is served |
+//! | `codec` | the messages |
+
+mod append_stream;
+mod codec;
+mod connections;
+mod guard;
+mod hello;
+mod identity;
+mod membership_service;
+mod network;
+mod node_service;
+mod peers;
+mod raft_service;
+mod server;
+mod snapshot_receive;
+mod snapshot_send;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+/// The messages of `proto/peer.proto`.
+#[allow(missing_docs, clippy::all)]
+mod wire {
+    tonic::include_proto!("rstmdb.peer.v1");
+}
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub use connections::Connections;
+pub use hello::HelloAnswer;
+pub use network::PeerNetwork;
+pub use server::PeerServer;
+
+/// The largest message that is sent or taken: four entries of the largest size there may be.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a sender aims at with messages that it can cut as it likes.
+const PORTION_BYTES: usize = 1024 * 1024;
+/// How much of one stream may be under way before the receiver has taken it.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// The same for all streams of a connection together.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// A connection without traffic is asked for a sign of life this often.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// A connection that gives no sign of life for so long is given up.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// What a node says of itself fits into far less.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+
+/// Who this node is for its peers.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Its id.
+    pub node_id: u64,
+    /// Names the data folder: made with it, lost with it.
+    pub incarnation: u128,
+    /// The cluster's name, for people.
+    pub cluster_name: String,
+    /// `host:port` for the other nodes.
+    pub peer_addr: String,
+    /// `host:port` for clients.
+    pub rcp_addr: String,
+    /// The nodes that the configuration lists, as text; empty where it lists no others.
+    pub listed: String,
+    /// The cluster's id; set later where the node is still to form or join one.
+    pub cluster_id: Arc<OnceLock<u128>>,
+}
+
+/// Records that a node of this id takes part with this incarnation, or refuses it because another
+/// incarnation is recorded. The error is for people, here and on the other node. May block.
+pub type Meet = Arc<dyn Fn(u64, u128) -> Result<(), String> + Send + Sync>;
+
+/// The incarnation recorded for a node's id; 0 when there is none.
+pub type Recorded = Arc<dyn Fn(u64) -> u128 + Send + Sync>;
+
+/// What both sides of the protocol are told.
+#[derive(Clone)]
+pub struct Options {
+    /// Who this node is.
+    pub local: Local,
+    /// Remembers who has taken part.
+    pub meet: Meet,
+    /// What [`Meet`] has recorded.
+    pub recorded: Recorded,
+    /// Certificates; without them everything goes in the clear.
+    pub tls: Option<PeerTls>,
+    /// How long a call may take that asks for little.
+    pub rpc_timeout: Duration,
+    /// How long the other side of a stream may owe an answer.
+    pub silence_timeout: Duration,
+}
+
+/// Certificates for both directions, PEM: the same proves this node as server and as client.
+#[derive(Clone)]
+pub struct PeerTls {
+    /// This node's certificate, with the chain up to the CA.
+    pub cert_pem: Vec<u8>,
+    /// Its private key.
+    pub key_pem: Vec<u8>,
+    /// Who signs the certificates of all nodes.
+    pub ca_pem: Vec<u8>,
+}
+
+/// Why the protocol between nodes cannot be served or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The certificates cannot be used.
+    #[error("cluster.tls: the certificates cannot be used: {0}")]
+    Tls(String),
+    /// The listener failed.
+    #[error("the listener for other nodes failed: {0}")]
+    Serve(String),
+}
+
+/// An error and everything behind it: the outermost of a transport's says the least.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,245 @@
+//! What a replica asks of other nodes besides Raft.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use rstmdb_raft_store::{Entry, NodeInfo};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Streaming;
+
+use super::codec::{cut, decode_result, entries};
+use super::connections::{CallError, Connections, Lane, Link};
+use super::wire;
+use super::wire::history_part::Part;
+use super::wire::read_index_reply::Outcome;
+use crate::replica::{
+    Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
+    Peers, Report,
+};
+
+/// A change waits for the cluster to agree, and a new node for its first entries.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Peers for Connections {
+    fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
+        let link = self.to(to.clone());
+        async move { Ok(forward(link).await?) }.boxed()
+    }
+
+    fn read_index(
+        &self,
+        to: &Peer,
+        level: Consistency,
+    ) -> BoxFuture<'static, Result<u64, PeerError>> {
+        let link = self.to(to.clone());
+        async move { read_index(&link, level).await }.boxed()
+    }
+
+    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>> {
+        let link = self.to(to.clone());
+        async move { Ok(report(&link).await?) }.boxed()
+    }
+
+    fn change(
+        &self,
+        to: &Peer,
+        change: &Change,
+    ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>> {
+        let link = self.to(to.clone());
+        let change = wire::ChangeRequest::from(change);
+        async move { Ok(self::change(&link, change).await?) }.boxed()
+    }
+
+    fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>> {
+        let (connections, addr) = (self.clone(), peer_addr.to_owned());
+        async move { introduce(&connections, &addr).await }.boxed()
+    }
+
+    fn history(
+        &self,
+        to: &Peer,
+        before: u64,
+    ) -> BoxFuture<'static, Result<Option<HistoryRun>, PeerError>> {
+        let link = self.to(to.clone());
+        async move { Ok(history(link, before).await?) }.boxed()
+    }
+}
+
+/// The streams live until one side drops its end, or the connection breaks: how much may be under
+/// way is the business of whoever forwards.
+async fn forward(link: Link) -> Result<ForwardStream, CallError> {
+    let (commands, outgoing) = mpsc::unbounded_channel::<Vec<Forwarded>>();
+    let (answers, results) = mpsc::unbounded_channel();
+    let batches = UnboundedReceiverStream::new(outgoing).flat_map(|batch| {
+        let portions = cut(batch.into_iter().map(wire::Forwarded::from));
+        stream::iter(portions).map(|commands| wire::ForwardBatch { commands })
+    });
+    let mut client = link.node(Lane::Forward)?;
+    let request = link.request(batches)?;
+    let limit = link.silence_timeout();
+    let mut incoming = link.answer(limit, client.forward(request)).await?;
+    tokio::spawn(async move {
+        loop {
+            let message = tokio::select! {
+                message = incoming.message() => message,
+                () = answers.closed() => return,
+            };
+            match message {
+                Ok(Some(message)) => {
+                    let decoded = message.results.into_iter().map(decode_result).collect();
+                    if answers.send(decoded).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(status) => {
+                    let reason = link.failure(status);
+                    tracing::debug!(peer = %link.peer(), %reason, "forwarding broke");
+                    return;
+                }
+            }
+        }
+    });
+    Ok(ForwardStream { commands, results })
+}
+
+async fn read_index(link: &Link, level: Consistency) -> Result<u64, PeerError> {
+    let level = match level {
+        Consistency::Lease => wire::ReadLevel::Lease,
+        Consistency::Linearizable | Consistency::Local => wire::ReadLevel::Linearizable,
+    };
+    let message = wire::ReadIndexRequest {
+        level: level.into(),
+    };
+    let mut client = link.node(Lane::Forward)?;
+    let call = client.read_index(link.request(message)?);
+    let reply = link.answer(link.rpc_timeout(), call).await?;
+    match reply.outcome {
+        Some(Outcome::Offset(offset)) => Ok(offset),
+        Some(Outcome::Error(error)) => Err(match Error::try_from(error) {
+            Ok(Error::NotLeader) => PeerError::NotLeader,
+            Ok(error) => PeerError::Failed(error.to_string()),
+            Err(error) => CallError::from(error).into(),
+        }),
+        None => Err(PeerError::Failed(
+            "ReadIndexReply.outcome is missing".to_owned(),
+        )),
+    }
+}
+
+async fn report(link: &Link) -> Result<Report, CallError> {
+    let mut client = link.membership()?;
+    let call = client.report(link.request(wire::ReportRequest {})?);
+    let reply = link.answer(link.rpc_timeout(), call).await?;
+    Ok(reply.try_into()?)
+}
+
+async fn change(
+    link: &Link,
+    change: wire::ChangeRequest,
+) -> Result<Result<(), ChangeError>, CallError> {
+    let mut client = link.membership()?;
+    let call = client.change(link.request(change)?);
+    let limit = CHANGE_TIMEOUT.max(link.rpc_timeout());
+    let reply = link.answer(limit, call).await?;
+    Ok(reply.error.map_or(Ok(()), |error| Err(error.into())))
+}
+
+/// A node may be added when it belongs to no other cluster and its id is free for its data folder.
+async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerError> {
+    let found = connections.hello(addr).await?;
+    let local = &connections.gate().local;
+    let refused = |reason: String| Err(PeerError::Refused(reason));
+    if found.node_id == local.node_id {
+        return refused(format!(
+            "the node at {addr} has the id of this node, {}: every node needs an id of its own",
+            local.node_id
+        ));
+    }
+    if found.cluster_name != local.cluster_name {
+        return refused(format!(
+            "the node at {addr} is configured for cluster {:?}, this one for {:?} (cluster.name)",
+            found.cluster_name, local.cluster_name
+        ));
+    }
+    if let (Some(theirs), Some(ours)) = (found.cluster_id, local.cluster_id.get())
+        && theirs != *ours
+    {
+        return refused(format!(
+            "node {} at {addr} belongs to another cluster; empty its data folder first",
+            found.node_id
+        ));
+    }
+    let recorded = connections.recorded(found.node_id);
+    if recorded.is_some_and(|incarnation| incarnation != found.incarnation) {
+        return refused(format!(
+            "node {} has taken part in this cluster with another data folder: the one at {addr} \
+             must come under a new id",
+            found.node_id
+        ));
+    }
+    Ok(Peer {
+        id: found.node_id,
+        node: NodeInfo {
+            peer_addr: found.peer_addr,
+            rcp_addr: found.rcp_addr,
+        },
+    })
+}
+
+async fn history(link: Link, before: u64) -> Result<Option<HistoryRun>, CallError> {
+    let mut client = link.node(Lane::Bulk)?;
+    let call = client.history(link.request(wire::HistoryRequest { before })?);
+    let mut parts = link.answer(link.silence_timeout(), call).await?;
+    let head = next_part(&link, &mut parts).await?;
+    let Some(head) = head else {
+        return Ok(None);
+    };
+    let Part::Range(range) = head else {
+        let what = "the history does not begin with its range";
+        return Err(CallError::Failed(what.to_owned()));
+    };
+    Ok(Some(HistoryRun {
+        first: range.first,
+        last: range.last,
+        entries: portions(link, parts),
+    }))
+}
+
+fn portions(
+    link: Link,
+    parts: Streaming<wire::HistoryPart>,
+) -> BoxStream<'static, Result<Vec<Entry>, PeerError>> {
+    let portions = stream::unfold(Some((link, parts)), |state| async {
+        let (link, mut parts) = state?;
+        let portion = match next_part(&link, &mut parts).await {
+            Ok(None) => return None,
+            Ok(Some(Part::Entries(portion))) => entries(portion.entries).map_err(Into::into),
+            Ok(Some(Part::Range(_))) => Err(CallError::Failed(
+                "the history says its range twice".to_owned(),
+            )),
+            Err(error) => Err(error),
+        };
+        let more = portion.is_ok().then_some((link, parts));
+        Some((portion.map_err(Into::into), more))
+    });
+    portions.boxed()
+}
+
+async fn next_part(
+    link: &Link,
+    parts: &mut Streaming<wire::HistoryPart>,
+) -> Result<Option<Part>, CallError> {
+    let limit = link.silence_timeout();
+    let Ok(message) = tokio::time::timeout(limit, parts.message()).await else {
+        return Err(CallError::Timeout(limit));
+    };
+    let Some(message) = message.map_err(|status| link.failure(status))? else {
+        return Ok(None);
+    };
+    let missing = || CallError::Failed("HistoryPart.part is missing".to_owned());
+    message.part.map(Some).ok_or_else(missing)
+}

@@ -1,0 +1,109 @@
+//! Raft's own messages, handed to openraft.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::raft::{AppendEntriesRequest, VoteRequest};
+use parking_lot::Mutex;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::server::{Served, speaker};
+use super::wire::raft_server::Raft;
+use super::{snapshot_receive, wire};
+use crate::server::product::Product;
+
+/// See the module documentation.
+pub(super) struct RaftService(pub(super) Arc<Served>);
+
+#[tonic::async_trait]
+impl Raft for RaftService {
+    type StreamAppendStream = BoxStream<'static, Result<wire::StreamAppendReply, Status>>;
+    type SnapshotStream = BoxStream<'static, Result<wire::SnapshotProgress, Status>>;
+
+    async fn vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteReply>, Status> {
+        let vote = VoteRequest::try_from(request.into_inner())?;
+        let voted = self.0.replica()?.raft().vote(vote).await;
+        Ok(Response::new(voted.map_err(stopped)?.into()))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteReply>, Status> {
+        let vote = VoteRequest::try_from(request.into_inner())?;
+        let voted = self.0.replica()?.raft().pre_vote(vote).await;
+        Ok(Response::new(voted.map_err(stopped)?.into()))
+    }
+
+    async fn append(
+        &self,
+        request: Request<wire::AppendRequest>,
+    ) -> Result<Response<wire::AppendReply>, Status> {
+        let append = AppendEntriesRequest::try_from(request.into_inner())?;
+        let appended = self.0.replica()?.raft().append_entries(append).await;
+        Ok(Response::new(appended.map_err(stopped)?.into()))
+    }
+
+    async fn stream_append(
+        &self,
+        request: Request<Streaming<wire::AppendRequest>>,
+    ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        let replica = self.0.replica()?;
+        let raft = replica.raft();
+        let bad = Arc::new(Mutex::new(None));
+        let requests = decoded(request.into_inner(), bad.clone());
+        let answers = raft
+            .stream_append(requests)
+            .map(|answer| answer.map(Into::into).map_err(stopped));
+        // What made the requests end is told after all that was answered before it.
+        let ending = stream::once(async move { bad.lock().take() })
+            .filter_map(|status| async { status.map(Err) });
+        let closing = self.0.closing.clone().cancelled_owned();
+        let answers = answers.chain(ending).take_until(closing);
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<wire::SnapshotPart>>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let from = speaker(&request)?.node_id;
+        let replica = self.0.replica()?;
+        let parts = request.into_inner();
+        let progress = snapshot_receive::receive(self.0.clone(), replica, from, parts);
+        Ok(Response::new(progress))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<wire::TransferLeaderRequest>,
+    ) -> Result<Response<wire::TransferLeaderReply>, Status> {
+        let transfer = request.into_inner().try_into()?;
+        let replica = self.0.replica()?;
+        let raft = replica.raft();
+        let transferred = raft.handle_transfer_leader(transfer).await;
+        Ok(Response::new(transferred.map_err(stopped)?.into()))
+    }
+}
+
+/// The requests up to the first that is not understood, which is left in `bad`.
+fn decoded(
+    requests: Streaming<wire::AppendRequest>,
+    bad: Arc<Mutex<Option<Status>>>,
+) -> impl Stream<Item = AppendEntriesRequest<Product>> + Send + 'static {
+    requests
+        .map(|request| Ok::<_, Status>(AppendEntriesRequest::try_from(request?)?))
+        .scan((), move |(), request| {
+            let request = request.map_err(|status| *bad.lock() = Some(status)).ok();
+            std::future::ready(request)
+        })
+}
+
+/// openraft's answer when it has stopped, which is all that can go wrong inside.
+pub(super) fn stopped(error: impl Display) -> Status {
+    Status::unavailable(format!("this node's Raft has stopped: {error}"))
+}

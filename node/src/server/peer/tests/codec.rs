@@ -1,0 +1,697 @@
+//! What is encoded is decoded to the same; what is not understood is refused by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use proptest::option::of;
+use proptest::prelude::*;
+use prost::Message;
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
+use rstmdb_engine::{
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, InstanceView, ListInstances,
+    PutMachine, Query, Refusal, Reply,
+};
+use rstmdb_raft_store::{
+    Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta, StoredMembership,
+    Vote, log_id,
+};
+
+use super::super::codec::{DecodeError, decode_result, encode_result};
+use super::super::wire;
+use crate::replica::{
+    Change, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, Report, Role,
+};
+use crate::server::product::Product;
+
+/// Over the wire and back: through the bytes, which is where unset and default fields differ.
+fn travel<M: Message + Default>(message: impl Into<M>) -> M {
+    M::decode(message.into().encode_to_vec().as_slice()).unwrap()
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zäß ]{0,6}"
+}
+
+fn arc() -> impl Strategy<Value = std::sync::Arc<str>> {
+    text().prop_map(Into::into)
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    proptest::collection::vec(any::<u8>(), 0..8).prop_map(Bytes::from)
+}
+
+fn a_log_id() -> impl Strategy<Value = LogId> {
+    any::<(u64, u64)>().prop_map(|(term, index)| log_id(term, index))
+}
+
+fn vote() -> impl Strategy<Value = Vote> {
+    any::<(u64, u64, bool)>().prop_map(|(term, voted_for, committed)| Vote {
+        leader_id: LeaderId { term, voted_for },
+        committed,
+    })
+}
+
+fn node_info() -> impl Strategy<Value = NodeInfo> {
+    (text(), text()).prop_map(|(peer_addr, rcp_addr)| NodeInfo {
+        peer_addr,
+        rcp_addr,
+    })
+}
+
+fn membership() -> impl Strategy<Value = Membership> {
+    let nodes = proptest::collection::btree_map(1_u64..9, node_info(), 1..4);
+    (nodes, 1_usize..3).prop_map(|(nodes, sets): (BTreeMap<u64, NodeInfo>, usize)| {
+        let all: BTreeSet<u64> = nodes.keys().copied().collect();
+        let one: BTreeSet<u64> = all.iter().copied().take(1).collect();
+        let configs = [all, one].into_iter().take(sets).collect();
+        Membership::new(configs, nodes).unwrap()
+    })
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let payload = prop_oneof![
+        Just(Payload::Blank),
+        bytes().prop_map(|bytes| Payload::Normal(Data(bytes))),
+        membership().prop_map(Payload::Membership),
+    ];
+    (a_log_id(), payload).prop_map(|(log_id, payload)| Entry { log_id, payload })
+}
+
+fn snapshot_meta() -> impl Strategy<Value = SnapshotMeta> {
+    let stored = prop_oneof![
+        Just(StoredMembership::default()),
+        (of(a_log_id()), membership()).prop_map(|(id, members)| StoredMembership::new(id, members)),
+    ];
+    (of(a_log_id()), stored).prop_map(|(last_log_id, last_membership)| SnapshotMeta {
+        last_log_id,
+        last_membership,
+    })
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let list = (
+        of(text()),
+        of(text()),
+        of(any::<u64>()),
+        of(any::<u64>()),
+        of(text()),
+    );
+    prop_oneof![
+        text().prop_map(|instance_id| Query::GetInstance { instance_id }),
+        list.prop_map(|(machine, state, limit, offset, after)| {
+            Query::ListInstances(ListInstances {
+                machine,
+                state,
+                limit,
+                offset,
+                after,
+            })
+        }),
+        (text(), of(any::<u32>()))
+            .prop_map(|(machine, version)| Query::GetMachine { machine, version }),
+        (of(any::<u64>()), of(any::<u64>()))
+            .prop_map(|(limit, offset)| Query::ListMachines { limit, offset }),
+    ]
+}
+
+fn single_command() -> impl Strategy<Value = Command> {
+    let put = (text(), any::<u32>(), bytes(), of(text()));
+    let create = (
+        text(),
+        any::<bool>(),
+        text(),
+        any::<u32>(),
+        of(bytes()),
+        of(text()),
+    );
+    let apply = (
+        text(),
+        text(),
+        of(bytes()),
+        of(text()),
+        of(any::<u64>()),
+        of(text()),
+        of(text()),
+    );
+    prop_oneof![
+        put.prop_map(|(machine, version, definition, checksum)| {
+            Command::PutMachine(PutMachine {
+                machine,
+                version,
+                definition,
+                checksum,
+            })
+        }),
+        create.prop_map(
+            |(instance_id, id_given, machine, version, initial_ctx, key)| {
+                Command::CreateInstance(CreateInstance {
+                    instance_id,
+                    id_given,
+                    machine,
+                    version,
+                    initial_ctx,
+                    idempotency_key: key,
+                })
+            }
+        ),
+        apply.prop_map(
+            |(instance_id, event, payload, state, offset, event_id, key)| {
+                Command::ApplyEvent(ApplyEvent {
+                    instance_id,
+                    event,
+                    payload,
+                    expected_state: state,
+                    expected_wal_offset: offset,
+                    event_id,
+                    idempotency_key: key,
+                })
+            }
+        ),
+        (text(), of(text())).prop_map(|(instance_id, idempotency_key)| {
+            Command::DeleteInstance(DeleteInstance {
+                instance_id,
+                idempotency_key,
+            })
+        }),
+        Just(Command::FlushAll),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let op = prop_oneof![
+        single_command().prop_map(BatchOp::Write),
+        query().prop_map(BatchOp::Read),
+    ];
+    prop_oneof![
+        single_command(),
+        proptest::collection::vec(op, 0..4).prop_map(Command::Batch),
+    ]
+}
+
+fn view() -> impl Strategy<Value = InstanceView> {
+    let parts = (
+        (arc(), arc(), any::<u32>(), arc(), bytes()),
+        (any::<u64>(), any::<u64>(), of(arc()), any::<u64>()),
+    );
+    parts.prop_map(
+        |((instance_id, machine, version, state, ctx), (created_ms, updated_ms, id, offset))| {
+            InstanceView {
+                instance_id,
+                machine,
+                version,
+                state,
+                ctx,
+                created_ms,
+                updated_ms,
+                last_event_id: id,
+                last_wal_offset: offset,
+            }
+        },
+    )
+}
+
+fn summary() -> impl Strategy<Value = InstanceSummary> {
+    view().prop_map(|view| InstanceSummary {
+        id: view.instance_id,
+        machine: view.machine,
+        version: view.version,
+        state: view.state,
+        created_ms: view.created_ms,
+        updated_ms: view.updated_ms,
+        last_wal_offset: view.last_wal_offset,
+    })
+}
+
+fn single_reply() -> impl Strategy<Value = Reply> {
+    let machines = (arc(), proptest::collection::vec(any::<u32>(), 0..4))
+        .prop_map(|(machine, versions)| MachineSummary { machine, versions });
+    prop_oneof![
+        (arc(), any::<u32>(), arc(), any::<bool>()).prop_map(
+            |(machine, version, checksum, created)| {
+                Reply::PutMachine {
+                    machine,
+                    version,
+                    checksum,
+                    created,
+                }
+            }
+        ),
+        (arc(), arc(), any::<u64>()).prop_map(|(instance_id, state, wal_offset)| Reply::Created {
+            instance_id,
+            state,
+            wal_offset,
+        }),
+        (
+            arc(),
+            arc(),
+            bytes(),
+            any::<bool>(),
+            of(arc()),
+            any::<u64>()
+        )
+            .prop_map(
+                |(from_state, to_state, ctx, applied, event_id, wal_offset)| Reply::Applied {
+                    from_state,
+                    to_state,
+                    ctx,
+                    applied,
+                    event_id,
+                    wal_offset,
+                }
+            ),
+        (arc(), any::<u64>()).prop_map(|(instance_id, wal_offset)| Reply::Deleted {
+            instance_id,
+            wal_offset,
+        }),
+        any::<(u64, u64)>().prop_map(|(instances_removed, machines_removed)| Reply::Flushed {
+            instances_removed,
+            machines_removed,
+        }),
+        view().prop_map(Reply::Instance),
+        (
+            proptest::collection::vec(summary(), 0..3),
+            any::<u64>(),
+            any::<bool>()
+        )
+            .prop_map(|(items, total, has_more)| Reply::Instances {
+                items,
+                total,
+                has_more,
+            }),
+        (arc(), any::<u32>(), bytes(), arc()).prop_map(
+            |(machine, version, definition, checksum)| {
+                Reply::Machine {
+                    machine,
+                    version,
+                    definition,
+                    checksum,
+                }
+            }
+        ),
+        proptest::collection::vec(machines, 0..3).prop_map(|items| Reply::Machines { items }),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        single_reply(),
+        proptest::collection::vec(single_reply(), 0..4).prop_map(Reply::Batch),
+    ]
+}
+
+fn single_refusal() -> impl Strategy<Value = Refusal> {
+    let two = (text(), text());
+    prop_oneof![
+        (of(text()), text()).prop_map(|(field, message)| Refusal::BadRequest { field, message }),
+        (text(), of(any::<u32>()))
+            .prop_map(|(machine, version)| Refusal::MachineNotFound { machine, version }),
+        (text(), any::<u32>())
+            .prop_map(|(machine, version)| Refusal::MachineVersionExists { machine, version }),
+        (text(), any::<u32>()).prop_map(|(machine, versions_max)| {
+            Refusal::MachineVersionLimitExceeded {
+                machine,
+                versions_max,
+            }
+        }),
+        text().prop_map(|instance_id| Refusal::InstanceNotFound { instance_id }),
+        text().prop_map(|instance_id| Refusal::InstanceExists { instance_id }),
+        two.prop_map(|(current_state, event)| Refusal::InvalidTransition {
+            current_state,
+            event,
+        }),
+        (text(), text(), proptest::collection::vec(text(), 0..3)).prop_map(
+            |(current_state, event, guards)| Refusal::GuardFailed {
+                current_state,
+                event,
+                guards,
+            }
+        ),
+        (text(), text()).prop_map(|(expected_state, actual_state)| Refusal::StateConflict {
+            expected_state,
+            actual_state,
+        }),
+        any::<(u64, u64)>().prop_map(|(expected_wal_offset, actual_wal_offset)| {
+            Refusal::OffsetConflict {
+                expected_wal_offset,
+                actual_wal_offset,
+            }
+        }),
+        (text(), any::<u64>()).prop_map(|(idempotency_key, actual_wal_offset)| {
+            Refusal::KeyConflict {
+                idempotency_key,
+                actual_wal_offset,
+            }
+        }),
+        (text(), any::<u32>(), text()).prop_map(|(machine, version, reason)| {
+            Refusal::MachineNotUnderstood {
+                machine,
+                version,
+                reason,
+            }
+        }),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        single_refusal(),
+        (any::<u32>(), single_refusal()).prop_map(|(index, refusal)| Refusal::InBatch {
+            index: index as usize,
+            refusal: Box::new(refusal),
+        }),
+    ]
+}
+
+fn error() -> impl Strategy<Value = Error> {
+    prop_oneof![
+        refusal().prop_map(Error::Refused),
+        any::<(u64, u64)>()
+            .prop_map(|(wanted, earliest)| Error::OffsetCompacted { wanted, earliest }),
+        Just(Error::NotLeader),
+        Just(Error::Diverged),
+        Just(Error::NoLeader),
+        Just(Error::OutcomeUnknown),
+        text().prop_map(|reason| Error::ReadOnly { reason }),
+        Just(Error::ShuttingDown),
+        (text(), any::<bool>()).prop_map(|(reason, outcome_unknown)| Error::Storage {
+            reason,
+            outcome_unknown,
+        }),
+    ]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (any::<u64>(), node_info())
+            .prop_map(|(node_id, node)| Change::AddLearner { node_id, node }),
+        any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
+        any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
+        of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+    ]
+}
+
+fn change_error() -> impl Strategy<Value = ChangeError> {
+    prop_oneof![
+        Just(ChangeError::NotLeader),
+        any::<u64>().prop_map(|node_id| ChangeError::UnknownNode { node_id }),
+        text().prop_map(|reason| ChangeError::Refused { reason }),
+        any::<(u64, u64)>().prop_map(|(node_id, lag)| ChangeError::Lagging { node_id, lag }),
+        text().prop_map(|reason| ChangeError::Unconfirmed { reason }),
+    ]
+}
+
+fn report() -> impl Strategy<Value = Report> {
+    let role = prop_oneof![
+        Just(Role::Leader),
+        Just(Role::Follower),
+        Just(Role::Learner),
+        Just(Role::Candidate),
+    ];
+    let numbers = any::<(u64, u64, u64, u64, u64, u64)>();
+    let digests = (
+        any::<DigestAt>(),
+        proptest::collection::vec(any::<DigestAt>(), 0..4),
+    );
+    let rest = (of(any::<u64>()), of(text()), any::<bool>(), text());
+    (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| Report {
+        node_id: numbers.0,
+        role,
+        term: numbers.1,
+        leader: rest.0,
+        last_log: numbers.2,
+        commit_index: numbers.3,
+        applied: digests.0,
+        checkpoints: digests.1,
+        earliest_offset: numbers.4,
+        read_only: rest.1,
+        diverged: rest.2,
+        version: rest.3,
+        uptime_secs: numbers.5,
+        members: vec![numbers.0, numbers.1],
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn votes_come_back_as_they_were(vote in vote(), last in of(a_log_id()), flag in any::<bool>()) {
+        let request = VoteRequest::<Product> {
+            vote,
+            last_log_id: last,
+            leadership_transfer: flag,
+        };
+        let message: wire::VoteRequest = travel(request.clone());
+        prop_assert_eq!(VoteRequest::try_from(message).unwrap(), request);
+
+        let response = VoteResponse::<Product>::new(vote, last, flag);
+        let message: wire::VoteReply = travel(response.clone());
+        prop_assert_eq!(VoteResponse::try_from(message).unwrap(), response);
+    }
+
+    #[test]
+    fn appends_come_back_as_they_were(
+        vote in vote(),
+        prev in of(a_log_id()),
+        commit in of(a_log_id()),
+        entries in proptest::collection::vec(entry(), 0..4),
+    ) {
+        let request = AppendEntriesRequest::<Product> {
+            vote,
+            prev_log_id: prev,
+            entries,
+            leader_commit: commit,
+        };
+        let message: wire::AppendRequest = travel(request.clone());
+        let back = AppendEntriesRequest::<Product>::try_from(message).unwrap();
+        prop_assert_eq!(&back.entries, &request.entries);
+        prop_assert_eq!(
+            (back.vote, back.prev_log_id, back.leader_commit),
+            (request.vote, request.prev_log_id, request.leader_commit)
+        );
+    }
+
+    #[test]
+    fn answers_to_appends_come_back_as_they_were(vote in vote(), id in a_log_id(), some in any::<bool>()) {
+        let id_or_none = some.then_some(id);
+        for response in [
+            AppendEntriesResponse::Success,
+            AppendEntriesResponse::PartialSuccess(id_or_none),
+            AppendEntriesResponse::Conflict,
+            AppendEntriesResponse::HigherVote(vote),
+        ] {
+            let message: wire::AppendReply = travel(response.clone());
+            prop_assert_eq!(AppendEntriesResponse::<Product>::try_from(message).unwrap(), response);
+        }
+        let results: [StreamAppendResult<Product>; 3] = [
+            Ok(id_or_none),
+            Err(StreamAppendError::Conflict(id)),
+            Err(StreamAppendError::HigherVote(vote)),
+        ];
+        for result in results {
+            let message: wire::StreamAppendReply = travel(result.clone());
+            prop_assert_eq!(StreamAppendResult::<Product>::try_from(message).unwrap(), result);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_a_snapshot_comes_back_as_it_was(meta in snapshot_meta()) {
+        let message: wire::SnapshotMeta = travel(&meta);
+        prop_assert_eq!(SnapshotMeta::try_from(message).unwrap(), meta);
+    }
+
+    #[test]
+    fn handing_over_comes_back_as_it_was(
+        a in vote(),
+        b in vote(),
+        last in of(a_log_id()),
+        other in of(a_log_id()),
+        to in any::<u64>(),
+    ) {
+        let request = TransferLeaderRequest::<Product>::new(a, to, last);
+        let message: wire::TransferLeaderRequest = travel(&request);
+        prop_assert_eq!(TransferLeaderRequest::try_from(message).unwrap(), request);
+        let responses: [TransferLeaderResponse<Product>; 3] = [
+            Ok(()),
+            Err(TransferLeaderError::VoteChanged { expected: a, actual: b }),
+            Err(TransferLeaderError::LogNotFlushed { expected: last, actual: other }),
+        ];
+        for response in responses {
+            let message: wire::TransferLeaderReply = travel(response.clone());
+            prop_assert_eq!(TransferLeaderResponse::<Product>::try_from(message).unwrap(), response);
+        }
+    }
+
+    #[test]
+    fn commands_come_back_as_they_were(seq in any::<u64>(), actor in arc(), command in command()) {
+        let forwarded = Forwarded { seq, command, actor };
+        let message: wire::Forwarded = travel(forwarded.clone());
+        let back = Forwarded::try_from(message).unwrap();
+        prop_assert_eq!(back.command, forwarded.command);
+        prop_assert_eq!((back.seq, back.actor), (forwarded.seq, forwarded.actor));
+    }
+
+    #[test]
+    fn replies_come_back_as_they_were(reply in reply()) {
+        let message: wire::Reply = travel(reply.clone());
+        prop_assert_eq!(Reply::try_from(message).unwrap(), reply);
+    }
+
+    #[test]
+    fn refusals_come_back_as_they_were(refusal in refusal()) {
+        let message: wire::Refusal = travel(refusal.clone());
+        prop_assert_eq!(Refusal::try_from(message).unwrap(), refusal);
+    }
+
+    #[test]
+    fn outcomes_come_back_as_they_were(
+        seq in any::<u64>(),
+        reply in reply(),
+        offset in of(any::<u64>()),
+        error in error(),
+    ) {
+        for outcome in [Ok(Done { reply, offset }), Err(error)] {
+            let sent = ForwardResult { seq, outcome };
+            let message: wire::ForwardResult = travel(encode_result(sent.clone()));
+            let back = decode_result(message);
+            prop_assert_eq!(format!("{back:?}"), format!("{sent:?}"));
+        }
+    }
+
+    #[test]
+    fn changes_come_back_as_they_were(change in change(), error in change_error()) {
+        let message: wire::ChangeRequest = travel(&change);
+        prop_assert_eq!(Change::try_from(message).unwrap(), change);
+        let message: wire::ChangeError = travel(error.clone());
+        prop_assert_eq!(ChangeError::from(message), error);
+    }
+
+    #[test]
+    fn reports_come_back_as_they_were(report in report()) {
+        let message: wire::ReportReply = travel(report.clone());
+        prop_assert_eq!(Report::try_from(message).unwrap(), report);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_refused_or_understood_and_never_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..64),
+    ) {
+        fn tried<M: Message + Default, T: TryFrom<M>>(bytes: &[u8]) {
+            let _ = M::decode(bytes).map(T::try_from);
+        }
+        tried::<wire::AppendRequest, AppendEntriesRequest<Product>>(&bytes);
+        tried::<wire::SnapshotMeta, SnapshotMeta>(&bytes);
+        tried::<wire::Forwarded, Forwarded>(&bytes);
+        tried::<wire::Reply, Reply>(&bytes);
+        tried::<wire::Error, Error>(&bytes);
+        tried::<wire::ReportReply, Report>(&bytes);
+        tried::<wire::ChangeRequest, Change>(&bytes);
+        let _ = wire::ForwardResult::decode(bytes.as_slice()).map(decode_result);
+    }
+}
+
+#[test]
+fn a_missing_part_is_refused_by_its_name() {
+    let missing = |error: DecodeError| match error {
+        DecodeError::Missing(field) => field,
+        other @ DecodeError::Invalid { .. } => panic!("{other}"),
+    };
+    let append = AppendEntriesRequest::<Product>::try_from(wire::AppendRequest::default());
+    assert_eq!(missing(append.unwrap_err()), "AppendRequest.vote");
+    let vote = VoteRequest::<Product>::try_from(wire::VoteRequest::default());
+    assert_eq!(missing(vote.unwrap_err()), "VoteRequest.vote");
+    let entry = wire::Entry {
+        log_id: Some(log_id(1, 1).into()),
+        payload: None,
+    };
+    assert_eq!(
+        missing(Entry::try_from(entry).unwrap_err()),
+        "Entry.payload"
+    );
+    let command = Command::try_from(wire::Command::default());
+    assert_eq!(missing(command.unwrap_err()), "Command.command");
+    let report = Report::try_from(wire::ReportReply::default());
+    assert_eq!(missing(report.unwrap_err()), "ReportReply.role");
+}
+
+#[test]
+fn an_impossible_value_is_refused_by_the_name_of_its_field() {
+    let report = wire::ReportReply {
+        role: wire::Role::Leader.into(),
+        applied: Some(wire::DigestAt {
+            offset: 1,
+            digest: Bytes::from_static(b"short"),
+        }),
+        ..wire::ReportReply::default()
+    };
+    let refused = Report::try_from(report).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "DigestAt.digest is not valid: it must be 16 bytes long"
+    );
+    // A voter that is not among the nodes.
+    let config = wire::MembershipConfig {
+        configs: vec![wire::Voters { node_ids: vec![4] }],
+        nodes: Vec::new(),
+    };
+    let refused = Membership::try_from(config).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("MembershipConfig is not valid"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn an_outcome_of_a_newer_version_is_an_unknown_outcome_of_that_command_alone() {
+    let newer = wire::ForwardResult {
+        seq: 7,
+        outcome: None,
+    };
+    let result = decode_result(newer);
+    assert_eq!(result.seq, 7);
+    assert!(matches!(result.outcome, Err(Error::OutcomeUnknown)));
+}
+
+#[test]
+fn an_error_of_a_newer_version_keeps_its_text_and_what_is_known_of_the_outcome() {
+    let newer = |outcome_unknown| wire::Error {
+        text: "the moon is in the way".to_owned(),
+        outcome_unknown,
+        kind: None,
+    };
+    let certain = Error::try_from(newer(false)).unwrap();
+    assert!(certain.to_string().contains("the moon is in the way"));
+    assert!(!certain.outcome_unknown());
+    assert!(Error::try_from(newer(true)).unwrap().outcome_unknown());
+
+    let refusal = wire::Refusal {
+        text: "instance \"a\" is asleep".to_owned(),
+        reason: None,
+    };
+    let refusal = Refusal::try_from(refusal).unwrap();
+    assert_eq!(refusal.to_string(), "instance \"a\" is asleep");
+}
+
+#[test]
+fn an_answer_too_large_for_a_message_says_so_and_where_the_write_took_effect() {
+    let ctx = Bytes::from(vec![b'x'; 40 * 1024 * 1024]);
+    let read = Reply::Applied {
+        from_state: "a".into(),
+        to_state: "b".into(),
+        ctx,
+        applied: true,
+        event_id: None,
+        wal_offset: 9,
+    };
+    let outcome = Ok(Done {
+        reply: Reply::Batch(vec![read.clone(), read]),
+        offset: Some(9),
+    });
+    let message = encode_result(ForwardResult { seq: 1, outcome });
+    let told = decode_result(message).outcome.unwrap_err().to_string();
+    assert!(told.contains("took effect at wal_offset 9"), "{told}");
+}

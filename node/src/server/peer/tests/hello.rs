@@ -1,0 +1,125 @@
+//! The first exchange.
+
+use std::sync::{Arc, OnceLock};
+
+use super::super::{Connections, HelloAnswer};
+use super::fake::Fake;
+use super::support::{CLUSTER, Met, Served, client, incarnation, nowhere, options, options_with};
+use crate::replica::{PeerError, Peers};
+
+#[tokio::test]
+async fn a_node_that_belongs_to_no_cluster_yet_learns_who_is_there() {
+    let met = Met::with(&[(2, 99)]);
+    let server = Served::start(|addr| options_with(1, addr, &met)).await;
+    let mut options = options(2, nowhere());
+    options.local.cluster_id = Arc::new(OnceLock::new());
+    let fresh = Connections::new(&options).unwrap();
+
+    let answer = fresh.hello(&server.addr.to_string()).await.unwrap();
+    let expected = HelloAnswer {
+        listed: String::new(),
+        members: Vec::new(),
+        node_id: 1,
+        incarnation: incarnation(1),
+        cluster_name: "test".to_owned(),
+        cluster_id: Some(CLUSTER),
+        peer_addr: server.addr.to_string(),
+        rcp_addr: "rcp-1:7401".to_owned(),
+        formed: false,
+        recorded_incarnation: Some(99),
+    };
+    assert_eq!(answer, expected);
+}
+
+#[tokio::test]
+async fn a_node_that_was_never_met_and_has_no_cluster_says_so() {
+    let server = Served::start(|addr| {
+        let mut options = options(1, addr);
+        options.local.cluster_id = Arc::new(OnceLock::new());
+        options
+    })
+    .await;
+    let answer = client(2).hello(&server.addr.to_string()).await.unwrap();
+    assert_eq!(answer.cluster_id, None);
+    assert_eq!(answer.recorded_incarnation, None);
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_or_that_is_none_is_unreachable() {
+    for addr in [
+        nowhere().to_string(),
+        "no address".to_owned(),
+        String::new(),
+    ] {
+        let answer = client(2).hello(&addr).await;
+        assert!(
+            matches!(answer, Err(PeerError::Unreachable(_))),
+            "{addr:?}: {answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_major_version_is_refused_in_the_first_exchange() {
+    let newer = Fake {
+        protocol: "2.0",
+        ..Fake::node(1)
+    };
+    let addr = newer.serve().await;
+    let refused = client(2).hello(&addr.to_string()).await.unwrap_err();
+    assert!(matches!(refused, PeerError::Refused(_)), "{refused:?}");
+    let text = refused.to_string();
+    assert!(
+        text.contains("version 2.0") && text.contains("speaks 1.0"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn another_minor_version_is_welcome() {
+    let newer = Fake {
+        protocol: "1.7",
+        ..Fake::node(1)
+    };
+    let addr = newer.serve().await;
+    assert_eq!(client(2).hello(&addr.to_string()).await.unwrap().node_id, 1);
+}
+
+#[tokio::test]
+async fn a_node_is_introduced_under_its_own_addresses() {
+    let server = Served::start(|addr| options(4, addr)).await;
+    let found = client(1).introduce(&server.addr.to_string()).await.unwrap();
+    assert_eq!(found, server.peer(4));
+}
+
+#[tokio::test]
+async fn a_node_that_may_not_be_added_is_not_introduced() {
+    let met = Met::with(&[(4, 99)]);
+    let ours = Connections::new(&options_with(1, nowhere(), &met)).unwrap();
+
+    let own_id = Served::start(|addr| options(1, addr)).await;
+    let stranger = Served::start(|addr| {
+        let mut options = options(5, addr);
+        options.local.cluster_id = Arc::new(OnceLock::from(CLUSTER + 1));
+        options
+    })
+    .await;
+    let misnamed = Served::start(|addr| {
+        let mut options = options(5, addr);
+        options.local.cluster_name = "other".to_owned();
+        options
+    })
+    .await;
+    let emptied = Served::start(|addr| options(4, addr)).await;
+
+    for (server, why) in [
+        (own_id, "id of this node"),
+        (stranger, "belongs to another cluster"),
+        (misnamed, "cluster.name"),
+        (emptied, "another data folder"),
+    ] {
+        let refused = ours.introduce(&server.addr.to_string()).await.unwrap_err();
+        assert!(matches!(refused, PeerError::Refused(_)), "{refused:?}");
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+}

@@ -1,0 +1,304 @@
+//! Three nodes in one thread: a network of function calls with delays and cuts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use parking_lot::Mutex;
+use rstmdb::replica::{
+    Change, ChangeError, Consistency, ForwardStream, HistoryRun, Peer, PeerError, Peers, Replica,
+    Report,
+};
+use rstmdb_raft_store::{MemFs, NodeInfo, SnapshotHandle};
+use tokio::sync::mpsc;
+
+use super::Sim;
+
+/// How long a message is under way.
+const DELAY: Duration = Duration::from_millis(1);
+/// How long a call into a cut link hangs.
+const TIMEOUT: Duration = Duration::from_millis(150);
+
+/// Who can reach whom.
+#[derive(Clone, Default)]
+pub struct Network {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    nodes: BTreeMap<u64, Replica<Sim>>,
+    isolated: BTreeSet<u64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the link is cut")]
+struct Cut;
+
+impl Network {
+    pub fn attach(&self, id: u64, replica: &Replica<Sim>) {
+        self.inner.lock().nodes.insert(id, replica.clone());
+    }
+
+    /// Cuts every link of a node.
+    pub fn isolate(&self, id: u64) {
+        self.inner.lock().isolated.insert(id);
+    }
+
+    pub fn heal(&self) {
+        self.inner.lock().isolated.clear();
+    }
+
+    pub fn of(&self, from: u64) -> Link {
+        Link {
+            network: self.clone(),
+            from,
+        }
+    }
+
+    fn is_cut(&self, from: u64, to: u64) -> bool {
+        let isolated = &self.inner.lock().isolated;
+        isolated.contains(&from) || isolated.contains(&to)
+    }
+
+    /// The other node, after the way there; an error after a while when the link is cut.
+    async fn reach(&self, from: u64, to: u64) -> Result<Replica<Sim>, Cut> {
+        Sim::sleep(DELAY).await;
+        if self.is_cut(from, to) {
+            Sim::sleep(TIMEOUT).await;
+            return Err(Cut);
+        }
+        self.inner.lock().nodes.get(&to).cloned().ok_or(Cut)
+    }
+
+    /// The way back.
+    async fn back<R>(&self, from: u64, to: u64, answer: R) -> Result<R, Cut> {
+        self.reach(from, to).await.map(|_| answer)
+    }
+}
+
+/// One node's side of the network.
+#[derive(Clone)]
+pub struct Link {
+    network: Network,
+    from: u64,
+}
+
+impl RaftNetworkFactory<Sim> for Link {
+    type Network = Wire;
+
+    async fn new_client(&mut self, target: u64, _node: &NodeInfo) -> Wire {
+        Wire {
+            link: self.clone(),
+            to: target,
+        }
+    }
+}
+
+/// From one node to another.
+pub struct Wire {
+    link: Link,
+    to: u64,
+}
+
+impl Wire {
+    async fn reach(&self) -> Result<Replica<Sim>, RPCError<Sim>> {
+        let reached = self.link.network.reach(self.link.from, self.to).await;
+        reached.map_err(|cut| RPCError::Unreachable(Unreachable::new(&cut)))
+    }
+
+    async fn back<R, E: std::error::Error + 'static>(
+        &self,
+        answer: Result<R, E>,
+    ) -> Result<R, RPCError<Sim>> {
+        let answer = answer.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        let back = self
+            .link
+            .network
+            .back(self.link.from, self.to, answer)
+            .await;
+        back.map_err(|cut| RPCError::Unreachable(Unreachable::new(&cut)))
+    }
+}
+
+impl RaftNetworkV2<Sim> for Wire {
+    type SnapshotData = SnapshotHandle<MemFs>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Sim>,
+        _option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Sim>, RPCError<Sim>> {
+        let other = self.reach().await?;
+        self.back(other.raft().append_entries(rpc).await).await
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Sim>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Sim>, RPCError<Sim>> {
+        let other = self.reach().await?;
+        self.back(other.raft().vote(rpc).await).await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Sim>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Sim>, RPCError<Sim>> {
+        let other = self.reach().await?;
+        self.back(other.raft().pre_vote(rpc).await).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<Sim>,
+        snapshot: SnapshotOf<Sim, SnapshotHandle<MemFs>>,
+        _cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Sim>, StreamingError<Sim>> {
+        let cut = |cut: Cut| StreamingError::Unreachable(Unreachable::new(&cut));
+        let network = &self.link.network;
+        let other = network.reach(self.link.from, self.to).await.map_err(cut)?;
+        let mut receiver = other.snapshots().receive().unwrap();
+        loop {
+            let block = snapshot
+                .snapshot
+                .read_block(receiver.bytes(), 4096)
+                .unwrap();
+            if block.is_empty() {
+                break;
+            }
+            network.reach(self.link.from, self.to).await.map_err(cut)?;
+            receiver.write_block(&block).unwrap();
+        }
+        let received = SnapshotOf::<Sim, SnapshotHandle<MemFs>> {
+            meta: snapshot.meta,
+            snapshot: receiver.finish().unwrap(),
+        };
+        let installed = other.raft().install_full_snapshot(vote, received).await;
+        installed.map_err(|error| StreamingError::Network(NetworkError::new(&error)))
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Sim>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Sim>, RPCError<Sim>> {
+        let other = self.reach().await?;
+        self.back(other.raft().handle_transfer_leader(req).await)
+            .await
+    }
+}
+
+impl Link {
+    fn ask<R: Send + 'static, Fut>(
+        &self,
+        to: &Peer,
+        question: impl FnOnce(Replica<Sim>) -> Fut + Send + 'static,
+    ) -> BoxFuture<'static, Result<R, PeerError>>
+    where
+        Fut: Future<Output = Result<R, PeerError>> + Send,
+    {
+        let (network, from, to) = (self.network.clone(), self.from, to.id);
+        async move {
+            let lost = |cut: Cut| PeerError::Unreachable(cut.to_string());
+            let other = network.reach(from, to).await.map_err(lost)?;
+            let answer = question(other).await?;
+            network.back(from, to, answer).await.map_err(lost)
+        }
+        .boxed()
+    }
+}
+
+impl Peers for Link {
+    fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
+        let (network, from, id) = (self.network.clone(), self.from, to.id);
+        self.ask(to, move |leader| async move {
+            let (commands, taken) = mpsc::unbounded_channel();
+            let (given, results) = mpsc::unbounded_channel();
+            let way = network.clone();
+            let taken = stream::unfold(taken, move |mut taken| {
+                let way = way.clone();
+                async move {
+                    let batch = taken.recv().await?;
+                    way.reach(from, id).await.ok()?;
+                    Some((batch, taken))
+                }
+            });
+            let mut answers = leader.serve_forwarded(from, taken.boxed());
+            drop(Sim::spawn(async move {
+                while let Some(batch) = answers.next().await {
+                    // Whatever is under way when the link is cut is lost with the stream.
+                    let Ok(batch) = network.back(from, id, batch).await else {
+                        return;
+                    };
+                    if given.send(batch).is_err() {
+                        return;
+                    }
+                }
+            }));
+            Ok(ForwardStream { commands, results })
+        })
+    }
+
+    fn read_index(
+        &self,
+        to: &Peer,
+        level: Consistency,
+    ) -> BoxFuture<'static, Result<u64, PeerError>> {
+        self.ask(to, move |leader| async move {
+            let index = leader.read_index(level).await;
+            index.map_err(|_| PeerError::NotLeader)
+        })
+    }
+
+    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>> {
+        self.ask(to, |other| async move { Ok(other.report()) })
+    }
+
+    fn change(
+        &self,
+        to: &Peer,
+        change: &Change,
+    ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>> {
+        let change = change.clone();
+        self.ask(to, move |leader| async move {
+            Ok(leader.change_here(&change).await)
+        })
+    }
+
+    fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>> {
+        let id = peer_addr.trim_start_matches("node").parse().unwrap();
+        let to = Peer {
+            id,
+            node: super::node_info(id),
+        };
+        let known = to.clone();
+        self.ask(&to, move |_| async move { Ok(known) })
+    }
+
+    fn history(
+        &self,
+        to: &Peer,
+        before: u64,
+    ) -> BoxFuture<'static, Result<Option<HistoryRun>, PeerError>> {
+        self.ask(
+            to,
+            move |other| async move { Ok(other.history_below(before)) },
+        )
+    }
+}

@@ -1,0 +1,139 @@
+//! One situation each: a minority, a node that was away for long, the membership.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use openraft::type_config::TypeConfigExt;
+use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, WatchFilter};
+
+use super::{
+    Cluster, LEADER_WAIT, Sim, create, in_simulation, machine, set, submit, values_in_log,
+};
+
+#[test]
+fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
+    in_simulation(1, async {
+        let cluster = Cluster::form(1, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(1), machine()).await.unwrap();
+        submit(cluster.node(1), create("a")).await.unwrap();
+        cluster.converge().await;
+        let follower = 1 + leader % 3;
+        for alone in [follower, leader] {
+            cluster.network.isolate(alone);
+            // Until then a leader may still hand to its log what will never be confirmed.
+            Sim::sleep(Duration::from_secs(3)).await;
+            let node = cluster.node(alone);
+            let began = Sim::now();
+            let denied = submit(node, set("a", 5, false)).await.unwrap_err();
+            assert!(matches!(denied, Error::NoLeader), "{denied}");
+            let denied = node
+                .barrier(Consistency::Linearizable, None)
+                .await
+                .unwrap_err();
+            assert!(matches!(denied, Error::NoLeader), "{denied}");
+            assert!(Sim::now() - began < LEADER_WAIT * 3, "in time");
+            node.barrier(Consistency::Local, None).await.unwrap();
+            node.watch(WatchFilter::default(), Some(0)).unwrap();
+            cluster.network.heal();
+            cluster.leader().await;
+        }
+        submit(cluster.node(leader), set("a", 6, true))
+            .await
+            .unwrap();
+        cluster.converge().await;
+        assert_eq!(values_in_log(cluster.node(follower))["a"], [6]);
+    });
+}
+
+#[test]
+fn a_node_that_was_away_for_long_gets_a_snapshot_and_then_the_history_behind_it() {
+    in_simulation(2, async {
+        let cluster = Cluster::form(2, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(leader), machine()).await.unwrap();
+        submit(cluster.node(leader), create("a")).await.unwrap();
+        cluster.converge().await;
+        let away = 1 + leader % 3;
+        cluster.network.isolate(away);
+        for n in 0..8 {
+            let burst = (1..=500).map(|k| {
+                let command = set("a", n * 500 + k, false);
+                cluster.node(leader).submit(command, Arc::from("test"))
+            });
+            for outcome in join_all(burst.collect::<Vec<_>>()).await {
+                outcome.unwrap();
+            }
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        // The log that the node lacks has been purged, up to what is kept for stragglers.
+        Sim::sleep(Duration::from_secs(5)).await;
+        let before = cluster.node(away).log_end();
+        cluster.network.heal();
+        cluster.converge().await;
+        cluster.node(away).wait_for_history(0).await;
+        assert!(cluster.node(away).status().snapshot_offset > before);
+        let values = values_in_log(cluster.node(leader));
+        assert_eq!(values["a"].len(), 4_000);
+        assert_eq!(values_in_log(cluster.node(away)), values);
+    });
+}
+
+#[test]
+fn nodes_come_and_go_but_never_the_majority() {
+    in_simulation(3, async {
+        let mut cluster = Cluster::form(3, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(1), machine()).await.unwrap();
+        cluster.boot(3, 4, Formation::Join).await;
+        let asked = 1 + leader % 3;
+        let joining = cluster.node(asked).introduce("node4").await.unwrap();
+        let add = Change::AddLearner {
+            node_id: joining.id,
+            node: joining.node,
+        };
+        // Through a follower, and again: doing what is done is no error.
+        cluster.node(asked).change(&add).await.unwrap();
+        cluster.node(asked).change(&add).await.unwrap();
+        let promote = Change::Promote { node_id: 4 };
+        let promoted = cluster.node(4).change(&promote);
+        promoted.await.unwrap();
+        let voters = cluster.node(leader).status().members;
+        assert_eq!(voters.iter().filter(|member| member.voter).count(), 4);
+
+        // The leader removes itself by handing over.
+        let remove = Change::Remove { node_id: leader };
+        cluster.node(asked).change(&remove).await.unwrap();
+        cluster.nodes.remove(&leader);
+        let leads = cluster.leader().await;
+        assert_ne!(leads, leader);
+        assert_eq!(cluster.node(leads).status().members.len(), 3);
+        submit(cluster.node(4), create("a")).await.unwrap();
+
+        // With one of three silent, removing one that answers would leave half.
+        let silent = *cluster.nodes.keys().find(|id| **id != leads).unwrap();
+        let answers = *cluster
+            .nodes
+            .keys()
+            .find(|id| **id != leads && **id != silent)
+            .unwrap();
+        cluster.network.isolate(silent);
+        Sim::sleep(Duration::from_secs(5)).await;
+        let remove = Change::Remove { node_id: answers };
+        let refused = cluster.node(leads).change(&remove).await.unwrap_err();
+        assert!(matches!(refused, ChangeError::Refused { .. }), "{refused}");
+        assert!(
+            refused.to_string().contains(&format!("[{silent}]")),
+            "{refused}"
+        );
+        // The silent one can go.
+        let remove = Change::Remove { node_id: silent };
+        cluster.node(leads).change(&remove).await.unwrap();
+        let unknown = cluster.node(leads).change(&remove).await.unwrap_err();
+        assert_eq!(unknown, ChangeError::UnknownNode { node_id: silent });
+        submit(cluster.node(answers), set("a", 1, true))
+            .await
+            .unwrap();
+    });
+}

@@ -1,0 +1,148 @@
+//! The history folder: what is in it, and what of that joins the log.
+
+use std::cmp::Reverse;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::error::{Error, IoContext};
+use crate::format::{HardState, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
+use crate::options::Layout;
+use crate::rebuild::Rebuild;
+use crate::replay::{self, damaged};
+use crate::segment::{HISTORY_BIT, Index, Table};
+use crate::tail::next_index;
+
+/// The first and last index of a history file (inclusive), as in its name.
+pub(crate) type Range = (u64, u64);
+
+pub(crate) fn file_name(first: u64, last: u64) -> String {
+    format!("{first:020}-{last:020}.wal")
+}
+
+fn range_of(name: &str) -> Option<Range> {
+    let (first, last) = name.strip_suffix(".wal")?.split_once('-')?;
+    let range = (first.parse().ok()?, last.parse().ok()?);
+    let valid = range.0 <= range.1 && range.1 < HISTORY_BIT;
+    (valid && file_name(range.0, range.1) == name).then_some(range)
+}
+
+/// The ranges of the history files in the folder; none when there is no folder.
+pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<Range>, Error> {
+    let dir = &layout.history;
+    match fs.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        names => {
+            let names = names.during("list", dir)?;
+            Ok(names.iter().filter_map(|name| range_of(name)).collect())
+        }
+    }
+}
+
+/// Splits ranges into those that join each other and a log from `log_first` on, newest first,
+/// and the rest.
+pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<Range>) {
+    // Of two that end together (a crash can leave both), the longer.
+    ranges.sort_unstable_by_key(|(first, last)| (Reverse(*last), *first));
+    let mut joined = log_first;
+    ranges.into_iter().partition(|(first, last)| {
+        let joins = last + 1 == joined;
+        if joins {
+            joined = *first;
+        }
+        joins
+    })
+}
+
+/// Adds the history files to the table of a recovered log, and removes those that do not join
+/// it: they were cut off by a gap in the log, and can be fetched again. Their content is not
+/// read, so damage in them does not keep the node from starting.
+pub(crate) fn attach<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    table: &mut Table<F>,
+    state: HardState,
+) -> Result<(), Error> {
+    remove_temporaries(fs, layout)?;
+    let log_first = table.earliest().unwrap_or(next_index(state.last));
+    let (joined, useless) = join(list(fs, layout)?, log_first);
+    for (first, last) in joined {
+        let index = index_of(fs, layout, (first, last))?;
+        table.push_history(index, false, None);
+    }
+    for (first, last) in useless {
+        let path = layout.history_file(first, last);
+        tracing::warn!(file = %path.display(), log_first, "removing history that does not join the log");
+        fs.remove(&path).during("remove", &path)?;
+    }
+    // A name seen now may still be in the cache only.
+    fs.sync_dir(&layout.history).during("sync", &layout.history)
+}
+
+fn remove_temporaries<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
+    let dir = &layout.history;
+    for name in fs.list(dir).during("list", dir)? {
+        if name.ends_with(TEMPORARY_SUFFIX) {
+            let path = dir.join(name);
+            fs.remove(&path).during("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the name, the length and the header of a file say about it.
+fn index_of<F: FileSystem>(fs: &F, layout: &Layout, range: Range) -> Result<Index, Error> {
+    let path = layout.history_file(range.0, range.1);
+    let file = fs.open(&path).during("open", &path)?;
+    let mut index = Index::default();
+    index.summary.number = HISTORY_BIT | range.0;
+    index.summary.range = Some(range);
+    index.summary.bytes = file.len().during("measure", &path)?;
+    // Without a header the time is 0, the oldest: whoever reads the file hears what is wrong.
+    index.batch(created_ms(&file).unwrap_or_default());
+    Ok(index)
+}
+
+fn created_ms(file: &impl File) -> Option<u64> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let (header, _) = SegmentHeader::decode(&bytes).ok()?;
+    Some(header.created_ms)
+}
+
+/// That a file holds the entries its name says.
+pub(crate) fn check_range(
+    named: Option<Range>,
+    found: Option<Range>,
+    path: &Path,
+    end: u64,
+) -> Result<(), Error> {
+    match found {
+        _ if found == named => Ok(()),
+        Some((first, last)) => {
+            let what = format!("it holds the entries {first} to {last}, not those of its name");
+            Err(damaged(path, end, what))
+        }
+        None => Err(damaged(path, end, "it holds no entries")),
+    }
+}
+
+/// Reads a whole history file; the first damage is the error. Returns how many entries it holds.
+pub(crate) fn verify_file<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    range: Range,
+) -> Result<u64, Error> {
+    let path = layout.history_file(range.0, range.1);
+    let index = index_of(fs, layout, range)?;
+    let mut buf = Vec::new();
+    fs::read_into(fs, &path, &mut buf)?;
+    let mut rebuild = Rebuild::default();
+    replay::scan_whole(&buf, index.summary.number, &path, &mut rebuild)
+        .and_then(|found| {
+            let held = rebuild.index.summary.range;
+            check_range(Some(range), held, &path, found.end)
+        })
+        .map_err(|error| error.in_file_of(&index.summary))?;
+    Ok(rebuild.entries)
+}

@@ -1,0 +1,325 @@
+//! Taking in a run of history from another node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::files::file_name;
+use crate::error::{Error, IoContext};
+use crate::format::{
+    Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
+};
+use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
+use crate::segment::{HISTORY_BIT, Index, Summary};
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::tail::payload_bytes;
+use crate::types::{Entry, LogId};
+
+/// Offsets in a file are kept in 32 bits.
+const FILE_BYTES_MAX: u64 = u32::MAX as u64;
+
+impl<F: FileSystem> Store<F> {
+    /// Begins to take in the entries `first..=last` from another node. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRefused`] unless `last` is just below [`Store::earliest_index`] and was
+    /// purged by Raft: only that is history.
+    pub fn receive_history(&self, first: u64, last: u64) -> Result<HistoryReceiver<F>, Error> {
+        let shared = &self.shared;
+        shared.check()?;
+        if first > last || last >= HISTORY_BIT {
+            return Err(refused(first, last, "it is no run of indexes"));
+        }
+        let purged = shared.check_joins(first, last)?;
+        let mut receiver = HistoryReceiver::create(shared.clone(), (first, last), purged)?;
+        receiver.write_header()?;
+        Ok(receiver)
+    }
+}
+
+/// A run of entries on its way in. Dropping it discards what has arrived.
+pub struct HistoryReceiver<F: FileSystem> {
+    shared: Arc<Shared<F>>,
+    temporary: Temporary<F>,
+    file: F::File,
+    first: u64,
+    last: u64,
+    /// No entry may be from a later term than what Raft purged, which is above all of them.
+    purged: LogId,
+    /// The index that must come next.
+    next: u64,
+    /// Where in the file it goes.
+    offset: u64,
+    last_term: u64,
+    /// Set while entries are added: what an error interrupted is not in the file.
+    broken: bool,
+    index: Index,
+    buf: Vec<u8>,
+}
+
+impl<F: FileSystem> HistoryReceiver<F> {
+    fn create(
+        shared: Arc<Shared<F>>,
+        (first, last): (u64, u64),
+        purged: LogId,
+    ) -> Result<Self, Error> {
+        let path = shared.temporary_history();
+        let file = shared.fs.create(&path).during("create", &path)?;
+        let mut index = Index::default();
+        index.summary.number = HISTORY_BIT | first;
+        Ok(HistoryReceiver {
+            temporary: Temporary::new(shared.fs.clone(), path),
+            file,
+            first,
+            last,
+            purged,
+            next: first,
+            offset: 0,
+            last_term: 0,
+            broken: false,
+            index,
+            buf: Vec::new(),
+            shared,
+        })
+    }
+
+    fn write_header(&mut self) -> Result<(), Error> {
+        let options = &self.shared.options;
+        let header = SegmentHeader {
+            cluster_id: options.cluster_id,
+            segment: self.index.summary.number,
+            created_ms: options.now_ms(),
+            state: HardState::default(),
+        };
+        let bytes = header.encode();
+        self.index.summary.header_crc = crc32c::crc32c(&bytes);
+        self.index.batch(header.created_ms);
+        self.buf.clear();
+        self.buf.extend_from_slice(&bytes);
+        self.flush()
+    }
+
+    /// Adds the next entries. Blocks on the disk. After an error the run must be begun again.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRefused`] when they do not follow each other from `first` on, go beyond
+    /// `last`, or cannot have come before what Raft purged here.
+    pub fn push(&mut self, entries: &[Entry]) -> Result<(), Error> {
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(refused(
+                self.first,
+                self.last,
+                "an earlier part of it failed",
+            ));
+        }
+        let number = self.index.summary.number;
+        let mark = Mark {
+            durable: Position {
+                segment: number,
+                offset: 0,
+            },
+            time_ms: self.shared.options.now_ms(),
+        };
+        let mut buf = std::mem::take(&mut self.buf);
+        buf.clear();
+        let mut encoder = Encoder::new(&mut buf, number, self.offset);
+        encoder.mark(RecordType::Batch, mark);
+        self.index.batch(mark.time_ms);
+        for entry in entries {
+            self.check(entry)?;
+            self.index.entry(entry.log_id.index, encoder.offset());
+            encoder.entry(entry);
+            self.next += 1;
+            self.last_term = entry.log_id.leader_id.term;
+        }
+        self.buf = buf;
+        self.flush()?;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// That `entry` is the next one.
+    fn check(&self, entry: &Entry) -> Result<(), Error> {
+        let bytes = payload_bytes(entry) as u64;
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(Error::TooLarge {
+                bytes,
+                bytes_max: PAYLOAD_BYTES_MAX,
+            });
+        }
+        let (id, purged) = (entry.log_id, self.purged);
+        let terms = self.last_term..=purged.leader_id.term;
+        let follows = id.index == self.next && terms.contains(&id.leader_id.term);
+        // The purged id is this node's own word on its entry.
+        let agrees = id.index != purged.index || id == purged;
+        if follows && agrees && id.index <= self.last {
+            return Ok(());
+        }
+        let why = format!(
+            "entry {id} came where {} is expected, with a term from {} to {}",
+            self.next,
+            terms.start(),
+            terms.end(),
+        );
+        Err(refused(self.first, self.last, why))
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let end = self.offset + self.buf.len() as u64;
+        if end > FILE_BYTES_MAX {
+            let why = format!("its file would exceed {FILE_BYTES_MAX} bytes; ask for shorter runs");
+            return Err(refused(self.first, self.last, why));
+        }
+        self.file
+            .write_all_at(&self.buf, self.offset)
+            .during("write", &self.temporary.path)?;
+        self.shared.counters.write(self.buf.len() as u64);
+        self.offset = end;
+        Ok(())
+    }
+
+    /// Makes the run part of the readable history. It is durable and readable when this returns;
+    /// after an error nothing has changed. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRefused`] when entries are missing, or the run no longer joins what this
+    /// node holds because that has changed since.
+    pub fn finish(self) -> Result<(), Error> {
+        let shared = self.shared.clone();
+        // Before the parts of the receiver, which discard their file while it is held.
+        let files = shared.history_files.lock();
+        let HistoryReceiver {
+            mut temporary,
+            file,
+            first,
+            last,
+            next,
+            offset,
+            broken,
+            mut index,
+            ..
+        } = self;
+        if broken || next != last + 1 {
+            let why = format!("it is not complete; it got as far as {next}");
+            return Err(refused(first, last, why));
+        }
+        index.summary.bytes = offset;
+        // A file that a gap has cut off may have the same name.
+        shared.remove_dead_history(&files)?;
+        shared.check_joins(first, last)?;
+        let (name, dir) = (file_name(first, last), &shared.layout.history);
+        let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
+        fs::publish_written(&shared.fs, &file, &temporary.path, dir, &name)?;
+        temporary.keep();
+        shared.attach(index, file)?;
+        named.keep();
+        Ok(())
+    }
+}
+
+/// A file that is removed unless it is kept.
+struct Temporary<F: FileSystem> {
+    fs: F,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl<F: FileSystem> Temporary<F> {
+    fn new(fs: F, path: PathBuf) -> Self {
+        Temporary {
+            fs,
+            path,
+            kept: false,
+        }
+    }
+
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl<F: FileSystem> Drop for Temporary<F> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        // Best effort: what stays behind is removed at the next start.
+        if let Err(error) = self.fs.remove(&self.path) {
+            tracing::debug!(%error, file = %self.path.display(), "cannot remove");
+        }
+    }
+}
+
+impl<F: FileSystem> Shared<F> {
+    fn temporary_history(&self) -> PathBuf {
+        let mut count = self.history_files.lock();
+        *count += 1;
+        let name = format!("incoming-{count}{TEMPORARY_SUFFIX}", count = *count);
+        self.layout.history.join(name)
+    }
+
+    /// That a run may become the oldest history now, and what Raft has purged.
+    fn check_joins(&self, first: u64, last: u64) -> Result<LogId, Error> {
+        let earliest = self.earliest();
+        let purged = self.tail.read().state.purged;
+        match purged.filter(|id| id.index >= last) {
+            Some(purged) if last + 1 == earliest => Ok(purged),
+            Some(_) => Err(does_not_join(first, last, earliest)),
+            None => Err(refused(
+                first,
+                last,
+                "the log is not purged up to there, so it is no history yet",
+            )),
+        }
+    }
+
+    /// Makes a published file readable, if it still joins what is there.
+    fn attach(&self, index: Index, file: F::File) -> Result<(), Error> {
+        let tail = self.tail.read();
+        let mut table = self.table.write();
+        let earliest = table.earliest().unwrap_or(tail.first());
+        match index.summary.range {
+            Some((_, last)) if last + 1 == earliest => {
+                table.push_history(index, true, Some(Arc::new(file)));
+                Ok(())
+            }
+            range => {
+                let (first, last) = range.unwrap_or_default();
+                Err(does_not_join(first, last, earliest))
+            }
+        }
+    }
+
+    /// Removes the files that a gap in the log has cut off, and returns what they were. The
+    /// caller holds the lock of their names.
+    pub(crate) fn remove_dead_history(
+        &self,
+        _files: &MutexGuard<'_, u64>,
+    ) -> Result<Vec<Summary>, Error> {
+        let dead = self.table.write().take_dead_history();
+        for summary in &dead {
+            let path = summary.path(&self.layout);
+            self.fs.remove(&path).during("remove", &path)?;
+        }
+        if !dead.is_empty() {
+            let dir = &self.layout.history;
+            self.fs.sync_dir(dir).during("sync", dir)?;
+        }
+        Ok(dead)
+    }
+}
+
+fn refused(first: u64, last: u64, why: impl Into<String>) -> Error {
+    Error::HistoryRefused {
+        first,
+        last,
+        why: why.into(),
+    }
+}
+
+fn does_not_join(first: u64, last: u64, earliest: u64) -> Error {
+    let why = format!("this node's entries begin at {earliest}; history must end just below");
+    refused(first, last, why)
+}

@@ -1,0 +1,160 @@
+//! Finding a node that serves a watch from where it stands.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::Code;
+use crate::client::dial::{Dialer, Link};
+use crate::client::position::{Begun, Position};
+use crate::client::retry::Backoff;
+use crate::client::{Error, parse};
+use crate::message::ErrorBody;
+
+/// What a node is asked for.
+pub(super) struct Question<'a> {
+    pub(super) op: &'static str,
+    pub(super) params: &'a Map<String, Value>,
+    /// For a watch of one instance that was begun before.
+    pub(super) seen: Option<Seen<'a>>,
+}
+
+/// What a watch has seen of its instance.
+pub(super) struct Seen<'a> {
+    pub(super) position: &'a Position,
+    /// The state the last event left it in.
+    pub(super) last_state: Option<&'a str>,
+}
+
+/// The addresses that may have what the watch needs, the next one to try first.
+pub(super) struct Search<'a> {
+    dialer: &'a Dialer,
+    order: Vec<usize>,
+    /// What those said who no longer have it: nodes differ in how much of the log they keep.
+    compacted: Option<ErrorBody>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(dialer: &'a Dialer, first: usize) -> Self {
+        Self {
+            dialer,
+            order: dialer.order_from(first),
+            compacted: None,
+        }
+    }
+
+    /// This address is out. `Err` if it was the last one.
+    pub(super) fn strike_out(&mut self, at: usize, reason: ErrorBody) -> Result<(), Error> {
+        self.order.retain(|known| *known != at);
+        if self.order.is_empty() {
+            return Err(Error::Refused(reason));
+        }
+        self.compacted = Some(reason);
+        Ok(())
+    }
+
+    /// Asks one node after the other, with pauses, until one has begun the watch: the connection and
+    /// what it answered.
+    pub(super) async fn find(
+        mut self,
+        question: &Question<'_>,
+        deadline: Instant,
+    ) -> Result<(Link, Bytes), Error> {
+        let options = &self.dialer.options;
+        let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
+        loop {
+            let failure = match timeout_at(deadline, self.ask_next(question)).await {
+                Ok(Ok(begun)) => return Ok(begun),
+                Ok(Err(Error::Refused(error))) if error.code == Code::OffsetCompacted => {
+                    Error::Refused(error)
+                }
+                Ok(Err(error)) if !error.may_pass() => return Err(error),
+                Ok(Err(error)) => error,
+                Err(_) => unanswered(question.op, options.timeout),
+            };
+            if self.order.is_empty() {
+                return Err(failure);
+            }
+            let pause = backoff.pause();
+            if Instant::now() + pause >= deadline {
+                return Err(self.compacted.map_or(failure, Error::Refused));
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn ask_next(&mut self, question: &Question<'_>) -> Result<(Link, Bytes), Error> {
+        let mut link = self.dialer.dial(&self.order).await?;
+        match question.ask(&mut link, self.answer_timeout()).await {
+            Ok(begun) => Ok((link, begun)),
+            Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
+                self.strike_out(link.at, error.clone())?;
+                Err(Error::Refused(error))
+            }
+            Err(error) => {
+                self.order.retain(|known| *known != link.at);
+                self.order.push(link.at);
+                Err(error)
+            }
+        }
+    }
+
+    /// A node that is cut off answers late or never; where there are others, they get their turn.
+    fn answer_timeout(&self) -> Duration {
+        let timeout = self.dialer.options.timeout;
+        if self.order.len() > 1 {
+            timeout / 2
+        } else {
+            timeout
+        }
+    }
+}
+
+impl Question<'_> {
+    async fn ask(&self, link: &mut Link, limit: Duration) -> Result<Bytes, Error> {
+        let asked = timeout(limit, link.request(self.op, self.params)).await;
+        match (
+            asked.unwrap_or_else(|_| Err(unanswered(self.op, limit))),
+            &self.seen,
+        ) {
+            (Err(Error::Refused(error)), Some(seen)) if error.code == Code::OffsetCompacted => {
+                self.ask_about_rest(seen, link, limit, error).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// An instance that rests outlives the history of its last change. If it still stands where the
+    /// watch has seen it, nothing was missed, and the watch goes on from now.
+    async fn ask_about_rest(
+        &self,
+        seen: &Seen<'_>,
+        link: &mut Link,
+        limit: Duration,
+        compacted: ErrorBody,
+    ) -> Result<Bytes, Error> {
+        let mut params = self.params.clone();
+        params.remove("from_offset");
+        let asked = timeout(limit, link.request(self.op, &params)).await;
+        let answer = asked.unwrap_or_else(|_| Err(unanswered(self.op, limit)))?;
+        let begun: Begun = parse(self.op, &answer)?;
+        let unmoved = begun
+            .current_wal_offset
+            .is_some_and(|offset| seen.position.covers(offset));
+        if unmoved && begun.current_state.as_deref() == seen.last_state {
+            Ok(answer)
+        } else {
+            Err(Error::Refused(compacted))
+        }
+    }
+}
+
+fn unanswered(op: &str, limit: Duration) -> Error {
+    Error::Timeout {
+        op: op.to_owned(),
+        after: limit,
+        outcome_unknown: false,
+    }
+}
