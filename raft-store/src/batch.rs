@@ -1,5 +1,6 @@
 //! What the writer makes of the requests it takes.
 
+use crate::error::Error;
 use crate::format::{Encoder, HardState};
 use crate::shared::{Done, Request};
 use crate::tail::next_index;
@@ -73,12 +74,15 @@ impl Request {
 }
 
 /// Writes one request's records, and notes what they change.
+///
+/// # Errors
+/// When an entry cannot be encrypted.
 pub(crate) fn encode(
     request: &Request,
     encoder: &mut Encoder<'_>,
     changes: &mut Vec<Change>,
     state: &mut HardState,
-) {
+) -> Result<(), Error> {
     match request {
         Request::Append { entries, .. } => {
             for entry in entries {
@@ -87,7 +91,7 @@ pub(crate) fn encode(
                     index: entry.log_id.index,
                     offset,
                 });
-                encoder.entry(entry);
+                encoder.entry(entry)?;
             }
             state.last = entries.last().map(|entry| entry.log_id).or(state.last);
         }
@@ -110,4 +114,5 @@ pub(crate) fn encode(
         }
         Request::Sync { .. } => {}
     }
+    Ok(())
 }

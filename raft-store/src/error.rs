@@ -47,6 +47,33 @@ pub enum Error {
         /// The version or feature it asks for.
         what: String,
     },
+    /// The file is encrypted with a key that was not given.
+    #[error(
+        "{} is encrypted with key {key_id}, which is not among those given ({})",
+        file.display(), ids(known)
+    )]
+    KeyMissing {
+        /// The file.
+        file: PathBuf,
+        /// The key it needs.
+        key_id: u32,
+        /// The keys there are.
+        known: Vec<u32>,
+    },
+    /// The file is encrypted with another key of the same id.
+    #[error("{} is encrypted with another key {key_id} than the one given", file.display())]
+    KeyWrong {
+        /// The file.
+        file: PathBuf,
+        /// The key it needs.
+        key_id: u32,
+    },
+    /// The encryption keys cannot be used.
+    #[error("the encryption keys cannot be used: {what}")]
+    Keys {
+        /// What is wrong; never a key.
+        what: String,
+    },
     /// The data folder belongs to another node or cluster than expected.
     #[error("the data folder {} belongs to {found}, but {expected} was expected", dir.display())]
     WrongIdentity {
@@ -136,8 +163,19 @@ impl Error {
                 io::ErrorKind::InvalidInput
             }
             Error::Locked { .. } => io::ErrorKind::WouldBlock,
+            Error::KeyMissing { .. } | Error::KeyWrong { .. } | Error::Keys { .. } => {
+                io::ErrorKind::PermissionDenied
+            }
             Error::WrongIdentity { .. } | Error::Closed => io::ErrorKind::Other,
         }
+    }
+}
+
+fn ids(known: &[u32]) -> String {
+    let ids: Vec<String> = known.iter().map(u32::to_string).collect();
+    match ids.is_empty() {
+        true => "none".into(),
+        false => ids.join(", "),
     }
 }
 

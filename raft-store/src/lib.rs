@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `fs` | the file-system trait, the real one, the test double |
 //! | `format`, `membership` | the bytes of the log |
+//! | `codec`, `crypto` | how payloads are compressed and encrypted; the keys |
 //! | `replay` | decoding files, shared by everything that reads them |
 //! | `rebuild` | from records to the state they amount to |
 //! | `recovery` | from files to a log: the table of what is accepted, cut, refused |
@@ -38,6 +39,8 @@
 
 mod batch;
 mod catalog;
+mod codec;
+mod crypto;
 mod error;
 mod format;
 pub mod fs;
@@ -61,6 +64,7 @@ mod types;
 mod verify;
 mod writer;
 
+pub use crypto::{KeyTag, Keyring};
 pub use error::Error;
 pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 pub use fs::{FileSystem, MemFs, RealFs};

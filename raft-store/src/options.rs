@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::codec::{Codec, Sealer};
+use crate::crypto::{self, Cipher, Keyring};
+use crate::error::Error;
+
 /// When what was written is forced to disk.
 ///
 /// Everything but [`FsyncPolicy::EveryWrite`] acknowledges before the disk has it: a power cut
@@ -42,6 +46,10 @@ pub struct Options {
     pub cluster_id: u128,
     /// Whether to keep the catalog (a real folder, so only where the file system is real).
     pub catalog: bool,
+    /// What new files are encrypted with, and old ones read with.
+    pub keys: Keyring,
+    /// Whether payloads are compressed where that saves something.
+    pub compress: bool,
     /// How long the log may be idle before it gets its closing mark.
     pub idle_mark: Duration,
     /// The time written into batches: metadata only, nothing depends on it but retention.
@@ -58,6 +66,8 @@ impl Options {
             cache_bytes: 64 << 20,
             cluster_id: 0,
             catalog: true,
+            keys: Keyring::default(),
+            compress: true,
             idle_mark: Duration::from_millis(500),
             clock: Arc::new(system_clock_ms),
         }
@@ -65,6 +75,21 @@ impl Options {
 
     pub(crate) fn now_ms(&self) -> u64 {
         (self.clock)()
+    }
+
+    /// How the payloads of a file with this cipher are written, from this opening of it on.
+    pub(crate) fn codec(&self, cipher: Option<Arc<Cipher>>) -> Result<Codec, Error> {
+        let sealer = match cipher {
+            Some(cipher) => Some(Sealer {
+                cipher,
+                session: crypto::random()?,
+            }),
+            None => None,
+        };
+        Ok(Codec {
+            compress: self.compress,
+            sealer,
+        })
     }
 }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::crypto::Cipher;
 use crate::error::{Error, IoContext};
 use crate::format::{self, Position, Record, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::history;
-use crate::replay::{self, Visitor, damaged};
-use crate::segment::{Index, Place, Summary};
+use crate::replay::{self, Source, Visitor, damaged};
+use crate::segment::{Index, Opened, Place, Summary};
 use crate::shared::Shared;
 use crate::tail::Limit;
 use crate::types::Entry;
@@ -75,10 +76,6 @@ impl<F: FileSystem> Shared<F> {
                     end,
                 } => {
                     let path = summary.path(&self.layout);
-                    let file = match file {
-                        Some(file) => file,
-                        None => Arc::new(self.fs.open(&path).during("open", &path)?),
-                    };
                     let run = Run {
                         number: summary.number,
                         path: &path,
@@ -87,7 +84,7 @@ impl<F: FileSystem> Shared<F> {
                         end,
                     };
                     let bytes = run
-                        .read(&*file, limit, into)
+                        .read(&file, limit, into)
                         .map_err(|error| error.in_file_of(&summary))?;
                     self.counters.read(bytes);
                     return Ok(());
@@ -112,13 +109,22 @@ impl<F: FileSystem> Shared<F> {
         };
         self.counters.read(buf.len() as u64);
         let mut indexer = Indexer::default();
-        let found = replay::scan_whole(&buf, number, &path, &mut indexer)?;
+        let source = Source {
+            number,
+            path: &path,
+            keys: &self.options.keys,
+        };
+        let found = replay::scan_whole(&buf, source, &mut indexer)?;
         if summary.is_history() {
             history::check_range(summary.range, indexer.0.summary.range, &path, found.end)?;
         }
+        let opened = Opened {
+            file,
+            cipher: found.cipher,
+        };
         self.table
             .write()
-            .fill(summary, indexer.0.positions, Arc::new(file));
+            .fill(summary, indexer.0.positions, Arc::new(opened));
         Ok(())
     }
 
@@ -138,20 +144,23 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn read(
+    fn read<T: File>(
         &self,
-        file: &impl File,
+        opened: &Opened<T>,
         limit: &mut Limit,
         into: &mut Vec<Entry>,
     ) -> Result<u64, Error> {
         let start = u64::from(self.offsets.first().copied().unwrap_or_default());
         let mut buf = vec![0; self.end.saturating_sub(start) as usize];
-        file.read_exact_at(&mut buf, start)
+        opened
+            .file
+            .read_exact_at(&mut buf, start)
             .during("read", self.path)?;
         for (n, offset) in self.offsets.iter().enumerate() {
             let offset = u64::from(*offset);
             let entry = self.decode(
                 &buf[(offset - start) as usize..],
+                opened.cipher.as_deref(),
                 offset,
                 self.from + n as u64,
             )?;
@@ -163,9 +172,19 @@ impl Run<'_> {
         Ok(buf.len() as u64)
     }
 
-    fn decode(&self, bytes: &[u8], offset: u64, index: u64) -> Result<Entry, Error> {
+    fn decode(
+        &self,
+        bytes: &[u8],
+        cipher: Option<&Cipher>,
+        offset: u64,
+        index: u64,
+    ) -> Result<Entry, Error> {
         let bad = |what: String| damaged(self.path, offset, what);
-        match format::decode_record(bytes, self.number, offset) {
+        let at = Position {
+            segment: self.number,
+            offset,
+        };
+        match format::decode_record(bytes, at, cipher) {
             Ok((Record::Entry(entry), _)) if entry.log_id.index == index => {
                 entry.to_entry().map_err(bad)
             }

@@ -43,7 +43,7 @@ impl Visitor for Rebuild {
     fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
             Record::Batch(mark) => self.index.batch(mark.time_ms),
-            Record::Close(_) => {}
+            Record::Close(_) | Record::Seal(_) => {}
             Record::Entry(entry) => {
                 let id = entry.log_id;
                 if self

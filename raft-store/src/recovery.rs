@@ -4,74 +4,117 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::codec::Codec;
+use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::format::{HardState, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::options::{Layout, Options};
 use crate::rebuild::Rebuild;
-use crate::replay::{self, Scan, Tail, damaged};
-use crate::segment::{Index, Summary, Table};
+use crate::replay::{self, Scan, Source, Tail, damaged};
+use crate::segment::{Index, Opened, Summary, Table};
+use crate::types::LogId;
 
 /// What recovery does with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Take it as it is.
     Accept,
-    /// Cut it behind its last good record, sync, go on.
-    Cut,
-    /// Remove the file: a crash came before it held anything.
-    Remove,
+    /// Cut it to its seal, which a crash came before.
+    Trim,
+    /// Create its successor, which a crash came before, and trim it.
+    Succeed,
+    /// Overwrite what is behind its last good record with zeros, sync, go on.
+    Clear,
+    /// Leave it out: a crash came before it held anything, and its creation is repeated.
+    Ignore,
     /// Refuse to start: something acknowledged is lost.
     Refuse,
 }
 
-/// The whole decision. Only the last segment can have been written to when the machine
-/// stopped: a segment is complete and synced before its successor is created. And in the last
-/// segment, only what lies above every mark can be a write that the machine did not finish.
+/// The whole decision. A segment is sealed, its successor created, and the segment trimmed to its
+/// seal, each step durable before the next: so only the last segment can have been written to when
+/// the machine stopped, only what lies above every mark in it can be a write that the machine did not
+/// finish, and a trimmed segment has a successor with a header.
 ///
 /// | tail | last segment | any other |
 /// |---|---|---|
-/// | clean | accept | accept |
-/// | torn | cut | refuse |
+/// | open | accept | refuse |
+/// | sealed | succeed | trim |
+/// | trimmed | refuse | accept |
+/// | short | refuse | refuse |
+/// | torn | clear | refuse |
 /// | bad below a mark | refuse | refuse |
-/// | no header, nothing marked | remove | refuse |
+/// | no header, nothing marked | ignore | refuse |
 /// | bad header below a mark | refuse | refuse |
 pub(crate) fn action(tail: &Tail, last: bool) -> Action {
     match (tail, last) {
-        (Tail::Clean, _) => Action::Accept,
-        (Tail::Torn(_), true) => Action::Cut,
-        (Tail::Headless, true) => Action::Remove,
-        (Tail::Torn(_) | Tail::Headless, false) => Action::Refuse,
-        (Tail::BelowMark(_) | Tail::HeaderBelowMark(_), _) => Action::Refuse,
+        (Tail::Open, true) | (Tail::Trimmed, false) => Action::Accept,
+        (Tail::Sealed, true) => Action::Succeed,
+        (Tail::Sealed, false) => Action::Trim,
+        (Tail::Torn(_), true) => Action::Clear,
+        (Tail::Headless, true) => Action::Ignore,
+        (Tail::Open | Tail::Torn(_) | Tail::Headless, false)
+        | (Tail::Trimmed, true)
+        | (Tail::Short | Tail::BelowMark(_) | Tail::HeaderBelowMark(_), _) => Action::Refuse,
     }
 }
 
-/// [`action`] for a scanned file of `len` bytes, with the reason of a refusal.
-pub(crate) fn decide(found: &Scan, last: bool, len: u64) -> Result<Action, String> {
-    // A sealed segment is cut to its last record, so anything behind it is not ours.
-    let (tail, why) = match &found.tail {
-        Tail::Clean if !last && found.end != len => (
-            &Tail::Torn("a sealed segment ends early"),
-            "a sealed segment ends early",
-        ),
-        Tail::Clean => (&Tail::Clean, ""),
-        Tail::Headless => (&Tail::Headless, "the segment has no header"),
-        tail @ (Tail::Torn(why) | Tail::BelowMark(why) | Tail::HeaderBelowMark(why)) => {
-            (tail, *why)
+/// The segments in the folder.
+pub(crate) struct Segments {
+    /// Those with a header, or that are to be refused for the lack of it, ascending.
+    numbers: Vec<u64>,
+    /// The one behind them, if it has none and may have been in the making.
+    headless: Option<u64>,
+    /// The last header there is.
+    header: Option<SegmentHeader>,
+}
+
+impl Segments {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.numbers.iter().copied()
+    }
+
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.numbers.last().copied()
+    }
+
+    /// [`action`] for a scanned segment; a refusal is the error.
+    pub(crate) fn decide(
+        &self,
+        number: u64,
+        found: &Scan,
+        layout: &Layout,
+    ) -> Result<Action, Error> {
+        let is_last = self.last() == Some(number);
+        let action = action(&found.tail, is_last);
+        if let Some(headless) = self
+            .headless
+            .filter(|_| is_last && action != Action::Succeed)
+        {
+            // Only while its predecessor is not trimmed yet can a segment lack its header.
+            let path = layout.segment(headless);
+            return Err(damaged(&path, 0, Tail::Headless.why()));
         }
-    };
-    match action(tail, last) {
-        Action::Refuse => Err(why.to_owned()),
-        action => Ok(action),
+        match action {
+            Action::Refuse => {
+                let path = layout.segment(number);
+                Err(damaged(&path, found.end, found.tail.why()))
+            }
+            action => Ok(action),
+        }
     }
 }
 
 /// The segment that is written to.
 pub(crate) struct Active<F: FileSystem> {
     pub(crate) number: u64,
-    pub(crate) file: Arc<F::File>,
+    pub(crate) file: Arc<Opened<F::File>>,
     /// Where the next record goes.
     pub(crate) offset: u64,
+    pub(crate) codec: Codec,
+    /// The key its payloads are encrypted with.
+    pub(crate) key_id: Option<u32>,
 }
 
 /// A log, read from its files.
@@ -81,7 +124,7 @@ pub(crate) struct Recovered<F: FileSystem> {
     pub(crate) active: Active<F>,
 }
 
-/// Reads the log, cuts a torn tail, refuses damage. `known` are the catalog's summaries: sealed
+/// Reads the log, clears a torn tail, refuses damage. `known` are the catalog's summaries: sealed
 /// segments whose entries are all purged are taken from there unread.
 pub(crate) fn recover<F: FileSystem>(
     fs: &F,
@@ -90,52 +133,51 @@ pub(crate) fn recover<F: FileSystem>(
     known: &BTreeMap<u64, Summary>,
     used_before: bool,
 ) -> Result<Recovered<F>, Error> {
-    let (numbers, last_header) = find_segments(fs, layout)?;
-    let Some(last_number) = numbers.last().copied() else {
-        return begin(fs, layout, options, used_before);
-    };
-    let purged = last_header.and_then(|header| header.state.purged);
+    let segments = find_segments(fs, layout)?;
+    let purged = segments.header.and_then(|header| header.state.purged);
     let mut table = Table::new();
     let mut rebuild = Rebuild::default();
     let mut buf = Vec::new();
     let mut unread = true;
-    for number in numbers {
+    for number in segments.numbers() {
         let path = layout.segment(number);
-        let last = number == last_number;
         if unread
-            && !last
-            && let Some(summary) = trusted(fs, layout, known, number, purged)?
+            && segments.last() != Some(number)
+            && let Some(summary) = trusted(fs, layout, options, known, number, purged)?
         {
             table.push(not_indexed(summary), false, None);
             continue;
         }
         unread = false;
-        let file = Arc::new(fs::read_into(fs, &path, &mut buf)?);
-        let found = replay::scan(&buf, number, &path, &mut rebuild)
-            .map_err(|stop| stop.into_error(&path))?;
+        let file = fs::read_into(fs, &path, &mut buf)?;
+        let source = Source {
+            number,
+            path: &path,
+            keys: &options.keys,
+        };
+        let found = replay::scan(&buf, source, &mut rebuild)?;
         check_cluster(options, layout, &found)?;
-        let action =
-            decide(&found, last, buf.len() as u64).map_err(|why| damaged(&path, found.end, why))?;
-        if action == Action::Cut {
-            cut(&*file, &path, &found, buf.len() as u64)?;
-        }
+        let action = segments.decide(number, &found, layout)?;
         let index = rebuild.finish_segment(&found);
+        let file = Arc::new(Opened {
+            file,
+            cipher: found.cipher.clone(),
+        });
         table.push(index, true, Some(file.clone()));
-        if last {
-            let active = Active {
-                number,
-                file,
-                offset: found.end,
-            };
+        match action {
+            Action::Clear => clear(&file.file, &path, &buf, found.end)?,
+            Action::Trim => trim(&file.file, &path, found.end)?,
+            Action::Succeed => {
+                return succeed(fs, layout, options, rebuild.state, table, number, found.end);
+            }
+            _ => {}
+        }
+        if segments.last() == Some(number) {
+            let active = active(options, number, file, &found)?;
             return finish(fs, layout, options, rebuild.state, table, active);
         }
     }
-    // The loop returns at the last segment, which exists.
-    Err(damaged(
-        &layout.segment(last_number),
-        0,
-        "the last segment vanished",
-    ))
+    begin(fs, layout, options, used_before)
 }
 
 /// What is known of a segment whose file was not read.
@@ -146,26 +188,65 @@ fn not_indexed(summary: Summary) -> Index {
     }
 }
 
-/// The segments' numbers, ascending, and the header of the last one. A last file that has no header
-/// was being created when the power went, and is removed.
-fn find_segments<F: FileSystem>(
-    fs: &F,
-    layout: &Layout,
-) -> Result<(Vec<u64>, Option<SegmentHeader>), Error> {
+/// The segments, and the header of the last one.
+pub(crate) fn find_segments<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Segments, Error> {
     let mut numbers = replay::list_segments(fs, layout)?;
-    let Some(last) = numbers.last().copied() else {
-        return Ok((numbers, None));
-    };
-    if let Some(header) = peek(fs, layout, last)? {
-        return Ok((numbers, Some(header)));
-    }
-    remove_headless(fs, layout, last, numbers.len() > 1 || last == 1)?;
-    numbers.pop();
-    let header = match numbers.last() {
+    let mut headless = None;
+    let mut header = match numbers.last() {
         Some(last) => peek(fs, layout, *last)?,
         None => None,
     };
-    Ok((numbers, header))
+    if let Some(last) = numbers.last().copied()
+        && header.is_none()
+        && is_unused(fs, layout, last)?
+    {
+        numbers.pop();
+        headless = Some(last);
+        header = match numbers.last() {
+            Some(last) => peek(fs, layout, *last)?,
+            None => None,
+        };
+    }
+    if let Some(number) = headless.filter(|number| numbers.is_empty() && *number != 1) {
+        let path = layout.segment(number);
+        return Err(damaged(&path, 0, Tail::Headless.why()));
+    }
+    Ok(Segments {
+        numbers,
+        headless,
+        header,
+    })
+}
+
+/// Whether a file without a header holds nothing that was ever acknowledged.
+fn is_unused<F: FileSystem>(fs: &F, layout: &Layout, number: u64) -> Result<bool, Error> {
+    let path = layout.segment(number);
+    let mut buf = Vec::new();
+    fs::read_into(fs, &path, &mut buf)?;
+    let source = Source {
+        number,
+        path: &path,
+        keys: &Keyring::default(),
+    };
+    let found = replay::scan(&buf, source, &mut Rebuild::default())?;
+    Ok(action(&found.tail, true) == Action::Ignore)
+}
+
+/// Goes on with the last segment.
+fn active<F: FileSystem>(
+    options: &Options,
+    number: u64,
+    file: Arc<Opened<F::File>>,
+    found: &Scan,
+) -> Result<Active<F>, Error> {
+    let key = found.header.and_then(|header| header.key);
+    Ok(Active {
+        number,
+        codec: options.codec(file.cipher.clone())?,
+        file,
+        offset: found.end,
+        key_id: key.map(|key| key.key_id),
+    })
 }
 
 fn finish<F: FileSystem>(
@@ -177,14 +258,13 @@ fn finish<F: FileSystem>(
     active: Active<F>,
 ) -> Result<Recovered<F>, Error> {
     let path = layout.segment(active.number);
-    active
-        .file
-        .preallocate(options.segment_bytes)
+    let file = &active.file.file;
+    file.preallocate(options.segment_bytes)
         .during("preallocate", &path)?;
     // What was read, names included, came from the page cache and may never have reached the
     // disk: a sync failed, or the process was killed before it. Nothing counts as durable until
     // it is synced again.
-    active.file.sync().during("sync", &path)?;
+    file.sync().during("sync", &path)?;
     fs.sync_dir(&layout.wal).during("sync", &layout.wal)?;
     // Committed runs ahead of the log when its record survived a crash and the entries did not
     // have to: openraft cannot apply what is not there.
@@ -194,6 +274,37 @@ fn finish<F: FileSystem>(
         table,
         active,
     })
+}
+
+/// Takes up the change to the next segment where a crash interrupted it.
+fn succeed<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    options: &Options,
+    mut state: HardState,
+    mut table: Table<F>,
+    number: u64,
+    end: u64,
+) -> Result<Recovered<F>, Error> {
+    state.committed = state.committed.min(state.last);
+    let path = layout.segment(number);
+    let sealed = fs.open(&path).during("open", &path)?;
+    // The seal may have been read from the page cache only.
+    sealed.sync().during("sync", &path)?;
+    let (active, index) = create_segment(fs, layout, options, number + 1, state)?;
+    trim(&sealed, &path, end)?;
+    table.push(index, true, Some(active.file.clone()));
+    Ok(Recovered {
+        state,
+        table,
+        active,
+    })
+}
+
+/// Cuts a sealed segment to its seal, durably: the promise that its successor has a header.
+pub(crate) fn trim(file: &impl File, path: &Path, end: u64) -> Result<(), Error> {
+    file.set_len(end).during("trim", path)?;
+    file.sync().during("sync", path)
 }
 
 fn peek<F: FileSystem>(
@@ -223,35 +334,15 @@ fn peek<F: FileSystem>(
     }
 }
 
-/// The last file has no valid header: either its creation was cut short, or it is damaged.
-fn remove_headless<F: FileSystem>(
-    fs: &F,
-    layout: &Layout,
-    number: u64,
-    has_predecessor: bool,
-) -> Result<(), Error> {
-    let path = layout.segment(number);
-    let mut buf = Vec::new();
-    fs::read_into(fs, &path, &mut buf)?;
-    let found = replay::scan(&buf, number, &path, &mut Rebuild::default())
-        .map_err(|stop| stop.into_error(&path))?;
-    decide(&found, true, buf.len() as u64).map_err(|why| damaged(&path, 0, why))?;
-    if !has_predecessor {
-        return Err(damaged(&path, 0, "the only segment has no header"));
-    }
-    tracing::warn!(file = %path.display(), "removing a log segment whose creation was cut short");
-    fs.remove(&path).during("remove", &path)?;
-    fs.sync_dir(&layout.wal).during("sync", &layout.wal)
-}
-
 /// The catalog's word on a segment, if the file still is what the catalog describes and nothing
 /// in it is needed to start.
 fn trusted<F: FileSystem>(
     fs: &F,
     layout: &Layout,
+    options: &Options,
     known: &BTreeMap<u64, Summary>,
     number: u64,
-    purged: Option<crate::types::LogId>,
+    purged: Option<LogId>,
 ) -> Result<Option<Summary>, Error> {
     let (Some(summary), Some(purged)) = (known.get(&number), purged) else {
         return Ok(None);
@@ -265,6 +356,7 @@ fn trusted<F: FileSystem>(
     let Some(header) = peek(fs, layout, number)? else {
         return Ok(None);
     };
+    options.keys.for_file(header.key.as_ref(), &path)?;
     let same = len == summary.bytes && crc32c::crc32c(&header.encode()) == summary.header_crc;
     Ok(same.then(|| summary.clone()))
 }
@@ -290,16 +382,25 @@ fn check_cluster(options: &Options, layout: &Layout, found: &Scan) -> Result<(),
     })
 }
 
-fn cut(file: &impl File, path: &Path, found: &Scan, len: u64) -> Result<(), Error> {
+/// Overwrites a torn tail. Valid records behind a bad one would come back to life when the log grew
+/// up to where they are. The file keeps its length, by which a shortened one is known.
+fn clear(file: &impl File, path: &Path, bytes: &[u8], end: u64) -> Result<(), Error> {
+    static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
+    let used = bytes.iter().rposition(|byte| *byte != 0);
+    let to = used.map_or(0, |last| last as u64 + 1);
     tracing::warn!(
         file = %path.display(),
-        offset = found.end,
-        bytes = len.saturating_sub(found.end),
-        "cutting off a batch that a crash left unfinished; nothing acknowledged is lost",
+        offset = end,
+        bytes = to.saturating_sub(end),
+        "clearing a batch that a crash left unfinished; nothing acknowledged is lost",
     );
-    // Cut, not overwritten: valid records behind the bad one would come back to life when the
-    // log grew up to where they are.
-    file.set_len(found.end).during("cut", path)?;
+    let mut at = end;
+    while at < to {
+        let len = (to - at).min(ZEROS.len() as u64);
+        file.write_all_at(&ZEROS[..len as usize], at)
+            .during("clear", path)?;
+        at += len;
+    }
     file.sync().during("sync", path)
 }
 
@@ -337,16 +438,22 @@ pub(crate) fn create_segment<F: FileSystem>(
     state: HardState,
 ) -> Result<(Active<F>, Index), Error> {
     let path = layout.segment(number);
+    let key = options.keys.for_new_file()?;
+    let (key, cipher) = key.unzip();
     let header = SegmentHeader {
         cluster_id: options.cluster_id,
         segment: number,
         created_ms: options.now_ms(),
         state,
+        allocated: options.segment_bytes,
+        key,
     };
     let bytes = header.encode();
     let file = fs.create(&path).during("create", &path)?;
     file.preallocate(options.segment_bytes)
         .during("preallocate", &path)?;
+    // The length before the header: from then on a shorter file has lost something.
+    file.sync().during("sync", &path)?;
     file.write_all_at(&bytes, 0).during("write", &path)?;
     file.sync().during("sync", &path)?;
     fs.sync_dir(&layout.wal).during("sync", &layout.wal)?;
@@ -357,8 +464,10 @@ pub(crate) fn create_segment<F: FileSystem>(
     index.summary.last_ms = header.created_ms;
     let active = Active {
         number,
-        file: Arc::new(file),
+        codec: options.codec(cipher.clone())?,
+        file: Arc::new(Opened { file, cipher }),
         offset: bytes.len() as u64,
+        key_id: key.map(|key| key.key_id),
     };
     Ok((active, index))
 }

@@ -1,12 +1,15 @@
 //! Reading a log from its files: the one decoder that recovery, `verify`, cold reads and dumps
 //! share, so that they cannot disagree about what a file says.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
+use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, IoContext};
 use crate::format::{self, HeaderFault, Position, Record, RecordFault, SegmentHeader};
 use crate::fs::{self, FileSystem};
 use crate::options::Layout;
+use crate::recovery;
 
 /// Is shown every record, in the order written.
 pub trait Visitor {
@@ -19,11 +22,34 @@ pub trait Visitor {
     fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String>;
 }
 
+/// A file with records.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) number: u64,
+    pub(crate) path: &'a Path,
+    pub(crate) keys: &'a Keyring,
+}
+
+impl Source<'_> {
+    fn at(&self, offset: u64) -> Position {
+        Position {
+            segment: self.number,
+            offset,
+        }
+    }
+}
+
 /// How a segment ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// With its last record, or with untouched space behind it.
-    Clean,
+    /// With its last record, and untouched space behind it.
+    Open,
+    /// With a seal, and untouched space behind it: its successor was being created.
+    Sealed,
+    /// With a seal, and the file with it: its successor was created.
+    Trimmed,
+    /// Short of the length that it was created with, although it is not sealed.
+    Short,
     /// With bytes that are no record, at or above everything known to be durable.
     Torn(&'static str),
     /// With bytes that are no record, below a position known to be durable.
@@ -39,28 +65,11 @@ pub(crate) enum Tail {
 pub(crate) struct Scan {
     pub(crate) header: Option<SegmentHeader>,
     pub(crate) header_crc: u32,
+    /// What the payloads are encrypted with.
+    pub(crate) cipher: Option<Arc<Cipher>>,
     /// Where the last good record ends.
     pub(crate) end: u64,
     pub(crate) tail: Tail,
-}
-
-/// Why a scan stopped early.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    Unsupported(String),
-    Refused { offset: u64, what: String },
-}
-
-impl Stop {
-    pub(crate) fn into_error(self, path: &Path) -> Error {
-        match self {
-            Stop::Unsupported(what) => Error::Unsupported {
-                file: path.to_owned(),
-                what,
-            },
-            Stop::Refused { offset, what } => damaged(path, offset, what),
-        }
-    }
 }
 
 pub(crate) const ADVICE: &str = "restore the file, or the whole folder, from a backup; never delete single segments; with other \
@@ -79,26 +88,39 @@ pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Erro
 /// Decodes one segment file, showing each record to `visitor`.
 pub(crate) fn scan(
     bytes: &[u8],
-    number: u64,
-    path: &Path,
+    source: Source<'_>,
     visitor: &mut dyn Visitor,
-) -> Result<Scan, Stop> {
+) -> Result<Scan, Error> {
+    let Source { number, path, keys } = source;
     let (header, header_bytes) = match SegmentHeader::decode(bytes) {
         Ok((header, _)) if header.segment != number => {
             let what = format!("its header says segment {}", header.segment);
-            return Err(Stop::Refused { offset: 0, what });
+            return Err(damaged(path, 0, what));
         }
         Ok(found) => found,
-        Err(HeaderFault::Unsupported(what)) => return Err(Stop::Unsupported(what)),
-        Err(HeaderFault::Damaged(why)) => return Ok(headless(bytes, number, why)),
+        Err(HeaderFault::Unsupported(what)) => return Err(unsupported(path, what)),
+        Err(HeaderFault::Damaged(why)) => return Ok(headless(bytes, source, why)),
     };
-    let refused = |what| Stop::Refused { offset: 0, what };
-    visitor.segment(&header, path).map_err(refused)?;
-    let (end, tail) = scan_records(bytes, number, header_bytes, visitor)?;
+    let cipher = keys.for_file(header.key.as_ref(), path)?;
+    visitor
+        .segment(&header, path)
+        .map_err(|what| damaged(path, 0, what))?;
+    let records = Records {
+        bytes,
+        source,
+        cipher: cipher.as_deref(),
+    };
+    let (end, tail) = records.scan(header_bytes, visitor)?;
+    let is_short = (bytes.len() as u64) < header.allocated;
+    let tail = match tail {
+        Tail::Open | Tail::Torn(_) if is_short => Tail::Short,
+        tail => tail,
+    };
     let header_crc = crc32c::crc32c(&bytes[..header_bytes]);
     Ok(Scan {
         header: Some(header),
         header_crc,
+        cipher,
         end: end as u64,
         tail,
     })
@@ -107,58 +129,96 @@ pub(crate) fn scan(
 /// Decodes a file that is no longer written to: anything but a clean end is damage.
 pub(crate) fn scan_whole(
     bytes: &[u8],
-    number: u64,
-    path: &Path,
+    source: Source<'_>,
     visitor: &mut dyn Visitor,
 ) -> Result<Scan, Error> {
-    let found = scan(bytes, number, path, visitor).map_err(|stop| stop.into_error(path))?;
-    crate::recovery::decide(&found, false, bytes.len() as u64)
-        .map_err(|why| damaged(path, found.end, why))?;
-    Ok(found)
+    let found = scan(bytes, source, visitor)?;
+    match found.tail {
+        Tail::Trimmed => Ok(found),
+        tail => Err(damaged(source.path, found.end, tail.why())),
+    }
 }
 
-fn scan_records(
-    bytes: &[u8],
-    number: u64,
-    start: usize,
-    visitor: &mut dyn Visitor,
-) -> Result<(usize, Tail), Stop> {
-    let mut at = start;
-    loop {
-        let offset = at as u64;
-        match format::decode_record(&bytes[at.min(bytes.len())..], number, offset) {
-            Ok((record, len)) => {
-                let position = Position {
-                    segment: number,
-                    offset,
-                };
-                let refused = |what| Stop::Refused { offset, what };
-                visitor.record(position, &record).map_err(refused)?;
-                at += len;
+/// What is left of a file's bytes to decode.
+struct Records<'a> {
+    bytes: &'a [u8],
+    source: Source<'a>,
+    cipher: Option<&'a Cipher>,
+}
+
+impl Records<'_> {
+    fn scan(&self, start: usize, visitor: &mut dyn Visitor) -> Result<(usize, Tail), Error> {
+        let Records { bytes, source, .. } = *self;
+        let mut at = start;
+        let mut sealed = false;
+        while !sealed {
+            let position = source.at(at as u64);
+            let rest = &bytes[at.min(bytes.len())..];
+            match format::decode_record(rest, position, self.cipher) {
+                Ok((record, len)) => {
+                    visitor
+                        .record(position, &record)
+                        .map_err(|what| damaged(source.path, position.offset, what))?;
+                    sealed = matches!(record, Record::Seal(_));
+                    at += len;
+                }
+                Err(RecordFault::Unsupported(what)) => return Err(unsupported(source.path, what)),
+                Err(RecordFault::End) => break,
+                Err(RecordFault::Bad(why)) => {
+                    return Ok((at, torn_or_damaged(bytes, source.number, at, why)));
+                }
             }
-            Err(RecordFault::Unsupported(what)) => return Err(Stop::Unsupported(what)),
-            Err(RecordFault::End) if bytes[at..].iter().all(|byte| *byte == 0) => {
-                return Ok((at, Tail::Clean));
-            }
-            Err(RecordFault::End) => {
+        }
+        Ok((at, self.behind(at, sealed)))
+    }
+
+    /// What the bytes behind the last record say.
+    fn behind(&self, at: usize, sealed: bool) -> Tail {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match (rest.iter().all(|byte| *byte == 0), sealed) {
+            (true, true) if rest.is_empty() => Tail::Trimmed,
+            (true, true) => Tail::Sealed,
+            (true, false) => Tail::Open,
+            // Nothing is ever written behind a seal.
+            (false, true) => Tail::BelowMark("there are bytes behind the end of the segment"),
+            (false, false) => {
                 let why = "there are bytes behind the end of the log";
-                return Ok((at, torn_or_damaged(bytes, number, at, why)));
-            }
-            Err(RecordFault::Bad(why)) => {
-                return Ok((at, torn_or_damaged(bytes, number, at, why)));
+                torn_or_damaged(self.bytes, self.source.number, at, why)
             }
         }
     }
 }
 
-fn headless(bytes: &[u8], number: u64, why: &'static str) -> Scan {
-    let tail = match torn_or_damaged(bytes, number, 0, why) {
+impl Tail {
+    /// What is wrong with a segment that ends like this where it must not.
+    pub(crate) fn why(&self) -> &'static str {
+        match self {
+            Tail::Open => "the segment ends early: it has no seal",
+            Tail::Sealed => "there is space behind the end of the segment",
+            Tail::Trimmed => "the segment that follows it is missing",
+            Tail::Short => "the file is shorter than it was made: its end is missing",
+            Tail::Headless => "the segment has no header",
+            Tail::Torn(why) | Tail::BelowMark(why) | Tail::HeaderBelowMark(why) => why,
+        }
+    }
+}
+
+fn unsupported(path: &Path, what: String) -> Error {
+    Error::Unsupported {
+        file: path.to_owned(),
+        what,
+    }
+}
+
+fn headless(bytes: &[u8], source: Source<'_>, why: &'static str) -> Scan {
+    let tail = match torn_or_damaged(bytes, source.number, 0, why) {
         Tail::BelowMark(why) => Tail::HeaderBelowMark(why),
         _ => Tail::Headless,
     };
     Scan {
         header: None,
         header_crc: 0,
+        cipher: None,
         end: 0,
         tail,
     }
@@ -167,14 +227,14 @@ fn headless(bytes: &[u8], number: u64, why: &'static str) -> Scan {
 /// The question of the whole format: was what is bad at `at` ever known to be durable? Every
 /// batch says what was durable before it, so a mark behind the bad place tells.
 fn torn_or_damaged(bytes: &[u8], number: u64, at: usize, why: &'static str) -> Tail {
-    let bad = Position {
+    let position = |at: usize| Position {
         segment: number,
         offset: at as u64,
     };
     let first = at.next_multiple_of(format::RECORD_ALIGN_BYTES);
     for place in (first..bytes.len()).step_by(format::RECORD_ALIGN_BYTES) {
-        let durable = format::mark_here(&bytes[place..], number, place as u64);
-        if durable.is_some_and(|durable| durable > bad) {
+        let durable = format::mark_here(&bytes[place..], position(place));
+        if durable.is_some_and(|durable| durable > position(at)) {
             return Tail::BelowMark(why);
         }
     }
@@ -204,18 +264,26 @@ fn segment_number(name: &str) -> Option<u64> {
 }
 
 /// Shows every readable record of the log in `dir` to `visitor`. A torn tail of the last
-/// segment ends the replay; damage is an error.
-pub fn visit<F: FileSystem>(fs: &F, dir: &Path, visitor: &mut dyn Visitor) -> Result<(), Error> {
+/// segment ends the replay; damage is an error, and so is a key that `keys` lacks.
+pub fn visit<F: FileSystem>(
+    fs: &F,
+    dir: &Path,
+    keys: &Keyring,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Error> {
     let layout = Layout::of(dir);
-    let numbers = list_segments(fs, &layout)?;
+    let segments = recovery::find_segments(fs, &layout)?;
     let mut buf = Vec::new();
-    for (n, number) in numbers.iter().enumerate() {
-        let path: PathBuf = layout.segment(*number);
+    for number in segments.numbers() {
+        let path = layout.segment(number);
         fs::read_into(fs, &path, &mut buf)?;
-        let found = scan(&buf, *number, &path, visitor).map_err(|stop| stop.into_error(&path))?;
-        let last = n + 1 == numbers.len();
-        crate::recovery::decide(&found, last, buf.len() as u64)
-            .map_err(|why| damaged(&path, found.end, why))?;
+        let source = Source {
+            number,
+            path: &path,
+            keys,
+        };
+        let found = scan(&buf, source, visitor)?;
+        segments.decide(number, &found, &layout)?;
     }
     Ok(())
 }

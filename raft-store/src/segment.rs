@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::Cipher;
 use crate::fs::FileSystem;
 use crate::options::Layout;
 
@@ -126,6 +127,12 @@ fn clip_above(range: Option<(u64, u64)>, from: u64) -> Option<(u64, u64)> {
     (first < from).then(|| (first, last.min(from - 1)))
 }
 
+/// An open file, and what its payloads are encrypted with.
+pub(crate) struct Opened<T> {
+    pub(crate) file: T,
+    pub(crate) cipher: Option<Arc<Cipher>>,
+}
+
 /// A segment or history file, and what of it is still part of the log.
 pub(crate) struct Held<F: FileSystem> {
     pub(crate) index: Index,
@@ -133,7 +140,8 @@ pub(crate) struct Held<F: FileSystem> {
     pub(crate) live: Option<(u64, u64)>,
     /// Whether `index.positions` is filled.
     pub(crate) indexed: bool,
-    pub(crate) file: Option<Arc<F::File>>,
+    /// Present as long as it is indexed.
+    pub(crate) file: Option<Arc<Opened<F::File>>>,
 }
 
 /// Where to read a run of entries of one file.
@@ -145,7 +153,7 @@ pub(crate) enum Place<F: FileSystem> {
     /// At these offsets.
     At {
         summary: Summary,
-        file: Option<Arc<F::File>>,
+        file: Arc<Opened<F::File>>,
         offsets: Vec<u32>,
         end: u64,
     },
@@ -169,7 +177,7 @@ impl<F: FileSystem> Table<F> {
     }
 
     /// Adds the next segment, whatever it already holds.
-    pub(crate) fn push(&mut self, index: Index, indexed: bool, file: Option<Arc<F::File>>) {
+    pub(crate) fn push(&mut self, index: Index, indexed: bool, file: Option<Arc<Opened<F::File>>>) {
         if let Some(from) = index.summary.removed_from {
             self.clip(from);
         }
@@ -216,7 +224,12 @@ impl<F: FileSystem> Table<F> {
     }
 
     /// Adds the history file that joins the lowest index there is.
-    pub(crate) fn push_history(&mut self, index: Index, indexed: bool, file: Option<Arc<F::File>>) {
+    pub(crate) fn push_history(
+        &mut self,
+        index: Index,
+        indexed: bool,
+        file: Option<Arc<Opened<F::File>>>,
+    ) {
         let live = index.summary.range;
         self.history.push_front(Held {
             index,
@@ -250,9 +263,9 @@ impl<F: FileSystem> Table<F> {
             return Place::Nowhere;
         };
         let summary = held.index.summary.clone();
-        if !held.indexed {
+        let (true, Some(file)) = (held.indexed, &held.file) else {
             return Place::Unindexed(summary);
-        }
+        };
         let to = to.min(held.live.map_or(from, |(_, last)| last) + 1);
         let mut offsets = held.index.positions.range(from, to);
         let Some(start) = offsets.first().copied() else {
@@ -273,7 +286,7 @@ impl<F: FileSystem> Table<F> {
                 .map(|o| u64::from(*o))
         });
         Place::At {
-            file: held.file.clone(),
+            file: file.clone(),
             offsets: offsets.to_vec(),
             end: end.unwrap_or(summary.bytes),
             summary,
@@ -282,7 +295,12 @@ impl<F: FileSystem> Table<F> {
 
     /// Fills in the positions of a file no longer written to, after they were rebuilt from it;
     /// unless it was replaced meanwhile.
-    pub(crate) fn fill(&mut self, summary: &Summary, positions: Positions, file: Arc<F::File>) {
+    pub(crate) fn fill(
+        &mut self,
+        summary: &Summary,
+        positions: Positions,
+        file: Arc<Opened<F::File>>,
+    ) {
         let mut files = self.history.iter_mut().chain(&mut self.held);
         if let Some(held) = files.find(|held| held.index.summary == *summary) {
             held.index.positions = positions;

@@ -102,7 +102,7 @@ impl<F: FileSystem> Store<F> {
         let mut recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
         catalog.reconcile(&recovered.table, &snapshots.list());
         let state = recovered.state;
-        history::attach(&fs, &layout, &mut recovered.table, state)?;
+        history::attach(&fs, &layout, &options.keys, &mut recovered.table, state)?;
         let tail = Tail::new(state, options.cache_bytes);
         let shared = Shared::new(fs, options, layout, tail, recovered.table, catalog, lock);
         let shared = Arc::new(shared);

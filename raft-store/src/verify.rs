@@ -4,15 +4,16 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::Catalog;
+use crate::crypto::Keyring;
 use crate::error::Error;
-use crate::format::Position;
+use crate::format::{Position, Record, SegmentHeader};
 use crate::fs::{self, FileSystem};
 use crate::history;
 use crate::identity;
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
-use crate::recovery::{self, Action};
-use crate::replay;
+use crate::recovery::{self, Action, Segments};
+use crate::replay::{self, Source, Visitor};
 use crate::roster;
 use crate::segment::{Index, Table};
 use crate::snapshot::{self, SnapshotInfo};
@@ -94,10 +95,22 @@ impl Report {
     }
 }
 
-/// Reads everything in `dir`: segments, history, snapshots, catalog, identity, roster. Changes nothing but a catalog that
+/// A data folder being verified.
+struct Folder<'a, F> {
+    fs: &'a F,
+    layout: &'a Layout,
+    keys: &'a Keyring,
+}
+
+/// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots, catalog, identity, roster. Changes nothing but a catalog that
 /// cannot be opened. Run it on a stopped node; a running one makes the log's end look torn.
-pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
+pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
+    let folder = Folder {
+        fs,
+        layout: &layout,
+        keys,
+    };
     let mut report = Report::default();
     let lock = store::take_lock(fs, &layout);
     if let Err(error) = &lock {
@@ -109,8 +122,8 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     if let Err(error) = roster::read(fs, &layout) {
         report.damage(error, &layout.peers);
     }
-    let table = verify_log(fs, &layout, &mut report);
-    verify_snapshots(fs, &layout, &mut report);
+    let table = verify_log(&folder, &mut report);
+    verify_snapshots(&folder, &mut report);
     // A running node holds the catalog open.
     if catalog && lock.is_ok() {
         verify_catalog(&layout, &table, &mut report);
@@ -118,25 +131,25 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     report
 }
 
-fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Table<F> {
+fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Table<F> {
+    let Folder { fs, layout, .. } = *folder;
     let mut table = Table::new();
-    let numbers = match replay::list_segments(fs, layout) {
-        Ok(numbers) => numbers,
+    let segments = match recovery::find_segments(fs, layout) {
+        Ok(segments) => segments,
         Err(error) => {
             report.damage(error, &layout.wal);
             return table;
         }
     };
-    let mut rebuild = Rebuild::default();
-    for (n, number) in numbers.iter().enumerate() {
-        let last = n + 1 == numbers.len();
-        match verify_segment(fs, layout, *number, last, &mut rebuild, report) {
+    let mut decoding = Decoding::default();
+    for number in segments.numbers() {
+        match verify_segment(folder, &segments, number, &mut decoding, report) {
             Ok(index) => table.push(index, true, None),
             Err(error) => {
-                report.damage(error, &layout.segment(*number));
+                report.damage(error, &layout.segment(number));
                 // What follows a damaged segment is still read, on its own.
-                let entries = rebuild.entries;
-                rebuild = Rebuild {
+                let entries = decoding.0.entries;
+                decoding.0 = Rebuild {
                     entries,
                     ..Rebuild::default()
                 };
@@ -144,22 +157,24 @@ fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Ta
         }
         report.segments += 1;
     }
+    let rebuild = decoding.0;
     report.entries = rebuild.entries;
     let last = rebuild.state.last;
     report.range = table.earliest().zip(last.map(|last| last.index));
     let log_first = table.earliest().unwrap_or(next_index(last));
-    verify_history(fs, layout, log_first, report);
+    verify_history(folder, log_first, report);
     table
 }
 
-fn verify_history<F: FileSystem>(fs: &F, layout: &Layout, log_first: u64, report: &mut Report) {
+fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {
+    let Folder { fs, layout, keys } = *folder;
     let ranges = match history::list(fs, layout) {
         Ok(ranges) => ranges,
         Err(error) => return report.damage(error, &layout.history),
     };
     for range in &ranges {
         report.history_files += 1;
-        match history::verify_file(fs, layout, *range) {
+        match history::verify_file(fs, layout, keys, *range) {
             Ok(entries) => report.entries += entries,
             Err(error) => report.damage(error, &layout.history_file(range.0, range.1)),
         }
@@ -178,24 +193,42 @@ fn verify_history<F: FileSystem>(fs: &F, layout: &Layout, log_first: u64, report
     }
 }
 
+/// Follows the log like recovery, and decodes what recovery leaves unread.
+#[derive(Default)]
+struct Decoding(Rebuild);
+
+impl Visitor for Decoding {
+    fn segment(&mut self, header: &SegmentHeader, path: &Path) -> Result<(), String> {
+        self.0.segment(header, path)
+    }
+
+    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+        if let Record::Entry(entry) = record {
+            entry.to_entry()?;
+        }
+        self.0.record(at, record)
+    }
+}
+
 fn verify_segment<F: FileSystem>(
-    fs: &F,
-    layout: &Layout,
+    folder: &Folder<'_, F>,
+    segments: &Segments,
     number: u64,
-    last: bool,
-    rebuild: &mut Rebuild,
+    decoding: &mut Decoding,
     report: &mut Report,
 ) -> Result<Index, Error> {
-    let path = layout.segment(number);
+    let path = folder.layout.segment(number);
     let mut buf = Vec::new();
-    fs::read_into(fs, &path, &mut buf)?;
-    let found =
-        replay::scan(&buf, number, &path, rebuild).map_err(|stop| stop.into_error(&path))?;
-    let action = recovery::decide(&found, last, buf.len() as u64)
-        .map_err(|why| replay::damaged(&path, found.end, why))?;
-    if matches!(action, Action::Cut | Action::Remove) {
+    fs::read_into(folder.fs, &path, &mut buf)?;
+    let source = Source {
+        number,
+        path: &path,
+        keys: folder.keys,
+    };
+    let found = replay::scan(&buf, source, decoding)?;
+    if segments.decide(number, &found, folder.layout)? == Action::Clear {
         report.notes.push(format!(
-            "{}: an unfinished batch at offset {} will be cut off at the next start",
+            "{}: an unfinished batch at offset {} will be cleared at the next start",
             path.display(),
             found.end,
         ));
@@ -204,16 +237,17 @@ fn verify_segment<F: FileSystem>(
         segment: number,
         offset: found.end,
     };
-    Ok(rebuild.finish_segment(&found))
+    Ok(decoding.0.finish_segment(&found))
 }
 
-fn verify_snapshots<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) {
+fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
+    let Folder { fs, layout, keys } = *folder;
     let files = match snapshot::list_files(fs, &layout.snapshots) {
         Ok(files) => files,
         Err(error) => return report.damage(error, &layout.snapshots),
     };
     for path in files {
-        match snapshot::verify_file(fs, &path) {
+        match snapshot::verify_file(fs, &path, keys) {
             Ok(info) => report.snapshots.push(info),
             Err(error) => report.damage(error, &path),
         }

@@ -13,7 +13,7 @@ use crate::error::{Error, IoContext};
 use crate::format::{Encoder, HardState, Mark, Position, RecordType};
 use crate::fs::{File, FileSystem};
 use crate::options::FsyncPolicy;
-use crate::recovery::{Active, create_segment};
+use crate::recovery::{self, Active, create_segment};
 use crate::shared::{Request, Shared, Wake};
 use crate::tail::next_index;
 use crate::types::LogId;
@@ -186,8 +186,8 @@ impl<F: FileSystem> Writer<F> {
     }
 
     fn write(&mut self, requests: &[Request]) -> Result<(), Error> {
-        self.roll_if_full(requests)?;
-        self.encode(requests);
+        self.roll_if_due(requests)?;
+        self.encode(requests)?;
         self.flush_buffer()?;
         self.marked = false;
         let progress = Progress::of(requests);
@@ -199,10 +199,11 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    fn encode(&mut self, requests: &[Request]) {
+    fn encode(&mut self, requests: &[Request]) -> Result<(), Error> {
         let time_ms = self.shared.options.now_ms();
+        let base = self.position();
         self.batch.buf.clear();
-        let mut encoder = Encoder::new(&mut self.batch.buf, self.active.number, self.active.offset);
+        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(
             RecordType::Batch,
             Mark {
@@ -216,7 +217,7 @@ impl<F: FileSystem> Writer<F> {
                 &mut encoder,
                 &mut self.batch.changes,
                 &mut self.state,
-            );
+            )?;
         }
         let committed = self.shared.tail.read().state.committed;
         // Behind the entries it speaks of, and never ahead of the log.
@@ -231,15 +232,15 @@ impl<F: FileSystem> Writer<F> {
         if let Some(active) = self.shared.table.write().active() {
             active.index.batch(time_ms);
         }
+        Ok(())
     }
 
     /// Writes the buffer at the end of the log and makes it readable.
     fn flush_buffer(&mut self) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
         let buf = &self.batch.buf;
-        self.active
-            .file
-            .write_all_at(buf, self.active.offset)
+        let file = &self.active.file.file;
+        file.write_all_at(buf, self.active.offset)
             .during("write", &path)?;
         let written = buf.len() as u64;
         self.active.offset += written;
@@ -271,9 +272,8 @@ impl<F: FileSystem> Writer<F> {
         if from <= self.zeroed_to || !small || to <= from {
             return Ok(());
         }
-        self.active
-            .file
-            .write_all_at(&ZEROS[..(to - from) as usize], from)
+        let file = &self.active.file.file;
+        file.write_all_at(&ZEROS[..(to - from) as usize], from)
             .during("write", path)?;
         self.zeroed_to = to;
         Ok(())
@@ -298,7 +298,7 @@ impl<F: FileSystem> Writer<F> {
     fn sync(&mut self) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
         let begin = Instant::now();
-        self.active.file.sync().during("sync", &path)?;
+        self.active.file.file.sync().during("sync", &path)?;
         self.shared.counters.fsync(begin.elapsed());
         self.durable = self.position();
         self.unsynced_entries = 0;
@@ -320,12 +320,9 @@ impl<F: FileSystem> Writer<F> {
         if self.durable != self.position() {
             self.sync()?;
         }
-        let mark = Mark {
-            durable: self.durable,
-            time_ms: self.shared.options.now_ms(),
-        };
+        let (mark, base) = (self.mark(), self.position());
         self.batch.buf.clear();
-        let mut encoder = Encoder::new(&mut self.batch.buf, self.active.number, self.active.offset);
+        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(RecordType::Close, mark);
         let committed = self.shared.tail.read().state.committed.min(self.state.last);
         if let Some(id) = committed.filter(|_| committed > self.committed_written) {
@@ -340,26 +337,31 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    fn roll_if_full(&mut self, requests: &[Request]) -> Result<(), Error> {
+    fn mark(&self) -> Mark {
+        Mark {
+            durable: self.durable,
+            time_ms: self.shared.options.now_ms(),
+        }
+    }
+
+    fn roll_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+        let options = &self.shared.options;
         let header = crate::format::SEGMENT_HEADER_BYTES as u64;
         let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
-        let full = self.active.offset + more > self.shared.options.segment_bytes;
-        if full && self.active.offset > header {
+        let is_full = self.active.offset + more > options.segment_bytes;
+        let has_other_key = self.active.key_id != options.keys.current();
+        if (is_full && self.active.offset > header) || has_other_key {
             self.roll()
         } else {
             Ok(())
         }
     }
 
-    /// Seals the segment and begins the next. Whole and durable first: recovery takes damage in
-    /// any segment but the last for what it is.
+    /// Seals the segment, begins the next, and trims the segment, each durable before the next:
+    /// recovery takes what it finds otherwise for damage.
     fn roll(&mut self) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
-        self.active
-            .file
-            .set_len(self.active.offset)
-            .during("seal", &path)?;
-        self.sync()?;
+        self.seal(&path)?;
         let Shared {
             fs,
             layout,
@@ -368,6 +370,7 @@ impl<F: FileSystem> Writer<F> {
         } = &*self.shared;
         let number = self.active.number + 1;
         let (active, index) = create_segment(fs, layout, options, number, self.state)?;
+        recovery::trim(&self.active.file.file, &path, self.active.offset)?;
         self.active = active;
         self.zeroed_to = 0;
         self.durable = self.position();
@@ -381,6 +384,19 @@ impl<F: FileSystem> Writer<F> {
             self.shared.catalog.lock().sealed(&summary);
         }
         Ok(())
+    }
+
+    fn seal(&mut self, path: &Path) -> Result<(), Error> {
+        let (mark, base) = (self.mark(), self.position());
+        self.batch.buf.clear();
+        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
+        encoder.mark(RecordType::Seal, mark);
+        // A byte behind the seal, so that trimming the file always shortens it.
+        let len = encoder.offset() + 1;
+        let file = &self.active.file.file;
+        file.preallocate(len).during("preallocate", path)?;
+        self.flush_buffer()?;
+        self.sync()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use rstmdb_raft_store::{LogStore, Options, RealFs, Store, log_id, verify};
+use rstmdb_raft_store::{Keyring, LogStore, Options, RealFs, Store, log_id, verify};
 use support::{OnTokio, entry};
 
 async fn fill(dir: &Path) {
@@ -44,7 +44,7 @@ fn assert_whole(dir: &Path) {
     assert_eq!(all.len(), 340);
     assert_eq!(store.purged(), Some(log_id(1, 250)));
     drop((store, writer));
-    let report = verify(&RealFs, dir, true);
+    let report = verify(&RealFs, dir, &Keyring::default(), true);
     assert!(report.is_intact() && report.notes.is_empty(), "{report:?}");
 }
 

@@ -4,21 +4,24 @@
 
 mod support;
 
-use rstmdb_raft_store::{Error, MemFs, verify};
+use rstmdb_raft_store::{Error, MemFs};
 use support::entry;
 use support::log::{Log, options};
+
+/// As in `docs/wal-format.md`.
+const SEGMENT_HEADER_BYTES: usize = 192;
 
 /// Three batches of one entry, then a batch of three: the last is covered by no mark.
 fn log_with_unmarked_batch() -> (Log, u64, u64) {
     let mut log = Log::new();
     (0..3).for_each(|index| log.write(index));
-    let before = verify(&log.fs, &log.options.dir, false).end.offset;
+    let before = log.verify().end.offset;
     let batch = (3..6)
         .map(|index| entry(1, index, format!("payload {index}")))
         .collect();
     let _completion = log.append(batch).unwrap();
     log.writer.step();
-    let end = verify(&log.fs, &log.options.dir, false).end.offset;
+    let end = log.verify().end.offset;
     (log, before, end)
 }
 
@@ -51,14 +54,44 @@ fn last_below(log: &Log, end: u64, offset: u64) -> u64 {
     whole.filter_map(|((_, index), _)| *index).last().unwrap()
 }
 
+/// The file was made whole before anything was written to it, so whoever shortens it takes what was
+/// acknowledged: no torn write does that.
 #[test]
-fn a_cut_at_every_byte_of_the_last_batch_keeps_exactly_the_whole_records() {
-    let (log, before, end) = log_with_unmarked_batch();
+fn a_file_cut_at_any_byte_is_refused() {
+    let (log, _, end) = log_with_unmarked_batch();
     let content = log.fs.content(&log.segment(1)).unwrap();
-    for cut in before..=end {
-        let last = last_below(&log, end, cut);
-        assert_goes_on_after(reopened_with(&log, &content[..cut as usize]).unwrap(), last);
+    let behind = [end as usize + 1, content.len() / 2, content.len() - 1];
+    for cut in (SEGMENT_HEADER_BYTES..=end as usize).chain(behind) {
+        let refused = reopened_with(&log, &content[..cut]).map(drop);
+        assert!(
+            matches!(refused, Err(Error::Damaged { .. })),
+            "{cut}: {refused:?}"
+        );
     }
+}
+
+#[test]
+fn a_last_segment_that_lost_its_header_or_itself_is_refused() {
+    let mut options = options();
+    options.segment_bytes = 1024;
+    let mut log = Log::open(&MemFs::new(0), &options).unwrap();
+    (0..20).for_each(|index| log.write(index));
+    let last = log.store.stats().segment_count;
+    let path = log.segment(last);
+    let content = log.fs.content(&path).unwrap();
+    for cut in 0..SEGMENT_HEADER_BYTES {
+        log.fs.set_content(&path, &content[..cut]).unwrap();
+        assert!(!log.verify().is_intact(), "{cut}");
+        log.fs.kill();
+        let refused = Log::open(&log.fs, &options).map(drop);
+        assert!(
+            matches!(&refused, Err(Error::Damaged { file, .. }) if *file == path),
+            "{cut}"
+        );
+    }
+    rstmdb_raft_store::FileSystem::remove(&log.fs, &path).unwrap();
+    assert!(!log.verify().is_intact());
+    assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
 }
 
 #[test]
@@ -105,7 +138,7 @@ fn a_flip_below_a_mark_is_refused_with_its_place() {
 #[test]
 fn zeros_below_a_mark_are_refused() {
     let (log, before, _) = log_with_unmarked_batch();
-    for place in (160..before - 8).step_by(8) {
+    for place in (SEGMENT_HEADER_BYTES as u64..before - 8).step_by(8) {
         let mut content = log.fs.content(&log.segment(1)).unwrap();
         content[place as usize..before as usize].fill(0);
         assert!(matches!(
@@ -119,7 +152,7 @@ fn zeros_below_a_mark_are_refused() {
 fn a_closing_mark_covers_the_last_batch() {
     let (mut log, before, end) = log_with_unmarked_batch();
     log.writer.idle();
-    let marked_end = verify(&log.fs, &log.options.dir, false).end.offset;
+    let marked_end = log.verify().end.offset;
     assert!(marked_end > end);
     for place in before..end {
         let mut content = log.fs.content(&log.segment(1)).unwrap();
@@ -143,14 +176,14 @@ fn damage_in_a_sealed_segment_is_refused_and_named_by_verify() {
     let mut log = Log::open(&MemFs::new(0), &options).unwrap();
     (0..60).for_each(|index| log.write(index));
     assert!(log.store.stats().segment_count > 3);
-    assert!(verify(&log.fs, &options.dir, false).is_intact());
+    assert!(log.verify().is_intact());
     let path = log.segment(2);
     let content = log.fs.content(&path).unwrap();
     for place in (0..content.len()).step_by(7) {
         let mut flipped = content.clone();
         flipped[place] ^= 2;
         log.fs.set_content(&path, &flipped).unwrap();
-        let report = verify(&log.fs, &options.dir, false);
+        let report = log.verify();
         assert!(
             report.damages.iter().any(|damage| damage.file == path),
             "{place}: {report:?}"
@@ -165,7 +198,7 @@ fn damage_in_a_sealed_segment_is_refused_and_named_by_verify() {
     log.fs
         .set_content(&path, &content[..content.len() - 8])
         .unwrap();
-    assert!(!verify(&log.fs, &options.dir, false).is_intact());
+    assert!(!log.verify().is_intact());
     log.fs.set_content(&path, &content).unwrap();
     log.fs.kill();
     assert_eq!(Log::open(&log.fs, &options).unwrap().last_index(), Some(59));

@@ -7,7 +7,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rstmdb_raft_store::fs::{Fault, FaultOp};
-use rstmdb_raft_store::{Entry, Error, FileSystem, MemFs, Options, RealFs, Store, log_id, verify};
+use rstmdb_raft_store::{
+    Entry, Error, FileSystem, Keyring, MemFs, Options, RealFs, Store, log_id, verify,
+};
 use support::entry;
 use support::log::{Log, options};
 
@@ -85,7 +87,7 @@ fn history_reads_across_the_seam_and_after_a_restart() {
         assert_eq!(stats.entry_count, before.entry_count + 100);
         assert_eq!(stats.segment_count, before.segment_count + 2);
         assert!(stats.total_size_bytes > before.total_size_bytes + 100 * 40);
-        let report = verify(&log.fs, &log.options.dir, false);
+        let report = log.verify();
         assert!(report.is_intact(), "{:?}", report.damages);
         assert_eq!((report.history_files, report.range), (2, Some((900, 1039))));
         log = log.reopen().unwrap();
@@ -112,7 +114,7 @@ fn history_works_the_same_on_a_real_disk() {
     assert_eq!(all(&store), entries(900, 1039));
     let names = RealFs.list(&dir.path().join("history")).unwrap();
     assert_eq!(names.len(), 2, "{names:?}");
-    assert!(verify(&RealFs, dir.path(), false).is_intact());
+    assert!(verify(&RealFs, dir.path(), &Keyring::default(), false).is_intact());
 }
 
 #[test]
@@ -187,7 +189,7 @@ fn history_before_a_gap_is_removed_at_the_next_start() {
     log.purge(log_id(1, 1999)).unwrap();
     log.write(2000);
     assert_eq!(files(&log).len(), 2);
-    let report = verify(&log.fs, &log.options.dir, false);
+    let report = log.verify();
     assert_eq!(
         (report.range, report.damages.len()),
         (Some((2000, 2000)), 0)
@@ -305,7 +307,7 @@ fn a_power_cut_at_any_step_leaves_the_run_whole_or_not_at_all() {
         let earliest = log.store.earliest_index();
         assert!(earliest == 960 || (earliest == 980 && !done), "{earliest}");
         assert_eq!(all(&log.store), entries(earliest, 1039));
-        assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+        assert!(log.verify().is_intact());
         *if earliest == 960 {
             &mut whole
         } else {
@@ -367,7 +369,7 @@ fn damage_is_named_by_read_and_by_verify_and_does_not_stop_the_start() {
                     if *named == file && covers.contains("history")),
                 "{place}: {told}"
             );
-            let report = verify(&log.fs, &log.options.dir, false);
+            let report = log.verify();
             assert_eq!(report.damages.len(), 1);
             assert_eq!(report.damages[0].file, file);
             log.write(log.last_index().unwrap() + 1);
@@ -396,7 +398,7 @@ fn a_file_under_another_name_is_damage() {
         log.store.read(990, 1, 1),
         Err(Error::Damaged { .. })
     ));
-    assert!(!verify(&log.fs, &log.options.dir, false).is_intact());
+    assert!(!log.verify().is_intact());
 }
 
 #[test]

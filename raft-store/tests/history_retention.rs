@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rstmdb_raft_store::{Error, FileSystem, MemFs, Retention, Store, log_id, verify};
+use rstmdb_raft_store::{Error, FileSystem, MemFs, Retention, Store, log_id};
 use support::entry;
 use support::log::{Log, options};
 
@@ -66,7 +66,7 @@ fn history_goes_before_the_log_and_oldest_first() {
     log.store.retain(&keep_events(0), u64::MAX, 0).unwrap();
     assert!(log.store.earliest_index() > 1000);
     assert!(log.fs.list(Path::new("/data/history")).unwrap().is_empty());
-    assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+    assert!(log.verify().is_intact());
     assert!(matches!(
         log.store.read(990, 1, 1),
         Err(Error::Compacted { .. })
@@ -185,7 +185,7 @@ fn readers_see_whole_runs_while_history_comes_and_goes() {
     });
     let log = log.reopen().unwrap();
     assert_eq!(log.store.earliest_index(), 900);
-    assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+    assert!(log.verify().is_intact());
 }
 
 /// Reads across the seam; false when retention was faster.

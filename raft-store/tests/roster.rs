@@ -10,8 +10,8 @@ use std::sync::Barrier;
 
 use rstmdb_raft_store::fs::{Fault, FaultOp};
 use rstmdb_raft_store::{
-    Acquaintance, Error, FileSystem, Identity, MemFs, Options, RealFs, Store, read_identity,
-    rejoin, verify,
+    Acquaintance, Error, FileSystem, Identity, Keyring, MemFs, Options, RealFs, Store,
+    read_identity, rejoin, verify,
 };
 use support::log::{Log, options};
 
@@ -172,7 +172,7 @@ fn a_damaged_roster_is_named_and_never_taken_for_an_empty_one() {
             matches!(&told, Err(Error::Damaged { file, .. }) if file == Path::new(PEERS)),
             "{told:?}"
         );
-        let report = verify(&fs, Path::new("/data"), false);
+        let report = verify(&fs, Path::new("/data"), &Keyring::default(), false);
         assert_eq!(report.damages.len(), 1);
         assert_eq!(report.damages[0].file, Path::new(PEERS));
     }
@@ -185,7 +185,7 @@ fn a_damaged_roster_is_named_and_never_taken_for_an_empty_one() {
     assert!(matches!(told, Err(Error::Unsupported { .. })));
     put(&fs, PEERS, &right);
     assert_eq!(log.store.roster().unwrap().incarnation_of(2), Some(20));
-    assert!(verify(&fs, Path::new("/data"), false).is_intact());
+    assert!(verify(&fs, Path::new("/data"), &Keyring::default(), false).is_intact());
 }
 
 #[test]

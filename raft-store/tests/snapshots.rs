@@ -9,7 +9,7 @@ use bytes::Bytes;
 use openraft::Membership;
 use rstmdb_raft_store::{
     Error, MemFs, NodeInfo, SnapshotHandle, SnapshotMeta, SnapshotReceiver, SnapshotStore,
-    StoredMembership, log_id, verify,
+    StoredMembership, log_id,
 };
 use support::log::{Log, options};
 
@@ -195,7 +195,7 @@ fn a_damaged_snapshot_is_refused_at_the_start_and_named_by_verify() {
     log.fs
         .set_content(&file, &content[..content.len() - 1])
         .unwrap();
-    let report = verify(&log.fs, &log.options.dir, false);
+    let report = log.verify();
     assert_eq!(report.damages[0].file, file);
     assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
 }
@@ -248,6 +248,6 @@ fn a_crash_at_any_operation_leaves_the_old_snapshot_or_the_new() {
         assert!(index == 2 || !written, "{op:?} {nth}");
         let expected = if index == 1 { 5 } else { 9 };
         assert_eq!(read(&store, &current).unwrap().len(), expected);
-        assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+        assert!(log.verify().is_intact());
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rstmdb_raft_store::fs::{Fault, FaultOp};
 use rstmdb_raft_store::{
     Error, FileSystem, FsyncPolicy, Identity, MemFs, Options, Retention, Store, Vote, log_id,
-    read_identity, rejoin, verify,
+    read_identity, rejoin,
 };
 use support::entry;
 use support::log::{Log, options, outcome};
@@ -322,7 +322,7 @@ fn retention_drops_whole_segments_below_the_floor_only() {
     );
     let log = log.reopen().unwrap();
     assert_eq!(log.store.earliest_index(), earliest);
-    assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+    assert!(log.verify().is_intact());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         Some(dir) => dir.to_owned(),
         None => load(args)?.storage.data_dir,
     };
-    let report = raft_store::verify(&RealFs, &dir, true);
+    let report = raft_store::verify(&RealFs, &dir, &Keyring::default(), true);
     println!(
         "{} segments, {} entries{}, {} snapshots",
         report.segments,

@@ -221,7 +221,7 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
 /// Names the damage behind a start that failed, if there is any: what comes through openraft tells
 /// more of openraft than of the file.
 fn explained(error: StartError, dir: &Path) -> Error {
-    let report = raft_store::verify(&RealFs, dir, false);
+    let report = raft_store::verify(&RealFs, dir, &Keyring::default(), false);
     let Some(damage) = report.damages.into_iter().next() else {
         return error.into();
     };

@@ -3,13 +3,14 @@
 use crc32c::crc32c;
 
 use super::{u16_at, u32_at, u64_at};
+use crate::crypto::KeyTag;
 use crate::types::{LogId, Vote, log_id};
 
 const MAGIC: [u8; 8] = *b"RSTMWAL\n";
 /// The version this build writes, and the highest it reads.
 const FORMAT_VERSION: u16 = 1;
 /// Length of the segment header this build writes; a later version may write a longer one.
-pub(crate) const SEGMENT_HEADER_BYTES: usize = 160;
+pub(crate) const SEGMENT_HEADER_BYTES: usize = 192;
 const SEGMENT_HEADER_BYTES_MAX: usize = 4096;
 
 /// What Raft must not forget besides the entries.
@@ -55,6 +56,11 @@ pub struct SegmentHeader {
     pub created_ms: u64,
     /// The hard state when it was created.
     pub state: HardState,
+    /// How long the file was made before its header was written. Until it is sealed it is never
+    /// shorter, so a shorter one has lost something.
+    pub allocated: u64,
+    /// What the payloads in it are encrypted with.
+    pub key: Option<KeyTag>,
 }
 
 /// Why bytes are not a segment header.
@@ -63,6 +69,9 @@ pub(crate) enum HeaderFault {
     Damaged(&'static str),
     Unsupported(String),
 }
+
+const ALLOCATED_AT: usize = 120;
+const KEY_AT: usize = 128;
 
 const HAS_VOTE: u32 = 1;
 const VOTE_COMMITTED: u32 = 2;
@@ -119,6 +128,10 @@ impl SegmentHeader {
         for (slot, word) in buf[32..].chunks_exact_mut(8).zip(words) {
             slot.copy_from_slice(&word.to_le_bytes());
         }
+        buf[ALLOCATED_AT..KEY_AT].copy_from_slice(&self.allocated.to_le_bytes());
+        if let Some(key) = &self.key {
+            buf[KEY_AT..KEY_AT + KeyTag::BYTES].copy_from_slice(&key.encode());
+        }
         let crc = crc32c(&buf[..SEGMENT_HEADER_BYTES - 4]);
         buf[SEGMENT_HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         buf
@@ -172,6 +185,8 @@ impl SegmentHeader {
                 purged: pair(HAS_PURGED, 7)?,
                 last: pair(HAS_LAST, 9)?,
             },
+            allocated: u64_at(header, ALLOCATED_AT)?,
+            key: KeyTag::decode(header.get(KEY_AT..)?.first_chunk()?),
         })
     }
 }

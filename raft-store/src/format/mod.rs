@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crc32c::{crc32c, crc32c_append};
 use openraft::EntryPayload;
 
+use crate::codec::{self, Codec};
+use crate::crypto::Cipher;
+use crate::error::Error;
 use crate::membership;
 use crate::types::{Data, Entry, LogId, Vote, log_id};
 
@@ -46,6 +49,7 @@ pub(crate) enum RecordType {
     Truncate = 5,
     Purge = 6,
     Close = 7,
+    Seal = 8,
 }
 
 impl RecordType {
@@ -58,6 +62,7 @@ impl RecordType {
             5 => RecordType::Truncate,
             6 => RecordType::Purge,
             7 => RecordType::Close,
+            8 => RecordType::Seal,
             _ => return None,
         })
     }
@@ -89,6 +94,8 @@ pub enum Record<'a> {
     Purge(LogId),
     /// The closing mark of a log gone idle.
     Close(Mark),
+    /// The end of a segment: nothing follows in it.
+    Seal(Mark),
 }
 
 /// A Raft entry as stored.
@@ -97,17 +104,23 @@ pub struct EntryRecord<'a> {
     /// Its log id.
     pub log_id: LogId,
     kind: u8,
-    payload: &'a [u8],
+    flags: u8,
+    stored: &'a [u8],
+    at: Position,
+    cipher: Option<&'a Cipher>,
 }
 
 impl EntryRecord<'_> {
-    /// The entry with its own copy of the payload.
+    /// The entry with its own copy of the payload, decrypted and decompressed.
+    ///
+    /// # Errors
+    /// What is wrong with the payload.
     pub fn to_entry(&self) -> Result<Entry, String> {
         let payload = match self.kind {
             KIND_BLANK => EntryPayload::Blank,
-            KIND_NORMAL => EntryPayload::Normal(Data(Bytes::copy_from_slice(self.payload))),
+            KIND_NORMAL => EntryPayload::Normal(Data(Bytes::from(self.payload()?))),
             KIND_MEMBERSHIP => {
-                EntryPayload::Membership(membership::decode_membership(self.payload)?)
+                EntryPayload::Membership(membership::decode_membership(&self.payload()?)?)
             }
             other => return Err(format!("an entry of unknown kind {other}")),
         };
@@ -116,6 +129,36 @@ impl EntryRecord<'_> {
             payload,
         })
     }
+}
+
+impl EntryRecord<'_> {
+    fn payload(&self) -> Result<Vec<u8>, String> {
+        let place = place(self.at.offset).ok_or("it lies too far into its file")?;
+        let context = || context(self.at, self.log_id, self.kind, self.flags);
+        codec::load(
+            self.stored,
+            self.flags,
+            self.cipher,
+            place,
+            context,
+            PAYLOAD_BYTES_MAX,
+        )
+    }
+}
+
+/// The part of a nonce that says where: records begin at multiples of [`RECORD_ALIGN_BYTES`].
+fn place(offset: u64) -> Option<u32> {
+    u32::try_from(offset / RECORD_ALIGN_BYTES as u64).ok()
+}
+
+/// What an encrypted payload is bound to: its place, and what stands before it in clear.
+fn context(at: Position, id: LogId, kind: u8, flags: u8) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(34);
+    for word in [at.segment, at.offset, id.leader_id.term, id.index] {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    bytes.extend_from_slice(&[kind, flags]);
+    bytes
 }
 
 /// Why there is no record at a position.
@@ -132,14 +175,21 @@ pub(crate) enum RecordFault {
 /// Writes records at consecutive positions of one segment into a buffer.
 pub(crate) struct Encoder<'a> {
     pub(crate) buf: &'a mut Vec<u8>,
+    codec: &'a Codec,
     segment: u64,
     /// The file offset of `buf[0]`.
     base: u64,
 }
 
 impl<'a> Encoder<'a> {
-    pub(crate) fn new(buf: &'a mut Vec<u8>, segment: u64, base: u64) -> Self {
-        Encoder { buf, segment, base }
+    /// For records from `base` on.
+    pub(crate) fn new(buf: &'a mut Vec<u8>, codec: &'a Codec, base: Position) -> Self {
+        Encoder {
+            buf,
+            codec,
+            segment: base.segment,
+            base: base.offset,
+        }
     }
 
     /// The file offset the next record gets.
@@ -155,21 +205,40 @@ impl<'a> Encoder<'a> {
         });
     }
 
-    pub(crate) fn entry(&mut self, entry: &Entry) {
-        self.record(RecordType::Entry, |buf| {
-            put_log_id(buf, entry.log_id);
-            match &entry.payload {
-                EntryPayload::Blank => buf.push(KIND_BLANK),
-                EntryPayload::Normal(data) => {
-                    buf.push(KIND_NORMAL);
-                    buf.extend_from_slice(&data.0);
-                }
-                EntryPayload::Membership(members) => {
-                    buf.push(KIND_MEMBERSHIP);
-                    membership::encode(members, buf);
-                }
-            }
-        });
+    /// # Errors
+    /// When it cannot be encrypted.
+    pub(crate) fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
+        let at = Position {
+            segment: self.segment,
+            offset: self.offset(),
+        };
+        let too_far = Error::TooLarge {
+            bytes: at.offset,
+            bytes_max: u64::from(u32::MAX),
+        };
+        let place = place(at.offset).ok_or(too_far)?;
+        let start = self.begin();
+        put_log_id(self.buf, entry.log_id);
+        let kind = match &entry.payload {
+            EntryPayload::Blank => KIND_BLANK,
+            EntryPayload::Normal(_) => KIND_NORMAL,
+            EntryPayload::Membership(_) => KIND_MEMBERSHIP,
+        };
+        self.buf.push(kind);
+        let from = self.buf.len();
+        match &entry.payload {
+            EntryPayload::Blank => {}
+            EntryPayload::Normal(data) => self.buf.extend_from_slice(&data.0),
+            EntryPayload::Membership(members) => membership::encode(members, self.buf),
+        }
+        let flags = match kind {
+            KIND_BLANK => 0,
+            _ => self.codec.store(self.buf, from, place, |flags| {
+                context(at, entry.log_id, kind, flags)
+            })?,
+        };
+        self.end(start, RecordType::Entry, flags);
+        Ok(())
     }
 
     pub(crate) fn vote(&mut self, vote: &Vote) {
@@ -197,26 +266,37 @@ impl<'a> Encoder<'a> {
     }
 
     fn record(&mut self, kind: RecordType, body: impl FnOnce(&mut Vec<u8>)) {
-        let offset = self.offset();
+        let start = self.begin();
+        body(self.buf);
+        self.end(start, kind, 0);
+    }
+
+    /// Makes room for a record's header, and says where.
+    fn begin(&mut self) -> usize {
         let start = self.buf.len();
         self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
-        body(self.buf);
+        start
+    }
+
+    fn end(&mut self, start: usize, kind: RecordType, flags: u8) {
+        let offset = self.base + start as u64;
         let body_len = (self.buf.len() - start - RECORD_HEADER_BYTES) as u32;
         self.buf
             .resize(self.buf.len().next_multiple_of(RECORD_ALIGN_BYTES), 0);
         self.buf[start + 4..start + 8].copy_from_slice(&body_len.to_le_bytes());
         self.buf[start + 8] = kind as u8;
+        self.buf[start + 9] = flags;
         let crc = record_crc(self.segment, offset, &self.buf[start + 4..]);
         self.buf[start..start + 4].copy_from_slice(&crc.to_le_bytes());
     }
 }
 
-/// The record at `offset` of segment `segment`; `bytes` start there. Also its whole length.
-pub(crate) fn decode_record(
-    bytes: &[u8],
-    segment: u64,
-    offset: u64,
-) -> Result<(Record<'_>, usize), RecordFault> {
+/// The record at `at`; `bytes` start there. Also its whole length.
+pub(crate) fn decode_record<'a>(
+    bytes: &'a [u8],
+    at: Position,
+    cipher: Option<&'a Cipher>,
+) -> Result<(Record<'a>, usize), RecordFault> {
     let header = bytes.get(..RECORD_HEADER_BYTES).unwrap_or(bytes);
     if header.iter().all(|byte| *byte == 0) {
         return Err(RecordFault::End);
@@ -230,13 +310,17 @@ pub(crate) fn decode_record(
     let record = bytes.get(..len).ok_or(cut)?;
     // Position and segment are part of the checksum: bytes of an earlier use of the space, or
     // of another file, never pass.
-    if record_crc(segment, offset, &record[4..]) != crc {
+    if record_crc(at.segment, at.offset, &record[4..]) != crc {
         return Err(RecordFault::Bad("the record fails its checksum"));
     }
-    if record[9] != 0 {
+    let flags = record[9];
+    let known = match record[8] == RecordType::Entry as u8 {
+        true => codec::COMPRESSED | codec::ENCRYPTED,
+        false => 0,
+    };
+    if flags & !known != 0 {
         return Err(RecordFault::Unsupported(format!(
-            "a record has the flags {:#04x}",
-            record[9]
+            "a record has the flags {flags:#04x}"
         )));
     }
     let Some(kind) = RecordType::of(record[8]) else {
@@ -246,20 +330,37 @@ pub(crate) fn decode_record(
         )));
     };
     let body = &record[RECORD_HEADER_BYTES..end];
-    let decoded = decode_body(kind, body)
-        .ok_or(RecordFault::Bad("the record's body does not fit its type"))?;
+    let decoded = match kind {
+        RecordType::Entry => decode_entry(body, flags, at, cipher),
+        kind => decode_body(kind, body),
+    };
+    let decoded = decoded.ok_or(RecordFault::Bad("the record's body does not fit its type"))?;
     Ok((decoded, len))
+}
+
+fn decode_entry<'a>(
+    body: &'a [u8],
+    flags: u8,
+    at: Position,
+    cipher: Option<&'a Cipher>,
+) -> Option<Record<'a>> {
+    Some(Record::Entry(EntryRecord {
+        log_id: log_id_at(body)?,
+        kind: *body.get(16)?,
+        flags,
+        stored: body.get(ENTRY_HEAD_BYTES..)?,
+        at,
+        cipher,
+    }))
 }
 
 fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
     Some(match kind {
         RecordType::Batch => Record::Batch(mark_at(body)?),
         RecordType::Close => Record::Close(mark_at(body)?),
-        RecordType::Entry => Record::Entry(EntryRecord {
-            log_id: log_id_at(body)?,
-            kind: *body.get(16)?,
-            payload: body.get(ENTRY_HEAD_BYTES..)?,
-        }),
+        RecordType::Seal => Record::Seal(mark_at(body)?),
+        // Has more to it than its body.
+        RecordType::Entry => return None,
         RecordType::Vote => {
             let (term, node) = (u64_at(body, 0)?, u64_at(body, 8)?);
             Record::Vote(match body.get(16)? {
@@ -276,13 +377,18 @@ fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
 
 /// The durable position of the mark at `offset`, if there is one: how the search behind a bad
 /// record tells torn from damaged.
-pub(crate) fn mark_here(bytes: &[u8], segment: u64, offset: u64) -> Option<Position> {
-    let kind = *bytes.get(8)?;
-    if kind != RecordType::Batch as u8 && kind != RecordType::Close as u8 {
+pub(crate) fn mark_here(bytes: &[u8], at: Position) -> Option<Position> {
+    let kind = RecordType::of(*bytes.get(8)?)?;
+    if !matches!(
+        kind,
+        RecordType::Batch | RecordType::Close | RecordType::Seal
+    ) {
         return None;
     }
-    match decode_record(bytes, segment, offset) {
-        Ok((Record::Batch(mark) | Record::Close(mark), _)) => Some(mark.durable),
+    match decode_record(bytes, at, None) {
+        Ok((Record::Batch(mark) | Record::Close(mark) | Record::Seal(mark), _)) => {
+            Some(mark.durable)
+        }
         _ => None,
     }
 }

@@ -3,17 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::codec::Sealer;
+use crate::crypto::Keyring;
 use crate::types::{Membership, NodeInfo};
 
-fn encoded(segment: u64, base: u64, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+fn at(segment: u64, offset: u64) -> Position {
+    Position { segment, offset }
+}
+
+fn encoded(base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+    encoded_with(&Codec::default(), base, write)
+}
+
+fn encoded_with(codec: &Codec, base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut buf = Vec::new();
-    write(&mut Encoder::new(&mut buf, segment, base));
+    write(&mut Encoder::new(&mut buf, codec, base));
     buf
 }
 
 #[test]
 fn a_record_is_the_documented_bytes() {
-    let bytes = encoded(3, 160, |encoder| encoder.committed(log_id(2, 9)));
+    let bytes = encoded(at(3, 160), |encoder| encoder.committed(log_id(2, 9)));
     assert_eq!(bytes.len(), 32);
     assert_eq!(bytes[4..8], 16_u32.to_le_bytes());
     assert_eq!(bytes[8..12], [4, 0, 0, 0]);
@@ -46,8 +56,10 @@ fn every_record_reads_back_as_written() {
             log_id: log_id(7, 8),
             payload,
         };
-        let bytes = encoded(1, 0, |encoder| encoder.entry(&entry));
-        let (record, len) = decode_record(&bytes, 1, 0).unwrap();
+        let bytes = encoded(at(1, 0), |encoder| {
+            encoder.entry(&entry).unwrap();
+        });
+        let (record, len) = decode_record(&bytes, at(1, 0), None).unwrap();
         assert_eq!(len, bytes.len());
         let Record::Entry(found) = record else {
             panic!("{record:?}")
@@ -63,13 +75,15 @@ fn every_record_reads_back_as_written() {
     };
     let vote = Vote::new_committed(5, 6);
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::new(&mut bytes, 9, 64);
+    let codec = Codec::default();
+    let mut encoder = Encoder::new(&mut bytes, &codec, at(9, 64));
     encoder.mark(RecordType::Batch, mark);
     encoder.vote(&vote);
     encoder.truncate(None);
     encoder.truncate(Some(log_id(1, 1)));
     encoder.purge(log_id(1, 0));
     encoder.mark(RecordType::Close, mark);
+    encoder.mark(RecordType::Seal, mark);
     let expected = [
         Record::Batch(mark),
         Record::Vote(vote),
@@ -77,42 +91,77 @@ fn every_record_reads_back_as_written() {
         Record::Truncate(Some(log_id(1, 1))),
         Record::Purge(log_id(1, 0)),
         Record::Close(mark),
+        Record::Seal(mark),
     ];
-    let mut at = 0;
+    let mut start = 0;
     for record in expected {
-        let (found, len) = decode_record(&bytes[at..], 9, 64 + at as u64).unwrap();
+        let place = at(9, 64 + start as u64);
+        let (found, len) = decode_record(&bytes[start..], place, None).unwrap();
         assert_eq!(found, record);
-        at += len;
+        start += len;
     }
     assert_eq!(
-        decode_record(&bytes[at..], 9, 64 + at as u64),
+        decode_record(&bytes[start..], at(9, 64 + start as u64), None),
         Err(RecordFault::End)
     );
 }
 
 #[test]
+fn a_payload_is_stored_smaller_and_unreadable_where_that_is_asked_for() {
+    let ring = Keyring::parse(&format!("1 {}", "11".repeat(32))).unwrap();
+    let (_, cipher) = ring.for_new_file().unwrap().unwrap();
+    let sealer = Sealer {
+        cipher: cipher.clone(),
+        session: [3; 8],
+    };
+    let text = b"a secret that is long enough and repeats itself; ".repeat(20);
+    let entry = Entry {
+        log_id: log_id(7, 8),
+        payload: EntryPayload::Normal(Data(Bytes::from(text.clone()))),
+    };
+    for (compress, sealer) in [
+        (false, None),
+        (true, None),
+        (false, Some(sealer.clone())),
+        (true, Some(sealer)),
+    ] {
+        let codec = Codec { compress, sealer };
+        let bytes = encoded_with(&codec, at(1, 64), |encoder| encoder.entry(&entry).unwrap());
+        assert_eq!(bytes.len() < text.len() / 4, compress);
+        let is_clear = bytes.windows(8).any(|window| window == b"a secret");
+        assert_eq!(is_clear, codec.sealer.is_none());
+        let decode = |cipher| match decode_record(&bytes, at(1, 64), cipher) {
+            Ok((Record::Entry(found), _)) => found.to_entry(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decode(Some(&cipher)), Ok(entry.clone()));
+        assert_eq!(decode(None).is_err(), codec.sealer.is_some());
+    }
+}
+
+#[test]
 fn bytes_of_another_place_or_segment_never_pass() {
-    let bytes = encoded(1, 64, |encoder| encoder.committed(log_id(1, 1)));
-    assert!(decode_record(&bytes, 1, 64).is_ok());
+    let bytes = encoded(at(1, 64), |encoder| encoder.committed(log_id(1, 1)));
+    assert!(decode_record(&bytes, at(1, 64), None).is_ok());
     assert!(matches!(
-        decode_record(&bytes, 1, 72),
+        decode_record(&bytes, at(1, 72), None),
         Err(RecordFault::Bad(_))
     ));
     assert!(matches!(
-        decode_record(&bytes, 2, 64),
+        decode_record(&bytes, at(2, 64), None),
         Err(RecordFault::Bad(_))
     ));
 }
 
 #[test]
 fn unknown_flags_and_types_are_unsupported_not_damaged() {
-    for (place, value) in [(9, 1), (9, 2), (8, 99)] {
-        let mut bytes = encoded(1, 0, |encoder| encoder.committed(log_id(1, 1)));
+    for (place, value) in [(9, 1), (9, 2), (9, 4), (8, 99)] {
+        let mut bytes = encoded(at(1, 0), |encoder| encoder.committed(log_id(1, 1)));
         bytes[place] = value;
         let crc = record_crc(1, 0, &bytes[4..]);
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
         assert!(matches!(
-            decode_record(&bytes, 1, 0),
+            decode_record(&bytes, at(1, 0), None),
             Err(RecordFault::Unsupported(_))
         ));
     }
@@ -130,6 +179,12 @@ fn a_header_reads_back_and_every_flip_in_it_is_found() {
             purged: Some(log_id(1, 2)),
             last: Some(log_id(2, 40)),
         },
+        allocated: 1 << 26,
+        key: Keyring::parse(&format!("7 {}", "11".repeat(32)))
+            .unwrap()
+            .for_new_file()
+            .unwrap()
+            .map(|(tag, _)| tag),
     };
     assert_eq!(header.first_index(), 41);
     let bytes = header.encode();

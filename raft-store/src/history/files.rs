@@ -4,12 +4,13 @@ use std::cmp::Reverse;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::format::{HardState, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
-use crate::replay::{self, damaged};
+use crate::replay::{self, Source, damaged};
 use crate::segment::{HISTORY_BIT, Index, Table};
 use crate::tail::next_index;
 
@@ -60,6 +61,7 @@ pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<R
 pub(crate) fn attach<F: FileSystem>(
     fs: &F,
     layout: &Layout,
+    keys: &Keyring,
     table: &mut Table<F>,
     state: HardState,
 ) -> Result<(), Error> {
@@ -67,7 +69,7 @@ pub(crate) fn attach<F: FileSystem>(
     let log_first = table.earliest().unwrap_or(next_index(state.last));
     let (joined, useless) = join(list(fs, layout)?, log_first);
     for (first, last) in joined {
-        let index = index_of(fs, layout, (first, last))?;
+        let index = index_of(fs, layout, keys, (first, last))?;
         table.push_history(index, false, None);
     }
     for (first, last) in useless {
@@ -91,7 +93,12 @@ fn remove_temporaries<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Erro
 }
 
 /// What the name, the length and the header of a file say about it.
-fn index_of<F: FileSystem>(fs: &F, layout: &Layout, range: Range) -> Result<Index, Error> {
+fn index_of<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    keys: &Keyring,
+    range: Range,
+) -> Result<Index, Error> {
     let path = layout.history_file(range.0, range.1);
     let file = fs.open(&path).during("open", &path)?;
     let mut index = Index::default();
@@ -99,15 +106,17 @@ fn index_of<F: FileSystem>(fs: &F, layout: &Layout, range: Range) -> Result<Inde
     index.summary.range = Some(range);
     index.summary.bytes = file.len().during("measure", &path)?;
     // Without a header the time is 0, the oldest: whoever reads the file hears what is wrong.
-    index.batch(created_ms(&file).unwrap_or_default());
+    let header = header_of(&file);
+    index.batch(header.map_or(0, |header| header.created_ms));
+    let key = header.and_then(|header| header.key);
+    keys.for_file(key.as_ref(), &path)?;
     Ok(index)
 }
 
-fn created_ms(file: &impl File) -> Option<u64> {
+fn header_of(file: &impl File) -> Option<SegmentHeader> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    let (header, _) = SegmentHeader::decode(&bytes).ok()?;
-    Some(header.created_ms)
+    Some(SegmentHeader::decode(&bytes).ok()?.0)
 }
 
 /// That a file holds the entries its name says.
@@ -131,14 +140,20 @@ pub(crate) fn check_range(
 pub(crate) fn verify_file<F: FileSystem>(
     fs: &F,
     layout: &Layout,
+    keys: &Keyring,
     range: Range,
 ) -> Result<u64, Error> {
     let path = layout.history_file(range.0, range.1);
-    let index = index_of(fs, layout, range)?;
+    let index = index_of(fs, layout, keys, range)?;
     let mut buf = Vec::new();
     fs::read_into(fs, &path, &mut buf)?;
     let mut rebuild = Rebuild::default();
-    replay::scan_whole(&buf, index.summary.number, &path, &mut rebuild)
+    let source = Source {
+        number: index.summary.number,
+        path: &path,
+        keys,
+    };
+    replay::scan_whole(&buf, source, &mut rebuild)
         .and_then(|found| {
             let held = rebuild.index.summary.range;
             check_range(Some(range), held, &path, found.end)

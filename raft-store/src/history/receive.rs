@@ -6,12 +6,13 @@ use std::sync::Arc;
 use parking_lot::MutexGuard;
 
 use super::files::file_name;
+use crate::codec::Codec;
 use crate::error::{Error, IoContext};
 use crate::format::{
     Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
 };
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
-use crate::segment::{HISTORY_BIT, Index, Summary};
+use crate::segment::{HISTORY_BIT, Index, Opened, Summary};
 use crate::shared::Shared;
 use crate::store::Store;
 use crate::tail::payload_bytes;
@@ -43,7 +44,8 @@ impl<F: FileSystem> Store<F> {
 pub struct HistoryReceiver<F: FileSystem> {
     shared: Arc<Shared<F>>,
     temporary: Temporary<F>,
-    file: F::File,
+    opened: Opened<F::File>,
+    codec: Codec,
     first: u64,
     last: u64,
     /// No entry may be from a later term than what Raft purged, which is above all of them.
@@ -71,7 +73,8 @@ impl<F: FileSystem> HistoryReceiver<F> {
         index.summary.number = HISTORY_BIT | first;
         Ok(HistoryReceiver {
             temporary: Temporary::new(shared.fs.clone(), path),
-            file,
+            opened: Opened { file, cipher: None },
+            codec: Codec::default(),
             first,
             last,
             purged,
@@ -87,11 +90,16 @@ impl<F: FileSystem> HistoryReceiver<F> {
 
     fn write_header(&mut self) -> Result<(), Error> {
         let options = &self.shared.options;
+        let (key, cipher) = options.keys.for_new_file()?.unzip();
+        self.opened.cipher = cipher.clone();
+        self.codec = options.codec(cipher)?;
         let header = SegmentHeader {
             cluster_id: options.cluster_id,
             segment: self.index.summary.number,
             created_ms: options.now_ms(),
             state: HardState::default(),
+            allocated: 0,
+            key,
         };
         let bytes = header.encode();
         self.index.summary.header_crc = crc32c::crc32c(&bytes);
@@ -115,22 +123,20 @@ impl<F: FileSystem> HistoryReceiver<F> {
             ));
         }
         let number = self.index.summary.number;
-        let mark = Mark {
-            durable: Position {
-                segment: number,
-                offset: 0,
-            },
-            time_ms: self.shared.options.now_ms(),
+        let mark = self.mark();
+        let base = Position {
+            segment: number,
+            offset: self.offset,
         };
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
-        let mut encoder = Encoder::new(&mut buf, number, self.offset);
+        let mut encoder = Encoder::new(&mut buf, &self.codec, base);
         encoder.mark(RecordType::Batch, mark);
         self.index.batch(mark.time_ms);
         for entry in entries {
             self.check(entry)?;
             self.index.entry(entry.log_id.index, encoder.offset());
-            encoder.entry(entry);
+            encoder.entry(entry)?;
             self.next += 1;
             self.last_term = entry.log_id.leader_id.term;
         }
@@ -138,6 +144,28 @@ impl<F: FileSystem> HistoryReceiver<F> {
         self.flush()?;
         self.broken = false;
         Ok(())
+    }
+
+    /// Nothing of the file was durable before: it gets its name only when all of it is.
+    fn mark(&self) -> Mark {
+        Mark {
+            durable: Position {
+                segment: self.index.summary.number,
+                offset: 0,
+            },
+            time_ms: self.shared.options.now_ms(),
+        }
+    }
+
+    fn seal(&mut self) -> Result<(), Error> {
+        let base = Position {
+            segment: self.index.summary.number,
+            offset: self.offset,
+        };
+        let mark = self.mark();
+        self.buf.clear();
+        Encoder::new(&mut self.buf, &self.codec, base).mark(RecordType::Seal, mark);
+        self.flush()
     }
 
     /// That `entry` is the next one.
@@ -172,8 +200,8 @@ impl<F: FileSystem> HistoryReceiver<F> {
             let why = format!("its file would exceed {FILE_BYTES_MAX} bytes; ask for shorter runs");
             return Err(refused(self.first, self.last, why));
         }
-        self.file
-            .write_all_at(&self.buf, self.offset)
+        let file = &self.opened.file;
+        file.write_all_at(&self.buf, self.offset)
             .during("write", &self.temporary.path)?;
         self.shared.counters.write(self.buf.len() as u64);
         self.offset = end;
@@ -186,13 +214,16 @@ impl<F: FileSystem> HistoryReceiver<F> {
     /// # Errors
     /// [`Error::HistoryRefused`] when entries are missing, or the run no longer joins what this
     /// node holds because that has changed since.
-    pub fn finish(self) -> Result<(), Error> {
+    pub fn finish(mut self) -> Result<(), Error> {
         let shared = self.shared.clone();
+        if !self.broken && self.next == self.last + 1 {
+            self.seal()?;
+        }
         // Before the parts of the receiver, which discard their file while it is held.
         let files = shared.history_files.lock();
         let HistoryReceiver {
             mut temporary,
-            file,
+            opened,
             first,
             last,
             next,
@@ -211,9 +242,9 @@ impl<F: FileSystem> HistoryReceiver<F> {
         shared.check_joins(first, last)?;
         let (name, dir) = (file_name(first, last), &shared.layout.history);
         let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
-        fs::publish_written(&shared.fs, &file, &temporary.path, dir, &name)?;
+        fs::publish_written(&shared.fs, &opened.file, &temporary.path, dir, &name)?;
         temporary.keep();
-        shared.attach(index, file)?;
+        shared.attach(index, opened)?;
         named.keep();
         Ok(())
     }
@@ -276,13 +307,13 @@ impl<F: FileSystem> Shared<F> {
     }
 
     /// Makes a published file readable, if it still joins what is there.
-    fn attach(&self, index: Index, file: F::File) -> Result<(), Error> {
+    fn attach(&self, index: Index, opened: Opened<F::File>) -> Result<(), Error> {
         let tail = self.tail.read();
         let mut table = self.table.write();
         let earliest = table.earliest().unwrap_or(tail.first());
         match index.summary.range {
             Some((_, last)) if last + 1 == earliest => {
-                table.push_history(index, true, Some(Arc::new(file)));
+                table.push_history(index, true, Some(Arc::new(opened)));
                 Ok(())
             }
             range => {

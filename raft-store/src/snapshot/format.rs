@@ -3,6 +3,7 @@
 use crc32c::{crc32c, crc32c_append};
 use prost::Message;
 
+use crate::crypto::KeyTag;
 use crate::membership::{LogIdMessage, StoredMembershipMessage};
 use crate::types::SnapshotMeta;
 
@@ -23,6 +24,7 @@ pub(crate) const FOOTER_BYTES: usize = BLOCK_HEAD_BYTES + 28;
 
 const KIND_RECORDS: u32 = 1;
 const KIND_FOOTER: u32 = 2;
+const KIND_ENCRYPTED: u32 = 3;
 
 #[derive(Clone, PartialEq, Message)]
 struct HeadMessage {
@@ -36,6 +38,8 @@ struct HeadMessage {
     cluster_id: Vec<u8>,
     #[prost(uint64, tag = "5")]
     created_ms: u64,
+    #[prost(bytes = "vec", tag = "6")]
+    key: Vec<u8>,
 }
 
 /// What a snapshot is of.
@@ -45,6 +49,8 @@ pub(crate) struct Head {
     pub(crate) digest: u128,
     pub(crate) cluster_id: u128,
     pub(crate) created_ms: u64,
+    /// What the records are encrypted with.
+    pub(crate) key: Option<KeyTag>,
 }
 
 impl Head {
@@ -55,6 +61,7 @@ impl Head {
             digest: self.digest.to_le_bytes().to_vec(),
             cluster_id: self.cluster_id.to_le_bytes().to_vec(),
             created_ms: self.created_ms,
+            key: self.key.map_or_else(Vec::new, |key| key.encode().to_vec()),
         }
         .encode_to_vec();
         let mut buf = Vec::with_capacity(HEAD_BYTES + message.len());
@@ -99,6 +106,12 @@ impl Head {
             digest: u128_of(&message.digest),
             cluster_id: u128_of(&message.cluster_id),
             created_ms: message.created_ms,
+            key: message
+                .key
+                .as_slice()
+                .try_into()
+                .ok()
+                .and_then(KeyTag::decode),
         })
     }
 }
@@ -162,6 +175,10 @@ impl BlockHead {
         self.kind == KIND_FOOTER
     }
 
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.kind == KIND_ENCRYPTED
+    }
+
     pub(crate) fn decode(bytes: &[u8; BLOCK_HEAD_BYTES]) -> Result<Self, String> {
         let head = BlockHead {
             crc: u32_at(bytes, 0),
@@ -171,7 +188,9 @@ impl BlockHead {
             records: u32_at(bytes, 16),
         };
         let longest = head.stored_len.max(head.raw_len) as usize;
-        if !matches!(head.kind, KIND_RECORDS | KIND_FOOTER) || longest > BLOCK_RAW_BYTES_MAX {
+        if !matches!(head.kind, KIND_RECORDS | KIND_FOOTER | KIND_ENCRYPTED)
+            || longest > BLOCK_RAW_BYTES_MAX
+        {
             return Err("a block's head is not one".into());
         }
         Ok(head)
@@ -190,14 +209,28 @@ impl BlockHead {
     }
 }
 
-/// A block of records, compressed into `stored`, as it is written at `offset`.
+/// A block of records, compressed (and perhaps encrypted) into `stored`, as it is written at
+/// `offset`.
 pub(crate) fn encode_block(
     stored: &[u8],
+    is_encrypted: bool,
     raw_len: usize,
     records: u32,
     offset: u64,
 ) -> (BlockHead, Vec<u8>) {
-    encode(KIND_RECORDS, stored, raw_len as u32, records, offset)
+    let kind = match is_encrypted {
+        true => KIND_ENCRYPTED,
+        false => KIND_RECORDS,
+    };
+    encode(kind, stored, raw_len as u32, records, offset)
+}
+
+/// What an encrypted block is bound to.
+pub(crate) fn block_context(raw_len: u32, records: u32, offset: u64) -> Vec<u8> {
+    let mut bytes = offset.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&raw_len.to_le_bytes());
+    bytes.extend_from_slice(&records.to_le_bytes());
+    bytes
 }
 
 pub(crate) fn encode_footer(totals: &Totals, offset: u64) -> Vec<u8> {

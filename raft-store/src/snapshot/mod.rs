@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::options::{Clock, Layout, Options};
@@ -130,6 +131,7 @@ struct Inner<F: FileSystem> {
     dir: PathBuf,
     cluster_id: u128,
     clock: Clock,
+    keys: Keyring,
     /// By index, oldest first.
     listed: Mutex<Vec<SnapshotInfo>>,
     /// One snapshot is published at a time.
@@ -149,6 +151,7 @@ impl<F: FileSystem> SnapshotStore<F> {
             dir: layout.snapshots.clone(),
             cluster_id: options.cluster_id,
             clock: options.clock.clone(),
+            keys: options.keys.clone(),
             listed: Mutex::default(),
             publishing: Mutex::default(),
         };
@@ -177,17 +180,20 @@ impl<F: FileSystem> SnapshotStore<F> {
             fs,
             cluster_id,
             clock,
+            keys,
             ..
         } = &*self.inner;
+        let (key, cipher) = keys.for_new_file()?.unzip();
         let head = Head {
             meta: meta.clone(),
             digest,
             cluster_id: *cluster_id,
             created_ms: clock(),
+            key,
         };
         let temporary = self.inner.temporary();
         let file = fs.create(&temporary).during("create", &temporary)?;
-        let written = write::write_all(&file, &temporary, &head, records);
+        let written = write::write_all(&file, &temporary, &head, cipher, records);
         let (totals, bytes) = written.inspect_err(|_| self.inner.discard(&temporary))?;
         let info = info_of(&head, &totals, bytes);
         self.inner.publish(&temporary, file, head, info)
@@ -209,7 +215,7 @@ impl<F: FileSystem> SnapshotStore<F> {
         &self,
         handle: &SnapshotHandle<F>,
     ) -> Result<SnapshotReader<F::File>, Error> {
-        Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone())?.1)
+        Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone(), &self.inner.keys)?.1)
     }
 
     /// Takes in a snapshot's raw blocks, as sent by [`SnapshotHandle::read_block`] elsewhere.
@@ -300,6 +306,7 @@ impl<F: FileSystem> Inner<F> {
         for path in list_files(&self.fs, &self.dir)? {
             let file = self.fs.open(&path).during("open", &path)?;
             let (head, ..) = read::read_head(&file, &path)?;
+            self.keys.for_file(head.key.as_ref(), &path)?;
             let (totals, bytes) = read::read_footer(&file, &path)?;
             found.push(info_of(&head, &totals, bytes));
         }
@@ -334,10 +341,14 @@ pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBu
 }
 
 /// Reads a whole snapshot file; the first damage is the error.
-pub(crate) fn verify_file<F: FileSystem>(fs: &F, path: &Path) -> Result<SnapshotInfo, Error> {
+pub(crate) fn verify_file<F: FileSystem>(
+    fs: &F,
+    path: &Path,
+    keys: &Keyring,
+) -> Result<SnapshotInfo, Error> {
     let file = Arc::new(fs.open(path).during("open", path)?);
     let (totals, bytes) = read::read_footer(&*file, path)?;
-    let (head, mut records) = SnapshotReader::new(file, path.to_owned())?;
+    let (head, mut records) = SnapshotReader::new(file, path.to_owned(), keys)?;
     records.try_for_each(|record| record.map(drop))?;
     Ok(info_of(&head, &totals, bytes))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::format::{BLOCK_HEAD_BYTES, BlockHead, FOOTER_BYTES, HEAD_BYTES, Head, Totals};
+use super::format::{self, BLOCK_HEAD_BYTES, BlockHead, FOOTER_BYTES, HEAD_BYTES, Head, Totals};
+use super::write::nonce_of;
+use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, IoContext};
 use crate::fs::File;
 
@@ -31,13 +33,15 @@ pub struct SnapshotReader<F> {
     len: u64,
     block: Bytes,
     seen: Totals,
+    cipher: Option<Arc<Cipher>>,
     done: bool,
 }
 
 impl<F: File> SnapshotReader<F> {
-    pub(super) fn new(file: Arc<F>, path: PathBuf) -> Result<(Head, Self), Error> {
+    pub(super) fn new(file: Arc<F>, path: PathBuf, keys: &Keyring) -> Result<(Head, Self), Error> {
         let len = file.len().during("measure", &path)?;
         let (head, head_len, totals) = read_head(&*file, &path)?;
+        let cipher = keys.for_file(head.key.as_ref(), &path)?;
         let reader = SnapshotReader {
             file,
             path,
@@ -45,6 +49,7 @@ impl<F: File> SnapshotReader<F> {
             len,
             block: Bytes::new(),
             seen: totals,
+            cipher,
             done: false,
         };
         Ok((head, reader))
@@ -81,6 +86,10 @@ impl<F: File> SnapshotReader<F> {
                 Err(bad("the totals do not add up".into()))
             };
         }
+        let data = match head.is_encrypted() {
+            true => self.decrypt(&head, at, &data)?,
+            false => data,
+        };
         let raw = zstd::bulk::decompress(&data, head.raw_len as usize)
             .map_err(|error| bad(format!("a block does not decompress: {error}")))?;
         if raw.len() != head.raw_len as usize {
@@ -89,6 +98,19 @@ impl<F: File> SnapshotReader<F> {
         self.seen.add(&head);
         self.block = raw.into();
         Ok(true)
+    }
+}
+
+impl<F: File> SnapshotReader<F> {
+    fn decrypt(&self, head: &BlockHead, at: u64, data: &[u8]) -> Result<Vec<u8>, Error> {
+        let bad = |what: &str| damaged(&self.path, at, what);
+        let cipher = self.cipher.as_ref();
+        let cipher =
+            cipher.ok_or_else(|| bad("a block is encrypted, and the head names no key"))?;
+        let context = format::block_context(head.raw_len, head.records, at);
+        cipher
+            .open(nonce_of(self.seen.blocks)?, &context, data)
+            .ok_or_else(|| bad("a block does not decrypt"))
     }
 }
 

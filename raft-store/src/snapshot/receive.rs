@@ -51,7 +51,8 @@ impl<F: FileSystem> SnapshotReceiver<F> {
     pub fn finish(mut self) -> Result<SnapshotHandle<F>, Error> {
         let file = Arc::new(self.file.take().ok_or(Error::Closed)?);
         let (totals, bytes) = read::read_footer(&*file, &self.temporary)?;
-        let (head, mut records) = SnapshotReader::new(file.clone(), self.temporary.clone())?;
+        let (head, mut records) =
+            SnapshotReader::new(file.clone(), self.temporary.clone(), &self.store.inner.keys)?;
         records.try_for_each(|record| record.map(drop))?;
         drop(records);
         let info = info_of(&head, &totals, bytes);

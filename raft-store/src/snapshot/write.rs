@@ -1,10 +1,12 @@
 //! Writing a snapshot file in blocks.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::format::{self, BLOCK_RAW_BYTES, Head, RECORD_BYTES_MAX, Totals};
+use crate::crypto::{Cipher, Session};
 use crate::error::{Error, IoContext};
 use crate::fs::File;
 
@@ -16,6 +18,7 @@ pub(super) fn write_all(
     file: &impl File,
     path: &Path,
     head: &Head,
+    cipher: Option<Arc<Cipher>>,
     records: impl Iterator<Item = Bytes>,
 ) -> Result<(Totals, u64), Error> {
     let head = head.encode();
@@ -29,11 +32,21 @@ pub(super) fn write_all(
         records: 0,
         totals: Totals::of_head(&head),
         compressor,
+        cipher,
     };
     for record in records {
         blocks.push(&record)?;
     }
     blocks.finish()
+}
+
+/// The number of the block is enough: a snapshot's key is its own, and it is written in one go.
+pub(super) fn nonce_of(block: u64) -> Result<(Session, u32), Error> {
+    let place = u32::try_from(block).map_err(|_| Error::TooLarge {
+        bytes: block.saturating_mul(BLOCK_RAW_BYTES as u64),
+        bytes_max: u64::from(u32::MAX) * BLOCK_RAW_BYTES as u64,
+    })?;
+    Ok((Session::default(), place))
 }
 
 struct Blocks<'a, F> {
@@ -44,6 +57,7 @@ struct Blocks<'a, F> {
     records: u32,
     totals: Totals,
     compressor: zstd::bulk::Compressor<'static>,
+    cipher: Option<Arc<Cipher>>,
 }
 
 impl<F: File> Blocks<'_, F> {
@@ -69,12 +83,19 @@ impl<F: File> Blocks<'_, F> {
         if self.records == 0 {
             return Ok(());
         }
-        let stored = self
+        let mut stored = self
             .compressor
             .compress(&self.raw)
             .during("compress", self.path)?;
+        let raw_len = self.raw.len();
+        if let Some(cipher) = &self.cipher {
+            let context = format::block_context(raw_len as u32, self.records, self.offset);
+            let nonce = nonce_of(self.totals.blocks)?;
+            cipher.seal(nonce, &context, &mut stored, 0)?;
+        }
+        let is_encrypted = self.cipher.is_some();
         let (head, block) =
-            format::encode_block(&stored, self.raw.len(), self.records, self.offset);
+            format::encode_block(&stored, is_encrypted, raw_len, self.records, self.offset);
         self.write(&block)?;
         self.totals.add(&head);
         self.raw.clear();

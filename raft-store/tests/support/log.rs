@@ -15,7 +15,8 @@ use openraft::async_runtime::{AsyncRuntime, Oneshot};
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use rstmdb_raft_store::replay::{self, Visitor};
 use rstmdb_raft_store::{
-    Entry, Error, LogId, LogStore, MemFs, Options, Position, Record, Store, Vote, Writer,
+    Entry, Error, LogId, LogStore, MemFs, Options, Position, Record, Report, Store, Vote, Writer,
+    verify,
 };
 
 use super::{OnTokio, entry};
@@ -111,6 +112,10 @@ impl Log {
         saving.now_or_never().expect("the step completes the vote")
     }
 
+    pub fn verify(&self) -> Report {
+        verify(&self.fs, &self.options.dir, &self.options.keys, false)
+    }
+
     pub fn entries(&mut self) -> Vec<Entry> {
         self.raft
             .try_get_log_entries(..)
@@ -130,7 +135,7 @@ impl Log {
     /// Where each record starts, and the index of those that are entries, by replay.
     pub fn records(&self) -> Vec<(Position, Option<u64>)> {
         let mut seen = Records::default();
-        replay::visit(&self.fs, &self.options.dir, &mut seen).unwrap();
+        replay::visit(&self.fs, &self.options.dir, &self.options.keys, &mut seen).unwrap();
         seen.0
     }
 }
