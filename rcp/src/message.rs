@@ -18,6 +18,7 @@ pub mod batch;
 pub mod cluster;
 pub(crate) mod fields;
 pub mod instance;
+pub mod keys;
 pub mod machine;
 pub mod op;
 pub mod request;

@@ -54,6 +54,8 @@ pub enum Command {
     SnapshotInstance(InstanceId),
     /// Drop what the retention policy no longer keeps.
     Compact(Compact),
+    /// Encrypt new files with the last key of the key files: on every node, one after the other.
+    RotateKey,
     /// Run a file of operations, one JSON object {"op", "params"} a line.
     Load(Load),
     /// Print definitions and live instances in the form that `load` reads.

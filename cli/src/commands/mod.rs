@@ -6,6 +6,7 @@ mod events;
 mod export;
 mod history;
 mod instances;
+mod keys;
 mod machines;
 mod server;
 mod storage;
@@ -43,6 +44,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::WalStats => storage::wal_stats(session).await,
         Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
         Command::Compact(args) => storage::compact(session, &args).await,
+        Command::RotateKey => keys::rotate(session).await,
         Command::Load(args) => load::run(session, args).await,
         Command::Export(args) => export::run(session, args).await,
         Command::Diagram(args) => diagram::run(session, args).await,

@@ -307,6 +307,19 @@ impl<T: Types> Replica<T> {
         running.err().map(ToString::to_string)
     }
 
+    /// Waits until everything queued for the log so far is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] when the log has failed.
+    pub async fn sync_log(&self) -> Result<(), Error> {
+        let synced = self.inner.store.sync().await;
+        synced.map_err(|error| Error::Storage {
+            reason: error.to_string(),
+            outcome_unknown: false,
+        })
+    }
+
     /// Takes no more writes, stops the Raft core, syncs the log and closes it; the store's writer
     /// then writes its closing mark and ends.
     ///
@@ -318,7 +331,7 @@ impl<T: Types> Replica<T> {
         self.inner.gate.shut_down();
         self.inner.stop.notify_waiters();
         let stopped = self.inner.raft.shutdown().await;
-        let synced = self.inner.store.sync().await;
+        let synced = self.sync_log().await;
         self.inner.store.close();
         if stopped.is_err() {
             return Err(Error::Storage {
@@ -326,9 +339,6 @@ impl<T: Types> Replica<T> {
                 outcome_unknown: false,
             });
         }
-        synced.map_err(|error| Error::Storage {
-            reason: error.to_string(),
-            outcome_unknown: false,
-        })
+        synced
     }
 }

@@ -212,7 +212,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
         }
         let stale_known_from = state.stale_known_from();
         // Durable first: once the state shows it, a crash must not take it back.
-        self.snapshots.install(&snapshot)?;
+        self.snapshots.install(&snapshot);
         *self.applied.write() = state;
         self.applied.forget_checkpoints();
         // The log that the snapshot replaces is gone; others still have it. Told before the

@@ -126,11 +126,10 @@ fn check_config(args: &Args) -> Result<(), Error> {
 }
 
 fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
-    let dir = match data {
-        Some(dir) => dir.to_owned(),
-        None => load(args)?.storage.data_dir,
-    };
-    let report = raft_store::verify(&RealFs, &dir, &Keyring::default(), true);
+    // Also where the folder is named: the keys it needs are in the configuration.
+    let storage = load(args)?.storage;
+    let dir = data.map_or(storage.data_dir, Path::to_owned);
+    let report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     println!(
         "{} segments, {} entries{}, {} snapshots",
         report.segments,

@@ -1,6 +1,6 @@
 //! A whole node: the data folder, the replica on it, the server in front.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::config::Config;
+use super::config::{Config, Storage};
 use super::forming;
 use super::options::{replica_options, store_options};
 use super::peer::{self, Connections, Local, PeerServer};
@@ -138,7 +138,8 @@ impl Node {
             // Should this node's Raft be empty: a membership of its own could contradict theirs.
             options.formation = Formation::Join;
         }
-        let (replica, writer) = start_replica(dir, store, writer, options, connections).await?;
+        let (replica, writer) =
+            start_replica(&config.storage, store, writer, options, connections).await?;
         server.set_replica(replica.clone());
         tracing::info!(
             node_id = local.node_id,
@@ -220,8 +221,8 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
 
 /// Names the damage behind a start that failed, if there is any: what comes through openraft tells
 /// more of openraft than of the file.
-fn explained(error: StartError, dir: &Path) -> Error {
-    let report = raft_store::verify(&RealFs, dir, &Keyring::default(), false);
+fn explained(error: StartError, storage: &Storage) -> Error {
+    let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
     let Some(damage) = report.damages.into_iter().next() else {
         return error.into();
     };
@@ -306,7 +307,7 @@ async fn open_store(
 }
 
 async fn start_replica(
-    dir: &Path,
+    storage: &Storage,
     store: Store<RealFs>,
     writer: Writer<RealFs>,
     options: Options,
@@ -319,11 +320,11 @@ async fn start_replica(
             what: "the thread that writes the log cannot be started",
             reason,
         })?;
-    let host = Arc::new(TokioHost::new(dir.to_owned()));
+    let host = Arc::new(TokioHost::new(storage.data_dir.clone()));
     let peers = Arc::new(connections.clone());
     let replica = Replica::start(store, options, host, connections, peers)
         .await
-        .map_err(|error| explained(error, dir))?;
+        .map_err(|error| explained(error, storage))?;
     Ok((replica, writer))
 }
 

@@ -23,6 +23,8 @@ pub(super) fn store_options(config: &Config, cluster_id: u128) -> raft_store::Op
     options.fsync_policy = config.storage.fsync_policy;
     options.cache_bytes = LOG_CACHE_BYTES;
     options.cluster_id = cluster_id;
+    options.compress = config.storage.compress;
+    options.keys = config.storage.keys.clone();
     options
 }
 

@@ -1,10 +1,13 @@
 //! What all sessions of a server share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rstmdb_raft_store::Keyring;
+
 use super::auth::Tokens;
-use super::config::Config;
+use super::config::{self, Config};
 use super::metrics::Metrics;
 use super::product::Replica;
 
@@ -27,6 +30,9 @@ pub(crate) struct Shared {
     pub(crate) idle_timeout: Option<Duration>,
     /// When the server started.
     pub(crate) started: Instant,
+    /// What the data folder is encrypted with.
+    pub(crate) keys: Keyring,
+    encryption_key_file: Option<PathBuf>,
 }
 
 impl Shared {
@@ -39,6 +45,17 @@ impl Shared {
             request_timeout: config.network.request_timeout,
             idle_timeout: config.network.idle_timeout,
             started: Instant::now(),
+            keys: config.storage.keys.clone(),
+            encryption_key_file: config.storage.encryption_key_file.clone(),
         }
+    }
+
+    /// The keys that the key file holds now; none where they do not come from a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not a list of keys.
+    pub(crate) fn reread_keys(&self) -> Result<Option<Keyring>, config::Error> {
+        let file = self.encryption_key_file.as_deref();
+        file.map(config::read_keys).transpose()
     }
 }

@@ -225,8 +225,8 @@ impl<F: FileSystem> SnapshotStore<F> {
 
     /// Makes a complete snapshot the only one: removes all others. Used when openraft installs
     /// one, after which nothing older may be shown.
-    pub fn install(&self, handle: &SnapshotHandle<F>) -> Result<(), Error> {
-        self.inner.keep(|info| info.file == handle.info.file)
+    pub fn install(&self, handle: &SnapshotHandle<F>) {
+        self.inner.keep(|info| info.file == handle.info.file);
     }
 }
 
@@ -240,10 +240,10 @@ impl<F: FileSystem> Inner<F> {
         ))
     }
 
-    /// Best effort: what stays behind is removed at the next start.
-    fn discard(&self, temporary: &Path) {
-        if let Err(error) = self.fs.remove(temporary) {
-            tracing::debug!(%error, file = %temporary.display(), "cannot remove");
+    /// Best effort: what stays behind is removed at the next start, or with the next snapshot.
+    fn discard(&self, path: &Path) {
+        if let Err(error) = self.fs.remove(path) {
+            tracing::debug!(%error, file = %path.display(), "cannot remove");
         }
     }
 
@@ -256,31 +256,35 @@ impl<F: FileSystem> Inner<F> {
         head: Head,
         info: SnapshotInfo,
     ) -> Result<SnapshotHandle<F>, Error> {
-        fs::publish_written(&self.fs, &file, temporary, &self.dir, &info.file)?;
+        // On a full disk it is the sync that fails: what stayed behind would make it fuller.
+        fs::publish_written(&self.fs, &file, temporary, &self.dir, &info.file)
+            .inspect_err(|_| self.discard(temporary))?;
         {
             let mut listed = self.listed.lock();
             listed.retain(|other| other.file != info.file);
             listed.push(info.clone());
             listed.sort_by_key(|info| (info.index, info.term));
         }
-        self.keep(|other| (other.index, other.term) >= (info.index, info.term))?;
+        self.keep(|other| (other.index, other.term) >= (info.index, info.term));
         let path = self.dir.join(&info.file);
         Ok(SnapshotHandle::new(info, head, path, file))
     }
 
-    fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) -> Result<(), Error> {
+    /// Lets go of the others. What cannot be removed or written now is at the next start: the files
+    /// are the truth, and the newest of them counts.
+    fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) {
         let mut listed = self.listed.lock();
         let (kept, dropped): (Vec<_>, Vec<_>) = listed.drain(..).partition(|info| keep(info));
         *listed = kept;
-        self.write_index(&listed)?;
         for info in &dropped {
-            let path = self.dir.join(&info.file);
-            self.fs.remove(&path).during("remove", &path)?;
+            self.discard(&self.dir.join(&info.file));
         }
-        if dropped.is_empty() {
-            Ok(())
-        } else {
-            self.fs.sync_dir(&self.dir).during("sync", &self.dir)
+        let synced = match dropped.is_empty() {
+            true => Ok(()),
+            false => self.fs.sync_dir(&self.dir).during("sync", &self.dir),
+        };
+        if let Err(error) = synced.and_then(|()| self.write_index(&listed)) {
+            tracing::warn!(%error, "cannot tidy up the snapshots; the next start does");
         }
     }
 

@@ -12,6 +12,7 @@ use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
 };
+use crate::message::keys::{RotateKey, RotateKeyResult};
 use crate::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
 };
@@ -89,4 +90,6 @@ methods! {
     /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
     cluster_transfer_leader
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
+    /// ROTATE_KEY: the answering node reads its keys again, and may use the last one.
+    rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
 }

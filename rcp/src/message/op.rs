@@ -64,6 +64,7 @@ ops! {
     CLUSTER_PROMOTE Maintenance;
     CLUSTER_REMOVE Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
+    ROTATE_KEY Maintenance;
 }
 
 /// Whether the operation needs no authentication.
@@ -76,7 +77,12 @@ pub fn is_open(name: &str) -> bool {
 pub fn needs_cluster_feature(name: &str) -> bool {
     matches!(
         name,
-        CLUSTER_STATUS | CLUSTER_ADD | CLUSTER_PROMOTE | CLUSTER_REMOVE | CLUSTER_TRANSFER_LEADER
+        CLUSTER_STATUS
+            | CLUSTER_ADD
+            | CLUSTER_PROMOTE
+            | CLUSTER_REMOVE
+            | CLUSTER_TRANSFER_LEADER
+            | ROTATE_KEY
     )
 }
 

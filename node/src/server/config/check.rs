@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use rstmdb_raft_store::FsyncPolicy;
+use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::error::Error;
 use super::{Cluster, Config};
 
-/// Refuses what cannot work, and reads the secrets file.
+/// Refuses what cannot work, and reads the files with secrets.
 pub(super) fn check(config: &mut Config) -> Result<(), Error> {
     check_auth(config)?;
+    check_encryption(config)?;
     check_tls(config)?;
     check_cluster(&config.cluster)
 }
@@ -26,6 +27,31 @@ fn check_auth(config: &mut Config) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+fn check_encryption(config: &mut Config) -> Result<(), Error> {
+    let Some(path) = &config.storage.encryption_key_file else {
+        return Ok(());
+    };
+    if config.storage.keys.current().is_some() {
+        return conflict(
+            "storage.encryption_keys",
+            "set, but so is storage.encryption_key_file: only one of them can say what the keys are",
+        );
+    }
+    config.storage.keys = read_keys(path)?;
+    Ok(())
+}
+
+/// The keys in the file that `storage.encryption_key_file` names.
+pub(in crate::server) fn read_keys(path: &Path) -> Result<Keyring, Error> {
+    let unreadable = |reason: String| Error::Unreadable {
+        key: "storage.encryption_key_file".to_owned(),
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    Keyring::parse(&text).map_err(|error| unreadable(error.to_string()))
 }
 
 fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rstmdb_raft_store::FsyncPolicy;
+use rstmdb_raft_store::{FsyncPolicy, Keyring};
 use tracing_subscriber::EnvFilter;
 
 use super::check::parse_hash;
@@ -29,7 +29,7 @@ impl Key {
     /// The value for messages: whoever writes a token where its hash belongs must not find it
     /// in a log.
     pub(super) fn shown(&self, value: &Value) -> String {
-        if self.name == "auth.token_hashes" {
+        if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
             return match value {
                 Value::List(items) => format!("a list of {}", items.len()),
                 Value::Text(text) => format!("a text of {} characters", text.chars().count()),
@@ -86,6 +86,12 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.storage.allow_instance_recreate, v.flag()?),
     key!("storage.allow_flush_all", "RSTMDB_ALLOW_FLUSH_ALL", "false", "true or false",
         |c, v| c.storage.allow_flush_all, v.flag()?),
+    key!("storage.compression", "RSTMDB_COMPRESSION", "lz4", "lz4 or none",
+        |c, v| c.storage.compress, match v.text()? { "lz4" => true, "none" => false, _ => return None }),
+    key!("storage.encryption_key_file", "RSTMDB_ENCRYPTION_KEY_FILE", "", "a file with a key on each line: its id and 64 hexadecimal digits",
+        |c, v| c.storage.encryption_key_file, v.path_or_none()?),
+    key!("storage.encryption_keys", "RSTMDB_ENCRYPTION_KEYS", "", "keys, each its id, a space and 64 hexadecimal digits, separated by commas",
+        |c, v| c.storage.keys, match v { Value::Null => Keyring::default(), v => Keyring::parse(v.text()?).ok()? }),
     key!("storage.min_free_mb", "RSTMDB_MIN_FREE_MB", "512", "MiB, a whole number; 0 for no limit",
         |c, v| c.storage.free_bytes_min, v.number(MB)? * MIB),
     key!("auth.required", "RSTMDB_AUTH_REQUIRED", "false", "true or false",

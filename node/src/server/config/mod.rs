@@ -22,8 +22,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rstmdb_raft_store::{FsyncPolicy, NodeInfo};
+use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
+pub(super) use check::read_keys;
 pub use error::{Error, Origin};
 use keys::{KEYS, Key};
 use value::Value;
@@ -82,6 +83,12 @@ pub struct Storage {
     pub allow_instance_recreate: bool,
     /// `storage.allow_flush_all`
     pub allow_flush_all: bool,
+    /// `storage.compression` is not none
+    pub compress: bool,
+    /// `storage.encryption_key_file`
+    pub encryption_key_file: Option<PathBuf>,
+    /// What `storage.encryption_key_file` or `storage.encryption_keys` hold; none to not encrypt
+    pub keys: Keyring,
     /// `storage.min_free_mb`, in bytes
     pub free_bytes_min: u64,
 }
@@ -95,6 +102,9 @@ impl Default for Storage {
             machine_versions_max: 0,
             allow_instance_recreate: false,
             allow_flush_all: false,
+            compress: true,
+            encryption_key_file: None,
+            keys: Keyring::default(),
             free_bytes_min: 0,
         }
     }

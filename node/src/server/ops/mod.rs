@@ -15,6 +15,7 @@
 //! | `log` | WAL_READ, WAL_STATS |
 //! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
+//! | `keys` | ROTATE_KEY |
 //! | `answer` | what was answered, and its JSON |
 //!
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
@@ -25,6 +26,7 @@ mod batch;
 mod cluster;
 mod events;
 mod instances;
+mod keys;
 mod log;
 mod machines;
 mod name;
@@ -118,6 +120,8 @@ pub(crate) enum Job {
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
     Compact { force_snapshot: bool },
+    /// Read the encryption keys again, and perhaps use the last one.
+    RotateKey { switch: bool },
     /// Ask or change the cluster.
     Cluster(cluster::Request),
     /// Nothing: the answer is there.
@@ -165,6 +169,7 @@ pub(crate) fn plan(
         Op::ClusterPromote => cluster::promote(params),
         Op::ClusterRemove => cluster::remove(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
+        Op::RotateKey => keys::rotate(params),
     })
 }
 
@@ -232,6 +237,7 @@ impl Job {
                 Started::Running(instances::start_snapshot(shared.clone(), id))
             }
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
+            Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
             }

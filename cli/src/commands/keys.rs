@@ -1,0 +1,87 @@
+//! rotate-key.
+
+use rstmdb_rcp::client::{Client, ClientOptions};
+use rstmdb_rcp::message::keys::{RotateKey, RotateKeyResult};
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::session::{InfoResult, NoParams};
+use serde_json::json;
+
+use crate::Error;
+use crate::session::{Session, from_client};
+
+/// A member, by its address.
+struct Member {
+    addr: String,
+    client: Client,
+}
+
+/// Lets every node learn the keys, and only then lets each use the last one: a snapshot that one of
+/// them writes with the new key may be sent to any other.
+pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
+    let members = members(session).await?;
+    for member in &members {
+        member.rotate(None).await?;
+    }
+    let mut rotated = Vec::new();
+    for member in &members {
+        rotated.push((&member.addr, member.rotate(Some(true)).await?));
+    }
+    if session.out.json {
+        let nodes = rotated.iter().map(|(addr, result)| {
+            json!({"rcp_addr": addr, "key_id": result.key_id, "known": result.known})
+        });
+        let nodes: Vec<_> = nodes.collect();
+        return session.out.line(&json!({"nodes": nodes}).to_string());
+    }
+    for (addr, result) in rotated {
+        session.out.line(&format!(
+            "{addr}: new files are encrypted with key {} (known: {})",
+            result.key_id,
+            result
+                .known
+                .iter()
+                .map(u32::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+/// Connections to all members, before anything is changed on one of them. A node alone is asked where
+/// the command line says that it is.
+async fn members(session: &Session) -> Result<Vec<Member>, Error> {
+    let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
+    let members = info.cluster.map(|cluster| cluster.members);
+    let addrs: Vec<String> = match members.unwrap_or_default().as_slice() {
+        [] | [_] => vec![session.client().await?.address().to_string()],
+        members => members
+            .iter()
+            .map(|member| member.rcp_addr.to_string())
+            .collect(),
+    };
+    let mut connected = Vec::new();
+    for addr in addrs {
+        let options = ClientOptions {
+            addrs: vec![addr.clone()],
+            ..session.own_options()
+        };
+        let client = session.connect(options).await?;
+        connected.push(Member { addr, client });
+    }
+    Ok(connected)
+}
+
+impl Member {
+    async fn rotate(&self, switch: Option<bool>) -> Result<RotateKeyResult, Error> {
+        let answer = self.client.rotate_key(&RotateKey { switch }).await;
+        match answer.map_err(from_client) {
+            Ok(answer) => Ok(answer.result),
+            Err(Error::Refused(mut body)) => {
+                body.message = format!("{}: {}", self.addr, body.message).into();
+                Err(Error::Refused(body))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
