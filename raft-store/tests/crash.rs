@@ -16,26 +16,26 @@ use support::model::{Change, Model, Run};
 
 /// Does one operation.
 fn operate(run: &mut Run, operation: &Operation) {
-        match operation {
-            Operation::Append(count, term) => run.append(*count, *term),
-            Operation::Truncate(back) => run.truncate(*back),
-            Operation::Purge(ahead) => run.purge(*ahead),
-            Operation::Vote(term) => run.vote(*term),
-            Operation::Step => run.step(),
-            Operation::Idle => run.log.writer.idle(),
-            Operation::Commit => {
-                if let Some(last) = run.now().last {
-                    let _ = run.log.commit(last);
-                }
+    match operation {
+        Operation::Append(count, term) => run.append(*count, *term),
+        Operation::Truncate(back) => run.truncate(*back),
+        Operation::Purge(ahead) => run.purge(*ahead),
+        Operation::Vote(term) => run.vote(*term),
+        Operation::Step => run.step(),
+        Operation::Idle => run.log.writer.idle(),
+        Operation::Commit => {
+            if let Some(last) = run.now().last {
+                let _ = run.log.commit(last);
             }
-            Operation::Fault(op, nth) => run.log.fs.inject(Fault {
-                op: *op,
-                nth: *nth,
-                error: ErrorKind::Other,
-                sticky: false,
-            }),
         }
+        Operation::Fault(op, nth) => run.log.fs.inject(Fault {
+            op: *op,
+            nth: *nth,
+            error: ErrorKind::Other,
+            sticky: false,
+        }),
     }
+}
 
 #[derive(Clone, Debug)]
 enum Operation {

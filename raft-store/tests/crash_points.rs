@@ -5,7 +5,6 @@
 
 mod support;
 
-use rstmdb_raft_store::log_id;
 use support::points::{cut_everywhere, cut_with};
 use support::story::Story;
 
@@ -142,7 +141,9 @@ fn identity_and_roster() {
 fn long(seed: u64) -> Story {
     let mut random = seed;
     let mut below = move |bound: u64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed | 1);
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(seed | 1);
         (random >> 33) % bound
     };
     let mut story = Story::begin(1024);
@@ -162,7 +163,8 @@ fn long(seed: u64) -> Story {
             }
             4 => {
                 let next = story.model().last.map_or(0, |last| last.index) + 10;
-                story.install(next, term);
+                story.install(next);
+                story.step();
                 story.history(next - 2, next);
             }
             5 => story = story.restart(),

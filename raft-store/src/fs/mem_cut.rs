@@ -159,8 +159,9 @@ impl Cut {
     }
 
     /// Every outcome, where those of the files are at most `exhaustive_max` for each outcome of
-    /// the names. Where they are more: all lost, all kept, each fate of one change with all
-    /// others lost and with all others kept, and as many again drawn by `seed`.
+    /// the names. Where they are more: all lost, all kept, each fate of one change (of the torn
+    /// ones at most `exhaustive_max`) with all others lost and with all others kept, and as many
+    /// again drawn by `seed`.
     pub(super) fn all(disk: &Disk, exhaustive_max: usize, seed: u64) -> Vec<Self> {
         let mut random = Random(seed);
         let unsynced = disk.unsynced_names();
@@ -263,15 +264,21 @@ fn combine(fates: &[Vec<Fate>], exhaustive_max: usize, random: &mut Random) -> V
     }
     // The first two of each are lost and kept.
     let mut chosen = vec![vec![0; fates.len()], vec![1; fates.len()]];
+    let mut torn = Vec::new();
     for (changed, fates) in fates.iter().enumerate() {
         for fate in 0..fates.len() {
             for others in [0, 1] {
                 let mut one = chosen[others].clone();
                 one[changed] = fate;
-                chosen.push(one);
+                let into = if fate < 2 { &mut chosen } else { &mut torn };
+                into.push(one);
             }
         }
     }
+    while torn.len() > exhaustive_max {
+        torn.swap_remove(random.below(torn.len()));
+    }
+    chosen.extend(torn);
     for _ in 0..chosen.len() {
         let any = fates.iter().map(|fates| random.below(fates.len()));
         chosen.push(any.collect());

@@ -50,7 +50,7 @@ impl Moment {
     /// What a power cut now can leave, as far as syncs allow: of each unsynced write nothing, all,
     /// any of its sectors, or the part before or from any byte; of each folder's unsynced names
     /// those before any of them. All outcomes, where those of the files are at most
-    /// `exhaustive_max`; else a choice by `seed` that has every change alone lost, kept and torn.
+    /// `exhaustive_max`; else a choice by `seed` that has every change alone lost and kept.
     /// Always in the same order.
     #[must_use]
     pub fn cuts(&self, exhaustive_max: usize, seed: u64) -> Vec<Cut> {

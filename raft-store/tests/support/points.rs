@@ -29,7 +29,11 @@ struct Chosen {
 fn chosen() -> Option<Chosen> {
     let text = std::env::var(CASE_VARIABLE).ok()?;
     let mut parts = text.split(':');
-    let mut next = || parts.next().unwrap_or_else(|| panic!("{CASE_VARIABLE}={text}"));
+    let mut next = || {
+        parts
+            .next()
+            .unwrap_or_else(|| panic!("{CASE_VARIABLE}={text}"))
+    };
     Some(Chosen {
         workload: next().to_owned(),
         operations: next().parse().unwrap(),
@@ -62,7 +66,10 @@ pub fn cut_everywhere(workload: &str, told: &Told) -> usize {
 /// As [`cut_everywhere`], with a choice of outcomes where there are more than `exhaustive_max`.
 pub fn cut_with(workload: &str, told: &Told, exhaustive_max: usize) -> usize {
     let chosen = chosen();
-    if chosen.as_ref().is_some_and(|case| case.workload != workload) {
+    if chosen
+        .as_ref()
+        .is_some_and(|case| case.workload != workload)
+    {
         return 0;
     }
     let mut seen = HashSet::new();
@@ -71,7 +78,11 @@ pub fn cut_with(workload: &str, told: &Told, exhaustive_max: usize) -> usize {
         let moment = told.recording.moment(operations);
         let promise = told.promise(operations);
         let allowed = told.allowed(&promise);
-        for (choice, cut) in moment.cuts(exhaustive_max, operations as u64).iter().enumerate() {
+        for (choice, cut) in moment
+            .cuts(exhaustive_max, operations as u64)
+            .iter()
+            .enumerate()
+        {
             if chosen
                 .as_ref()
                 .is_some_and(|case| (case.operations, case.choice) != (operations, choice))
@@ -182,7 +193,10 @@ fn check_snapshots(snapshots: &SnapshotStore<MemFs>, promise: &Promise, found: &
     });
     assert!(index >= promise.snapshot, "the snapshot is {index:?}");
     let purged = found.purged.map(|id| id.index);
-    assert!(index >= purged, "purged up to {purged:?} without a snapshot");
+    assert!(
+        index >= purged,
+        "purged up to {purged:?} without a snapshot"
+    );
 }
 
 fn check_identity(log: &Log, promise: &Promise) {

@@ -199,7 +199,8 @@ impl Story {
 
     /// Takes in another node's snapshot at `index`, beyond the end of the log, and purges up to it.
     pub fn install(&mut self, index: u64) {
-        let id = log_id(1, index);
+        let term = self.model().last.map_or(1, |last| last.leader_id.term);
+        let id = log_id(term, index);
         let theirs = Log::open(&MemFs::new(0), &options()).unwrap();
         let records = records_at(index).into_iter();
         let snapshots = theirs.store.snapshots();
@@ -238,9 +239,12 @@ impl Story {
 
     /// Takes in history from another node.
     pub fn history(&mut self, first: u64, last: u64) {
-        let entries: Vec<_> = (first..=last)
-            .map(|index| entry(1, index, format!("history {index}")))
-            .collect();
+        let purged = self.model().purged.unwrap();
+        let entry_at = |index| match index == purged.index {
+            true => entry(purged.leader_id.term, index, "history"),
+            false => entry(1, index, format!("history {index}")),
+        };
+        let entries: Vec<_> = (first..=last).map(entry_at).collect();
         for entry in &entries {
             let given = self.given.entry(entry.log_id.index).or_default();
             given.push(entry.clone());
