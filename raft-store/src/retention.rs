@@ -119,7 +119,7 @@ fn archive<F: FileSystem>(fs: &F, path: &Path, dir: &Path) -> Result<(), Error> 
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(());
     };
-    fs.create_dir_all(dir).during("create", dir)?;
+    fs::create_dir(fs, dir)?;
     let from = fs.open(path).during("open", path)?;
     let temporary = dir.join(format!("{name}{}", fs::TEMPORARY_SUFFIX));
     let to = fs.create(&temporary).during("create", &temporary)?;

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::catalog::Catalog;
 use crate::error::{Error, IoContext};
-use crate::fs::FileSystem;
+use crate::fs::{self, FileSystem};
 use crate::history;
 use crate::identity::{self, Identity};
 use crate::log_store::LogStore;
@@ -81,7 +81,8 @@ impl<F: FileSystem> Store<F> {
     /// Nothing is written until the [`Writer`] is run.
     pub fn open(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
-        for dir in [&layout.dir, &layout.wal, &layout.snapshots, &layout.history] {
+        fs::create_dir(&fs, &layout.dir)?;
+        for dir in [&layout.wal, &layout.snapshots, &layout.history] {
             fs.create_dir_all(dir).during("create", dir)?;
         }
         fs.sync_dir(&layout.dir).during("sync", &layout.dir)?;

@@ -9,206 +9,31 @@ use std::io::ErrorKind;
 use openraft::EntryPayload;
 use proptest::prelude::*;
 use rstmdb_raft_store::fs::{Fault, FaultOp};
-use rstmdb_raft_store::{Entry, LogId, MemFs, Vote, log_id};
+use rstmdb_raft_store::{MemFs, log_id};
 use support::entry;
-use support::log::{Completion, Log, options};
+use support::log::{Log, options};
+use support::model::{Change, Model, Run};
 
-/// One change, as small as a crash can separate them.
-#[derive(Clone, Debug)]
-enum Change {
-    Entry(Entry),
-    Truncate(Option<LogId>),
-    Purge(LogId),
-    Vote(Vote),
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Model {
-    entries: Vec<Entry>,
-    purged: Option<LogId>,
-    last: Option<LogId>,
-    vote: Option<Vote>,
-}
-
-impl Model {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Entry(entry) => {
-                self.last = Some(entry.log_id);
-                self.entries.push(entry.clone());
-            }
-            Change::Truncate(keep) => {
-                self.entries.retain(|entry| Some(entry.log_id) <= *keep);
-                self.last = self.last.min(*keep).max(self.purged);
-            }
-            Change::Purge(id) => {
-                self.entries.retain(|entry| entry.log_id > *id);
-                self.purged = self.purged.max(Some(*id));
-                self.last = self.last.max(Some(*id));
-            }
-            Change::Vote(vote) => self.vote = Some(*vote),
-        }
-    }
-
-    fn of(log: &mut Log) -> Self {
-        let store = &log.store;
-        let (purged, last, vote) = (store.purged(), store.last_log_id(), store.vote());
-        Model {
-            entries: log.entries(),
-            purged,
-            last,
-            vote,
-        }
-    }
-}
-
-/// A log, the changes asked of it since it was opened, and how many are acknowledged.
-struct Run {
-    log: Log,
-    base: Model,
-    changes: Vec<Change>,
-    acknowledged: usize,
-    waiting: Vec<(usize, Completion)>,
-}
-
-impl Run {
-    fn new(mut log: Log) -> Self {
-        let base = Model::of(&mut log);
-        Run {
-            log,
-            base,
-            changes: Vec::new(),
-            acknowledged: 0,
-            waiting: Vec::new(),
-        }
-    }
-
-    fn now(&self) -> Model {
-        let mut model = self.base.clone();
-        self.changes.iter().for_each(|change| model.apply(change));
-        model
-    }
-
-    fn append(&mut self, count: u64, term: u64) {
-        let from = self.now().last.map_or(0, |last| last.index + 1);
-        let term = term.max(self.now().last.map_or(1, |last| last.leader_id.term));
-        let size = |index: u64| vec![index as u8; (index as usize * 37) % 300];
-        let entries: Vec<_> = (from..from + count)
-            .map(|i| entry(term, i, size(i)))
-            .collect();
-        self.changes
-            .extend(entries.iter().cloned().map(Change::Entry));
-        if let Ok(completion) = self.log.append(entries) {
-            self.waiting.push((self.changes.len(), completion));
-        }
-    }
-
-    fn truncate(&mut self, back: u64) {
-        let now = self.now();
-        let at = now.entries.len().saturating_sub(back as usize + 1);
-        // Never below what is purged: openraft keeps that promise.
-        let keep = if now.entries.len() <= back as usize {
-            now.purged
-        } else {
-            Some(now.entries[at].log_id)
-        };
-        self.changes.push(Change::Truncate(keep));
-        let _ = self.log.truncate(keep);
-    }
-
-    fn purge(&mut self, ahead: u64) {
-        let now = self.now();
-        let next = now.purged.map_or(0, |id| id.index + 1) + ahead;
-        let term = now.last.map_or(1, |last| last.leader_id.term);
-        let kept = now.entries.iter().find(|entry| entry.log_id.index == next);
-        let id = kept.map_or(log_id(term, next), |entry| entry.log_id);
-        if now.last.is_some_and(|last| id < last && kept.is_none()) {
-            return;
-        }
-        self.changes.push(Change::Purge(id));
-        let _ = self.log.purge(id);
-    }
-
-    fn vote(&mut self, term: u64) {
-        let vote = Vote::new(term, 1);
-        self.changes.push(Change::Vote(vote));
-        if self.log.vote(vote).is_ok() {
-            self.acknowledged = self.changes.len();
-        }
-        self.collect();
-    }
-
-    fn step(&mut self) {
-        self.log.writer.step();
-        self.collect();
-    }
-
-    fn collect(&mut self) {
-        for (position, completion) in std::mem::take(&mut self.waiting) {
-            let mut completion = Box::pin(completion);
-            match futures_util::FutureExt::now_or_never(completion.as_mut()) {
-                Some(Ok(Ok(()))) => self.acknowledged = self.acknowledged.max(position),
-                Some(_) => {}
-                None => self
-                    .waiting
-                    .push((position, *std::pin::Pin::into_inner(completion))),
+/// Does one operation.
+fn operate(run: &mut Run, operation: &Operation) {
+    match operation {
+        Operation::Append(count, term) => run.append(*count, *term),
+        Operation::Truncate(back) => run.truncate(*back),
+        Operation::Purge(ahead) => run.purge(*ahead),
+        Operation::Vote(term) => run.vote(*term),
+        Operation::Step => run.step(),
+        Operation::Idle => run.log.writer.idle(),
+        Operation::Commit => {
+            if let Some(last) = run.now().last {
+                let _ = run.log.commit(last);
             }
         }
-    }
-
-    /// The recovered log must be the state after some change, none before the acknowledged one.
-    fn restart(self, power_cut: bool) -> Run {
-        let Run {
-            log,
-            mut base,
-            changes,
-            acknowledged,
-            ..
-        } = self;
-        if power_cut {
-            log.fs.crash()
-        } else {
-            log.fs.kill()
-        };
-        let mut log = log.reopen().unwrap();
-        let found = Model::of(&mut log);
-        let mut allowed = Vec::new();
-        for (n, change) in std::iter::once(None)
-            .chain(changes.iter().map(Some))
-            .enumerate()
-        {
-            change.into_iter().for_each(|change| base.apply(change));
-            if n >= acknowledged {
-                allowed.push(base.clone());
-            }
-        }
-        assert!(
-            allowed.contains(&found),
-            "{found:#?}\nis none of\n{allowed:#?}"
-        );
-        Run::new(log)
-    }
-
-    fn operate(&mut self, operation: &Operation) {
-        match operation {
-            Operation::Append(count, term) => self.append(*count, *term),
-            Operation::Truncate(back) => self.truncate(*back),
-            Operation::Purge(ahead) => self.purge(*ahead),
-            Operation::Vote(term) => self.vote(*term),
-            Operation::Step => self.step(),
-            Operation::Idle => self.log.writer.idle(),
-            Operation::Commit => {
-                if let Some(last) = self.now().last {
-                    let _ = self.log.commit(last);
-                }
-            }
-            Operation::Fault(op, nth) => self.log.fs.inject(Fault {
-                op: *op,
-                nth: *nth,
-                error: ErrorKind::Other,
-                sticky: false,
-            }),
-        }
+        Operation::Fault(op, nth) => run.log.fs.inject(Fault {
+            op: *op,
+            nth: *nth,
+            error: ErrorKind::Other,
+            sticky: false,
+        }),
     }
 }
 
@@ -265,7 +90,7 @@ proptest! {
     ) {
         let mut run = Run::new(Log::open(&MemFs::new(seed), &small_segments()).unwrap());
         for (operations, power_cut) in &rounds {
-            operations.iter().for_each(|operation| run.operate(operation));
+            operations.iter().for_each(|operation| operate(&mut run, operation));
             run = run.restart(*power_cut);
         }
     }
@@ -277,7 +102,7 @@ proptest! {
             for operation in operations {
                 // openraft never truncates what is committed, so commits end the freedom here.
                 if !matches!(operation, Operation::Commit) {
-                    run.operate(operation);
+                    operate(&mut run, operation);
                 }
                 prop_assert_eq!(Model::of(&mut run.log), run.now());
             }

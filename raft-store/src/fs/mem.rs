@@ -1,13 +1,16 @@
 //! A file system in memory that fails on command, the same way for the same seed.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::mem_disk::{Disk, Random};
+use super::mem_cut::{Cut, Random};
+use super::mem_disk::{DataChange, Disk, Operation};
+use super::mem_record::Recording;
 use super::{File, FileSystem};
 
 /// An operation a [`Fault`] can hit.
@@ -43,6 +46,8 @@ pub struct Fault {
 #[derive(Debug)]
 struct State {
     disk: Disk,
+    /// The disk when the recording began.
+    recorded_from: Arc<Disk>,
     random: Random,
     faults: Vec<Fault>,
     locks: BTreeSet<PathBuf>,
@@ -75,8 +80,18 @@ pub struct MemLock {
 impl MemFs {
     /// An empty disk whose crashes are decided by `seed`.
     pub fn new(seed: u64) -> Self {
+        Self::on(Disk::default(), seed)
+    }
+
+    /// A machine with this disk.
+    pub(super) fn with(disk: Disk) -> Self {
+        Self::on(disk, 0)
+    }
+
+    fn on(disk: Disk, seed: u64) -> Self {
         MemFs(Arc::new(Mutex::new(State {
-            disk: Disk::default(),
+            disk,
+            recorded_from: Arc::default(),
             random: Random(seed),
             faults: Vec::new(),
             locks: BTreeSet::new(),
@@ -91,7 +106,8 @@ impl MemFs {
     pub fn crash(&self) {
         let mut state = self.0.lock();
         let state = &mut *state;
-        state.disk.crash(&mut state.random);
+        let cut = Cut::draw(&state.disk, &mut state.random);
+        state.disk = cut.apply(&state.disk);
         state.faults.clear();
         state.locks.clear();
         state.generation += 1;
@@ -103,6 +119,32 @@ impl MemFs {
         state.faults.clear();
         state.locks.clear();
         state.generation += 1;
+    }
+
+    /// Keeps every operation that changes the disk from here on, until a crash.
+    pub fn record(&self) {
+        let mut state = self.0.lock();
+        state.recorded_from = Arc::new(state.disk.clone());
+        state.disk.record();
+    }
+
+    /// How many operations were recorded so far.
+    pub fn recorded(&self) -> usize {
+        self.0.lock().disk.recorded().len()
+    }
+
+    /// What was recorded so far.
+    pub fn recording(&self) -> Recording {
+        let state = self.0.lock();
+        Recording::new(state.recorded_from.clone(), state.disk.recorded())
+    }
+
+    /// Tells disks apart by their names and contents, as programs see them.
+    pub fn digest(&self) -> u64 {
+        let state = self.0.lock();
+        let mut hasher = DefaultHasher::new();
+        state.disk.files().for_each(|file| file.hash(&mut hasher));
+        hasher.finish()
     }
 
     /// Schedules a failure.
@@ -122,7 +164,7 @@ impl MemFs {
 
     /// The content of a file as programs see it.
     pub fn content(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut state = self.0.lock();
+        let state = self.0.lock();
         let inode = state.disk.find(path)?;
         Ok(state.disk.inode(inode)?.content.clone())
     }
@@ -131,10 +173,7 @@ impl MemFs {
     pub fn set_content(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let mut state = self.0.lock();
         let inode = state.disk.find(path)?;
-        let inode = state.disk.inode(inode)?;
-        inode.set_len(0);
-        inode.write(0, content);
-        inode.sync();
+        state.disk.replace(inode, content);
         Ok(())
     }
 
@@ -205,12 +244,14 @@ impl FileSystem for MemFs {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        Ok(self.0.lock().disk.list(dir))
+        self.0.lock().disk.list(dir)
     }
 
-    // Folders exist by being named in a path.
-    fn create_dir_all(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.operate(FaultOp::Name, None, |state| {
+            state.disk.create_dir_all(dir);
+            Ok(())
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -223,17 +264,14 @@ impl FileSystem for MemFs {
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.operate(FaultOp::Name, None, |state| {
-            state
-                .disk
-                .paths_under(dir)
-                .iter()
-                .try_for_each(|path| state.disk.remove(path))
+            state.disk.remove_dir_all(dir);
+            Ok(())
         })
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.operate(FaultOp::SyncDir, None, |state| {
-            state.disk.sync_dir(dir);
+            state.disk.perform(Operation::SyncDir(dir.to_owned()));
             Ok(())
         })
     }
@@ -278,7 +316,8 @@ impl MemFile {
     fn resize(state: &mut State, inode: u64, len: u64) -> io::Result<()> {
         let old = state.disk.inode(inode)?.content.len() as u64;
         state.reserve(len.saturating_sub(old))?;
-        state.disk.inode(inode)?.set_len(len as usize);
+        let change = DataChange::SetLen(len as usize);
+        state.disk.perform(Operation::Data(inode, change));
         Ok(())
     }
 }
@@ -299,7 +338,11 @@ impl File for MemFile {
             let end = offset + data.len() as u64;
             let old = state.disk.inode(self.inode)?.content.len() as u64;
             state.reserve(end.saturating_sub(old))?;
-            state.disk.inode(self.inode)?.write(offset as usize, data);
+            let change = DataChange::Write {
+                at: offset as usize,
+                data: data.into(),
+            };
+            state.disk.perform(Operation::Data(self.inode, change));
             Ok(())
         })
     }
@@ -325,7 +368,7 @@ impl File for MemFile {
 
     fn sync(&self) -> io::Result<()> {
         self.operate(FaultOp::Sync, |state| {
-            state.disk.inode(self.inode)?.sync();
+            state.disk.perform(Operation::Sync(self.inode));
             Ok(())
         })
     }

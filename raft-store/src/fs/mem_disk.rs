@@ -1,83 +1,92 @@
-//! What the in-memory disk holds: the content as programs see it, and what of it would survive.
+//! What the in-memory disk holds: files and names as programs see them, what of both is durable,
+//! and the changes in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The unit in which a real disk tears a write.
-const SECTOR_BYTES: usize = 512;
-
-/// A small seeded generator (splitmix64): the same seed gives the same faults, everywhere.
+/// Something that changes the disk.
 #[derive(Clone, Debug)]
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which must not be 0.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
+pub(super) enum Operation {
+    /// A file's content or length.
+    Data(u64, DataChange),
+    /// Makes a file's changes durable.
+    Sync(u64),
+    /// A name.
+    Name(NameChange),
+    /// Makes the changes of a folder's names durable.
+    SyncDir(PathBuf),
 }
 
-#[derive(Debug)]
-enum Change {
-    Write { at: usize, data: Vec<u8> },
+/// A change of a file, as small as it was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum DataChange {
+    Write { at: usize, data: Arc<[u8]> },
     SetLen(usize),
 }
 
-#[derive(Debug, Default)]
+/// A change of one folder.
+#[derive(Clone, Debug)]
+pub(super) enum NameChange {
+    Folder(PathBuf),
+    File(PathBuf, u64),
+    Remove(PathBuf),
+    RemoveFolder(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl NameChange {
+    /// The folder that it changes.
+    fn folder(&self) -> &Path {
+        let (NameChange::Folder(path)
+        | NameChange::File(path, _)
+        | NameChange::Remove(path)
+        | NameChange::RemoveFolder(path)
+        | NameChange::Rename(_, path)) = self;
+        path.parent().unwrap_or(path)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inode {
     pub(super) content: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
+    pub(super) durable: Vec<u8>,
+    pub(super) unsynced: Vec<DataChange>,
 }
 
 impl Inode {
-    pub(super) fn write(&mut self, at: usize, data: &[u8]) {
-        write(&mut self.content, at, data);
-        self.unsynced.push(Change::Write {
-            at,
-            data: data.to_vec(),
-        });
-    }
-
-    pub(super) fn set_len(&mut self, len: usize) {
-        self.content.resize(len, 0);
-        self.unsynced.push(Change::SetLen(len));
-    }
-
-    pub(super) fn sync(&mut self) {
-        for change in std::mem::take(&mut self.unsynced) {
-            match change {
-                Change::Write { at, data } => write(&mut self.durable, at, &data),
-                Change::SetLen(len) => self.durable.resize(len, 0),
-            }
+    fn of(durable: Vec<u8>) -> Self {
+        Inode {
+            content: durable.clone(),
+            durable,
+            unsynced: Vec::new(),
         }
     }
 
-    /// Any subset of the unsynced changes may have reached the disk, and of each write any
-    /// subset of its sectors: the write-back cache owes no order.
-    fn crash(&mut self, random: &mut Random) {
+    fn change(&mut self, change: &DataChange) {
+        change.apply(&mut self.content);
+        self.unsynced.push(change.clone());
+    }
+
+    fn sync(&mut self) {
         for change in std::mem::take(&mut self.unsynced) {
-            match (change, random.below(3)) {
-                (_, 0) => {}
-                (Change::SetLen(len), _) => self.durable.resize(len, 0),
-                (Change::Write { at, data }, 1) => write(&mut self.durable, at, &data),
-                (Change::Write { at, data }, _) => tear(&mut self.durable, at, &data, random),
-            }
+            change.apply(&mut self.durable);
         }
-        self.content.clone_from(&self.durable);
     }
 }
 
-fn write(content: &mut Vec<u8>, at: usize, data: &[u8]) {
+impl DataChange {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            DataChange::Write { at, data } => write(content, *at, data),
+            DataChange::SetLen(len) => content.resize(*len, 0),
+        }
+    }
+}
+
+/// Writes into a file's bytes; what lies between its end and `at` becomes zeros.
+pub(super) fn write(content: &mut Vec<u8>, at: usize, data: &[u8]) {
     let end = at + data.len();
     if content.len() < end {
         content.resize(end, 0);
@@ -85,145 +94,220 @@ fn write(content: &mut Vec<u8>, at: usize, data: &[u8]) {
     content[at..end].copy_from_slice(data);
 }
 
-fn tear(content: &mut Vec<u8>, at: usize, data: &[u8], random: &mut Random) {
-    let mut done = 0;
-    while done < data.len() {
-        let room = SECTOR_BYTES - (at + done) % SECTOR_BYTES;
-        let end = (done + room).min(data.len());
-        if random.below(2) == 0 {
-            write(content, at + done, &data[done..end]);
-        }
-        done = end;
-    }
+/// Files by path. Folders count only where they were created: all others were always there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    pub(super) files: BTreeMap<PathBuf, u64>,
+    folders: BTreeSet<PathBuf>,
 }
 
-#[derive(Debug)]
-enum NameChange {
-    Set(PathBuf, u64),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            NameChange::Set(path, inode) => {
-                names.insert(path.clone(), *inode);
+impl Names {
+    pub(super) fn apply(&mut self, change: &NameChange) {
+        match change {
+            NameChange::Folder(path) => {
+                self.folders.insert(path.clone());
+            }
+            NameChange::File(path, inode) => {
+                self.files.insert(path.clone(), *inode);
             }
             NameChange::Remove(path) => {
-                names.remove(path);
+                self.files.remove(path);
+            }
+            NameChange::RemoveFolder(path) => {
+                self.files.retain(|file, _| !file.starts_with(path));
+                self.folders.retain(|folder| !folder.starts_with(path));
             }
             NameChange::Rename(from, to) => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
+                if let Some(inode) = self.files.remove(from) {
+                    self.files.insert(to.clone(), inode);
                 }
             }
         }
     }
 
-    fn is_in(&self, dir: &Path) -> bool {
-        let (NameChange::Set(path, _) | NameChange::Remove(path) | NameChange::Rename(_, path)) =
-            self;
-        path.parent() == Some(dir)
+    fn knows(&self, dir: &Path) -> bool {
+        let mut paths = self.files.keys().chain(&self.folders);
+        dir.parent().is_none() || paths.any(|path| path.starts_with(dir))
     }
 }
 
-/// Files and names, as seen and as durable.
-#[derive(Debug, Default)]
+/// The disk. Every change goes through [`Disk::perform`], so that a recording misses none.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Disk {
     inodes: BTreeMap<u64, Inode>,
-    names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
+    names: Names,
+    durable_names: Names,
     unsynced_names: Vec<NameChange>,
     inode_next: u64,
+    recorded: Option<Vec<Operation>>,
 }
 
 impl Disk {
+    pub(super) fn perform(&mut self, operation: Operation) {
+        match &operation {
+            Operation::Data(inode, change) => {
+                if let Some(inode) = self.inodes.get_mut(inode) {
+                    inode.change(change);
+                }
+            }
+            Operation::Sync(inode) => {
+                if let Some(inode) = self.inodes.get_mut(inode) {
+                    inode.sync();
+                }
+            }
+            Operation::Name(change) => {
+                if let NameChange::File(_, inode) = change {
+                    self.inodes.insert(*inode, Inode::default());
+                    self.inode_next = inode + 1;
+                }
+                self.names.apply(change);
+                self.unsynced_names.push(change.clone());
+            }
+            Operation::SyncDir(dir) => self.sync_dir(dir),
+        }
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(operation);
+        }
+    }
+
+    fn sync_dir(&mut self, dir: &Path) {
+        let unsynced = std::mem::take(&mut self.unsynced_names);
+        for change in unsynced {
+            if change.folder() == dir {
+                self.durable_names.apply(&change);
+            } else {
+                self.unsynced_names.push(change);
+            }
+        }
+    }
+
     pub(super) fn create(&mut self, path: &Path) -> u64 {
         let inode = self.inode_next;
-        self.inode_next += 1;
-        self.inodes.insert(inode, Inode::default());
-        self.change(NameChange::Set(path.to_owned(), inode));
+        self.name(NameChange::File(path.to_owned(), inode));
         inode
     }
 
-    pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names
-            .get(path)
-            .copied()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    pub(super) fn create_dir_all(&mut self, dir: &Path) {
+        let missing: Vec<_> = dir
+            .ancestors()
+            .take_while(|dir| !self.names.knows(dir))
+            .map(Path::to_owned)
+            .collect();
+        for dir in missing.into_iter().rev() {
+            self.name(NameChange::Folder(dir));
+        }
     }
 
-    pub(super) fn inode(&mut self, inode: u64) -> io::Result<&mut Inode> {
-        self.inodes
-            .get_mut(&inode)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    pub(super) fn find(&self, path: &Path) -> io::Result<u64> {
+        let inode = self.names.files.get(path);
+        inode.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn inode(&self, inode: u64) -> io::Result<&Inode> {
+        let inode = self.inodes.get(&inode);
+        inode.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Replaces a file's content, durably and unrecorded.
+    pub(super) fn replace(&mut self, inode: u64, content: &[u8]) {
+        self.inodes.insert(inode, Inode::of(content.to_vec()));
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.find(from)?;
-        self.change(NameChange::Rename(from.to_owned(), to.to_owned()));
+        self.name(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.find(path)?;
-        self.change(NameChange::Remove(path.to_owned()));
+        self.name(NameChange::Remove(path.to_owned()));
         Ok(())
     }
 
-    pub(super) fn list(&self, dir: &Path) -> Vec<String> {
-        let inside = self.names.keys().filter(|path| path.parent() == Some(dir));
-        inside
-            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-            .collect()
-    }
-
-    pub(super) fn paths_under(&self, dir: &Path) -> Vec<PathBuf> {
-        self.names
-            .keys()
-            .filter(|path| path.starts_with(dir))
-            .cloned()
-            .collect()
-    }
-
-    pub(super) fn sync_dir(&mut self, dir: &Path) {
-        let (synced, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unsynced_names)
-            .into_iter()
-            .partition(|change| change.is_in(dir));
-        for change in &synced {
-            change.apply(&mut self.durable_names);
+    /// One file after the other, as the operating system's does.
+    pub(super) fn remove_dir_all(&mut self, dir: &Path) {
+        if !self.names.knows(dir) {
+            return;
         }
-        self.unsynced_names = rest;
+        let inside = self.names.files.keys().filter(|path| path.starts_with(dir));
+        for path in inside.cloned().collect::<Vec<_>>() {
+            self.name(NameChange::Remove(path));
+        }
+        self.name(NameChange::RemoveFolder(dir.to_owned()));
+    }
+
+    pub(super) fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        if !self.names.knows(dir) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let paths = self.names.files.keys();
+        let inside = paths.filter(|path| path.parent() == Some(dir));
+        Ok(inside
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .collect())
+    }
+
+    /// Every named file with its content.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.names.files.iter().filter_map(|(path, inode)| {
+            let inode = self.inodes.get(inode)?;
+            Some((path.as_path(), inode.content.as_slice()))
+        })
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
-        let files = self
-            .names
-            .values()
-            .filter_map(|inode| self.inodes.get(inode));
-        files.map(|inode| inode.content.len() as u64).sum()
+        self.files().map(|(_, content)| content.len() as u64).sum()
     }
 
-    /// A power cut. Name changes survive as a prefix (the file systems meant journal them in
-    /// order); data survives in any combination.
-    pub(super) fn crash(&mut self, random: &mut Random) {
-        let pending = std::mem::take(&mut self.unsynced_names);
-        let kept = random.below(pending.len() as u64 + 1) as usize;
-        for change in &pending[..kept] {
-            change.apply(&mut self.durable_names);
+    pub(super) fn record(&mut self) {
+        self.recorded = Some(Vec::new());
+    }
+
+    pub(super) fn recorded(&self) -> &[Operation] {
+        self.recorded.as_deref().unwrap_or_default()
+    }
+
+    /// The name changes that a power cut may lose, by the folder they are in. (File systems
+    /// journal the changes of one folder in order; between folders some promise nothing.)
+    pub(super) fn unsynced_names(&self) -> BTreeMap<&Path, Vec<&NameChange>> {
+        let mut by_folder = BTreeMap::<_, Vec<_>>::new();
+        for change in &self.unsynced_names {
+            by_folder.entry(change.folder()).or_default().push(change);
         }
-        self.names = self.durable_names.clone();
-        let names = &self.names;
-        self.inodes
-            .retain(|inode, _| names.values().any(|named| named == inode));
-        for inode in self.inodes.values_mut() {
-            inode.crash(random);
+        by_folder
+    }
+
+    /// The names that survive if of each folder's unsynced changes the first so many do. A lost
+    /// folder takes along what is in it, durable or not.
+    pub(super) fn surviving_names(&self, kept: &[usize]) -> Names {
+        let mut names = self.durable_names.clone();
+        for (changes, kept) in self.unsynced_names().values().zip(kept) {
+            changes[..*kept]
+                .iter()
+                .for_each(|change| names.apply(change));
+        }
+        let lost: Vec<_> = self.names.folders.difference(&names.folders).collect();
+        names
+            .files
+            .retain(|file, _| !lost.iter().any(|folder| file.starts_with(folder)));
+        names
+    }
+
+    /// A disk with these names and, of what was on this one, these contents; all of it durable.
+    pub(super) fn with(&self, names: Names, contents: BTreeMap<u64, Vec<u8>>) -> Disk {
+        let inodes = contents.into_iter();
+        Disk {
+            inodes: inodes.map(|(n, bytes)| (n, Inode::of(bytes))).collect(),
+            names: names.clone(),
+            durable_names: names,
+            unsynced_names: Vec::new(),
+            inode_next: self.inode_next,
+            recorded: None,
         }
     }
 
-    fn change(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.unsynced_names.push(change);
+    fn name(&mut self, change: NameChange) {
+        self.perform(Operation::Name(change));
     }
 }

@@ -2,15 +2,19 @@
 //! test double can lose, tear and refuse what the real one rarely does.
 
 mod mem;
+mod mem_cut;
 mod mem_disk;
+mod mem_record;
 mod real;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::error::{Error, IoContext};
 
 pub use mem::{Fault, FaultOp, MemFile, MemFs};
+pub use mem_cut::Cut;
+pub use mem_record::{Moment, Recording};
 pub use real::{RealFile, RealFs};
 
 /// A file system as the store needs it. All paths are absolute or relative to one fixed folder.
@@ -99,6 +103,38 @@ pub(crate) fn read_into<F: FileSystem>(
 pub(crate) fn exists<F: FileSystem>(fs: &F, dir: &Path, name: &str) -> Result<bool, Error> {
     let names = fs.list(dir).during("list", dir)?;
     Ok(names.iter().any(|n| n == name))
+}
+
+/// Creates `dir` and what is missing above it, so that a power cut does not take it away again
+/// with all that was synced inside.
+pub(crate) fn create_dir<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
+    let is_missing =
+        |dir: &Path| matches!(fs.list(dir), Err(error) if error.kind() == ErrorKind::NotFound);
+    let above = dir.ancestors().skip(1);
+    let missing = above.clone().take_while(|dir| is_missing(dir)).count();
+    fs.create_dir_all(dir).during("create", dir)?;
+    // Even where nothing was missing: a process that was killed may have created the folder, and
+    // its name is not durable yet.
+    for parent in above.take(missing + 1) {
+        let parent = match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        };
+        match fs.sync_dir(parent) {
+            // Who cannot sync a folder has not changed it either, but found what is in it ready.
+            Err(error) if cannot_be_synced(error.kind()) => {}
+            done => done.during("sync", parent)?,
+        }
+    }
+    Ok(())
+}
+
+fn cannot_be_synced(kind: ErrorKind) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(
+        kind,
+        InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported
+    )
 }
 
 /// Where a file is written before it is published under its name.

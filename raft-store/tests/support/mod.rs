@@ -2,6 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod log;
+pub mod model;
+pub mod points;
+pub mod story;
 
 use std::io;
 use std::sync::Arc;
