@@ -5,11 +5,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::fs::{self, FileSystem};
+use crate::fs::FileSystem;
+use crate::json_file::JsonFile;
 use crate::options::{Layout, Options};
 
-const FILE_NAME: &str = "identity.json";
-const FORMAT_VERSION: u32 = 1;
+const FILE: JsonFile = JsonFile {
+    name: "identity.json",
+    version: 1,
+    covers: "which node and cluster the folder belongs to",
+    advice: "restore it from a backup, or correct it by what the other nodes show for this one",
+};
 
 /// The node and cluster a data folder belongs to, for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +24,7 @@ pub struct Identity {
     /// The node.
     pub node_id: u64,
     /// Random, made with the folder: a folder that is emptied gets another one, by which the
-    /// other nodes notice that this one has forgotten its votes. 0 where an earlier version wrote
-    /// the file: not recorded yet.
+    /// other nodes notice that this one has forgotten its votes. 0 where it is not recorded yet.
     pub incarnation: u128,
     /// What people call the cluster; empty where it is not recorded yet.
     pub cluster_name: String,
@@ -28,7 +32,6 @@ pub struct Identity {
 
 #[derive(Serialize, Deserialize)]
 struct IdentityFile {
-    format_version: u32,
     cluster_id: String,
     node_id: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,28 +81,10 @@ pub fn read_identity<F: FileSystem>(fs: &F, dir: &Path) -> Result<Option<Identit
 }
 
 pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<Identity>, Error> {
-    if !fs::exists(fs, &layout.dir, FILE_NAME)? {
+    let Some(file) = FILE.read::<F, IdentityFile>(fs, &layout.dir)? else {
         return Ok(None);
-    }
-    let path = &layout.identity;
-    let mut content = Vec::new();
-    fs::read_into(fs, path, &mut content)?;
-    let bad = |what: String| Error::Damaged {
-        file: path.clone(),
-        offset: 0,
-        what,
-        covers: "which node and cluster the folder belongs to".into(),
-        advice: "write the file again with the ids the other nodes show for this one",
     };
-    let file: IdentityFile = serde_json::from_slice(&content)
-        .map_err(|error| bad(format!("it is not what was written: {error}")))?;
-    if file.format_version > FORMAT_VERSION {
-        let what = format!("it has format version {}", file.format_version);
-        return Err(Error::Unsupported {
-            file: path.clone(),
-            what,
-        });
-    }
+    let bad = |what: String| FILE.damaged(&layout.dir, what);
     let cluster_id = uuid::Uuid::parse_str(&file.cluster_id)
         .map_err(|error| bad(format!("its cluster id is not one: {error}")))?;
     let incarnation = file.incarnation.as_deref().map(uuid::Uuid::parse_str);
@@ -145,14 +130,11 @@ pub(crate) fn write<F: FileSystem>(
         Some(_) | None => {}
     }
     let file = IdentityFile {
-        format_version: FORMAT_VERSION,
         cluster_id: uuid::Uuid::from_u128(identity.cluster_id).to_string(),
         node_id: identity.node_id,
         incarnation: (identity.incarnation != 0)
             .then(|| uuid::Uuid::from_u128(identity.incarnation).to_string()),
         cluster_name: identity.cluster_name.clone(),
     };
-    let content = serde_json::to_vec_pretty(&file)
-        .map_err(|error| Error::io("encode", &layout.identity, error.into()))?;
-    fs::publish(fs, &layout.dir, FILE_NAME, &content)
+    FILE.write(fs, &layout.dir, &file)
 }

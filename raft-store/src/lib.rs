@@ -35,6 +35,7 @@
 //! | `snapshot` | snapshot files |
 //! | `catalog` | what is in sealed segments, so that a start need not read them |
 //! | `identity`, `roster` | whose folder it is; which nodes it has met |
+//! | `json_file` | how these two are written, and never misread |
 //! | `verify`, `store` | checking a folder; opening it |
 
 mod batch;
@@ -46,6 +47,7 @@ mod format;
 pub mod fs;
 mod history;
 mod identity;
+mod json_file;
 mod log_store;
 mod membership;
 mod options;

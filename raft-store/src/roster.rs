@@ -9,11 +9,17 @@ use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::fs::{self, FileSystem};
+use crate::fs::FileSystem;
+use crate::json_file::JsonFile;
 use crate::options::Layout;
 
-const FILE_NAME: &str = "peers.json";
-const FORMAT_VERSION: u32 = 1;
+const FILE: JsonFile = JsonFile {
+    name: "peers.json",
+    version: 1,
+    covers: "which incarnation of each other node this one has met",
+    advice: "restore the file, or the whole folder, from a backup, or copy the file from another \
+             node; without it a node that has forgotten its votes would be let in",
+};
 
 /// What a roster says of a node that shows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,6 @@ struct Inner<F: FileSystem> {
 
 #[derive(Serialize, Deserialize)]
 struct RosterFile {
-    format_version: u32,
     nodes: Vec<Node>,
 }
 
@@ -109,12 +114,9 @@ impl<F: FileSystem> Inner<F> {
             incarnation: uuid::Uuid::from_u128(*incarnation).to_string(),
         });
         let file = RosterFile {
-            format_version: FORMAT_VERSION,
             nodes: nodes.collect(),
         };
-        let content = serde_json::to_vec_pretty(&file)
-            .map_err(|error| Error::io("encode", &self.dir.join(FILE_NAME), error.into()))?;
-        fs::publish(&self.fs, &self.dir, FILE_NAME, &content)
+        FILE.write(&self.fs, &self.dir, &file)
     }
 }
 
@@ -129,29 +131,10 @@ fn compare(recorded: u128, incarnation: u128) -> Acquaintance {
 /// The incarnations by node id; a damaged file is an error and never an empty roster, which
 /// would let in a node that has forgotten its votes.
 pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<BTreeMap<u64, u128>, Error> {
-    let path = &layout.peers;
-    if !fs::exists(fs, &layout.dir, FILE_NAME)? {
+    let Some(file) = FILE.read::<F, RosterFile>(fs, &layout.dir)? else {
         return Ok(BTreeMap::new());
-    }
-    let mut content = Vec::new();
-    fs::read_into(fs, path, &mut content)?;
-    let bad = |what: String| Error::Damaged {
-        file: path.clone(),
-        offset: 0,
-        what,
-        covers: "which incarnation of each other node this one has met".into(),
-        advice: "restore the file, or the whole folder, from a backup, or copy the file from \
-                 another node; without it a node that has forgotten its votes would be let in",
     };
-    let file: RosterFile = serde_json::from_slice(&content)
-        .map_err(|error| bad(format!("it is not what was written: {error}")))?;
-    if file.format_version > FORMAT_VERSION {
-        let what = format!("it has format version {}", file.format_version);
-        return Err(Error::Unsupported {
-            file: path.clone(),
-            what,
-        });
-    }
+    let bad = |what: String| FILE.damaged(&layout.dir, what);
     let mut met = BTreeMap::new();
     for node in file.nodes {
         let incarnation = uuid::Uuid::parse_str(&node.incarnation).map_err(|error| {

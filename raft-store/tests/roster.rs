@@ -24,6 +24,12 @@ fn put(fs: &MemFs, path: &str, content: &[u8]) {
     fs.sync_dir(Path::new("/data")).unwrap();
 }
 
+/// A whole file from a JSON object without its end: what the writer would make of it.
+fn checked(begin: &str) -> Vec<u8> {
+    let checksum = crc32c::crc32c(begin.as_bytes());
+    format!("{begin},\n  \"crc32c\": \"{checksum:08x}\"\n}}\n").into_bytes()
+}
+
 #[test]
 fn a_node_is_known_from_the_first_meeting_on_in_one_incarnation_only() {
     let mut log = Log::new();
@@ -159,12 +165,16 @@ fn a_damaged_roster_is_named_and_never_taken_for_an_empty_one() {
     let log = Log::new();
     log.store.roster().unwrap().meet(2, 20).unwrap();
     let (fs, right) = (log.fs.clone(), log.fs.content(Path::new(PEERS)).unwrap());
-    let twice = br#"{"format_version":1,"nodes":[
+    let unchecked = br#"{"format_version":1,"nodes":[]}"#;
+    let twice = checked(
+        r#"{"format_version":1,"nodes":[
         {"node_id":2,"incarnation":"00000000-0000-0000-0000-000000000014"},
-        {"node_id":2,"incarnation":"00000000-0000-0000-0000-000000000015"}]}"#;
-    let vague = br#"{"format_version":1,"nodes":[{"node_id":2,"incarnation":"20"}]}"#;
+        {"node_id":2,"incarnation":"00000000-0000-0000-0000-000000000015"}]"#,
+    );
+    let vague = checked(r#"{"format_version":1,"nodes":[{"node_id":2,"incarnation":"20"}]"#);
+    let short = &right[..right.len() - 2];
     let mut log = log;
-    for wrong in [&b""[..], b"{}", &right[..right.len() - 2], twice, vague] {
+    for wrong in [b"", &b"{}"[..], short, unchecked, &twice, &vague] {
         put(&fs, PEERS, wrong);
         log = log.reopen().unwrap();
         let told = log.store.roster().map(drop);
@@ -176,10 +186,7 @@ fn a_damaged_roster_is_named_and_never_taken_for_an_empty_one() {
         assert_eq!(report.damages.len(), 1);
         assert_eq!(report.damages[0].file, Path::new(PEERS));
     }
-    let newer = right.to_vec();
-    let newer = String::from_utf8(newer).unwrap();
-    let newer = newer.replace("\"format_version\": 1", "\"format_version\": 2");
-    put(&fs, PEERS, newer.as_bytes());
+    put(&fs, PEERS, &checked(r#"{"format_version":2,"nodes":[]"#));
     let log = log.reopen().unwrap();
     let told = log.store.roster().map(drop);
     assert!(matches!(told, Err(Error::Unsupported { .. })));
@@ -211,12 +218,13 @@ fn identity(incarnation: u128, cluster_name: &str) -> Identity {
 }
 
 #[test]
-fn an_identity_of_the_earlier_version_is_filled_in_and_then_stays() {
+fn an_identity_that_says_less_is_filled_in_and_then_stays() {
     let log = Log::new();
     let store = &log.store;
-    let old =
-        br#"{"format_version":1,"cluster_id":"00000000-0000-0000-0000-000000000007","node_id":1}"#;
-    put(&log.fs, IDENTITY, old);
+    let old = checked(
+        r#"{"format_version":1,"cluster_id":"00000000-0000-0000-0000-000000000007","node_id":1"#,
+    );
+    put(&log.fs, IDENTITY, &old);
     assert_eq!(store.identity().unwrap(), Some(identity(0, "")));
     store.write_identity(&identity(0, "")).unwrap();
     assert_eq!(log.fs.content(Path::new(IDENTITY)).unwrap(), old);
@@ -253,11 +261,8 @@ fn a_new_folder_can_be_given_its_whole_identity_at_once() {
     let log = log.reopen().unwrap();
     let found = log.store.identity().unwrap();
     assert_eq!(found, Some(identity(u128::MAX, "a b")));
-    put(
-        &log.fs,
-        IDENTITY,
-        br#"{"format_version":1,"cluster_id":"00000000-0000-0000-0000-000000000007","node_id":1,"incarnation":"x"}"#,
-    );
+    let vague = r#"{"format_version":1,"cluster_id":"00000000-0000-0000-0000-000000000007","node_id":1,"incarnation":"x""#;
+    put(&log.fs, IDENTITY, &checked(vague));
     assert!(matches!(log.store.identity(), Err(Error::Damaged { .. })));
 }
 
