@@ -391,10 +391,13 @@ impl<F: FileSystem> Writer<F> {
         self.batch.buf.clear();
         let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(RecordType::Seal, mark);
-        // A byte behind the seal, so that trimming the file always shortens it.
+        // A byte behind the seal, on disk before it, so that trimming the file always shortens it.
         let len = encoder.offset() + 1;
         let file = &self.active.file.file;
-        file.preallocate(len).during("preallocate", path)?;
+        if file.len().during("measure", path)? < len {
+            file.preallocate(len).during("preallocate", path)?;
+            file.sync().during("sync", path)?;
+        }
         self.flush_buffer()?;
         self.sync()
     }

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rstmdb_raft_store::{
-    Entry, Error, FileSystem, Identity, MemFs, Options, RealFs, SnapshotInfo, SnapshotMeta, Store,
-    Vote, log_id, verify,
+    Entry, Error, FileSystem, Identity, Keyring, MemFs, Options, RealFs, SnapshotInfo,
+    SnapshotMeta, Store, Vote, log_id, verify,
 };
 use support::entry;
 use support::log::{Log, options};
@@ -136,7 +136,7 @@ fn fate(files: &Folder, content: &Content, path: &Path, bit: usize) -> Fate {
     let mut files = files.clone();
     files.get_mut(path).unwrap()[bit / 8] ^= 1 << (bit % 8);
     let fs = disk(&files);
-    let report = verify(&fs, Path::new("/data"), false);
+    let report = verify(&fs, Path::new("/data"), &Keyring::default(), false);
     fs.kill();
     let read = Store::open(fs.clone(), tiny()).and_then(|(store, _)| Content::of(&store));
     let context = || format!("{} bit {bit}: {report:?}", path.display());

@@ -105,13 +105,18 @@ fn history_counts_as_young_as_its_arrival() {
     assert!(log.store.earliest_index() >= 1000);
 }
 
+fn incompressible(len: usize) -> Vec<u8> {
+    let numbers = (0_u64..).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40);
+    numbers.map(|n| n as u8).take(len).collect()
+}
+
 #[test]
 fn size_counts_history_and_log_together() {
     let log = log_with_history(&started_at(1000));
     let mut receiver = log.store.receive_history(890, 899).unwrap();
     for index in 890..900 {
         receiver
-            .push(&[entry(1, index, vec![7; 300 << 10])])
+            .push(&[entry(1, index, incompressible(300 << 10))])
             .unwrap();
     }
     receiver.finish().unwrap();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rstmdb_raft_store::fs::{Cut, Moment};
-use rstmdb_raft_store::{MemFs, SnapshotStore, verify};
+use rstmdb_raft_store::{MemFs, SnapshotStore};
 
 use super::entry;
 use super::log::{Log, outcome};
@@ -226,6 +226,6 @@ fn goes_on(mut log: Log, mut model: Model) {
     model.entries.push(next);
     let mut log = stop(log).unwrap();
     assert_eq!(Model::of(&mut log), model, "after a clean stop");
-    let report = verify(&log.fs, &log.options.dir, false);
+    let report = log.verify();
     assert!(report.is_intact(), "{report:?}");
 }

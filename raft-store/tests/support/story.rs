@@ -214,7 +214,7 @@ impl Story {
             receiver.write_block(&block).unwrap();
         }
         let snapshots = self.run.log.store.snapshots();
-        snapshots.install(&receiver.finish().unwrap()).unwrap();
+        snapshots.install(&receiver.finish().unwrap());
         self.now.snapshot = Some(index);
         self.note();
         self.purge(id);
