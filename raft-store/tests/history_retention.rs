@@ -106,8 +106,14 @@ fn history_counts_as_young_as_its_arrival() {
 }
 
 fn incompressible(len: usize) -> Vec<u8> {
-    let numbers = (0_u64..).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40);
-    numbers.map(|n| n as u8).take(len).collect()
+    let mut state = 1_u64;
+    let next = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    });
+    next.take(len).collect()
 }
 
 #[test]

@@ -50,6 +50,8 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("storage.max_machine_versions", "12", &["-1", "4294967296"]),
     ("storage.allow_instance_recreate", "false", &["no", "2", "\"\""]),
     ("storage.allow_flush_all", "true", &["yes"]),
+    ("storage.compression", "none", &["zstd", "true", "[]"]),
+    ("storage.encryption_keys", "1 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", &["1", "x", "0 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "[]"]),
     ("storage.min_free_mb", "0", &["-5", "1e3"]),
     ("auth.token_hashes", HASH, &["secret", "2cf2", "zzf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"]),
     ("tls.cert_path", "cert.pem", &["{}"]),
