@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::crowd::{self, longest_pause};
 use rstmdb_jepsen::process::Node;
 use rstmdb_jepsen::raw::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Requests pipelined before their answers are read.
-const WINDOW: usize = 512;
 /// A snapshot of a million instances may take this long.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -26,7 +25,7 @@ fn main() -> Result<(), Error> {
     let mut node = Node::start(&config)?;
     let empty = node.resident_bytes()?;
     let began = Instant::now();
-    create(&node, instances)?;
+    crowd::create(&node, instances)?;
     let created = began.elapsed();
     println!("{instances} instances with a 100-byte context");
     println!(
@@ -62,62 +61,6 @@ fn report_memory(node: &Node, when: &str, empty: u64) -> Result<(), Error> {
     Ok(())
 }
 
-fn create(node: &Node, instances: usize) -> Result<(), Error> {
-    let mut connection = Connection::connect(node.addr())?;
-    let definition = json!({
-        "states": ["A", "B"], "initial": "A",
-        "transitions": [
-            { "from": "A", "event": "GO", "to": "B" },
-            { "from": "B", "event": "GO", "to": "A" },
-        ],
-    });
-    let machine = json!({ "machine": "scale", "version": 1, "definition": definition });
-    connection.call("PUT_MACHINE", &machine)?;
-    let context = json!({ "customer": "c-000000000001", "note": "n".repeat(64) });
-    let mut unanswered = 0;
-    for n in 0..instances {
-        let id = format!("order-{n:012}");
-        connection.queue(
-            "CREATE_INSTANCE",
-            &json!({ "instance_id": id, "machine": "scale", "version": 1, "initial_ctx": context }),
-        );
-        unanswered += 1;
-        if unanswered == WINDOW {
-            connection.flush()?;
-            for _ in 0..WINDOW / 2 {
-                connection.receive()?;
-            }
-            unanswered -= WINDOW / 2;
-        }
-    }
-    connection.flush()?;
-    for _ in 0..unanswered {
-        connection.receive()?;
-    }
-    Ok(())
-}
-
-fn write_once(connection: &mut Connection, n: u64) -> Result<Duration, Error> {
-    let event: Value = json!({ "instance_id": format!("order-{:012}", n % 1000), "event": "GO" });
-    let began = Instant::now();
-    connection.call("APPLY_EVENT", &event)?;
-    Ok(began.elapsed())
-}
-
-/// The slowest of the writes that one client makes, one after the other, during `time`.
-fn longest_pause(node: &Node, time: Duration) -> Result<Duration, Error> {
-    let mut connection = Connection::connect(node.addr())?;
-    let mut longest = Duration::ZERO;
-    let began = Instant::now();
-    for n in 0.. {
-        if began.elapsed() > time {
-            break;
-        }
-        longest = longest.max(write_once(&mut connection, n)?);
-    }
-    Ok(longest)
-}
-
 fn snapshot_under_load(node: &Node) -> Result<(Duration, Duration), Error> {
     let done = Arc::new(AtomicBool::new(false));
     let longest_us = Arc::new(AtomicU64::new(0));
@@ -127,7 +70,7 @@ fn snapshot_under_load(node: &Node) -> Result<(Duration, Duration), Error> {
         move || -> Result<(), Error> {
             let mut n = 0;
             while !done.load(Ordering::Relaxed) {
-                let took = write_once(&mut connection, n)?;
+                let took = crowd::write_once(&mut connection, n)?;
                 longest_us.fetch_max(took.as_micros() as u64, Ordering::Relaxed);
                 n += 1;
             }

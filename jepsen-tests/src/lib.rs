@@ -27,6 +27,7 @@
 //! | [`model`] | the machines the tests use, written down a second time |
 //! | [`told`] | what clients were told, and so must read |
 //! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
+//! | [`crowd`] | very many instances, for measurements of size |
 //! | [`admin`] | what a node says of itself to monitoring |
 //! | [`load`] | one connection under load, across kills |
 //! | [`workload`] | several of them on instances they share |
@@ -56,6 +57,7 @@ pub mod cluster;
 pub mod config;
 pub mod consoles;
 pub mod containers;
+pub mod crowd;
 pub mod ended;
 mod error;
 pub mod hostile;

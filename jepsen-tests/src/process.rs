@@ -271,21 +271,25 @@ impl Node {
     /// # Errors
     /// When it is not running.
     pub fn resident_bytes(&self) -> Result<u64, Error> {
+        Ok(self.proc("status", "VmRSS:")? * 1024)
+    }
+
+    /// How much it has made the disk write, in bytes, since it started.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn disk_bytes_written(&self) -> Result<u64, Error> {
+        self.proc("io", "write_bytes:")
+    }
+
+    /// A number of a file of `/proc`.
+    fn proc(&self, file: &str, name: &str) -> Result<u64, Error> {
         let child = self.child.as_ref().ok_or(Error::Closed)?;
-        let path = format!("/proc/{}/status", child.id());
-        let status = std::fs::read_to_string(&path).map_err(Error::io(path.as_str()))?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| {
-                rest.trim()
-                    .trim_end_matches("kB")
-                    .trim()
-                    .parse::<u64>()
-                    .ok()
-            });
-        kib.map(|kib| kib * 1024)
-            .ok_or_else(|| Error::Protocol(format!("{path} has no VmRSS")))
+        let path = format!("/proc/{}/{file}", child.id());
+        let text = std::fs::read_to_string(&path).map_err(Error::io(path.as_str()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| Error::Protocol(format!("{path} has no {name}")))
     }
 
     fn open_log(&self) -> Result<File, Error> {

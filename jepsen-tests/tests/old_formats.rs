@@ -1,8 +1,8 @@
 //! A data folder of every format version that was released still opens, and holds what it held.
 //!
-//! `fixtures/format-N/` has the folder as a node of that version left it (`data.tar.gz`), once in clear
-//! and once encrypted, and what it held (`export.jsonl`, `expected.json`). With a new version of the
-//! format the next fixture is made, once, by
+//! `fixtures/format-N/` has the folder as a node of that version left it (`.tar.gz`), once in clear and
+//! once encrypted, and what each held (`.jsonl`, `.json`). With a new version of the format the next
+//! fixture is made, once, by
 //! `cargo test -p rstmdb-jepsen --test old_formats -- --ignored`; the old ones stay as they are.
 #![allow(clippy::unwrap_used)]
 
@@ -34,11 +34,9 @@ fn config(encrypted: bool) -> Config {
     }
 }
 
-fn archive(format: &Path, encrypted: bool) -> PathBuf {
-    format.join(match encrypted {
-        true => "encrypted.tar.gz",
-        false => "data.tar.gz",
-    })
+fn file(format: &Path, encrypted: bool, extension: &str) -> PathBuf {
+    let name = if encrypted { "encrypted" } else { "clear" };
+    format.join(format!("{name}.{extension}"))
 }
 
 fn tar(args: &[&str]) {
@@ -86,7 +84,7 @@ fn opens(format: &Path, encrypted: bool) {
     let mut node = Node::prepare(&config(encrypted)).unwrap();
     let data = node.data_dir();
     std::fs::create_dir_all(&data).unwrap();
-    let archive = archive(format, encrypted);
+    let archive = file(format, encrypted, "tar.gz");
     tar(&[
         "-xzf",
         archive.to_str().unwrap(),
@@ -100,9 +98,9 @@ fn opens(format: &Path, encrypted: bool) {
 
     node.restart().unwrap();
     let (export, found) = held(&node);
-    let expected = std::fs::read_to_string(format.join("export.jsonl")).unwrap();
+    let expected = std::fs::read_to_string(file(format, encrypted, "jsonl")).unwrap();
     assert!(export == expected, "{}: another state", archive.display());
-    let text = std::fs::read_to_string(format.join("expected.json")).unwrap();
+    let text = std::fs::read_to_string(file(format, encrypted, "json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(found, expected, "{}", archive.display());
     // It goes on, and what it writes stands beside what it found.
@@ -129,10 +127,14 @@ fn make_the_fixture_of_this_format() {
         let mut node = Node::start(&config(encrypted)).unwrap();
         fill(&node);
         let (export, expected) = held(&node);
-        std::fs::write(format.join("export.jsonl"), export).unwrap();
-        std::fs::write(format.join("expected.json"), expected.to_string() + "\n").unwrap();
+        std::fs::write(file(&format, encrypted, "jsonl"), export).unwrap();
+        std::fs::write(
+            file(&format, encrypted, "json"),
+            expected.to_string() + "\n",
+        )
+        .unwrap();
         assert!(node.stop().unwrap().0.success());
-        let (archive, data) = (archive(&format, encrypted), node.data_dir());
+        let (archive, data) = (file(&format, encrypted, "tar.gz"), node.data_dir());
         let (archive, data) = (archive.to_str().unwrap(), data.to_str().unwrap());
         tar(&["-czf", archive, "-C", data, "--exclude=./catalog", "."]);
     }
