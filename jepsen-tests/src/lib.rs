@@ -13,6 +13,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`binaries`] | builds the two binaries once and says where they are |
+//! | [`disk`] | a file system whose power can be cut |
 //! | [`config`] | a node's configuration file |
 //! | [`process`] | one node: start, readiness, kill, terminate, restart, memory, log |
 //! | [`containers`] | three nodes as containers, by docker-compose.yml |
@@ -58,6 +59,7 @@ pub mod config;
 pub mod consoles;
 pub mod containers;
 pub mod crowd;
+pub mod disk;
 pub mod ended;
 mod error;
 pub mod hostile;

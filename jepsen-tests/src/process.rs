@@ -92,10 +92,28 @@ impl Node {
     /// # Errors
     /// When the process cannot be started.
     pub fn launch(&mut self) -> Result<(), Error> {
+        let command = self.command()?;
+        self.launch_as(command)
+    }
+
+    /// As [`Self::launch`], with the server's command line at the end of another one. That program
+    /// is to become the server, so that the process is still the node.
+    ///
+    /// # Errors
+    /// As [`Self::launch`].
+    pub fn launch_under(&mut self, mut tool: Command) -> Result<(), Error> {
+        let command = self.command()?;
+        tool.arg(command.get_program()).args(command.get_args());
+        for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+            tool.env_remove(name);
+        }
+        self.launch_as(tool)
+    }
+
+    fn launch_as(&mut self, mut command: Command) -> Result<(), Error> {
         let log = self.open_log()?;
         let errors = log.try_clone().map_err(Error::io("the log"))?;
-        let child = self
-            .command()?
+        let child = command
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

@@ -35,7 +35,11 @@ impl Recording {
         done.iter()
             .for_each(|operation| disk.perform(operation.clone()));
         let last = done.last().map(describe).unwrap_or_default();
-        Moment { disk, last }
+        Moment {
+            disk,
+            operations: done.len(),
+            last,
+        }
     }
 }
 
@@ -43,10 +47,17 @@ impl Recording {
 #[derive(Clone, Debug)]
 pub struct Moment {
     disk: Disk,
+    operations: usize,
     last: String,
 }
 
 impl Moment {
+    /// How many operations came before it.
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations
+    }
+
     /// What a power cut now can leave, as far as syncs allow: of each unsynced write nothing, all,
     /// any of its sectors, or the part before or from any byte; of each folder's unsynced names
     /// those before any of them. All outcomes, where those of the files are at most
@@ -61,6 +72,12 @@ impl Moment {
     #[must_use]
     pub fn after(&self, cut: &Cut) -> MemFs {
         MemFs::with(cut.apply(&self.disk))
+    }
+
+    /// The machine when only the process is killed: what is not synced stays so.
+    #[must_use]
+    pub fn killed(&self) -> MemFs {
+        MemFs::with(self.disk.clone())
     }
 
     /// What this cut does, in words.

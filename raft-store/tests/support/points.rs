@@ -4,54 +4,44 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use rstmdb_raft_store::fs::{Cut, Moment};
+use rstmdb_raft_store::fs::{Cut, Moment, Recording};
 use rstmdb_raft_store::{MemFs, SnapshotStore};
 
 use super::entry;
 use super::log::{Log, outcome};
-use super::model::Model;
+use super::model::{Change, Model};
 use super::story::{Promise, Told, identity, incarnation_of, readable, records_at, stop};
 
-/// Runs one case alone: `workload:operations:choice`, as a failing one prints it.
+/// Runs one case alone: `workload:operations:choice`, as a failing one prints it. The choice is a
+/// number, or `killed`.
 const CASE_VARIABLE: &str = "RSTMDB_CASE";
 /// Where one cut has more outcomes than this, some are chosen.
 const EXHAUSTIVE_MAX: usize = 2000;
 /// Of recoveries that did as many operations as others before, so many are cut off themselves.
 const RECOVERIES_CUT_EACH: usize = 3;
 
-/// The case asked for, if any.
-struct Chosen {
-    workload: String,
-    operations: usize,
-    choice: usize,
-}
-
-fn chosen() -> Option<Chosen> {
-    let text = std::env::var(CASE_VARIABLE).ok()?;
-    let mut parts = text.split(':');
-    let mut next = || {
-        parts
-            .next()
-            .unwrap_or_else(|| panic!("{CASE_VARIABLE}={text}"))
-    };
-    Some(Chosen {
-        workload: next().to_owned(),
-        operations: next().parse().unwrap(),
-        choice: next().parse().unwrap(),
-    })
-}
-
 /// Says which case it was, when that fails.
 struct Case<'a> {
     name: String,
     moment: &'a Moment,
-    cut: &'a Cut,
+    cut: Option<&'a Cut>,
+}
+
+impl Case<'_> {
+    fn is_wanted(&self) -> bool {
+        std::env::var(CASE_VARIABLE).is_ok_and(|wanted| wanted == self.name)
+    }
+
+    fn is_skipped(&self) -> bool {
+        std::env::var_os(CASE_VARIABLE).is_some() && !self.is_wanted()
+    }
 }
 
 impl Drop for Case<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let what = self.moment.describe(self.cut);
+            let what = self.cut.map(|cut| self.moment.describe(cut));
+            let what = what.unwrap_or_default();
             eprintln!("--- {CASE_VARIABLE}={} ---\n{what}", self.name);
         }
     }
@@ -65,100 +55,129 @@ pub fn cut_everywhere(workload: &str, told: &Told) -> usize {
 
 /// As [`cut_everywhere`], with a choice of outcomes where there are more than `exhaustive_max`.
 pub fn cut_with(workload: &str, told: &Told, exhaustive_max: usize) -> usize {
-    let chosen = chosen();
-    if chosen
-        .as_ref()
-        .is_some_and(|case| case.workload != workload)
-    {
-        return 0;
-    }
     let mut seen = HashSet::new();
-    let mut recoveries = HashMap::<usize, usize>::new();
-    for operations in 0..=told.recording.operations() {
+    let mut recoveries = HashMap::new();
+    let end = told.recording.operations();
+    for operations in 0..=end {
         let moment = told.recording.moment(operations);
-        let promise = told.promise(operations);
-        let allowed = told.allowed(&promise);
-        for (choice, cut) in moment
-            .cuts(exhaustive_max, operations as u64)
-            .iter()
-            .enumerate()
-        {
-            if chosen
-                .as_ref()
-                .is_some_and(|case| (case.operations, case.choice) != (operations, choice))
-            {
-                continue;
-            }
-            let fs = moment.after(cut);
-            let mut hasher = DefaultHasher::new();
-            (fs.digest(), promise.acknowledged, promise.asked).hash(&mut hasher);
-            if !seen.insert(hasher.finish()) {
-                continue;
-            }
-            let _case = Case {
+        let point = Point::new(told, operations);
+        point.kill(workload, &moment);
+        let cuts = moment.cuts(exhaustive_max, operations as u64);
+        for (choice, cut) in cuts.iter().enumerate() {
+            let case = Case {
                 name: format!("{workload}:{operations}:{choice}"),
                 moment: &moment,
-                cut,
+                cut: Some(cut),
             };
-            check(told, fs, &promise, &allowed, &mut recoveries);
+            let fs = moment.after(cut);
+            if !case.is_skipped() && seen.insert(point.digest(&fs)) {
+                point.check(&fs, &mut recoveries);
+            }
         }
     }
-    if chosen.is_none() {
-        println!(
-            "{workload}: {} operations, {} disks",
-            told.recording.operations(),
-            seen.len()
-        );
-    }
+    println!("{workload}: {end} operations, {} disks", seen.len());
     seen.len()
 }
 
-fn check(
-    told: &Told,
-    fs: MemFs,
-    promise: &Promise,
-    allowed: &[Model],
-    recoveries: &mut HashMap<usize, usize>,
-) {
-    fs.record();
-    let (log, found) = open(told, &fs, promise, allowed);
-    let recovery = fs.recording();
-    let end = recovery.moment(recovery.operations());
-    // The node acts on what it found: it must find the same when the power fails at once.
-    let lost = end.cuts(0, 0);
-    let (_, again) = open(told, &end.after(&lost[0]), promise, allowed);
-    assert_eq!(again, found, "what recovery found was not durable");
-    let count = recoveries.entry(recovery.operations()).or_default();
-    *count += 1;
-    if *count <= RECOVERIES_CUT_EACH {
-        for operations in 0..recovery.operations() {
-            let moment = recovery.moment(operations);
-            for cut in moment.cuts(64, 0) {
-                let _case = Case {
-                    name: format!("(in its recovery, after {operations} operations)"),
-                    moment: &moment,
-                    cut: &cut,
-                };
-                open(told, &moment.after(&cut), promise, allowed);
+/// A moment of a workload, and what holds at it.
+struct Point<'a> {
+    told: &'a Told,
+    promise: Promise,
+    allowed: Vec<Model>,
+}
+
+impl<'a> Point<'a> {
+    fn new(told: &'a Told, operations: usize) -> Self {
+        let promise = told.promise(operations);
+        let allowed = told.allowed(&promise);
+        Point {
+            told,
+            promise,
+            allowed,
+        }
+    }
+
+    /// Tells what there is to check.
+    fn digest(&self, fs: &MemFs) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Promise {
+            acknowledged,
+            asked,
+            ..
+        } = self.promise;
+        (fs.digest(), acknowledged, asked).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// The process is killed and started again; what it found unsynced then is durable once the
+    /// start is done, as it acts on that.
+    fn kill(&self, workload: &str, moment: &Moment) {
+        let case = Case {
+            name: format!("{workload}:{}:killed", moment.operations()),
+            moment,
+            cut: None,
+        };
+        if case.is_skipped() {
+            return;
+        }
+        let fs = moment.killed();
+        fs.record();
+        let (log, found) = self.open(&fs);
+        let recovery = fs.recording();
+        self.cut_after(&recovery, recovery.operations(), Some(&found));
+        goes_on(log, found);
+    }
+
+    fn check(&self, fs: &MemFs, recoveries: &mut HashMap<usize, usize>) {
+        fs.record();
+        let (log, found) = self.open(fs);
+        let recovery = fs.recording();
+        let count = recoveries.entry(recovery.operations()).or_default();
+        *count += 1;
+        if *count <= RECOVERIES_CUT_EACH {
+            for operations in 0..recovery.operations() {
+                self.cut_after(&recovery, operations, None);
+            }
+        }
+        goes_on(log, found);
+    }
+
+    /// Cuts the power during a recovery or after it. When it is done and has `found` something, that
+    /// stays: the node acts on it.
+    fn cut_after(&self, recovery: &Recording, operations: usize, found: Option<&Model>) {
+        let moment = recovery.moment(operations);
+        let mut seen = HashSet::new();
+        for cut in moment.cuts(64, 0) {
+            let _case = Case {
+                name: format!("(the recovery, after {operations} operations)"),
+                moment: &moment,
+                cut: Some(&cut),
+            };
+            let fs = moment.after(&cut);
+            if !seen.insert(fs.digest()) {
+                continue;
+            }
+            let (_, again) = self.open(&fs);
+            if let Some(found) = found {
+                assert_eq!(again, *found, "what recovery found was not durable");
             }
         }
     }
-    goes_on(log, found);
-}
 
-/// Opens the store and checks all that it says.
-fn open(told: &Told, fs: &MemFs, promise: &Promise, allowed: &[Model]) -> (Log, Model) {
-    let mut log = Log::open(fs, &told.options).unwrap();
-    let found = Model::of(&mut log);
-    assert!(
-        allowed.contains(&found),
-        "{found:#?}\nis none of\n{allowed:#?}"
-    );
-    assert!(log.store.committed() <= log.store.last_log_id());
-    check_readable(told, &log, promise);
-    check_snapshots(&log.store.snapshots(), promise, &found);
-    check_identity(&log, promise);
-    (log, found)
+    /// Opens the store and checks all that it says.
+    fn open(&self, fs: &MemFs) -> (Log, Model) {
+        let mut log = Log::open(fs, &self.told.options).unwrap();
+        let (found, allowed) = (Model::of(&mut log), &self.allowed);
+        assert!(
+            allowed.contains(&found),
+            "{found:#?}\nis none of\n{allowed:#?}"
+        );
+        assert!(log.store.committed() <= log.store.last_log_id());
+        check_readable(self.told, &log, &self.promise);
+        check_snapshots(&log.store.snapshots(), &self.promise, &found);
+        check_identity(&log, &self.promise);
+        (log, found)
+    }
 }
 
 /// Everything from the earliest index on can be read, and is what was given.
@@ -213,17 +232,31 @@ fn check_identity(log: &Log, promise: &Promise) {
     }
 }
 
-/// The log takes the next entry, is closed, and has it at another start.
+/// The log is purged up to the snapshot that the node found, takes the next entry and has both when
+/// the power fails then, or when it is closed.
 fn goes_on(mut log: Log, mut model: Model) {
+    let snapshot = log.store.snapshots().current().unwrap();
+    let snapshot = snapshot.and_then(|snapshot| snapshot.meta().last_log_id);
+    if let Some(id) = snapshot.filter(|id| Some(*id) > model.purged) {
+        log.purge(id).unwrap();
+        model.apply(&Change::Purge(id));
+    }
     let (term, index) = model
         .last
         .map_or((1, 0), |last| (last.leader_id.term, last.index + 1));
     let next = entry(term, index, "the next");
     let completion = log.append(vec![next.clone()]).unwrap();
+    model.apply(&Change::Entry(next));
     log.writer.step();
     outcome(completion).unwrap().unwrap();
-    model.last = Some(next.log_id);
-    model.entries.push(next);
+    let recording = log.fs.recording();
+    let moment = recording.moment(recording.operations());
+    let nothing_kept = moment.after(&moment.cuts(0, 0)[0]);
+    let mut cut = Log::open(&nothing_kept, &log.options).unwrap();
+    assert_eq!(Model::of(&mut cut), model, "after another power cut");
+    let current = cut.store.snapshots().current().unwrap();
+    let current = current.and_then(|snapshot| snapshot.meta().last_log_id);
+    assert_eq!(current, snapshot, "the snapshot after another power cut");
     let mut log = stop(log).unwrap();
     assert_eq!(Model::of(&mut log), model, "after a clean stop");
     let report = log.verify();

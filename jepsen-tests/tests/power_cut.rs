@@ -1,0 +1,83 @@
+//! Power cuts under the real kernel: the node's file system is shut down under load without flushing
+//! its journal, and mounted again. Nothing acknowledged is lost. `RSTMDB_KILLS` sets the number of cuts.
+#![allow(clippy::unwrap_used)]
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rstmdb_jepsen::audit;
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::disk::Disk;
+use rstmdb_jepsen::ledger::Ledger;
+use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::rng::{self, Rng};
+use rstmdb_jepsen::workload::Workload;
+
+const CUTS_VARIABLE: &str = "RSTMDB_KILLS";
+const CUTS: usize = 6;
+const CONNECTIONS: usize = 4;
+
+#[test]
+fn power_cuts_under_load_lose_nothing_acknowledged() {
+    let disk = match Disk::mount_new() {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let begun = Instant::now();
+    let cuts = std::env::var(CUTS_VARIABLE).map_or(CUTS, |cuts| cuts.parse().unwrap());
+    let mut rng = Rng::new(rng::seed("power_cut"));
+    let mut node = Node::prepare(&config()).unwrap();
+    disk.hold_data_of(&node).unwrap();
+    node.restart().unwrap();
+    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    // What was acknowledged in the first moments of a folder counts too.
+    cut(&disk, &mut node);
+    node.restart().unwrap();
+    let load = workload.start(CONNECTIONS, &mut rng);
+    for n in 1..cuts {
+        thread::sleep(Duration::from_micros(rng.between(20_000, 900_000)));
+        cut(&disk, &mut node);
+        if rng.percent(30) {
+            // And again while it recovers.
+            node.launch().unwrap();
+            thread::sleep(Duration::from_micros(rng.between(100, 60_000)));
+            cut(&disk, &mut node);
+        }
+        if let Err(error) = node.restart() {
+            panic!("after cut {n}: {error}");
+        }
+    }
+    let mut ledgers = load.finish();
+    ledgers.push(workload.preparation);
+
+    let mut connection = Connection::connect(node.addr()).unwrap();
+    let verdict = audit::read_log(&mut connection, &ledgers).unwrap();
+    assert_eq!(verdict.violations, [""; 0], "the log and the ledgers");
+    let wrong = audit::wrong_instances(&mut connection, &verdict, "linearizable").unwrap();
+    assert_eq!(wrong, [""; 0], "the instances");
+    let acknowledged: usize = ledgers.iter().map(Ledger::acknowledged).sum();
+    assert!(acknowledged > cuts * 20, "there was no load");
+    println!(
+        "power_cut: {cuts} cuts, {acknowledged} acknowledged writes, {} unanswered, {:.1?}",
+        ledgers.iter().map(Ledger::unanswered).sum::<usize>(),
+        begun.elapsed()
+    );
+}
+
+/// Small segments and a snapshot at every opportunity, so that cuts hit rolls, snapshots and purges.
+fn config() -> Config {
+    Config::for_tests()
+        .with("compaction.events_threshold", "300")
+        .with("compaction.min_interval_secs", "0")
+}
+
+/// The power goes while the node runs; then the machine is back, without the node.
+fn cut(disk: &Disk, node: &mut Node) {
+    disk.cut_power().unwrap();
+    node.kill().unwrap();
+    disk.remount().unwrap();
+}
