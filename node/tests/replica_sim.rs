@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use rstmdb_engine::fact::Body;
 use rstmdb_engine::{
     ApplyEvent, Command, CreateInstance, Limits, Outcome, PutMachine, Query, Refusal, Reply,
 };
-use rstmdb_raft_store::{self as raft_store, Data, MemFs, NodeInfo, Retention, Store};
+use rstmdb_raft_store::{self as raft_store, Data, FileSystem, MemFs, NodeInfo, Retention, Store};
 
 openraft::declare_raft_types!(
     /// The openraft types of the simulation.
@@ -88,6 +89,10 @@ async fn boot(fs: &MemFs) -> Replica<Sim> {
     let mut store_options = raft_store::Options::new("/data");
     store_options.catalog = false;
     store_options.segment_bytes = 16 * 1024;
+    boot_with(fs, store_options).await
+}
+
+async fn boot_with(fs: &MemFs, store_options: raft_store::Options) -> Replica<Sim> {
     let (store, writer) = Store::open(fs.clone(), store_options).unwrap();
     drop(Sim::spawn(writer.drive()));
     let host = Arc::new(SimHost::default());
@@ -326,4 +331,42 @@ fn nothing_acknowledged_is_lost_when_the_power_goes() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     assert_eq!(power_cut(17), power_cut(17));
+}
+
+#[test]
+fn a_snapshot_that_does_not_fit_is_counted_and_tried_again_and_ends_nothing() {
+    in_simulation(9, async {
+        let fs = MemFs::new(9);
+        let mut store_options = raft_store::Options::new("/data");
+        store_options.catalog = false;
+        // All of the test goes into one segment, which is reserved at the start.
+        store_options.segment_bytes = 1 << 20;
+        let replica = boot_with(&fs, store_options).await;
+        prepare(&replica).await;
+        let used = u64::MAX - fs.free_bytes(Path::new("/data")).unwrap();
+        fs.set_capacity_bytes(used + 64);
+        for n in 0..200 {
+            submit(&replica, set("a", n)).await.unwrap();
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        let failed = replica.counters().snapshots_failed.load();
+        assert!((1..=3).contains(&failed), "{failed} failed in 20 s");
+        assert_eq!(replica.counters().snapshots_taken.load(), 0);
+        let refused = replica.compact(true).await.unwrap_err();
+        assert!(refused.to_string().contains("snapshot failed"), "{refused}");
+        fs.set_capacity_bytes(u64::MAX);
+        while replica.status().snapshot_offset == 0 {
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        submit(&replica, set("a", 1000)).await.unwrap();
+        replica.shutdown().await.unwrap();
+        drop(replica);
+        Sim::sleep(Duration::from_millis(100)).await;
+        fs.kill();
+        let replica = boot(&fs).await;
+        assert_eq!(
+            context_of(&replica, "a"),
+            Bytes::from_static(br#"{"n":1000}"#)
+        );
+    });
 }

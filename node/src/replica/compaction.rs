@@ -1,8 +1,9 @@
-//! Snapshots by threshold, retention of history, and the watch on free disk space.
+//! Snapshots by threshold, and retention of history.
 //!
 //! A snapshot is taken when enough entries or bytes were logged since the last one, when the
 //! last one is old enough, and never before the log has grown by the last snapshot's size: so
-//! the bytes written for snapshots stay within a constant factor of those written for the log.
+//! the bytes written for snapshots stay within a constant factor of those written for the log. One
+//! that could not be written is tried again after a while; the node goes on with the one before.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -17,8 +18,10 @@ use super::Error;
 use super::handle::{Inner, Replica};
 use super::types::Types;
 
-/// How often thresholds, retention and free space are looked at.
+/// How often thresholds and retention are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a snapshot that failed is not tried again by itself: it may have written much.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// What COMPACT did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,8 @@ struct Mark<T: Types> {
 /// What compaction remembers between two looks.
 pub(crate) struct Compaction<T: Types> {
     since: parking_lot::Mutex<Mark<T>>,
+    /// None is taken before, because one has failed.
+    not_before: parking_lot::Mutex<InstantOf<T>>,
     /// One snapshot at a time: openraft passes over a request while it builds one.
     snapshots: tokio::sync::Mutex<()>,
 }
@@ -62,6 +67,7 @@ impl<T: Types> Compaction<T> {
                 bytes_written: stats.bytes_written,
                 carried_bytes: average.saturating_mul(entries_behind),
             }),
+            not_before: parking_lot::Mutex::new(T::now()),
             snapshots: tokio::sync::Mutex::new(()),
         }
     }
@@ -81,15 +87,6 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
         if inner.gate.is_shutting_down() {
             return;
         }
-        watch_free_space(&inner);
-        if inner.gate.read_only().is_some() {
-            // Whoever takes no writes must not be the one that everybody brings them to.
-            Replica {
-                inner: inner.clone(),
-            }
-            .hand_over()
-            .await;
-        }
         if let Err(error) = check(&inner).await {
             tracing::warn!(%error, "compaction failed; it is tried again");
         }
@@ -98,12 +95,15 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
 
 async fn check<T: Types>(inner: &Inner<T>) -> Result<(), Error> {
     let options = &inner.options.compaction;
-    let rested = T::now() >= inner.compaction.since.lock().at + options.min_interval;
-    if options.enabled && rested && is_due(inner) {
-        take_snapshot(inner).await?;
-    }
+    let rested = T::now() >= inner.compaction.since.lock().at + options.min_interval
+        && T::now() >= *inner.compaction.not_before.lock();
+    let taken = match options.enabled && rested && is_due(inner) {
+        true => take_snapshot(inner).await.map(drop),
+        false => Ok(()),
+    };
+    // Also where a snapshot fails: what retention drops may be the room that it lacks.
     retain(inner)?;
-    Ok(())
+    taken
 }
 
 /// Whether the log has grown enough since the last snapshot to ask for the next.
@@ -137,21 +137,23 @@ fn snapshot_offset<T: Types>(inner: &Inner<T>) -> u64 {
 /// Takes a snapshot of everything applied so far; `false` when there is nothing new.
 async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
     let _one_at_a_time = inner.compaction.snapshots.lock().await;
-    let target = inner.applied.offset();
     let bytes_written = inner.store.stats().bytes_written;
-    if snapshot_offset(inner) >= target {
+    if snapshot_offset(inner) >= inner.applied.offset() {
         return Ok(false);
     }
-    let failed = |error: &dyn std::fmt::Display| Error::Storage {
-        reason: format!("the snapshot failed: {error}"),
-        outcome_unknown: false,
+    let builder = inner.raft.with_state_machine(|machine| {
+        let builder = machine.builder();
+        Box::pin(async move { builder })
+    });
+    let target = match builder.await.map_err(|fatal| failed(&fatal))?.write() {
+        Ok(target) => target,
+        Err(error) => {
+            *inner.compaction.not_before.lock() = T::now() + RETRY_PAUSE;
+            return Err(failed(&error));
+        }
     };
-    inner
-        .raft
-        .trigger()
-        .snapshot()
-        .await
-        .map_err(|fatal| failed(&fatal))?;
+    let trigger = inner.raft.trigger();
+    trigger.snapshot().await.map_err(|fatal| failed(&fatal))?;
     let mut metrics = inner.raft.metrics();
     loop {
         {
@@ -169,6 +171,13 @@ async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
             }
         }
         metrics.changed().await.map_err(|closed| failed(&closed))?;
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Error {
+    Error::Storage {
+        reason: format!("the snapshot failed: {error}"),
+        outcome_unknown: false,
     }
 }
 
@@ -197,29 +206,6 @@ fn retain<T: Types>(inner: &Inner<T>) -> Result<(u64, u64), Error> {
         inner.applied.write().forget_stale_below(earliest);
     }
     Ok(done)
-}
-
-/// Refuses writes while the disk is nearly full: the log must be able to write what it has
-/// acknowledged the right to, and a snapshot needs room to be replaced.
-fn watch_free_space<T: Types>(inner: &Inner<T>) {
-    let least = inner.options.free_bytes_min;
-    let Some(free) = inner.host.free_bytes() else {
-        return;
-    };
-    let reason = (free < least).then(|| {
-        format!(
-            "the disk of the data folder has {} MiB free, less than storage.min_free_mb = {}",
-            free / (1024 * 1024),
-            least / (1024 * 1024)
-        )
-    });
-    let refused = reason.clone();
-    if inner.gate.set_read_only(reason) {
-        match refused {
-            Some(reason) => tracing::error!(%reason, "refusing writes"),
-            None => tracing::info!("the disk has room again; taking writes"),
-        }
-    }
 }
 
 impl<T: Types> Replica<T> {

@@ -72,6 +72,8 @@ pub struct Counters {
     pub leader_changes: Counter,
     /// Snapshots taken since the start.
     pub snapshots_taken: Counter,
+    /// Snapshots that could not be written.
+    pub snapshots_failed: Counter,
     /// The size of the last one, in bytes.
     pub snapshot_last_bytes: Counter,
     /// How long the last one took, in microseconds.

@@ -14,22 +14,43 @@ pub(crate) struct Gate {
     diverged: AtomicBool,
     lost_leader: AtomicBool,
     removed: AtomicBool,
-    read_only: RwLock<Option<String>>,
+    no_room: RwLock<NoRoom>,
+}
+
+/// Why there is no room to write, for people.
+#[derive(Default)]
+struct NoRoom {
+    /// On this node's disk.
+    here: Option<String>,
+    /// On the disks of so many others that nothing would be confirmed; only a leader knows.
+    elsewhere: Option<String>,
 }
 
 impl Gate {
     /// The error a write gets now, if this node refuses to write.
     pub(crate) fn read_only(&self) -> Option<Error> {
-        let reason = self.read_only.read().clone()?;
+        let no_room = self.no_room.read();
+        let reason = no_room
+            .here
+            .as_ref()
+            .or(no_room.elsewhere.as_ref())?
+            .clone();
         Some(Error::ReadOnly { reason })
     }
 
-    /// Refuses writes for `reason`, or takes them again; `true` when that changed something.
-    pub(crate) fn set_read_only(&self, reason: Option<String>) -> bool {
-        let mut current = self.read_only.write();
-        let changed = current.is_some() != reason.is_some();
-        *current = reason;
-        changed
+    /// Why this node's own disk has no room, if it has none.
+    pub(crate) fn no_room_here(&self) -> Option<String> {
+        self.no_room.read().here.clone()
+    }
+
+    /// This node's disk has no room, or has again; `true` when that changed.
+    pub(crate) fn set_no_room_here(&self, reason: Option<String>) -> bool {
+        replace(&mut self.no_room.write().here, reason)
+    }
+
+    /// So many of the others have no room, or have again; `true` when that changed.
+    pub(crate) fn set_no_room_elsewhere(&self, reason: Option<String>) -> bool {
+        replace(&mut self.no_room.write().elsewhere, reason)
     }
 
     /// This node's state is wrong: it serves nobody any more.
@@ -78,4 +99,10 @@ impl Gate {
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shutting_down.load(Ordering::Acquire)
     }
+}
+
+fn replace(current: &mut Option<String>, reason: Option<String>) -> bool {
+    let changed = current.is_some() != reason.is_some();
+    *current = reason;
+    changed
 }

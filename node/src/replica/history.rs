@@ -143,6 +143,10 @@ impl<T: Types> Fetch<T> {
         }
         let mut tries = 0;
         loop {
+            // It would take of the reserve.
+            while inner.gate.no_room_here().is_some() {
+                T::sleep(RETRY_PAUSE).await;
+            }
             let before = inner.store.earliest_index();
             // What was fetched and is gone was dropped by retention.
             if before <= self.missing.from.max(1) || before > fetched_down_to {

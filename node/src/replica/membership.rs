@@ -5,7 +5,7 @@
 //! cannot reach: such a change would commit and then stop the cluster. A leader that is to be
 //! removed hands over first, so that the change is made by a node that stays.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::ChangeMembers;
@@ -17,7 +17,7 @@ use rstmdb_raft_store::NodeInfo;
 
 use super::change::{Change, ChangeError};
 use super::handle::Replica;
-use super::peers::PeerError;
+use super::peers::{Peer, PeerError};
 use super::types::Types;
 
 /// A learner that lacks more entries than this is not promoted: as a voter it would be missed until
@@ -139,6 +139,16 @@ impl<T: Types> Replica<T> {
                 node.peer_addr
             )));
         }
+        let joining = Peer {
+            id: node_id,
+            node: node.clone(),
+        };
+        // One that does not answer yet may be taken in all the same.
+        if let Ok(report) = self.inner.peers.report(&joining).await
+            && let Some(reason) = report.read_only
+        {
+            return Err(no_room(node_id, &reason));
+        }
         let added = self.inner.raft.add_learner(node_id, node.clone(), false);
         added.await.map(drop).map_err(not_changed)
     }
@@ -152,6 +162,7 @@ impl<T: Types> Replica<T> {
         if lag > PROMOTE_LAG_MAX {
             return Err(ChangeError::Lagging { node_id, lag });
         }
+        view.must_have_room(node_id)?;
         let mut voters = view.voters.clone();
         voters.insert(node_id);
         view.must_have_quorum(
@@ -228,10 +239,15 @@ impl<T: Types> Replica<T> {
         if !self.is_leader() || self.others().is_empty() {
             return;
         }
-        match self.transfer_leader(&View::of(self).await, None).await {
+        match self.try_hand_over().await {
             Ok(()) => tracing::info!("leadership handed over"),
             Err(error) => tracing::info!(%error, "leadership not handed over"),
         }
+    }
+
+    /// Hands the leadership over to whoever is the best to take it.
+    pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
+        self.transfer_leader(&View::of(self).await, None).await
     }
 }
 
@@ -241,6 +257,8 @@ struct View<T: Types> {
     voters: BTreeSet<u64>,
     /// The members that answer now, the leader among them.
     alive: BTreeSet<u64>,
+    /// Those of them whose disks have no room, and why.
+    full: BTreeMap<u64, String>,
 }
 
 impl<T: Types> View<T> {
@@ -249,11 +267,16 @@ impl<T: Types> View<T> {
         let reports = replica.member_reports().await;
         let answered = reports.iter().filter(|member| member.report.is_some());
         let alive = answered.map(|member| member.member.node_id).collect();
+        let full = reports.iter().filter_map(|member| {
+            let reason = member.report.as_ref()?.read_only.clone()?;
+            Some((member.member.node_id, reason))
+        });
         let metrics = replica.inner.raft.metrics().borrow_watched().clone();
         let voters = metrics.membership_config.membership().voter_ids();
         Self {
             voters: voters.collect(),
             alive,
+            full: full.collect(),
             metrics,
         }
     }
@@ -266,19 +289,33 @@ impl<T: Types> View<T> {
         }
     }
 
-    /// Refuses when no majority of these voters answers.
+    /// Refuses when no majority of these voters answers, or has room for what it confirms.
     fn must_have_quorum(&self, voters: &BTreeSet<u64>, what: &str) -> Result<(), ChangeError> {
-        let alive = voters.intersection(&self.alive).count();
+        let able = voters.intersection(&self.alive);
+        let able = able.filter(|id| !self.full.contains_key(id)).count();
         let needed = voters.len() / 2 + 1;
-        if alive >= needed {
+        if able >= needed {
             return Ok(());
         }
         let silent: Vec<u64> = voters.difference(&self.alive).copied().collect();
+        let full = voters.iter().filter(|id| self.full.contains_key(id));
+        let full: Vec<u64> = full.copied().collect();
+        let without_room = match full.is_empty() {
+            true => String::new(),
+            false => format!(", without room on the disk: {full:?}"),
+        };
         Err(refused(format!(
-            "{what} {} voters, of which {needed} are needed and only {alive} answer \
-             (silent: {silent:?}): bring those back or remove them first",
+            "{what} {} voters, of which {needed} are needed and only {able} answer \
+             (silent: {silent:?}{without_room}): bring those back or remove them first",
             voters.len()
         )))
+    }
+
+    fn must_have_room(&self, node_id: u64) -> Result<(), ChangeError> {
+        match self.full.get(&node_id) {
+            Some(reason) => Err(no_room(node_id, reason)),
+            None => Ok(()),
+        }
     }
 
     fn must_be_able_to_lead(&self, node_id: u64) -> Result<u64, ChangeError> {
@@ -291,6 +328,7 @@ impl<T: Types> View<T> {
         if !self.alive.contains(&node_id) {
             return Err(refused(format!("node {node_id} does not answer")));
         }
+        self.must_have_room(node_id)?;
         let lag = self.lag_of(node_id);
         if lag > PROMOTE_LAG_MAX {
             return Err(ChangeError::Lagging { node_id, lag });
@@ -301,9 +339,11 @@ impl<T: Types> View<T> {
     fn best_successor(&self) -> Result<u64, ChangeError> {
         let able = self.voters.intersection(&self.alive);
         able.copied()
-            .filter(|id| *id != self.metrics.id)
+            .filter(|id| *id != self.metrics.id && !self.full.contains_key(id))
             .min_by_key(|id| self.lag_of(*id))
-            .ok_or_else(|| refused("no other voter answers, so none can take over".to_owned()))
+            .ok_or_else(|| {
+                refused("no other voter that answers has room, so none can take over".to_owned())
+            })
     }
 
     /// How many entries of the leader's log a node lacks.
@@ -316,6 +356,10 @@ impl<T: Types> View<T> {
         let last = self.metrics.last_log_index.unwrap_or(0);
         last.saturating_sub(matched)
     }
+}
+
+fn no_room(node_id: u64, reason: &str) -> ChangeError {
+    refused(format!("node {node_id} has no room: {reason}"))
 }
 
 fn refused(reason: String) -> ChangeError {

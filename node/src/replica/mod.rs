@@ -28,7 +28,8 @@
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
 //! | [`counters`] | what is counted for the metrics |
-//! | [`compaction`] | snapshots by threshold, retention, the watch on free disk space |
+//! | [`compaction`] | snapshots by threshold, retention |
+//! | `room` | the watch on free disk space |
 //! | `history` | fetches history that this node lacks from the others |
 //! | `divergence` | compares this node's state with the others' |
 //! | `observer` | says in the log what changes in the cluster |
@@ -60,6 +61,7 @@ pub mod peers;
 pub mod proposer;
 pub(crate) mod queue;
 pub mod reads;
+pub(crate) mod room;
 pub(crate) mod serving;
 pub mod start;
 pub mod state_machine;

@@ -77,7 +77,7 @@ impl<T: Types> Replica<T> {
             applied: (status.last_applied, status.digest),
             checkpoints: self.inner.applied.checkpoints(),
             earliest_offset: status.earliest_offset,
-            read_only: status.read_only,
+            read_only: self.inner.gate.no_room_here(),
             diverged: self.inner.gate.is_diverged(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             members: status.members.iter().map(|member| member.node_id).collect(),

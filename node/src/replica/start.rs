@@ -28,6 +28,7 @@ use super::peers::Peers;
 use super::proposer::{Proposer, Run};
 use super::queue::{Origins, Queue, Request};
 use super::reads::{Reads, Rounds};
+use super::room;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 
@@ -89,7 +90,7 @@ pub struct Options {
     pub limits: Limits,
     /// Snapshots and retention.
     pub compaction: CompactionOptions,
-    /// Free disk space, in bytes, below which writes are refused; 0 never refuses.
+    /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
 }
 
@@ -197,6 +198,7 @@ fn spawn_tasks<T: Types>(
         forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
     };
     detach::<T>(dispatcher.run());
+    detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(history::run(Arc::downgrade(inner), inner.stop.clone()));

@@ -13,6 +13,7 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
+use parking_lot::Mutex;
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_engine::{Outcome, State, StateLoader};
 use rstmdb_raft_store::{LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, StoredMembership};
@@ -34,6 +35,8 @@ pub struct StateMachine<T: Types> {
     pub(crate) snapshots: SnapshotStore<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
+    /// A snapshot that was written and that openraft has not been told of.
+    written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -69,6 +72,7 @@ impl<T: Types> StateMachine<T> {
             snapshots,
             host,
             counters,
+            written: Arc::default(),
             last_applied: None,
             membership: StoredMembership::default(),
         }
@@ -133,6 +137,20 @@ impl<T: Types> StateMachine<T> {
         Ok(())
     }
 
+    /// What a snapshot of everything applied so far is made of.
+    pub(crate) fn builder(&self) -> Builder<T> {
+        Builder {
+            state: self.applied.read().clone(),
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            snapshots: self.snapshots.clone(),
+            host: self.host.clone(),
+            counters: self.counters.clone(),
+            slot: self.written.clone(),
+            written: None,
+        }
+    }
+
     fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
         let mut loaded = Err(io::Error::other("the snapshot was not read"));
         self.host.block(&mut || {
@@ -183,15 +201,18 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
         Ok(())
     }
 
+    /// openraft is given a snapshot that is there already (see [`Builder::write`]), or none. Only at
+    /// the start, where it cannot do without, it has one written.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder<T>> {
+        let written = self.written.lock().take();
+        (force || written.is_some()).then(|| Builder {
+            written,
+            ..self.builder()
+        })
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder<T> {
-        Builder {
-            state: self.applied.read().clone(),
-            last_applied: self.last_applied,
-            membership: self.membership.clone(),
-            snapshots: self.snapshots.clone(),
-            host: self.host.clone(),
-            counters: self.counters.clone(),
-        }
+        self.builder()
     }
 
     async fn install_snapshot(
@@ -211,7 +232,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             ));
         }
         let stale_known_from = state.stale_known_from();
-        // Durable first: once the state shows it, a crash must not take it back.
+        // It is durable since it was received; what it replaces goes now.
         self.snapshots.install(&snapshot);
         *self.applied.write() = state;
         self.applied.forget_checkpoints();
@@ -247,29 +268,50 @@ pub struct Builder<T: Types> {
     snapshots: SnapshotStore<T::Fs>,
     host: Arc<dyn Host>,
     counters: Arc<Counters>,
+    slot: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
+    written: Option<SnapshotHandle<T::Fs>>,
+}
+
+impl<T: Types> Builder<T> {
+    /// Writes the snapshot and has it ready for openraft to ask for; returns the last offset in it.
+    ///
+    /// Outside of openraft, which ends for good when a builder fails: a disk without room for a
+    /// snapshot has room for the log, and the node goes on with the snapshot before.
+    pub(crate) fn write(self) -> Result<u64, rstmdb_raft_store::Error> {
+        let offset = self.last_applied.map_or(0, |id| id.index);
+        let handle = self.write_file()?;
+        *self.slot.lock() = Some(handle);
+        Ok(offset)
+    }
+
+    fn write_file(&self) -> Result<SnapshotHandle<T::Fs>, rstmdb_raft_store::Error> {
+        let meta = SnapshotMeta {
+            last_log_id: self.last_applied,
+            last_membership: self.membership.clone(),
+        };
+        let began = T::now();
+        let mut written = Err(rstmdb_raft_store::Error::Closed);
+        self.host.block(&mut || {
+            let (digest, records) = (self.state.digest(), self.state.records());
+            written = self.snapshots.write(&meta, digest, records);
+        });
+        let handle = written.inspect_err(|_| self.counters.snapshots_failed.add(1))?;
+        let took = u64::try_from((T::now() - began).as_micros()).unwrap_or(u64::MAX);
+        self.counters.snapshots_taken.add(1);
+        self.counters.snapshot_last_bytes.set(handle.info().bytes);
+        self.counters.snapshot_last_us.set(took);
+        Ok(handle)
+    }
 }
 
 impl<T: Types> RaftSnapshotBuilder<T> for Builder<T> {
     type SnapshotData = SnapshotHandle<T::Fs>;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<T, SnapshotHandle<T::Fs>>> {
-        let meta = SnapshotMeta {
-            last_log_id: self.last_applied,
-            last_membership: self.membership.clone(),
+        let handle = match self.written.take() {
+            Some(written) => written,
+            None => self.write_file()?,
         };
-        let began = T::now();
-        let mut written = Err(io::Error::other("the snapshot was not written"));
-        self.host.block(&mut || {
-            written = self
-                .snapshots
-                .write(&meta, self.state.digest(), self.state.records())
-                .map_err(io::Error::from);
-        });
-        let handle = written?;
-        let took = u64::try_from((T::now() - began).as_micros()).unwrap_or(u64::MAX);
-        self.counters.snapshots_taken.add(1);
-        self.counters.snapshot_last_bytes.set(handle.info().bytes);
-        self.counters.snapshot_last_us.set(took);
         Ok(into_openraft::<T>(handle))
     }
 }

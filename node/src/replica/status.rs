@@ -117,7 +117,7 @@ pub struct Report {
     pub checkpoints: Vec<DigestAt>,
     /// The first offset that it can still deliver.
     pub earliest_offset: u64,
-    /// Why it refuses writes, if it does.
+    /// Why it takes no entries, if its disk has no room.
     pub read_only: Option<String>,
     /// Whether it knows that its state differs from the others'.
     pub diverged: bool,

@@ -43,10 +43,10 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
         Error::Storage { .. } | Error::Diverged => Code::WalIoError,
     };
     let body = ErrorBody::new(code, error.to_string());
-    if error.outcome_unknown() {
-        unknown_outcome(body, effect)
-    } else {
-        body
+    match error {
+        Error::ReadOnly { .. } => body.with_details(json!({ "outcome": "not_applied" })),
+        _ if error.outcome_unknown() => unknown_outcome(body, effect),
+        _ => body,
     }
 }
 
@@ -255,6 +255,12 @@ mod tests {
         for (error, code) in table {
             assert_eq!(of_replica(&error, Effect::None).code.as_str(), code);
         }
+        let full = replica::Error::ReadOnly {
+            reason: "disk full".into(),
+        };
+        let body = of_replica(&full, Effect::Write { keyed: false });
+        assert!(body.retryable, "nothing was changed");
+        assert_eq!(body.details.unwrap()["outcome"], "not_applied");
         let compacted = replica::Error::OffsetCompacted {
             wanted: 1,
             earliest: 9,

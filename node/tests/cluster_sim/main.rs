@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod disks;
 mod faults;
 mod network;
 mod scenarios;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +21,7 @@ use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{CompactionOptions, Done, Formation, Host, LogItem, Options, Replica, Types};
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Limits, Outcome, PutMachine};
-use rstmdb_raft_store::{self as raft_store, Data, MemFs, NodeInfo, Retention, Store};
+use rstmdb_raft_store::{self as raft_store, Data, FileSystem, MemFs, NodeInfo, Retention, Store};
 
 use network::Network;
 
@@ -40,13 +42,18 @@ impl Types for Sim {
 /// How long a request waits for a leader.
 const LEADER_WAIT: Duration = Duration::from_secs(2);
 
-/// A wall clock that moves one millisecond each time it is asked.
-#[derive(Default)]
-struct SimHost(AtomicU64);
+/// A node with less than this on its disk takes no writes.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// A wall clock that moves one millisecond each time it is asked, and a disk.
+struct SimHost {
+    clock: AtomicU64,
+    disk: MemFs,
+}
 
 impl Host for SimHost {
     fn now_ms(&self) -> u64 {
-        1_700_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed)
+        1_700_000_000_000 + self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
     fn block(&self, work: &mut dyn FnMut()) {
@@ -54,7 +61,7 @@ impl Host for SimHost {
     }
 
     fn free_bytes(&self) -> Option<u64> {
-        None
+        self.disk.free_bytes(Path::new("/data")).ok()
     }
 }
 
@@ -84,7 +91,7 @@ fn options(node_id: u64, formation: Formation) -> Options {
             kept_behind_snapshot: 500,
             retention: Retention::default(),
         },
-        free_bytes_min: 0,
+        free_bytes_min: RESERVE_BYTES,
     }
 }
 
@@ -92,6 +99,7 @@ fn options(node_id: u64, formation: Formation) -> Options {
 struct Cluster {
     network: Network,
     nodes: BTreeMap<u64, Replica<Sim>>,
+    disks: BTreeMap<u64, MemFs>,
 }
 
 impl Cluster {
@@ -101,6 +109,7 @@ impl Cluster {
         let mut cluster = Self {
             network: Network::default(),
             nodes: BTreeMap::new(),
+            disks: BTreeMap::new(),
         };
         for id in 1..=count {
             let formation = Formation::Together(members.clone());
@@ -113,10 +122,15 @@ impl Cluster {
         let mut store_options = raft_store::Options::new("/data");
         store_options.catalog = false;
         store_options.segment_bytes = 64 * 1024;
-        let (store, writer) = Store::open(MemFs::new(seed * 100 + id), store_options).unwrap();
+        let disk = MemFs::new(seed * 100 + id);
+        let (store, writer) = Store::open(disk.clone(), store_options).unwrap();
         drop(Sim::spawn(writer.drive()));
         let link = self.network.of(id);
-        let host = Arc::new(SimHost::default());
+        let host = Arc::new(SimHost {
+            clock: AtomicU64::default(),
+            disk: disk.clone(),
+        });
+        self.disks.insert(id, disk);
         let options = options(id, formation);
         let peers = Arc::new(link.clone());
         let replica = Replica::start(store, options, host, link, peers).await;

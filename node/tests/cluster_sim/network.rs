@@ -142,6 +142,10 @@ impl RaftNetworkV2<Sim> for Wire {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Sim>, RPCError<Sim>> {
         let other = self.reach().await?;
+        if !rpc.entries.is_empty() {
+            let room = other.must_have_room();
+            room.map_err(|full| RPCError::Unreachable(Unreachable::new(&full)))?;
+        }
         self.back(other.raft().append_entries(rpc).await).await
     }
 
@@ -173,6 +177,8 @@ impl RaftNetworkV2<Sim> for Wire {
         let cut = |cut: Cut| StreamingError::Unreachable(Unreachable::new(&cut));
         let network = &self.link.network;
         let other = network.reach(self.link.from, self.to).await.map_err(cut)?;
+        let room = other.must_have_room_for(snapshot.snapshot.info().bytes);
+        room.map_err(|full| StreamingError::Unreachable(Unreachable::new(&full)))?;
         let mut receiver = other.snapshots().receive().unwrap();
         loop {
             let block = snapshot

@@ -24,6 +24,7 @@ pub(super) struct Scraped {
     digest_mismatches: IntCounter,
     diverged: IntGauge,
     snapshots: IntCounter,
+    snapshots_failed: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
     wal: Wal,
@@ -91,6 +92,10 @@ impl Scraped {
                 "1 once this node's state is known to be wrong.",
             )?,
             snapshots: make.counter("rstmdb_snapshots_total", "Snapshots taken.")?,
+            snapshots_failed: make.counter(
+                "rstmdb_snapshots_failed_total",
+                "Snapshots that could not be written.",
+            )?,
             snapshot_bytes: make.gauge(
                 "rstmdb_snapshot_size_bytes",
                 "Size of the last snapshot taken since the start.",
@@ -121,6 +126,7 @@ impl Scraped {
         counter(&self.digest_mismatches, counters.digest_mismatches.load());
         gauge(&self.diverged, u64::from(status.diverged));
         counter(&self.snapshots, counters.snapshots_taken.load());
+        counter(&self.snapshots_failed, counters.snapshots_failed.load());
         gauge(&self.snapshot_bytes, counters.snapshot_last_bytes.load());
         self.snapshot_secs
             .set(text::secs(counters.snapshot_last_us.load()));

@@ -11,7 +11,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::server::{Served, speaker};
 use super::wire::raft_server::Raft;
 use super::{snapshot_receive, wire};
-use crate::server::product::Product;
+use crate::replica;
+use crate::server::product::{Product, Replica};
 
 /// See the module documentation.
 pub(super) struct RaftService(pub(super) Arc<Served>);
@@ -44,7 +45,9 @@ impl Raft for RaftService {
         request: Request<wire::AppendRequest>,
     ) -> Result<Response<wire::AppendReply>, Status> {
         let append = AppendEntriesRequest::try_from(request.into_inner())?;
-        let appended = self.0.replica()?.raft().append_entries(append).await;
+        let replica = self.0.replica()?;
+        admit(&replica, &append)?;
+        let appended = replica.raft().append_entries(append).await;
         Ok(Response::new(appended.map_err(stopped)?.into()))
     }
 
@@ -55,7 +58,7 @@ impl Raft for RaftService {
         let replica = self.0.replica()?;
         let raft = replica.raft();
         let bad = Arc::new(Mutex::new(None));
-        let requests = decoded(request.into_inner(), bad.clone());
+        let requests = decoded(request.into_inner(), replica.clone(), bad.clone());
         let answers = raft
             .stream_append(requests)
             .map(|answer| answer.map(Into::into).map_err(stopped));
@@ -90,17 +93,35 @@ impl Raft for RaftService {
     }
 }
 
-/// The requests up to the first that is not understood, which is left in `bad`.
+/// The requests up to the first that is not understood or not taken, the reason left in `bad`.
 fn decoded(
     requests: Streaming<wire::AppendRequest>,
+    replica: Replica,
     bad: Arc<Mutex<Option<Status>>>,
 ) -> impl Stream<Item = AppendEntriesRequest<Product>> + Send + 'static {
     requests
-        .map(|request| Ok::<_, Status>(AppendEntriesRequest::try_from(request?)?))
+        .map(move |request| {
+            let append = AppendEntriesRequest::try_from(request?)?;
+            admit(&replica, &append)?;
+            Ok::<_, Status>(append)
+        })
         .scan((), move |(), request| {
             let request = request.map_err(|status| *bad.lock() = Some(status)).ok();
             std::future::ready(request)
         })
+}
+
+/// Refuses entries for which this node has no room; a heartbeat has none.
+fn admit(replica: &Replica, append: &AppendEntriesRequest<Product>) -> Result<(), Status> {
+    match append.entries.is_empty() {
+        true => Ok(()),
+        false => replica.must_have_room().map_err(no_room),
+    }
+}
+
+/// The answer of a node that has no room, which its leader takes for one that cannot be reached.
+pub(super) fn no_room(error: replica::Error) -> Status {
+    Status::resource_exhausted(error.to_string())
 }
 
 /// openraft's answer when it has stopped, which is all that can go wrong inside.

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::raft_service::stopped;
+use super::raft_service::{no_room, stopped};
 use super::server::Served;
 use super::wire;
 use super::wire::snapshot_part::Part;
@@ -162,11 +162,18 @@ impl Transfer {
             }
         };
         let at = partial.receiver.bytes();
+        let missing = partial.which.bytes.saturating_sub(at);
+        // Left alone, what has arrived would go on taking the room that is lacking: it goes.
+        let room = self.replica.must_have_room_for(missing);
+        room.map_err(no_room)?;
         self.answer(Progress::Written(at)).await?;
         while partial.receiver.bytes() < partial.which.bytes {
             let block = self.next_block(&partial, &filling).await;
             match block {
-                Ok(block) => partial = written(partial, block).await?,
+                Ok(block) => {
+                    self.replica.must_have_room().map_err(no_room)?;
+                    partial = written(partial, block).await?;
+                }
                 Err(status) => {
                     *slot = Some(partial);
                     return Err(status);

@@ -1,0 +1,197 @@
+//! The watch on free disk space.
+//!
+//! A disk that is really full fails a write, and a failed write is the end of a node. So a node with
+//! less than its reserve takes no writes, hands the leadership over to one that has room, does not
+//! ask to be elected, and takes no entries and no snapshot from another leader; it goes on
+//! following, serves local reads and watches, and takes part again as soon as there is room. A leader
+//! refuses writes too while so many voters have no room that nothing would be confirmed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
+use tokio::sync::Notify;
+
+use super::Error;
+use super::handle::{Inner, Replica};
+use super::types::Types;
+
+/// How often it is looked. Well below the time in which the reserve can be filled.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long another node may take to say how it stands.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What was seen last.
+#[derive(Default)]
+struct Seen {
+    /// On a leader: the voters without room, and their reasons.
+    full: BTreeMap<u64, String>,
+    /// Why the leadership was not handed over, so that it is not said again each time.
+    kept_because: Option<String>,
+}
+
+/// Looks until the replica is dropped or `stop` is notified.
+pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
+    let mut seen = Seen::default();
+    loop {
+        let Some(inner) = replica.upgrade() else {
+            return;
+        };
+        if inner.gate.is_shutting_down() {
+            return;
+        }
+        let replica = Replica { inner };
+        replica.look_here();
+        seen.look_elsewhere(&replica).await;
+        seen.hand_over(&replica).await;
+        drop(replica);
+        tokio::select! {
+            biased;
+            () = stop.notified() => return,
+            () = T::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Refuses what another node's log or snapshot would take of this one's disk, while that has no
+    /// room: the transport asks before it hands entries to Raft, to which a full disk would be the
+    /// end. Heartbeats and votes pass in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`].
+    pub fn must_have_room(&self) -> Result<(), Error> {
+        match self.inner.gate.no_room_here() {
+            Some(reason) => Err(Error::ReadOnly { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a file of `bytes` that would take of the reserve.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ReadOnly`].
+    pub fn must_have_room_for(&self, bytes: u64) -> Result<(), Error> {
+        self.must_have_room()?;
+        match self.lacking(bytes) {
+            Some(reason) => Err(Error::ReadOnly { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Why `more` bytes would leave less than the reserve; `None` when they would not.
+    fn lacking(&self, more: u64) -> Option<String> {
+        const MIB: u64 = 1024 * 1024;
+        let least = self.inner.options.free_bytes_min;
+        let free = self.inner.host.free_bytes()?;
+        if least == 0 || free >= least.saturating_add(more) {
+            return None;
+        }
+        let wanted = match more {
+            0 => String::new(),
+            more => format!(" and {} MiB for what comes in", more.div_ceil(MIB)),
+        };
+        Some(format!(
+            "the disk of the data folder has {} MiB free, less than storage.min_free_mb = {}{wanted}",
+            free / MIB,
+            least / MIB
+        ))
+    }
+
+    fn look_here(&self) {
+        let reason = self.lacking(0);
+        let refused = reason.clone();
+        let alone = self.inner.raft.voter_ids().nth(1).is_none();
+        // Whoever cannot write must not be the one that all others wait for.
+        let may_lead = reason.is_none() || alone;
+        self.inner.raft.runtime_config().elect(may_lead);
+        if self.inner.gate.set_no_room_here(reason) {
+            match refused {
+                Some(reason) => tracing::error!(%reason, "refusing writes and entries"),
+                None => tracing::info!("the disk has room again; taking writes and entries"),
+            }
+        }
+    }
+}
+
+impl Seen {
+    /// On a leader: whether enough of the others have room for what it would write.
+    async fn look_elsewhere<T: Types>(&mut self, replica: &Replica<T>) {
+        let reason = match replica.is_leader() {
+            true => self.too_few(replica).await,
+            false => {
+                self.full.clear();
+                None
+            }
+        };
+        let refused = reason.clone();
+        if replica.inner.gate.set_no_room_elsewhere(reason) {
+            match refused {
+                Some(reason) => tracing::error!(%reason, "refusing writes"),
+                None => tracing::info!("enough nodes have room again; taking writes"),
+            }
+        }
+    }
+
+    async fn too_few<T: Types>(&mut self, replica: &Replica<T>) -> Option<String> {
+        let inner = &replica.inner;
+        let metrics = inner.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let mut others = replica.others();
+        others.retain(|peer| voters.contains(&peer.id));
+        let asked = others.iter().map(|peer| async {
+            let report = T::timeout(REPORT_TIMEOUT, inner.peers.report(peer)).await;
+            (peer.id, report.ok().and_then(Result::ok))
+        });
+        for (id, report) in join_all(asked).await {
+            // Who did not answer stays as it was: heartbeats tell whether it is there at all.
+            match report.map(|report| report.read_only) {
+                Some(Some(reason)) => drop(self.full.insert(id, reason)),
+                Some(None) => drop(self.full.remove(&id)),
+                None => {}
+            }
+        }
+        self.full.retain(|id, _| voters.contains(id));
+        let answering = replica.answering(&metrics);
+        let able = voters.intersection(&answering);
+        let able = able.filter(|id| !self.full.contains_key(id)).count();
+        let needed = voters.len() / 2 + 1;
+        if self.full.is_empty() || able >= needed {
+            return None;
+        }
+        let reasons = self
+            .full
+            .iter()
+            .map(|(id, why)| format!("node {id}: {why}"));
+        let reasons: Vec<String> = reasons.collect();
+        Some(format!(
+            "of {} voters {needed} are needed and only {able} answer and have room: {}",
+            voters.len(),
+            reasons.join("; ")
+        ))
+    }
+
+    /// Whoever takes no writes must not be the one that everybody brings them to.
+    async fn hand_over<T: Types>(&mut self, replica: &Replica<T>) {
+        if replica.inner.gate.no_room_here().is_none() || !replica.is_leader() {
+            self.kept_because = None;
+            return;
+        }
+        let kept = match replica.try_hand_over().await {
+            Ok(()) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(reason) = &kept
+            && kept != self.kept_because
+        {
+            tracing::warn!(%reason, "this node has no room and yet goes on leading");
+        }
+        self.kept_because = kept;
+    }
+}
