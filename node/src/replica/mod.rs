@@ -27,6 +27,7 @@
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
+//! | [`backup`] | what a backup is made of: entries as they are in the log, the newest snapshot |
 //! | [`counters`] | what is counted for the metrics |
 //! | [`compaction`] | snapshots by threshold, retention, the watch on free disk space |
 //! | `history` | fetches history that this node lacks from the others |
@@ -41,6 +42,7 @@
 //! of [`types::Types`], which in simulation is a virtual one. tokio's channels need no runtime.
 
 pub mod applied;
+pub mod backup;
 pub mod change;
 pub mod compaction;
 pub mod counters;
@@ -67,6 +69,7 @@ pub mod status;
 pub mod types;
 pub mod watch;
 
+pub use backup::BackupHead;
 pub use change::{Change, ChangeError};
 pub use compaction::Compacted;
 pub use counters::Counters;

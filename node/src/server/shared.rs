@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::auth::Tokens;
 use super::config::Config;
 use super::metrics::Metrics;
+use super::ops::SnapshotCursors;
 use super::product::Replica;
 
 /// `server_name` on the wire.
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) idle_timeout: Option<Duration>,
     /// When the server started.
     pub(crate) started: Instant,
+    /// Snapshots that are being read by backups.
+    pub(crate) backups: SnapshotCursors,
 }
 
 impl Shared {
@@ -39,6 +42,7 @@ impl Shared {
             request_timeout: config.network.request_timeout,
             idle_timeout: config.network.idle_timeout,
             started: Instant::now(),
+            backups: SnapshotCursors::default(),
         }
     }
 }

@@ -64,6 +64,9 @@ ops! {
     CLUSTER_PROMOTE Maintenance;
     CLUSTER_REMOVE Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
+    BACKUP_DESCRIBE Read;
+    BACKUP_SNAPSHOT Read;
+    BACKUP_LOG Read;
 }
 
 /// Whether the operation needs no authentication.
@@ -76,7 +79,14 @@ pub fn is_open(name: &str) -> bool {
 pub fn needs_cluster_feature(name: &str) -> bool {
     matches!(
         name,
-        CLUSTER_STATUS | CLUSTER_ADD | CLUSTER_PROMOTE | CLUSTER_REMOVE | CLUSTER_TRANSFER_LEADER
+        CLUSTER_STATUS
+            | CLUSTER_ADD
+            | CLUSTER_PROMOTE
+            | CLUSTER_REMOVE
+            | CLUSTER_TRANSFER_LEADER
+            | BACKUP_DESCRIBE
+            | BACKUP_SNAPSHOT
+            | BACKUP_LOG
     )
 }
 
@@ -115,13 +125,10 @@ mod tests {
     }
 
     #[test]
-    fn the_extensions_are_the_cluster_operations_and_none_is_for_batches() {
+    fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
-            assert_eq!(
-                needs_cluster_feature(name),
-                name.starts_with("CLUSTER_"),
-                "{name}"
-            );
+            let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
+            assert_eq!(needs_cluster_feature(name), named, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }
     }

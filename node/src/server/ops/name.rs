@@ -24,7 +24,7 @@ macro_rules! ops {
 
             /// Whether only connections that agreed on the feature `cluster` may ask for it.
             pub(crate) fn is_extension(self) -> bool {
-                self.name().starts_with("CLUSTER_")
+                op::needs_cluster_feature(self.name())
             }
 
             /// Its name.
@@ -66,6 +66,9 @@ ops! {
     ClusterPromote = CLUSTER_PROMOTE,
     ClusterRemove = CLUSTER_REMOVE,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
+    BackupDescribe = BACKUP_DESCRIBE,
+    BackupSnapshot = BACKUP_SNAPSHOT,
+    BackupLog = BACKUP_LOG,
 }
 
 #[cfg(test)]
