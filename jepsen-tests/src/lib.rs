@@ -31,6 +31,8 @@
 //! | [`load`] | one connection under load, across kills |
 //! | [`workload`] | several of them on instances they share |
 //! | [`steady`] | writers of the client library, who must not notice a failure |
+//! | [`mixed`] | a random workload of everything the log can hold |
+//! | [`content`] | what a client can see, made from the log alone |
 //! | [`wal`] | the whole log, read through WAL_READ |
 //! | [`checker`] | the ledger and the model against the log |
 //! | [`observer`] | a watcher that resumes by offset |
@@ -56,6 +58,7 @@ pub mod cluster;
 pub mod config;
 pub mod consoles;
 pub mod containers;
+pub mod content;
 pub mod ended;
 mod error;
 pub mod hostile;
@@ -63,6 +66,7 @@ pub mod incidents;
 pub mod latency;
 pub mod ledger;
 pub mod load;
+pub mod mixed;
 pub mod model;
 pub mod mutate;
 pub mod observer;

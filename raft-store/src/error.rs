@@ -57,6 +57,15 @@ pub enum Error {
         /// Whose it should be.
         expected: String,
     },
+    /// A restore into the folder did not come to its end.
+    #[error(
+        "the data folder {} is what a restore that was interrupted has left: remove everything in it \
+         and restore again", dir.display()
+    )]
+    RestoreUnfinished {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The entry was dropped by retention.
     #[error("offset {asked} is no longer retained; the earliest is {earliest}")]
     Compacted {
@@ -136,7 +145,9 @@ impl Error {
                 io::ErrorKind::InvalidInput
             }
             Error::Locked { .. } => io::ErrorKind::WouldBlock,
-            Error::WrongIdentity { .. } | Error::Closed => io::ErrorKind::Other,
+            Error::WrongIdentity { .. } | Error::RestoreUnfinished { .. } | Error::Closed => {
+                io::ErrorKind::Other
+            }
         }
     }
 }

@@ -33,6 +33,7 @@
 //! | `retention` | dropping and archiving history |
 //! | `snapshot` | snapshot files |
 //! | `catalog` | what is in sealed segments, so that a start need not read them |
+//! | `restore` | a folder that is being built from a backup |
 //! | `identity`, `roster` | whose folder it is; which nodes it has met |
 //! | `verify`, `store` | checking a folder; opening it |
 
@@ -50,6 +51,7 @@ mod read;
 mod rebuild;
 mod recovery;
 pub mod replay;
+mod restore;
 mod retention;
 mod roster;
 mod segment;
@@ -72,6 +74,7 @@ pub use membership::{
     encode_snapshot_meta, encode_stored_membership,
 };
 pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
+pub use restore::begin_restore;
 pub use roster::{Acquaintance, Roster};
 pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};
 pub use store::{Stats, Store, rejoin};
