@@ -19,11 +19,13 @@
 //! | [`cluster`] | the nodes of a cluster as people see them |
 //! | [`demo`] | a cluster of child processes |
 //! | [`load`] | running a file of operations, in order for each instance |
+//! | [`backup`] | copying a snapshot and the log into a folder |
 //! | [`diagram`] | drawing a machine |
 //! | [`mod@bench`] | measuring |
 //! | [`repl`] | the interactive session |
 
 pub mod args;
+pub mod backup;
 pub mod bench;
 pub mod cluster;
 pub mod commands;

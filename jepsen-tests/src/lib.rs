@@ -33,6 +33,8 @@
 //! | [`load`] | one connection under load, across kills |
 //! | [`workload`] | several of them on instances they share |
 //! | [`steady`] | writers of the client library, who must not notice a failure |
+//! | [`mixed`] | a random workload of everything the log can hold |
+//! | [`content`] | what a client can see, made from the log alone |
 //! | [`wal`] | the whole log, read through WAL_READ |
 //! | [`checker`] | the ledger and the model against the log |
 //! | [`observer`] | a watcher that resumes by offset |
@@ -60,6 +62,7 @@ pub mod consoles;
 pub mod containers;
 pub mod crowd;
 pub mod disk;
+pub mod content;
 pub mod ended;
 mod error;
 pub mod hostile;
@@ -67,6 +70,7 @@ pub mod incidents;
 pub mod latency;
 pub mod ledger;
 pub mod load;
+pub mod mixed;
 pub mod model;
 pub mod mutate;
 pub mod observer;

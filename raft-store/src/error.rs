@@ -84,6 +84,15 @@ pub enum Error {
         /// Whose it should be.
         expected: String,
     },
+    /// A restore into the folder did not come to its end.
+    #[error(
+        "the data folder {} is what a restore that was interrupted has left: remove everything in it \
+         and restore again", dir.display()
+    )]
+    RestoreUnfinished {
+        /// The data folder.
+        dir: PathBuf,
+    },
     /// The entry was dropped by retention.
     #[error("offset {asked} is no longer retained; the earliest is {earliest}")]
     Compacted {
@@ -166,7 +175,9 @@ impl Error {
             Error::KeyMissing { .. } | Error::KeyWrong { .. } | Error::Keys { .. } => {
                 io::ErrorKind::PermissionDenied
             }
-            Error::WrongIdentity { .. } | Error::Closed => io::ErrorKind::Other,
+            Error::WrongIdentity { .. } | Error::RestoreUnfinished { .. } | Error::Closed => {
+                io::ErrorKind::Other
+            }
         }
     }
 }

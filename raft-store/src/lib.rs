@@ -34,6 +34,7 @@
 //! | `retention` | dropping and archiving history |
 //! | `snapshot` | snapshot files |
 //! | `catalog` | what is in sealed segments, so that a start need not read them |
+//! | `restore` | a folder that is being built from a backup |
 //! | `identity`, `roster` | whose folder it is; which nodes it has met |
 //! | `json_file` | how these two are written, and never misread |
 //! | `verify`, `store` | checking a folder; opening it |
@@ -55,6 +56,7 @@ mod read;
 mod rebuild;
 mod recovery;
 pub mod replay;
+mod restore;
 mod retention;
 mod roster;
 mod segment;
@@ -78,6 +80,7 @@ pub use membership::{
     encode_snapshot_meta, encode_stored_membership,
 };
 pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
+pub use restore::begin_restore;
 pub use roster::{Acquaintance, Roster};
 pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};
 pub use store::{Stats, Store, rejoin};

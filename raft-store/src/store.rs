@@ -14,6 +14,7 @@ use crate::identity::{self, Identity};
 use crate::log_store::LogStore;
 use crate::options::{Layout, Options};
 use crate::recovery;
+use crate::restore;
 use crate::roster::Roster;
 use crate::shared::{Request, Shared};
 use crate::snapshot::SnapshotStore;
@@ -79,7 +80,19 @@ impl<F: FileSystem> Store<F> {
     /// Opens the data folder, creating it when absent: takes the lock, recovers the log. Blocks.
     ///
     /// Nothing is written until the [`Writer`] is run.
-    pub fn open(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
+    ///
+    /// # Errors
+    /// Besides damage, when the folder is what an interrupted restore has left.
+    pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
+        let layout = Layout::of(&options.dir);
+        fs.create_dir_all(&layout.dir)
+            .during("create", &layout.dir)?;
+        restore::refuse_unfinished(&fs, &layout)?;
+        Self::open_any(fs, options)
+    }
+
+    /// As [`Store::open`], also a folder that is being restored.
+    pub(crate) fn open_any(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
         fs::create_dir(&fs, &layout.dir)?;
         for dir in [&layout.wal, &layout.snapshots, &layout.history] {
@@ -295,5 +308,5 @@ pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
         }
         fs.sync_dir(dir).during("sync", dir)?;
     }
-    Ok(())
+    restore::unmark(fs, &layout)
 }

@@ -19,6 +19,7 @@
 //! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
+//! | `backup` | with feature `backup`: the files of a backup, for who writes and who restores them |
 //!
 //! Without feature `client` the crate is the protocol alone and needs no async runtime.
 
@@ -31,6 +32,8 @@ pub mod message;
 mod reject;
 pub mod wire;
 
+#[cfg(feature = "backup")]
+pub mod backup;
 #[cfg(feature = "client")]
 pub mod client;
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::cluster::Cluster;
-use super::tools::{Bench, Completions, Diagram, Export, History, Load};
+use super::tools::{Backup, Bench, Completions, Diagram, Export, History, Load};
 
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]
@@ -60,6 +60,8 @@ pub enum Command {
     Load(Load),
     /// Print definitions and live instances in the form that `load` reads.
     Export(Export),
+    /// Copy a snapshot and the log into a folder, or what is new of it.
+    Backup(Backup),
     /// Draw a machine.
     Diagram(Diagram),
     /// Show an instance's facts, newest first.

@@ -13,7 +13,9 @@ pub use commands::{
     ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetMachine,
     HashToken, InstanceId, ListInstances, PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
 };
-pub use tools::{Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load};
+pub use tools::{
+    Backup, Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load,
+};
 pub use values::duration;
 
 use std::path::PathBuf;

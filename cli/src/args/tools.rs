@@ -1,5 +1,6 @@
 //! The arguments of the commands that are more than one operation of the protocol.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -39,6 +40,23 @@ pub struct Export {
     /// Only this machine and its instances.
     #[arg(short, long)]
     pub machine: Option<String>,
+}
+
+/// `backup`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Any node of the cluster can be asked, while it works. A folder that holds a backup of the\n\
+same cluster is brought up to date: only what is new is copied. Where the cluster's log\n\
+still begins at its beginning, the backup is that log, and can be restored at any offset;\n\
+otherwise it is the newest snapshot and the log. What is backed up is not encrypted.\n\
+Restore with `rstmdb restore --from DIR --data DIR`.")]
+pub struct Backup {
+    /// The folder of the backup; made when it is not there.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Read and check everything in the folder, and back up nothing.
+    #[arg(long)]
+    pub verify: bool,
 }
 
 /// `diagram`.

@@ -16,7 +16,7 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, Command, Completions};
 use crate::session::Session;
-use crate::{Error, bench, load, repl};
+use crate::{Error, backup, bench, load, repl};
 
 /// Runs one command.
 pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
@@ -47,6 +47,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::RotateKey => keys::rotate(session).await,
         Command::Load(args) => load::run(session, args).await,
         Command::Export(args) => export::run(session, args).await,
+        Command::Backup(args) => backup::run(session, &args).await,
         Command::Diagram(args) => diagram::run(session, args).await,
         Command::History(args) => history::run(session, args).await,
         Command::Bench(args) => bench::run(session, args).await,

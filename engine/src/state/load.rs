@@ -42,6 +42,11 @@ impl StateLoader {
         })
     }
 
+    /// The time of the last fact, Unix milliseconds; known once the first record was taken.
+    pub fn last_time_ms(&self) -> u64 {
+        self.state.last_time_ms
+    }
+
     /// The state, once it is proven to be the one that was written.
     pub fn finish(self) -> Result<State, Error> {
         let wrong = |what: String| Err(Error::Snapshot { what });

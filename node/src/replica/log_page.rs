@@ -69,23 +69,7 @@ pub(crate) fn read_page<T: Types>(
     entries_max: usize,
     bytes_max: usize,
 ) -> Result<LogPage, Error> {
-    let mut read = Ok(Vec::new());
-    replica.host.block(&mut || {
-        let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-        read = replica.store.read(from, left.min(entries_max), bytes_max);
-    });
-    let raw = match read {
-        Ok(raw) => raw,
-        Err(error) => return Err(read_error(replica, from, &error)),
-    };
-    // The store answers a gap with what follows it: below the retained log that means lost.
-    let earliest = replica.store.earliest_index();
-    if from < earliest && raw.first().is_none_or(|entry| entry.log_id.index > from) {
-        return Err(Error::OffsetCompacted {
-            wanted: from,
-            earliest,
-        });
-    }
+    let raw = read_raw(replica, from, head, entries_max, bytes_max)?;
     let next_offset = raw.last().map_or(head + 1, |entry| entry.log_id.index + 1);
     let mut items = Vec::with_capacity(raw.len());
     for entry in raw {
@@ -105,6 +89,34 @@ pub(crate) fn read_page<T: Types>(
     let state = replica.applied.read();
     items.retain(|(offset, _)| !state.is_stale(*offset));
     Ok(LogPage { items, next_offset })
+}
+
+/// The same entries as they are in the log, stale ones included.
+pub(crate) fn read_raw<T: Types>(
+    replica: &Inner<T>,
+    from: u64,
+    head: u64,
+    entries_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<raft_store::Entry>, Error> {
+    let mut read = Ok(Vec::new());
+    replica.host.block(&mut || {
+        let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+        read = replica.store.read(from, left.min(entries_max), bytes_max);
+    });
+    let raw = match read {
+        Ok(raw) => raw,
+        Err(error) => return Err(read_error(replica, from, &error)),
+    };
+    // The store answers a gap with what follows it: below the retained log that means lost.
+    let earliest = replica.store.earliest_index();
+    if from < earliest && raw.first().is_none_or(|entry| entry.log_id.index > from) {
+        return Err(Error::OffsetCompacted {
+            wanted: from,
+            earliest,
+        });
+    }
+    Ok(raw)
 }
 
 fn read_error<T: Types>(replica: &Inner<T>, from: u64, error: &raft_store::Error) -> Error {

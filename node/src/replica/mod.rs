@@ -27,6 +27,7 @@
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
+//! | [`backup`] | what a backup is made of: entries as they are in the log, the newest snapshot |
 //! | [`counters`] | what is counted for the metrics |
 //! | [`compaction`] | snapshots by threshold, retention |
 //! | `room` | the watch on free disk space |
@@ -42,6 +43,7 @@
 //! of [`types::Types`], which in simulation is a virtual one. tokio's channels need no runtime.
 
 pub mod applied;
+pub mod backup;
 pub mod change;
 pub mod compaction;
 pub mod counters;
@@ -69,6 +71,7 @@ pub mod status;
 pub mod types;
 pub mod watch;
 
+pub use backup::BackupHead;
 pub use change::{Change, ChangeError};
 pub use compaction::Compacted;
 pub use counters::Counters;

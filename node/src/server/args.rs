@@ -45,6 +45,26 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Make a new cluster of one node from a backup of `rstmdb-cli backup`.
+    ///
+    /// The new cluster has the backup's machines, instances, history, offsets and idempotency keys as
+    /// they were at one offset, and a cluster id of its own. The configuration says which node it is,
+    /// where others reach it, and the cluster's name. Other nodes then join it.
+    Restore {
+        /// The folder of the backup.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The data folder to make; it must be empty or absent. By default the configured one.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Restore the state at this offset; by default at the last one.
+        #[arg(long, value_name = "OFFSET", conflicts_with = "to_time")]
+        to_offset: Option<u64>,
+        /// Restore the state at this time, like 2026-01-31T12:00:00Z: with every fact up to it,
+        /// inclusive.
+        #[arg(long, value_name = "RFC3339")]
+        to_time: Option<jiff::Timestamp>,
+    },
     /// Print the version.
     Version,
 }

@@ -8,7 +8,7 @@ use rstmdb_raft_store::{self as raft_store, RealFs};
 
 use super::args::{Args, Command};
 use super::config::{self, Config};
-use super::{logging, node, signals, tls};
+use super::{logging, node, restore, signals, tls};
 
 /// What is left of the runtime's tasks at the end has this long.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
@@ -29,6 +29,8 @@ enum Error {
         what: &'static str,
         reason: std::io::Error,
     },
+    #[error(transparent)]
+    Restore(#[from] restore::Error),
     #[error("{0}")]
     Refused(String),
 }
@@ -42,6 +44,19 @@ pub fn execute(args: &Args) -> ExitCode {
         Some(Command::CheckConfig) => check_config(args),
         Some(Command::Verify { data }) => verify(args, data.as_deref()),
         Some(Command::Rejoin { data, yes }) => rejoin(data, *yes),
+        Some(Command::Restore {
+            from,
+            data,
+            to_offset,
+            to_time,
+        }) => {
+            let target = match (to_offset, to_time) {
+                (Some(offset), _) => restore::Target::Offset(*offset),
+                (None, Some(time)) => restore::Target::Time(*time),
+                (None, None) => restore::Target::End,
+            };
+            restore(args, from, data.as_deref(), target)
+        }
         Some(Command::Version) => {
             println!("rstmdb {}", env!("CARGO_PKG_VERSION"));
             Ok(())
@@ -165,5 +180,26 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
         "{} is empty; start the node again under a new cluster.node_id",
         dir.display()
     );
+    Ok(())
+}
+
+fn restore(
+    args: &Args,
+    from: &Path,
+    data: Option<&Path>,
+    target: restore::Target,
+) -> Result<(), Error> {
+    let mut config = load(args)?;
+    if let Some(dir) = data {
+        config.set_data_dir(dir, "--data");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|reason| Error::System {
+            what: "the runtime cannot be started",
+            reason,
+        })?;
+    let restored = runtime.block_on(restore::restore(&config, from, target))?;
+    println!("{restored}");
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! | [`forming`] | how a node with an empty folder comes into a cluster |
 //! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership |
 //! | [`product`] | the replica's types on tokio and the real file system |
+//! | [`restore`] | a data folder from a backup |
 //! | `run` | listeners in, shutdown in; draining |
 //! | `listener` | accepts RCP connections, refuses those beyond the limit |
 //! | [`tls`], `auth` | who may connect, who may ask |
@@ -40,6 +41,7 @@ mod options;
 pub mod peer;
 mod peering;
 pub mod product;
+pub mod restore;
 mod run;
 mod session;
 mod shared;

@@ -9,6 +9,7 @@ use rstmdb_raft_store::Keyring;
 use super::auth::Tokens;
 use super::config::{self, Config};
 use super::metrics::Metrics;
+use super::ops::SnapshotCursors;
 use super::product::Replica;
 
 /// `server_name` on the wire.
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     /// What the data folder is encrypted with.
     pub(crate) keys: Keyring,
     encryption_key_file: Option<PathBuf>,
+    /// Snapshots that are being read by backups.
+    pub(crate) backups: SnapshotCursors,
 }
 
 impl Shared {
@@ -47,6 +50,7 @@ impl Shared {
             started: Instant::now(),
             keys: config.storage.keys.clone(),
             encryption_key_file: config.storage.encryption_key_file.clone(),
+            backups: SnapshotCursors::default(),
         }
     }
 

@@ -65,6 +65,9 @@ ops! {
     CLUSTER_REMOVE Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
     ROTATE_KEY Maintenance;
+    BACKUP_DESCRIBE Read;
+    BACKUP_SNAPSHOT Read;
+    BACKUP_LOG Read;
 }
 
 /// Whether the operation needs no authentication.
@@ -83,6 +86,9 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | CLUSTER_REMOVE
             | CLUSTER_TRANSFER_LEADER
             | ROTATE_KEY
+            | BACKUP_DESCRIBE
+            | BACKUP_SNAPSHOT
+            | BACKUP_LOG
     )
 }
 
@@ -121,13 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn the_extensions_are_the_cluster_operations_and_none_is_for_batches() {
+    fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
-            assert_eq!(
-                needs_cluster_feature(name),
-                name.starts_with("CLUSTER_"),
-                "{name}"
-            );
+            let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
+            assert_eq!(needs_cluster_feature(name), named, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }
     }

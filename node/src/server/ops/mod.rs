@@ -16,12 +16,14 @@
 //! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
+//! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | `answer` | what was answered, and its JSON |
 //!
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
 mod admin;
 mod answer;
+mod backup;
 mod batch;
 mod cluster;
 mod events;
@@ -42,6 +44,7 @@ use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
 use serde_json::value::RawValue;
 
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use backup::SnapshotCursors;
 pub(crate) use name::Op;
 pub(crate) use watches::Watching;
 
@@ -124,6 +127,8 @@ pub(crate) enum Job {
     RotateKey { switch: bool },
     /// Ask or change the cluster.
     Cluster(cluster::Request),
+    /// Give what a backup is made of.
+    Backup(backup::Request),
     /// Nothing: the answer is there.
     Answered(Box<Answer>),
 }
@@ -170,6 +175,9 @@ pub(crate) fn plan(
         Op::ClusterRemove => cluster::remove(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
         Op::RotateKey => keys::rotate(params),
+        Op::BackupDescribe => Ok(backup::describe()),
+        Op::BackupSnapshot => backup::snapshot(params),
+        Op::BackupLog => backup::log(params),
     })
 }
 
@@ -238,6 +246,7 @@ impl Job {
             }
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
+            Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
             }

@@ -67,6 +67,9 @@ ops! {
     ClusterRemove = CLUSTER_REMOVE,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
     RotateKey = ROTATE_KEY,
+    BackupDescribe = BACKUP_DESCRIBE,
+    BackupSnapshot = BACKUP_SNAPSHOT,
+    BackupLog = BACKUP_LOG,
 }
 
 #[cfg(test)]

@@ -1,0 +1,230 @@
+//! backup: copies the log of a running cluster into a folder, and a snapshot where the log does not
+//! reach back to its beginning.
+//!
+//! ```text
+//! folder ─ last run ─▶ copy the log behind it ── done ─▶ report
+//!            │ none          │ no longer retained
+//!            └───────┬───────┘
+//!                    ▼
+//!          begin a run: at offset 1, or with the newest snapshot ─▶ copy its log …
+//! ```
+//!
+//! | module | subject |
+//! |---|---|
+//! | `source` | what the server is asked |
+//! | `target` | the folder |
+//! | `log` | entries on their way into files |
+
+mod log;
+mod source;
+mod target;
+
+use std::path::Path;
+
+use rstmdb_rcp::backup::{self, Manifest, Run, folder};
+use serde::Serialize;
+
+use crate::session::Session;
+use crate::{Error, args};
+use source::{Head, Source, Stop};
+use target::Target;
+
+/// A log that is dropped faster than it is copied, or snapshots that are replaced again and again,
+/// end a backup after so many attempts.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the folder cannot be used, or the server cannot give what is needed.
+pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
+    if args.verify {
+        return verify(session, &args.dir);
+    }
+    let mut target = Target::open(&args.dir)?;
+    let source = Source::connect(session).await?;
+    let mut head = source.describe().await?;
+    target.belong_to(&head)?;
+    let before = target.last_offset();
+    let mut attempts = 1;
+    loop {
+        let stopped = match copy(&mut target, &source, &head).await {
+            Ok(()) => break,
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(stopped) => stopped,
+        };
+        if attempts == ATTEMPTS_MAX {
+            return Err(stopped.into());
+        }
+        attempts += 1;
+        head = source.describe().await?;
+        begin_run(&mut target, &source, &head).await?;
+    }
+    let from = before.map_or(1, |before| before + 1);
+    Report::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)
+}
+
+/// Brings the last run up to the head.
+async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), Stop> {
+    let Some(last) = target.last_offset() else {
+        return Err(Stop::Gap);
+    };
+    if head.last_offset < last {
+        let message = format!(
+            "the cluster's log ends at offset {}, but the backup has offset {last} already: the \
+             cluster was set back, so this is another history; use another folder",
+            head.last_offset
+        );
+        return Err(Error::Usage(message).into());
+    }
+    log::copy(target, source, head).await?;
+    target.reached(head.time_ms)?;
+    Ok(())
+}
+
+/// Begins a run at what the server has now. That a snapshot was replaced meanwhile is no failure yet.
+async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<(), Error> {
+    let run = Run {
+        first_offset: head.first_offset,
+        snapshot: None,
+        log: Vec::new(),
+        until_ms: head.time_ms,
+    };
+    if head.first_offset == 1 {
+        return target.begin(run);
+    }
+    if let Some((_, last)) = target
+        .manifest
+        .restorable()
+        .last()
+        .and_then(Run::restorable)
+    {
+        eprintln!(
+            "the log between offset {last} and {} is no longer there: the backup gets a new \
+             snapshot, and a gap before it",
+            head.first_offset
+        );
+    }
+    match target.copy_snapshot(source, head).await {
+        Ok(snapshot) => target.begin(Run {
+            snapshot: Some(snapshot),
+            ..run
+        }),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Gap | Stop::Replaced) => Ok(()),
+    }
+}
+
+fn verify(session: &Session, dir: &Path) -> Result<(), Error> {
+    let manifest = Manifest::read(dir).map_err(from_backup)?;
+    let Some(manifest) = manifest else {
+        let message = format!("{} holds no backup: it has no manifest.json", dir.display());
+        return Err(Error::Usage(message));
+    };
+    let mut damaged = 0;
+    for info in manifest.files() {
+        if let Err(error) = folder::verify(dir, info) {
+            eprintln!("{error}");
+            damaged += 1;
+        }
+    }
+    if damaged > 0 {
+        let message = format!("{damaged} files of {} are damaged", dir.display());
+        return Err(Error::Failed(message));
+    }
+    Report::of(&manifest, dir, None).print(session)
+}
+
+/// What there is now.
+#[derive(Serialize)]
+struct Report<'a> {
+    dir: String,
+    cluster_id: &'a str,
+    cluster_name: &'a str,
+    /// Offsets that were added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    added: Option<u64>,
+    files: usize,
+    bytes: u64,
+    restorable: Vec<Range>,
+}
+
+/// Offsets at which it can be restored, inclusive, and the times of the state there.
+#[derive(Serialize)]
+struct Range {
+    first_offset: u64,
+    last_offset: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_time: Option<String>,
+}
+
+impl<'a> Report<'a> {
+    fn of(manifest: &'a Manifest, dir: &Path, span: Option<(u64, u64)>) -> Self {
+        // What a gap swallowed was not added.
+        let added = span.map(|(from, to)| {
+            let lengths = manifest.runs.iter().map(|run| {
+                let first = run.first_offset.max(from);
+                (run.last_offset().min(to) + 1).saturating_sub(first)
+            });
+            lengths.sum()
+        });
+        let restorable = manifest.restorable().filter_map(|run| {
+            let (first_offset, last_offset) = run.restorable()?;
+            let times = run.times();
+            Some(Range {
+                first_offset,
+                last_offset,
+                first_time: times.map(|(first, _)| shown(first)),
+                last_time: times.map(|(_, last)| shown(last)),
+            })
+        });
+        Self {
+            dir: dir.display().to_string(),
+            cluster_id: &manifest.cluster_id,
+            cluster_name: &manifest.cluster_name,
+            added,
+            files: manifest.files().count(),
+            bytes: manifest.files().map(|info| info.bytes).sum(),
+            restorable: restorable.collect(),
+        }
+    }
+
+    fn print(&self, session: &Session) -> Result<(), Error> {
+        if session.out.json {
+            return session.out.json_line(self);
+        }
+        let Self {
+            dir, files, bytes, ..
+        } = self;
+        let done = match self.added {
+            Some(added) => format!("{added} entries added"),
+            None => "intact".to_owned(),
+        };
+        session
+            .out
+            .line(&format!("{dir}: {done}; {files} files, {bytes} bytes"))?;
+        for range in &self.restorable {
+            let (first, last) = (range.first_offset, range.last_offset);
+            let times = match (&range.first_time, &range.last_time) {
+                (Some(first), Some(last)) => format!(", from {first} to {last}"),
+                _ => String::new(),
+            };
+            session
+                .out
+                .line(&format!("restorable: offsets {first} to {last}{times}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(time_ms: u64) -> String {
+    let millis = i64::try_from(time_ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| format!("{time_ms} ms"), |time| time.to_string())
+}
+
+fn from_backup(error: backup::Error) -> Error {
+    Error::Failed(error.to_string())
+}

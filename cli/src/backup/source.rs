@@ -1,0 +1,126 @@
+//! What the server is asked.
+
+use std::time::Duration;
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::backup;
+use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError};
+use rstmdb_rcp::message::backup::{
+    BackupDescribeResult, BackupLog, BackupLogResult, BackupSnapshot, BackupSnapshotResult,
+};
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::session::NoParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::to_raw_value;
+
+use super::from_backup;
+use crate::Error;
+use crate::session::{Session, from_client};
+
+/// A piece may have to be read from a slow disk, or history to come from another node first.
+const TIMEOUT_MIN: Duration = Duration::from_secs(60);
+
+/// What the server has.
+pub(super) type Head = BackupDescribeResult<'static>;
+
+/// Why copying stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The log that comes next is no longer retained, or there is none yet.
+    Gap,
+    /// The snapshot was replaced by a newer one.
+    Replaced,
+    /// For good.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+impl From<backup::Error> for Stop {
+    fn from(error: backup::Error) -> Self {
+        Stop::Failed(from_backup(error))
+    }
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        let message = match stop {
+            Stop::Failed(error) => return error,
+            Stop::Gap => {
+                "the cluster drops its log faster than it can be copied; let it keep more \
+                 (compaction.retain_events, retain_hours, retain_mb)"
+            }
+            Stop::Replaced => {
+                "the server took one snapshot after another while they were copied; let it take \
+                 them less often (compaction.min_interval_secs)"
+            }
+        };
+        Error::Failed(message.to_owned())
+    }
+}
+
+/// A connection of its own.
+pub(super) struct Source(Client);
+
+impl Source {
+    pub(super) async fn connect(session: &Session) -> Result<Self, Error> {
+        let options = session.own_options();
+        let options = ClientOptions {
+            timeout: options.timeout.max(TIMEOUT_MIN),
+            ..options
+        };
+        Ok(Self(session.connect(options).await?))
+    }
+
+    pub(super) async fn describe(&self) -> Result<Head, Error> {
+        let head: Head = self
+            .ask(op::BACKUP_DESCRIBE, &NoParams {})
+            .await?
+            .map_err(from_client)?;
+        Ok(head)
+    }
+
+    /// The piece of a snapshot that begins at a byte.
+    pub(super) async fn snapshot(
+        &self,
+        snapshot_id: &str,
+        from_byte: u64,
+    ) -> Result<BackupSnapshotResult, Stop> {
+        let params = BackupSnapshot {
+            snapshot_id: snapshot_id.into(),
+            from_byte,
+        };
+        match self.ask(op::BACKUP_SNAPSHOT, &params).await? {
+            Err(ClientError::Refused(body)) if body.code == Code::NotFound => Err(Stop::Replaced),
+            answer => Ok(answer.map_err(from_client)?),
+        }
+    }
+
+    /// The piece of the log that begins at a byte of an entry.
+    pub(super) async fn log(&self, wanted: BackupLog) -> Result<BackupLogResult, Stop> {
+        match self.ask(op::BACKUP_LOG, &wanted).await? {
+            Err(ClientError::Refused(body)) if body.code == Code::OffsetCompacted => Err(Stop::Gap),
+            answer => Ok(answer.map_err(from_client)?),
+        }
+    }
+
+    async fn ask<R: DeserializeOwned>(
+        &self,
+        op: &str,
+        params: &impl Serialize,
+    ) -> Result<Result<R, ClientError>, Error> {
+        let params = to_raw_value(params).map_err(Error::unexpected)?;
+        match self.0.call_raw(op, &params).await {
+            Ok(answer) => {
+                let result = serde_json::from_str(answer.result.get());
+                Ok(Ok(result.map_err(Error::unexpected)?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The folder of a backup: opened, checked, and changed in steps each of which leaves it whole.
+//!
+//! Every step is: publish a file, write the manifest that names it, remove what that one no longer
+//! names. An interruption between two of them leaves a file too many, which the next backup removes.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use bytes::BytesMut;
+use jiff::Timestamp;
+use rstmdb_rcp::backup::folder::{self, FileWriter};
+use rstmdb_rcp::backup::manifest::{FORMAT_VERSION, Manifest};
+use rstmdb_rcp::backup::{Run, SnapshotFile, stream};
+
+use super::from_backup;
+use super::source::{Head, Source, Stop};
+use crate::Error;
+
+/// See the module documentation.
+pub(super) struct Target {
+    pub(super) dir: PathBuf,
+    pub(super) manifest: Manifest,
+    /// Held while this lives.
+    _lock: File,
+}
+
+impl Target {
+    /// Opens the folder, making it when it is not there, and checks cheaply what is in it.
+    pub(super) fn open(dir: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(dir).map_err(|error| failed("create", dir, &error))?;
+        let found = Manifest::read(dir).map_err(from_backup)?;
+        if found.is_none() {
+            refuse_foreign(dir)?;
+        }
+        let lock = lock(dir)?;
+        let now = Timestamp::now().to_string();
+        let target = Self {
+            dir: dir.to_owned(),
+            manifest: found.unwrap_or_else(|| Manifest {
+                format_version: FORMAT_VERSION,
+                cluster_id: String::new(),
+                cluster_name: String::new(),
+                created: now.clone(),
+                updated: now,
+                written_by: String::new(),
+                runs: Vec::new(),
+            }),
+            _lock: lock,
+        };
+        for info in target.manifest.files() {
+            folder::check_length(dir, info).map_err(from_backup)?;
+        }
+        target.remove_unnamed()?;
+        Ok(target)
+    }
+
+    /// Refuses another cluster's folder; a new one becomes this cluster's.
+    pub(super) fn belong_to(&mut self, head: &Head) -> Result<(), Error> {
+        let manifest = &mut self.manifest;
+        if manifest.cluster_id.is_empty() {
+            manifest.cluster_id = head.cluster_id.to_string();
+            manifest.cluster_name = head.cluster_name.to_string();
+            // Before any file of it: data without a manifest is never taken for a new backup.
+            return self.write_manifest();
+        }
+        if manifest.cluster_id == head.cluster_id {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "{} is a backup of cluster {} ({}), the server belongs to {} ({}); use another folder",
+            self.dir.display(),
+            manifest.cluster_name,
+            manifest.cluster_id,
+            head.cluster_name,
+            head.cluster_id
+        )))
+    }
+
+    /// The last offset of the last run.
+    pub(super) fn last_offset(&self) -> Option<u64> {
+        self.manifest.runs.last().map(Run::last_offset)
+    }
+
+    /// Adds a run, in place of a last one that never reached its snapshot.
+    pub(super) fn begin(&mut self, run: Run) -> Result<(), Error> {
+        let runs = &mut self.manifest.runs;
+        runs.retain(|run| run.restorable().is_some());
+        runs.push(run);
+        self.write_manifest()?;
+        self.remove_unnamed()
+    }
+
+    /// Copies the snapshot that the server described.
+    pub(super) async fn copy_snapshot(
+        &mut self,
+        source: &Source,
+        head: &Head,
+    ) -> Result<SnapshotFile, Stop> {
+        let Some(snapshot) = &head.snapshot else {
+            let message = format!(
+                "the server's log begins at offset {}, and it has no snapshot of what was before",
+                head.first_offset
+            );
+            return Err(Error::Failed(message).into());
+        };
+        let mut file = FileWriter::create(&self.dir)?;
+        file.write(folder::SNAPSHOT_MAGIC)?;
+        let mut at = 0;
+        let mut arrived = BytesMut::new();
+        loop {
+            let piece = source.snapshot(&snapshot.snapshot_id, at).await?;
+            arrived.extend_from_slice(&piece.data.0);
+            // That it is made of frames is found out here rather than at a restore.
+            while stream::take_frame(&mut arrived)
+                .map_err(Error::unexpected)?
+                .is_some()
+            {}
+            file.write(&piece.data.0)?;
+            at = piece.next_byte;
+            if piece.done {
+                break;
+            }
+        }
+        if !arrived.is_empty() {
+            return Err(Error::unexpected("the snapshot ends in the middle").into());
+        }
+        Ok(SnapshotFile {
+            info: file.publish(&folder::snapshot_name(snapshot.offset))?,
+            offset: snapshot.offset,
+            term: snapshot.term,
+            time_ms: snapshot.time_ms,
+            digest: snapshot.digest.to_string(),
+        })
+    }
+
+    /// Notes that the last run has all that the server had at this time.
+    pub(super) fn reached(&mut self, time_ms: u64) -> Result<(), Error> {
+        if let Some(run) = self.manifest.runs.last_mut() {
+            run.until_ms = run.until_ms.max(time_ms);
+        }
+        self.write_manifest()
+    }
+
+    pub(super) fn write_manifest(&mut self) -> Result<(), Error> {
+        self.manifest.updated = Timestamp::now().to_string();
+        self.manifest.written_by = concat!("rstmdb-cli ", env!("CARGO_PKG_VERSION")).to_owned();
+        self.manifest.write(&self.dir).map_err(from_backup)
+    }
+
+    /// Removes what an interrupted backup left, and what a newer file has replaced.
+    pub(super) fn remove_unnamed(&self) -> Result<(), Error> {
+        let named: HashSet<&str> = self.manifest.files().map(|info| &*info.file).collect();
+        for name in names(&self.dir)? {
+            let unnamed = folder::is_data(&name) && !named.contains(&*name);
+            if unnamed || folder::is_ours(&name) && name.ends_with(".tmp") {
+                let path = self.dir.join(name);
+                std::fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
+            }
+        }
+        folder::sync_dir(&self.dir).map_err(from_backup)
+    }
+}
+
+/// A folder without a manifest may hold nothing that is not known to be left over.
+fn refuse_foreign(dir: &Path) -> Result<(), Error> {
+    let shown = dir.display();
+    for name in names(dir)? {
+        if folder::is_data(&name) {
+            let message = format!("{shown} holds {name}, but no manifest.json: it is damaged");
+            return Err(Error::Failed(message));
+        }
+        if !folder::is_ours(&name) {
+            let message = format!("{shown} holds {name}, so it is no folder of a backup");
+            return Err(Error::Usage(message));
+        }
+    }
+    Ok(())
+}
+
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(folder::LOCK_NAME);
+    let file = File::create(&path).map_err(|error| failed("create", &path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Failed(format!(
+            "another backup is being written to {}",
+            dir.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path, &error)),
+    }
+}
+
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let list = || -> std::io::Result<Vec<String>> {
+        std::fs::read_dir(dir)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    };
+    list().map_err(|error| failed("list", dir, &error))
+}
+
+fn failed(operation: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::Failed(format!("cannot {operation} {}: {error}", path.display()))
+}

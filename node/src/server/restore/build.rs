@@ -1,0 +1,176 @@
+//! From a state to the data folder of a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use openraft::storage::RaftLogStorage;
+use rstmdb_raft_store::{
+    self as raft_store, Entry, HistoryReceiver, Identity, Membership, RealFs, SnapshotMeta, Store,
+    StoredMembership, Vote,
+};
+use rstmdb_rcp::backup::{LogFile, folder};
+use uuid::Uuid;
+
+use super::replay::{self, Replayed};
+use super::{Error, Restored};
+use crate::server::config::Config;
+use crate::server::options::store_options;
+use crate::server::peering::local;
+use crate::server::product::Product;
+
+/// Entries that are written to the history at once.
+const PORTION_ENTRIES: usize = 4_096;
+/// Bytes of them, about.
+const PORTION_BYTES: usize = 8 << 20;
+
+/// Refuses a folder that has anything in it but what a file system puts there by itself.
+pub(super) fn refuse_used(dir: &Path) -> Result<(), Error> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let found = entry?.file_name().to_string_lossy().into_owned();
+        // `rstmdb rejoin` leaves the lock file.
+        if found != "lost+found" && found != "LOCK" {
+            return Err(Error::NotEmpty {
+                dir: dir.to_owned(),
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Makes the configured data folder.
+pub(super) async fn build(
+    config: &Config,
+    from: &Path,
+    log: &[LogFile],
+    replayed: Replayed,
+) -> Result<Restored, Error> {
+    let dir = &config.storage.data_dir;
+    let cluster_id = Uuid::new_v4().as_u128();
+    let local = local(config, None).map_err(Box::new)?;
+    let mut options = store_options(config, cluster_id);
+    // It is derived, and made at the first start.
+    options.catalog = false;
+    let (store, writer) = raft_store::begin_restore(RealFs, options)?;
+    let writer = std::thread::spawn(move || writer.run());
+    let filled = fill(config, &store, from, log, &replayed).await;
+    store.close();
+    // The log is complete on disk when the writer has ended.
+    let ended = writer.join();
+    filled?;
+    if ended.is_err() {
+        return Err(std::io::Error::other("the thread that writes the log has failed").into());
+    }
+    if let Some(failure) = store.failed() {
+        return Err(raft_store::Error::Failed(failure).into());
+    }
+    store.finish_restore(&Identity {
+        cluster_id,
+        node_id: local.node_id,
+        incarnation: local.incarnation,
+        cluster_name: local.cluster_name.clone(),
+    })?;
+    let state = &replayed.state;
+    Ok(Restored {
+        data_dir: dir.clone(),
+        cluster_id,
+        cluster_name: local.cluster_name,
+        node_id: local.node_id,
+        offset: replayed.last.index,
+        time_ms: state.last_time_ms(),
+        first_offset: store.earliest_index(),
+        digest: state.digest(),
+        instances: state.instance_count(),
+    })
+}
+
+async fn fill(
+    config: &Config,
+    store: &Store<RealFs>,
+    from: &Path,
+    log: &[LogFile],
+    replayed: &Replayed,
+) -> Result<(), Error> {
+    let (state, last) = (&replayed.state, replayed.last);
+    let node_id = local(config, None).map_err(Box::new)?.node_id;
+    let members = BTreeMap::from([(node_id, config.addresses(node_id))]);
+    let membership = Membership::new(vec![BTreeSet::from([node_id])], members)
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
+    let meta = SnapshotMeta {
+        last_log_id: Some(last),
+        last_membership: StoredMembership::new(Some(last), membership),
+    };
+    store
+        .snapshots()
+        .write(&meta, state.digest(), state.records())?;
+    let mut raft = store.log_store::<Product>();
+    // The next term must be later than that of any entry there is.
+    let vote = Vote::new(last.leader_id.term, node_id);
+    raft.save_vote(&vote).await?;
+    raft.purge(last).await?;
+    store.sync().await?;
+    // History is taken in from its end.
+    for file in log.iter().rev() {
+        write_history(store, from, file, replayed)?;
+    }
+    Ok(())
+}
+
+/// Takes in the part of a file that is history of the state.
+fn write_history(
+    store: &Store<RealFs>,
+    dir: &Path,
+    file: &LogFile,
+    replayed: &Replayed,
+) -> Result<(), Error> {
+    let first = file.first_offset.max(replayed.history_from);
+    let last = file.last_offset.min(replayed.last.index);
+    if first > last {
+        return Ok(());
+    }
+    let mut receiver = store.receive_history(first, last)?;
+    let mut portion = Portion::default();
+    for entry in folder::log_entries(dir, file)? {
+        let entry = entry?;
+        if !(first..=last).contains(&entry.offset) {
+            continue;
+        }
+        let bytes = entry.payload.len();
+        let entry = replay::to_log(entry).map_err(|what| replay::bad_entry(dir, file, what))?;
+        portion.push(&mut receiver, entry, bytes)?;
+    }
+    if !portion.entries.is_empty() {
+        receiver.push(&portion.entries)?;
+    }
+    receiver.finish()?;
+    Ok(())
+}
+
+/// Entries that wait to be written together.
+#[derive(Default)]
+struct Portion {
+    entries: Vec<Entry>,
+    bytes: usize,
+}
+
+impl Portion {
+    fn push(
+        &mut self,
+        receiver: &mut HistoryReceiver<RealFs>,
+        entry: Entry,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        self.entries.push(entry);
+        self.bytes += bytes;
+        if self.entries.len() >= PORTION_ENTRIES || self.bytes >= PORTION_BYTES {
+            receiver.push(&self.entries)?;
+            *self = Self::default();
+        }
+        Ok(())
+    }
+}

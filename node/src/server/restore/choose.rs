@@ -1,0 +1,104 @@
+//! Which part of a backup is needed for a state.
+
+use rstmdb_rcp::backup::{LogFile, Manifest, Run};
+
+use super::{Error, Target, shown};
+
+/// The run that has the state.
+pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
+    let found = match target {
+        Target::End => manifest.restorable().last(),
+        Target::Offset(offset) => manifest.restorable().find(|run| {
+            let range = run.restorable();
+            range.is_some_and(|(first, last)| (first..=last).contains(&offset))
+        }),
+        // Of the runs that begin before it the last one; it may end before it.
+        Target::Time(_) => {
+            let time_ms = millis(target);
+            let begun = |run: &&Run| run.times().is_some_and(|(first, _)| first <= time_ms);
+            manifest
+                .restorable()
+                .filter(begun)
+                .last()
+                .filter(|run| time_ms <= end_ms(run))
+        }
+    };
+    found.ok_or_else(|| not_there(manifest, target))
+}
+
+/// The files of a run that may be needed.
+pub(super) fn files(run: &Run, target: Target) -> &[LogFile] {
+    let needed = match target {
+        Target::Offset(offset) => run.log.partition_point(|file| file.first_offset <= offset),
+        // Times of entries may go back a little, so every file has to be looked at.
+        Target::End | Target::Time(_) => run.log.len(),
+    };
+    &run.log[..needed]
+}
+
+/// Up to which time it is known what happened.
+fn end_ms(run: &Run) -> u64 {
+    let last = run.times().map_or(0, |(_, last)| last);
+    run.until_ms.max(last)
+}
+
+/// The wanted time; 0 where none is, and before 1970.
+pub(super) fn millis(target: Target) -> u64 {
+    match target {
+        Target::Time(time) => u64::try_from(time.as_millisecond()).unwrap_or(0),
+        Target::End | Target::Offset(_) => 0,
+    }
+}
+
+fn not_there(manifest: &Manifest, target: Target) -> Error {
+    let (wanted, first, last) = match target {
+        Target::End => ("the end".to_owned(), false, false),
+        Target::Offset(offset) => {
+            let mut ranges = manifest.restorable().filter_map(Run::restorable);
+            let first = ranges.next().is_some_and(|(from, _)| offset < from);
+            let last = manifest.runs.last().map_or(0, Run::last_offset);
+            let last = offset > last;
+            (format!("offset {offset}"), first, last)
+        }
+        Target::Time(time) => {
+            let time_ms = millis(target);
+            let mut times = manifest.restorable().filter_map(Run::times);
+            let first = times.next().is_some_and(|(from, _)| time_ms < from);
+            let last = manifest.restorable().last();
+            let last = last.is_some_and(|run| time_ms > end_ms(run));
+            (format!("the state of {time}"), first, last)
+        }
+    };
+    let why = match (first, last) {
+        (true, _) => "the backup begins later",
+        (_, true) => "the backup ends before",
+        _ => "it is in a gap of the backup",
+    };
+    Error::NotThere {
+        wanted,
+        why,
+        restorable: restorable(manifest),
+    }
+}
+
+fn restorable(manifest: &Manifest) -> String {
+    let ranges: Vec<String> = manifest
+        .restorable()
+        .filter_map(|run| {
+            let (first, last) = run.restorable()?;
+            let times = run.times().map(|(first, _)| {
+                let last = end_ms(run);
+                format!(" (from {} to {})", shown(first), shown(last))
+            });
+            Some(format!(
+                "offsets {first} to {last}{}",
+                times.unwrap_or_default()
+            ))
+        })
+        .collect();
+    if ranges.is_empty() {
+        return "nothing, the backup was interrupted before its log reached its snapshot"
+            .to_owned();
+    }
+    ranges.join(", ")
+}

@@ -1,0 +1,173 @@
+//! A new cluster of one node from a backup, as it was at one offset.
+//!
+//! ```text
+//! manifest ─▶ choose the run and the files ─▶ check every checksum ─▶ replay up to the offset
+//!                                                                         │ state
+//!           identity, last ◀─ older files as history ◀─ purge ◀─ snapshot ┘
+//! ```
+//!
+//! What was the log is history in the new folder: readable by offset, and no longer Raft's. So the
+//! memberships in it mean nothing to the new cluster, which has one of its own from the start. Its
+//! terms go on behind those of the log, because they must never go back.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `choose` | which part of the backup is needed |
+//! | `replay` | from its files to the state |
+//! | `build` | from the state to a data folder |
+
+mod build;
+mod choose;
+mod replay;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rstmdb_engine as engine;
+use rstmdb_raft_store as raft_store;
+use rstmdb_rcp::backup::{self, Manifest, folder};
+use uuid::Uuid;
+
+use super::config::Config;
+use super::node;
+
+/// Which state is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The last one.
+    End,
+    /// The one at this offset.
+    Offset(u64),
+    /// The one at this time.
+    Time(Timestamp),
+}
+
+/// Why nothing was restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no backup.
+    #[error("{} holds no backup: it has no manifest.json", dir.display())]
+    NoBackup {
+        /// Where it should be.
+        dir: PathBuf,
+    },
+    /// The backup does not have the state that is wanted.
+    #[error("{wanted} cannot be restored: {why}; restorable: {restorable}")]
+    NotThere {
+        /// What is wanted.
+        wanted: String,
+        /// Why it is not there.
+        why: &'static str,
+        /// What is.
+        restorable: String,
+    },
+    /// The backup cannot be read.
+    #[error(transparent)]
+    Backup(#[from] backup::Error),
+    /// The backup's files do not amount to what the cluster had.
+    #[error("the backup does not add up: {what}")]
+    Contradiction {
+        /// What does not.
+        what: String,
+    },
+    /// Its entries cannot be applied.
+    #[error("the backup cannot be replayed: {0}")]
+    Engine(#[from] engine::Error),
+    /// There is something in the data folder.
+    #[error(
+        "the data folder {} is not empty (it holds {found}): restore into an empty one", dir.display()
+    )]
+    NotEmpty {
+        /// The folder.
+        dir: PathBuf,
+        /// Something in it.
+        found: String,
+    },
+    /// The data folder cannot be written.
+    #[error(transparent)]
+    Store(#[from] raft_store::Error),
+    /// The same, said by the log.
+    #[error("the data folder cannot be written: {0}")]
+    Log(#[from] std::io::Error),
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Node(#[from] Box<node::Error>),
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The new cluster.
+    pub cluster_id: u128,
+    /// What people call it.
+    pub cluster_name: String,
+    /// Its only node.
+    pub node_id: u64,
+    /// The offset whose state it has.
+    pub offset: u64,
+    /// The time of the last fact, Unix ms.
+    pub time_ms: u64,
+    /// The lowest offset that can be read.
+    pub first_offset: u64,
+    /// The state's digest.
+    pub digest: u128,
+    /// Live instances.
+    pub instances: u64,
+}
+
+impl fmt::Display for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cluster_id = Uuid::from_u128(self.cluster_id);
+        writeln!(
+            f,
+            "restored offset {} of {}: {} instances, digest {:032x}, history from offset {}",
+            self.offset,
+            shown(self.time_ms),
+            self.instances,
+            self.digest,
+            self.first_offset
+        )?;
+        write!(
+            f,
+            "{} is node {} of the new cluster {:?} ({cluster_id}); start it",
+            self.data_dir.display(),
+            self.node_id,
+            self.cluster_name
+        )
+    }
+}
+
+/// Makes the configured data folder from the backup in `from`. Blocks its thread.
+///
+/// Everything of the backup that is needed is read and checked before anything is written. A folder
+/// that is not finished is refused by every start.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
+    let manifest = Manifest::read(from)?.ok_or_else(|| Error::NoBackup {
+        dir: from.to_owned(),
+    })?;
+    let run = choose::run(&manifest, target)?;
+    build::refuse_used(&config.storage.data_dir)?;
+    let log = choose::files(run, target);
+    if let Some(snapshot) = &run.snapshot {
+        folder::verify(from, &snapshot.info)?;
+    }
+    for file in log {
+        folder::verify(from, &file.info)?;
+    }
+    let replayed = replay::replay(from, run, log, target)?;
+    build::build(config, from, log, replayed).await
+}
+
+/// A time as people read it.
+fn shown(time_ms: u64) -> String {
+    let millis = i64::try_from(time_ms).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(millis)
+        .map_or_else(|_| format!("{time_ms} ms"), |time| time.to_string())
+}
