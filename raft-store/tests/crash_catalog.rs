@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use rstmdb_raft_store::{Entry, LogStore, Options, RealFs, Store, Writer, log_id, verify};
+use rstmdb_raft_store::{Entry, Keyring, LogStore, Options, RealFs, Store, Writer, log_id, verify};
 use support::{OnTokio, entry};
 
 /// At how many places each file is cut.
@@ -53,7 +53,7 @@ fn assert_whole(dir: &Path, last: u64, what: &str) {
         assert_eq!(store.last_log_id(), Some(log_id(1, last)), "{what}");
         drop((store, writer));
     }
-    let report = verify(&RealFs, dir, true);
+    let report = verify(&RealFs, dir, &Keyring::default(), true);
     assert!(report.is_intact(), "{what}: {report:?}");
     assert_eq!(report.notes, [""; 0], "{what}");
 }

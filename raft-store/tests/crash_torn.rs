@@ -8,7 +8,7 @@ mod support;
 
 use std::path::Path;
 
-use rstmdb_raft_store::{Error, FileSystem, MemFs, Record, Vote, verify};
+use rstmdb_raft_store::{Error, FileSystem, MemFs, Record, Vote};
 use support::entry;
 use support::log::{Log, options};
 use support::model::Model;
@@ -39,7 +39,7 @@ fn begin() -> Log {
 }
 
 fn end_of(log: &Log) -> u64 {
-    verify(&log.fs, &log.options.dir, false).end.offset
+    log.verify().end.offset
 }
 
 /// Killed when its last batch was written and its sync under way: no mark covers that batch.
@@ -69,7 +69,8 @@ fn killed() -> Left {
 fn closed() -> Left {
     let mut log = stop(begin()).unwrap();
     let mut close = Close::default();
-    rstmdb_raft_store::replay::visit(&log.fs, &log.options.dir, &mut close).unwrap();
+    rstmdb_raft_store::replay::visit(&log.fs, &log.options.dir, &log.options.keys, &mut close)
+        .unwrap();
     Left {
         name: "closed",
         end: end_of(&log),
