@@ -114,7 +114,9 @@ impl Drop for Disk {
 }
 
 fn run(command: &mut Command) -> Result<(), Error> {
-    let ended = ended::run(command)?;
+    // Where mkfs.ext4 is, and not everybody's path leads.
+    let path = std::env::var("PATH").unwrap_or_default();
+    let ended = ended::run(command.env("PATH", format!("{path}:/usr/sbin:/sbin")))?;
     if ended.status.success() {
         return Ok(());
     }

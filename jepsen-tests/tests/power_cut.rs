@@ -13,6 +13,7 @@ use rstmdb_jepsen::process::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::workload::Workload;
+use serde_json::json;
 
 const CUTS_VARIABLE: &str = "RSTMDB_KILLS";
 const CUTS: usize = 6;
@@ -66,6 +67,39 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
         ledgers.iter().map(Ledger::unanswered).sum::<usize>(),
         begun.elapsed()
     );
+}
+
+/// The test of the test: without syncs the same cut takes away what was acknowledged, so it is one.
+#[test]
+fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
+    let disk = match Disk::mount_new() {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let unsafe_config = config().with("storage.fsync_policy", "never");
+    let mut node = Node::prepare(&unsafe_config).unwrap();
+    disk.hold_data_of(&node).unwrap();
+    node.restart().unwrap();
+    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    // A clean end syncs whatever the policy is: what comes after it is at stake.
+    node.stop().unwrap();
+    node.restart().unwrap();
+    let mut connection = Connection::connect(node.addr()).unwrap();
+    let instance = &workload.preparation.ops[0].effects[0].instance;
+    for n in 0..20 {
+        let apply = json!({"instance_id": instance, "event": "SET", "payload": {"n": n}});
+        connection.call("APPLY_EVENT", &apply).unwrap();
+    }
+    let asked = json!({"instance_id": instance});
+    let before = connection.call("GET_INSTANCE", &asked).unwrap();
+    cut(&disk, &mut node);
+    node.restart().unwrap();
+    let mut connection = Connection::connect(node.addr()).unwrap();
+    let after = connection.call("GET_INSTANCE", &asked).unwrap();
+    assert!(after["last_wal_offset"].as_u64() < before["last_wal_offset"].as_u64());
 }
 
 /// Small segments and a snapshot at every opportunity, so that cuts hit rolls, snapshots and purges.

@@ -14,6 +14,7 @@ use crate::identity::{self, Identity};
 use crate::log_store::LogStore;
 use crate::options::{Layout, Options};
 use crate::recovery;
+use crate::replay::damaged;
 use crate::restore;
 use crate::roster::Roster;
 use crate::shared::{Request, Shared};
@@ -85,8 +86,7 @@ impl<F: FileSystem> Store<F> {
     /// Besides damage, when the folder is what an interrupted restore has left.
     pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
-        fs.create_dir_all(&layout.dir)
-            .during("create", &layout.dir)?;
+        fs::create_dir(&fs, &layout.dir)?;
         restore::refuse_unfinished(&fs, &layout)?;
         Self::open_any(fs, options)
     }
@@ -94,12 +94,15 @@ impl<F: FileSystem> Store<F> {
     /// As [`Store::open`], also a folder that is being restored.
     pub(crate) fn open_any(fs: F, mut options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
-        fs::create_dir(&fs, &layout.dir)?;
         for dir in [&layout.wal, &layout.snapshots, &layout.history] {
             fs.create_dir_all(dir).during("create", dir)?;
         }
         fs.sync_dir(&layout.dir).during("sync", &layout.dir)?;
         let lock = take_lock(&fs, &layout)?;
+        if fs::exists(&fs, &layout.dir, REJOINING)? {
+            let what = "the folder was being emptied to rejoin, and that was interrupted";
+            return Err(damaged(&layout.dir.join(REJOINING), 0, what));
+        }
         let identity = identity::read(&fs, &layout)?;
         identity::check(&identity, &options)?;
         // A crash between the first segment and the identity leaves the id in the segment only,
@@ -285,13 +288,17 @@ pub(crate) fn take_lock<F: FileSystem>(fs: &F, layout: &Layout) -> Result<F::Loc
     }
 }
 
+/// Marks a folder that [`rejoin`] has begun to empty: what is left of a log can look like a whole one.
+const REJOINING: &str = "rejoining";
+
 /// Empties a damaged node's folder, so that it can come back as a new member under a new id: a
 /// node that forgot its log must never vote as its old self. What is removed is everything but
-/// the lock. Blocks.
+/// the lock. Once begun, the folder is refused until this has come to its end. Blocks.
 pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
     let layout = Layout::of(dir);
     let _lock = take_lock(fs, &layout)?;
-    // The identity last: a folder that lost half of its log must not pass for a fresh one.
+    fs::publish(fs, dir, REJOINING, b"")?;
+    // The identity behind the rest: a folder that lost half of its log must not pass for a fresh one.
     for folder in [
         &layout.wal,
         &layout.snapshots,
@@ -301,7 +308,7 @@ pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
         fs.remove_dir_all(folder).during("remove", folder)?;
     }
     fs.sync_dir(dir).during("sync", dir)?;
-    for path in [&layout.peers, &layout.identity] {
+    for path in [&layout.peers, &layout.identity, &dir.join(REJOINING)] {
         match fs.remove(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             other => other.during("remove", path)?,

@@ -5,6 +5,8 @@
 
 mod support;
 
+use support::log::Log;
+use support::model::Model;
 use support::points::{cut_everywhere, cut_with};
 use support::story::Story;
 
@@ -125,6 +127,55 @@ fn history_of_another_node() {
     story.write(1);
     story.history(88, 90);
     assert!(cut_everywhere("history", &story.end()) > 1000);
+}
+
+/// A folder that is emptied to join again is still the old node's, or damaged and says so, or empty;
+/// never one that has its identity and has forgotten its log, or the reverse.
+#[test]
+fn rejoining() {
+    let mut story = Story::begin(640);
+    story.write_identity();
+    story.meet(2);
+    (0..4).for_each(|_| story.write(2));
+    let id = story.snapshot();
+    story.purge(id);
+    story.write(1);
+    let told = story.end();
+    let before = told.recording.operations();
+    let promise = told.promise(before);
+    let whole = told.allowed(&promise).pop().unwrap();
+    let fs = told.recording.moment(before).killed();
+    fs.record();
+    rstmdb_raft_store::rejoin(&fs, &told.options.dir).unwrap();
+    let recording = fs.recording();
+    let (mut wholes, mut refused, mut empty) = (0, 0, 0);
+    for operations in 0..=recording.operations() {
+        let moment = recording.moment(operations);
+        for cut in moment.cuts(1000, 0) {
+            let fs = moment.after(&cut);
+            let Ok(mut log) = Log::open(&fs, &told.options) else {
+                refused += 1;
+                continue;
+            };
+            match log.store.identity().unwrap() {
+                Some(_) => {
+                    assert_eq!(Model::of(&mut log), whole, "{}", moment.describe(&cut));
+                    let snapshot = log.store.snapshots().current().unwrap();
+                    assert!(snapshot.is_some(), "{}", moment.describe(&cut));
+                    wholes += 1;
+                }
+                None => {
+                    assert_eq!(Model::of(&mut log), Model::default());
+                    assert!(log.store.snapshots().list().is_empty());
+                    empty += 1;
+                }
+            }
+        }
+    }
+    assert!(
+        wholes > 0 && refused > 0 && empty > 0,
+        "{wholes} {refused} {empty}"
+    );
 }
 
 #[test]

@@ -225,13 +225,14 @@ impl Disk {
         Ok(())
     }
 
-    /// One file after the other, as the operating system's does.
+    /// One file after the other, as the operating system's does, and the last first: its order is its
+    /// own, and of a log that begins well and ends early a start would notice least.
     pub(super) fn remove_dir_all(&mut self, dir: &Path) {
         if !self.names.knows(dir) {
             return;
         }
         let inside = self.names.files.keys().filter(|path| path.starts_with(dir));
-        for path in inside.cloned().collect::<Vec<_>>() {
+        for path in inside.rev().cloned().collect::<Vec<_>>() {
             self.name(NameChange::Remove(path));
         }
         self.name(NameChange::RemoveFolder(dir.to_owned()));

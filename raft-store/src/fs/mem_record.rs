@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::mem::MemFs;
 use super::mem_cut::Cut;
-use super::mem_disk::{Disk, Operation};
+use super::mem_disk::{DataChange, Disk, Operation};
 
 /// The operations that changed a [`MemFs`] since [`MemFs::record`], in order.
 #[derive(Clone, Debug)]
@@ -90,10 +90,10 @@ impl Moment {
 fn describe(operation: &Operation) -> String {
     match operation {
         Operation::Data(file, change) => match change {
-            super::mem_disk::DataChange::Write { at, data } => {
+            DataChange::Write { at, data } => {
                 format!("{} bytes written at {at} of file {file}", data.len())
             }
-            super::mem_disk::DataChange::SetLen(len) => {
+            DataChange::SetLen(len) => {
                 format!("file {file} made {len} bytes long")
             }
         },

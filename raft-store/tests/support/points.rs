@@ -28,12 +28,8 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn is_wanted(&self) -> bool {
-        std::env::var(CASE_VARIABLE).is_ok_and(|wanted| wanted == self.name)
-    }
-
     fn is_skipped(&self) -> bool {
-        std::env::var_os(CASE_VARIABLE).is_some() && !self.is_wanted()
+        std::env::var(CASE_VARIABLE).is_ok_and(|wanted| wanted != self.name)
     }
 }
 
@@ -75,6 +71,10 @@ pub fn cut_with(workload: &str, told: &Told, exhaustive_max: usize) -> usize {
             }
         }
     }
+    if std::env::var_os(CASE_VARIABLE).is_some() {
+        // One case is not too few of them.
+        return usize::MAX;
+    }
     println!("{workload}: {end} operations, {} disks", seen.len());
     seen.len()
 }
@@ -100,12 +100,7 @@ impl<'a> Point<'a> {
     /// Tells what there is to check.
     fn digest(&self, fs: &MemFs) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let Promise {
-            acknowledged,
-            asked,
-            ..
-        } = self.promise;
-        (fs.digest(), acknowledged, asked).hash(&mut hasher);
+        (fs.digest(), &self.promise).hash(&mut hasher);
         hasher.finish()
     }
 

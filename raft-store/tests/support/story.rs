@@ -14,7 +14,7 @@ use super::log::{Log, options};
 use super::model::{Change, Model, Run};
 
 /// What is promised at a moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Promise {
     /// The changes of the log that are acknowledged.
     pub acknowledged: usize,
