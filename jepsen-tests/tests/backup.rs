@@ -457,10 +457,7 @@ fn a_follower_with_a_short_log_gives_snapshots_and_tells_of_gaps() {
         for offset in offsets(&mut rng, *range, 12, &known[..0]) {
             check_offset(&dir, offset, run.first_offset, records, digests);
         }
-        let seen = known
-            .iter()
-            .filter(|at| (range.0..=range.1).contains(*at))
-            .next_back();
+        let seen = known.iter().rfind(|at| (range.0..=range.1).contains(*at));
         check_offset(&dir, *seen.unwrap(), run.first_offset, records, digests);
     }
     for inside in [to + 1, runs[1].0 - 1] {
