@@ -21,7 +21,7 @@ pub fn begin_restore<F: FileSystem>(
     options: Options,
 ) -> Result<(Store<F>, Writer<F>), Error> {
     let dir = &options.dir;
-    fs.create_dir_all(dir).during("create", dir)?;
+    fs::create_dir(&fs, dir)?;
     fs::publish(&fs, dir, MARKER_NAME, MARKER_TEXT)?;
     Store::open_any(fs, options)
 }

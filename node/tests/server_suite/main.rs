@@ -7,6 +7,7 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = false;
 
+mod backup;
 mod batches;
 mod events;
 mod forming;
