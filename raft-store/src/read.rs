@@ -67,7 +67,7 @@ impl<F: FileSystem> Shared<F> {
                 }
                 Place::Unindexed(summary) => self
                     .index_file(&summary)
-                    .map_err(|error| error.in_file_of(&summary))?,
+                    .map_err(|error| self.in_file_of(&summary, error))?,
                 Place::At {
                     summary,
                     file,
@@ -88,7 +88,7 @@ impl<F: FileSystem> Shared<F> {
                     };
                     let bytes = run
                         .read(&*file, limit, into)
-                        .map_err(|error| error.in_file_of(&summary))?;
+                        .map_err(|error| self.in_file_of(&summary, error))?;
                     self.counters.read(bytes);
                     return Ok(());
                 }
@@ -114,7 +114,8 @@ impl<F: FileSystem> Shared<F> {
         let mut indexer = Indexer::default();
         let found = replay::scan_whole(&buf, number, &path, &mut indexer)?;
         if summary.is_history() {
-            history::check_range(summary.range, indexer.0.summary.range, &path, found.end)?;
+            let ranges = (summary.range, indexer.0.summary.range);
+            history::check_content(ranges, self.options.cluster_id, &path, &found)?;
         }
         self.table
             .write()

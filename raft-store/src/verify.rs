@@ -103,13 +103,17 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     if let Err(error) = &lock {
         report.notes.push(error.to_string());
     }
-    if let Err(error) = identity::read(fs, &layout) {
-        report.damage(error, &layout.identity);
-    }
+    let cluster_id = match identity::read(fs, &layout) {
+        Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
+        Err(error) => {
+            report.damage(error, &layout.identity);
+            0
+        }
+    };
     if let Err(error) = roster::read(fs, &layout) {
         report.damage(error, &layout.peers);
     }
-    let table = verify_log(fs, &layout, &mut report);
+    let table = verify_log(fs, &layout, cluster_id, &mut report);
     verify_snapshots(fs, &layout, &mut report);
     // A running node holds the catalog open.
     if catalog && lock.is_ok() {
@@ -118,7 +122,12 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, catalog: bool) -> Report {
     report
 }
 
-fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Table<F> {
+fn verify_log<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    cluster_id: u128,
+    report: &mut Report,
+) -> Table<F> {
     let mut table = Table::new();
     let numbers = match replay::list_segments(fs, layout) {
         Ok(numbers) => numbers,
@@ -148,18 +157,23 @@ fn verify_log<F: FileSystem>(fs: &F, layout: &Layout, report: &mut Report) -> Ta
     let last = rebuild.state.last;
     report.range = table.earliest().zip(last.map(|last| last.index));
     let log_first = table.earliest().unwrap_or(next_index(last));
-    verify_history(fs, layout, log_first, report);
+    verify_history(fs, layout, (log_first, cluster_id), report);
     table
 }
 
-fn verify_history<F: FileSystem>(fs: &F, layout: &Layout, log_first: u64, report: &mut Report) {
+fn verify_history<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    (log_first, cluster_id): (u64, u128),
+    report: &mut Report,
+) {
     let ranges = match history::list(fs, layout) {
         Ok(ranges) => ranges,
         Err(error) => return report.damage(error, &layout.history),
     };
     for range in &ranges {
         report.history_files += 1;
-        match history::verify_file(fs, layout, *range) {
+        match history::verify_file(fs, layout, *range, cluster_id) {
             Ok(entries) => report.entries += entries,
             Err(error) => report.damage(error, &layout.history_file(range.0, range.1)),
         }
