@@ -84,6 +84,8 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
     }
     for id in cluster.running() {
         wait_read_only(&cluster, id, true);
+    }
+    for id in cluster.running() {
         refuses_to_write(&cluster, id);
     }
     for id in cluster.running() {
