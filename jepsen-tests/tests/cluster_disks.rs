@@ -3,6 +3,7 @@
 //! anything.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
@@ -32,45 +33,15 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
         return;
     }
     let mut rng = Rng::new(rng::seed("cluster_disks"));
-    let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
-    let disks: Vec<SmallDisk> = cluster.ids().iter().map(|id| disk(&cluster, *id)).collect();
-    let disk = |id: u64| &disks[id as usize - 1];
-    for id in cluster.ids() {
-        cluster.launch(id).unwrap();
-    }
-    for id in cluster.ids() {
-        cluster.wait_ready(id).unwrap();
-    }
+    let (mut cluster, disks) = start();
     let addrs = cluster.addrs_from(1);
     let workload = Workload::prepare(&addrs).unwrap();
     let load = workload.start(1, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     steady.next_success(Instant::now()).unwrap();
 
-    let leader = cluster.leader().unwrap();
-    let follower = cluster.followers().unwrap()[0];
-    disk(follower).fill(LEFT_MIB).unwrap();
-    wait_read_only(&cluster, follower, true);
-    steady.next_success(Instant::now()).unwrap();
-    assert_eq!(cluster.leader().unwrap(), leader);
-    serves_locally(&cluster, follower);
-    refuses_to_lead(&cluster, leader, follower);
-    disk(follower).empty().unwrap();
-    wait_read_only(&cluster, follower, false);
-
-    let filled = Instant::now();
-    disk(leader).fill(LEFT_MIB).unwrap();
-    within(NOTICE_TIMEOUT, || match cluster.leader() {
-        Ok(other) if other != leader => Ok(()),
-        other => Err(format!("the leader is {other:?}")),
-    })
-    .unwrap();
-    let handed_over = filled.elapsed();
-    steady.next_success(Instant::now()).unwrap();
-    disk(leader).empty().unwrap();
-    wait_read_only(&cluster, leader, false);
-    steady.next_success(Instant::now()).unwrap();
-
+    a_follower_is_full(&cluster, &disks, &steady);
+    let handed_over = the_leader_is_full(&cluster, &disks, &steady);
     refuses_to_add_a_full_node(&mut cluster);
 
     let mut ledgers = load.finish();
@@ -78,23 +49,7 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
     ledgers.push(workload.preparation);
     ledgers.extend(written.ledgers.iter().cloned());
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
-
-    for id in cluster.running() {
-        disk(id).fill(LEFT_MIB).unwrap();
-    }
-    for id in cluster.running() {
-        wait_read_only(&cluster, id, true);
-    }
-    for id in cluster.running() {
-        refuses_to_write(&cluster, id);
-    }
-    for id in cluster.running() {
-        disk(id).empty().unwrap();
-    }
-    for id in cluster.running() {
-        wait_read_only(&cluster, id, false);
-    }
-    writes_again(&cluster);
+    all_are_full(&cluster, &disks);
     let audit = audit::cluster(&cluster, &ledgers).unwrap();
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
     println!(
@@ -103,6 +58,74 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
         written.calls.len(),
         written.slowest(),
     );
+}
+
+/// Three nodes on small disks, by their ids.
+fn start() -> (Cluster, BTreeMap<u64, SmallDisk>) {
+    let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
+    let ids = cluster.ids();
+    let disks = ids.iter().map(|id| (*id, disk(&cluster, *id))).collect();
+    for id in &ids {
+        cluster.launch(*id).unwrap();
+    }
+    for id in &ids {
+        cluster.wait_ready(*id).unwrap();
+    }
+    (cluster, disks)
+}
+
+fn a_follower_is_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>, steady: &Steady) {
+    let leader = cluster.leader().unwrap();
+    let follower = cluster.followers().unwrap()[0];
+    disks[&follower].fill(LEFT_MIB).unwrap();
+    wait_read_only(cluster, follower, true);
+    steady.next_success(Instant::now()).unwrap();
+    assert_eq!(cluster.leader().unwrap(), leader);
+    serves_locally(cluster, follower);
+    refuses_to_lead(cluster, leader, follower);
+    disks[&follower].empty().unwrap();
+    wait_read_only(cluster, follower, false);
+}
+
+/// Gives how long the leadership took to be elsewhere.
+fn the_leader_is_full(
+    cluster: &Cluster,
+    disks: &BTreeMap<u64, SmallDisk>,
+    steady: &Steady,
+) -> Duration {
+    let leader = cluster.leader().unwrap();
+    let filled = Instant::now();
+    disks[&leader].fill(LEFT_MIB).unwrap();
+    within(NOTICE_TIMEOUT, || match cluster.leader() {
+        Ok(other) if other != leader => Ok(()),
+        other => Err(format!("the leader is {other:?}")),
+    })
+    .unwrap();
+    let handed_over = filled.elapsed();
+    steady.next_success(Instant::now()).unwrap();
+    disks[&leader].empty().unwrap();
+    wait_read_only(cluster, leader, false);
+    steady.next_success(Instant::now()).unwrap();
+    handed_over
+}
+
+fn all_are_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>) {
+    for disk in disks.values() {
+        disk.fill(LEFT_MIB).unwrap();
+    }
+    for id in disks.keys() {
+        wait_read_only(cluster, *id, true);
+    }
+    for id in disks.keys() {
+        refuses_to_write(cluster, *id);
+    }
+    for disk in disks.values() {
+        disk.empty().unwrap();
+    }
+    for id in disks.keys() {
+        wait_read_only(cluster, *id, false);
+    }
+    writes_again(cluster);
 }
 
 #[test]

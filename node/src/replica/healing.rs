@@ -1,9 +1,12 @@
-//! Finds history that is damaged on this node's disk and fetches it again.
+//! Finds what is damaged on this node's disk and can be had again: history, and the snapshot.
 //!
 //! A read that fails on a file with history notices it, and so does a check that goes through these
 //! files one by one, at a pace that nobody feels. The file is replaced as a whole, by the first other
 //! node that has all of it; until then everything around it stays readable. In a cluster of one, or
 //! where nobody has it any more, the damage stays, and stays reported.
+//!
+//! The snapshot is read whole now and then. A damaged one would be sent to whoever needs it, and be
+//! refused there, for ever; the state that it was made of is in memory, so it is written again.
 //!
 //! What Raft itself needs is never healed: a node that lost any of that has forgotten what it said.
 
@@ -16,6 +19,7 @@ use openraft::type_config::alias::InstantOf;
 use rstmdb_raft_store::Entry;
 use tokio::sync::Notify;
 
+use super::compaction::replace_snapshot;
 use super::handle::{Inner, Replica};
 use super::history::{FetchError, blocking};
 use super::peers::Peer;
@@ -25,6 +29,8 @@ use super::types::Types;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often one more file is read. Each has about 16 MiB.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the snapshot is read.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
 /// The pause after nobody had what is damaged.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
@@ -36,6 +42,7 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     let mut healer = Healer::<T> {
         checked: (0, 0),
         check_at: T::now(),
+        snapshot_at: T::now() + SNAPSHOT_INTERVAL,
         heal_at: T::now(),
     };
     loop {
@@ -59,6 +66,8 @@ struct Healer<T: Types> {
     checked: Range,
     /// When the next one is read.
     check_at: InstantOf<T>,
+    /// When the snapshot is read.
+    snapshot_at: InstantOf<T>,
     /// When damage is tried to be healed at the earliest.
     heal_at: InstantOf<T>,
 }
@@ -68,6 +77,10 @@ impl<T: Types> Healer<T> {
         if T::now() >= self.check_at {
             self.check_at = T::now() + CHECK_INTERVAL;
             self.check_next(&replica.inner);
+        }
+        if T::now() >= self.snapshot_at {
+            self.snapshot_at = T::now() + SNAPSHOT_INTERVAL;
+            check_snapshot(&replica.inner).await;
         }
         if T::now() < self.heal_at || replica.inner.gate.no_room_here().is_some() {
             return;
@@ -88,6 +101,25 @@ impl<T: Types> Healer<T> {
         self.checked = *range;
         // What is wrong is remembered, and said, by the store.
         let _ = blocking(inner, || inner.store.check_history(*range));
+    }
+}
+
+/// Reads the snapshot, and has it written again where it is damaged.
+async fn check_snapshot<T: Types>(inner: &Inner<T>) {
+    let snapshots = inner.store.snapshots();
+    let read = blocking(inner, || match snapshots.current()? {
+        Some(current) => {
+            let mut records = snapshots.open_records(&current)?;
+            records.try_for_each(|record| record.map(drop))
+        }
+        None => Ok(()),
+    });
+    let Err(error) = read else {
+        return;
+    };
+    tracing::error!(%error, "the snapshot cannot be read; it is written again");
+    if let Err(error) = replace_snapshot(inner).await {
+        tracing::error!(%error, "the damaged snapshot was not replaced");
     }
 }
 

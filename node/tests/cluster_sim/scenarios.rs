@@ -87,6 +87,41 @@ fn damaged_history_is_noticed_and_fetched_again() {
     });
 }
 
+#[test]
+fn a_damaged_snapshot_is_written_again() {
+    in_simulation(5, async {
+        let cluster = Cluster::form(5, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(leader), machine()).await.unwrap();
+        for n in 0..50 {
+            submit(cluster.node(leader), create(&format!("i{n}")))
+                .await
+                .unwrap();
+        }
+        let (node, disk) = (cluster.node(leader), &cluster.disks[&leader]);
+        node.compact(true).await.unwrap();
+        let snapshots = node.snapshots();
+        let readable = || {
+            let current = snapshots.current()?.unwrap();
+            snapshots
+                .open_records(&current)?
+                .try_for_each(|record| record.map(drop))
+        };
+        readable().unwrap();
+        let path = Path::new("/data/snapshots").join(&snapshots.list()[0].file);
+        let mut content = disk.content(&path).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        disk.set_content(&path, &content).unwrap();
+        readable().unwrap_err();
+        // Nothing is written meanwhile: the snapshot is of the same offset.
+        Sim::sleep(Duration::from_secs(700)).await;
+        readable().unwrap();
+        submit(node, create("after")).await.unwrap();
+        cluster.converge().await;
+    });
+}
+
 fn read_whole_log(node: &Replica<Sim>) -> Result<(), Error> {
     let mut from = 0;
     loop {
