@@ -158,12 +158,10 @@ impl Seen {
                     }
                     self.full.insert(id, reason);
                 }
-                Some(None) => {
-                    if self.full.remove(&id).is_some() {
-                        tracing::info!(node_id = id, "a voter has room again");
-                    }
+                Some(None) if self.full.remove(&id).is_some() => {
+                    tracing::info!(node_id = id, "a voter has room again");
                 }
-                None => {}
+                Some(None) | None => {}
             }
         }
         self.full.retain(|id, _| voters.contains(id));

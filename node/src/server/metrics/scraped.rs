@@ -68,10 +68,7 @@ impl Scraped {
                 "The first offset that is retained.",
             )?,
             read_only: make.gauge("rstmdb_read_only", "1 while writes are refused.")?,
-            history_damaged: make.gauge(
-                "rstmdb_history_damaged",
-                "Files with history that are known to be damaged.",
-            )?,
+            history_damaged: make.gauge("rstmdb_history_damaged", "Damaged files with history.")?,
             history_healed: make.counter(
                 "rstmdb_history_healed_total",
                 "Damaged files with history that were replaced from another node.",
