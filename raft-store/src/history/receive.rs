@@ -228,6 +228,10 @@ impl<F: FileSystem> HistoryReceiver<F> {
         }
         let (name, dir) = (file_name(first, last), &shared.layout.history);
         let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
+        if replaces {
+            // Until the new file has the name, it is that of what is to be replaced.
+            named.keep();
+        }
         fs::publish_written(&shared.fs, &file, &temporary.path, dir, &name)?;
         temporary.keep();
         match replaces {
