@@ -24,6 +24,7 @@
 //! | [`ports`] | ports nobody else uses |
 //! | [`raw`] | a plain RCP connection, for what the client library would never send or hide |
 //! | [`cli`] | runs `rstmdb-cli` |
+//! | [`small_disk`] | a disk that can be filled |
 //! | [`rng`] | seeded randomness |
 //! | [`model`] | the machines the tests use, written down a second time |
 //! | [`told`] | what clients were told, and so must read |
@@ -79,6 +80,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod rng;
+pub mod small_disk;
 pub mod steady;
 pub mod told;
 pub mod wal;

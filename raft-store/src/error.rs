@@ -154,8 +154,8 @@ impl Error {
                 offset,
                 what,
                 covers: "history that came from another node".into(),
-                advice: "stop the node and remove the file: what it held is fetched from another \
-                         node again",
+                advice: "a node of a cluster fetches it again by itself; else restore the file from a \
+                         backup",
             },
             other => other,
         }

@@ -68,7 +68,7 @@ impl<F: FileSystem> Shared<F> {
                 }
                 Place::Unindexed(summary) => self
                     .index_file(&summary)
-                    .map_err(|error| error.in_file_of(&summary))?,
+                    .map_err(|error| self.in_file_of(&summary, error))?,
                 Place::At {
                     summary,
                     file,
@@ -85,7 +85,7 @@ impl<F: FileSystem> Shared<F> {
                     };
                     let bytes = run
                         .read(&file, limit, into)
-                        .map_err(|error| error.in_file_of(&summary))?;
+                        .map_err(|error| self.in_file_of(&summary, error))?;
                     self.counters.read(bytes);
                     return Ok(());
                 }
@@ -116,7 +116,8 @@ impl<F: FileSystem> Shared<F> {
         };
         let found = replay::scan_whole(&buf, source, &mut indexer)?;
         if summary.is_history() {
-            history::check_range(summary.range, indexer.0.summary.range, &path, found.end)?;
+            let ranges = (summary.range, indexer.0.summary.range);
+            history::check_content(ranges, self.options.cluster_id, &path, &found)?;
         }
         let opened = Opened {
             file,

@@ -1,7 +1,7 @@
 //! What the store's handles and its writer share: the log in memory, the queue between them, and
 //! the latch that a failure closes for good.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -105,6 +105,8 @@ pub(crate) struct Shared<F: FileSystem> {
     failure: OnceLock<Arc<Error>>,
     on_failure: Mutex<Vec<FailureCallback>>,
     pub(crate) roster: Mutex<Option<Roster<F>>>,
+    /// The ranges of the history files on which a read or a check has failed.
+    pub(crate) damaged_history: Mutex<BTreeSet<(u64, u64)>>,
     /// Held until the log is closed and the writer has ended.
     lock: Mutex<Option<F::Lock>>,
 }
@@ -142,6 +144,7 @@ impl<F: FileSystem> Shared<F> {
             failure: OnceLock::new(),
             on_failure: Mutex::default(),
             roster: Mutex::default(),
+            damaged_history: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         }
     }

@@ -87,7 +87,7 @@ impl<F: FileSystem> Store<F> {
     pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
         fs::create_dir(&fs, &layout.dir)?;
-        restore::refuse_unfinished(&fs, &layout)?;
+        refuse_unfinished(&fs, &layout)?;
         Self::open_any(fs, options)
     }
 
@@ -99,10 +99,6 @@ impl<F: FileSystem> Store<F> {
         }
         fs.sync_dir(&layout.dir).during("sync", &layout.dir)?;
         let lock = take_lock(&fs, &layout)?;
-        if fs::exists(&fs, &layout.dir, REJOINING)? {
-            let what = "the folder was being emptied to rejoin, and that was interrupted";
-            return Err(damaged(&layout.dir.join(REJOINING), 0, what));
-        }
         let identity = identity::read(&fs, &layout)?;
         identity::check(&identity, &options)?;
         // A crash between the first segment and the identity leaves the id in the segment only,
@@ -277,6 +273,15 @@ impl<F: FileSystem> Store<F> {
     pub fn close(&self) {
         self.shared.close();
     }
+}
+
+/// Refuses a folder that `rejoin` or a restore was interrupted in.
+pub(crate) fn refuse_unfinished<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
+    if fs::exists(fs, &layout.dir, REJOINING)? {
+        let what = "the folder was being emptied to rejoin, and that was interrupted";
+        return Err(damaged(&layout.dir.join(REJOINING), 0, what));
+    }
+    restore::refuse_unfinished(fs, layout)
 }
 
 pub(crate) fn take_lock<F: FileSystem>(fs: &F, layout: &Layout) -> Result<F::Lock, Error> {

@@ -100,24 +100,34 @@ struct Folder<'a, F> {
     fs: &'a F,
     layout: &'a Layout,
     keys: &'a Keyring,
+    /// Whose it is; 0 where that is not known.
+    cluster_id: u128,
 }
 
-/// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots, catalog, identity, roster. Changes nothing but a catalog that
-/// cannot be opened. Run it on a stopped node; a running one makes the log's end look torn.
+/// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
+/// catalog, identity, roster. Changes nothing but a catalog that cannot be opened. Run it on a stopped node; a running one makes the log's end look torn.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
-    let folder = Folder {
-        fs,
-        layout: &layout,
-        keys,
-    };
     let mut report = Report::default();
     let lock = store::take_lock(fs, &layout);
     if let Err(error) = &lock {
         report.notes.push(error.to_string());
     }
-    if let Err(error) = identity::read(fs, &layout) {
-        report.damage(error, &layout.identity);
+    let cluster_id = match identity::read(fs, &layout) {
+        Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
+        Err(error) => {
+            report.damage(error, &layout.identity);
+            0
+        }
+    };
+    let folder = Folder {
+        fs,
+        layout: &layout,
+        keys,
+        cluster_id,
+    };
+    if let Err(error) = store::refuse_unfinished(fs, &layout) {
+        report.damage(error, &layout.dir);
     }
     if let Err(error) = roster::read(fs, &layout) {
         report.damage(error, &layout.peers);
@@ -167,14 +177,16 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
 }
 
 fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {
-    let Folder { fs, layout, keys } = *folder;
+    let Folder {
+        fs, layout, keys, ..
+    } = *folder;
     let ranges = match history::list(fs, layout) {
         Ok(ranges) => ranges,
         Err(error) => return report.damage(error, &layout.history),
     };
     for range in &ranges {
         report.history_files += 1;
-        match history::verify_file(fs, layout, keys, *range) {
+        match history::verify_file(fs, layout, keys, *range, folder.cluster_id) {
             Ok(entries) => report.entries += entries,
             Err(error) => report.damage(error, &layout.history_file(range.0, range.1)),
         }
@@ -241,7 +253,9 @@ fn verify_segment<F: FileSystem>(
 }
 
 fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
-    let Folder { fs, layout, keys } = *folder;
+    let Folder {
+        fs, layout, keys, ..
+    } = *folder;
     let files = match snapshot::list_files(fs, &layout.snapshots) {
         Ok(files) => files,
         Err(error) => return report.damage(error, &layout.snapshots),

@@ -141,19 +141,7 @@ async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
     if snapshot_offset(inner) >= inner.applied.offset() {
         return Ok(false);
     }
-    let builder = inner.raft.with_state_machine(|machine| {
-        let builder = machine.builder();
-        Box::pin(async move { builder })
-    });
-    let target = match builder.await.map_err(|fatal| failed(&fatal))?.write() {
-        Ok(target) => target,
-        Err(error) => {
-            *inner.compaction.not_before.lock() = T::now() + RETRY_PAUSE;
-            return Err(failed(&error));
-        }
-    };
-    let trigger = inner.raft.trigger();
-    trigger.snapshot().await.map_err(|fatal| failed(&fatal))?;
+    let target = write_snapshot(inner).await?;
     let mut metrics = inner.raft.metrics();
     loop {
         {
@@ -172,6 +160,28 @@ async fn take_snapshot<T: Types>(inner: &Inner<T>) -> Result<bool, Error> {
         }
         metrics.changed().await.map_err(|closed| failed(&closed))?;
     }
+}
+
+/// Writes a snapshot and tells openraft; returns the last offset in it.
+async fn write_snapshot<T: Types>(inner: &Inner<T>) -> Result<u64, Error> {
+    let builder = inner.raft.with_state_machine(|machine| {
+        let builder = machine.builder();
+        Box::pin(async move { builder })
+    });
+    let written = builder.await.map_err(|fatal| failed(&fatal))?.write();
+    let target = written.map_err(|error| {
+        *inner.compaction.not_before.lock() = T::now() + RETRY_PAUSE;
+        failed(&error)
+    })?;
+    let trigger = inner.raft.trigger();
+    trigger.snapshot().await.map_err(|fatal| failed(&fatal))?;
+    Ok(target)
+}
+
+/// Writes a snapshot even where nothing is new, because the one there is has become unreadable.
+pub(super) async fn replace_snapshot<T: Types>(inner: &Inner<T>) -> Result<(), Error> {
+    let _one_at_a_time = inner.compaction.snapshots.lock().await;
+    write_snapshot(inner).await.map(drop)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {

@@ -74,10 +74,12 @@ pub struct Counters {
     pub snapshots_taken: Counter,
     /// Snapshots that could not be written.
     pub snapshots_failed: Counter,
-    /// The size of the last one, in bytes.
+    /// The size of the last one taken, in bytes.
     pub snapshot_last_bytes: Counter,
-    /// How long the last one took, in microseconds.
+    /// How long the last one taken took, in microseconds.
     pub snapshot_last_us: Counter,
+    /// Damaged files with history that were replaced from another node.
+    pub history_healed: Counter,
     /// From the decision of a batch of commands until its last entry was applied.
     pub proposal: Histogram,
 }

@@ -86,7 +86,7 @@ impl History {
 
 /// Why a run was not taken in.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(super) enum FetchError {
     #[error("{0}")]
     Peer(#[from] PeerError),
     #[error("{0}")]
@@ -242,7 +242,7 @@ fn push<F: raft_store::FileSystem>(
 }
 
 /// Runs work on the disk where it holds up nobody.
-fn blocking<T: Types, R>(
+pub(super) fn blocking<T: Types, R>(
     inner: &Inner<T>,
     work: impl FnOnce() -> Result<R, raft_store::Error>,
 ) -> Result<R, raft_store::Error> {

@@ -32,6 +32,7 @@
 //! | [`compaction`] | snapshots by threshold, retention |
 //! | `room` | the watch on free disk space |
 //! | `history` | fetches history that this node lacks from the others |
+//! | `healing` | finds damaged history and fetches it again |
 //! | `divergence` | compares this node's state with the others' |
 //! | `observer` | says in the log what changes in the cluster |
 //! | [`status`] | the picture INFO and the metrics show |
@@ -53,6 +54,7 @@ pub mod error;
 pub(crate) mod forwarder;
 pub(crate) mod gate;
 pub mod handle;
+pub(crate) mod healing;
 pub(crate) mod history;
 pub mod hub;
 pub mod log_page;

@@ -152,9 +152,16 @@ impl Seen {
         for (id, report) in join_all(asked).await {
             // Who did not answer stays as it was: heartbeats tell whether it is there at all.
             match report.map(|report| report.read_only) {
-                Some(Some(reason)) => drop(self.full.insert(id, reason)),
-                Some(None) => drop(self.full.remove(&id)),
-                None => {}
+                Some(Some(reason)) => {
+                    if !self.full.contains_key(&id) {
+                        tracing::warn!(node_id = id, %reason, "a voter has no room and takes no entries");
+                    }
+                    self.full.insert(id, reason);
+                }
+                Some(None) if self.full.remove(&id).is_some() => {
+                    tracing::info!(node_id = id, "a voter has room again");
+                }
+                Some(None) | None => {}
             }
         }
         self.full.retain(|id, _| voters.contains(id));

@@ -21,6 +21,7 @@ use super::divergence;
 use super::forwarder::Forwarder;
 use super::gate::Gate;
 use super::handle::{Inner, Replica};
+use super::healing;
 use super::history::{self, History};
 use super::hub::Hub;
 use super::observer;
@@ -201,6 +202,7 @@ fn spawn_tasks<T: Types>(
     detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(healing::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(history::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(divergence::run(Arc::downgrade(inner), inner.stop.clone()));
 }

@@ -83,6 +83,8 @@ pub struct Status {
     pub snapshot_offset: u64,
     /// The last offset that Raft has let go: a member whose log ends below it needs a snapshot.
     pub purged_offset: u64,
+    /// Files with history that are known to be damaged.
+    pub history_damaged: u64,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
     /// Whether this node's state is known to be wrong.
@@ -179,6 +181,7 @@ impl<T: Types> Replica<T> {
             idempotency_keys: state.key_count(),
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
             purged_offset: self.inner.store.purged().map_or(0, |id| id.index),
+            history_damaged: self.inner.store.damaged_history().len() as u64,
             read_only: match self.inner.gate.read_only() {
                 Some(super::Error::ReadOnly { reason }) => Some(reason),
                 _ => None,

@@ -3,8 +3,10 @@
 //! when there is room again.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Role, WatchFilter};
 use rstmdb_raft_store::FileSystem;
@@ -207,5 +209,40 @@ fn a_node_without_room_is_not_added_nor_given_a_vote() {
         cluster.make_room(4);
         Sim::sleep(NOTICE).await;
         cluster.node(leader).change(&promote).await.unwrap();
+    });
+}
+
+#[test]
+fn a_node_without_room_takes_no_snapshot_until_it_has() {
+    in_simulation(17, async {
+        let (cluster, leader) = Cluster::prepared(17).await;
+        let full = 1 + leader % 3;
+        cluster.network.isolate(full);
+        // More than what is kept for stragglers, so that it needs a snapshot.
+        for n in 0..8 {
+            let burst = (1..=500).map(|k| {
+                let command = set("a", n * 500 + k, false);
+                cluster.node(leader).submit(command, Arc::from("test"))
+            });
+            for outcome in join_all(burst.collect::<Vec<_>>()).await {
+                outcome.unwrap();
+            }
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        Sim::sleep(LONG).await;
+        cluster.fill(full);
+        Sim::sleep(NOTICE).await;
+        let end = cluster.node(full).log_end();
+        cluster.network.heal();
+        Sim::sleep(LONG).await;
+        let status = cluster.node(full).status();
+        assert_eq!(
+            (cluster.node(full).log_end(), status.snapshot_offset),
+            (end, 0)
+        );
+        assert_eq!(cluster.leader().await, leader);
+        cluster.make_room(full);
+        cluster.converge().await;
+        assert!(cluster.node(full).status().snapshot_offset > end);
     });
 }

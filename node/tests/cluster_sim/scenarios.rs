@@ -1,11 +1,13 @@
 //! One situation each: a minority, a node that was away for long, the membership.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, WatchFilter};
+use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
+use rstmdb_raft_store::FileSystem;
 
 use super::{
     Cluster, LEADER_WAIT, Sim, create, in_simulation, machine, set, submit, values_in_log,
@@ -51,33 +53,113 @@ fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
 fn a_node_that_was_away_for_long_gets_a_snapshot_and_then_the_history_behind_it() {
     in_simulation(2, async {
         let cluster = Cluster::form(2, 3).await;
-        let leader = cluster.leader().await;
-        submit(cluster.node(leader), machine()).await.unwrap();
-        submit(cluster.node(leader), create("a")).await.unwrap();
-        cluster.converge().await;
-        let away = 1 + leader % 3;
-        cluster.network.isolate(away);
-        for n in 0..8 {
-            let burst = (1..=500).map(|k| {
-                let command = set("a", n * 500 + k, false);
-                cluster.node(leader).submit(command, Arc::from("test"))
-            });
-            for outcome in join_all(burst.collect::<Vec<_>>()).await {
-                outcome.unwrap();
-            }
-            Sim::sleep(Duration::from_millis(100)).await;
-        }
-        // The log that the node lacks has been purged, up to what is kept for stragglers.
-        Sim::sleep(Duration::from_secs(5)).await;
-        let before = cluster.node(away).log_end();
-        cluster.network.heal();
-        cluster.converge().await;
-        cluster.node(away).wait_for_history(0).await;
-        assert!(cluster.node(away).status().snapshot_offset > before);
+        let (leader, away) = with_fetched_history(&cluster).await;
         let values = values_in_log(cluster.node(leader));
         assert_eq!(values["a"].len(), 4_000);
         assert_eq!(values_in_log(cluster.node(away)), values);
     });
+}
+
+#[test]
+fn damaged_history_is_noticed_and_fetched_again() {
+    in_simulation(4, async {
+        let cluster = Cluster::form(4, 3).await;
+        let (_, away) = with_fetched_history(&cluster).await;
+        let (node, disk) = (cluster.node(away), &cluster.disks[&away]);
+        let values = values_in_log(node);
+        let dir = Path::new("/data/history");
+        let files = disk.list(dir).unwrap();
+        let path = dir.join(files.first().unwrap());
+        for (healed, noticed_by_a_read) in [(1, true), (2, false)] {
+            let mut content = disk.content(&path).unwrap();
+            let middle = content.len() / 2;
+            content[middle] ^= 1;
+            disk.set_content(&path, &content).unwrap();
+            if noticed_by_a_read {
+                read_whole_log(node).unwrap_err();
+                assert_eq!(node.status().history_damaged, 1);
+            }
+            let is_healed = || node.counters().history_healed.load() == healed;
+            cluster.wait("healing", || is_healed().then_some(())).await;
+            assert_eq!(node.status().history_damaged, 0);
+            assert_eq!(values_in_log(node), values);
+        }
+    });
+}
+
+#[test]
+fn a_damaged_snapshot_is_written_again() {
+    in_simulation(5, async {
+        let cluster = Cluster::form(5, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(leader), machine()).await.unwrap();
+        for n in 0..50 {
+            submit(cluster.node(leader), create(&format!("i{n}")))
+                .await
+                .unwrap();
+        }
+        let (node, disk) = (cluster.node(leader), &cluster.disks[&leader]);
+        node.compact(true).await.unwrap();
+        let snapshots = node.snapshots();
+        let readable = || {
+            let current = snapshots.current()?.unwrap();
+            snapshots
+                .open_records(&current)?
+                .try_for_each(|record| record.map(drop))
+        };
+        readable().unwrap();
+        let path = Path::new("/data/snapshots").join(&snapshots.list()[0].file);
+        let mut content = disk.content(&path).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        disk.set_content(&path, &content).unwrap();
+        readable().unwrap_err();
+        // Nothing is written meanwhile: the snapshot is of the same offset.
+        Sim::sleep(Duration::from_secs(700)).await;
+        readable().unwrap();
+        submit(node, create("after")).await.unwrap();
+        cluster.converge().await;
+    });
+}
+
+fn read_whole_log(node: &Replica<Sim>) -> Result<(), Error> {
+    let mut from = 0;
+    loop {
+        let page = node.log_read(from, 1000)?;
+        if page.items.is_empty() {
+            return Ok(());
+        }
+        from = page.next_offset;
+    }
+}
+
+/// Keeps a follower away until it can come back by a snapshot only, and lets it fetch the history
+/// behind that. Names the leader and the follower.
+async fn with_fetched_history(cluster: &Cluster) -> (u64, u64) {
+    let leader = cluster.leader().await;
+    submit(cluster.node(leader), machine()).await.unwrap();
+    submit(cluster.node(leader), create("a")).await.unwrap();
+    cluster.converge().await;
+    let away = 1 + leader % 3;
+    cluster.network.isolate(away);
+    for n in 0..8 {
+        let burst = (1..=500).map(|k| {
+            let command = set("a", n * 500 + k, false);
+            cluster.node(leader).submit(command, Arc::from("test"))
+        });
+        for outcome in join_all(burst.collect::<Vec<_>>()).await {
+            outcome.unwrap();
+        }
+        Sim::sleep(Duration::from_millis(100)).await;
+    }
+    // The log that the node lacks has been purged, up to what is kept for stragglers.
+    Sim::sleep(Duration::from_secs(5)).await;
+    let before = cluster.node(away).log_end();
+    cluster.network.heal();
+    cluster.converge().await;
+    cluster.node(away).wait_for_history(0).await;
+    assert!(cluster.node(away).status().snapshot_offset > before);
+    (leader, away)
 }
 
 #[test]

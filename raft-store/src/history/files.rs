@@ -10,7 +10,7 @@ use crate::format::{HardState, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
-use crate::replay::{self, Source, damaged};
+use crate::replay::{self, Scan, Source, damaged};
 use crate::segment::{HISTORY_BIT, Index, Table};
 use crate::tail::next_index;
 
@@ -119,20 +119,25 @@ fn header_of(file: &impl File) -> Option<SegmentHeader> {
     Some(SegmentHeader::decode(&bytes).ok()?.0)
 }
 
-/// That a file holds the entries its name says.
-pub(crate) fn check_range(
-    named: Option<Range>,
-    found: Option<Range>,
+/// That a file holds the entries its name says, and of the right cluster (0: not known).
+pub(crate) fn check_content(
+    (named, found): (Option<Range>, Option<Range>),
+    cluster_id: u128,
     path: &Path,
-    end: u64,
+    scan: &Scan,
 ) -> Result<(), Error> {
+    let theirs = scan.header.map_or(0, |header| header.cluster_id);
+    if theirs != 0 && cluster_id != 0 && theirs != cluster_id {
+        let theirs = uuid::Uuid::from_u128(theirs);
+        return Err(damaged(path, 0, format!("it is of cluster {theirs}")));
+    }
     match found {
         _ if found == named => Ok(()),
         Some((first, last)) => {
             let what = format!("it holds the entries {first} to {last}, not those of its name");
-            Err(damaged(path, end, what))
+            Err(damaged(path, scan.end, what))
         }
-        None => Err(damaged(path, end, "it holds no entries")),
+        None => Err(damaged(path, scan.end, "it holds no entries")),
     }
 }
 
@@ -142,6 +147,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     layout: &Layout,
     keys: &Keyring,
     range: Range,
+    cluster_id: u128,
 ) -> Result<u64, Error> {
     let path = layout.history_file(range.0, range.1);
     let index = index_of(fs, layout, keys, range)?;
@@ -156,7 +162,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     replay::scan_whole(&buf, source, &mut rebuild)
         .and_then(|found| {
             let held = rebuild.index.summary.range;
-            check_range(Some(range), held, &path, found.end)
+            check_content((Some(range), held), cluster_id, &path, &found)
         })
         .map_err(|error| error.in_file_of(&index.summary))?;
     Ok(rebuild.entries)

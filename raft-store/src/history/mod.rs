@@ -6,11 +6,13 @@
 //! |---|---|
 //! | `files` | the files, and which of them join the log |
 //! | `receive` | taking in a run |
+//! | `heal` | finding damaged files, and replacing them |
 //! | `serve` | choosing the run to give |
 
 mod files;
+mod heal;
 mod receive;
 mod serve;
 
-pub(crate) use files::{attach, check_range, file_name, join, list, verify_file};
+pub(crate) use files::{attach, check_content, file_name, join, list, verify_file};
 pub use receive::HistoryReceiver;

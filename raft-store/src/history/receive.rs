@@ -34,9 +34,7 @@ impl<F: FileSystem> Store<F> {
             return Err(refused(first, last, "it is no run of indexes"));
         }
         let purged = shared.check_joins(first, last)?;
-        let mut receiver = HistoryReceiver::create(shared.clone(), (first, last), purged)?;
-        receiver.write_header()?;
-        Ok(receiver)
+        HistoryReceiver::begin(shared.clone(), (first, last), purged, false)
     }
 }
 
@@ -55,6 +53,8 @@ pub struct HistoryReceiver<F: FileSystem> {
     /// Where in the file it goes.
     offset: u64,
     last_term: u64,
+    /// Whether a file with these entries is there already, and damaged.
+    replaces: bool,
     /// Set while entries are added: what an error interrupted is not in the file.
     broken: bool,
     index: Index,
@@ -62,10 +62,22 @@ pub struct HistoryReceiver<F: FileSystem> {
 }
 
 impl<F: FileSystem> HistoryReceiver<F> {
+    pub(super) fn begin(
+        shared: Arc<Shared<F>>,
+        range: (u64, u64),
+        purged: LogId,
+        replaces: bool,
+    ) -> Result<Self, Error> {
+        let mut receiver = Self::create(shared, range, purged, replaces)?;
+        receiver.write_header()?;
+        Ok(receiver)
+    }
+
     fn create(
         shared: Arc<Shared<F>>,
         (first, last): (u64, u64),
         purged: LogId,
+        replaces: bool,
     ) -> Result<Self, Error> {
         let path = shared.temporary_history();
         let file = shared.fs.create(&path).during("create", &path)?;
@@ -81,6 +93,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             next: first,
             offset: 0,
             last_term: 0,
+            replaces,
             broken: false,
             index,
             buf: Vec::new(),
@@ -228,6 +241,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             last,
             next,
             offset,
+            replaces,
             broken,
             mut index,
             ..
@@ -239,12 +253,22 @@ impl<F: FileSystem> HistoryReceiver<F> {
         index.summary.bytes = offset;
         // A file that a gap has cut off may have the same name.
         shared.remove_dead_history(&files)?;
-        shared.check_joins(first, last)?;
+        match replaces {
+            true => shared.check_held((first, last))?,
+            false => drop(shared.check_joins(first, last)?),
+        }
         let (name, dir) = (file_name(first, last), &shared.layout.history);
         let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
+        if replaces {
+            // Until the new file has the name, it is that of what is to be replaced.
+            named.keep();
+        }
         fs::publish_written(&shared.fs, &opened.file, &temporary.path, dir, &name)?;
         temporary.keep();
-        shared.attach(index, opened)?;
+        match replaces {
+            true => shared.replace(index, opened)?,
+            false => shared.attach(index, opened)?,
+        }
         named.keep();
         Ok(())
     }
@@ -342,7 +366,7 @@ impl<F: FileSystem> Shared<F> {
     }
 }
 
-fn refused(first: u64, last: u64, why: impl Into<String>) -> Error {
+pub(super) fn refused(first: u64, last: u64, why: impl Into<String>) -> Error {
     Error::HistoryRefused {
         first,
         last,

@@ -131,6 +131,7 @@ fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
     let alone = [
         "auth.required",
         "auth.secrets_file",
+        "storage.encryption_key_file",
         "tls.enabled",
         "tls.require_client_cert",
         "cluster.join",

@@ -16,6 +16,8 @@ pub(super) struct Scraped {
     idempotency_keys: IntGauge,
     earliest_offset: IntGauge,
     read_only: IntGauge,
+    history_damaged: IntGauge,
+    history_healed: IntCounter,
     watches: IntGauge,
     watches_lagging: IntGauge,
     facts_stale: IntCounter,
@@ -66,6 +68,11 @@ impl Scraped {
                 "The first offset that is retained.",
             )?,
             read_only: make.gauge("rstmdb_read_only", "1 while writes are refused.")?,
+            history_damaged: make.gauge("rstmdb_history_damaged", "Damaged files with history.")?,
+            history_healed: make.counter(
+                "rstmdb_history_healed_total",
+                "Damaged files with history that were replaced from another node.",
+            )?,
             watches: make.gauge("rstmdb_watches", "Watches known to the replica.")?,
             watches_lagging: make.gauge(
                 "rstmdb_watches_lagging",
@@ -117,6 +124,7 @@ impl Scraped {
         gauge(&self.idempotency_keys, status.idempotency_keys);
         gauge(&self.earliest_offset, status.earliest_offset);
         gauge(&self.read_only, u64::from(status.read_only.is_some()));
+        gauge(&self.history_damaged, status.history_damaged);
         gauge(&self.watches, replica.watch_count() as u64);
         gauge(&self.watches_lagging, replica.watches_lagging() as u64);
         let counters = replica.counters();
@@ -127,6 +135,7 @@ impl Scraped {
         gauge(&self.diverged, u64::from(status.diverged));
         counter(&self.snapshots, counters.snapshots_taken.load());
         counter(&self.snapshots_failed, counters.snapshots_failed.load());
+        counter(&self.history_healed, counters.history_healed.load());
         gauge(&self.snapshot_bytes, counters.snapshot_last_bytes.load());
         self.snapshot_secs
             .set(text::secs(counters.snapshot_last_us.load()));

@@ -16,7 +16,7 @@ use rstmdb_raft_store::{RealFs, SnapshotHandle, SnapshotMeta, SnapshotReceiver, 
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::raft_service::{no_room, stopped};
 use super::server::Served;
@@ -140,7 +140,10 @@ impl Transfer {
     async fn run(mut self) {
         let from = self.from;
         if let Err(status) = self.take_in().await {
-            tracing::info!(from, reason = status.message(), "a snapshot did not arrive");
+            // Without room it is refused again and again, which is said elsewhere, once.
+            if status.code() != Code::ResourceExhausted {
+                tracing::info!(from, reason = status.message(), "a snapshot did not arrive");
+            }
             // A sender that is gone needs no answer.
             let _ = self.answers.send(Err(status)).await;
         }

@@ -113,7 +113,7 @@ async fn a_node_that_lacks_what_was_purged_gets_a_snapshot() {
     eventually("it leads", || first.metrics().current_leader == Some(1)).await;
     let last = write(&first, 20).await;
     eventually("it has applied all", || first.applied() >= last).await;
-    raft.trigger().snapshot().await.unwrap();
+    first.replica.compact(true).await.unwrap();
     eventually("a snapshot is there", || first.metrics().snapshot.is_some()).await;
     raft.trigger().purge_log(last).await.unwrap();
     eventually("the log is purged", || first.metrics().purged.is_some()).await;

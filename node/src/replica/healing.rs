@@ -1,0 +1,192 @@
+//! Finds what is damaged on this node's disk and can be had again: history, and the snapshot.
+//!
+//! A read that fails on a file with history notices it, and so does a check that goes through these
+//! files one by one, at a pace that nobody feels. The file is replaced as a whole, by the first other
+//! node that has all of it; until then everything around it stays readable. In a cluster of one, or
+//! where nobody has it any more, the damage stays, and stays reported.
+//!
+//! The snapshot is read whole now and then. A damaged one would be sent to whoever needs it, and be
+//! refused there, for ever; the state that it was made of is in memory, so it is written again.
+//!
+//! What Raft itself needs is never healed: a node that lost any of that has forgotten what it said.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::stream::StreamExt;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_raft_store::Entry;
+use tokio::sync::Notify;
+
+use super::compaction::replace_snapshot;
+use super::handle::{Inner, Replica};
+use super::history::{FetchError, blocking};
+use super::peers::Peer;
+use super::types::Types;
+
+/// How often it is looked for damage that was noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often one more file is read. Each has about 16 MiB.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the snapshot is read.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
+/// The pause after nobody had what is damaged.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+
+/// The first and last index of a file.
+type Range = (u64, u64);
+
+/// Checks and heals until the replica is dropped or `stop` is notified.
+pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
+    let mut healer = Healer::<T> {
+        checked: (0, 0),
+        check_at: T::now(),
+        snapshot_at: T::now() + SNAPSHOT_INTERVAL,
+        heal_at: T::now(),
+    };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.notified() => return,
+            () = T::sleep(LOOK_INTERVAL) => {}
+        }
+        let Some(inner) = replica.upgrade() else {
+            return;
+        };
+        if inner.gate.is_shutting_down() {
+            return;
+        }
+        healer.look(&Replica { inner }).await;
+    }
+}
+
+struct Healer<T: Types> {
+    /// The file that was read last.
+    checked: Range,
+    /// When the next one is read.
+    check_at: InstantOf<T>,
+    /// When the snapshot is read.
+    snapshot_at: InstantOf<T>,
+    /// When damage is tried to be healed at the earliest.
+    heal_at: InstantOf<T>,
+}
+
+impl<T: Types> Healer<T> {
+    async fn look(&mut self, replica: &Replica<T>) {
+        if T::now() >= self.check_at {
+            self.check_at = T::now() + CHECK_INTERVAL;
+            self.check_next(&replica.inner);
+        }
+        if T::now() >= self.snapshot_at {
+            self.snapshot_at = T::now() + SNAPSHOT_INTERVAL;
+            check_snapshot(&replica.inner).await;
+        }
+        if T::now() < self.heal_at || replica.inner.gate.no_room_here().is_some() {
+            return;
+        }
+        for range in replica.inner.store.damaged_history() {
+            if !replica.heal(range).await {
+                self.heal_at = T::now() + RETRY_PAUSE;
+            }
+        }
+    }
+
+    fn check_next(&mut self, inner: &Inner<T>) {
+        let files = inner.store.history_files();
+        let next = files.iter().find(|range| **range > self.checked);
+        let Some(range) = next.or(files.first()) else {
+            return;
+        };
+        self.checked = *range;
+        // What is wrong is remembered, and said, by the store.
+        let _ = blocking(inner, || inner.store.check_history(*range));
+    }
+}
+
+/// Reads the snapshot, and has it written again where it is damaged.
+async fn check_snapshot<T: Types>(inner: &Inner<T>) {
+    let snapshots = inner.store.snapshots();
+    let read = blocking(inner, || match snapshots.current()? {
+        Some(current) => {
+            let mut records = snapshots.open_records(&current)?;
+            records.try_for_each(|record| record.map(drop))
+        }
+        None => Ok(()),
+    });
+    let Err(error) = read else {
+        return;
+    };
+    tracing::error!(%error, "the snapshot cannot be read; it is written again");
+    if let Err(error) = replace_snapshot(inner).await {
+        tracing::error!(%error, "the damaged snapshot was not replaced");
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Fetches the entries of a damaged file again; whether it is whole now.
+    async fn heal(&self, (first, last): Range) -> bool {
+        let inner = &self.inner;
+        // It may have been a moment's failure of the disk.
+        if blocking(inner, || inner.store.check_history((first, last))).is_ok() {
+            return true;
+        }
+        for peer in self.others() {
+            match self.heal_from(&peer, (first, last)).await {
+                Ok(true) => {
+                    inner.counters.history_healed.add(1);
+                    tracing::info!(first, last, from = peer.id, "damaged history was replaced");
+                    return true;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(first, last, from = peer.id, %error, "damaged history was not fetched");
+                }
+            }
+        }
+        false
+    }
+
+    /// Replaces a file by what `peer` has; `false` when it has not all of it.
+    async fn heal_from(&self, peer: &Peer, range: Range) -> Result<bool, FetchError> {
+        let inner = &self.inner;
+        let Some(runs) = self.collect(peer, range).await? else {
+            return Ok(false);
+        };
+        blocking(inner, || {
+            let mut receiver = inner.store.replace_history(range)?;
+            for entries in runs {
+                receiver.push(&entries)?;
+            }
+            receiver.finish()
+        })?;
+        Ok(true)
+    }
+
+    /// All entries of a range, in portions, ascending. Runs come newest first and a file is written
+    /// oldest first, so a whole file is held in memory meanwhile.
+    async fn collect(
+        &self,
+        peer: &Peer,
+        (first, last): Range,
+    ) -> Result<Option<Vec<Vec<Entry>>>, FetchError> {
+        let mut portions: Vec<Vec<Entry>> = Vec::new();
+        let mut before = last + 1;
+        while before > first {
+            let run = self.inner.peers.history(peer, before).await?;
+            let Some(mut run) = run.filter(|run| run.first < before) else {
+                return Ok(None);
+            };
+            before = run.first;
+            let mut earlier = Vec::new();
+            while let Some(portion) = run.entries.next().await {
+                let mut entries = portion?;
+                entries.retain(|entry| (first..=last).contains(&entry.log_id.index));
+                earlier.push(entries);
+            }
+            earlier.append(&mut portions);
+            portions = earlier;
+        }
+        Ok(Some(portions))
+    }
+}
