@@ -6,6 +6,7 @@
 //! `cargo test -p rstmdb-jepsen --test old_formats -- --ignored`; the old ones stay as they are.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,18 +20,26 @@ use serde_json::{Value, json};
 
 /// What this build writes.
 const CURRENT: u32 = 1;
-const KEYS: &str = "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const KEYS: [&str; 2] = [
+    "1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+    "2 202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
+];
 const ORDERS: u64 = 40;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn config(encrypted: bool) -> Config {
+/// A key file with the first `known` keys.
+fn write_keys(path: &Path, known: usize) {
+    std::fs::write(path, KEYS[..known].join("\n")).unwrap();
+}
+
+fn config(keys: Option<&Path>) -> Config {
     let config = Config::for_tests().with("compaction.enabled", "false");
-    match encrypted {
-        true => config.with("storage.encryption_keys", KEYS),
-        false => config,
+    match keys {
+        Some(path) => config.with("storage.encryption_key_file", &path.display().to_string()),
+        None => config,
     }
 }
 
@@ -50,11 +59,7 @@ fn held(node: &Node) -> (String, Value) {
     assert_eq!(export.code, Some(0), "{}", export.err);
     let mut connection = Connection::connect(node.addr()).unwrap();
     let mut records = 0;
-    wal::visit(&mut connection, 0, wal::PAGE_RECORDS, |_| {
-        records += 1;
-        Ok(())
-    })
-    .unwrap();
+    wal::visit(&mut connection, 0, wal::PAGE_RECORDS, |_| records += 1).unwrap();
     let info = Cli::new(node.addr()).json(&["info"]).unwrap();
     let expected = json!({
         "digest": info["state_digest"],
@@ -81,7 +86,10 @@ fn every_released_format_opens_and_holds_what_it_held() {
 }
 
 fn opens(format: &Path, encrypted: bool) {
-    let mut node = Node::prepare(&config(encrypted)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    write_keys(&keys, KEYS.len());
+    let mut node = Node::prepare(&config(encrypted.then_some(&keys))).unwrap();
     let data = node.data_dir();
     std::fs::create_dir_all(&data).unwrap();
     let archive = file(format, encrypted, "tar.gz");
@@ -92,7 +100,7 @@ fn opens(format: &Path, encrypted: bool) {
         data.to_str().unwrap(),
     ]);
     let mut verify = server_command().unwrap();
-    verify.env("RSTMDB_ENCRYPTION_KEYS", KEYS);
+    verify.env("RSTMDB_ENCRYPTION_KEY_FILE", &keys);
     let verified = run(verify.arg("verify").arg("--data").arg(&data)).unwrap();
     assert!(verified.status.success(), "{}", verified.everything());
 
@@ -124,8 +132,18 @@ fn make_the_fixture_of_this_format() {
     assert!(!format.exists(), "{} is there, and stays", format.display());
     std::fs::create_dir_all(&format).unwrap();
     for encrypted in [true, false] {
-        let mut node = Node::start(&config(encrypted)).unwrap();
-        fill(&node);
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        write_keys(&keys, 1);
+        let mut node = Node::start(&config(encrypted.then_some(&keys))).unwrap();
+        fill(&node, 0..ORDERS / 2);
+        if encrypted {
+            // A key that is not used any more, and with it a segment that is full.
+            write_keys(&keys, 2);
+            Cli::new(node.addr()).json(&["rotate-key"]).unwrap();
+        }
+        fill(&node, ORDERS / 2..ORDERS);
+        settle(&node);
         let (export, expected) = held(&node);
         std::fs::write(file(&format, encrypted, "jsonl"), export).unwrap();
         std::fs::write(
@@ -140,12 +158,12 @@ fn make_the_fixture_of_this_format() {
     }
 }
 
-/// Something of everything: versions, a guard, payloads long enough to be compressed, keys, a batch, a
-/// deletion, several segments, a snapshot with log before and behind it.
-fn fill(node: &Node) {
+/// Something of everything: versions, a guard, contexts long enough to be compressed, keys, a snapshot
+/// with log before and behind it; and, by [`settle`], a deletion and a batch.
+fn fill(node: &Node, orders: Range<u64>) {
     let mut connection = Connection::connect(node.addr()).unwrap();
     let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();
-    for version in [1, 2] {
+    for version in [1, 2].into_iter().filter(|_| orders.start == 0) {
         call(
             "PUT_MACHINE",
             json!({"machine": "order", "version": version, "definition": {
@@ -154,9 +172,9 @@ fn fill(node: &Node) {
                 {"from": "paid", "event": "SHIP", "to": "shipped"}]}}),
         );
     }
-    for n in 0..ORDERS {
+    for n in orders {
         let id = format!("order-{n}");
-        let note = format!("order {n} of a customer; ").repeat(n as usize * 100);
+        let note = format!("order {n} of a customer; ").repeat(n as usize);
         call(
             "CREATE_INSTANCE",
             json!({"machine": "order", "version": 1 + n % 2, "instance_id": id,
@@ -169,15 +187,18 @@ fn fill(node: &Node) {
                 "event_id": format!("pay-{n}")}),
             );
         }
-        if n == ORDERS / 2 {
+        if n == ORDERS * 3 / 4 {
             call("COMPACT", json!({"force_snapshot": true}));
         }
     }
+}
+
+fn settle(node: &Node) {
+    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();
     call("DELETE_INSTANCE", json!({"instance_id": "order-1"}));
-    call(
-        "BATCH",
-        json!({"mode": "atomic", "ops": [
-        {"op": "APPLY_EVENT", "params": {"instance_id": "order-0", "event": "SHIP"}},
-        {"op": "APPLY_EVENT", "params": {"instance_id": "order-6", "event": "SHIP"}}]}),
-    );
+    let ship =
+        |id: &str| json!({"op": "APPLY_EVENT", "params": {"instance_id": id, "event": "SHIP"}});
+    let ops = [ship("order-0"), ship("order-6")];
+    call("BATCH", json!({"mode": "atomic", "ops": ops}));
 }
