@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rstmdb_raft_store::fs::{Fault, FaultOp};
-use rstmdb_raft_store::{Entry, Error, FileSystem, MemFs, Retention, log_id, verify};
+use rstmdb_raft_store::{Entry, Error, FileSystem, MemFs, Retention, log_id};
 use support::entry;
 use support::log::{Log, options};
 
@@ -96,7 +96,7 @@ fn damage_and_loss_are_noticed_by_a_check() {
         log.store.check_history(range).unwrap();
         assert_eq!(read(&log, range).unwrap(), entries(range));
     }
-    assert!(verify(&log.fs, &log.options.dir, false).is_intact());
+    assert!(log.verify().is_intact());
 }
 
 #[test]

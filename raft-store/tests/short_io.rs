@@ -15,7 +15,9 @@ use openraft::RaftTypeConfig;
 use openraft::async_runtime::{AsyncRuntime, Oneshot};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use rstmdb_raft_store::fs::File;
-use rstmdb_raft_store::{Entry, FileSystem, MemFs, Options, SnapshotMeta, Store, log_id, verify};
+use rstmdb_raft_store::{
+    Entry, FileSystem, Keyring, MemFs, Options, SnapshotMeta, Store, log_id, verify,
+};
 use support::log::{Log, options};
 use support::{OnTokio, entry};
 
@@ -175,7 +177,7 @@ fn a_disk_that_reads_in_parts_gives_the_same_log() {
     assert_eq!(run(&grudging(&disk, 0)), (40, true));
     disk.kill();
     let fs = grudging(&disk, 0);
-    let report = verify(&fs, Path::new("/data"), false);
+    let report = verify(&fs, Path::new("/data"), &Keyring::default(), false);
     assert!(report.is_intact() && report.entries == 40, "{report:?}");
     disk.kill();
     let (store, _writer) = Store::open(fs, small()).unwrap();
