@@ -355,6 +355,8 @@ impl Forgetful {
     fn start(rng: &mut Rng) -> Self {
         let config = Config::for_tests()
             .with("compaction.retain_events", "1")
+            // Whole segments are dropped, so they have to fill.
+            .with("storage.compression", "none")
             .with("compaction.enabled", "false");
         let cluster = Cluster::start(3, &config).unwrap();
         let leader = cluster.leader().unwrap();

@@ -134,7 +134,9 @@ fn a_disk_without_a_reserve_that_is_full_ends_the_node_and_loses_nothing() {
         println!("skipped: {reason}");
         return;
     }
-    let config = Config::for_tests().with("storage.min_free_mb", "0");
+    let config = Config::for_tests()
+        .with("storage.min_free_mb", "0")
+        .with("storage.compression", "none");
     let mut node = Node::prepare(&config).unwrap();
     let disk = SmallDisk::mount(&node.data_dir(), 12).unwrap();
     node.restart().unwrap();

@@ -186,10 +186,15 @@ fn check_everything(node: &Node, done: &Done, log: &[Record], digest_before: &Va
     check_keys(&mut connection, done);
 }
 
+/// Whole segments are dropped, so they have to fill.
+fn config() -> Config {
+    Config::for_tests().with("storage.compression", "none")
+}
+
 #[test]
 fn after_compact_and_restart_everything_is_there() {
     let mut rng = Rng::new(rng::seed("compaction"));
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&config()).unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
     let done = work(&mut connection, &mut rng);
     let log = wal::read_all(&mut connection).unwrap();
@@ -232,7 +237,7 @@ fn after_compact_and_restart_everything_is_there() {
 #[test]
 fn pages_of_any_size_give_the_same_log() {
     let mut rng = Rng::new(rng::seed("compaction, pages"));
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&config()).unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
     work(&mut connection, &mut rng);
     let log = wal::read_all(&mut connection).unwrap();
@@ -260,7 +265,7 @@ fn pages_of_any_size_give_the_same_log() {
 #[test]
 fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
     let mut rng = Rng::new(rng::seed("compaction, retention"));
-    let config = Config::for_tests()
+    let config = config()
         .with("compaction.retain_events", "300")
         .with("compaction.min_interval_secs", "0");
     let mut node = Node::start(&config).unwrap();

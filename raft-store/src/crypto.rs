@@ -105,7 +105,7 @@ impl Keyring {
         let items = lines.flat_map(|line| line.split(',')).map(str::trim);
         for (n, item) in items.filter(|item| !item.is_empty()).enumerate() {
             let bad = |what: &str| Error::Keys {
-                what: format!("key {} of the list {what}", n + 1),
+                what: format!("entry {} of the list {what}", n + 1),
             };
             let (id, digits) = item
                 .split_once(char::is_whitespace)
@@ -137,22 +137,26 @@ impl Keyring {
         Some(self.0.read().current).filter(|id| *id != 0)
     }
 
-    /// Learns the keys of `newer`, and uses its current one for new files if `switch`. Keys that it
-    /// lacks stay known: files may need them.
+    /// Learns the keys of `newer`, and uses its current one for new files if `switch`.
     ///
     /// # Errors
-    /// [`Error::Keys`] when an id has another key than before; nothing has changed then.
+    /// [`Error::Keys`] when a key that was known is not among them or is another one: files may need
+    /// it, and the next start would be refused. Nothing has changed then.
     pub fn learn(&self, newer: &Keyring, switch: bool) -> Result<(), Error> {
         let newer = newer.0.read().clone();
         let mut keys = self.0.write();
-        for (id, secret) in &newer.known {
-            if keys.known.get(id).is_some_and(|known| known != secret) {
-                return Err(Error::Keys {
-                    what: format!("key {id} is not the one that it was; a new key needs a new id"),
-                });
-            }
+        for (id, secret) in &keys.known {
+            let what = match newer.known.get(id) {
+                Some(now) if now == secret => continue,
+                Some(_) => format!("key {id} is not the one that it was; a new key needs a new id"),
+                None => format!(
+                    "key {id} is gone, and files may need it; a key can be left out only when the node \
+                     is started again, once no file is encrypted with it"
+                ),
+            };
+            return Err(Error::Keys { what });
         }
-        keys.known.extend(newer.known);
+        keys.known = newer.known;
         if switch {
             keys.current = newer.current;
         }

@@ -22,7 +22,8 @@
 //! | `codec`, `crypto` | how payloads are compressed and encrypted; the keys |
 //! | `replay` | decoding files, shared by everything that reads them |
 //! | `rebuild` | from records to the state they amount to |
-//! | `recovery` | from files to a log: the table of what is accepted, cut, refused |
+//! | `survey` | which segments there are: the table of what is accepted, repaired, refused |
+//! | `recovery` | from files to a log |
 //! | `segment` | which segment or history file holds what |
 //! | `tail` | the log in memory: hard state and recent entries |
 //! | `shared` | the queue between handles and writer, the failure latch, counters |
@@ -63,6 +64,7 @@ mod segment;
 mod shared;
 mod snapshot;
 mod store;
+mod survey;
 mod tail;
 mod types;
 mod verify;

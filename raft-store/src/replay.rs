@@ -9,7 +9,7 @@ use crate::error::{Error, IoContext};
 use crate::format::{self, HeaderFault, Position, Record, RecordFault, SegmentHeader};
 use crate::fs::{self, FileSystem};
 use crate::options::Layout;
-use crate::recovery;
+use crate::survey;
 
 /// Is shown every record, in the order written.
 pub trait Visitor {
@@ -272,7 +272,7 @@ pub fn visit<F: FileSystem>(
     visitor: &mut dyn Visitor,
 ) -> Result<(), Error> {
     let layout = Layout::of(dir);
-    let segments = recovery::find_segments(fs, &layout)?;
+    let segments = survey::find_segments(fs, &layout)?;
     let mut buf = Vec::new();
     for number in segments.numbers() {
         let path = layout.segment(number);

@@ -12,12 +12,13 @@ use crate::history;
 use crate::identity;
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
-use crate::recovery::{self, Action, Segments};
-use crate::replay::{self, Source, Visitor};
+use crate::recovery;
+use crate::replay::{self, Source, Visitor, damaged};
 use crate::roster;
 use crate::segment::{Index, Table};
 use crate::snapshot::{self, SnapshotInfo};
 use crate::store;
+use crate::survey::{Action, Segments, find_segments};
 use crate::tail::next_index;
 
 /// One thing that is wrong.
@@ -49,6 +50,8 @@ impl fmt::Display for Damage {
 pub struct Report {
     /// Everything that is wrong; empty means that the node can start and serve all it should.
     pub damages: Vec<Damage>,
+    /// Files that could not be looked into, for want of the right key.
+    pub locked: Vec<String>,
     /// What is no damage, but worth saying.
     pub notes: Vec<String>,
     /// Segment files read.
@@ -61,17 +64,39 @@ pub struct Report {
     pub range: Option<(u64, u64)>,
     /// Where the log ends.
     pub end: Position,
+    /// The last entry that Raft has purged, which a snapshot must cover.
+    pub purged: Option<u64>,
     /// Intact snapshots.
     pub snapshots: Vec<SnapshotInfo>,
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether nothing is wrong, as far as it could be looked into, which is everywhere.
     pub fn is_intact(&self) -> bool {
-        self.damages.is_empty()
+        self.damages.is_empty() && self.locked.is_empty()
+    }
+
+    /// What is wrong if no snapshot covers what Raft has purged: a node cannot start on that.
+    pub fn missing_snapshot(&self, dir: &Path) -> Option<Damage> {
+        let purged = self.purged?;
+        let newest = self.snapshots.iter().filter_map(|info| info.index).max();
+        if newest.is_some_and(|newest| newest >= purged) || !self.is_intact() {
+            return None;
+        }
+        Some(Damage {
+            file: dir.join("snapshots"),
+            offset: 0,
+            what: format!(
+                "there is no snapshot of entry {purged} or a later one, and the log begins behind it"
+            ),
+            lost: "the whole state".into(),
+        })
     }
 
     fn damage(&mut self, error: Error, path: &Path) {
+        if matches!(error, Error::KeyMissing { .. } | Error::KeyWrong { .. }) {
+            return self.locked.push(error.to_string());
+        }
         self.damages.push(match error {
             Error::Damaged {
                 file,
@@ -105,7 +130,8 @@ struct Folder<'a, F> {
 }
 
 /// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
-/// catalog, identity, roster. Changes nothing but a catalog that cannot be opened. Run it on a stopped node; a running one makes the log's end look torn.
+/// catalog, identity, roster. Changes nothing. Run it on a stopped node; a running one makes the log's
+/// end look torn.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
     let mut report = Report::default();
@@ -135,7 +161,7 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     let table = verify_log(&folder, &mut report);
     verify_snapshots(&folder, &mut report);
     // A running node holds the catalog open.
-    if catalog && lock.is_ok() {
+    if catalog && lock.is_ok() && report.locked.is_empty() {
         verify_catalog(&layout, &table, &mut report);
     }
     report
@@ -144,7 +170,7 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
 fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Table<F> {
     let Folder { fs, layout, .. } = *folder;
     let mut table = Table::new();
-    let segments = match recovery::find_segments(fs, layout) {
+    let segments = match find_segments(fs, layout) {
         Ok(segments) => segments,
         Err(error) => {
             report.damage(error, &layout.wal);
@@ -168,6 +194,17 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
         report.segments += 1;
     }
     let rebuild = decoding.0;
+    if segments.last().is_none() && folder.cluster_id != 0 {
+        let missing = layout.segment(1);
+        let what = "the folder was in use, but its log is gone";
+        report.damage(damaged(&missing, 0, what), &missing);
+    }
+    if report.is_intact()
+        && let Err(error) = recovery::check_begin(layout, &table, &rebuild.state)
+    {
+        report.damage(error, &layout.wal);
+    }
+    report.purged = rebuild.state.purged.map(|id| id.index);
     report.entries = rebuild.entries;
     let last = rebuild.state.last;
     report.range = table.earliest().zip(last.map(|last| last.index));
@@ -269,7 +306,7 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
 }
 
 fn verify_catalog<F: FileSystem>(layout: &Layout, table: &Table<F>, report: &mut Report) {
-    let known = Catalog::open(layout, true).segments();
+    let known = Catalog::peek(layout);
     let sealed = table.held.len().saturating_sub(1);
     let agrees = known.len() == sealed
         && table

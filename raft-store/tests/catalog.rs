@@ -3,8 +3,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use rstmdb_raft_store::{Keyring, LogStore, Options, RealFs, Store, log_id, verify};
@@ -44,8 +45,23 @@ fn assert_whole(dir: &Path) {
     assert_eq!(all.len(), 340);
     assert_eq!(store.purged(), Some(log_id(1, 250)));
     drop((store, writer));
+    let before = files(dir);
     let report = verify(&RealFs, dir, &Keyring::default(), true);
     assert!(report.is_intact() && report.notes.is_empty(), "{report:?}");
+    assert!(files(dir) == before, "verify changes nothing");
+}
+
+/// Every file with its content.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).unwrap())),
+        }
+    }
+    found
 }
 
 #[tokio::test]

@@ -26,9 +26,12 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Opens the folder, making it when it is not there, and checks cheaply what is in it.
+    /// Opens the folder, making it when it is not there, and checks cheaply what is in it. The folder
+    /// above it must be there: a backup disk that is not mounted must not pass for one.
     pub(super) fn open(dir: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(dir).map_err(|error| failed("create", dir, &error))?;
+        if !dir.is_dir() {
+            std::fs::create_dir(dir).map_err(|error| failed("create", dir, &error))?;
+        }
         let found = Manifest::read(dir).map_err(from_backup)?;
         if found.is_none() {
             refuse_foreign(dir)?;

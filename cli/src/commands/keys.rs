@@ -19,8 +19,16 @@ struct Member {
 /// them writes with the new key may be sent to any other.
 pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
     let members = members(session).await?;
+    let mut learned = Vec::new();
     for member in &members {
-        member.rotate(None).await?;
+        learned.push((&member.addr, member.rotate(None).await?));
+    }
+    check_agreement(&learned)?;
+    if learned
+        .iter()
+        .all(|(_, keys)| keys.key_id == keys.last_key_id)
+    {
+        eprintln!("nothing to rotate: the last key of every key file is in use already");
     }
     let mut rotated = Vec::new();
     for member in &members {
@@ -46,6 +54,23 @@ pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
         ))?;
     }
     Ok(())
+}
+
+/// That all have the same key to go on with, before anything goes on with it.
+fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> {
+    let last = |keys: &RotateKeyResult| keys.last_key_id;
+    let first = learned.first().map(|(_, keys)| last(keys));
+    if learned.iter().all(|(_, keys)| Some(last(keys)) == first) {
+        return Ok(());
+    }
+    let each = learned
+        .iter()
+        .map(|(addr, keys)| format!("{addr}: {}", last(keys)));
+    Err(Error::Failed(format!(
+        "nothing was rotated: the key files do not end with the same key ({}); every node needs the \
+         same file",
+        each.collect::<Vec<_>>().join(", ")
+    )))
 }
 
 /// Connections to all members, before anything is changed on one of them. A node alone is asked where
@@ -83,5 +108,27 @@ impl Member {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(last_key_id: u32) -> RotateKeyResult {
+        RotateKeyResult {
+            key_id: 1,
+            last_key_id,
+            known: vec![1],
+        }
+    }
+
+    #[test]
+    fn nothing_is_rotated_while_one_node_lacks_the_new_key() {
+        let (a, b) = ("a:1".to_owned(), "b:1".to_owned());
+        assert!(check_agreement(&[(&a, keys(2)), (&b, keys(2))]).is_ok());
+        let refused = check_agreement(&[(&a, keys(2)), (&b, keys(1))]).unwrap_err();
+        let text = refused.to_string();
+        assert!(text.contains("a:1: 2") && text.contains("b:1: 1"), "{text}");
     }
 }

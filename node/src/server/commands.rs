@@ -144,7 +144,12 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     // Also where the folder is named: the keys it needs are in the configuration.
     let storage = load(args)?.storage;
     let dir = data.map_or(storage.data_dir, Path::to_owned);
-    let report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
+    if !dir.is_dir() {
+        let missing = format!("there is no folder {}", dir.display());
+        return Err(Error::Refused(missing));
+    }
+    let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
+    report.damages.extend(report.missing_snapshot(&dir));
     println!(
         "{} segments, {} entries{}, {} snapshots",
         report.segments,
@@ -163,7 +168,17 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     for damage in &report.damages {
         println!("damaged: {damage}");
     }
-    Err(Error::Refused(format!("{} is damaged", dir.display())))
+    for file in &report.locked {
+        println!("not checked: {file}");
+    }
+    Err(Error::Refused(match report.damages.is_empty() {
+        false => format!("{} is damaged", dir.display()),
+        true => format!(
+            "{} cannot be checked without its keys: give the configuration that has them, by --config \
+             or RSTMDB_ENCRYPTION_KEY_FILE",
+            dir.display()
+        ),
+    }))
 }
 
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {

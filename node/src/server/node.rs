@@ -223,7 +223,8 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
 /// more of openraft than of the file.
 fn explained(error: StartError, storage: &Storage) -> Error {
     let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
-    let Some(damage) = report.damages.into_iter().next() else {
+    let missing = report.missing_snapshot(&storage.data_dir);
+    let Some(damage) = report.damages.into_iter().chain(missing).next() else {
         return error.into();
     };
     Error::Store(raft_store::Error::Damaged {

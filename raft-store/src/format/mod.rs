@@ -1,18 +1,19 @@
 //! The bytes of the write-ahead log, and nothing else: `docs/wal-format.md` says the same in
 //! prose. All integers are little-endian.
 
+mod encode;
 mod header;
 
 use bytes::Bytes;
 use crc32c::{crc32c, crc32c_append};
 use openraft::EntryPayload;
 
-use crate::codec::{self, Codec};
+use crate::codec;
 use crate::crypto::Cipher;
-use crate::error::Error;
 use crate::membership;
 use crate::types::{Data, Entry, LogId, Vote, log_id};
 
+pub(crate) use encode::Encoder;
 pub use header::{HardState, SegmentHeader};
 pub(crate) use header::{HeaderFault, SEGMENT_HEADER_BYTES};
 
@@ -172,125 +173,6 @@ pub(crate) enum RecordFault {
     Unsupported(String),
 }
 
-/// Writes records at consecutive positions of one segment into a buffer.
-pub(crate) struct Encoder<'a> {
-    pub(crate) buf: &'a mut Vec<u8>,
-    codec: &'a Codec,
-    segment: u64,
-    /// The file offset of `buf[0]`.
-    base: u64,
-}
-
-impl<'a> Encoder<'a> {
-    /// For records from `base` on.
-    pub(crate) fn new(buf: &'a mut Vec<u8>, codec: &'a Codec, base: Position) -> Self {
-        Encoder {
-            buf,
-            codec,
-            segment: base.segment,
-            base: base.offset,
-        }
-    }
-
-    /// The file offset the next record gets.
-    pub(crate) fn offset(&self) -> u64 {
-        self.base + self.buf.len() as u64
-    }
-
-    pub(crate) fn mark(&mut self, kind: RecordType, mark: Mark) {
-        self.record(kind, |buf| {
-            for word in [mark.durable.segment, mark.durable.offset, mark.time_ms] {
-                buf.extend_from_slice(&word.to_le_bytes());
-            }
-        });
-    }
-
-    /// # Errors
-    /// When it cannot be encrypted.
-    pub(crate) fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
-        let at = Position {
-            segment: self.segment,
-            offset: self.offset(),
-        };
-        let too_far = Error::TooLarge {
-            bytes: at.offset,
-            bytes_max: u64::from(u32::MAX),
-        };
-        let place = place(at.offset).ok_or(too_far)?;
-        let start = self.begin();
-        put_log_id(self.buf, entry.log_id);
-        let kind = match &entry.payload {
-            EntryPayload::Blank => KIND_BLANK,
-            EntryPayload::Normal(_) => KIND_NORMAL,
-            EntryPayload::Membership(_) => KIND_MEMBERSHIP,
-        };
-        self.buf.push(kind);
-        let from = self.buf.len();
-        match &entry.payload {
-            EntryPayload::Blank => {}
-            EntryPayload::Normal(data) => self.buf.extend_from_slice(&data.0),
-            EntryPayload::Membership(members) => membership::encode(members, self.buf),
-        }
-        let flags = match kind {
-            KIND_BLANK => 0,
-            _ => self.codec.store(self.buf, from, place, |flags| {
-                context(at, entry.log_id, kind, flags)
-            })?,
-        };
-        self.end(start, RecordType::Entry, flags);
-        Ok(())
-    }
-
-    pub(crate) fn vote(&mut self, vote: &Vote) {
-        self.record(RecordType::Vote, |buf| {
-            buf.extend_from_slice(&vote.leader_id.term.to_le_bytes());
-            buf.extend_from_slice(&vote.leader_id.voted_for.to_le_bytes());
-            buf.push(u8::from(vote.committed));
-        });
-    }
-
-    pub(crate) fn committed(&mut self, id: LogId) {
-        self.record(RecordType::Committed, |buf| put_log_id(buf, id));
-    }
-
-    pub(crate) fn truncate(&mut self, keep: Option<LogId>) {
-        self.record(RecordType::Truncate, |buf| {
-            if let Some(id) = keep {
-                put_log_id(buf, id);
-            }
-        });
-    }
-
-    pub(crate) fn purge(&mut self, id: LogId) {
-        self.record(RecordType::Purge, |buf| put_log_id(buf, id));
-    }
-
-    fn record(&mut self, kind: RecordType, body: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.begin();
-        body(self.buf);
-        self.end(start, kind, 0);
-    }
-
-    /// Makes room for a record's header, and says where.
-    fn begin(&mut self) -> usize {
-        let start = self.buf.len();
-        self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
-        start
-    }
-
-    fn end(&mut self, start: usize, kind: RecordType, flags: u8) {
-        let offset = self.base + start as u64;
-        let body_len = (self.buf.len() - start - RECORD_HEADER_BYTES) as u32;
-        self.buf
-            .resize(self.buf.len().next_multiple_of(RECORD_ALIGN_BYTES), 0);
-        self.buf[start + 4..start + 8].copy_from_slice(&body_len.to_le_bytes());
-        self.buf[start + 8] = kind as u8;
-        self.buf[start + 9] = flags;
-        let crc = record_crc(self.segment, offset, &self.buf[start + 4..]);
-        self.buf[start..start + 4].copy_from_slice(&crc.to_le_bytes());
-    }
-}
-
 /// The record at `at`; `bytes` start there. Also its whole length.
 pub(crate) fn decode_record<'a>(
     bytes: &'a [u8],
@@ -398,11 +280,6 @@ fn record_crc(segment: u64, offset: u64, covered: &[u8]) -> u32 {
     place[..8].copy_from_slice(&segment.to_le_bytes());
     place[8..].copy_from_slice(&offset.to_le_bytes());
     crc32c_append(crc32c(&place), covered)
-}
-
-fn put_log_id(buf: &mut Vec<u8>, id: LogId) {
-    buf.extend_from_slice(&id.leader_id.term.to_le_bytes());
-    buf.extend_from_slice(&id.index.to_le_bytes());
 }
 
 fn mark_at(body: &[u8]) -> Option<Mark> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::codec::Sealer;
+use crate::codec::{Codec, Sealer};
 use crate::crypto::Keyring;
 use crate::types::{Membership, NodeInfo};
 

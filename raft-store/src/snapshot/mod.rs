@@ -312,7 +312,9 @@ impl<F: FileSystem> Inner<F> {
             let (head, ..) = read::read_head(&file, &path)?;
             self.keys.for_file(head.key.as_ref(), &path)?;
             let (totals, bytes) = read::read_footer(&file, &path)?;
-            found.push(info_of(&head, &totals, bytes));
+            let info = info_of(&head, &totals, bytes);
+            check_name(&info, &path)?;
+            found.push(info);
         }
         found.sort_by_key(|info| (info.index, info.term));
         Ok(found)
@@ -337,7 +339,10 @@ impl<F: FileSystem> Inner<F> {
 }
 
 pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let names = fs.list(dir).during("list", dir)?;
+    let names = match fs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names.during("list", dir)?,
+    };
     let ours = names
         .iter()
         .filter(|name| name.starts_with("snap-") && name.ends_with(".snap"));
@@ -354,7 +359,17 @@ pub(crate) fn verify_file<F: FileSystem>(
     let (totals, bytes) = read::read_footer(&*file, path)?;
     let (head, mut records) = SnapshotReader::new(file, path.to_owned(), keys)?;
     records.try_for_each(|record| record.map(drop))?;
-    Ok(info_of(&head, &totals, bytes))
+    let info = info_of(&head, &totals, bytes);
+    check_name(&info, path)?;
+    Ok(info)
+}
+
+/// That a snapshot has the name that its head gives it, by which it is found again.
+fn check_name(info: &SnapshotInfo, path: &Path) -> Result<(), Error> {
+    match path.ends_with(&info.file) {
+        true => Ok(()),
+        false => Err(read::damaged(path, 0, format!("it is {}", info.file))),
+    }
 }
 
 fn info_of(head: &Head, totals: &format::Totals, bytes: u64) -> SnapshotInfo {

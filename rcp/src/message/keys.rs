@@ -29,6 +29,8 @@ impl Params<'_> for RotateKey {
 pub struct RotateKeyResult {
     /// The key that new files are encrypted with from now on.
     pub key_id: u32,
+    /// The last key of the node's file: the one that `switch` uses.
+    pub last_key_id: u32,
     /// All keys the node knows.
     pub known: Vec<u32>,
 }

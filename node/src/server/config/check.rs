@@ -1,5 +1,6 @@
 //! Values that are fine alone and must also fit each other, and files that must be readable.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
@@ -189,6 +190,14 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "storage.fsync_policy is not every_write: a power cut may lose {lost}, although \
              they were acknowledged"
+        ));
+    }
+    if let Some(path) = &config.storage.encryption_key_file
+        && std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+    {
+        warnings.push(format!(
+            "storage.encryption_key_file {} can be read by others than its owner: chmod 600",
+            path.display()
         ));
     }
     if config.listens_to_peers()

@@ -142,7 +142,7 @@ impl Transfer {
         if let Err(status) = self.take_in().await {
             // Without room it is refused again and again, which is said elsewhere, once.
             if status.code() != Code::ResourceExhausted {
-                tracing::info!(from, reason = status.message(), "a snapshot did not arrive");
+                tracing::warn!(from, reason = status.message(), "a snapshot did not arrive");
             }
             // A sender that is gone needs no answer.
             let _ = self.answers.send(Err(status)).await;

@@ -124,9 +124,13 @@ impl fmt::Display for Restored {
         let cluster_id = Uuid::from_u128(self.cluster_id);
         writeln!(
             f,
-            "restored offset {} of {}: {} instances, digest {:032x}, history from offset {}",
+            "restored offset {}{}: {} instances, digest {:032x}, history from offset {}",
             self.offset,
-            shown(self.time_ms),
+            match self.time_ms {
+                // Nothing but the first membership.
+                0 => String::new(),
+                time_ms => format!(" of {}", shown(time_ms)),
+            },
             self.instances,
             self.digest,
             self.first_offset

@@ -1,0 +1,70 @@
+//! From one segment to the next.
+
+use std::path::Path;
+
+use super::Writer;
+use crate::error::{Error, IoContext};
+use crate::format::{Encoder, RecordType, SEGMENT_HEADER_BYTES};
+use crate::fs::{File, FileSystem};
+use crate::recovery::{self, create_segment};
+use crate::shared::{Request, Shared};
+
+impl<F: FileSystem> Writer<F> {
+    pub(super) fn roll_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+        let options = &self.shared.options;
+        let header = SEGMENT_HEADER_BYTES as u64;
+        let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
+        let is_full = self.active.offset + more > options.segment_bytes;
+        let has_other_key = self.active.key_id != options.keys.current();
+        if (is_full && self.active.offset > header) || has_other_key {
+            self.roll()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Seals the segment, begins the next, and trims the segment, each durable before the next:
+    /// recovery takes what it finds otherwise for damage.
+    fn roll(&mut self) -> Result<(), Error> {
+        let path = self.shared.layout.segment(self.active.number);
+        self.seal(&path)?;
+        let Shared {
+            fs,
+            layout,
+            options,
+            ..
+        } = &*self.shared;
+        let number = self.active.number + 1;
+        let (active, index) = create_segment(fs, layout, options, number, self.state)?;
+        recovery::trim(&self.active.file.file, &path, self.active.offset)?;
+        self.active = active;
+        self.zeroed_to = 0;
+        self.durable = self.position();
+        let sealed = {
+            let mut table = self.shared.table.write();
+            let sealed = table.active().map(|held| held.index.summary.clone());
+            table.push(index, true, Some(self.active.file.clone()));
+            sealed
+        };
+        if let Some(summary) = sealed {
+            self.shared.catalog.lock().sealed(&summary);
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, path: &Path) -> Result<(), Error> {
+        let (mark, base) = (self.mark(), self.position());
+        self.batch.buf.clear();
+        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
+        encoder.mark(RecordType::Seal, mark);
+        // A byte behind the seal, on disk before it, so that trimming the file always shortens it.
+        let len = encoder.offset() + 1;
+        let file = &self.active.file.file;
+        if file.len().during("measure", path)? < len {
+            file.preallocate(len).during("preallocate", path)?;
+            file.sync().during("sync", path)?;
+        }
+        self.flush_buffer()?;
+        self.sync()
+    }
+}
