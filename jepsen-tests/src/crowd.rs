@@ -68,11 +68,11 @@ fn pipelined(
 /// When the node refuses or is gone.
 pub fn move_about(node: &Node, instances: usize, go_on: impl Fn() -> bool) -> Result<u64, Error> {
     let mut connection = Connection::connect(node.addr())?;
-    let mut moved = 0;
+    let mut moved = 0_u64;
     let requests = std::iter::from_fn(|| {
         moved += 1;
         // A prime far from the number of instances: neighbours in time are not neighbours in the state.
-        let n = (moved as u64).wrapping_mul(982_451_653) % instances as u64;
+        let n = u64::wrapping_mul(moved, 982_451_653) % instances as u64;
         go_on().then(|| json!({ "instance_id": id(n), "event": "GO" }))
     });
     pipelined(&mut connection, "APPLY_EVENT", requests)?;

@@ -112,7 +112,7 @@ fn the_folder_tells_nothing_and_opens_with_the_right_keys_only() {
     let cli = Cli::new(node.addr());
     cli.json(&["compact", "--force"]).unwrap();
     assert!(node.stop().unwrap().0.success());
-    assert_eq!(telling(&node.data_dir()), [PathBuf::new(); 0]);
+    assert_eq!(telling(&node.data_dir()), Vec::<PathBuf>::new());
 
     keys.write(&[2, 3]);
     refuses(&node, &["key 1", "2, 3"]);
@@ -165,7 +165,7 @@ fn rotating_reaches_every_node_of_a_cluster() {
         assert!(cluster.stop(id).unwrap().0.success());
         assert_eq!(
             telling(&cluster.node(id).unwrap().data_dir()),
-            [PathBuf::new(); 0]
+            Vec::<PathBuf>::new()
         );
         for known in [[1].as_slice(), &[2]] {
             keys.write(known);

@@ -137,6 +137,22 @@ impl Keyring {
         Some(self.0.read().current).filter(|id| *id != 0)
     }
 
+    /// What tells the current key from any other without giving it away: 16 hexadecimal digits.
+    /// `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Keys`], which cannot happen with the lengths used here.
+    pub fn fingerprint(&self) -> Result<Option<String>, Error> {
+        let keys = self.0.read();
+        let Some(secret) = keys.known.get(&keys.current) else {
+            return Ok(None);
+        };
+        // No file has this salt: theirs are random.
+        let (_, check) = derive(secret, &[0; SALT_BYTES])?;
+        let digits = check[..8].iter().map(|byte| format!("{byte:02x}"));
+        Ok(Some(digits.collect()))
+    }
+
     /// Learns the keys of `newer`, and uses its current one for new files if `switch`.
     ///
     /// # Errors

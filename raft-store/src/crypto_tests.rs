@@ -39,6 +39,14 @@ fn a_bad_list_says_which_key_and_never_shows_one() {
 }
 
 #[test]
+fn a_fingerprint_tells_keys_apart_and_is_the_same_everywhere() {
+    let of = |keys: &[(u32, u8)]| list(keys).fingerprint().unwrap().unwrap();
+    assert_eq!(of(&[(1, 7)]), of(&[(2, 9), (3, 7)]));
+    assert_ne!(of(&[(1, 7)]), of(&[(1, 8)]));
+    assert_eq!(Keyring::default().fingerprint().unwrap(), None);
+}
+
+#[test]
 fn only_the_same_key_file_place_and_context_open_what_was_sealed() {
     let ring = list(&[(1, 1)]);
     let (tag, cipher) = ring.for_new_file().unwrap().unwrap();

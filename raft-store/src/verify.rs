@@ -298,7 +298,7 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
         Err(error) => return report.damage(error, &layout.snapshots),
     };
     for path in files {
-        match snapshot::verify_file(fs, &path, keys) {
+        match snapshot::verify_file(fs, &path, keys, folder.cluster_id) {
             Ok(info) => report.snapshots.push(info),
             Err(error) => report.damage(error, &path),
         }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use openraft::Membership;
 use rstmdb_raft_store::{
-    Error, MemFs, NodeInfo, SnapshotHandle, SnapshotMeta, SnapshotReceiver, SnapshotStore,
-    StoredMembership, log_id,
+    Error, FileSystem, Identity, MemFs, NodeInfo, SnapshotHandle, SnapshotMeta, SnapshotReceiver,
+    SnapshotStore, StoredMembership, log_id,
 };
 use support::log::{Log, options};
 
@@ -198,6 +198,54 @@ fn a_damaged_snapshot_is_refused_at_the_start_and_named_by_verify() {
     let report = log.verify();
     assert_eq!(report.damages[0].file, file);
     assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
+}
+
+#[test]
+fn a_snapshot_of_another_cluster_or_under_another_name_is_refused() {
+    let of_cluster = |cluster_id| {
+        let mut options = options();
+        options.cluster_id = cluster_id;
+        let log = Log::open(&MemFs::new(0), &options).unwrap();
+        let node = Identity {
+            cluster_id,
+            node_id: 1,
+            incarnation: 7,
+            cluster_name: String::new(),
+        };
+        log.store.write_identity(&node).unwrap();
+        log
+    };
+    let (ours, theirs) = (of_cluster(1), of_cluster(2));
+    let snapshots = theirs.store.snapshots();
+    let written = snapshots.write(&meta(3), 0, records(12)).unwrap();
+    let content = theirs.fs.content(&path("snap-3-2.snap")).unwrap();
+    let receive = || {
+        let mut receiver = ours.store.snapshots().receive()?;
+        receiver.write_block(&written.read_block(0, content.len())?)?;
+        receiver.finish()
+    };
+    assert!(matches!(receive(), Err(Error::Damaged { .. })));
+
+    drop(FileSystem::create(&ours.fs, &path("snap-3-2.snap")).unwrap());
+    ours.fs
+        .set_content(&path("snap-3-2.snap"), &content)
+        .unwrap();
+    assert!(!ours.verify().is_intact());
+    assert!(matches!(
+        ours.reopen().map(drop),
+        Err(Error::Damaged { .. })
+    ));
+
+    drop(FileSystem::create(&theirs.fs, &path("snap-9-2.snap")).unwrap());
+    theirs
+        .fs
+        .set_content(&path("snap-9-2.snap"), &content)
+        .unwrap();
+    assert!(!theirs.verify().is_intact());
+    assert!(matches!(
+        theirs.reopen().map(drop),
+        Err(Error::Damaged { .. })
+    ));
 }
 
 #[test]

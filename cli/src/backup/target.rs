@@ -4,7 +4,8 @@
 //! names. An interruption between two of them leaves a file too many, which the next backup removes.
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
@@ -30,7 +31,11 @@ impl Target {
     /// above it must be there: a backup disk that is not mounted must not pass for one.
     pub(super) fn open(dir: &Path) -> Result<Self, Error> {
         if !dir.is_dir() {
-            std::fs::create_dir(dir).map_err(|error| failed("create", dir, &error))?;
+            // What a backup holds is for its owner alone, whatever the data folder was protected by.
+            DirBuilder::new()
+                .mode(0o700)
+                .create(dir)
+                .map_err(|error| failed("create", dir, &error))?;
         }
         let found = Manifest::read(dir).map_err(from_backup)?;
         if found.is_none() {

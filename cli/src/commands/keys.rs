@@ -58,7 +58,10 @@ pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
 
 /// That all have the same key to go on with, before anything goes on with it.
 fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> {
-    let last = |keys: &RotateKeyResult| keys.last_key_id;
+    let last = |keys: &RotateKeyResult| {
+        let (id, fingerprint) = (keys.last_key_id, &keys.last_key_fingerprint);
+        format!("key {id} with fingerprint {fingerprint}")
+    };
     let first = learned.first().map(|(_, keys)| last(keys));
     if learned.iter().all(|(_, keys)| Some(last(keys)) == first) {
         return Ok(());
@@ -115,10 +118,11 @@ impl Member {
 mod tests {
     use super::*;
 
-    fn keys(last_key_id: u32) -> RotateKeyResult {
+    fn keys(last_key_id: u32, fingerprint: &str) -> RotateKeyResult {
         RotateKeyResult {
             key_id: 1,
             last_key_id,
+            last_key_fingerprint: fingerprint.into(),
             known: vec![1],
         }
     }
@@ -126,9 +130,14 @@ mod tests {
     #[test]
     fn nothing_is_rotated_while_one_node_lacks_the_new_key() {
         let (a, b) = ("a:1".to_owned(), "b:1".to_owned());
-        assert!(check_agreement(&[(&a, keys(2)), (&b, keys(2))]).is_ok());
-        let refused = check_agreement(&[(&a, keys(2)), (&b, keys(1))]).unwrap_err();
-        let text = refused.to_string();
-        assert!(text.contains("a:1: 2") && text.contains("b:1: 1"), "{text}");
+        assert!(check_agreement(&[(&a, keys(2, "f")), (&b, keys(2, "f"))]).is_ok());
+        for other in [keys(1, "e"), keys(2, "e")] {
+            let refused = check_agreement(&[(&a, keys(2, "f")), (&b, other)]);
+            let Err(refused) = refused else {
+                panic!("two keys pass for one");
+            };
+            let text = refused.to_string();
+            assert!(text.contains("a:1: key 2 with fingerprint f"), "{text}");
+        }
     }
 }

@@ -201,7 +201,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
         Ok(())
     }
 
-    /// openraft is given a snapshot that is there already (see [`Builder::write`]), or none. Only at
+    /// openraft is given a snapshot that is there already (see `Builder::write`), or none. Only at
     /// the start, where it cannot do without, it has one written.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder<T>> {
         let written = self.written.lock().take();

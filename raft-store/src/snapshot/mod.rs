@@ -314,6 +314,7 @@ impl<F: FileSystem> Inner<F> {
             let (totals, bytes) = read::read_footer(&file, &path)?;
             let info = info_of(&head, &totals, bytes);
             check_name(&info, &path)?;
+            check_cluster(&head, self.cluster_id, &path)?;
             found.push(info);
         }
         found.sort_by_key(|info| (info.index, info.term));
@@ -354,6 +355,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     fs: &F,
     path: &Path,
     keys: &Keyring,
+    cluster_id: u128,
 ) -> Result<SnapshotInfo, Error> {
     let file = Arc::new(fs.open(path).during("open", path)?);
     let (totals, bytes) = read::read_footer(&*file, path)?;
@@ -361,7 +363,19 @@ pub(crate) fn verify_file<F: FileSystem>(
     records.try_for_each(|record| record.map(drop))?;
     let info = info_of(&head, &totals, bytes);
     check_name(&info, path)?;
+    check_cluster(&head, cluster_id, path)?;
     Ok(info)
+}
+
+/// That a snapshot is of the folder's cluster (0: not known): a log of another one must never be
+/// applied on top of it.
+fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Result<(), Error> {
+    let theirs = head.cluster_id;
+    if theirs == 0 || cluster_id == 0 || theirs == cluster_id {
+        return Ok(());
+    }
+    let theirs = uuid::Uuid::from_u128(theirs);
+    Err(read::damaged(path, 0, format!("it is of cluster {theirs}")))
 }
 
 /// That a snapshot has the name that its head gives it, by which it is found again.

@@ -53,6 +53,7 @@ impl<F: FileSystem> SnapshotReceiver<F> {
         let (totals, bytes) = read::read_footer(&*file, &self.temporary)?;
         let (head, mut records) =
             SnapshotReader::new(file.clone(), self.temporary.clone(), &self.store.inner.keys)?;
+        super::check_cluster(&head, self.store.inner.cluster_id, &self.temporary)?;
         records.try_for_each(|record| record.map(drop))?;
         drop(records);
         let info = info_of(&head, &totals, bytes);

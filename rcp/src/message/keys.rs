@@ -31,6 +31,8 @@ pub struct RotateKeyResult {
     pub key_id: u32,
     /// The last key of the node's file: the one that `switch` uses.
     pub last_key_id: u32,
+    /// What tells that key from any other without giving it away.
+    pub last_key_fingerprint: String,
     /// All keys the node knows.
     pub known: Vec<u32>,
 }

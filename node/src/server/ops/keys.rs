@@ -26,7 +26,7 @@ pub(super) fn rotate(params: &RawValue) -> Result<Plan, ErrorBody> {
 
 pub(super) fn start(shared: Arc<Shared>, switch: bool) -> Running {
     Running::boxed(async move {
-        let last_key_id = learn(&shared, switch)?;
+        let (last_key_id, last_key_fingerprint) = learn(&shared, switch)?;
         // A write is what begins a file with the new key, so the answer waits for one.
         let synced = shared.replica.sync_log().await;
         synced.map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
@@ -34,6 +34,7 @@ pub(super) fn start(shared: Arc<Shared>, switch: bool) -> Running {
         let result = RotateKeyResult {
             key_id: keys.current().unwrap_or_default(),
             last_key_id,
+            last_key_fingerprint,
             known: keys.ids(),
         };
         tracing::info!(key_id = result.key_id, known = ?result.known, "encryption keys were read again");
@@ -44,8 +45,8 @@ pub(super) fn start(shared: Arc<Shared>, switch: bool) -> Running {
     })
 }
 
-/// Gives the id of the last key in the file.
-fn learn(shared: &Shared, switch: bool) -> Result<u32, ErrorBody> {
+/// Gives the id and the fingerprint of the last key in the file.
+fn learn(shared: &Shared, switch: bool) -> Result<(u32, String), ErrorBody> {
     let refused = |why: String| ErrorBody::new(Code::Conflict, why).with_details(json!({}));
     if shared.keys.current().is_none() {
         return Err(refused(
@@ -64,5 +65,11 @@ fn learn(shared: &Shared, switch: bool) -> Result<u32, ErrorBody> {
     })?;
     let learned = shared.keys.learn(&newer, switch);
     learned.map_err(|error| refused(error.to_string()))?;
-    Ok(newer.current().unwrap_or_default())
+    let fingerprint = newer
+        .fingerprint()
+        .map_err(|error| refused(error.to_string()))?;
+    Ok((
+        newer.current().unwrap_or_default(),
+        fingerprint.unwrap_or_default(),
+    ))
 }
