@@ -1,0 +1,74 @@
+//! The files of the snapshots folder: which there are, and whether each is what it says.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::format::{Head, Totals};
+use super::{SnapshotInfo, SnapshotReader, read};
+use crate::crypto::Keyring;
+use crate::error::{Error, IoContext};
+use crate::fs::FileSystem;
+
+pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let names = match fs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        names => names.during("list", dir)?,
+    };
+    let ours = names
+        .iter()
+        .filter(|name| name.starts_with("snap-") && name.ends_with(".snap"));
+    Ok(ours.map(|name| dir.join(name)).collect())
+}
+
+/// Reads a whole snapshot file; the first damage is the error.
+pub(crate) fn verify_file<F: FileSystem>(
+    fs: &F,
+    path: &Path,
+    keys: &Keyring,
+    cluster_id: u128,
+) -> Result<SnapshotInfo, Error> {
+    let file = Arc::new(fs.open(path).during("open", path)?);
+    let (totals, bytes) = read::read_footer(&*file, path)?;
+    let (head, mut records) = SnapshotReader::new(file, path.to_owned(), keys)?;
+    records.try_for_each(|record| record.map(drop))?;
+    let info = info_of(&head, &totals, bytes);
+    check_name(&info, path)?;
+    check_cluster(&head, cluster_id, path)?;
+    Ok(info)
+}
+
+/// That a snapshot is of the folder's cluster (0: not known): a log of another one must never be
+/// applied on top of it.
+pub(super) fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Result<(), Error> {
+    let theirs = head.cluster_id;
+    if theirs == 0 || cluster_id == 0 || theirs == cluster_id {
+        return Ok(());
+    }
+    let theirs = uuid::Uuid::from_u128(theirs);
+    Err(read::damaged(path, 0, format!("it is of cluster {theirs}")))
+}
+
+/// That a snapshot has the name that its head gives it, by which it is found again.
+pub(super) fn check_name(info: &SnapshotInfo, path: &Path) -> Result<(), Error> {
+    match path.ends_with(&info.file) {
+        true => Ok(()),
+        false => Err(read::damaged(path, 0, format!("it is {}", info.file))),
+    }
+}
+
+pub(super) fn info_of(head: &Head, totals: &Totals, bytes: u64) -> SnapshotInfo {
+    let (index, term) = match head.meta.last_log_id {
+        Some(id) => (Some(id.index), id.leader_id.term),
+        None => (None, 0),
+    };
+    SnapshotInfo {
+        file: format!("snap-{}-{term}.snap", index.unwrap_or(0)),
+        index,
+        term,
+        records: totals.records,
+        bytes,
+        created_ms: head.created_ms,
+        digest: format!("{:032x}", head.digest),
+        checksum: format!("{:08x}", totals.checksum),
+    }
+}
