@@ -4,7 +4,7 @@
 
 mod support;
 
-use rstmdb_raft_store::{Error, MemFs};
+use rstmdb_raft_store::{Error, FileSystem, Identity, MemFs};
 use support::entry;
 use support::log::{Log, options};
 
@@ -28,7 +28,7 @@ fn log_with_unmarked_batch() -> (Log, u64, u64) {
 fn reopened_with(log: &Log, content: &[u8]) -> Result<Log, Error> {
     let fs = MemFs::new(0);
     let path = log.segment(1);
-    drop(rstmdb_raft_store::FileSystem::create(&fs, &path).unwrap());
+    drop(FileSystem::create(&fs, &path).unwrap());
     fs.set_content(&path, content).unwrap();
     Log::open(&fs, &options())
 }
@@ -89,7 +89,7 @@ fn a_last_segment_that_lost_its_header_or_itself_is_refused() {
             "{cut}"
         );
     }
-    rstmdb_raft_store::FileSystem::remove(&log.fs, &path).unwrap();
+    FileSystem::remove(&log.fs, &path).unwrap();
     assert!(!log.verify().is_intact());
     assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
 }
@@ -231,8 +231,58 @@ fn a_cold_read_of_damaged_bytes_is_an_error_and_never_data() {
 fn a_missing_segment_is_refused() {
     let mut options = options();
     options.segment_bytes = 1024;
+    for missing in [1, 2] {
+        let mut log = Log::open(&MemFs::new(0), &options).unwrap();
+        (0..60).for_each(|index| log.write(index));
+        FileSystem::remove(&log.fs, &log.segment(missing)).unwrap();
+        assert!(!log.verify().is_intact(), "{missing}");
+        assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
+    }
+}
+
+/// Segments are dropped from the front: up to what Raft has purged, and no further.
+#[test]
+fn a_log_that_does_not_reach_back_to_what_was_purged_is_refused() {
+    let mut options = options();
+    options.segment_bytes = 1024;
     let mut log = Log::open(&MemFs::new(0), &options).unwrap();
     (0..60).for_each(|index| log.write(index));
-    rstmdb_raft_store::FileSystem::remove(&log.fs, &log.segment(2)).unwrap();
-    assert!(matches!(log.reopen().map(drop), Err(Error::Damaged { .. })));
+    log.purge(support::entry(1, 30, "").log_id).unwrap();
+    log.write(60);
+    let first = |log: &Log| log.records().iter().find_map(|(_, index)| *index).unwrap();
+    for number in 1.. {
+        FileSystem::remove(&log.fs, &log.segment(number)).unwrap();
+        let needed = first(&log) <= 31;
+        assert_eq!(log.verify().is_intact(), needed, "{number}");
+        match log.reopen() {
+            Ok(reopened) => log = reopened,
+            Err(Error::Damaged { .. }) if !needed => return,
+            Err(error) => panic!("{number}: {error}"),
+        }
+        assert!(needed, "{number}");
+    }
+}
+
+#[test]
+fn verify_misses_the_log_of_a_used_folder_and_the_snapshot_behind_a_purge() {
+    let mut log = Log::new();
+    let node = Identity {
+        cluster_id: 5,
+        node_id: 1,
+        incarnation: 7,
+        cluster_name: String::new(),
+    };
+    log.store.write_identity(&node).unwrap();
+    (0..5).for_each(|index| log.write(index));
+    let report = log.verify();
+    assert!(report.is_intact() && report.missing_snapshot(&log.options.dir).is_none());
+    log.purge(support::entry(1, 2, "").log_id).unwrap();
+    log.write(5);
+    let report = log.verify();
+    assert!(report.is_intact(), "the log alone is whole: {report:?}");
+    let missing = report.missing_snapshot(&log.options.dir).unwrap();
+    assert!(missing.what.contains("entry 2"), "{missing}");
+    FileSystem::remove(&log.fs, &log.segment(1)).unwrap();
+    assert!(!log.verify().is_intact());
+    assert!(log.reopen().is_err());
 }
