@@ -30,10 +30,10 @@ fn main() -> Result<(), Error> {
             product.clone().with("compaction.enabled", "false"),
         ),
         (
-            "a snapshot each second if due, 512 MiB of history",
+            "a snapshot each second if due, 64 MiB of history",
             product
                 .with("compaction.min_interval_secs", "1")
-                .with("compaction.retain_mb", "512"),
+                .with("compaction.retain_mb", "64"),
         ),
     ];
     for (name, config) in cases {
@@ -91,6 +91,11 @@ fn measure(config: &Config, instances: usize, time: Duration) -> Result<(), Erro
         log / 1e6,
         disk / 1e6,
         disk / log
+    );
+    println!(
+        "  {:.0} segments at the end, {:.0} MB",
+        metric("rstmdb_wal_segments")?,
+        metric("rstmdb_wal_size_bytes")? / 1e6
     );
     Ok(())
 }
