@@ -130,7 +130,8 @@ mod tests {
     fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
             let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
-            assert_eq!(needs_cluster_feature(name), named, "{name}");
+            let is_extension = named || *name == ROTATE_KEY;
+            assert_eq!(needs_cluster_feature(name), is_extension, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }
     }
