@@ -99,6 +99,11 @@ pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<Iden
     }))
 }
 
+/// Whether two ids are of different clusters; 0 stands for one that is not known.
+pub(crate) fn are_different_clusters(one: u128, other: u128) -> bool {
+    one != 0 && other != 0 && one != other
+}
+
 /// Refuses a folder of another cluster than the options expect.
 pub(crate) fn check(identity: &Option<Identity>, options: &Options) -> Result<(), Error> {
     match identity {

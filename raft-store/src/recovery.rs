@@ -8,6 +8,7 @@ use crate::codec::Codec;
 use crate::error::{Error, IoContext};
 use crate::format::{HardState, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
+use crate::identity::are_different_clusters;
 use crate::options::{Layout, Options};
 use crate::rebuild::Rebuild;
 use crate::replay::{self, Scan, Source, damaged};
@@ -232,7 +233,7 @@ pub(crate) fn cluster_id<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Optio
 
 fn check_cluster(options: &Options, layout: &Layout, found: &Scan) -> Result<(), Error> {
     let theirs = found.header.map_or(0, |header| header.cluster_id);
-    if theirs == 0 || options.cluster_id == 0 || theirs == options.cluster_id {
+    if !are_different_clusters(theirs, options.cluster_id) {
         return Ok(());
     }
     Err(Error::WrongIdentity {

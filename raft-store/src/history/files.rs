@@ -8,6 +8,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::format::{HardState, SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
+use crate::identity::are_different_clusters;
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
 use crate::replay::{self, Scan, Source, damaged};
@@ -127,7 +128,7 @@ pub(crate) fn check_content(
     scan: &Scan,
 ) -> Result<(), Error> {
     let theirs = scan.header.map_or(0, |header| header.cluster_id);
-    if theirs != 0 && cluster_id != 0 && theirs != cluster_id {
+    if are_different_clusters(theirs, cluster_id) {
         let theirs = uuid::Uuid::from_u128(theirs);
         return Err(damaged(path, 0, format!("it is of cluster {theirs}")));
     }

@@ -8,6 +8,7 @@ use super::{SnapshotInfo, SnapshotReader, read};
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::fs::FileSystem;
+use crate::identity::are_different_clusters;
 
 pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let names = match fs.list(dir) {
@@ -41,7 +42,7 @@ pub(crate) fn verify_file<F: FileSystem>(
 /// applied on top of it.
 pub(super) fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Result<(), Error> {
     let theirs = head.cluster_id;
-    if theirs == 0 || cluster_id == 0 || theirs == cluster_id {
+    if !are_different_clusters(theirs, cluster_id) {
         return Ok(());
     }
     let theirs = uuid::Uuid::from_u128(theirs);
