@@ -18,6 +18,7 @@
 //! | `state` | facts to state, snapshot records, digest |
 //! | `overlay`, `view` | the state with facts in flight over it |
 //! | `query` | reads |
+//! | `planted` | a bug to test the tests with |
 //! | [`limits`] | every bound |
 
 #![deny(clippy::iter_over_hash_type)]
@@ -33,6 +34,7 @@ mod json;
 pub mod limits;
 mod machine;
 mod overlay;
+mod planted;
 mod query;
 mod refusal;
 pub mod reply;
@@ -47,6 +49,8 @@ pub use error::Error;
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use overlay::Pending;
+#[cfg(feature = "planted-bugs")]
+pub use planted::apply_stale_events;
 pub use refusal::Refusal;
 pub use reply::{InstanceView, Reply};
 pub use state::{Outcome, State, StateLoader};

@@ -9,9 +9,12 @@
 //! - [`server`] is the rest: the RCP listener and its sessions, admin HTTP, TLS, configuration,
 //!   logging and signals. It reaches the replica only through [`replica::Replica`].
 //!
+//! [`planted`] is for the tests alone: bugs that they must find, in builds that are made for it.
+//!
 //! What the node promises its users is listed in `docs/architecture.md`; the shortest form:
 //! an acknowledged write survives a crash, reads are linearizable unless the client asks for
 //! less, and a watch loses nothing, repeats nothing and keeps the order.
 
+pub mod planted;
 pub mod replica;
 pub mod server;

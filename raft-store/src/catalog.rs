@@ -38,11 +38,11 @@ impl Catalog {
         let path = std::env::temp_dir().join(name);
         let copied = copy(&layout.catalog, &path);
         let known = match copied.is_ok().then(|| open(&path)).flatten() {
-            Some(db) => Catalog {
-                path: path.clone(),
-                db: Some(db),
+            Some(db) => {
+                let path = path.clone();
+                let mut copy = Catalog { path, db: Some(db) };
+                copy.segments()
             }
-            .segments(),
             None => BTreeMap::new(),
         };
         remove(&path);
@@ -111,9 +111,23 @@ impl Catalog {
             Ok(Err(error)) => tracing::warn!(%error, "the catalog failed; it will be rebuilt"),
             Err(_) => tracing::warn!("the catalog panicked; it will be rebuilt"),
         }
-        self.db = None;
+        self.close();
         remove(&self.path);
         None
+    }
+
+    /// sled syncs its file once more, and panics when the disk does not let it.
+    fn close(&mut self) {
+        let db = self.db.take();
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!("the catalog panicked while it was closed; it will be rebuilt");
+        }
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

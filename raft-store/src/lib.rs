@@ -38,7 +38,9 @@
 //! | `restore` | a folder that is being built from a backup |
 //! | `identity`, `roster` | whose folder it is; which nodes it has met |
 //! | `json_file` | how these two are written, and never misread |
+//! | `supersede` | a log that a snapshot replaces |
 //! | `verify`, `store` | checking a folder; opening it |
+//! | `planted` | a bug to test the tests with |
 
 mod batch;
 mod catalog;
@@ -53,6 +55,7 @@ mod json_file;
 mod log_store;
 mod membership;
 mod options;
+mod planted;
 mod read;
 mod rebuild;
 mod recovery;
@@ -64,6 +67,7 @@ mod segment;
 mod shared;
 mod snapshot;
 mod store;
+mod supersede;
 mod survey;
 mod tail;
 mod types;
@@ -82,6 +86,8 @@ pub use membership::{
     encode_snapshot_meta, encode_stored_membership,
 };
 pub use options::{Clock, FsyncPolicy, Options, Reclaimed, Retention};
+#[cfg(feature = "planted-bugs")]
+pub use planted::acknowledge_before_write;
 pub use restore::begin_restore;
 pub use roster::{Acquaintance, Roster};
 pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};

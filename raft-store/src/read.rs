@@ -20,9 +20,13 @@ const CHUNK_BYTES: u64 = 1 << 20;
 impl<F: FileSystem> Shared<F> {
     /// The lowest index that can be read.
     pub(crate) fn earliest(&self) -> u64 {
+        let tail = self.tail.read();
+        if let Some(begin) = tail.gap_end() {
+            return begin;
+        }
         // What memory still holds of dropped segments would be gone after a restart.
         let on_disk = self.table.read().earliest();
-        on_disk.unwrap_or_else(|| self.tail.read().first())
+        on_disk.unwrap_or_else(|| tail.first())
     }
 
     /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.
@@ -33,6 +37,13 @@ impl<F: FileSystem> Shared<F> {
             let cold_to = {
                 let tail = self.tail.read();
                 let to = to.min(tail.next());
+                // What the files still show there is no part of the log.
+                if let Some(earliest) = tail.gap_end().filter(|end| next < *end) {
+                    return Err(Error::Compacted {
+                        asked: next,
+                        earliest,
+                    });
+                }
                 if next >= to || limit.is_reached() {
                     return Ok(entries);
                 }

@@ -8,7 +8,9 @@ use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, IoContext};
 use crate::format::{self, HeaderFault, Position, Record, RecordFault, SegmentHeader};
 use crate::fs::{self, FileSystem};
+use crate::history;
 use crate::options::Layout;
+use crate::segment::HISTORY_BIT;
 use crate::survey;
 
 /// Is shown every record, in the order written.
@@ -284,6 +286,31 @@ pub fn visit<F: FileSystem>(
         };
         let found = scan(&buf, source, visitor)?;
         segments.decide(number, &found, &layout)?;
+    }
+    Ok(())
+}
+
+/// Shows every record of the history files in `dir`, which came from other nodes, to `visitor`: oldest
+/// first, and before any of [`visit`]. Files may overlap, and need not join the log.
+pub fn visit_history<F: FileSystem>(
+    fs: &F,
+    dir: &Path,
+    keys: &Keyring,
+    visitor: &mut dyn Visitor,
+) -> Result<(), Error> {
+    let layout = Layout::of(dir);
+    let mut ranges = history::list(fs, &layout)?;
+    ranges.sort_unstable();
+    let mut buf = Vec::new();
+    for (first, last) in ranges {
+        let path = layout.history_file(first, last);
+        fs::read_into(fs, &path, &mut buf)?;
+        let source = Source {
+            number: HISTORY_BIT | first,
+            path: &path,
+            keys,
+        };
+        scan_whole(&buf, source, visitor)?;
     }
     Ok(())
 }

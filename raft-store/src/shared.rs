@@ -197,6 +197,10 @@ impl<F: FileSystem> Shared<F> {
         }
     }
 
+    pub(crate) fn has_work(&self) -> bool {
+        !self.queue.lock().requests.is_empty()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.queue.lock().closed
     }

@@ -18,7 +18,7 @@ use crate::replay::damaged;
 use crate::restore;
 use crate::roster::Roster;
 use crate::shared::{Request, Shared};
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{SnapshotHandle, SnapshotStore};
 use crate::tail::{Limit, Tail};
 use crate::types::{Entry, LogId, Vote};
 use crate::writer::Writer;
@@ -112,15 +112,22 @@ impl<F: FileSystem> Store<F> {
         let mut catalog = Catalog::open(&layout, options.catalog);
         let known = catalog.segments();
         let used_before = identity.is_some();
-        let mut recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
+        let recovered = recovery::recover(&fs, &layout, &options, &known, used_before)?;
         catalog.reconcile(&recovered.table, &snapshots.list());
         let state = recovered.state;
-        history::attach(&fs, &layout, &options.keys, &mut recovered.table, state)?;
         let tail = Tail::new(state, options.cache_bytes);
         let shared = Shared::new(fs, options, layout, tail, recovered.table, catalog, lock);
         let shared = Arc::new(shared);
         let writer = Writer::new(shared.clone(), recovered.active, state);
         let closer = Arc::new(Closer(shared.clone()));
+        if let Some(end) = snapshots
+            .current()?
+            .and_then(|newest| newest.meta().last_log_id)
+        {
+            shared.supersede(end)?;
+        }
+        // Behind that: history may join the snapshot.
+        history::attach(&shared)?;
         Ok((
             Store {
                 shared,
@@ -139,6 +146,19 @@ impl<F: FileSystem> Store<F> {
     /// The snapshots.
     pub fn snapshots(&self) -> SnapshotStore<F> {
         self.snapshots.clone()
+    }
+
+    /// Makes a complete snapshot the state of this node: the others are removed, and the log begins
+    /// behind it unless it leads there. Blocks.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or has failed.
+    pub fn install(&self, snapshot: &SnapshotHandle<F>) -> Result<(), Error> {
+        self.snapshots.keep_only(snapshot);
+        match snapshot.meta().last_log_id {
+            Some(end) => self.shared.supersede(end),
+            None => Ok(()),
+        }
     }
 
     /// Entries from `from` on, history included, in order and up to the end of the log (which

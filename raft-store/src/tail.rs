@@ -25,6 +25,8 @@ pub(crate) struct Tail {
     written_to: u64,
     /// Entries up to this index were purged by a record known to be durable.
     pub(crate) purged_durable: Option<u64>,
+    /// Where the log begins, by a purge beyond its end that the files do not show yet.
+    gap_end: Option<u64>,
     /// Counts truncations: what the writer reports about an earlier epoch is void.
     pub(crate) epoch: u64,
 }
@@ -40,6 +42,7 @@ impl Tail {
             bytes_max,
             written_to: next,
             purged_durable: state.purged.map(|id| id.index),
+            gap_end: None,
             epoch: 0,
         }
     }
@@ -104,8 +107,19 @@ impl Tail {
             self.bytes = 0;
             self.first = id.index + 1;
             self.written_to = id.index + 1;
+            self.gap_end = Some(id.index + 1);
             self.epoch += 1;
         }
+    }
+
+    /// The files show that a purge beyond the end of the log ended at `to`.
+    pub(crate) fn gap_written(&mut self, to: u64) {
+        self.gap_end = self.gap_end.filter(|end| *end != to + 1);
+    }
+
+    /// Where the log begins, if that is beyond all that the files show yet.
+    pub(crate) fn gap_end(&self) -> Option<u64> {
+        self.gap_end
     }
 
     /// The writer has written everything below `to`, as of `epoch`.

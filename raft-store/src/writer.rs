@@ -15,6 +15,7 @@ use crate::error::{Error, IoContext};
 use crate::format::{Encoder, HardState, Mark, Position, RecordType};
 use crate::fs::{File, FileSystem};
 use crate::options::FsyncPolicy;
+use crate::planted;
 use crate::recovery::Active;
 use crate::shared::{Request, Shared, Wake};
 use crate::tail::next_index;
@@ -71,6 +72,9 @@ impl<F: FileSystem> Writer<F> {
                 continue;
             }
             match self.shared.wait(self.patience()) {
+                Wake::Work if planted::acknowledges_early() => {
+                    std::thread::sleep(planted::HELD_BACK);
+                }
                 Wake::Work => {}
                 Wake::Timeout => self.idle(),
                 Wake::Closed => return self.finish(),
@@ -85,25 +89,33 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Like [`Writer::run`], as a task that sleeps as it is told.
-    pub async fn drive_with<S: Future<Output = ()>>(mut self, sleep: impl Fn(Duration) -> S) {
+    pub async fn drive_with<S: Future<Output = ()>>(self, sleep: impl Fn(Duration) -> S) {
+        self.drive_slowly(sleep, || None).await;
+    }
+
+    /// As [`Writer::drive_with`], with a pause before each batch for as long as a disk would take:
+    /// what is queued meanwhile goes along, and is lost when the process is killed meanwhile.
+    pub async fn drive_slowly<S: Future<Output = ()>>(
+        mut self,
+        sleep: impl Fn(Duration) -> S,
+        mut pause: impl FnMut() -> Option<Duration>,
+    ) {
         loop {
+            if self.shared.has_work()
+                && let Some(pause) = pause()
+            {
+                sleep(pause).await;
+            }
             if self.step() {
                 continue;
             }
             if self.shared.is_closed() {
                 return self.finish();
             }
-            let shared = self.shared.clone();
-            let mut work = pin!(shared.notify.notified());
-            let mut timeout = pin!(sleep(self.patience()));
-            let timed_out = poll_fn(|context| {
-                if work.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(false);
-                }
-                timeout.as_mut().poll(context).map(|()| true)
-            });
-            if timed_out.await {
+            if wait(&self.shared, sleep(self.patience())).await == Wake::Timeout {
                 self.idle();
+            } else if planted::acknowledges_early() {
+                wait(&self.shared, sleep(planted::HELD_BACK)).await;
             }
         }
     }
@@ -248,16 +260,24 @@ impl<F: FileSystem> Writer<F> {
         self.active.offset += written;
         self.zero_ahead(&path)?;
         self.shared.counters.write(written);
+        let mut gaps = Vec::new();
         let mut table = self.shared.table.write();
         for change in self.batch.changes.drain(..) {
             match change {
                 Change::Entry { index, offset } => table.entry(index, offset),
                 Change::Truncate { from } => table.truncate(from),
-                Change::Gap { to } => table.gap(to),
+                Change::Gap { to } => {
+                    table.gap(to);
+                    gaps.push(to);
+                }
             }
         }
         if let Some(active) = table.active() {
             active.index.summary.bytes = self.active.offset;
+        }
+        drop(table);
+        for to in gaps {
+            self.shared.tail.write().gap_written(to);
         }
         Ok(())
     }
@@ -292,7 +312,8 @@ impl<F: FileSystem> Writer<F> {
             FsyncPolicy::EveryN(n) => self.unsynced_entries >= n,
             FsyncPolicy::EveryMs(ms) => {
                 let now = self.shared.options.now_ms();
-                self.unsynced_entries > 0 && now.saturating_sub(self.synced_at_ms) >= ms
+                // A clock that was set back says nothing of how long it was.
+                self.unsynced_entries > 0 && now.abs_diff(self.synced_at_ms) >= ms
             }
         }
     }
@@ -352,4 +373,17 @@ impl<F: FileSystem> Drop for Writer<F> {
         // Nobody is left to write: who waits must hear so.
         self.shared.abandon();
     }
+}
+
+/// Waits for work or the end of the store, or until the time is up.
+async fn wait<F: FileSystem>(shared: &Shared<F>, timeout: impl Future<Output = ()>) -> Wake {
+    let mut work = pin!(shared.notify.notified());
+    let mut timeout = pin!(timeout);
+    poll_fn(|context| {
+        if work.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Wake::Work);
+        }
+        timeout.as_mut().poll(context).map(|()| Wake::Timeout)
+    })
+    .await
 }

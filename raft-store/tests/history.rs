@@ -7,8 +7,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::replay::{Visitor, visit_history};
 use rstmdb_raft_store::{
-    Entry, Error, FileSystem, Keyring, MemFs, Options, RealFs, Store, log_id, verify,
+    Entry, Error, FileSystem, Keyring, MemFs, Options, Position, RealFs, Record, Store, log_id,
+    verify,
 };
 use support::entry;
 use support::log::{Log, options};
@@ -470,4 +472,39 @@ fn a_node_serves_what_it_took_in_itself() {
     assert!(last == 999 && (985..999).contains(&first), "{first}");
     let log = log.reopen().unwrap();
     assert_eq!(log.store.history_run(1000, 1 << 20), Some((960, 999)));
+}
+
+/// Takes note of every entry that is shown.
+#[derive(Default)]
+struct Shown(Vec<Entry>);
+
+impl Visitor for Shown {
+    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
+        if let Record::Entry(entry) = record {
+            self.0.push(entry.to_entry()?);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn visitors_are_shown_history_from_its_beginning_and_damage_in_it() {
+    let log = log_behind_a_gap(13);
+    let visit = |shown: &mut Shown| {
+        let (dir, keys) = (&log.options.dir, &log.options.keys);
+        visit_history(&log.fs, dir, keys, shown)
+    };
+    let mut shown = Shown::default();
+    visit(&mut shown).unwrap();
+    assert_eq!(shown.0, []);
+    // Fetched newest first, shown oldest first.
+    import(&log.store, 950, 999).unwrap();
+    import(&log.store, 900, 949).unwrap();
+    visit(&mut shown).unwrap();
+    assert_eq!(shown.0, entries(900, 999));
+    let mut content = log.fs.content(&path(950, 999)).unwrap();
+    content[400] ^= 1;
+    log.fs.set_content(&path(950, 999), &content).unwrap();
+    let damaged = visit(&mut Shown::default());
+    assert!(matches!(damaged, Err(Error::Damaged { .. })), "{damaged:?}");
 }

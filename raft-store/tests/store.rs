@@ -412,6 +412,21 @@ fn a_purge_beyond_the_end_starts_a_new_history() {
 }
 
 #[test]
+fn a_purge_beyond_the_end_moves_the_beginning_before_it_is_written() {
+    let mut log = Log::new();
+    (0..10).for_each(|index| log.write(index));
+    log.purge(log_id(1, 100)).unwrap();
+    // Whoever looks for missing history now must not find that there is none.
+    assert_eq!(log.store.earliest_index(), 101);
+    assert!(log.writer.step());
+    assert_eq!(log.store.earliest_index(), 101);
+    log.write(101);
+    assert_eq!(log.store.earliest_index(), 101);
+    let log = log.reopen().unwrap();
+    assert_eq!(log.store.earliest_index(), 101);
+}
+
+#[test]
 fn every_policy_acknowledges_and_a_clean_end_keeps_everything() {
     for policy in [
         FsyncPolicy::EveryN(3),
@@ -449,17 +464,32 @@ fn every_policy_acknowledges_and_a_clean_end_keeps_everything() {
     }
 }
 
-#[test]
-fn every_ms_syncs_once_the_time_has_come() {
-    let time = Arc::new(AtomicU64::new(1));
+/// A log and its wall clock, which shows `now_ms`.
+fn syncing_every_50_ms(now_ms: u64) -> (Log, Arc<AtomicU64>) {
+    let time = Arc::new(AtomicU64::new(now_ms));
     let clock = time.clone();
     let mut options = options();
     options.fsync_policy = FsyncPolicy::EveryMs(50);
     options.clock = Arc::new(move || clock.load(Ordering::Relaxed));
-    let mut log = Log::open(&MemFs::new(1), &options).unwrap();
+    (Log::open(&MemFs::new(1), &options).unwrap(), time)
+}
+
+#[test]
+fn every_ms_syncs_once_the_time_has_come() {
+    let (mut log, time) = syncing_every_50_ms(1);
     log.write(0);
     assert_eq!(log.store.stats().fsyncs, 0);
     time.store(51, Ordering::Relaxed);
+    log.write(1);
+    assert_eq!(log.store.stats().fsyncs, 1);
+}
+
+#[test]
+fn every_ms_does_not_wait_for_a_clock_that_was_set_back() {
+    let (mut log, time) = syncing_every_50_ms(3_600_000);
+    log.write(0);
+    assert_eq!(log.store.stats().fsyncs, 0);
+    time.store(1, Ordering::Relaxed);
     log.write(1);
     assert_eq!(log.store.stats().fsyncs, 1);
 }

@@ -14,6 +14,7 @@ use crate::Error;
 use crate::fact::{self, Body, Entry, Fact, KeyBounds};
 use crate::machine::Machine;
 use crate::overlay::Overlay;
+use crate::planted;
 use crate::view::{Last, View};
 
 /// The longest id an instance has room for; decisions allow far less.
@@ -54,7 +55,8 @@ impl State {
             time_ms: entry.time_ms.max(self.last_time_ms),
             bounds: entry.key_bounds.unwrap_or_default(),
         };
-        if entry.index != offset || !self.admits(entry, at)? {
+        let landed = entry.index == offset || planted::applies_stale_events();
+        if !landed || !self.admits(entry, at)? {
             self.stale.insert(offset);
             self.last_applied = offset;
             return Ok(Outcome::Stale);
@@ -311,8 +313,11 @@ fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At) -> Result<
         return Ok(false);
     };
     let scope = Some(Scope::Apply(&apply.instance_id));
-    if current.last_offset != apply.prev_offset || !key_is_free(view, scope, apply.key.as_ref(), at)
-    {
+    let moved_on = current.last_offset != apply.prev_offset;
+    if moved_on && planted::applies_stale_events() {
+        return Ok(true);
+    }
+    if moved_on || !key_is_free(view, scope, apply.key.as_ref(), at) {
         return Ok(false);
     }
     if *current.machine.name != *apply.machine || current.machine.version != apply.version {

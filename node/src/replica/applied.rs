@@ -4,12 +4,13 @@
 //! never across an await. `Applied::wait_for` lets a reader wait for an offset.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::State;
-use tokio::sync::watch;
 
 use super::status::DigestAt;
+use super::turn::Turn;
 
 /// A digest is remembered at each multiple of this offset.
 const CHECKPOINT_OFFSETS: u64 = 1_000;
@@ -19,17 +20,19 @@ const CHECKPOINTS_MAX: usize = 64;
 /// The state machine's state and the offset up to which it was applied.
 pub struct Applied {
     state: RwLock<State>,
-    offset: watch::Sender<u64>,
+    offset: AtomicU64,
+    moved: Turn,
     checkpoints: Mutex<VecDeque<DigestAt>>,
 }
 
 impl Applied {
     /// Starts from `state`, with its offset published.
     pub(crate) fn new(state: State) -> Self {
-        let offset = watch::Sender::new(state.last_applied());
+        let offset = AtomicU64::new(state.last_applied());
         Self {
             state: RwLock::new(state),
             offset,
+            moved: Turn::default(),
             checkpoints: Mutex::default(),
         }
     }
@@ -46,12 +49,13 @@ impl Applied {
 
     /// The last applied offset that was published.
     pub(crate) fn offset(&self) -> u64 {
-        *self.offset.borrow()
+        self.offset.load(Ordering::SeqCst)
     }
 
     /// Tells everyone who waits that the state has reached `offset`.
     pub(crate) fn publish(&self, offset: u64) {
-        self.offset.send_replace(offset);
+        self.offset.store(offset, Ordering::SeqCst);
+        self.moved.change();
     }
 
     /// Remembers the digest of `state` if it has just reached a checkpoint: nodes apply in portions
@@ -79,11 +83,12 @@ impl Applied {
 
     /// Returns once `offset` was applied here.
     pub(crate) async fn wait_for(&self, offset: u64) {
-        // The sender lives in `self`, so the channel cannot close while this waits.
-        let _ = self
-            .offset
-            .subscribe()
-            .wait_for(|applied| *applied >= offset)
-            .await;
+        loop {
+            let moves = self.moved.count();
+            if self.offset() >= offset {
+                return;
+            }
+            self.moved.past(moves).await;
+        }
     }
 }

@@ -179,11 +179,11 @@ impl<T: Types> Forwarder<T> {
                 }
                 Slot::Again(request) => request,
                 Slot::Sent(mut request) => {
-                    request.unsure = true;
+                    request.answer.doubt();
                     request
                 }
             };
-            if overtaken || (request.unsure && !is_repeatable(&request.command)) {
+            if overtaken || (request.answer.is_unsure() && !is_repeatable(&request.command)) {
                 request.refuse(Error::NoLeader);
             } else {
                 again.push_front(request);
@@ -221,11 +221,13 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
         Err(Error::OutcomeUnknown | Error::Storage { .. }) => {
             let unknown = outcome.as_ref().is_err_and(Error::outcome_unknown);
             if !unknown || is_repeatable(&request.command) {
-                request.unsure |= unknown;
+                if unknown {
+                    request.answer.doubt();
+                }
                 return Some(request);
             }
         }
     }
-    let _ = request.answer.send(outcome);
+    request.answer.send(outcome);
     None
 }

@@ -21,7 +21,7 @@ use super::history::History;
 use super::hub::{Hub, WatchFilter};
 use super::log_page::{LogPage, read_page};
 use super::peers::Peers;
-use super::queue::{Origin, Origins, Request};
+use super::queue::{AnswerTo, Origin, Origins, Request};
 use super::reads::{Consistency, Reads};
 use super::start::Options;
 use super::state_machine::StateMachine;
@@ -67,6 +67,8 @@ pub(crate) struct Inner<T: Types> {
     pub options: Options,
     pub counters: Arc<Counters>,
     pub compaction: Compaction<T>,
+    /// Held while this node, as the leader, changes the members.
+    pub changing: tokio::sync::Mutex<()>,
     pub requests: mpsc::UnboundedSender<Request<T>>,
     pub origins: Origins,
     pub history: Arc<History>,
@@ -81,8 +83,7 @@ impl<T: Types> Inner<T> {
         let floor = self.applied.read().stale_known_from();
         let alone = self.raft.voter_ids().nth(1).is_none();
         if !alone && self.store.earliest_index() > floor.max(1) {
-            let snapshot = self.store.purged().map_or(0, |id| id.index);
-            self.history.fetch(floor, snapshot);
+            self.history.fetch(floor);
         }
     }
 }
@@ -130,9 +131,8 @@ impl<T: Types> Replica<T> {
         let request = Request {
             command,
             actor,
-            answer,
+            answer: AnswerTo::new(answer),
             deadline: T::now() + self.inner.options.leader_wait,
-            unsure: false,
             origin,
         };
         // A closed queue drops the sender, which the future below reports.

@@ -5,8 +5,9 @@
 //! node that has all of it; until then everything around it stays readable. In a cluster of one, or
 //! where nobody has it any more, the damage stays, and stays reported.
 //!
-//! The snapshot is read whole now and then. A damaged one would be sent to whoever needs it, and be
-//! refused there, for ever; the state that it was made of is in memory, so it is written again.
+//! The snapshot is read whole now and then, and when another node could not take it in: a damaged one
+//! would be sent there again and again. The state that it was made of is in memory, so it is written
+//! anew.
 //!
 //! What Raft itself needs is never healed: a node that lost any of that has forgotten what it said.
 
@@ -29,8 +30,9 @@ use super::types::Types;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often one more file is read. Each has about 16 MiB.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the snapshot is read.
+/// How often the snapshot is read, and how often at most when there is a reason.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after nobody had what is damaged.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
@@ -43,6 +45,7 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
         checked: (0, 0),
         check_at: T::now(),
         snapshot_at: T::now() + SNAPSHOT_INTERVAL,
+        suspicion_at: T::now(),
         heal_at: T::now(),
     };
     loop {
@@ -68,6 +71,8 @@ struct Healer<T: Types> {
     check_at: InstantOf<T>,
     /// When the snapshot is read.
     snapshot_at: InstantOf<T>,
+    /// When it is at the earliest, if there is a reason.
+    suspicion_at: InstantOf<T>,
     /// When damage is tried to be healed at the earliest.
     heal_at: InstantOf<T>,
 }
@@ -78,8 +83,11 @@ impl<T: Types> Healer<T> {
             self.check_at = T::now() + CHECK_INTERVAL;
             self.check_next(&replica.inner);
         }
-        if T::now() >= self.snapshot_at {
+        let snapshots = replica.inner.store.snapshots();
+        let suspected = T::now() >= self.suspicion_at && snapshots.take_suspicion();
+        if suspected || T::now() >= self.snapshot_at {
             self.snapshot_at = T::now() + SNAPSHOT_INTERVAL;
+            self.suspicion_at = T::now() + SUSPICION_INTERVAL;
             check_snapshot(&replica.inner).await;
         }
         if T::now() < self.heal_at || replica.inner.gate.no_room_here().is_some() {

@@ -7,6 +7,7 @@
 //! stale. Nothing is fetched twice behind one snapshot: what retention dropped is not history that
 //! is missing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, watch};
 
 use super::handle::{Inner, Replica};
 use super::peers::{HistoryRun, PeerError};
+use super::turn::Turn;
 use super::types::Types;
 
 /// About how many bytes one run has.
@@ -26,15 +28,16 @@ const PORTION_ENTRIES: usize = 4096;
 const PORTION_BYTES: usize = 1 << 20;
 /// The pause before another try.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How often it is looked whether Raft has replaced its log.
-const PURGE_POLL: Duration = Duration::from_millis(20);
 /// How often it is tried while the others cannot be reached.
 const TRIES_MAX: u32 = 240;
 
 /// Whether history is missing.
 pub(crate) struct History {
-    /// What may still be missing; `None`: nothing is.
+    /// What may still be missing; `None`: nothing is. Only the task that fetches waits for it.
     missing: watch::Sender<Option<Missing>>,
+    /// Everybody else waits for this.
+    moved: Turn,
+    calls: AtomicU64,
 }
 
 /// A part of the history that others may have.
@@ -42,21 +45,24 @@ pub(crate) struct History {
 struct Missing {
     /// The lowest offset that is wanted.
     from: u64,
-    /// Where the snapshot ends that may be about to replace the log.
-    snapshot: u64,
+    /// Which of all calls of [`History::fetch`] this was.
+    number: u64,
 }
 
 impl History {
     pub(crate) fn new() -> Self {
         Self {
             missing: watch::Sender::new(None),
+            moved: Turn::default(),
+            calls: AtomicU64::new(0),
         }
     }
 
-    /// History from `from` on may be missing, because a snapshot that ends at `snapshot` may have
-    /// replaced the log or be about to: fetch it.
-    pub(crate) fn fetch(&self, from: u64, snapshot: u64) {
-        self.missing.send_replace(Some(Missing { from, snapshot }));
+    /// History from `from` on may be missing, because a snapshot has replaced the log: fetch it.
+    pub(crate) fn fetch(&self, from: u64) {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.missing.send_replace(Some(Missing { from, number }));
+        self.moved.change();
     }
 
     /// Whether history is being fetched.
@@ -67,20 +73,31 @@ impl History {
     /// Returns when more has come, or nothing more will; at once when `offset` (0: the earliest
     /// that there will be) is not being fetched, with `false`.
     pub(crate) async fn progress(&self, offset: u64) -> bool {
-        let mut missing = self.missing.subscribe();
-        let is_coming = missing
-            .borrow_and_update()
+        let moves = self.moved.count();
+        let is_coming = self
+            .missing
+            .borrow()
             .is_some_and(|missing| offset == 0 || offset >= missing.from);
-        // The sender lives in `self`, so the channel cannot close while this waits.
-        is_coming && missing.changed().await.is_ok()
+        if is_coming {
+            self.moved.past(moves).await;
+        }
+        is_coming
     }
 
     fn advanced(&self) {
-        self.missing.send_modify(|_| {});
+        self.moved.change();
     }
 
-    fn done(&self) {
-        self.missing.send_replace(None);
+    /// All that there is of what was `missing` has come; another snapshot may have come meanwhile.
+    fn done(&self, missing: &Missing) {
+        self.missing.send_if_modified(|current| {
+            let is_done = current.is_some_and(|current| current.number == missing.number);
+            if is_done {
+                *current = None;
+            }
+            is_done
+        });
+        self.moved.change();
     }
 }
 
@@ -137,10 +154,6 @@ impl<T: Types> Fetch<T> {
     async fn run(&self) {
         let inner = &self.replica.inner;
         let mut fetched_down_to = u64::MAX;
-        // A log that ends below the snapshot is replaced: then its end is the snapshot's, or later.
-        while self.replica.log_end() < self.missing.snapshot {
-            T::sleep(PURGE_POLL).await;
-        }
         let mut tries = 0;
         loop {
             // It would take of the reserve.
@@ -172,7 +185,7 @@ impl<T: Types> Fetch<T> {
         }
         let earliest = inner.store.earliest_index();
         tracing::info!(earliest, "history is complete");
-        inner.history.done();
+        inner.history.done(&self.missing);
     }
 
     /// Takes in the run right below `before` from the first node that has it; `None` when all

@@ -99,34 +99,46 @@ pub(crate) fn read_raw<T: Types>(
     entries_max: usize,
     bytes_max: usize,
 ) -> Result<Vec<raft_store::Entry>, Error> {
+    let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+    let count = left.min(entries_max);
+    if count == 0 {
+        return Ok(Vec::new());
+    }
     let mut read = Ok(Vec::new());
     replica.host.block(&mut || {
-        let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-        read = replica.store.read(from, left.min(entries_max), bytes_max);
+        read = replica.store.read(from, count, bytes_max);
     });
-    let raw = match read {
+    let mut raw = match read {
         Ok(raw) => raw,
         Err(error) => return Err(read_error(replica, from, &error)),
     };
-    // The store answers a gap with what follows it: below the retained log that means lost.
-    let earliest = replica.store.earliest_index();
-    if from < earliest && raw.first().is_none_or(|entry| entry.log_id.index > from) {
-        return Err(Error::OffsetCompacted {
-            wanted: from,
-            earliest,
-        });
+    // What was applied has no gaps. Where the log does not go on, retention has dropped it; or a snapshot was
+    // installed that ends beyond the log, which is about to be purged.
+    let next = raw.first().map(|entry| entry.log_id.index);
+    let gapless = raw.iter().zip(from..);
+    let gapless = gapless.take_while(|(entry, index)| entry.log_id.index == *index);
+    let count = gapless.count();
+    raw.truncate(count);
+    if raw.is_empty() {
+        let earliest = next.unwrap_or_else(|| replica.store.earliest_index());
+        return Err(compacted(from, earliest));
     }
     Ok(raw)
 }
 
+fn compacted(wanted: u64, earliest: u64) -> Error {
+    Error::OffsetCompacted {
+        wanted,
+        // It may be behind the time, and must not contradict what it explains.
+        earliest: earliest.max(wanted + 1),
+    }
+}
+
 fn read_error<T: Types>(replica: &Inner<T>, from: u64, error: &raft_store::Error) -> Error {
-    // Retention may have dropped the segment between the look at `earliest` and the read.
+    // As above, or retention has dropped the segment while it was read.
     let earliest = replica.store.earliest_index();
-    if from < earliest {
-        return Error::OffsetCompacted {
-            wanted: from,
-            earliest,
-        };
+    if from < earliest || matches!(error, raft_store::Error::Compacted { .. }) {
+        return compacted(from, earliest);
     }
     Error::Storage {
         reason: error.to_string(),

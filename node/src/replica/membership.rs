@@ -5,13 +5,14 @@
 //! cannot reach: such a change would commit and then stop the cluster. A leader that is to be
 //! removed hands over first, so that the change is made by a node that stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod view;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 
@@ -19,10 +20,8 @@ use super::change::{Change, ChangeError};
 use super::handle::Replica;
 use super::peers::{Peer, PeerError};
 use super::types::Types;
+use view::{PROMOTE_LAG_MAX, View};
 
-/// A learner that lacks more entries than this is not promoted: as a voter it would be missed until
-/// it has them.
-const PROMOTE_LAG_MAX: u64 = 1_000;
 /// How long a change may take in all, with every change of the leader on the way.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a change that was made may take to reach the node that was asked for it.
@@ -103,17 +102,52 @@ impl<T: Types> Replica<T> {
             return Err(ChangeError::NotLeader);
         }
         tracing::info!(?change, "changing the membership");
-        let view = View::of(self).await;
-        if !matches!(change, Change::TransferLeader { .. }) {
-            // The present members have to agree to every change.
-            view.must_have_quorum(&view.voters, "the cluster has")?;
+        if let Change::TransferLeader { to } = change {
+            return self.transfer_leader(&View::of(self).await, *to).await;
         }
+        let Ok(_one_at_a_time) = self.inner.changing.try_lock() else {
+            return Err(under_way());
+        };
+        let view = self.settled_view().await?;
         match change {
             Change::AddLearner { node_id, node } => self.add_learner(&view, *node_id, node).await,
             Change::Promote { node_id } => self.promote(&view, *node_id).await,
             Change::Remove { node_id } => self.remove(&view, *node_id).await,
-            Change::TransferLeader { to } => self.transfer_leader(&view, *to).await,
+            // It changes no members, and was dealt with above.
+            Change::TransferLeader { .. } => Ok(()),
         }
+    }
+
+    /// How things are once no change is half done: a leader that is gone may have left a joint
+    /// configuration, in which two majorities have to agree to everything.
+    async fn settled_view(&self) -> Result<View<T>, ChangeError> {
+        let view = View::of(self).await;
+        // The present members have to agree to every change.
+        view.must_have_quorum(&view.voters, "the cluster has")?;
+        let membership = view.metrics.membership_config.membership();
+        let me = view.metrics.id;
+        let [.., next] = membership.get_joint_config().as_slice() else {
+            return Ok(view);
+        };
+        if !next.contains(&me) {
+            // A leader that stays ends the change. openraft lets one that was removed lead on for a moment,
+            // and does not expect it to make another change then.
+            if view.voters.contains(&me) {
+                self.transfer_leader(&view, None).await?;
+            }
+            return Err(ChangeError::NotLeader);
+        }
+        if membership.get_joint_config().len() == 1 {
+            return Ok(view);
+        }
+        tracing::info!(
+            ?next,
+            "ending a change of the membership that was half done"
+        );
+        view.must_have_quorum(next, "the change that was begun would leave")?;
+        self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
+            .await?;
+        Ok(View::of(self).await)
     }
 
     async fn add_learner(
@@ -251,115 +285,12 @@ impl<T: Types> Replica<T> {
     }
 }
 
-/// How the leader sees its cluster.
-struct View<T: Types> {
-    metrics: RaftMetrics<T>,
-    voters: BTreeSet<u64>,
-    /// The members that answer now, the leader among them.
-    alive: BTreeSet<u64>,
-    /// Those of them whose disks have no room, and why.
-    full: BTreeMap<u64, String>,
-}
-
-impl<T: Types> View<T> {
-    /// Asks everybody: who answered a moment ago may be down by now.
-    async fn of(replica: &Replica<T>) -> Self {
-        let reports = replica.member_reports().await;
-        let answered = reports.iter().filter(|member| member.report.is_some());
-        let alive = answered.map(|member| member.member.node_id).collect();
-        let full = reports.iter().filter_map(|member| {
-            let reason = member.report.as_ref()?.read_only.clone()?;
-            Some((member.member.node_id, reason))
-        });
-        let metrics = replica.inner.raft.metrics().borrow_watched().clone();
-        let voters = metrics.membership_config.membership().voter_ids();
-        Self {
-            voters: voters.collect(),
-            alive,
-            full: full.collect(),
-            metrics,
-        }
-    }
-
-    fn must_have(&self, node_id: u64) -> Result<(), ChangeError> {
-        let membership = self.metrics.membership_config.membership();
-        match membership.get_node(&node_id) {
-            Some(_) => Ok(()),
-            None => Err(ChangeError::UnknownNode { node_id }),
-        }
-    }
-
-    /// Refuses when no majority of these voters answers, or has room for what it confirms.
-    fn must_have_quorum(&self, voters: &BTreeSet<u64>, what: &str) -> Result<(), ChangeError> {
-        let able = voters.intersection(&self.alive);
-        let able = able.filter(|id| !self.full.contains_key(id)).count();
-        let needed = voters.len() / 2 + 1;
-        if able >= needed {
-            return Ok(());
-        }
-        let silent: Vec<u64> = voters.difference(&self.alive).copied().collect();
-        let full = voters.iter().filter(|id| self.full.contains_key(id));
-        let full: Vec<u64> = full.copied().collect();
-        let without_room = match full.is_empty() {
-            true => String::new(),
-            false => format!(", without room on the disk: {full:?}"),
-        };
-        Err(refused(format!(
-            "{what} {} voters, of which {needed} are needed and only {able} answer \
-             (silent: {silent:?}{without_room}): bring those back or remove them first",
-            voters.len()
-        )))
-    }
-
-    fn must_have_room(&self, node_id: u64) -> Result<(), ChangeError> {
-        match self.full.get(&node_id) {
-            Some(reason) => Err(no_room(node_id, reason)),
-            None => Ok(()),
-        }
-    }
-
-    fn must_be_able_to_lead(&self, node_id: u64) -> Result<u64, ChangeError> {
-        self.must_have(node_id)?;
-        if !self.voters.contains(&node_id) {
-            return Err(refused(format!(
-                "node {node_id} is a learner: promote it first"
-            )));
-        }
-        if !self.alive.contains(&node_id) {
-            return Err(refused(format!("node {node_id} does not answer")));
-        }
-        self.must_have_room(node_id)?;
-        let lag = self.lag_of(node_id);
-        if lag > PROMOTE_LAG_MAX {
-            return Err(ChangeError::Lagging { node_id, lag });
-        }
-        Ok(node_id)
-    }
-
-    fn best_successor(&self) -> Result<u64, ChangeError> {
-        let able = self.voters.intersection(&self.alive);
-        able.copied()
-            .filter(|id| *id != self.metrics.id && !self.full.contains_key(id))
-            .min_by_key(|id| self.lag_of(*id))
-            .ok_or_else(|| {
-                refused("no other voter that answers has room, so none can take over".to_owned())
-            })
-    }
-
-    /// How many entries of the leader's log a node lacks.
-    fn lag_of(&self, node_id: u64) -> u64 {
-        let replication = self.metrics.replication.as_ref();
-        let matched = replication
-            .and_then(|all| all.get(&node_id))
-            .and_then(Option::as_ref)
-            .map_or(0, |id| id.index);
-        let last = self.metrics.last_log_index.unwrap_or(0);
-        last.saturating_sub(matched)
-    }
-}
-
 fn no_room(node_id: u64, reason: &str) -> ChangeError {
     refused(format!("node {node_id} has no room: {reason}"))
+}
+
+fn under_way() -> ChangeError {
+    refused("another change is under way: ask again in a moment".to_owned())
 }
 
 fn refused(reason: String) -> ChangeError {
@@ -371,7 +302,7 @@ fn not_changed<T: Types>(error: RaftError<T, ClientWriteError<T>>) -> ChangeErro
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::NotLeader,
         RaftError::APIError(ClientWriteError::ChangeMembershipError(
             ChangeMembershipError::InProgress(_),
-        )) => refused("another change is under way: ask again in a moment".to_owned()),
+        )) => under_way(),
         RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
             refused(error.to_string())
         }

@@ -28,6 +28,7 @@
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
 //! | [`backup`] | what a backup is made of: entries as they are in the log, the newest snapshot |
+//! | `turn` | wakes who waits for a change, in their order |
 //! | [`counters`] | what is counted for the metrics |
 //! | [`compaction`] | snapshots by threshold, retention |
 //! | `room` | the watch on free disk space |
@@ -70,6 +71,7 @@ pub(crate) mod serving;
 pub mod start;
 pub mod state_machine;
 pub mod status;
+pub(crate) mod turn;
 pub mod types;
 pub mod watch;
 

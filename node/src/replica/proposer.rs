@@ -18,6 +18,7 @@
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it
 //!    is harmless; otherwise its outcome is unknown and said to be so.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, is_repeata
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
+use crate::planted::{self, Bug};
 
 /// A decided command that waits for the log, or for what it was decided upon.
 enum InFlight<T: Types> {
@@ -92,6 +94,8 @@ pub(crate) struct Run<T: Types> {
     pending: Pending,
     /// The term this node leads in.
     term: u64,
+    /// When it began to.
+    led_since_ms: u64,
     /// The index the next entry will get.
     next_offset: u64,
     in_flight: VecDeque<InFlight<T>>,
@@ -108,6 +112,7 @@ impl<T: Types> Run<T> {
         Self {
             pending: Pending::new(),
             term: 0,
+            led_since_ms: 0,
             next_offset: 0,
             in_flight: VecDeque::new(),
             written: VecDeque::new(),
@@ -123,6 +128,9 @@ impl<T: Types> Proposer<T> {
     /// order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.run.pending.clear();
+        if self.run.term != term {
+            self.run.led_since_ms = self.host.now_ms();
+        }
         self.run.term = term;
         self.run.next_offset = next;
         self.run.draining = false;
@@ -193,17 +201,18 @@ impl<T: Types> Proposer<T> {
         let now_ms = self.host.now_ms();
         let mut entries = Vec::with_capacity(requests.len());
         let read_only = self.gate.read_only();
+        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
         let state = self.applied.read();
         for request in requests {
             if request.is_cut_off() {
-                let _ = request.answer.send(Err(Error::NotLeader));
+                request.refuse(Error::NotLeader);
                 continue;
             }
             let at = DecideAt {
                 offset: self.run.next_offset,
                 now_ms,
                 actor: &request.actor,
-                limits: &self.limits,
+                limits: &limits,
             };
             let decision = decide(&state, &self.run.pending, &request.command, &at);
             self.run.in_flight.push_back(match (decision, &read_only) {
@@ -264,7 +273,7 @@ impl<T: Types> Proposer<T> {
         match written {
             Ok(response) if response.response == Outcome::Applied => {
                 let offset = response.log_id.index;
-                let _ = request.answer.send(Ok(Done {
+                request.answer.send(Ok(Done {
                     reply,
                     offset: Some(offset),
                 }));
@@ -276,11 +285,11 @@ impl<T: Types> Proposer<T> {
             Err(ClientWriteError::ForwardToLeader(_)) => self.decide_again(request),
             Err(_) => {
                 if is_repeatable(&request.command) {
-                    request.unsure = true;
+                    request.answer.doubt();
                     self.decide_again(request);
                 } else {
                     self.run.draining = true;
-                    let _ = request.answer.send(Err(Error::OutcomeUnknown));
+                    request.answer.send(Err(Error::OutcomeUnknown));
                 }
             }
         }
@@ -296,7 +305,7 @@ impl<T: Types> Proposer<T> {
                 InFlight::Write { request, .. } => (request, true),
                 InFlight::Answer { request, .. } => (request, false),
             };
-            let _ = request.answer.send(Err(Error::Storage {
+            request.answer.send(Err(Error::Storage {
                 reason: fatal.to_string(),
                 outcome_unknown,
             }));
@@ -322,6 +331,17 @@ impl<T: Types> Proposer<T> {
             }
         }
     }
+}
+
+/// With the bug planted, no key from before it led counts for a leader, nor for what it proposes.
+fn limits_of_leader(limits: &Limits, now_ms: u64, led_since_ms: u64) -> Cow<'_, Limits> {
+    if !planted::is(Bug::KeysLostOnFailover) {
+        return Cow::Borrowed(limits);
+    }
+    Cow::Owned(Limits {
+        idempotency_retention_ms: now_ms.saturating_sub(led_since_ms).max(1),
+        ..limits.clone()
+    })
 }
 
 /// The term this node is in, as last published.

@@ -19,7 +19,44 @@ pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
 pub(crate) const IN_FLIGHT_MAX: usize = 16_384;
 
 /// Where the outcome of a command goes.
-pub(crate) type AnswerTo = oneshot::Sender<Result<Done, Error>>;
+pub(crate) struct AnswerTo {
+    to: oneshot::Sender<Result<Done, Error>>,
+    /// An earlier try may be in the log.
+    unsure: bool,
+}
+
+impl AnswerTo {
+    pub(crate) fn new(to: oneshot::Sender<Result<Done, Error>>) -> Self {
+        Self { to, unsure: false }
+    }
+
+    /// Remembers that a try may be in the log, whatever becomes of the next one.
+    pub(crate) fn doubt(&mut self) {
+        self.unsure = true;
+    }
+
+    pub(crate) fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+
+    /// Tells the outcome, or what is known of it when an earlier try may be in the log: the engine
+    /// knows of that try by its key, but for want of a leader, of room or of time nothing was looked at.
+    pub(crate) fn send(self, outcome: Result<Done, Error>) {
+        let outcome = match outcome {
+            Err(error) if self.unsure && !matches!(error, Error::Refused(_)) => {
+                Err(Error::OutcomeUnknown)
+            }
+            outcome => outcome,
+        };
+        // A receiver that is gone has given up waiting; nobody is left to tell.
+        let _ = self.to.send(outcome);
+    }
+}
 
 /// A submitted command.
 pub(crate) struct Request<T: Types> {
@@ -28,22 +65,14 @@ pub(crate) struct Request<T: Types> {
     pub answer: AnswerTo,
     /// Until then it waits for somebody who can decide it.
     pub deadline: InstantOf<T>,
-    /// An earlier try may be in the log.
-    pub unsure: bool,
     /// The stream of another node that brought it; none for this node's own clients.
     pub origin: Option<Arc<Origin>>,
 }
 
 impl<T: Types> Request<T> {
-    /// Answers with `error`, or with what is known when an earlier try may have been written.
+    /// Answers with `error`.
     pub(crate) fn refuse(self, error: Error) {
-        let error = if self.unsure {
-            Error::OutcomeUnknown
-        } else {
-            error
-        };
-        // A receiver that is gone has given up waiting; nobody is left to tell.
-        let _ = self.answer.send(Err(error));
+        self.answer.send(Err(error));
     }
 
     /// Refuses it, and all that its stream brings after it, if another node brought it: that node
@@ -53,7 +82,7 @@ impl<T: Types> Request<T> {
             None => Some(self),
             Some(origin) => {
                 origin.close();
-                let _ = self.answer.send(Err(Error::NotLeader));
+                self.answer.send(Err(Error::NotLeader));
                 None
             }
         }

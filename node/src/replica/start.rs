@@ -133,7 +133,7 @@ impl<T: Types> Replica<T> {
             applied.clone(),
             hub.clone(),
             history.clone(),
-            store.snapshots(),
+            store.clone(),
             host.clone(),
             counters.clone(),
         );
@@ -160,6 +160,7 @@ impl<T: Types> Replica<T> {
             options,
             counters,
             compaction,
+            changing: tokio::sync::Mutex::default(),
             requests,
             origins: Origins::default(),
             history,

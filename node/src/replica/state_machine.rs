@@ -16,7 +16,9 @@ use openraft::{EntryPayload, RaftSnapshotBuilder};
 use parking_lot::Mutex;
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_engine::{Outcome, State, StateLoader};
-use rstmdb_raft_store::{LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, StoredMembership};
+use rstmdb_raft_store::{
+    LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, Store, StoredMembership,
+};
 
 use super::applied::Applied;
 use super::counters::Counters;
@@ -32,7 +34,7 @@ pub struct StateMachine<T: Types> {
     pub(crate) applied: Arc<Applied>,
     pub(crate) hub: Arc<Hub>,
     history: Arc<History>,
-    pub(crate) snapshots: SnapshotStore<T::Fs>,
+    store: Store<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
     /// A snapshot that was written and that openraft has not been told of.
@@ -61,7 +63,7 @@ impl<T: Types> StateMachine<T> {
         applied: Arc<Applied>,
         hub: Arc<Hub>,
         history: Arc<History>,
-        snapshots: SnapshotStore<T::Fs>,
+        store: Store<T::Fs>,
         host: Arc<dyn Host>,
         counters: Arc<Counters>,
     ) -> Self {
@@ -69,7 +71,7 @@ impl<T: Types> StateMachine<T> {
             applied,
             hub,
             history,
-            snapshots,
+            store,
             host,
             counters,
             written: Arc::default(),
@@ -143,7 +145,7 @@ impl<T: Types> StateMachine<T> {
             state: self.applied.read().clone(),
             last_applied: self.last_applied,
             membership: self.membership.clone(),
-            snapshots: self.snapshots.clone(),
+            snapshots: self.store.snapshots(),
             host: self.host.clone(),
             counters: self.counters.clone(),
             slot: self.written.clone(),
@@ -154,9 +156,18 @@ impl<T: Types> StateMachine<T> {
     fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
         let mut loaded = Err(io::Error::other("the snapshot was not read"));
         self.host.block(&mut || {
-            loaded = load_state(&self.snapshots, snapshot);
+            loaded = load_state(&self.store.snapshots(), snapshot);
         });
         loaded
+    }
+
+    /// It is durable since it was received; what it replaces goes now.
+    fn replace_log(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<()> {
+        let mut replaced = Ok(());
+        self.host.block(&mut || {
+            replaced = self.store.install(snapshot);
+        });
+        Ok(replaced?)
     }
 }
 
@@ -232,13 +243,13 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             ));
         }
         let stale_known_from = state.stale_known_from();
-        // It is durable since it was received; what it replaces goes now.
-        self.snapshots.install(&snapshot);
+        // Before the offset is published: what is below it and was never committed must not be shown.
+        self.replace_log(&snapshot)?;
         *self.applied.write() = state;
         self.applied.forget_checkpoints();
         // The log that the snapshot replaces is gone; others still have it. Told before the
         // offset is published, so that no watch takes the gap for a loss.
-        self.history.fetch(stale_known_from, head);
+        self.history.fetch(stale_known_from);
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.applied.publish(head);
@@ -249,7 +260,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
     async fn get_current_snapshot(
         &mut self,
     ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle<T::Fs>>>> {
-        Ok(self.snapshots.current()?.map(into_openraft::<T>))
+        Ok(self.store.snapshots().current()?.map(into_openraft::<T>))
     }
 }
 

@@ -17,6 +17,7 @@ use super::handle::Inner;
 use super::hub::{EventKeys, RecentPage, Slot, WatchFilter};
 use super::log_page::{EffectivePage, read_effective};
 use super::types::Types;
+use crate::planted::{self, Bug};
 
 /// Entries examined at once; between two pages other tasks get their turn.
 const PAGE_ENTRIES: usize = 512;
@@ -138,6 +139,11 @@ impl<T: Types> Watch<T> {
                 RecentPage::AtHead => {
                     if self.replica.hub.go_idle(&self.slot, self.cursor) {
                         self.cursor = self.cursor.max(self.slot.woken().await);
+                        if planted::is(Bug::WatchDrops)
+                            && self.cursor.is_multiple_of(planted::WATCH_DROPS_EVERY)
+                        {
+                            self.cursor += 1;
+                        }
                     }
                     continue;
                 }

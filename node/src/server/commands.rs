@@ -31,6 +31,9 @@ enum Error {
     },
     #[error(transparent)]
     Restore(#[from] restore::Error),
+    #[cfg(feature = "planted-bugs")]
+    #[error(transparent)]
+    Planted(#[from] crate::planted::UnknownBug),
     #[error("{0}")]
     Refused(String),
 }
@@ -79,6 +82,8 @@ fn load(args: &Args) -> Result<Config, Error> {
 fn serve(args: &Args) -> Result<(), Error> {
     let mut config = load(args)?;
     logging::init(&config.logging);
+    #[cfg(feature = "planted-bugs")]
+    crate::planted::set_by_environment()?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

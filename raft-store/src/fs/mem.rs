@@ -1,5 +1,7 @@
 //! A file system in memory that fails on command, the same way for the same seed.
 
+mod file;
+
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -9,9 +11,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::mem_cut::{Cut, Random};
-use super::mem_disk::{DataChange, Disk, Operation};
+use super::mem_disk::{Disk, Operation};
 use super::mem_record::Recording;
 use super::{File, FileSystem};
+
+pub use file::MemFile;
 
 /// An operation a [`Fault`] can hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +59,13 @@ struct State {
     /// Handles of an earlier generation belong to a machine that has lost power.
     generation: u64,
     operations: u64,
+    /// How many changes are left until the power goes; `None`: it stays.
+    power_left: Option<u64>,
 }
 
 /// The file system in memory. Clones share the same disk.
 #[derive(Clone, Debug)]
 pub struct MemFs(Arc<Mutex<State>>);
-
-/// A file of a [`MemFs`].
-#[derive(Debug)]
-pub struct MemFile {
-    fs: MemFs,
-    inode: u64,
-    generation: u64,
-}
 
 /// A lock of a [`MemFs`].
 #[derive(Debug)]
@@ -98,6 +96,7 @@ impl MemFs {
             capacity_bytes: u64::MAX,
             generation: 0,
             operations: 0,
+            power_left: None,
         })))
     }
 
@@ -108,17 +107,24 @@ impl MemFs {
         let state = &mut *state;
         let cut = Cut::draw(&state.disk, &mut state.random);
         state.disk = cut.apply(&state.disk);
-        state.faults.clear();
-        state.locks.clear();
-        state.generation += 1;
+        state.restart();
+    }
+
+    /// Lets the power go after so many more changes: the next one, and all that follow, fail and
+    /// change nothing, until [`MemFs::crash`] decides what is left on the disk. So a power cut can
+    /// come in the middle of what a program does in one go.
+    pub fn cut_power_after(&self, changes: u64) {
+        self.0.lock().power_left = Some(changes);
+    }
+
+    /// Whether the power is gone.
+    pub fn has_lost_power(&self) -> bool {
+        self.0.lock().power_left == Some(0)
     }
 
     /// Kills the process only: handles die and locks are freed, but what was written stays.
     pub fn kill(&self) {
-        let mut state = self.0.lock();
-        state.faults.clear();
-        state.locks.clear();
-        state.generation += 1;
+        self.0.lock().restart();
     }
 
     /// Keeps every operation that changes the disk from here on, until a crash.
@@ -190,6 +196,9 @@ impl MemFs {
             ));
         }
         state.operations += 1;
+        if !matches!(op, FaultOp::Open | FaultOp::Read) {
+            state.draw_power()?;
+        }
         state.fail_if_due(op)?;
         run(&mut state)
     }
@@ -204,6 +213,25 @@ impl MemFs {
 }
 
 impl State {
+    /// Another process finds the disk: nothing of the one before has it open, or locked.
+    fn restart(&mut self) {
+        self.faults.clear();
+        self.locks.clear();
+        self.generation += 1;
+        self.power_left = None;
+    }
+
+    fn draw_power(&mut self) -> io::Result<()> {
+        match &mut self.power_left {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the power is gone")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
     fn fail_if_due(&mut self, op: FaultOp) -> io::Result<()> {
         let mut failure = None;
         self.faults.retain_mut(|fault| {
@@ -233,6 +261,7 @@ impl FileSystem for MemFs {
 
     fn create(&self, path: &Path) -> io::Result<MemFile> {
         self.operate(FaultOp::Open, None, |state| {
+            state.draw_power()?;
             Ok(self.handle(state.disk.create(path), state.generation))
         })
     }
@@ -301,75 +330,5 @@ impl Drop for MemLock {
         if state.generation == self.generation {
             state.locks.remove(&self.path);
         }
-    }
-}
-
-impl MemFile {
-    fn operate<T>(
-        &self,
-        op: FaultOp,
-        run: impl FnOnce(&mut State) -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.fs.operate(op, Some(self.generation), run)
-    }
-
-    fn resize(state: &mut State, inode: u64, len: u64) -> io::Result<()> {
-        let old = state.disk.inode(inode)?.content.len() as u64;
-        state.reserve(len.saturating_sub(old))?;
-        let change = DataChange::SetLen(len as usize);
-        state.disk.perform(Operation::Data(inode, change));
-        Ok(())
-    }
-}
-
-impl File for MemFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.operate(FaultOp::Read, |state| {
-            let content = &state.disk.inode(self.inode)?.content;
-            let start = (offset as usize).min(content.len());
-            let len = buf.len().min(content.len() - start);
-            buf[..len].copy_from_slice(&content[start..start + len]);
-            Ok(len)
-        })
-    }
-
-    fn write_all_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.operate(FaultOp::Write, |state| {
-            let end = offset + data.len() as u64;
-            let old = state.disk.inode(self.inode)?.content.len() as u64;
-            state.reserve(end.saturating_sub(old))?;
-            let change = DataChange::Write {
-                at: offset as usize,
-                data: data.into(),
-            };
-            state.disk.perform(Operation::Data(self.inode, change));
-            Ok(())
-        })
-    }
-
-    fn preallocate(&self, len: u64) -> io::Result<()> {
-        self.operate(FaultOp::Write, |state| {
-            if state.disk.inode(self.inode)?.content.len() as u64 >= len {
-                return Ok(());
-            }
-            Self::resize(state, self.inode, len)
-        })
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.operate(FaultOp::Write, |state| Self::resize(state, self.inode, len))
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.operate(FaultOp::Read, |state| {
-            Ok(state.disk.inode(self.inode)?.content.len() as u64)
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.operate(FaultOp::Sync, |state| {
-            state.disk.perform(Operation::Sync(self.inode));
-            Ok(())
-        })
     }
 }

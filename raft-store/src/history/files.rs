@@ -6,14 +6,14 @@ use std::path::Path;
 
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
-use crate::format::{HardState, SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::identity::are_different_clusters;
 use crate::options::Layout;
 use crate::rebuild::Rebuild;
 use crate::replay::{self, Scan, Source, damaged};
-use crate::segment::{HISTORY_BIT, Index, Table};
-use crate::tail::next_index;
+use crate::segment::{HISTORY_BIT, Index};
+use crate::shared::Shared;
 
 /// The first and last index of a history file (inclusive), as in its name.
 pub(crate) type Range = (u64, u64);
@@ -59,19 +59,14 @@ pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<R
 /// Adds the history files to the table of a recovered log, and removes those that do not join
 /// it: they were cut off by a gap in the log, and can be fetched again. Their content is not
 /// read, so damage in them does not keep the node from starting.
-pub(crate) fn attach<F: FileSystem>(
-    fs: &F,
-    layout: &Layout,
-    keys: &Keyring,
-    table: &mut Table<F>,
-    state: HardState,
-) -> Result<(), Error> {
+pub(crate) fn attach<F: FileSystem>(shared: &Shared<F>) -> Result<(), Error> {
+    let (fs, layout) = (&shared.fs, &shared.layout);
     remove_temporaries(fs, layout)?;
-    let log_first = table.earliest().unwrap_or(next_index(state.last));
+    let log_first = shared.earliest();
     let (joined, useless) = join(list(fs, layout)?, log_first);
     for (first, last) in joined {
-        let index = index_of(fs, layout, keys, (first, last))?;
-        table.push_history(index, false, None);
+        let index = index_of(fs, layout, &shared.options.keys, (first, last))?;
+        shared.table.write().push_history(index, false, None);
     }
     for (first, last) in useless {
         let path = layout.history_file(first, last);

@@ -9,6 +9,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -57,6 +58,8 @@ pub struct SnapshotHandle<F: FileSystem> {
     digest: u128,
     path: PathBuf,
     file: Arc<F::File>,
+    /// Shared by all of a folder.
+    suspicion: Arc<AtomicBool>,
 }
 
 impl<F: FileSystem> Clone for SnapshotHandle<F> {
@@ -67,6 +70,7 @@ impl<F: FileSystem> Clone for SnapshotHandle<F> {
             digest: self.digest,
             path: self.path.clone(),
             file: self.file.clone(),
+            suspicion: self.suspicion.clone(),
         }
     }
 }
@@ -78,15 +82,9 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
-    fn new(info: SnapshotInfo, head: Head, path: PathBuf, file: F::File) -> Self {
-        let Head { meta, digest, .. } = head;
-        SnapshotHandle {
-            info,
-            meta,
-            digest,
-            path,
-            file: Arc::new(file),
-        }
+    /// Says that somebody could not take it in: it should be read, and written anew where it is damaged.
+    pub fn suspect(&self) {
+        self.suspicion.store(true, Ordering::Relaxed);
     }
 
     /// What openraft wants to know of it.
@@ -139,6 +137,7 @@ struct Inner<F: FileSystem> {
     listed: Mutex<Vec<SnapshotInfo>>,
     /// One snapshot is published at a time.
     publishing: Mutex<u64>,
+    suspicion: Arc<AtomicBool>,
 }
 
 #[derive(Serialize, Deserialize, Default, PartialEq)]
@@ -157,6 +156,7 @@ impl<F: FileSystem> SnapshotStore<F> {
             keys: options.keys.clone(),
             listed: Mutex::default(),
             publishing: Mutex::default(),
+            suspicion: Arc::default(),
         };
         inner.remove_temporaries()?;
         // A name seen now may still be in the cache only, and the log is purged on its account.
@@ -208,6 +208,11 @@ impl<F: FileSystem> SnapshotStore<F> {
         newest.map(|info| self.inner.handle(info)).transpose()
     }
 
+    /// Whether one of the snapshots was suspected ([`SnapshotHandle::suspect`]) since this was last asked.
+    pub fn take_suspicion(&self) -> bool {
+        self.inner.suspicion.swap(false, Ordering::Relaxed)
+    }
+
     /// All snapshots, oldest first.
     pub fn list(&self) -> Vec<SnapshotInfo> {
         self.inner.listed.lock().clone()
@@ -226,9 +231,9 @@ impl<F: FileSystem> SnapshotStore<F> {
         SnapshotReceiver::new(self.clone())
     }
 
-    /// Makes a complete snapshot the only one: removes all others. Used when openraft installs
-    /// one, after which nothing older may be shown.
-    pub fn install(&self, handle: &SnapshotHandle<F>) {
+    /// Removes all snapshots but this one: openraft installs it, and nothing older may be shown
+    /// afterwards.
+    pub(crate) fn keep_only(&self, handle: &SnapshotHandle<F>) {
         self.inner.keep(|info| info.file == handle.info.file);
     }
 }
@@ -270,7 +275,7 @@ impl<F: FileSystem> Inner<F> {
         }
         self.keep(|other| (other.index, other.term) >= (info.index, info.term));
         let path = self.dir.join(&info.file);
-        Ok(SnapshotHandle::new(info, head, path, file))
+        Ok(self.handle_of(info, head, path, file))
     }
 
     /// Lets go of the others. What cannot be removed or written now is at the next start: the files
@@ -295,7 +300,25 @@ impl<F: FileSystem> Inner<F> {
         let path = self.dir.join(&info.file);
         let file = self.fs.open(&path).during("open", &path)?;
         let (head, ..) = read::read_head(&file, &path)?;
-        Ok(SnapshotHandle::new(info, head, path, file))
+        Ok(self.handle_of(info, head, path, file))
+    }
+
+    fn handle_of(
+        &self,
+        info: SnapshotInfo,
+        head: Head,
+        path: PathBuf,
+        file: F::File,
+    ) -> SnapshotHandle<F> {
+        let Head { meta, digest, .. } = head;
+        SnapshotHandle {
+            info,
+            meta,
+            digest,
+            path,
+            file: Arc::new(file),
+            suspicion: self.suspicion.clone(),
+        }
     }
 
     fn remove_temporaries(&self) -> Result<(), Error> {

@@ -42,8 +42,8 @@ config!(OnSim, openraft_rt_sim::SimRuntime);
 pub struct Machine<F: FileSystem> {
     state: Arc<Mutex<State>>,
     snapshots: SnapshotStore<F>,
-    /// Keeps the writer running: dropping the last store closes the log.
-    _store: Store<F>,
+    /// Also keeps the writer running: dropping the last store closes the log.
+    store: Store<F>,
 }
 
 #[derive(Clone, Default)]
@@ -58,7 +58,7 @@ impl<F: FileSystem> Machine<F> {
         Machine {
             state: Arc::default(),
             snapshots: store.snapshots(),
-            _store: store.clone(),
+            store: store.clone(),
         }
     }
 }
@@ -143,7 +143,7 @@ impl<C: StoreConfig<R = ()>, F: FileSystem> RaftStateMachine<C> for Machine<F> {
             membership: meta.last_membership.clone(),
             payloads: records.collect::<Result<_, _>>()?,
         };
-        self.snapshots.install(&snapshot);
+        self.store.install(&snapshot)?;
         Ok(())
     }
 

@@ -178,10 +178,13 @@ impl<'a> Point<'a> {
 /// Everything from the earliest index on can be read, and is what was given.
 fn check_readable(told: &Told, log: &Log, promise: &Promise) {
     let earliest = log.store.earliest_index();
+    let superseded = |(_, index): &(u64, u64)| log.last_index() >= Some(*index);
+    let superseded = promise.uncertain.iter().filter(|id| superseded(id));
+    let begins = superseded.map(|(_, index)| index + 1);
+    let promised = begins.max().unwrap_or_default().max(promise.earliest);
     assert!(
-        earliest <= promise.earliest,
-        "entries begin at {earliest}, not at {}",
-        promise.earliest
+        earliest <= promised,
+        "entries begin at {earliest}, not at {promised}"
     );
     let entries = readable(&log.store);
     for (index, entry) in (earliest..).zip(&entries) {

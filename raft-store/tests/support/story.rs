@@ -24,6 +24,9 @@ pub struct Promise {
     pub snapshot: Option<u64>,
     /// Entries can be read from here on, if not from earlier on.
     pub earliest: u64,
+    /// Snapshots that cover what is not acknowledged, by term and index. Where that is lost, the newest
+    /// of them that is durable takes the place of the log.
+    pub uncertain: Vec<(u64, u64)>,
     /// Whether the folder has its identity.
     pub identity: bool,
     /// The nodes that were met.
@@ -38,6 +41,7 @@ impl Promise {
             asked: later.asked,
             snapshot: self.snapshot.min(later.snapshot),
             earliest: self.earliest.max(later.earliest),
+            uncertain: [self.uncertain.clone(), later.uncertain.clone()].concat(),
             identity: self.identity && later.identity,
             met: self.met.clone(),
         }
@@ -125,6 +129,9 @@ impl Story {
     fn note(&mut self) {
         self.now.acknowledged = self.run.acknowledged;
         self.now.asked = self.run.changes.len();
+        if self.now.acknowledged == self.now.asked {
+            self.now.uncertain.clear();
+        }
         let operations = self.run.log.fs.recorded();
         self.promises.push((operations, self.now.clone()));
     }
@@ -191,6 +198,8 @@ impl Story {
         let last = self.model().last.unwrap();
         let snapshots = self.run.log.store.snapshots();
         let records = records_at(last.index).into_iter();
+        self.now.uncertain.push((last.leader_id.term, last.index));
+        self.note();
         snapshots.write(&meta(last), 7, records).unwrap();
         self.now.snapshot = Some(last.index);
         self.note();
@@ -201,6 +210,11 @@ impl Story {
     pub fn install(&mut self, index: u64) {
         let term = self.model().last.map_or(1, |last| last.leader_id.term);
         let id = log_id(term, index);
+        // From the moment the snapshot is durable a start makes the log begin behind it.
+        self.now.earliest = id.index + 1;
+        self.now.uncertain.push((term, index));
+        self.run.changes.push(Change::Purge(id));
+        self.note();
         let theirs = Log::open(&MemFs::new(0), &options()).unwrap();
         let records = records_at(index).into_iter();
         let snapshots = theirs.store.snapshots();
@@ -213,11 +227,14 @@ impl Story {
             }
             receiver.write_block(&block).unwrap();
         }
-        let snapshots = self.run.log.store.snapshots();
-        snapshots.install(&receiver.finish().unwrap());
+        self.run
+            .log
+            .store
+            .install(&receiver.finish().unwrap())
+            .unwrap();
         self.now.snapshot = Some(index);
         self.note();
-        self.purge(id);
+        self.run.log.purge(id).unwrap();
     }
 
     /// Lets go of all history but the last so many entries; gives how many files went.
@@ -309,12 +326,20 @@ impl Told {
     pub fn allowed(&self, promise: &Promise) -> Vec<Model> {
         let mut model = Model::default();
         let mut allowed = Vec::new();
+        let superseded = promise.uncertain.iter();
+        let superseded = superseded.map(|(term, index)| Change::Purge(log_id(*term, *index)));
+        let superseded: Vec<Change> = superseded.collect();
         for count in 0..=promise.asked {
             if count > 0 {
                 model.apply(&self.changes[count - 1]);
             }
             if count >= promise.acknowledged {
                 allowed.push(model.clone());
+                for superseded in &superseded {
+                    let mut model = model.clone();
+                    model.apply(superseded);
+                    allowed.push(model);
+                }
             }
         }
         allowed

@@ -46,6 +46,10 @@ pub(super) enum Lane {
     Control,
 }
 
+/// Turns an address, with all that is set for a connection to it, into a channel that connects when it
+/// is first used.
+pub type Open = Arc<dyn Fn(&Endpoint) -> Channel + Send + Sync>;
+
 /// Connections to other nodes. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
@@ -56,6 +60,7 @@ struct Shared {
     gate: Arc<Gate>,
     recorded: Recorded,
     tls: Option<PeerTls>,
+    open: Open,
     rpc_timeout: Duration,
     silence_timeout: Duration,
     /// By the node's id; with the address it was opened for, which a node may change.
@@ -69,6 +74,15 @@ impl Connections {
     ///
     /// [`Error::Tls`] when the certificates cannot be used.
     pub fn new(options: &Options) -> Result<Self, Error> {
+        Self::with_transport(options, Arc::new(Endpoint::connect_lazy))
+    }
+
+    /// As [`Connections::new`], over something else than this machine's TCP.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connections::new`].
+    pub fn with_transport(options: &Options, open: Open) -> Result<Self, Error> {
         if let Some(given) = &options.tls {
             tls::check(given)?;
         }
@@ -76,6 +90,7 @@ impl Connections {
             gate: Gate::new(options),
             recorded: options.recorded.clone(),
             tls: options.tls.clone(),
+            open,
             rpc_timeout: options.rpc_timeout,
             silence_timeout: options.silence_timeout,
             channels: Mutex::default(),
@@ -133,7 +148,7 @@ impl Connections {
             let config = tls::client(given, addr).timeout(CONNECT_TIMEOUT);
             endpoint = endpoint.tls_config(config).map_err(|error| bad(&error))?;
         }
-        Ok(endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -141,8 +156,8 @@ impl Connections {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .connect_lazy())
+            .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        Ok((self.shared.open)(&endpoint))
     }
 }
 

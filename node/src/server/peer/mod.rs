@@ -56,7 +56,7 @@ mod wire {
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use connections::Connections;
+pub use connections::{Connections, Open};
 pub use hello::HelloAnswer;
 pub use network::PeerNetwork;
 pub use server::PeerServer;

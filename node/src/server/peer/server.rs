@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Status};
 
 use super::guard::{Audience, Guard};
@@ -114,10 +116,27 @@ impl PeerServer {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let failed = |error: tonic::transport::Error| Error::Serve(with_causes(&error));
         let incoming = TcpIncoming::from(listener)
             .with_nodelay(Some(true))
             .with_keepalive(Some(KEEP_ALIVE_INTERVAL));
+        self.serve_incoming(incoming, shutdown).await
+    }
+
+    /// As [`PeerServer::serve`], for connections that come by something else than this machine's TCP.
+    ///
+    /// # Errors
+    ///
+    /// As [`PeerServer::serve`].
+    pub async fn serve_incoming<I, C>(
+        self,
+        incoming: I,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error>
+    where
+        I: Stream<Item = std::io::Result<C>>,
+        C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+    {
+        let failed = |error: tonic::transport::Error| Error::Serve(with_causes(&error));
         let mut builder = builder();
         if let Some(given) = &self.tls {
             let config = tls::server(given);

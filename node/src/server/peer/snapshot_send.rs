@@ -42,8 +42,15 @@ pub(super) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealF
             transfer.send(block)?;
             continue;
         }
-        if let Some(vote) = transfer.progress(link).await? {
-            return Ok(SnapshotResponse::new(vote));
+        match transfer.progress(link).await {
+            Ok(Some(vote)) => return Ok(SnapshotResponse::new(vote)),
+            Ok(None) => {}
+            Err(error) => {
+                if let CallError::Failed(_) = &error {
+                    snapshot.suspect();
+                }
+                return Err(error.into());
+            }
         }
     }
 }

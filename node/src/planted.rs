@@ -1,0 +1,115 @@
+//! Bugs to test the tests with: compiled in with the feature `planted-bugs` only, and even then each
+//! is off until it is asked for. One process has one bug at most, in all its replicas.
+//!
+//! A suite that has never found anything proves nothing. These are the faults that databases of this
+//! kind have really had; each run of `jepsen-tests` that is to find one must do so in its time.
+
+use std::fmt;
+use std::str::FromStr;
+#[cfg(feature = "planted-bugs")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Names the bug that a server is to have.
+pub const VARIABLE: &str = "RSTMDB_PLANTED_BUG";
+
+/// A watch with the bug misses what wakes it at an offset that this divides.
+pub(crate) const WATCH_DROPS_EVERY: u64 = 100;
+
+/// What can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// Linearizable reads are answered from what the node has applied, without asking anybody.
+    ReadWithoutReadIndex = 1,
+    /// The log reports entries as durable before it has written them.
+    AckBeforeFsync,
+    /// An event whose entry landed elsewhere than predicted, or whose instance had moved on, is
+    /// applied all the same.
+    StaleFactApplied,
+    /// A watch that has caught up now and then misses the event that wakes it.
+    WatchDrops,
+    /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
+    KeysLostOnFailover,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::ReadWithoutReadIndex,
+        Self::AckBeforeFsync,
+        Self::StaleFactApplied,
+        Self::WatchDrops,
+        Self::KeysLostOnFailover,
+    ];
+
+    /// What it is called in [`VARIABLE`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadWithoutReadIndex => "read-without-read-index",
+            Self::AckBeforeFsync => "ack-before-fsync",
+            Self::StaleFactApplied => "stale-fact-applied",
+            Self::WatchDrops => "watch-drops",
+            Self::KeysLostOnFailover => "keys-lost-on-failover",
+        }
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that no bug has.
+#[derive(Debug, thiserror::Error)]
+#[error("{VARIABLE}: there is no bug {0:?}, only {known}", known = Bug::ALL.map(Bug::name).join(", "))]
+pub struct UnknownBug(String);
+
+impl FromStr for Bug {
+    type Err = UnknownBug;
+
+    fn from_str(name: &str) -> Result<Self, UnknownBug> {
+        let known = Self::ALL.into_iter().find(|bug| bug.name() == name);
+        known.ok_or_else(|| UnknownBug(name.to_owned()))
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants the bug in this process, for good.
+#[cfg(feature = "planted-bugs")]
+pub fn set(bug: Bug) {
+    match bug {
+        Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
+        Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::ReadWithoutReadIndex | Bug::WatchDrops | Bug::KeysLostOnFailover => {}
+    }
+    PLANTED.store(bug as u8, Ordering::Relaxed);
+}
+
+/// Plants what [`VARIABLE`] names, if it names anything, and says so in the log.
+///
+/// # Errors
+/// When there is no such bug.
+#[cfg(feature = "planted-bugs")]
+pub fn set_by_environment() -> Result<(), UnknownBug> {
+    let name = std::env::var(VARIABLE).unwrap_or_default();
+    if !name.is_empty() {
+        let bug = name.parse()?;
+        set(bug);
+        tracing::warn!(%bug, "A BUG IS PLANTED: this server is for tests of the tests");
+    }
+    Ok(())
+}
+
+/// Whether the bug is planted.
+#[cfg(feature = "planted-bugs")]
+pub(crate) fn is(bug: Bug) -> bool {
+    PLANTED.load(Ordering::Relaxed) == bug as u8
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn is(_bug: Bug) -> bool {
+    false
+}
