@@ -4,10 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use rstmdb::planted;
+
 use crate::Error;
 
 /// Names a folder with ready binaries; nothing is built then.
 const BIN_DIR_VARIABLE: &str = "RSTMDB_BIN_DIR";
+
+/// A server that is to have a planted bug can have one.
+const FEATURES: &[&str] = if cfg!(feature = "planted-bugs") {
+    &["--features", "rstmdb/planted-bugs"]
+} else {
+    &[]
+};
 
 /// The server.
 ///
@@ -50,6 +59,12 @@ fn find(name: &str) -> Result<PathBuf, Error> {
 }
 
 fn prepare() -> Result<PathBuf, String> {
+    if std::env::var_os(planted::VARIABLE).is_some() && FEATURES.is_empty() {
+        return Err(format!(
+            "{} is set, and only a build with the feature `planted-bugs` can have one",
+            planted::VARIABLE
+        ));
+    }
     if let Some(dir) = std::env::var_os(BIN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
         return Ok(PathBuf::from(dir));
     }
@@ -66,11 +81,19 @@ struct Place {
 }
 
 impl Place {
-    /// The test itself is `TARGET/PROFILE/deps/name-hash`.
+    /// A test is `TARGET/PROFILE/deps/name-hash`, an example lies in a folder of its own, too, and a program
+    /// in that of its profile.
     fn of_this_test() -> Result<Self, String> {
         let exe = std::env::current_exe().map_err(|error| error.to_string())?;
         let unexpected = || format!("{} is not where cargo puts tests", exe.display());
-        let profile_dir = exe.parent().and_then(Path::parent).ok_or_else(unexpected)?;
+        let folder = exe.parent().ok_or_else(unexpected)?;
+        let is_below = folder.ends_with("deps") || folder.ends_with("examples");
+        let profile_dir = if is_below {
+            folder.parent()
+        } else {
+            Some(folder)
+        };
+        let profile_dir = profile_dir.ok_or_else(unexpected)?;
         let target_dir = profile_dir.parent().ok_or_else(unexpected)?;
         let name = profile_dir.file_name().and_then(|name| name.to_str());
         let profile = match name.ok_or_else(unexpected)? {
@@ -90,6 +113,7 @@ impl Place {
         let output = Command::new(cargo)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .args(["build", "--quiet", "-p", "rstmdb", "-p", "rstmdb-cli"])
+            .args(FEATURES)
             .args(["--profile", &self.profile])
             .arg("--target-dir")
             .arg(&self.target_dir)

@@ -1,8 +1,10 @@
 //! Several nodes as one cluster, on loopback.
 
+mod agreement;
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
@@ -17,8 +19,8 @@ use crate::process::{Node, READY_TIMEOUT};
 use crate::raw::Connection;
 use crate::within::within;
 
-/// How long all nodes may take to agree once nobody writes, and the cluster to have a leader.
-pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub use agreement::{Converged, SETTLE_TIMEOUT};
+
 /// How long a node may take to say how it is.
 const INFO_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -35,15 +37,6 @@ struct Member {
     peer: SocketAddr,
     paused: bool,
     retired: bool,
-}
-
-/// What all nodes agree on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Converged {
-    /// The last applied offset.
-    pub applied: u64,
-    /// The digest of the state there.
-    pub digest: String,
 }
 
 impl Cluster {
@@ -68,8 +61,26 @@ impl Cluster {
     /// # Errors
     /// When there are no ports or no room.
     pub fn prepare(nodes: u64, config: &Config) -> Result<Self, Error> {
+        Self::prepare_behind(nodes, config, |_, bind| Ok(bind))
+    }
+
+    /// As [`Self::prepare`]; the nodes are told to find each other where `advertise` says, which is given
+    /// a node's id and where it listens.
+    ///
+    /// # Errors
+    /// As [`Self::prepare`], and those of `advertise`.
+    pub fn prepare_behind(
+        nodes: u64,
+        config: &Config,
+        advertise: impl Fn(u64, SocketAddr) -> Result<SocketAddr, Error>,
+    ) -> Result<Self, Error> {
+        let place = |id| {
+            let mut place = Place::find(id)?;
+            place.peer = advertise(id, place.bind)?;
+            Ok(place)
+        };
         let places = (1..=nodes)
-            .map(Place::find)
+            .map(place)
             .collect::<Result<Vec<Place>, Error>>()?;
         let peers: Vec<String> = places.iter().map(Place::to_yaml).collect();
         let listed = config
@@ -90,8 +101,22 @@ impl Cluster {
     /// # Errors
     /// When there are no ports or no room.
     pub fn prepare_joining(&mut self, id: u64) -> Result<(), Error> {
-        let place = Place::find(id)?;
-        let peers = self.members.values().map(|member| member.peer.to_string());
+        self.prepare_joining_behind(id, |_, bind| Ok(bind))
+    }
+
+    /// As [`Self::prepare_joining`], with an address as in [`Self::prepare_behind`].
+    ///
+    /// # Errors
+    /// As [`Self::prepare_joining`], and those of `advertise`.
+    pub fn prepare_joining_behind(
+        &mut self,
+        id: u64,
+        advertise: impl FnOnce(u64, SocketAddr) -> Result<SocketAddr, Error>,
+    ) -> Result<(), Error> {
+        let mut place = Place::find(id)?;
+        place.peer = advertise(id, place.bind)?;
+        let members = self.members.values().filter(|member| !member.retired);
+        let peers = members.map(|member| member.peer.to_string());
         let join = serde_json::to_string(&peers.collect::<Vec<_>>());
         let join = join.map_err(|error| Error::Protocol(error.to_string()))?;
         let config = self
@@ -107,7 +132,7 @@ impl Cluster {
             .clone()
             .with("cluster.node_id", &place.id.to_string())
             .with("cluster.name", "tests")
-            .with("cluster.bind_addr", &place.peer.to_string());
+            .with("cluster.bind_addr", &place.bind.to_string());
         let node = Node::prepare_as(&format!("node {}", place.id), place.rcp_port, &config)?;
         let member = Member {
             node,
@@ -140,6 +165,22 @@ impl Cluster {
     /// When it cannot be started.
     pub fn launch(&mut self, id: u64) -> Result<(), Error> {
         self.node_mut(id)?.launch()
+    }
+
+    /// As [`Self::launch`], under another program ([`Node::launch_under`]).
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch_under(&mut self, id: u64, tool: Command) -> Result<(), Error> {
+        self.node_mut(id)?.launch_under(tool)
+    }
+
+    /// Whether a node's process has ended by itself.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn has_ended(&mut self, id: u64) -> Result<bool, Error> {
+        Ok(self.node_mut(id)?.has_ended())
     }
 
     /// Waits until a node serves.
@@ -306,70 +347,6 @@ impl Cluster {
         let status = self.connect(id)?.call("CLUSTER_STATUS", &json!({}))?;
         serde_json::from_value(status.clone())
             .map_err(|error| Error::Protocol(format!("CLUSTER_STATUS: {error}: {status}")))
-    }
-
-    /// Waits until one of the running nodes leads, and at least half of the others say so too.
-    ///
-    /// # Errors
-    /// When none does in time.
-    pub fn leader(&self) -> Result<u64, Error> {
-        within(SETTLE_TIMEOUT, || {
-            let running = self.running();
-            let named: Vec<(u64, Option<u64>)> = running
-                .iter()
-                .filter_map(|id| self.info(*id).ok().map(|info| (*id, info)))
-                .map(|(id, info)| (id, info["leader"]["node_id"].as_u64()))
-                .collect();
-            let follow = |id| named.iter().filter(move |(_, leader)| *leader == Some(id));
-            let leads = |id: &u64| {
-                let says_so = follow(*id).any(|(node, _)| node == id);
-                says_so && follow(*id).count() * 2 > running.len()
-            };
-            let leader = running.iter().copied().find(leads);
-            leader.ok_or_else(|| format!("no leader; leaders by node: {named:?}"))
-        })
-    }
-
-    /// The running nodes that do not lead.
-    ///
-    /// # Errors
-    /// When nobody leads in time.
-    pub fn followers(&self) -> Result<Vec<u64>, Error> {
-        let leader = self.leader()?;
-        Ok(self
-            .running()
-            .into_iter()
-            .filter(|id| *id != leader)
-            .collect())
-    }
-
-    /// Waits until every running node has applied the same offset, and has the same state there.
-    ///
-    /// # Errors
-    /// When that does not come about in time.
-    pub fn wait_converged(&self) -> Result<Converged, Error> {
-        within(SETTLE_TIMEOUT, || {
-            let mut seen = Vec::new();
-            for id in self.running() {
-                let info = self
-                    .info(id)
-                    .map_err(|error| format!("node {id}: {error}"))?;
-                let state = Converged {
-                    applied: info["last_applied"].as_u64().unwrap_or_default(),
-                    digest: info["state_digest"].as_str().unwrap_or_default().to_owned(),
-                };
-                seen.push((id, state));
-            }
-            match seen.split_first() {
-                Some(((_, first), others))
-                    if !first.digest.is_empty()
-                        && others.iter().all(|(_, state)| state == first) =>
-                {
-                    Ok(first.clone())
-                }
-                _ => Err(format!("the nodes do not agree: {seen:?}")),
-            }
-        })
     }
 }
 

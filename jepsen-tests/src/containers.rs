@@ -1,11 +1,13 @@
-//! Three nodes as containers, by the repository's `docker-compose.yml`: what a user starts, and what
-//! happens to machines and networks.
+//! Three nodes as containers, by the repository's `docker-compose.yml`, or five with
+//! `deploy/five-nodes.yml`: what a user starts, and what happens to machines and networks.
 //!
 //! Every [`Cluster`] has its own project name, ports, network and volumes, so that two runs at the same
 //! time do not meet; they share the image.
 
 mod docker;
+mod files;
 mod leftovers;
+mod state;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -16,11 +18,16 @@ use crate::{Error, ports};
 use docker::{COMMAND_TIMEOUT, docker, repository, run};
 
 pub use docker::Docker;
+pub use state::State;
 
-/// The ids of the nodes; the services are called `node1` and so on.
+/// The ids of the nodes, unless there are to be five; the services are called `node1` and so on.
 pub const NODES: [u64; 3] = [1, 2, 3];
-/// The name of the image when the environment names no other.
+/// The other number of nodes that there can be.
+pub const MANY: u64 = 5;
+/// The name of the image that is built.
 pub const IMAGE: &str = "rstmdb:local";
+/// Names an image that is there; nothing is built then.
+const IMAGE_VARIABLE: &str = "RSTMDB_TEST_IMAGE";
 
 /// A release build of everything, on a small machine that has other things to do.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -42,39 +49,41 @@ pub enum Availability {
     Missing(String),
 }
 
-/// The three containers. Dropping it removes them with their network and volumes; if the test is failing,
+/// The containers. Dropping it removes them with their network and volumes; if the test is failing,
 /// the ends of their logs are printed first.
 #[derive(Debug)]
 pub struct Cluster {
     docker: Docker,
     project: String,
-    /// RCP and admin HTTP, for each of [`NODES`].
-    published: [(u16, u16); NODES.len()],
-}
-
-/// What docker knows about one container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
-    /// `running`, `paused`, `exited`…
-    pub status: String,
-    /// `starting`, `healthy` or `unhealthy`.
-    pub health: String,
-    /// Of the last process that ended.
-    pub exit_code: i32,
+    /// RCP and admin HTTP of each node, from node 1 on.
+    published: Vec<(u16, u16)>,
 }
 
 impl Cluster {
-    /// Chooses a project name and ports, and starts nothing. What a killed test has left is removed.
+    /// Chooses a project name and ports for [`NODES`], and starts nothing. What a killed test has left is
+    /// removed.
     ///
     /// # Errors
     /// When there are no ports.
     pub fn prepare(docker: Docker) -> Result<Self, Error> {
+        Self::prepare_with(docker, NODES.len() as u64)
+    }
+
+    /// As [`Self::prepare`], with three nodes or [`MANY`].
+    ///
+    /// # Errors
+    /// As [`Self::prepare`], and for any other number.
+    pub fn prepare_with(docker: Docker, nodes: u64) -> Result<Self, Error> {
+        if nodes != NODES.len() as u64 && nodes != MANY {
+            let what = format!("there is no compose file for {nodes} nodes");
+            return Err(Error::Command(what));
+        }
         static COUNT: AtomicU32 = AtomicU32::new(0);
         leftovers::remove_of_dead_tests()?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mut published = [(0, 0); NODES.len()];
-        for (rcp, admin) in &mut published {
-            (*rcp, *admin) = (ports::free()?, ports::free()?);
+        let mut published = Vec::new();
+        for _ in 0..nodes {
+            published.push((ports::free()?, ports::free()?));
         }
         Ok(Self {
             docker,
@@ -83,11 +92,19 @@ impl Cluster {
         })
     }
 
+    /// The ids of the nodes.
+    pub fn nodes(&self) -> Vec<u64> {
+        (1..=self.published.len() as u64).collect()
+    }
+
     /// Builds the image, or finds that nothing has changed.
     ///
     /// # Errors
     /// When it cannot be built.
     pub fn build(&self) -> Result<(), Error> {
+        if ready_image().is_some() {
+            return Ok(());
+        }
         self.compose(&["build", "node1"], BUILD_TIMEOUT).map(drop)
     }
 
@@ -159,9 +176,10 @@ impl Cluster {
     }
 
     fn ports_of(&self, node: u64) -> (u16, u16) {
-        match NODES.iter().position(|id| *id == node) {
-            Some(at) => self.published[at],
-            None => panic!("there is no node {node}, only {NODES:?}"),
+        let at = usize::try_from(node).ok().and_then(|id| id.checked_sub(1));
+        match at.and_then(|at| self.published.get(at)) {
+            Some(ports) => *ports,
+            None => panic!("there is no node {node}, only {:?}", self.nodes()),
         }
     }
 
@@ -269,29 +287,6 @@ impl Cluster {
         docker(&[&["exec", &container], command].concat(), COMMAND_TIMEOUT)
     }
 
-    /// What docker knows about a container.
-    ///
-    /// # Errors
-    /// When there is no such container.
-    pub fn state(&self, node: u64) -> Result<State, Error> {
-        const FORMAT: &str = "{{.State.Status}} {{.State.Health.Status}} {{.State.ExitCode}}";
-        let container = self.container(node)?;
-        let printed = docker(
-            &["inspect", "--format", FORMAT, &container],
-            COMMAND_TIMEOUT,
-        )?;
-        let mut words = printed.split_whitespace();
-        let mut word = || words.next().map(str::to_owned);
-        let state = (|| {
-            Some(State {
-                status: word()?,
-                health: word()?,
-                exit_code: word()?.parse().ok()?,
-            })
-        })();
-        state.ok_or_else(|| Error::Command(format!("docker inspect printed {printed:?}")))
-    }
-
     /// The id of a node's container, whatever this version of compose calls it.
     fn container(&self, node: u64) -> Result<String, Error> {
         let project = format!("label=com.docker.compose.project={}", self.project);
@@ -315,13 +310,16 @@ impl Cluster {
     fn compose(&self, args: &[&str], timeout: Duration) -> Result<String, Error> {
         let mut command = self.docker.compose();
         self.set_environment(&mut command);
-        let file = repository().join("docker-compose.yml");
         command
             .arg("--project-name")
             .arg(&self.project)
             .arg("--file")
-            .arg(file)
-            .args(args);
+            .arg(repository().join("docker-compose.yml"));
+        if self.published.len() > NODES.len() {
+            let more = repository().join("deploy/five-nodes.yml");
+            command.arg("--file").arg(more);
+        }
+        command.args(args);
         run(&mut command, timeout)
     }
 
@@ -335,12 +333,12 @@ impl Cluster {
                 command.env_remove(name);
             }
         }
-        for (node, (rcp, admin)) in NODES.iter().zip(self.published) {
+        for (node, (rcp, admin)) in self.nodes().into_iter().zip(&self.published) {
             command.env(format!("NODE{node}_PORT"), rcp.to_string());
             command.env(format!("NODE{node}_ADMIN_PORT"), admin.to_string());
         }
         command
-            .env("RSTMDB_IMAGE", IMAGE)
+            .env("RSTMDB_IMAGE", ready_image().unwrap_or(IMAGE.to_owned()))
             // As little as for the other tests: the machine that runs them may be almost full.
             .env("RSTMDB_MIN_FREE_MB", "16")
             .env("BUILD_IMAGE", &self.docker.images.build)
@@ -357,6 +355,12 @@ impl Cluster {
             Err(error) => eprintln!("--- the containers' logs cannot be had: {error}"),
         }
     }
+}
+
+/// The image that the environment names, if it names one.
+fn ready_image() -> Option<String> {
+    let named = std::env::var(IMAGE_VARIABLE).ok();
+    named.filter(|name| !name.is_empty())
 }
 
 impl Drop for Cluster {

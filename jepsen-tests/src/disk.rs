@@ -58,6 +58,41 @@ impl Disk {
             .map_err(Error::io("a link to the file system"))
     }
 
+    /// Takes all room but this much, in MiB.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn fill(&self, leave_mib: u64) -> Result<(), Error> {
+        let stat = rustix::fs::statvfs(self.path());
+        let stat = stat.map_err(|error| Error::io("statvfs")(error.into()))?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        let take = free.saturating_sub(leave_mib << 20);
+        if take == 0 {
+            return Ok(());
+        }
+        let ballast = std::fs::File::create(self.ballast()).map_err(Error::io("ballast"))?;
+        let mode = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&ballast, mode, 0, take)
+            .map_err(|error| Error::io("ballast")(error.into()))
+    }
+
+    /// Gives back what [`Self::fill`] took.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn give_back(&self) -> Result<(), Error> {
+        match std::fs::remove_file(self.ballast()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("ballast")(error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn ballast(&self) -> std::path::PathBuf {
+        self.path().join("ballast")
+    }
+
     /// Cuts the power: from here on every operation of its users fails.
     ///
     /// # Errors

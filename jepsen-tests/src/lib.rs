@@ -20,11 +20,13 @@
 //! | [`cluster`] | several nodes as one cluster |
 //! | `place` | where the nodes of a cluster are reached |
 //! | [`ended`] | a process that is to end by itself |
+//! | [`faketime`] | clocks that are wrong |
 //! | [`within`] | waits for what must come about |
 //! | [`ports`] | ports nobody else uses |
 //! | [`raw`] | a plain RCP connection, for what the client library would never send or hide |
 //! | [`cli`] | runs `rstmdb-cli` |
 //! | [`small_disk`] | a disk that can be filled |
+//! | [`strace`] | making system calls fail |
 //! | [`rng`] | seeded randomness |
 //! | [`model`] | the machines the tests use, written down a second time |
 //! | [`told`] | what clients were told, and so must read |
@@ -47,6 +49,8 @@
 //! | [`latency`] | a client that notices whether others are in its way |
 //! | [`bystander`] | a client that must notice nothing of what others do |
 //! | [`consoles`] | the console blocks of a document |
+//! | [`chaos`] | mixed faults on a cluster of processes or containers, recorded and checked |
+//! | [`sim`] | whole clusters in virtual time, by seed |
 //!
 //! The binaries are built by `cargo build` in the profile of the test. `RSTMDB_BIN_DIR` names a folder
 //! with ready ones instead. With `RSTMDB_KEEP` set, the folders of a failing test's nodes are kept.
@@ -55,6 +59,7 @@ pub mod admin;
 pub mod audit;
 pub mod binaries;
 pub mod bystander;
+pub mod chaos;
 pub mod checker;
 pub mod cli;
 pub mod cluster;
@@ -66,6 +71,7 @@ pub mod crowd;
 pub mod disk;
 pub mod ended;
 mod error;
+pub mod faketime;
 pub mod hostile;
 pub mod incidents;
 pub mod latency;
@@ -80,8 +86,10 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod rng;
+pub mod sim;
 pub mod small_disk;
 pub mod steady;
+pub mod strace;
 pub mod told;
 pub mod wal;
 pub mod watchers;

@@ -15,6 +15,9 @@ const READ_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait before connecting to a node that is down again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(3);
 
+/// How long a node may take to begin a watch.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// An event, reduced to its offset and a fingerprint of everything it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
@@ -77,9 +80,24 @@ pub fn position(seen: &[Seen]) -> Position {
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.
 pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Observed, Error> {
+    let Some(first) = addrs.first().copied() else {
+        return Ok(Observed::default());
+    };
+    let mut addrs = addrs.iter().copied().cycle();
+    watch_until_at(|| addrs.next().unwrap_or(first), end)
+}
+
+/// As [`watch_until`]; `next` says where to go on.
+///
+/// # Errors
+/// As [`watch_until`].
+pub fn watch_until_at(
+    mut next: impl FnMut() -> SocketAddr,
+    end: &OnceLock<Position>,
+) -> Result<Observed, Error> {
     let mut observed = Observed::default();
-    for addr in addrs.iter().cycle() {
-        match watch_once(*addr, end, &mut observed) {
+    loop {
+        match watch_once(next(), end, &mut observed) {
             Ok(()) => return Ok(observed),
             Err(
                 error @ Error::Refused {
@@ -91,7 +109,6 @@ pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Obs
             Err(_) => std::thread::sleep(RECONNECT_INTERVAL),
         }
     }
-    Ok(observed)
 }
 
 fn watch_once(
@@ -100,7 +117,7 @@ fn watch_once(
     observed: &mut Observed,
 ) -> Result<(), Error> {
     let (from, mut repeats) = position(&observed.seen);
-    let mut connection = Connection::connect(addr)?;
+    let mut connection = Connection::connect_within(addr, RESUME_TIMEOUT)?;
     connection.call("WATCH_ALL", &json!({"from_offset": from}))?;
     observed.connections += 1;
     connection.set_timeout(READ_TIMEOUT)?;
@@ -116,6 +133,10 @@ fn watch_once(
                 } else {
                     observed.seen.push(Seen::new(offset, &event));
                 }
+            }
+            // The node is about to stop.
+            Ok(Message::End(end)) if end["error"]["retryable"] == true => {
+                return Err(Error::Closed);
             }
             Ok(Message::End(end)) => {
                 return Err(Error::Protocol(format!("the watch ended: {end}")));

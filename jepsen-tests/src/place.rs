@@ -7,6 +7,9 @@ use crate::{Error, ports};
 /// Where a node is reached.
 pub(crate) struct Place {
     pub(crate) id: u64,
+    /// Where it listens for its peers.
+    pub(crate) bind: SocketAddr,
+    /// Where its peers are told to find it.
     pub(crate) peer: SocketAddr,
     pub(crate) rcp_port: u16,
 }
@@ -14,9 +17,11 @@ pub(crate) struct Place {
 impl Place {
     /// A place nobody else has.
     pub(crate) fn find(id: u64) -> Result<Self, Error> {
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
         Ok(Self {
             id,
-            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?)),
+            bind,
+            peer: bind,
             rcp_port: ports::free()?,
         })
     }

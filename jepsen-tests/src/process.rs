@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rstmdb::planted;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
@@ -234,6 +235,17 @@ impl Node {
         }
     }
 
+    /// Whether it was started and has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let status = self.child.as_mut().map(Child::try_wait);
+        matches!(status, Some(Ok(Some(_))))
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Whether it was started and not ended by the test.
     pub fn is_running(&self) -> bool {
         self.child.is_some()
@@ -279,9 +291,7 @@ impl Node {
 
     /// The end of the log.
     pub fn log_tail(&self) -> String {
-        let text = self.log_text();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+        last_lines(&self.log_text(), TAIL_LINES)
     }
 
     /// The memory the process has in use now, in bytes.
@@ -361,7 +371,14 @@ impl Drop for Node {
     }
 }
 
-/// The server's command line without anything of the environment that would configure it.
+/// The end of a text: at most this many lines.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// The server's command line without anything of the environment that would configure it; a bug to be
+/// planted is passed on.
 ///
 /// # Errors
 /// When there is no binary.
@@ -370,7 +387,7 @@ pub fn server_command() -> Result<Command, Error> {
     for (name, _) in std::env::vars_os() {
         let configures = name
             .to_str()
-            .is_some_and(|name| name.starts_with("RSTMDB_"));
+            .is_some_and(|name| name.starts_with("RSTMDB_") && name != planted::VARIABLE);
         if configures || name == "RUST_LOG" {
             command.env_remove(name);
         }

@@ -76,6 +76,17 @@ impl Connection {
         Self::connect_offering(addr, &["idempotency", "batch", "wal_read", "cluster"])
     }
 
+    /// As [`Self::connect`], and every answer, that to HELLO included, must come within `timeout`.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_within(addr: SocketAddr, timeout: Duration) -> Result<Self, Error> {
+        let mut connection = Self::open(addr)?;
+        connection.set_timeout(timeout)?;
+        connection.say_hello(&["idempotency", "batch", "wal_read", "cluster"])?;
+        Ok(connection)
+    }
+
     /// Opens the socket and says HELLO with the features that clients of old know.
     ///
     /// # Errors
@@ -86,13 +97,17 @@ impl Connection {
 
     fn connect_offering(addr: SocketAddr, features: &[&str]) -> Result<Self, Error> {
         let mut connection = Self::open(addr)?;
+        connection.say_hello(features)?;
+        Ok(connection)
+    }
+
+    fn say_hello(&mut self, features: &[&str]) -> Result<(), Error> {
         let hello = json!({
             "protocol_version": PROTOCOL_VERSION,
             "client_name": "rstmdb-jepsen",
             "features": features,
         });
-        connection.call("HELLO", &hello)?;
-        Ok(connection)
+        self.call("HELLO", &hello).map(drop)
     }
 
     /// Decodes what comes from now on as lines.

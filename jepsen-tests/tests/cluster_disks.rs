@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
@@ -23,6 +24,8 @@ use serde_json::{Value, json};
 /// The reserve in the configuration of tests, 16 MiB, and half of it.
 const DISK_MIB: u64 = 96;
 const LEFT_MIB: u64 = 8;
+/// The leader asks the others for their room every second.
+const HEARD_OF: Duration = Duration::from_millis(2500);
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITERS: usize = 4;
 
@@ -109,12 +112,16 @@ fn the_leader_is_full(
     handed_over
 }
 
+/// The leader last, when it knows of the others: handed over to a node that is full a moment later, the
+/// leadership would be with one that cannot have its first entry confirmed, and nobody would know a leader.
 fn all_are_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>) {
-    for disk in disks.values() {
-        disk.fill(LEFT_MIB).unwrap();
-    }
-    for id in disks.keys() {
-        wait_read_only(cluster, *id, true);
+    let leader = cluster.leader().unwrap();
+    let mut order: Vec<u64> = disks.keys().copied().collect();
+    order.sort_by_key(|id| *id == leader);
+    for id in order {
+        disks[&id].fill(LEFT_MIB).unwrap();
+        wait_read_only(cluster, id, true);
+        thread::sleep(HEARD_OF);
     }
     for id in disks.keys() {
         refuses_to_write(cluster, *id);

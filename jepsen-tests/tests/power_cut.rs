@@ -102,6 +102,35 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     assert!(after["last_wal_offset"].as_u64() < before["last_wal_offset"].as_u64());
 }
 
+/// What belongs to the library of the catalog, which is derived data, is caught.
+#[test]
+fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
+    let disk = match Disk::mount_new() {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let mut node = Node::prepare(&config()).unwrap();
+    disk.hold_data_of(&node).unwrap();
+    node.restart().unwrap();
+    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let mut rng = Rng::new(rng::seed("power_cut"));
+    let load = workload.start(2, &mut rng);
+    thread::sleep(Duration::from_millis(300));
+    disk.cut_power().unwrap();
+    let status = node.wait_exit(Duration::from_secs(10)).unwrap();
+    assert_eq!(status.code(), Some(1), "{}", node.log_tail());
+    let log = node.log_text();
+    assert!(log.contains("Input/output error"), "{log}");
+    let count = |what: &str| log.matches(what).count();
+    assert_eq!(count("panicked at"), count("the catalog panicked"), "{log}");
+    disk.remount().unwrap();
+    node.restart().unwrap();
+    load.finish();
+}
+
 /// Small segments and a snapshot at every opportunity, so that cuts hit rolls, snapshots and purges.
 fn config() -> Config {
     Config::for_tests()

@@ -13,8 +13,9 @@ use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::process::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
+use rstmdb_jepsen::strace::can_trace;
 use rstmdb_jepsen::workload::{Running, Workload};
-use rstmdb_jepsen::{Error, audit, ended};
+use rstmdb_jepsen::{Error, audit};
 
 const FAULTS_VARIABLE: &str = "RSTMDB_FAULTS";
 const CONNECTIONS: usize = 2;
@@ -84,16 +85,6 @@ fn after_a_failed_call_nothing_is_acknowledged_and_nothing_is_lost() {
         faults.len(),
         begun.elapsed()
     );
-}
-
-fn can_trace() -> Result<(), String> {
-    let mut strace = Command::new("strace");
-    strace.args(["-D", "-f", "-o", "/dev/null", "true"]);
-    match ended::run(&mut strace) {
-        Ok(ended) if ended.status.success() => Ok(()),
-        Ok(ended) => Err(format!("strace cannot trace: {}", ended.everything())),
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// Gives how many writes were acknowledged.

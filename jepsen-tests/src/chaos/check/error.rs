@@ -1,0 +1,29 @@
+//! Why a check could not be made; nothing of this says that the cluster broke a promise.
+
+/// The truth of a run cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A node's folder cannot be read.
+    #[error("the log of node {node} cannot be read: {source}")]
+    Log {
+        /// The node.
+        node: u64,
+        /// Why.
+        source: rstmdb_raft_store::Error,
+    },
+    /// What is committed cannot be understood.
+    #[error("the entry at offset {offset}: {what}")]
+    Entry {
+        /// Its place in the log.
+        offset: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// No folder was given, or none holds a log.
+    #[error("there is no log")]
+    NoLog,
+    /// No node holds an entry that others build on; with enough retention one does.
+    #[error("no node holds the committed entry {0}")]
+    Missing(u64),
+}

@@ -1,0 +1,113 @@
+//! The verdicts on a run: what clients were told, held against the log.
+//!
+//! | module | checks |
+//! |---|---|
+//! | [`truth`], `logs` | that the nodes' logs agree, and what they say |
+//! | `order` | linearizability of single instances, by the order of the log |
+//! | `once` | keyed requests: one effect and one answer |
+//! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
+//! | `set` | listings: nothing lost, nothing back |
+//! | `monotonic` | local reads that must not go back |
+//! | `search`, `models` | the same without the log: is there any order that explains the values? |
+//! | `versions` | the facts of one instance: the model, and whether they were asked for |
+//!
+//! A check that fails by itself is a verdict of its own, and so is one that saw nothing.
+
+mod bank;
+mod error;
+mod logs;
+mod models;
+mod monotonic;
+mod once;
+mod ops;
+mod order;
+mod result;
+mod search;
+mod set;
+pub mod truth;
+mod versions;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use bank::CENTS_EACH;
+pub use error::Error;
+use result::Tally;
+pub use result::{CheckerResult, Verdict, Violation, Window};
+use truth::Truth;
+
+use super::history::{Entry, Workload};
+
+/// One checker.
+type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
+
+/// Every checker, by the name under which it is reported when it fails by itself.
+const CHECKS: [(&str, Check); 7] = [
+    ("logs", logs_agree),
+    (order::NAME, order::check),
+    (once::NAME, once::check),
+    (bank::NAME, bank::check),
+    (set::NAME, set::check),
+    (monotonic::NAME, monotonic::check),
+    (search::NAME, search::check),
+];
+
+/// Runs every checker over a run.
+pub fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    CHECKS
+        .into_iter()
+        .flat_map(|(name, checker)| run_one(name, checker, entries, truth))
+        .collect()
+}
+
+/// A checker that panics has said nothing about the cluster, and must not pass.
+fn run_one(name: &str, checker: Check, entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    catch_unwind(AssertUnwindSafe(|| checker(entries, truth)))
+        .unwrap_or_else(|panic| vec![failed(name, &panicked(&*panic))])
+}
+
+/// Runs every checker over a run that had these workloads: one that left no request behind is unknown.
+pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    let mut results = check(entries, truth);
+    for workload in workloads {
+        let name = workload.name();
+        if !results.iter().any(|result| result.subject == name) {
+            results.push(Tally::default().finish("any", name));
+        }
+    }
+    results
+}
+
+/// The result of a check that could not be made.
+pub fn failed(checker: &str, why: &str) -> CheckerResult {
+    CheckerResult {
+        checker: checker.to_owned(),
+        subject: "all".to_owned(),
+        operations: 0,
+        verdict: Verdict::Failed(why.to_owned()),
+        notes: Vec::new(),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("it panicked: {}", text.unwrap_or_default())
+}
+
+/// That the logs of the nodes do not contradict each other.
+fn logs_agree(_entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    let mut tally = Tally {
+        operations: truth.facts().len(),
+        succeeded: truth.facts().len(),
+        ..Tally::default()
+    };
+    for problem in &truth.disagreements {
+        tally.violation(Violation::new(problem, None, [], []));
+    }
+    let mut result = tally.finish("logs", "all");
+    result.notes.push(format!("of {} nodes", truth.nodes));
+    vec![result]
+}
+
+#[cfg(test)]
+mod tests;

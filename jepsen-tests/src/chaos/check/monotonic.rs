@@ -1,0 +1,87 @@
+//! Local reads with `min_wal_offset`: what a client has seen it never sees undone, on whatever node, and
+//! nothing at or below the offset it asks for is missing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::order::shows;
+use super::result::{CheckerResult, Tally, Violation};
+use super::truth::{Fact, FactKind, Truth};
+use crate::chaos::history::{Entry, Outcome, Workload};
+
+/// The name of the checker.
+pub(super) const NAME: &str = "monotonic";
+
+/// What one client last saw of one instance.
+type Seen<'a> = HashMap<(u32, &'a str), (u64, &'a Entry)>;
+
+/// Checks every client's reads in the order in which they were sent.
+pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    let reads =
+        |entry: &&Entry| entry.workload == Workload::Monotonic && entry.op == "GET_INSTANCE";
+    let mut reads: Vec<&Entry> = entries.iter().filter(reads).collect();
+    if reads.is_empty() {
+        return Vec::new();
+    }
+    reads.sort_by_key(|read| read.begun);
+    let mut facts: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
+    let mut seen = Seen::new();
+    let mut tally = Tally::default();
+    for read in reads {
+        tally.operations += 1;
+        tally.succeeded += usize::from(read.result().is_some());
+        let id = read.param("instance_id");
+        let facts = facts
+            .entry(id)
+            .or_insert_with(|| truth.of_instance(id).collect());
+        check_read(read, facts, &mut seen, &mut tally);
+    }
+    vec![tally.finish(NAME, Workload::Monotonic.name())]
+}
+
+fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: &mut Tally) {
+    let id = read.param("instance_id");
+    let asked = read.params["min_wal_offset"].as_u64().unwrap_or_default();
+    // What there was at the offset asked for; the read must show this or something later.
+    let due = facts.iter().rev().find(|fact| fact.offset <= asked);
+    let mut wrong = |problem: String, other: Option<&Entry>, fact: Option<&Fact>| {
+        let entries = other.into_iter().chain([read]);
+        let facts = due.copied().into_iter().chain(fact);
+        tally.violation(Violation::new(problem, Some(id), entries, facts));
+    };
+    let result = match &read.outcome {
+        Outcome::Ok(result) => result,
+        Outcome::Refused { code, .. } if code == "INSTANCE_NOT_FOUND" => {
+            let is_deleted = facts.iter().any(|fact| fact.kind == FactKind::Delete);
+            if due.is_some() && !is_deleted {
+                let problem = format!("not found, although it was there at {asked}, asked for");
+                wrong(problem, None, None);
+            }
+            return;
+        }
+        Outcome::Refused { .. } | Outcome::Unknown { .. } => return,
+    };
+    let offset = result["last_wal_offset"].as_u64().unwrap_or_default();
+    // Of several facts of one entry the last counts.
+    let shown = facts.iter().rev().find(|fact| fact.offset == offset);
+    match shown {
+        Some(fact) if shows(result, fact) => {}
+        _ => {
+            let problem = format!("a read of offset {offset} says something else than the log");
+            return wrong(problem, None, shown.copied());
+        }
+    }
+    if let Some(due) = due.filter(|due| due.offset > offset) {
+        let problem = format!(
+            "it saw offset {offset}, and asked for what is at {asked}, where it was at {}",
+            due.offset
+        );
+        wrong(problem, None, shown.copied());
+    }
+    let before = seen.insert((read.client, id), (offset, read));
+    if let Some((before, earlier)) = before.filter(|(before, _)| *before > offset) {
+        let problem = format!("it went back: the client saw offset {offset} after {before}");
+        wrong(problem, Some(earlier), shown.copied());
+        // What was seen once stays seen.
+        seen.insert((read.client, id), (before, earlier));
+    }
+}

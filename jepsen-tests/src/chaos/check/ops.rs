@@ -1,0 +1,152 @@
+//! Requests as operations on single instances: a batch is one operation for each of its parts.
+
+use serde_json::Value;
+
+use crate::chaos::history::{Entry, Outcome, Workload};
+
+/// One operation on one instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Op<'a> {
+    /// The request it was part of.
+    pub entry: &'a Entry,
+    /// The instance.
+    pub instance: &'a str,
+    /// What was asked for.
+    pub action: Action<'a>,
+    /// What the client was told.
+    pub told: Told<'a>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Action<'a> {
+    Create {
+        params: &'a Value,
+    },
+    Event {
+        params: &'a Value,
+        event_id: &'a str,
+    },
+    Delete,
+    Get,
+}
+
+/// What the client was told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// The result.
+    Ok(&'a Value),
+    /// A refusal that came from this operation.
+    Refused { code: &'a str, details: &'a Value },
+    /// It was not done, because another operation of its batch was refused.
+    NotDone,
+    /// Nothing.
+    Unknown,
+}
+
+impl<'a> Op<'a> {
+    /// Whether it changes something.
+    pub fn is_write(&self) -> bool {
+        !matches!(self.action, Action::Get)
+    }
+
+    /// Whether it was done.
+    pub fn result(&self) -> Option<&'a Value> {
+        match self.told {
+            Told::Ok(result) => Some(result),
+            Told::Refused { .. } | Told::NotDone | Told::Unknown => None,
+        }
+    }
+
+    /// Whether it was certainly not done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.told, Told::Refused { .. } | Told::NotDone)
+    }
+
+    /// The offset that an answer names.
+    pub fn offset(&self) -> Option<u64> {
+        let field = if self.is_write() {
+            "wal_offset"
+        } else {
+            "last_wal_offset"
+        };
+        self.result()?[field].as_u64()
+    }
+
+    /// The offset at which the instance must be for the event to take effect.
+    pub fn expected(&self) -> Option<u64> {
+        match self.action {
+            Action::Event { params, .. } => params["expected_wal_offset"].as_u64(),
+            Action::Create { .. } | Action::Delete | Action::Get => None,
+        }
+    }
+
+    /// Whether it is a read that may be behind, by its own wish.
+    pub fn is_local(&self) -> bool {
+        self.entry.workload == Workload::Monotonic
+            || self.entry.params["consistency"].as_str() == Some("local")
+    }
+}
+
+/// The operations of a request; none for one that is not about single instances.
+pub(super) fn of(entry: &Entry) -> Vec<Op<'_>> {
+    if entry.op != "BATCH" {
+        let told = match &entry.outcome {
+            Outcome::Ok(result) => Told::Ok(result),
+            Outcome::Refused { code, details } => Told::Refused { code, details },
+            Outcome::Unknown { .. } => Told::Unknown,
+        };
+        return op(entry, &entry.op, &entry.params, told)
+            .into_iter()
+            .collect();
+    }
+    let parts = entry.params["ops"].as_array();
+    let parts = parts.map_or(&[][..], Vec::as_slice).iter().enumerate();
+    parts
+        .filter_map(|(at, part)| {
+            let name = part["op"].as_str().unwrap_or_default();
+            op(entry, name, &part["params"], told_in_batch(entry, at))
+        })
+        .collect()
+}
+
+fn told_in_batch(entry: &Entry, at: usize) -> Told<'_> {
+    match &entry.outcome {
+        Outcome::Ok(result) => {
+            let item = &result["results"][at];
+            match item["status"].as_str() {
+                Some("ok") => Told::Ok(&item["result"]),
+                Some(_) => Told::Refused {
+                    code: item["error"]["code"].as_str().unwrap_or_default(),
+                    details: &item["error"]["details"],
+                },
+                None => Told::Unknown,
+            }
+        }
+        Outcome::Refused { code, details } if details["index"].as_u64() == Some(at as u64) => {
+            Told::Refused { code, details }
+        }
+        Outcome::Refused { .. } => Told::NotDone,
+        Outcome::Unknown { .. } => Told::Unknown,
+    }
+}
+
+fn op<'a>(entry: &'a Entry, name: &str, params: &'a Value, told: Told<'a>) -> Option<Op<'a>> {
+    let text = |field: &str| params[field].as_str().unwrap_or_default();
+    let action = match name {
+        "CREATE_INSTANCE" => Action::Create { params },
+        "APPLY_EVENT" => Action::Event {
+            params,
+            event_id: text("event_id"),
+        },
+        "DELETE_INSTANCE" => Action::Delete,
+        "GET_INSTANCE" => Action::Get,
+        _ => return None,
+    };
+    Some(Op {
+        entry,
+        instance: text("instance_id"),
+        action,
+        told,
+    })
+}

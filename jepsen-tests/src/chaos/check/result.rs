@@ -1,0 +1,205 @@
+//! What a checker says.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::truth::Fact;
+use crate::chaos::history::{Entry, Workload};
+
+/// More violations of one kind say nothing new.
+const VIOLATIONS_MAX: usize = 20;
+/// A window shows at most this many requests, and as many facts.
+const WINDOW_MAX: usize = 16;
+
+/// What one checker found in one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckerResult {
+    /// The checker.
+    pub checker: String,
+    /// What was checked.
+    pub subject: String,
+    /// How many operations it judged.
+    pub operations: usize,
+    /// What it says of them.
+    pub verdict: Verdict,
+    /// What is worth saying besides, such as what could not be decided.
+    pub notes: Vec<String>,
+}
+
+/// What is known after a check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nothing is wrong with what was looked at, and something was.
+    Valid,
+    /// These are wrong.
+    Invalid(Vec<Violation>),
+    /// Nothing can be said, which is not a pass.
+    Unknown(String),
+    /// The check itself failed: nothing is said of the cluster, and it is not a pass.
+    Failed(String),
+}
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// What contradicts what.
+    pub message: String,
+    /// The instance, where it is about one.
+    pub instance: Option<String>,
+    /// As little as shows it.
+    pub window: Window,
+}
+
+/// The requests and facts that contradict each other, and few others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Requests, in the order in which they were sent.
+    pub entries: Vec<Entry>,
+    /// Facts of the log, in its order.
+    pub facts: Vec<Fact>,
+}
+
+impl CheckerResult {
+    /// Whether it is a pass.
+    pub fn is_valid(&self) -> bool {
+        self.verdict == Verdict::Valid
+    }
+
+    /// What is wrong; empty where nothing is, or nothing is known.
+    pub fn violations(&self) -> &[Violation] {
+        match &self.verdict {
+            Verdict::Invalid(violations) => violations,
+            Verdict::Valid | Verdict::Unknown(_) | Verdict::Failed(_) => &[],
+        }
+    }
+}
+
+impl fmt::Display for CheckerResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of {} ({} operations): ",
+            self.checker, self.subject, self.operations
+        )?;
+        match &self.verdict {
+            Verdict::Valid => f.write_str("valid")?,
+            Verdict::Unknown(why) => write!(f, "unknown: {why}")?,
+            Verdict::Failed(why) => write!(f, "the check failed: {why}")?,
+            Verdict::Invalid(violations) => {
+                write!(f, "INVALID")?;
+                for violation in violations {
+                    write!(f, "\n  {violation}")?;
+                }
+            }
+        }
+        for note in &self.notes {
+            write!(f, "\n  note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(instance) = &self.instance {
+            write!(f, "{instance}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Violation {
+    /// A violation with the requests and facts that show it.
+    pub fn new<'a>(
+        message: impl Into<String>,
+        instance: Option<&str>,
+        entries: impl IntoIterator<Item = &'a Entry>,
+        facts: impl IntoIterator<Item = &'a Fact>,
+    ) -> Self {
+        let mut window = Window::default();
+        for entry in entries {
+            if window.entries.len() < WINDOW_MAX && !window.entries.contains(entry) {
+                window.entries.push(entry.clone());
+            }
+        }
+        window.entries.sort_by_key(|entry| entry.begun);
+        for fact in facts {
+            if window.facts.len() < WINDOW_MAX && !window.facts.contains(fact) {
+                window.facts.push(fact.clone());
+            }
+        }
+        window
+            .facts
+            .sort_by_key(|fact| (fact.offset, fact.position));
+        Self {
+            message: message.into(),
+            instance: instance.map(str::to_owned),
+            window,
+        }
+    }
+}
+
+/// What a checker collects on its way to a result.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// How many operations were judged.
+    pub operations: usize,
+    /// How many of them were done: without one, nothing was shown.
+    pub succeeded: usize,
+    /// What is wrong.
+    pub violations: Vec<Violation>,
+    /// How many more.
+    pub more: usize,
+    /// What is worth saying besides.
+    pub notes: Vec<String>,
+}
+
+impl Tally {
+    /// Takes a violation, unless there are more than enough.
+    pub fn violation(&mut self, violation: Violation) {
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(violation);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// The result.
+    pub fn finish(mut self, checker: &str, subject: &str) -> CheckerResult {
+        if self.more > 0 {
+            self.notes
+                .push(format!("{} more violations are not shown", self.more));
+        }
+        let verdict = if !self.violations.is_empty() {
+            Verdict::Invalid(self.violations)
+        } else if self.succeeded == 0 {
+            Verdict::Unknown("no operation of this kind was done".to_owned())
+        } else {
+            Verdict::Valid
+        };
+        CheckerResult {
+            checker: checker.to_owned(),
+            subject: subject.to_owned(),
+            operations: self.operations,
+            verdict,
+            notes: self.notes,
+        }
+    }
+}
+
+impl Workload {
+    /// Its name, as in a history.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Register => "register",
+            Workload::Machine => "machine",
+            Workload::Once => "once",
+            Workload::Bank => "bank",
+            Workload::Set => "set",
+            Workload::Monotonic => "monotonic",
+            Workload::Lease => "lease",
+        }
+    }
+}

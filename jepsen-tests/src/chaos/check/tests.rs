@@ -1,0 +1,18 @@
+//! Hand-made histories that are and are not what the product promises. Each begins as a good one.
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Map, Value, json};
+
+use super::truth::{Fact, FactKind, Truth};
+use super::*;
+use crate::chaos::history::Outcome;
+
+mod bank;
+mod fixtures;
+mod monotonic;
+mod once;
+mod order;
+mod search;
+mod set;
+mod simulated;
+mod whole;

@@ -1,0 +1,67 @@
+//! Clocks that jump or run at another speed.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::{Begun, Scene};
+use crate::Error;
+use crate::faketime::{self, Library};
+
+/// How wrong a wall clock gets, in milliseconds: less than anybody notices, up to more than a day.
+const JUMPS_MS: [i64; 6] = [40, 900, 12_000, 600_000, 7_200_000, 100_000_000];
+/// How fast clocks run: more than any oscillator errs, less than a lease allows for.
+const RATES: [f64; 4] = [0.9, 0.97, 1.03, 1.1];
+
+/// The wall clocks of some nodes jump, and jump back.
+pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let victims = scene.some();
+    let mut offset = SignedDuration::from_millis(*scene.rng.pick(&JUMPS_MS));
+    if scene.rng.percent(50) {
+        offset = -offset;
+    }
+    let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
+        return Ok(None);
+    };
+    for id in &victims {
+        if let Some(clock) = processes.clock(*id) {
+            clock.jump_to(offset)?;
+        }
+    }
+    Ok(Some(Begun {
+        what: format!("clocks of {victims:?} jump by {offset:#}"),
+        holds: victims.iter().copied().collect(),
+        healing: Box::new(move |nodes| {
+            for id in &victims {
+                if let Some(clock) = nodes.processes().and_then(|processes| processes.clock(*id)) {
+                    clock.jump_to(SignedDuration::ZERO)?;
+                }
+            }
+            Ok(true)
+        }),
+    }))
+}
+
+/// All clocks of a node run at another speed; it has to be started anew for that.
+pub fn drift(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let Some(victim) = scene.one() else {
+        return Ok(None);
+    };
+    let rate = *scene.rng.pick(&RATES);
+    let library = Library::find().map_err(Error::Command)?;
+    scene.nodes.kill(victim)?;
+    let Some(processes) = scene.nodes.processes() else {
+        return Ok(None);
+    };
+    let tool = faketime::rate(&library, rate);
+    processes.start_with(victim, tool)?;
+    Ok(Some(Begun {
+        what: format!("clocks of {victim} run {rate} times as fast"),
+        holds: BTreeSet::from([victim]),
+        healing: Box::new(move |nodes| {
+            nodes.kill(victim)?;
+            nodes.start(victim)?;
+            Ok(true)
+        }),
+    }))
+}

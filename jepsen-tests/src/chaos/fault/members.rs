@@ -1,0 +1,216 @@
+//! Leaders that hand over, nodes that come and go, nodes that are replaced.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Begun, Scene};
+use crate::Error;
+use crate::chaos::nodes::Nodes;
+use crate::process::Node;
+
+/// A change of the members waits for the log, not for ever.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Tells the leader to hand over, to one of the members or to whom it likes.
+pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let ids = scene.nodes.ids();
+    let (via, to) = (*scene.rng.pick(&ids), *scene.rng.pick(&ids));
+    let params = match scene.rng.percent(30) {
+        true => json!({}),
+        false => json!({"node_id": to}),
+    };
+    // It may have nobody to ask, or nobody to hand over to.
+    let asked = scene
+        .nodes
+        .ask(via, "CLUSTER_TRANSFER_LEADER", &params, CHANGE_TIMEOUT);
+    let how = asked.map_or_else(|error| error.to_string(), |done| done.to_string());
+    Ok(Some(Begun {
+        what: format!("transfer {params} asked of {via}: {how}"),
+        holds: BTreeSet::new(),
+        healing: Box::new(|_| Ok(true)),
+    }))
+}
+
+/// A further node joins; when there are more than at first, one of them leaves.
+pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let ids = scene.nodes.ids();
+    if ids.len().is_multiple_of(2) {
+        let Some(leaving) = scene.one() else {
+            return Ok(None);
+        };
+        return Ok(Some(Begun {
+            what: format!("{leaving} leaves"),
+            holds: BTreeSet::from([leaving]),
+            healing: in_turn(vec![Step::Remove(leaving), Step::Retire(leaving)]),
+        }));
+    }
+    let Some(id) = next_id(scene.nodes) else {
+        return Ok(None);
+    };
+    Ok(Some(Begun {
+        what: format!("{id} joins"),
+        holds: BTreeSet::from([id]),
+        healing: in_turn(joining(id)),
+    }))
+}
+
+/// A node loses its folder; it is removed, and another takes its place.
+pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    if scene.is_losing {
+        return Ok(None);
+    }
+    let (Some(lost), Some(id)) = (scene.one(), next_id(scene.nodes)) else {
+        return Ok(None);
+    };
+    scene.nodes.kill(lost)?;
+    if let Some(processes) = scene.nodes.processes() {
+        remove_content(processes.cluster().node(lost)?)?;
+    }
+    Ok(Some(Begun {
+        what: format!("{lost} emptied and replaced by {id}"),
+        holds: BTreeSet::from([lost, id]),
+        healing: replacement(lost, id),
+    }))
+}
+
+/// What replaces a node that is lost by one with this id.
+pub fn replacement(lost: u64, id: u64) -> super::Healing {
+    let mut steps = vec![Step::Remove(lost), Step::Retire(lost)];
+    steps.extend(joining(id));
+    in_turn(steps)
+}
+
+/// An id that was never used.
+pub fn next_id(nodes: &mut dyn Nodes) -> Option<u64> {
+    Some(nodes.processes()?.new_id())
+}
+
+fn joining(id: u64) -> Vec<Step> {
+    vec![Step::Start(id), Step::Add(id), Step::Promote(id)]
+}
+
+/// The folder itself stays: it may be a mount point.
+fn remove_content(node: &Node) -> Result<(), Error> {
+    let failed = || Error::io(format!("emptying {}", node.data_dir().display()));
+    for entry in std::fs::read_dir(node.data_dir()).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
+        if entry.file_name() == "lost+found" {
+            continue;
+        }
+        let is_dir = entry.file_type().map_err(failed())?.is_dir();
+        let removed = if is_dir {
+            std::fs::remove_dir_all(entry.path())
+        } else {
+            std::fs::remove_file(entry.path())
+        };
+        removed.map_err(failed())?;
+    }
+    Ok(())
+}
+
+/// A step of a change of the members.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Starts a node that is to join.
+    Start(u64),
+    /// Makes it a learner.
+    Add(u64),
+    /// Gives it a vote.
+    Promote(u64),
+    /// Takes a node out.
+    Remove(u64),
+    /// Ends the process of a node that is out.
+    Retire(u64),
+}
+
+/// Takes one step after the other, each as often as it needs.
+fn in_turn(steps: Vec<Step>) -> super::Healing {
+    let mut left = steps.into_iter().peekable();
+    Box::new(move |nodes: &mut dyn Nodes| {
+        while let Some(step) = left.peek() {
+            if !take(*step, nodes)? {
+                return Ok(false);
+            }
+            left.next();
+        }
+        Ok(true)
+    })
+}
+
+/// Whether it was done; not while there is nobody to do it.
+fn take(step: Step, nodes: &mut dyn Nodes) -> Result<bool, Error> {
+    match step {
+        Step::Start(id) => {
+            let Some(processes) = nodes.processes() else {
+                return Err(Error::Protocol("only processes can join".to_owned()));
+            };
+            processes.start_joining(id).map(|_| true)
+        }
+        Step::Add(id) => {
+            let addr = peer_addr(nodes, id)?;
+            Ok(ask_somebody(
+                nodes,
+                id,
+                "CLUSTER_ADD",
+                &json!({"peer_addr": addr.to_string()}),
+            ))
+        }
+        Step::Promote(id) => Ok(ask_somebody(
+            nodes,
+            id,
+            "CLUSTER_PROMOTE",
+            &json!({"node_id": id}),
+        )),
+        Step::Remove(id) => Ok(
+            ask_somebody(nodes, id, "CLUSTER_REMOVE", &json!({"node_id": id}))
+                || is_no_member(nodes, id),
+        ),
+        Step::Retire(id) => {
+            let Some(processes) = nodes.processes() else {
+                return Ok(true);
+            };
+            processes.cluster_mut().kill(id)?;
+            processes.cluster_mut().retire(id)?;
+            Ok(true)
+        }
+    }
+}
+
+fn peer_addr(nodes: &mut dyn Nodes, id: u64) -> Result<SocketAddr, Error> {
+    match nodes.processes() {
+        Some(processes) => processes.cluster().peer_addr(id),
+        None => Err(Error::Closed),
+    }
+}
+
+/// Asks the members but this one until one has it done.
+fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bool {
+    let others = nodes.ids().into_iter().filter(|id| *id != but);
+    let others: Vec<u64> = others.collect();
+    // Whoever answers has asked the leader: a refusal of one is a refusal of all.
+    for id in others {
+        match nodes.ask(id, op, params, CHANGE_TIMEOUT) {
+            Ok(_) => return true,
+            Err(Error::Refused {
+                retryable: false, ..
+            }) => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+/// Whether those who know a leader say that it is no member, so that an answer that was lost is made up for.
+fn is_no_member(nodes: &mut dyn Nodes, id: u64) -> bool {
+    let Some(leader) = nodes.leader().filter(|leader| *leader != id) else {
+        return false;
+    };
+    let Ok(status) = nodes.ask(leader, "CLUSTER_STATUS", &json!({}), CHANGE_TIMEOUT) else {
+        return false;
+    };
+    let members = status["nodes"].as_array().cloned().unwrap_or_default();
+    !members.is_empty() && members.iter().all(|member| member["node_id"] != id)
+}

@@ -1,0 +1,168 @@
+//! Disks that lose, fail, lie and fill up.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use super::members::{next_id, replacement};
+use super::{Begun, Scene};
+use crate::Error;
+use crate::chaos::nodes::Nodes;
+use crate::process::Node;
+
+/// What the log's writer calls.
+const WRITE: &str = "pwrite64";
+const SYNC: &str = "fdatasync";
+/// Of the log, as many segments as may come during a fault.
+const SEGMENTS: u64 = 20;
+
+/// The power of some nodes goes, and comes back.
+pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let victims = scene.some();
+    let pause = Duration::from_millis(scene.rng.below(200));
+    let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
+        return Ok(None);
+    };
+    for id in &victims {
+        if let Some(disk) = processes.disk(*id) {
+            disk.cut_power()?;
+        }
+    }
+    // They may notice, and answer clients something, before they are gone.
+    std::thread::sleep(pause);
+    for id in &victims {
+        processes.cluster_mut().kill(*id)?;
+    }
+    Ok(Some(Begun {
+        what: format!("power of {victims:?} cut"),
+        holds: victims.iter().copied().collect(),
+        healing: Box::new(move |nodes| {
+            for id in &victims {
+                if let Some(disk) = nodes.processes().and_then(|processes| processes.disk(*id)) {
+                    disk.remount()?;
+                }
+                nodes.start(*id)?;
+            }
+            Ok(true)
+        }),
+    }))
+}
+
+/// A write or a sync of the log fails, or the node is killed at it.
+pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let Some(victim) = scene.one() else {
+        return Ok(None);
+    };
+    let call = *scene.rng.pick(&[WRITE, SYNC]);
+    let how = *scene
+        .rng
+        .pick(&["error=EIO", "error=ENOSPC", "signal=SIGKILL"]);
+    let at = scene.rng.between(1, 120);
+    restart_under_strace(scene.nodes, victim, call, how, at)?;
+    Ok(Some(Begun {
+        what: format!("{call} {at} of {victim}: {how}"),
+        holds: BTreeSet::from([victim]),
+        healing: Box::new(move |nodes| {
+            nodes.kill(victim)?;
+            nodes.start(victim)?;
+            Ok(true)
+        }),
+    }))
+}
+
+/// Writes of the log say that they are done and leave two bytes out. A disk that lies has lost what Raft
+/// was promised, so the node must be replaced, whatever it says itself.
+pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    if scene.is_losing {
+        return Ok(None);
+    }
+    let (Some(victim), Some(id)) = (scene.one(), next_id(scene.nodes)) else {
+        return Ok(None);
+    };
+    let at = scene.rng.between(5, 60);
+    restart_under_strace(scene.nodes, victim, WRITE, "retval=2", at)?;
+    let mut is_gone = false;
+    let mut replace = replacement(victim, id);
+    Ok(Some(Begun {
+        what: format!("{WRITE} {at} of {victim} lies; replaced by {id}"),
+        holds: BTreeSet::from([victim, id]),
+        healing: Box::new(move |nodes| {
+            if !is_gone {
+                nodes.kill(victim)?;
+                is_gone = true;
+            }
+            replace(nodes)
+        }),
+    }))
+}
+
+/// The disk of some nodes has no room: less than the reserve, or none at all.
+pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    let victims = scene.some();
+    let leave_mib = *scene.rng.pick(&[8, 2]);
+    let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
+        return Ok(None);
+    };
+    for id in &victims {
+        if let Some(disk) = processes.disk(*id) {
+            disk.fill(leave_mib)?;
+        }
+    }
+    Ok(Some(Begun {
+        what: format!("disks of {victims:?} full but for {leave_mib} MiB"),
+        holds: victims.iter().copied().collect(),
+        healing: Box::new(move |nodes| {
+            for id in &victims {
+                if let Some(disk) = nodes.processes().and_then(|processes| processes.disk(*id)) {
+                    disk.give_back()?;
+                }
+                // Without a reserve a write may have failed, and that is final for the process.
+                if nodes.has_ended(*id)? {
+                    nodes.kill(*id)?;
+                    nodes.start(*id)?;
+                }
+            }
+            Ok(true)
+        }),
+    }))
+}
+
+fn restart_under_strace(
+    nodes: &mut dyn Nodes,
+    id: u64,
+    call: &str,
+    how: &str,
+    at: u64,
+) -> Result<(), Error> {
+    nodes.kill(id)?;
+    let Some(processes) = nodes.processes() else {
+        return Err(Error::Protocol("only processes can be traced".to_owned()));
+    };
+    let tool = strace(processes.cluster().node(id)?, call, how, at);
+    processes.start_under(id, tool)
+}
+
+/// Calls are counted by thread, and the log has one writer.
+fn strace(node: &Node, call: &str, how: &str, at: u64) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-q", "-o", "/dev/null"]);
+    strace.args(["-e", &format!("trace={call}")]);
+    strace.args(["-e", &format!("inject={call}:{how}:when={at}")]);
+    let wal = node.data_dir().join("wal");
+    // Where the folder is a link, strace compares with where it leads.
+    let wal = std::fs::canonicalize(&wal).unwrap_or(wal);
+    let last = last_segment(&wal);
+    for number in last..last + SEGMENTS {
+        strace.arg("-P").arg(wal.join(format!("{number:016}.wal")));
+    }
+    strace
+}
+
+fn last_segment(wal: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(wal).into_iter().flatten().flatten();
+    let number = |file: std::fs::DirEntry| {
+        let name = file.file_name();
+        name.to_str()?.strip_suffix(".wal")?.parse().ok()
+    };
+    files.filter_map(number).max().unwrap_or(1)
+}

@@ -1,0 +1,176 @@
+//! What clients asked, when, and what they were told: one line of JSON for each request.
+//!
+//! An entry is what went over the wire, not what anybody thinks of it; a checker reads of it what it needs.
+//! A request without an answer stays open for ever: it may take effect at any time, or never.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Error;
+
+/// What a request is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workload {
+    /// Reads, writes and compare-and-set of single instances.
+    Register,
+    /// A machine with guards and refusals.
+    Machine,
+    /// Keyed events, sent until answered.
+    Once,
+    /// Money moved between accounts by atomic batches.
+    Bank,
+    /// Instances created and deleted.
+    Set,
+    /// Local reads that must not go back.
+    Monotonic,
+    /// Reads by the leader's lease.
+    Lease,
+}
+
+/// One request and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is part of.
+    pub workload: Workload,
+    /// Who asked; a client has one request at a time.
+    pub client: u32,
+    /// The node that was asked.
+    pub node: u64,
+    /// When it was sent, in microseconds since the run began.
+    pub begun: u64,
+    /// When the answer came, or it was clear that none would.
+    pub ended: u64,
+    /// The operation of the protocol.
+    pub op: String,
+    /// Its parameters, as sent.
+    pub params: Value,
+    /// What is known of it.
+    pub outcome: Outcome,
+}
+
+/// What a client knows of its request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done; this is the result.
+    Ok(Value),
+    /// It was certainly not done.
+    Refused {
+        /// The protocol's code.
+        code: String,
+        /// The protocol's details.
+        details: Value,
+    },
+    /// It may have been done, or be done at any later time.
+    Unknown {
+        /// Why nothing is known.
+        why: String,
+    },
+}
+
+impl Entry {
+    /// The result, where it was done.
+    pub fn result(&self) -> Option<&Value> {
+        match &self.outcome {
+            Outcome::Ok(result) => Some(result),
+            Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+
+    /// When it can have taken effect at the latest.
+    pub fn open_until(&self) -> u64 {
+        match self.outcome {
+            Outcome::Unknown { .. } => u64::MAX,
+            Outcome::Ok(_) | Outcome::Refused { .. } => self.ended,
+        }
+    }
+
+    /// A parameter that is text.
+    pub fn param(&self, name: &str) -> &str {
+        self.params[name].as_str().unwrap_or_default()
+    }
+}
+
+/// Takes the entries of all clients of one run.
+#[derive(Debug)]
+pub struct Recorder {
+    begun: Instant,
+    taken: Mutex<Vec<Entry>>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            taken: Mutex::default(),
+        }
+    }
+}
+
+impl Recorder {
+    /// Microseconds since the run began.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes an entry.
+    pub fn take(&self, entry: Entry) {
+        self.taken.lock().push(entry);
+    }
+
+    /// How many requests were done so far.
+    pub fn done(&self) -> usize {
+        let taken = self.taken.lock();
+        taken
+            .iter()
+            .filter(|entry| entry.result().is_some())
+            .count()
+    }
+
+    /// All entries, in the order in which they were sent.
+    pub fn finish(&self) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut *self.taken.lock());
+        entries.sort_by_key(|entry| entry.begun);
+        entries
+    }
+}
+
+/// Writes a history.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write(path: &Path, entries: &[Entry]) -> Result<(), Error> {
+    let failed = || Error::io(path.display().to_string());
+    let mut file = BufWriter::new(File::create(path).map_err(failed())?);
+    for entry in entries {
+        let line = serde_json::to_string(entry);
+        let line = line.map_err(|error| Error::Protocol(error.to_string()))?;
+        writeln!(file, "{line}").map_err(failed())?;
+    }
+    file.flush().map_err(failed())
+}
+
+/// Reads a history.
+///
+/// # Errors
+/// When the file cannot be read, or a line is not an entry.
+pub fn read(path: &Path) -> Result<Vec<Entry>, Error> {
+    let failed = || Error::io(path.display().to_string());
+    let file = BufReader::new(File::open(path).map_err(failed())?);
+    let mut entries = Vec::new();
+    for (number, line) in file.lines().enumerate() {
+        let line = line.map_err(failed())?;
+        let entry = serde_json::from_str(&line);
+        entries.push(entry.map_err(|error| {
+            Error::Protocol(format!("{}:{}: {error}", path.display(), number + 1))
+        })?);
+    }
+    Ok(entries)
+}

@@ -1,0 +1,241 @@
+//! Lets faults begin and end when they are due.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::{self, Begun, Healing, Scene};
+use super::finish::TAIL_LINES;
+use super::history::Recorder;
+use super::nodes::Nodes;
+use super::schedule::{Kind, Planned};
+use crate::Error;
+use crate::process::last_lines;
+use crate::rng::Rng;
+
+/// How often it is looked what is due.
+const TICK: Duration = Duration::from_millis(20);
+/// Between two attempts to end a fault that needs more than one.
+const RETRY: Duration = Duration::from_millis(250);
+/// While so many wait, nothing new begins.
+const WAITING_MAX: usize = 2;
+/// How long after the end of a run a fault may still find somebody to strike.
+const GRACE: Duration = Duration::from_secs(20);
+/// Between two looks whether every node still runs.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A fault as it came about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Span {
+    /// When it began, in microseconds since the run began.
+    pub begun: u64,
+    /// When it had ended.
+    pub ended: u64,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it was.
+    pub what: String,
+}
+
+struct Active {
+    span: usize,
+    kind: Kind,
+    until: Instant,
+    holds: BTreeSet<u64>,
+    healing: Healing,
+}
+
+/// The faults of one run.
+pub struct Nemesis<'a> {
+    recorder: &'a Recorder,
+    active: Vec<Active>,
+    spans: Vec<Span>,
+    /// What nodes did that no fault explains.
+    findings: Vec<String>,
+    looked: Instant,
+    is_loud: bool,
+}
+
+impl<'a> Nemesis<'a> {
+    /// Nothing has gone wrong yet.
+    pub fn new(recorder: &'a Recorder, is_loud: bool) -> Self {
+        Self {
+            recorder,
+            active: Vec::new(),
+            spans: Vec::new(),
+            findings: Vec::new(),
+            looked: Instant::now(),
+            is_loud,
+        }
+    }
+
+    /// Goes through the schedule; `look` is called again and again meanwhile, with the nodes as they are.
+    ///
+    /// # Errors
+    /// When a fault cannot be made or ended: that says nothing of the nodes.
+    pub fn run(
+        &mut self,
+        nodes: &mut dyn Nodes,
+        schedule: &[Planned],
+        length: Duration,
+        mut look: impl FnMut(&dyn Nodes),
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut schedule = schedule.iter().peekable();
+        // Those that found nobody to strike wait until they do.
+        let mut waiting: Vec<&Planned> = Vec::new();
+        let mut tried = Instant::now();
+        while begun.elapsed() < length || !waiting.is_empty() && begun.elapsed() < length + GRACE {
+            // Others would only keep away whom these wait for.
+            while waiting.len() < WAITING_MAX
+                && let Some(planned) =
+                    schedule.next_if(|next| begun.elapsed() >= Duration::from_millis(next.at_ms))
+            {
+                waiting.push(planned);
+            }
+            if tried.elapsed() >= RETRY && !waiting.is_empty() {
+                tried = Instant::now();
+                let mut left = Vec::new();
+                for planned in waiting {
+                    if !self.begin(nodes, planned)? {
+                        left.push(planned);
+                    }
+                }
+                waiting = left;
+            }
+            self.end_what_is_due(nodes)?;
+            self.look_for_the_dead(nodes)?;
+            look(nodes);
+            std::thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
+    /// Ends all that is under way.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when something cannot be ended in time.
+    pub fn heal(
+        &mut self,
+        nodes: &mut dyn Nodes,
+        timeout: Duration,
+        mut look: impl FnMut(&dyn Nodes),
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        for active in &mut self.active {
+            active.until = active.until.min(begun);
+        }
+        while !self.active.is_empty() {
+            if begun.elapsed() > timeout {
+                let left = self
+                    .active
+                    .iter()
+                    .map(|active| &self.spans[active.span].what);
+                let reason = format!("still under way: {:?}", left.collect::<Vec<_>>());
+                return Err(Error::NotInTime { reason, timeout });
+            }
+            self.end_what_is_due(nodes)?;
+            look(nodes);
+            std::thread::sleep(TICK);
+        }
+        if let Some(links) = nodes.links() {
+            links.heal();
+        }
+        self.look_for_the_dead(nodes)
+    }
+
+    /// What came about, and what nodes did that it does not explain.
+    pub fn finish(self) -> (Vec<Span>, Vec<String>) {
+        (self.spans, self.findings)
+    }
+
+    /// Whether it came about.
+    fn begin(&mut self, nodes: &mut dyn Nodes, planned: &Planned) -> Result<bool, Error> {
+        let mut held = BTreeSet::new();
+        for active in &self.active {
+            held.extend(&active.holds);
+        }
+        let is_losing = self
+            .active
+            .iter()
+            .any(|active| fault::loses_a_node(active.kind));
+        let mut scene = Scene {
+            nodes,
+            held: &held,
+            is_losing,
+            number: self.spans.len() as u64,
+            rng: Rng::new(planned.seed),
+        };
+        let begun = self.recorder.now();
+        let Some(fault) = fault::begin(planned.kind, &mut scene)? else {
+            return Ok(false);
+        };
+        let Begun {
+            what,
+            holds,
+            healing,
+        } = fault;
+        if self.is_loud {
+            println!(
+                "  {:7.2} s  {what}",
+                Duration::from_micros(begun).as_secs_f64()
+            );
+        }
+        self.active.push(Active {
+            span: self.spans.len(),
+            kind: planned.kind,
+            until: Instant::now() + Duration::from_millis(planned.lasts_ms),
+            holds,
+            healing,
+        });
+        self.spans.push(Span {
+            begun,
+            ended: self.recorder.now(),
+            kind: planned.kind,
+            what,
+        });
+        Ok(true)
+    }
+
+    fn end_what_is_due(&mut self, nodes: &mut dyn Nodes) -> Result<(), Error> {
+        let now = Instant::now();
+        let mut left = Vec::new();
+        for mut active in std::mem::take(&mut self.active) {
+            if active.until > now {
+                left.push(active);
+            } else if (active.healing)(nodes)? {
+                self.spans[active.span].ended = self.recorder.now();
+            } else {
+                active.until = Instant::now() + RETRY;
+                left.push(active);
+            }
+        }
+        self.active = left;
+        Ok(())
+    }
+
+    /// A node that ends without a fault that holds it has a fault of its own. It is started again, so that
+    /// the run goes on.
+    fn look_for_the_dead(&mut self, nodes: &mut dyn Nodes) -> Result<(), Error> {
+        if self.looked.elapsed() < LOOK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        for id in nodes.ids() {
+            let is_held = self.active.iter().any(|active| active.holds.contains(&id));
+            if is_held || !nodes.has_ended(id)? {
+                continue;
+            }
+            let log = nodes.log(id)?;
+            let tail = last_lines(&log, TAIL_LINES);
+            let at = Duration::from_micros(self.recorder.now());
+            self.findings.push(format!(
+                "node {id} ended by itself, {at:.1?} into the run:\n{tail}"
+            ));
+            nodes.kill(id)?;
+            nodes.start(id)?;
+        }
+        Ok(())
+    }
+}

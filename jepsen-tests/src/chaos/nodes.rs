@@ -1,0 +1,113 @@
+//! What the faults need of the nodes, whatever these run in.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::links::Links;
+use super::processes::Processes;
+use crate::Error;
+use crate::raw::Connection;
+
+/// How long a node may take to say how it is, before it is taken for one that cannot.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A cluster under test.
+pub trait Nodes: Send {
+    /// Its members.
+    fn ids(&self) -> Vec<u64>;
+    /// All nodes there ever were, members or not.
+    fn ever(&self) -> Vec<u64> {
+        self.ids()
+    }
+    /// Where clients reach a node.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn addr(&self, id: u64) -> Result<SocketAddr, Error>;
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it does not run.
+    fn kill(&mut self, id: u64) -> Result<(), Error>;
+    /// SIGTERM, and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end as it should.
+    fn stop(&mut self, id: u64) -> Result<(), Error>;
+    /// Starts a node that was killed or stopped, without waiting for it.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn start(&mut self, id: u64) -> Result<(), Error>;
+    /// SIGSTOP.
+    ///
+    /// # Errors
+    /// When it does not run.
+    fn pause(&mut self, id: u64) -> Result<(), Error>;
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// When it does not run.
+    fn resume(&mut self, id: u64) -> Result<(), Error>;
+    /// Cuts a node off from the others.
+    ///
+    /// # Errors
+    /// When that fails.
+    fn isolate(&mut self, id: u64) -> Result<(), Error>;
+    /// Ends [`Self::isolate`].
+    ///
+    /// # Errors
+    /// When that fails.
+    fn rejoin(&mut self, id: u64) -> Result<(), Error>;
+    /// Whether the process of a node has ended by itself.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn has_ended(&mut self, id: u64) -> Result<bool, Error>;
+    /// What a node wrote to its log.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn log(&self, id: u64) -> Result<String, Error>;
+    /// The data folder of a stopped node, copied below `into` where it must be.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn data(&self, id: u64, into: &Path) -> Result<PathBuf, Error>;
+    /// The links between the nodes, where they can be influenced one by one.
+    fn links(&self) -> Option<&Links>;
+    /// The nodes as processes, where they are.
+    fn processes(&mut self) -> Option<&mut Processes>;
+
+    /// Asks a node one thing.
+    ///
+    /// # Errors
+    /// When it refuses or does not answer in time.
+    fn ask(&self, id: u64, op: &str, params: &Value, timeout: Duration) -> Result<Value, Error> {
+        let mut connection = Connection::connect_within(self.addr(id)?, timeout)?;
+        connection.call(op, params)
+    }
+
+    /// What a node says of itself, if it does at once.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn info(&self, id: u64) -> Result<Value, Error> {
+        self.ask(id, "INFO", &json!({}), ANSWER_TIMEOUT)
+    }
+
+    /// The node that says of itself that it leads, in the highest term.
+    fn leader(&self) -> Option<u64> {
+        let infos = self
+            .ids()
+            .into_iter()
+            .filter_map(|id| Some((id, self.info(id).ok()?)));
+        infos
+            .filter(|(_, info)| info["role"] == "leader" || info["role"] == "standalone")
+            .max_by_key(|(_, info)| info["term"].as_u64())
+            .map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests as numbers for each interval of a run.
+
+use crate::chaos::history::{Entry, Outcome};
+
+/// More intervals than this cannot be told apart in a picture.
+const INTERVALS_MAX: u64 = 500;
+const SECOND_US: u64 = 1_000_000;
+
+/// Latencies of what was done in one interval, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Latency {
+    /// Half were faster.
+    pub p50: f64,
+    /// One in a hundred was slower.
+    pub p99: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+/// How many requests of one interval ended how, each second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Rates {
+    /// Done.
+    pub ok: f64,
+    /// Refused.
+    pub refused: f64,
+    /// Without an answer.
+    pub unknown: f64,
+}
+
+/// A run in intervals of equal length.
+#[derive(Debug)]
+pub(super) struct Series {
+    /// The length of an interval.
+    pub interval_us: u64,
+    /// Latencies of reads; `None` where none was done.
+    pub reads: Vec<Option<Latency>>,
+    /// Latencies of writes.
+    pub writes: Vec<Option<Latency>>,
+    /// What became of all requests.
+    pub rates: Vec<Rates>,
+}
+
+impl Series {
+    /// The series of a run of this length.
+    pub fn new(entries: &[Entry], duration_us: u64) -> Self {
+        let seconds = duration_us.div_ceil(SECOND_US).max(1);
+        let interval_us = seconds.div_ceil(INTERVALS_MAX) * SECOND_US;
+        let count = usize::try_from(duration_us.div_ceil(interval_us).max(1)).unwrap_or(1);
+        let mut latencies = [vec![Vec::new(); count], vec![Vec::new(); count]];
+        let mut rates = vec![Rates::default(); count];
+        let each = SECOND_US as f64 / interval_us as f64;
+        for entry in entries {
+            let at = usize::try_from(entry.ended / interval_us).unwrap_or(count);
+            let at = at.min(count - 1);
+            match entry.outcome {
+                Outcome::Ok(_) => {
+                    rates[at].ok += each;
+                    let us = entry.ended.saturating_sub(entry.begun);
+                    latencies[usize::from(!is_read(entry))][at].push(us);
+                }
+                Outcome::Refused { .. } => rates[at].refused += each,
+                Outcome::Unknown { .. } => rates[at].unknown += each,
+            }
+        }
+        let [reads, writes] = latencies.map(|all| all.into_iter().map(summary).collect());
+        Self {
+            interval_us,
+            reads,
+            writes,
+            rates,
+        }
+    }
+}
+
+fn is_read(entry: &Entry) -> bool {
+    let reads = |op: &str| op.starts_with("GET_") || op.starts_with("LIST_");
+    match entry.params["ops"].as_array() {
+        Some(ops) => ops
+            .iter()
+            .all(|part| part["op"].as_str().is_some_and(reads)),
+        None => reads(&entry.op),
+    }
+}
+
+fn summary(mut us: Vec<u64>) -> Option<Latency> {
+    us.sort_unstable();
+    let last = us.len().checked_sub(1)?;
+    let at = |percent: usize| us[(last * percent).div_ceil(100)] as f64 / 1000.0;
+    Some(Latency {
+        p50: at(50),
+        p99: at(99),
+        max: at(100),
+    })
+}

@@ -1,0 +1,268 @@
+#![allow(clippy::unwrap_used)]
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::chaos::check::truth::{Fact, FactKind};
+use crate::chaos::check::{Violation, Window, failed};
+use crate::chaos::history::{Entry, Outcome, Workload};
+use crate::rng::Rng;
+
+fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: Outcome) -> Entry {
+    Entry {
+        workload: Workload::Register,
+        client,
+        node: 1 + u64::from(client) % 3,
+        begun,
+        ended,
+        op: op.to_owned(),
+        params,
+        outcome,
+    }
+}
+
+/// Two minutes of load, slower and without answers while there is a fault.
+fn load() -> Vec<Entry> {
+    let mut rng = Rng::new(7);
+    let mut entries = Vec::new();
+    for at in 0..12_000_u64 {
+        let begun = at * 10_000 + rng.below(9000);
+        let is_slow = (30..45).contains(&(begun / 1_000_000));
+        let took = if is_slow { 30_000 } else { 2000 } + rng.below(4000);
+        let id = format!("reg-{}", rng.below(5));
+        let outcome = match rng.below(100) {
+            0..20 if is_slow => Outcome::Unknown {
+                why: "the connection was lost".to_owned(),
+            },
+            0..5 => Outcome::Refused {
+                code: "CONFLICT".to_owned(),
+                details: json!({"expected_wal_offset": 1, "actual_wal_offset": 2}),
+            },
+            _ => Outcome::Ok(json!({"last_wal_offset": at})),
+        };
+        let op = ["GET_INSTANCE", "APPLY_EVENT"][usize::from(rng.percent(40))];
+        let params = json!({"instance_id": id});
+        entries.push(entry(
+            (at % 10) as u32,
+            begun,
+            begun + took,
+            op,
+            params,
+            outcome,
+        ));
+    }
+    entries
+}
+
+fn violation() -> Violation {
+    let done = |offset: u64, v: u64| {
+        let ctx = json!({"v": v});
+        Outcome::Ok(json!({"from_state": "on", "to_state": "on", "ctx": ctx, "wal_offset": offset}))
+    };
+    let set = |v: u64| {
+        json!({"instance_id": "reg-1", "event": "SET", "payload": {"v": v},
+            "event_id": format!("w{v}")})
+    };
+    let read = Outcome::Ok(
+        json!({"state": "on", "ctx": {"v": 1}, "last_wal_offset": 11, "last_event_id": "w1"}),
+    );
+    let fact = |offset: u64, v: u64| Fact {
+        offset,
+        position: 0,
+        kind: FactKind::Event,
+        instance: "reg-1".to_owned(),
+        machine: "register".to_owned(),
+        event: "SET".to_owned(),
+        from: "on".to_owned(),
+        to: "on".to_owned(),
+        payload: json!({"v": v}),
+        ctx: json!({"v": v}),
+        event_id: Some(format!("w{v}")),
+        key: None,
+    };
+    let lost = Outcome::Unknown {
+        why: "the connection was lost".to_owned(),
+    };
+    let get = json!({"instance_id": "reg-1", "consistency": "linearizable"});
+    Violation {
+        message: "stale: it saw offset 11, although 12 was acknowledged before it began <b>"
+            .to_owned(),
+        instance: Some("reg-1".to_owned()),
+        window: Window {
+            entries: vec![
+                entry(
+                    1,
+                    30_100_000,
+                    30_140_000,
+                    "APPLY_EVENT",
+                    set(2),
+                    done(12, 2),
+                ),
+                entry(3, 30_120_000, 30_180_000, "APPLY_EVENT", set(3), lost),
+                entry(2, 30_150_000, 30_152_000, "GET_INSTANCE", get, read),
+            ],
+            facts: vec![fact(11, 1), fact(12, 2)],
+        },
+    }
+}
+
+fn run() -> Run {
+    let result = |checker: &str, subject: &str, verdict: Verdict| CheckerResult {
+        checker: checker.to_owned(),
+        subject: subject.to_owned(),
+        operations: 4711,
+        verdict,
+        notes: Vec::new(),
+    };
+    let fault = |begun: u64, ended: u64, name: &str| FaultSpan {
+        begun_us: begun * 1_000_000,
+        ended_us: ended * 1_000_000,
+        name: name.to_owned(),
+        happened: true,
+    };
+    Run {
+        name: "mixed".to_owned(),
+        seed: 42,
+        runner: "processes".to_owned(),
+        nodes: 3,
+        begun: "2026-11-21T16:00:00Z".to_owned(),
+        duration: Duration::from_secs(120),
+        command: "rstmdb-jepsen chaos --seed 42".to_owned(),
+        faults: vec![
+            fault(10, 18, "kill -9 node 2"),
+            fault(30, 45, "partition: leader alone"),
+            fault(35, 50, "clock of node 3 +30 s"),
+            FaultSpan {
+                happened: false,
+                ..fault(70, 80, "full disk on node 1")
+            },
+            fault(100, 101, "leadership moved"),
+        ],
+        entries: load(),
+        results: vec![
+            result("logs", "all", Verdict::Valid),
+            result("order", "register", Verdict::Invalid(vec![violation()])),
+            result(
+                "bank",
+                "bank",
+                Verdict::Unknown("nothing was done".to_owned()),
+            ),
+            failed("set", "it panicked"),
+        ],
+        logs: vec!["node-1.log".to_owned()],
+        notes: vec!["a note".to_owned()],
+    }
+}
+
+#[test]
+fn a_report_is_complete_and_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, run) = (folder.path(), run());
+    write(dir, &run).unwrap();
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap();
+    assert_eq!(
+        history::read(&dir.join("history.jsonl")).unwrap(),
+        run.entries
+    );
+    let faults: Vec<FaultSpan> = serde_json::from_str(&read("faults.json")).unwrap();
+    assert_eq!(faults, run.faults);
+    let results: Vec<CheckerResult> = serde_json::from_str(&read("results.json")).unwrap();
+    assert_eq!(results, run.results);
+
+    let page = read("index.html");
+    for part in [
+        "VIOLATION",
+        "<td>42</td>",
+        "rstmdb-jepsen chaos --seed 42",
+        "href=\"node-1.log\"",
+        "partition: leader alone",
+        "did not come about",
+        "stale: it saw offset 11",
+        "the check failed: it panicked",
+        "client 3",
+    ] {
+        assert!(page.contains(part), "the page lacks {part:?}");
+    }
+    assert!(!page.contains("before it began <b>"), "text is escaped");
+    assert!(!page.contains("<script"), "nothing runs");
+    for outside in ["http://", "https://", "src="] {
+        assert!(!page.contains(outside), "{outside} leads elsewhere");
+    }
+    for broken in ["NaN", "inf\"", "\"-"] {
+        assert!(!page.contains(broken), "a picture has {broken}");
+    }
+    if std::env::var_os("RSTMDB_KEEP").is_some() {
+        eprintln!("the report is in {}", folder.keep().display());
+    }
+}
+
+#[test]
+fn a_run_without_anything_has_a_page_too_and_does_not_pass() {
+    let empty = Run {
+        duration: Duration::ZERO,
+        faults: Vec::new(),
+        entries: Vec::new(),
+        results: Vec::new(),
+        ..run()
+    };
+    assert_eq!(empty.overall(), Overall::Unknown);
+    let page = page::html(&empty);
+    assert!(page.contains("unknown") && !page.contains("NaN"));
+}
+
+#[test]
+fn a_run_comes_to_the_worst_of_its_results() {
+    let mut run = run();
+    assert_eq!(run.overall(), Overall::Violation);
+    run.results.remove(1);
+    assert_eq!(run.overall(), Overall::Failed);
+    run.results.pop();
+    assert_eq!(run.overall(), Overall::Unknown);
+    run.results.pop();
+    assert_eq!(
+        run.overall(),
+        Overall::Unknown,
+        "a fault did not come about"
+    );
+    run.faults.retain(|fault| fault.happened);
+    assert_eq!(run.overall(), Overall::Pass);
+}
+
+#[test]
+fn percentiles_and_rates_are_those_of_their_interval() {
+    let ok = || Outcome::Ok(json!({}));
+    let mut entries: Vec<Entry> = (1..=100)
+        .map(|ms| entry(1, 0, ms * 1000, "GET_INSTANCE", json!({}), ok()))
+        .collect();
+    entries.push(entry(
+        1,
+        1_000_000,
+        1_500_000,
+        "APPLY_EVENT",
+        json!({}),
+        ok(),
+    ));
+    let series = series::Series::new(&entries, 3_000_000);
+    assert_eq!((series.interval_us, series.rates.len()), (1_000_000, 3));
+    let reads = series.reads[0].unwrap();
+    assert_eq!((reads.p50, reads.p99, reads.max), (51.0, 100.0, 100.0));
+    assert_eq!(series.writes[1].unwrap().max, 500.0);
+    assert!(series.writes[0].is_none() && series.reads[1].is_none());
+    assert_eq!(series.rates[0].ok, 100.0);
+    // Two hours are shown in longer intervals.
+    let series = series::Series::new(&entries, 7_200_000_000);
+    assert_eq!(series.interval_us, 15_000_000);
+    assert!((series.rates[0].ok - 101.0 / 15.0).abs() < 1e-9);
+}
+
+#[test]
+fn faults_that_overlap_get_rows_of_their_own() {
+    let fault = |begun_us, ended_us| FaultSpan {
+        begun_us,
+        ended_us,
+        name: String::new(),
+        happened: true,
+    };
+    let faults = [fault(0, 10), fault(5, 15), fault(10, 20), fault(16, 30)];
+    assert_eq!(strip::rows(&faults, 0), (vec![0, 1, 0, 1], 2));
+}

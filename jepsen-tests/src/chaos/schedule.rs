@@ -1,0 +1,183 @@
+//! What goes wrong, when and for how long: drawn from a seed, or read from a file.
+//!
+//! Whom a fault strikes is decided when it begins, by a seed of its own, because that depends on who leads and
+//! who is a member by then.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rng::Rng;
+
+/// A kind of fault.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// SIGKILL for one node.
+    KillOne,
+    /// SIGKILL for a minority, the leader among them as often as not.
+    KillMinority,
+    /// SIGKILL for all nodes, one right after the other.
+    KillAll,
+    /// SIGSTOP and SIGCONT.
+    Pause,
+    /// Two parts that do not reach each other.
+    Halves,
+    /// The leader reaches nobody.
+    LeaderAlone,
+    /// Each node reaches a majority, and no two the same one.
+    MajorityRing,
+    /// One direction of the links of a node.
+    OneWay,
+    /// Two parts that only one node reaches both of.
+    Bridge,
+    /// A node without any connection, by other means than links.
+    Isolated,
+    /// Messages are late.
+    Slow,
+    /// Links are cut and whole in turn.
+    Flapping,
+    /// Connections break again and again.
+    Resets,
+    /// The wall clock of a node jumps.
+    ClockJump,
+    /// The clocks of a node, the monotonic one too, run at another speed.
+    ClockDrift,
+    /// The leader is told to hand over.
+    Transfer,
+    /// A node joins, or leaves.
+    Members,
+    /// All nodes are stopped and started, one after the other.
+    Rolling,
+    /// A node loses its folder and is replaced by another.
+    Emptied,
+    /// A node's file system loses what was not synced.
+    PowerCut,
+    /// A system call on the log fails, or kills the node.
+    FailingCall,
+    /// The log's writes succeed and write nothing; the node is replaced.
+    LyingWrites,
+    /// A disk has no room.
+    FullDisk,
+    /// Snapshots and compaction on all nodes without a pause.
+    Snapshots,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 24] = [
+        Kind::KillOne,
+        Kind::KillMinority,
+        Kind::KillAll,
+        Kind::Pause,
+        Kind::Halves,
+        Kind::LeaderAlone,
+        Kind::MajorityRing,
+        Kind::OneWay,
+        Kind::Bridge,
+        Kind::Isolated,
+        Kind::Slow,
+        Kind::Flapping,
+        Kind::Resets,
+        Kind::ClockJump,
+        Kind::ClockDrift,
+        Kind::Transfer,
+        Kind::Members,
+        Kind::Rolling,
+        Kind::Emptied,
+        Kind::PowerCut,
+        Kind::FailingCall,
+        Kind::LyingWrites,
+        Kind::FullDisk,
+        Kind::Snapshots,
+    ];
+}
+
+/// One fault to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// When, in milliseconds since the load began.
+    pub at_ms: u64,
+    /// For how long, where it is something that lasts.
+    pub lasts_ms: u64,
+    /// What.
+    pub kind: Kind,
+    /// Of all that is still to be decided.
+    pub seed: u64,
+}
+
+/// Nothing goes wrong at first: what is slow already then is not slow for a fault.
+const QUIET_AT_FIRST_MS: u64 = 3_000;
+/// Nor at last, so that every fault has ended.
+const QUIET_AT_LAST_MS: u64 = 5_000;
+
+/// Draws faults of these kinds for a run of this length: each kind comes once before any comes again, in an
+/// order of the seed's, and some of them overlap.
+pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Planned> {
+    let end = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let end = end.saturating_sub(QUIET_AT_LAST_MS);
+    let mut planned = Vec::new();
+    let mut left: Vec<Kind> = Vec::new();
+    let mut at_ms = QUIET_AT_FIRST_MS;
+    while at_ms < end && !kinds.is_empty() {
+        if left.is_empty() {
+            left.extend(kinds);
+        }
+        let kind = left.swap_remove(rng.index(left.len()));
+        let lasts_ms = rng.between(500, 6_000).min(end - at_ms);
+        let seed = rng.number();
+        planned.push(Planned {
+            at_ms,
+            lasts_ms,
+            kind,
+            seed,
+        });
+        // Now and then the next one comes while this one lasts.
+        let pause = rng.between(200, 3_000);
+        at_ms += match rng.percent(35) {
+            true => rng.between(100, lasts_ms.max(101)),
+            false => lasts_ms + pause,
+        };
+    }
+    planned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_schedule_with_every_kind_and_within_its_time() {
+        let kinds = BTreeSet::from(Kind::ALL);
+        let length = Duration::from_secs(240);
+        let draw = |seed| draw(&kinds, length, &mut Rng::new(seed));
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+        for seed in 0..50 {
+            let planned = draw(seed);
+            let drawn: BTreeSet<Kind> = planned.iter().map(|planned| planned.kind).collect();
+            assert_eq!(drawn, kinds, "seed {seed}");
+            assert!(
+                planned
+                    .iter()
+                    .all(|one| one.at_ms + one.lasts_ms <= 235_000)
+            );
+            assert!(planned.windows(2).all(|two| two[0].at_ms < two[1].at_ms));
+            let overlap = |two: &[Planned]| two[0].at_ms + two[0].lasts_ms > two[1].at_ms;
+            assert!(planned.windows(2).any(overlap), "seed {seed}");
+        }
+    }
+}

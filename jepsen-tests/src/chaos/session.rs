@@ -1,0 +1,258 @@
+//! `rstmdb-jepsen chaos`: runs, one after the other, until the time is over.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::check;
+use super::nemesis::Span;
+use super::report::{self, Overall};
+use super::run::{self, Done, Plan, Runner};
+use super::schedule::Kind;
+use crate::faketime::Library;
+use crate::rng::{self, Rng};
+use crate::{Error, disk, strace};
+
+/// The schedule of a run, in its folder.
+const SCHEDULE: &str = "schedule.json";
+
+/// What `rstmdb-jepsen chaos` is told.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// For how long runs are begun, as `90s`, `6m` or `8h`; without it there is one run.
+    #[arg(long, value_parser = duration)]
+    time: Option<Duration>,
+    /// How long one run has faults.
+    #[arg(long, value_parser = duration, default_value = "3m")]
+    run_time: Duration,
+    /// The seed of the first run; drawn when absent, and printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many nodes: 3 or 5, in turn when absent.
+    #[arg(long)]
+    nodes: Option<u64>,
+    /// What the nodes run in.
+    #[arg(long, value_enum, default_value = "processes")]
+    runner: Runner,
+    /// Only these kinds of faults; all that this machine allows when absent.
+    #[arg(long, value_delimiter = ',')]
+    faults: Option<Vec<Kind>>,
+    /// A schedule of an earlier run, instead of one by seed.
+    #[arg(long)]
+    schedule: Option<PathBuf>,
+    /// Requests a second.
+    #[arg(long, default_value_t = 250)]
+    rate: u64,
+    /// Where the results go: a folder for each run.
+    #[arg(long, default_value = "store")]
+    store: PathBuf,
+    /// Says what goes wrong as it does.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    parsed.try_into().map_err(|error| format!("{error}"))
+}
+
+/// Runs until the time is over; fails when a run does not pass.
+pub fn main(args: &Args) -> ExitCode {
+    let begun = Instant::now();
+    let mut seeds = Rng::new(args.seed.unwrap_or_else(|| rng::seed("chaos")));
+    let kinds = kinds(args);
+    let (mut passed, mut failed) = (0, 0);
+    loop {
+        let seed = match (args.seed, passed + failed) {
+            (Some(seed), 0) => seed,
+            _ => seeds.number() >> 16,
+        };
+        let nodes = args.nodes.unwrap_or([3, 5][(passed + failed) % 2]);
+        let mut plan = Plan::draw(seed, nodes, args.runner, args.run_time, args.rate, &kinds);
+        if let Some(path) = &args.schedule {
+            match read_schedule(path) {
+                Ok(schedule) => plan.schedule = schedule,
+                Err(error) => {
+                    eprintln!("chaos: {error}");
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        match one(args, &plan) {
+            Ok(true) => passed += 1,
+            Ok(false) => failed += 1,
+            Err(error) => {
+                failed += 1;
+                println!("chaos: the run could not be made: {error}");
+            }
+        }
+        if args
+            .time
+            .is_none_or(|time| begun.elapsed() + args.run_time > time)
+        {
+            break;
+        }
+    }
+    println!(
+        "chaos: {passed} runs passed, {failed} did not; {:.0?}",
+        begun.elapsed()
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+impl From<Span> for report::FaultSpan {
+    fn from(span: Span) -> Self {
+        Self {
+            begun_us: span.begun,
+            ended_us: span.ended,
+            name: span.what,
+            happened: true,
+        }
+    }
+}
+
+/// The kinds to draw from: what was asked for, or everything that can be done here.
+fn kinds(args: &Args) -> BTreeSet<Kind> {
+    if let Some(asked) = &args.faults {
+        return asked.iter().copied().collect();
+    }
+    let mut kinds = BTreeSet::from(Kind::ALL);
+    let mut leave_out = |some: &[Kind], why: &str| {
+        println!("chaos: without {some:?}: {why}");
+        kinds.retain(|kind| !some.contains(kind));
+    };
+    if args.runner == Runner::Containers {
+        let only_processes = [
+            Kind::Halves,
+            Kind::LeaderAlone,
+            Kind::MajorityRing,
+            Kind::OneWay,
+            Kind::Bridge,
+            Kind::Slow,
+            Kind::Flapping,
+            Kind::Resets,
+            Kind::ClockJump,
+            Kind::ClockDrift,
+            Kind::Members,
+            Kind::Emptied,
+            Kind::PowerCut,
+            Kind::FailingCall,
+            Kind::LyingWrites,
+            Kind::FullDisk,
+        ];
+        leave_out(&only_processes, "nodes in containers");
+        return kinds;
+    }
+    if let Err(error) = disk::Disk::mount_new() {
+        leave_out(&[Kind::PowerCut, Kind::FullDisk], &error.to_string());
+    }
+    if let Err(why) = strace::can_trace() {
+        leave_out(&[Kind::FailingCall, Kind::LyingWrites], &why);
+    }
+    if let Err(why) = Library::find() {
+        leave_out(&[Kind::ClockJump, Kind::ClockDrift], &why);
+    }
+    kinds
+}
+
+fn read_schedule(path: &Path) -> Result<Vec<super::schedule::Planned>, Error> {
+    let failed = || Error::io(path.display().to_string());
+    let text = std::fs::read_to_string(path).map_err(failed())?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Protocol(format!("{}: {error}", path.display())))
+}
+
+/// Carries out one run and leaves its report; whether it passed.
+fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
+    let now = jiff::Zoned::now();
+    let name = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), plan.seed);
+    let dir = args.store.join(&name);
+    let file = |name: &str| Error::io(dir.join(name).display().to_string());
+    std::fs::create_dir_all(&dir).map_err(file(""))?;
+    let (seed, faults) = (plan.seed, plan.schedule.len());
+    println!(
+        "chaos: seed {seed}, {} nodes, {faults} faults, {}",
+        plan.nodes,
+        dir.display()
+    );
+    let schedule = serde_json::to_string_pretty(&plan.schedule);
+    let schedule = schedule.map_err(|error| Error::Protocol(error.to_string()))?;
+    std::fs::write(dir.join(SCHEDULE), schedule).map_err(file(SCHEDULE))?;
+    let begun = Instant::now();
+    // What the suite could not do says nothing of the nodes, and is no pass.
+    let done = run::carry_out(plan, &dir, args.verbose).unwrap_or_else(|error| Done {
+        entries: Vec::new(),
+        spans: Vec::new(),
+        results: vec![check::failed("the run", &error.to_string())],
+        logs: Vec::new(),
+    });
+    for (name, text) in &done.logs {
+        std::fs::write(dir.join(name), text).map_err(file(name))?;
+    }
+    let report = report::Run {
+        name,
+        seed,
+        runner: runner_name(plan.runner),
+        nodes: usize::try_from(plan.nodes).unwrap_or_default(),
+        begun: now.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        duration: begun.elapsed(),
+        command: command(args, plan),
+        faults: done
+            .spans
+            .into_iter()
+            .map(report::FaultSpan::from)
+            .collect(),
+        entries: done.entries,
+        results: done.results,
+        logs: done.logs.into_iter().map(|(name, _)| name).collect(),
+        notes: Vec::new(),
+    };
+    report::write(&dir, &report).map_err(|error| Error::Protocol(error.to_string()))?;
+    let overall = report.overall();
+    for result in &report.results {
+        if !result.is_valid() || args.verbose {
+            println!("  {result}");
+        }
+    }
+    println!(
+        "chaos: seed {seed}: {}, {} requests, {:.0?}",
+        overall.label(),
+        report.entries.len(),
+        report.duration
+    );
+    Ok(overall == Overall::Pass)
+}
+
+fn runner_name(runner: Runner) -> String {
+    let name = runner.to_possible_value();
+    name.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// What carries out the same plan again.
+fn command(args: &Args, plan: &Plan) -> String {
+    let mut command = format!(
+        "cargo run --release -p rstmdb-jepsen -- chaos --seed {} --nodes {} --runner {} --run-time {}s --rate {}",
+        plan.seed,
+        plan.nodes,
+        runner_name(plan.runner),
+        plan.length.as_secs(),
+        plan.rate,
+    );
+    // The schedule depends on what this machine allows as well: where that differs, the file is the same.
+    if let Some(kinds) = &args.faults {
+        let names = kinds.iter().filter_map(Kind::to_possible_value);
+        let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+        command.push_str(&format!(" --faults {}", names.join(",")));
+    }
+    if args.schedule.is_some() {
+        command.push_str(&format!(" --schedule {SCHEDULE}"));
+    }
+    command
+}

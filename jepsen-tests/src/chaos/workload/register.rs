@@ -1,0 +1,46 @@
+//! Reads, writes and compare-and-set of instances that hold one value.
+
+use serde_json::{Value, json};
+
+use super::{Step, one_of};
+use crate::chaos::client::Client;
+use crate::chaos::history::Workload;
+
+/// Every value is written once in a run, so a read says which write it saw.
+#[derive(Debug, Default)]
+pub struct Register {
+    written: u64,
+}
+
+impl Step for Register {
+    fn step(&mut self, client: &mut Client) {
+        let id = one_of("reg", client);
+        match client.rng.below(100) {
+            0..45 => drop(client.call("GET_INSTANCE", json!({"instance_id": id}))),
+            45..75 => self.write(client, &id, None),
+            _ => {
+                let seen = client.result("GET_INSTANCE", json!({"instance_id": id}));
+                if let Some(offset) = seen.and_then(|seen| seen["last_wal_offset"].as_u64()) {
+                    self.write(client, &id, Some(offset));
+                }
+            }
+        }
+    }
+}
+
+impl Register {
+    /// Writes a value nobody else writes, if the instance is as it was at `expected`.
+    pub fn write(&mut self, client: &mut Client, id: &str, expected: Option<u64>) {
+        self.written += 1;
+        let (number, written) = (u64::from(client.number), self.written);
+        let mut params = json!({
+            "instance_id": id, "event": "SET",
+            "payload": {"v": number * 1_000_000_000 + written},
+            "event_id": format!("r{number}.{written}"),
+        });
+        if let Some(expected) = expected {
+            params["expected_wal_offset"] = Value::from(expected);
+        }
+        client.call_for(Workload::Register, "APPLY_EVENT", params);
+    }
+}

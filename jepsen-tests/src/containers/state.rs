@@ -1,0 +1,41 @@
+//! What docker knows about a container.
+
+use super::Cluster;
+use super::docker::{COMMAND_TIMEOUT, docker};
+use crate::Error;
+
+/// What docker knows about one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `running`, `paused`, `exited`…
+    pub status: String,
+    /// `starting`, `healthy` or `unhealthy`.
+    pub health: String,
+    /// Of the last process that ended.
+    pub exit_code: i32,
+}
+
+impl Cluster {
+    /// What docker knows about a container.
+    ///
+    /// # Errors
+    /// When there is no such container.
+    pub fn state(&self, node: u64) -> Result<State, Error> {
+        const FORMAT: &str = "{{.State.Status}} {{.State.Health.Status}} {{.State.ExitCode}}";
+        let container = self.container(node)?;
+        let printed = docker(
+            &["inspect", "--format", FORMAT, &container],
+            COMMAND_TIMEOUT,
+        )?;
+        let mut words = printed.split_whitespace();
+        let mut word = || words.next().map(str::to_owned);
+        let state = (|| {
+            Some(State {
+                status: word()?,
+                health: word()?,
+                exit_code: word()?.parse().ok()?,
+            })
+        })();
+        state.ok_or_else(|| Error::Command(format!("docker inspect printed {printed:?}")))
+    }
+}

@@ -1,0 +1,200 @@
+//! Many seeds on several threads, and what they came to in sum.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Args;
+use super::plan::Plan;
+use super::run::{self, Verdict, Watched};
+
+/// Reads `90`, `90s`, `3m` or `8h`.
+///
+/// # Errors
+/// When it is none of these.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().next_back()),
+        None => (text, None),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no time"))?;
+    let seconds = match unit {
+        Some('m') => 60,
+        Some('h') => 3_600,
+        _ => 1,
+    };
+    Ok(Duration::from_secs(number * seconds))
+}
+
+/// What many seeds came to.
+#[derive(Debug, Default)]
+pub struct Sum {
+    /// How many there were.
+    pub seeds: u64,
+    /// Writes that were acknowledged.
+    pub acknowledged: u64,
+    /// How often each thing happened.
+    pub counts: BTreeMap<&'static str, u64>,
+    offsets: u64,
+    stale: u64,
+    virtual_time: Duration,
+    /// The seeds in which an invariant did not hold.
+    pub failed: Vec<(u64, Verdict)>,
+}
+
+/// Faults of which there must have been some, for many seeds to count as a test.
+const REQUIRED: [&str; 7] = [
+    "kill",
+    "power cut",
+    "partition",
+    "freeze",
+    "transfer",
+    "snapshot received",
+    "restart",
+];
+/// That many seeds have them all, however they were drawn.
+const REQUIRED_FROM_SEEDS: u64 = 100;
+
+impl Sum {
+    fn add(&mut self, seed: u64, verdict: Verdict) {
+        self.seeds += 1;
+        self.acknowledged += verdict.acknowledged;
+        self.offsets += verdict.offsets;
+        self.stale += verdict.stale;
+        self.virtual_time += verdict.took;
+        for (what, count) in &verdict.record.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        if verdict.record.violation.is_some() {
+            self.failed.push((seed, verdict));
+        }
+    }
+
+    /// Why so many runs without a violation prove nothing, if they do not.
+    #[must_use]
+    pub fn hollow(&self) -> Option<String> {
+        if self.acknowledged == 0 {
+            return Some("nothing was acknowledged".to_owned());
+        }
+        let missing = |what: &&str| !self.counts.contains_key(*what);
+        let missing: Vec<_> = REQUIRED.into_iter().filter(missing).collect();
+        (self.seeds >= REQUIRED_FROM_SEEDS && !missing.is_empty())
+            .then(|| format!("these faults did not happen: {missing:?}"))
+    }
+}
+
+/// Runs one seed, saying all that happens.
+pub fn one(args: &Args, seed: u64) -> ExitCode {
+    let plan = Plan::draw(seed, args.nodes);
+    let watched = Watched {
+        spoken: !args.trace_hash,
+        hashed: args.trace_hash,
+    };
+    if args.trace_hash {
+        let verdict = run::run(plan, watched);
+        println!("{:016x}", fingerprint(&verdict));
+        return ExitCode::SUCCESS;
+    }
+    println!("{plan:#?}");
+    let verdict = run::run(plan, watched);
+    let mut sum = Sum::default();
+    sum.add(seed, verdict);
+    report(args, &sum, Duration::ZERO)
+}
+
+/// Tells a run from any other.
+#[must_use]
+pub fn fingerprint(verdict: &Verdict) -> u64 {
+    verdict.record.hash ^ verdict.trace_hash.unwrap_or_default().rotate_left(1)
+}
+
+/// Runs many seeds.
+pub fn many(args: &Args) -> ExitCode {
+    let began = Instant::now();
+    let sum = run_all(args);
+    report(args, &sum, began.elapsed())
+}
+
+/// Runs the seeds that are asked for, on as many threads.
+#[must_use]
+pub fn run_all(args: &Args) -> Sum {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = args.jobs.unwrap_or(cores).max(1);
+    let began = Instant::now();
+    let next = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
+    let sum = Mutex::new(Sum::default());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let in_time = args.time.is_none_or(|time| began.elapsed() < time);
+                    if number >= args.seeds || !in_time {
+                        return;
+                    }
+                    let seed = args.from + number;
+                    let verdict = run::run(Plan::draw(seed, args.nodes), Watched::default());
+                    if verdict.record.violation.is_some() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    sum.lock().add(seed, verdict);
+                }
+            });
+        }
+    });
+    sum.into_inner()
+}
+
+fn report(args: &Args, sum: &Sum, took: Duration) -> ExitCode {
+    let seeds = sum.seeds.max(1);
+    println!(
+        "{} seeds in {took:.1?}: {:.1} a second, {:.1} ms of each thread a seed; {:.1} virtual s a seed",
+        sum.seeds,
+        sum.seeds as f64 / took.as_secs_f64().max(1e-9),
+        took.as_secs_f64() * 1e3 * jobs_of(args) / seeds as f64,
+        sum.virtual_time.as_secs_f64() / seeds as f64,
+    );
+    println!(
+        "writes acknowledged {}, offsets {}, of which stale {}",
+        sum.acknowledged, sum.offsets, sum.stale
+    );
+    let counts = sum
+        .counts
+        .iter()
+        .map(|(what, count)| format!("{what} {count}"));
+    println!("{}", counts.collect::<Vec<_>>().join(", "));
+    for (seed, verdict) in &sum.failed {
+        let Some(violation) = &verdict.record.violation else {
+            continue;
+        };
+        println!(
+            "\nSEED {seed}: violated at {:?}: {}",
+            violation.at, violation.invariant
+        );
+        println!("  {}", violation.seen);
+        for line in verdict.record.tail.iter().rev().take(40).rev() {
+            println!("  {line}");
+        }
+        let nodes = args
+            .nodes
+            .map_or(String::new(), |nodes| format!(" --nodes {nodes}"));
+        println!("repeat: rstmdb-jepsen sim --seed {seed}{nodes}");
+    }
+    match (sum.failed.is_empty(), sum.hollow()) {
+        (false, _) => ExitCode::FAILURE,
+        (true, Some(why)) => {
+            println!("NOT A PASS: {why}");
+            ExitCode::FAILURE
+        }
+        (true, None) => ExitCode::SUCCESS,
+    }
+}
+
+fn jobs_of(args: &Args) -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    args.jobs.unwrap_or(cores).max(1) as f64
+}

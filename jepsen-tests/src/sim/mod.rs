@@ -1,0 +1,94 @@
+//! Whole clusters in one thread of virtual time, by seed.
+//!
+//! The product's `replica/` with the real store runs on a simulated runtime, simulated disks and a
+//! simulated network; a seed decides settings, faults and every delay, so the same seed is the same
+//! run. The invariants are looked at every few virtual milliseconds and at every answer.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`plan`] | what a seed decides beforehand |
+//! | [`runtime`], [`tasks`] | time and tasks, by node: kill, freeze, clocks of different speeds |
+//! | [`network`], [`wire`], [`peers`] | messages, Raft's and the others |
+//! | [`world`] | the machines, their processes, and what is looked at all the time |
+//! | [`nemesis`], [`members`], [`damage`] | the trouble |
+//! | [`clients`], [`watchers`] | who works meanwhile |
+//! | [`chain`], [`facts`] | the committed log, and what it means by an independent model |
+//! | [`ledger`] | what clients were told |
+//! | [`run`], [`settle`] | one seed, and its end |
+//! | [`many`] | many seeds, on several threads |
+//! | [`trace`] | what happened, and what was wrong |
+
+pub mod chain;
+pub mod clients;
+pub mod damage;
+pub mod facts;
+pub mod ledger;
+pub mod many;
+pub mod members;
+pub mod nemesis;
+pub mod network;
+pub mod peers;
+pub mod plan;
+pub mod run;
+pub mod runtime;
+pub mod settle;
+pub mod tasks;
+pub mod trace;
+pub mod watchers;
+pub mod wire;
+pub mod world;
+
+use std::process::ExitCode;
+
+use rstmdb::replica::Types;
+use rstmdb_engine::Outcome;
+use rstmdb_raft_store::{Data, MemFs, NodeInfo};
+
+openraft::declare_raft_types!(
+    /// The openraft types of a simulated node.
+    pub Sim:
+        D = Data,
+        R = Outcome,
+        Node = NodeInfo,
+        LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = runtime::NodeRuntime,
+);
+
+impl Types for Sim {
+    type Fs = MemFs;
+}
+
+/// What `rstmdb-jepsen sim` is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100)]
+    pub seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub from: u64,
+    /// Only this seed, saying all that happens.
+    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    pub seed: Option<u64>,
+    /// Print the hash of the whole trace of that seed, and nothing else.
+    #[arg(long, requires = "seed")]
+    pub trace_hash: bool,
+    /// No seed begins after this time: seconds, or with a unit s, m or h.
+    #[arg(long, value_parser = many::parse_time)]
+    pub time: Option<std::time::Duration>,
+    /// Threads; as many as there are processors when absent.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Nodes of the cluster, 3 or 5; the seed decides when absent.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+    pub nodes: Option<u64>,
+}
+
+/// Runs the seeds.
+pub fn main(args: &Args) -> ExitCode {
+    tasks::catch_panics();
+    match args.seed {
+        Some(seed) => many::one(args, seed),
+        None => many::many(args),
+    }
+}

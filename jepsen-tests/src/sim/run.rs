@@ -1,0 +1,144 @@
+//! One run: a seed from its first virtual millisecond to its verdict.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+
+use super::clients::{self, Client, create, instance};
+use super::nemesis::Nemesis;
+use super::plan::Plan;
+use super::settle;
+use super::tasks;
+use super::trace::{self, Record};
+use super::watchers::Watcher;
+use super::world::World;
+
+/// How often the invariants are looked at.
+const LOOK: Duration = Duration::from_millis(4);
+/// How many watchers there are.
+const WATCHERS: u64 = 2;
+
+/// What one seed came to.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// What happened.
+    pub record: Record,
+    /// Writes that were acknowledged.
+    pub acknowledged: u64,
+    /// Entries that took no effect, because they were decided on something that was no longer so.
+    pub stale: u64,
+    /// Offsets of the log.
+    pub offsets: u64,
+    /// The virtual time it took.
+    pub took: Duration,
+    /// Tells runs apart by every step of the scheduler; only where it was asked for.
+    pub trace_hash: Option<u64>,
+}
+
+/// How a run is watched.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watched {
+    /// Print what happens.
+    pub spoken: bool,
+    /// Hash every step of the scheduler.
+    pub hashed: bool,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(plan: Plan, watched: Watched) -> Verdict {
+    trace::begin(watched.spoken);
+    tasks::begin();
+    let mut runtime = SimRuntime::with_seed(plan.seed);
+    runtime.record_trace(watched.hashed);
+    let world = World::new(plan);
+    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(world.clone()))));
+    let took = played.unwrap_or_else(|_| {
+        trace::violated("the run goes on", tasks::panicked());
+        Duration::ZERO
+    });
+    let trace_hash = watched.hashed.then(|| hash(&runtime.take_trace()));
+    let (acknowledged, chain) = (world.ledger.lock().acknowledged, world.chain.lock());
+    let (stale, offsets) = (chain.stale(), chain.end());
+    drop(chain);
+    drop(world);
+    drop(runtime);
+    tasks::begin();
+    Verdict {
+        record: trace::end(),
+        acknowledged,
+        stale,
+        offsets,
+        took,
+        trace_hash,
+    }
+}
+
+fn hash(trace: &[String]) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    // Without a random seed, so that processes can be compared.
+    let mut hasher = DefaultHasher::new();
+    trace.hash(&mut hasher);
+    hasher.finish()
+}
+
+async fn play(world: Arc<World>) -> Duration {
+    world.place_first();
+    for id in 1..=world.plan.nodes {
+        world.boot(id);
+    }
+    let script = SimRuntime::spawn(script(world.clone()));
+    let mut script = std::pin::pin!(script);
+    loop {
+        let pause = SimRuntime::timeout(LOOK, script.as_mut()).await;
+        world.reap();
+        world.observe_all();
+        match pause {
+            Err(_) if !trace::is_violated() => {}
+            Err(_) => break,
+            Ok(ended) => {
+                if let Err(error) = ended {
+                    trace::violated("the script comes to its end", error.to_string());
+                }
+                break;
+            }
+        }
+    }
+    trace::now()
+}
+
+async fn script(world: Arc<World>) {
+    if !prepare(&world).await {
+        return;
+    }
+    let until = trace::now() + world.plan.trouble;
+    let clients = 0..world.plan.clients;
+    let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, n).run(until)));
+    let clients: Vec<_> = clients.collect();
+    let watchers = 0..WATCHERS;
+    let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
+    let watchers: Vec<_> = watchers.collect();
+    Nemesis::new(&world).run().await;
+    settle::calm(&world);
+    join_all(clients).await;
+    join_all(watchers).await;
+    settle::settle(&world).await;
+}
+
+/// The machines and instances that everybody uses.
+async fn prepare(world: &Arc<World>) -> bool {
+    let instances = (0..world.plan.instances).map(|number| {
+        let (id, machine) = instance(number);
+        create(&id, machine, true)
+    });
+    for command in clients::definitions().chain(instances) {
+        if !settle::written(world, 1, &command).await {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,199 @@
+//! The end of a run: the trouble is over, and everything must be well again by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use rstmdb::replica::{LogItem, Replica};
+use rstmdb_engine::Command;
+
+use super::Sim;
+use super::chain::Wrong;
+use super::clients;
+use super::members;
+use super::tasks;
+use super::trace;
+use super::world::World;
+
+/// How long the cluster may take to be whole again.
+const HEALED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Ends the trouble: links are whole, disks have room, nodes run.
+pub fn calm(world: &Arc<World>) {
+    trace::note(0, "calm", [world.end(), 0]);
+    world.network.heal();
+    world.network.calm();
+    for site in world.sites.lock().values_mut() {
+        site.disk.set_capacity_bytes(u64::MAX);
+        site.wall_ms.store(0, Ordering::Relaxed);
+    }
+    for id in world.members() {
+        let off = |site: &super::world::Site| site.disk.has_lost_power();
+        if tasks::is_frozen(id) && !world.ids(off).contains(&id) {
+            tasks::thaw(id);
+        }
+    }
+}
+
+/// Writes through a node until it is acknowledged; it must be, in time.
+pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
+    let until = trace::now() + HEALED_WITHIN;
+    while trace::now() < until && !trace::is_violated() {
+        if clients::write_once(world, node, command.clone()).await {
+            return true;
+        }
+        SimRuntime::sleep(POLL).await;
+    }
+    let text = format!("{command} through node {node} was not acknowledged in time");
+    trace::violated("a cluster without trouble takes writes", text);
+    false
+}
+
+/// Waits until every node is up and has applied the same, then looks at all that must be so.
+pub async fn settle(world: &Arc<World>) {
+    if trace::is_violated() || !recovered(world).await {
+        return;
+    }
+    for (count, node) in world.members().into_iter().enumerate() {
+        let id = format!("settled-{count}");
+        let command = clients::create(&id, crate::model::Machine::Counter, true);
+        if !written(world, node, &command).await {
+            return;
+        }
+    }
+    if !recovered(world).await {
+        return;
+    }
+    if let Err((invariant, seen)) = examine(world).await {
+        trace::violated(invariant, seen);
+    }
+}
+
+/// Waits until all nodes stand at the same offset.
+async fn recovered(world: &Arc<World>) -> bool {
+    let until = trace::now() + HEALED_WITHIN;
+    while trace::now() < until {
+        if trace::is_violated() {
+            return false;
+        }
+        if members::reconcile(world) && is_whole(world) {
+            return true;
+        }
+        SimRuntime::sleep(POLL).await;
+    }
+    let stand = |id: u64| world.replica(id).map(|replica| replica.report());
+    let stands: Vec<_> = world
+        .members()
+        .into_iter()
+        .map(|id| (id, stand(id)))
+        .collect();
+    let text = format!("after {HEALED_WITHIN:?}: {stands:?}");
+    trace::violated("a cluster without trouble becomes whole", text);
+    false
+}
+
+fn is_whole(world: &Arc<World>) -> bool {
+    let mut ends = Vec::new();
+    for id in world.members() {
+        let Some(replica) = world.replica(id) else {
+            return false;
+        };
+        let applied = replica.with_state(rstmdb_engine::State::last_applied);
+        ends.push((replica.log_end(), applied, replica.status().leader));
+    }
+    let Some((end, applied, leader)) = ends.first() else {
+        return false;
+    };
+    let same = ends.iter().all(|other| *other == ends[0]);
+    same && end == applied && leader.is_some()
+}
+
+async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
+    world.observe_all();
+    for id in world.members() {
+        if let Some(replica) = world.replica(id) {
+            let history = replica.clone();
+            let fetched = tasks::spawn(id, async move { history.wait_for_history(0).await });
+            if SimRuntime::timeout(HEALED_WITHIN, fetched).await.is_err() {
+                return Err(("history comes back", format!("node {id} still lacks some")));
+            }
+            healed(world, id, &replica).await?;
+            log_of(world, id, &replica)?;
+        }
+    }
+    let chain = world.chain.lock();
+    world.ledger.lock().close(chain.facts())
+}
+
+/// Damaged history is noticed by whoever reads it, and had again from another node.
+async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+    let is_damaged = |site: &super::world::Site| site.is_damaged();
+    if !world.ids(is_damaged).contains(&id) {
+        return Ok(());
+    }
+    let until = trace::now() + HEALED_WITHIN * 2;
+    while trace::now() < until {
+        let mut from = 0;
+        let read = loop {
+            match replica.log_read(from, 50) {
+                Ok(page) if page.items.is_empty() => break true,
+                Ok(page) => from = page.next_offset,
+                Err(_) => break false,
+            }
+        };
+        if read && replica.status().history_damaged == 0 {
+            return Ok(());
+        }
+        SimRuntime::sleep(POLL).await;
+    }
+    Err(("damaged history is healed", format!("node {id}")))
+}
+
+/// WAL_READ shows the same on every node: every event of the log.
+fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+    let chain = world.chain.lock();
+    let mut expected = chain.facts().events().iter();
+    let mut from = 0;
+    loop {
+        let page = replica.log_read(from, 50);
+        let page = page.map_err(|error| ("the log can be read", format!("node {id}: {error}")))?;
+        for (offset, item) in &page.items {
+            let LogItem::Facts(entry) = item else {
+                continue;
+            };
+            for fact in &entry.facts {
+                let Some(rstmdb_engine::fact::Body::ApplyEvent(event)) = &fact.body else {
+                    continue;
+                };
+                let next = expected.next();
+                let same = next.is_some_and(|next| {
+                    next.offset == *offset && Some(&next.tag) == event.event_id.as_ref()
+                });
+                if !same {
+                    let text = format!("node {id} has {fact} at {offset}, expected {next:?}");
+                    return Err(("every node shows the same log", text));
+                }
+            }
+        }
+        if page.items.is_empty() {
+            break;
+        }
+        from = page.next_offset;
+    }
+    let earliest = replica.report().earliest_offset;
+    let (digest, again) = replica.with_state(|state| (state.digest(), state.recompute_digest()));
+    if digest != again {
+        return Err(("digests are of the state", format!("node {id}")));
+    }
+    match expected.next() {
+        None => Ok(()),
+        Some(missing) => {
+            let text = format!("node {id}, from {earliest} on, lacks {missing:?}");
+            Err(("every node shows the same log", text))
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What must hold of every node at every moment.
+
+use rstmdb::replica::{Error, Replica};
+use rstmdb_raft_store as raft_store;
+
+use super::super::Sim;
+use super::super::chain::Wrong;
+use super::super::trace;
+use super::{Up, World};
+
+impl World {
+    /// Looks at every node.
+    pub fn observe_all(&self) {
+        let ids: Vec<u64> = self.sites.lock().keys().copied().collect();
+        for id in ids {
+            self.observe(id);
+        }
+    }
+
+    pub(super) fn observe(&self, id: u64) {
+        let mut sites = self.sites.lock();
+        let Some(site) = sites.get_mut(&id) else {
+            return;
+        };
+        let troubled = site.troubled || site.damaged || site.disk.has_lost_power();
+        if let Some(up) = &mut site.process {
+            let seen = self.look(id, up, troubled);
+            if let Err((invariant, seen)) = seen {
+                trace::violated(invariant, seen);
+            }
+        }
+    }
+
+    fn look(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {
+        self.look_at_raft(id, up, troubled)?;
+        let look = |state: &rstmdb_engine::State| (state.last_applied(), state.digest());
+        let (applied, digest) = up.replica.with_state(look);
+        if applied < up.seen {
+            let seen = format!("node {id}: {applied} behind {}", up.seen);
+            return Err(("what is applied stays applied", seen));
+        }
+        if applied == up.seen {
+            return Ok(());
+        }
+        let mut chain = self.chain.lock();
+        let from = up.store.earliest_index().max(up.seen + 1).max(1);
+        let count = usize::try_from((applied + 1).saturating_sub(from)).unwrap_or_default();
+        if count > 0 {
+            match up.store.read(from, count, usize::MAX) {
+                Ok(entries) if from <= chain.end() + 1 => chain.applied(id, &entries)?,
+                // Behind a snapshot of what nobody has shown yet.
+                Ok(_) => {}
+                // Behind a snapshot, while the log below it is not purged yet.
+                Err(raft_store::Error::Compacted { .. }) => no_failure(id, &up.replica, from)?,
+                Err(_) if troubled => return Ok(()),
+                Err(error) => return Err(("the log can be read", format!("node {id}: {error}"))),
+            }
+        }
+        up.seen = applied;
+        chain.digest(id, applied, digest)
+    }
+
+    fn look_at_raft(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {
+        use openraft::async_runtime::watch::WatchReceiver;
+        let metrics = up.replica.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        if let Err(fatal) = &metrics.running_state
+            && !troubled
+        {
+            return Err(("a node goes on", format!("node {id}: {fatal}")));
+        }
+        let term = metrics.current_term;
+        let committed = metrics.local_committed.map_or(0, |id| id.index);
+        if term < up.term || committed < up.committed {
+            let seen = format!("node {id}: term {term}, committed {committed}");
+            return Err(("terms and commits do not go back", seen));
+        }
+        if term > up.term {
+            trace::note(id, "term", [term, committed]);
+        }
+        (up.term, up.committed) = (term, committed);
+        if metrics.state == openraft::ServerState::Leader {
+            let mut leaders = self.leaders.lock();
+            if !leaders.contains_key(&term) {
+                trace::note(id, "leads", [term, committed]);
+            }
+            let leader = *leaders.entry(term).or_insert(id);
+            if leader != id {
+                let seen = format!("nodes {leader} and {id} lead in term {term}");
+                return Err(("one leader a term", seen));
+            }
+        }
+        if up.replica.status().diverged {
+            return Err(("no state diverges", format!("node {id}")));
+        }
+        Ok(())
+    }
+}
+
+/// What is not there, and may come as history, is no failure of the disk.
+fn no_failure(id: u64, replica: &Replica<Sim>, offset: u64) -> Result<(), Wrong> {
+    match replica.log_read(offset, 1) {
+        Err(error @ Error::Storage { .. }) => Err((
+            "what lies below a snapshot is compacted",
+            format!("node {id}: {error}"),
+        )),
+        _ => Ok(()),
+    }
+}
