@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use rstmdb_jepsen::{chaos, sim};
 
+// As in the server; a simulated cluster allocates all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tests of rstmdb under faults, for as long as there is time.
 #[derive(Parser)]
 #[command(name = "rstmdb-jepsen", version)]

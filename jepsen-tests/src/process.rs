@@ -23,7 +23,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// When set, the folder of a node of a failing test is kept.
 const KEEP_VARIABLE: &str = "RSTMDB_KEEP";
 /// How much of the log is shown when something goes wrong.
-const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 12;
 
 /// A node with a folder and ports of its own, which survive its kills and restarts. Dropping it kills
 /// the process and removes the folder; if the test is failing, the end of the log is printed first.

@@ -9,9 +9,9 @@ use crate::format::{self, Position, Record, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::history;
 use crate::replay::{self, Source, Visitor, damaged};
-use crate::segment::{Index, Opened, Place, Summary};
+use crate::segment::{Index, Opened, Place, Summary, Table};
 use crate::shared::Shared;
-use crate::tail::Limit;
+use crate::tail::{Limit, Tail};
 use crate::types::Entry;
 
 /// How much of a file is read at once.
@@ -20,13 +20,7 @@ const CHUNK_BYTES: u64 = 1 << 20;
 impl<F: FileSystem> Shared<F> {
     /// The lowest index that can be read.
     pub(crate) fn earliest(&self) -> u64 {
-        let tail = self.tail.read();
-        if let Some(begin) = tail.gap_end() {
-            return begin;
-        }
-        // What memory still holds of dropped segments would be gone after a restart.
-        let on_disk = self.table.read().earliest();
-        on_disk.unwrap_or_else(|| tail.first())
+        earliest_of(&self.tail.read(), &self.table.read())
     }
 
     /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.
@@ -34,16 +28,10 @@ impl<F: FileSystem> Shared<F> {
         let mut entries = Vec::new();
         let mut next = from;
         loop {
-            let cold_to = {
+            let (cold_to, below_gap) = {
                 let tail = self.tail.read();
                 let to = to.min(tail.next());
-                // What the files still show there is no part of the log.
-                if let Some(earliest) = tail.gap_end().filter(|end| next < *end) {
-                    return Err(Error::Compacted {
-                        asked: next,
-                        earliest,
-                    });
-                }
+                let gap_end = tail.gap_end().filter(|end| next < *end);
                 if next >= to || limit.is_reached() {
                     return Ok(entries);
                 }
@@ -51,25 +39,32 @@ impl<F: FileSystem> Shared<F> {
                     tail.copy(next, to, &mut limit, &mut entries);
                     return Ok(entries);
                 }
-                to.min(tail.first())
+                (to.min(gap_end.unwrap_or(tail.first())), gap_end.is_some())
             };
             let wanted = next.saturating_add(limit.entries as u64).min(cold_to);
-            self.read_cold(next, wanted, &mut limit, &mut entries)?;
+            self.read_cold(next, wanted, below_gap, &mut limit, &mut entries)?;
             next = entries.last().map_or(from, |entry| entry.log_id.index + 1);
         }
     }
 
-    /// Reads one run of entries from one file; at least one.
+    /// Reads one run of entries from one file; at least one. Below a gap that is not written yet the
+    /// segments still show what is no longer part of the log, so only history counts.
     fn read_cold(
         &self,
         from: u64,
         to: u64,
+        below_gap: bool,
         limit: &mut Limit,
         into: &mut Vec<Entry>,
     ) -> Result<(), Error> {
         let bytes_max = CHUNK_BYTES.min((limit.bytes as u64).saturating_mul(2).max(4096));
         loop {
-            let place = self.table.read().place(from, to, bytes_max);
+            let table = self.table.read();
+            let place = match below_gap {
+                true => table.place_in_history(from, to, bytes_max),
+                false => table.place(from, to, bytes_max),
+            };
+            drop(table);
             match place {
                 Place::Nowhere => {
                     return Err(Error::Compacted {
@@ -144,6 +139,15 @@ impl<F: FileSystem> Shared<F> {
         let table = self.table.read();
         table.files().any(|held| held.index.summary == *summary)
     }
+}
+
+/// The lowest index that can be read.
+pub(crate) fn earliest_of<F: FileSystem>(tail: &Tail, table: &Table<F>) -> u64 {
+    if let Some(begin) = tail.gap_end() {
+        return table.history_before(begin);
+    }
+    // What memory still holds of dropped segments would be gone after a restart.
+    table.earliest().unwrap_or_else(|| tail.first())
 }
 
 /// Consecutive entries in one file.

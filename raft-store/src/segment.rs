@@ -249,6 +249,14 @@ impl<F: FileSystem> Table<F> {
         dead.into_iter().map(|held| held.index.summary).collect()
     }
 
+    /// Where history begins that leads to `joined`; `joined` where there is none.
+    pub(crate) fn history_before(&self, joined: u64) -> u64 {
+        self.history.iter().rev().fold(joined, |joined, held| {
+            let live = held.live.filter(|(_, last)| last + 1 == joined);
+            live.map_or(joined, |(first, _)| first)
+        })
+    }
+
     /// The lowest index that can be read from a file.
     pub(crate) fn earliest(&self) -> Option<u64> {
         self.files()
@@ -258,8 +266,23 @@ impl<F: FileSystem> Table<F> {
     /// Where the entries from `from` on (below `to`) are, within one file and about
     /// `bytes_max` bytes, but at least one entry.
     pub(crate) fn place(&self, from: u64, to: u64, bytes_max: u64) -> Place<F> {
+        self.place_among(self.files(), from, to, bytes_max)
+    }
+
+    /// As [`Table::place`], in history only.
+    pub(crate) fn place_in_history(&self, from: u64, to: u64, bytes_max: u64) -> Place<F> {
+        self.place_among(self.history.iter(), from, to, bytes_max)
+    }
+
+    fn place_among<'a>(
+        &'a self,
+        files: impl DoubleEndedIterator<Item = &'a Held<F>>,
+        from: u64,
+        to: u64,
+        bytes_max: u64,
+    ) -> Place<F> {
         let holds = |held: &&Held<F>| held.live.is_some_and(|(a, b)| (a..=b).contains(&from));
-        let Some(held) = self.files().rev().find(holds) else {
+        let Some(held) = files.rev().find(holds) else {
             return Place::Nowhere;
         };
         let summary = held.index.summary.clone();

@@ -113,3 +113,31 @@ fn a_log_that_leads_to_the_snapshot_stays() {
         log = log.reopen().unwrap();
     }
 }
+
+/// The writer may be slow: history that comes meanwhile joins the snapshot at once.
+#[test]
+fn history_joins_a_snapshot_before_the_gap_is_written() {
+    let end = log_id(3, END);
+    for last in [12, 20] {
+        let mut log = cut_off(last);
+        let snapshot = receive(&log, end);
+        log.store.install(&snapshot).unwrap();
+        let committed = |index| entry(3, index, "committed");
+        for (first, last) in [(8, END), (3, 7)] {
+            let mut receiver = log.store.receive_history(first, last).unwrap();
+            let entries: Vec<_> = (first..=last).map(committed).collect();
+            receiver.push(&entries).unwrap();
+            receiver.finish().unwrap();
+        }
+        drop(log.append(vec![committed(END + 1)]).unwrap());
+        let expected: Vec<_> = (3..=END + 1).map(committed).collect();
+        for _ in 0..2 {
+            assert_eq!(log.store.earliest_index(), 3);
+            assert_eq!(log.store.read(3, 100, 1 << 20).unwrap(), expected);
+            assert_eq!(log.entries(), expected[expected.len() - 1..]);
+            log.writer.step();
+        }
+        let log = log.reopen().unwrap();
+        assert_eq!(log.store.read(3, 100, 1 << 20).unwrap(), expected);
+    }
+}

@@ -100,7 +100,7 @@ impl Nemesis {
     async fn kill(&mut self, power: bool) {
         for id in self.victims() {
             let in_the_middle = power && self.rng.percent(70);
-            let down = self.time(Duration::from_millis(1500));
+            let down = self.time(Duration::from_millis(800));
             let (world, operations) = (self.world.clone(), self.rng.below(12));
             let patience = self.time(Duration::from_millis(300));
             world.dooms(id, true);
@@ -159,7 +159,7 @@ impl Nemesis {
                     }
                 }
             }
-            let duration = self.time(Duration::from_millis(2000) / flaps);
+            let duration = self.time(Duration::from_millis(1200) / flaps);
             SimRuntime::sleep(duration).await;
             self.world.network.heal();
         }
@@ -178,7 +178,7 @@ impl Nemesis {
                 self.world.network.slow(other, slow, more);
             }
         }
-        let duration = self.time(Duration::from_millis(1500));
+        let duration = self.time(Duration::from_millis(800));
         SimRuntime::sleep(duration).await;
         self.world.network.heal();
     }
@@ -258,7 +258,7 @@ impl Nemesis {
     }
 
     fn fill_disk(&mut self) {
-        let (id, duration) = (self.victim(), self.time(Duration::from_millis(4000)));
+        let (id, duration) = (self.victim(), self.time(Duration::from_millis(2000)));
         let Some(disk) = self
             .world
             .sites
@@ -280,7 +280,7 @@ impl Nemesis {
 
     /// Shuts a node down as SIGTERM does, and starts it again.
     fn restart(&mut self) {
-        let (id, down) = (self.victim(), self.time(Duration::from_millis(500)));
+        let (id, down) = (self.victim(), self.time(Duration::from_millis(300)));
         if self.world.ids(|site| site.protected).contains(&id) {
             return;
         }

@@ -108,7 +108,9 @@ async fn play(world: Arc<World>) -> Duration {
             }
         }
     }
-    trace::now()
+    let took = trace::now();
+    world.dissolve();
+    took
 }
 
 async fn script(world: Arc<World>) {

@@ -46,6 +46,10 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
         if clients::write_once(world, node, command.clone()).await {
             return true;
         }
+        if !world.members().contains(&node) {
+            // It was being removed all the while.
+            return true;
+        }
         SimRuntime::sleep(POLL).await;
     }
     let text = format!("{command} through node {node} was not acknowledged in time");
@@ -116,6 +120,9 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
     world.observe_all();
     for id in world.members() {
         if let Some(replica) = world.replica(id) {
+            if replica.status().diverged {
+                return Err(("no state diverges", format!("node {id}")));
+            }
             let history = replica.clone();
             let fetched = tasks::spawn(id, async move { history.wait_for_history(0).await });
             if SimRuntime::timeout(HEALED_WITHIN, fetched).await.is_err() {

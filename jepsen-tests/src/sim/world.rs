@@ -298,6 +298,18 @@ impl World {
         }
     }
 
+    /// Ends every process at the end of the run: a node and the network hold each other.
+    pub fn dissolve(&self) {
+        for id in self.ids(|_| true) {
+            let process = self
+                .sites
+                .lock()
+                .get_mut(&id)
+                .map(|site| site.process.take());
+            tasks::kill(id, (process, self.network.detach(id)));
+        }
+    }
+
     /// Ends the processes on machines whose power has gone by itself.
     pub fn reap(&self) {
         let off = |site: &Site| site.disk.has_lost_power();

@@ -12,6 +12,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver};
 use tokio::sync::{Notify, watch};
@@ -153,6 +155,7 @@ impl<T: Types> Fetch<T> {
     /// Fetches run by run.
     async fn run(&self) {
         let inner = &self.replica.inner;
+        self.wait_for_raft().await;
         let mut fetched_down_to = u64::MAX;
         let mut tries = 0;
         loop {
@@ -186,6 +189,20 @@ impl<T: Types> Fetch<T> {
         let earliest = inner.store.earliest_index();
         tracing::info!(earliest, "history is complete");
         inner.history.done(&self.missing);
+    }
+
+    /// Waits until openraft shows what was applied when this began: before that it may not know yet who
+    /// the others are, and nobody would have anything.
+    async fn wait_for_raft(&self) {
+        let inner = &self.replica.inner;
+        let applied = inner.applied.offset();
+        let mut metrics = inner.raft.metrics();
+        let shown = |metrics: &RaftMetrics<T>| metrics.last_applied.map_or(0, |id| id.index);
+        while shown(&metrics.borrow_watched()) < applied {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Takes in the run right below `before` from the first node that has it; `None` when all

@@ -147,7 +147,9 @@ impl<T: Types> Replica<T> {
         view.must_have_quorum(next, "the change that was begun would leave")?;
         self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
             .await?;
-        Ok(View::of(self).await)
+        let mut view = View::of(self).await;
+        view.has_ended_a_change = true;
+        Ok(view)
     }
 
     async fn add_learner(
@@ -208,7 +210,11 @@ impl<T: Types> Replica<T> {
     }
 
     async fn remove(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
-        view.must_have(node_id)?;
+        match view.must_have(node_id) {
+            // That was the change which had been begun.
+            Err(_) if view.has_ended_a_change => return Ok(()),
+            known => known?,
+        }
         if !view.voters.contains(&node_id) {
             return self
                 .set_members(ChangeMembers::RemoveNodes([node_id].into()))

@@ -1,11 +1,14 @@
 //! One situation each: a minority, a node that was away for long, the membership.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
+use openraft::{EntryPayload, Membership};
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
 use rstmdb_raft_store::FileSystem;
 
@@ -160,6 +163,61 @@ async fn with_fetched_history(cluster: &Cluster) -> (u64, u64) {
     cluster.node(away).wait_for_history(0).await;
     assert!(cluster.node(away).status().snapshot_offset > before);
     (leader, away)
+}
+
+/// Leaves the cluster in a joint configuration, as a leader does that dies in the middle of removing a
+/// node.
+async fn begin_to_remove(leader: &Replica<Sim>, removed: u64) {
+    let now = leader.raft().metrics().borrow_watched().clone();
+    let now = now.membership_config;
+    let voters: BTreeSet<u64> = now.voter_ids().collect();
+    let next = voters.iter().copied().filter(|id| *id != removed).collect();
+    let nodes = now.nodes().map(|(id, node)| (*id, node.clone()));
+    let joint = Membership::new(vec![voters, next], nodes.collect::<BTreeMap<_, _>>()).unwrap();
+    let appended = leader
+        .raft()
+        .append_membership(joint, EntryPayload::Blank, []);
+    appended.await.unwrap();
+}
+
+#[test]
+fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays() {
+    in_simulation(6, async {
+        let mut cluster = Cluster::form(6, 5).await;
+        let voters = |node: &Replica<Sim>| {
+            let metrics = node.raft().metrics().borrow_watched().clone();
+            let membership = metrics.membership_config;
+            membership.membership().get_joint_config().clone()
+        };
+        // One that is told to go again.
+        let leader = cluster.leader().await;
+        let goes = 1 + leader % 5;
+        begin_to_remove(cluster.node(leader), goes).await;
+        assert_eq!(voters(cluster.node(leader)).len(), 2);
+        let remove = Change::Remove { node_id: goes };
+        cluster.node(leader).change(&remove).await.unwrap();
+        let unknown = cluster.node(leader).change(&remove).await.unwrap_err();
+        assert_eq!(unknown, ChangeError::UnknownNode { node_id: goes });
+        cluster.nodes.remove(&goes);
+
+        // The leader itself, when something else is asked for.
+        let leader = cluster.leader().await;
+        begin_to_remove(cluster.node(leader), leader).await;
+        cluster.boot(6, 6, Formation::Join).await;
+        let add = Change::AddLearner {
+            node_id: 6,
+            node: super::node_info(6),
+        };
+        let other = *cluster.nodes.keys().find(|id| **id != leader).unwrap();
+        cluster.node(other).change(&add).await.unwrap();
+        cluster.nodes.remove(&leader);
+        let leads = cluster.leader().await;
+        let members = cluster.node(leads).status().members;
+        let members: Vec<u64> = members.iter().map(|member| member.node_id).collect();
+        let stay = (1..=6).filter(|id| ![goes, leader].contains(id));
+        assert_eq!(members, stay.collect::<Vec<_>>());
+        assert_eq!(voters(cluster.node(leads)).len(), 1);
+    });
 }
 
 #[test]

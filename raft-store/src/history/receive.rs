@@ -12,6 +12,7 @@ use crate::format::{
     Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
 };
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
+use crate::read::earliest_of;
 use crate::segment::{HISTORY_BIT, Index, Opened, Summary};
 use crate::shared::Shared;
 use crate::store::Store;
@@ -334,7 +335,7 @@ impl<F: FileSystem> Shared<F> {
     fn attach(&self, index: Index, opened: Opened<F::File>) -> Result<(), Error> {
         let tail = self.tail.read();
         let mut table = self.table.write();
-        let earliest = table.earliest().unwrap_or(tail.first());
+        let earliest = earliest_of(&tail, &table);
         match index.summary.range {
             Some((_, last)) if last + 1 == earliest => {
                 table.push_history(index, true, Some(Arc::new(opened)));

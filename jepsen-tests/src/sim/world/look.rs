@@ -42,6 +42,9 @@ impl World {
         if applied == up.seen {
             return Ok(());
         }
+        if up.replica.status().diverged {
+            return Err(("no state diverges", format!("node {id}")));
+        }
         let mut chain = self.chain.lock();
         let from = up.store.earliest_index().max(up.seen + 1).max(1);
         let count = usize::try_from((applied + 1).saturating_sub(from)).unwrap_or_default();
@@ -89,9 +92,6 @@ impl World {
                 let seen = format!("nodes {leader} and {id} lead in term {term}");
                 return Err(("one leader a term", seen));
             }
-        }
-        if up.replica.status().diverged {
-            return Err(("no state diverges", format!("node {id}")));
         }
         Ok(())
     }

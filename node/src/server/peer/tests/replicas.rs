@@ -23,7 +23,7 @@ pub struct Node {
     pub connections: Connections,
     pub served: Served,
     pub info: NodeInfo,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Node {
@@ -71,12 +71,17 @@ impl Node {
             connections,
             served,
             info,
-            _dir: dir,
+            dir,
         }
     }
 
     pub fn metrics(&self) -> RaftMetrics<Product> {
         self.replica.raft().metrics().borrow_watched().clone()
+    }
+
+    /// Its data folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// From the state itself: the metrics lag behind it.

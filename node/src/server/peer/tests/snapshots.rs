@@ -146,6 +146,31 @@ async fn a_snapshot_arrives_whole_and_is_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_snapshot_is_refused_and_then_written_again() {
+    let mut pair = Pair::new().await;
+    let path = pair.sender.dir().join("snapshots");
+    let path = path.join(&pair.snapshot.info().file);
+    let mut content = std::fs::read(&path).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    std::fs::write(&path, content).unwrap();
+    let refused = pair.send().await.unwrap_err();
+    assert!(refused.to_string().contains("damaged"), "{refused}");
+    assert_eq!(pair.receiver.applied(), 0);
+
+    let snapshots = pair.sender.replica.snapshots();
+    let readable = || {
+        let current = snapshots.current()?.expect("there is one");
+        let mut records = snapshots.open_records(&current)?;
+        records.try_for_each(|record| record.map(drop))
+    };
+    eventually("it is written again", || readable().is_ok()).await;
+    pair.snapshot = snapshots.current().unwrap().unwrap();
+    pair.send().await.unwrap();
+    pair.assert_installed();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_broke_in_the_middle_goes_on_there() {
     let pair = Pair::new().await;
     let block = PORTION_BYTES as u64;
