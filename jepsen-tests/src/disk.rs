@@ -109,7 +109,9 @@ impl Disk {
         within(UNMOUNT_TIMEOUT, || {
             run(Command::new("umount").arg(self.path())).map_err(|error| error.to_string())
         })?;
-        self.mount()
+        self.mount()?;
+        // Giving it back may not have been durable yet.
+        self.give_back()
     }
 
     fn mount(&self) -> Result<(), Error> {

@@ -176,6 +176,8 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
     async fn truncate_after(&mut self, keep: Option<LogId>) -> Result<(), io::Error> {
         let shared = &self.store.shared;
         let mut tail = shared.tail.write();
+        // What is purged stays, also where a snapshot has just replaced the log.
+        let keep = keep.max(tail.state.purged);
         if keep >= tail.state.last {
             return Ok(());
         }

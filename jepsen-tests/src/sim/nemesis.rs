@@ -100,7 +100,7 @@ impl Nemesis {
     async fn kill(&mut self, power: bool) {
         for id in self.victims() {
             let in_the_middle = power && self.rng.percent(70);
-            let down = self.time(Duration::from_millis(800));
+            let down = self.time(Duration::from_millis(500));
             let (world, operations) = (self.world.clone(), self.rng.below(12));
             let patience = self.time(Duration::from_millis(300));
             world.dooms(id, true);
@@ -178,7 +178,7 @@ impl Nemesis {
                 self.world.network.slow(other, slow, more);
             }
         }
-        let duration = self.time(Duration::from_millis(800));
+        let duration = self.time(Duration::from_millis(600));
         SimRuntime::sleep(duration).await;
         self.world.network.heal();
     }
@@ -204,7 +204,7 @@ impl Nemesis {
 
     fn members(&mut self) {
         let voters = self.world.members();
-        let (count, lingers) = (voters.len() as u64, self.time(Duration::from_millis(800)));
+        let (count, lingers) = (voters.len() as u64, self.time(Duration::from_millis(400)));
         let (victim, world) = (self.victim(), self.world.clone());
         trace::note(victim, "members change", [count, 0]);
         drop(match self.rng.below(3) {

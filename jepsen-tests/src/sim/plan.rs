@@ -115,7 +115,7 @@ impl Plan {
         let mut rng = Rng::new(seed ^ 0x51d);
         let ms = Duration::from_millis;
         let drawn_nodes = *rng.pick(&[3, 3, 5]);
-        let heartbeat = rng.between(10, 60);
+        let heartbeat = rng.between(10, 40);
         let faults = loop {
             let share = rng.between(20, 70);
             let chosen = Fault::ALL.into_iter().filter(|_| rng.percent(share));
@@ -128,8 +128,8 @@ impl Plan {
             seed,
             nodes: nodes.unwrap_or(drawn_nodes),
             faults,
-            trouble: ms(rng.between(400, 2_000)),
-            pause: ms(rng.between(20, 200)),
+            trouble: ms(rng.between(300, 1_500)),
+            pause: ms(rng.between(15, 150)),
             heartbeat: ms(heartbeat),
             election: ms(heartbeat * rng.between(3, 6)),
             latency: [

@@ -60,7 +60,7 @@ impl Watcher {
         while trace::now() < until && !trace::is_violated() {
             let members = self.world.members();
             let node = *self.rng.pick(&members);
-            let patience = Duration::from_millis(self.rng.between(50, 2_000));
+            let patience = Duration::from_millis(self.rng.between(50, 600));
             self.follow(node, patience).await;
             SimRuntime::sleep(Duration::from_millis(5)).await;
         }
