@@ -195,3 +195,29 @@ pub fn is_repeatable(command: &Command) -> bool {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(unsure: bool, outcome: Result<Done, Error>) -> Result<Done, Error> {
+        let (to, mut told) = oneshot::channel();
+        let mut answer = AnswerTo::new(to);
+        if unsure {
+            answer.doubt();
+        }
+        answer.send(outcome);
+        told.try_recv().expect("it was sent")
+    }
+
+    #[test]
+    fn what_was_not_looked_at_again_is_not_called_undone() {
+        for error in [Error::NoLeader, Error::NotLeader, Error::ShuttingDown] {
+            let name = error.to_string();
+            let sure = told(false, Err(error.clone())).unwrap_err();
+            assert_eq!(sure.to_string(), name);
+            let unsure = told(true, Err(error)).unwrap_err();
+            assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod disks;
 mod faults;
 mod network;
 mod scenarios;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::path::Path;
