@@ -175,6 +175,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
 
     async fn truncate_after(&mut self, keep: Option<LogId>) -> Result<(), io::Error> {
         let shared = &self.store.shared;
+        shared.check()?;
         let mut tail = shared.tail.write();
         // What is purged stays, also where a snapshot has just replaced the log.
         let keep = keep.max(tail.state.purged);
