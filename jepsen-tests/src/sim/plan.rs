@@ -124,6 +124,12 @@ impl Plan {
                 break chosen;
             }
         };
+        let latency = [
+            Duration::from_micros(rng.between(50, 2_000)),
+            Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
+        ];
+        // Two ways there and back at least, or nobody ever leads for long.
+        let election = ms(heartbeat * rng.between(3, 6)).max((latency[0] + latency[1]) * 4);
         Self {
             seed,
             nodes: nodes.unwrap_or(drawn_nodes),
@@ -131,11 +137,8 @@ impl Plan {
             trouble: ms(rng.between(300, 1_500)),
             pause: ms(rng.between(15, 150)),
             heartbeat: ms(heartbeat),
-            election: ms(heartbeat * rng.between(3, 6)),
-            latency: [
-                Duration::from_micros(rng.between(50, 2_000)),
-                Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
-            ],
+            election,
+            latency,
             loss_permille: *rng.pick(&[0, 0, 2, 20, 60]),
             twice_permille: *rng.pick(&[0, 5, 50]),
             disk: Duration::from_micros(*rng.pick(&[0, 200, 2_000, 10_000])),

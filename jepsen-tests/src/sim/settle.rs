@@ -147,7 +147,7 @@ async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
         let mut from = 0;
         let read = loop {
             match replica.log_read(from, 50) {
-                Ok(page) if page.items.is_empty() => break true,
+                Ok(page) if page.next_offset == from => break true,
                 Ok(page) => from = page.next_offset,
                 Err(_) => break false,
             }
@@ -186,7 +186,8 @@ fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wro
                 }
             }
         }
-        if page.items.is_empty() {
+        // A page of nothing but new leaders' blank entries is empty, and not the last.
+        if page.next_offset == from {
             break;
         }
         from = page.next_offset;

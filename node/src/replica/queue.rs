@@ -214,9 +214,9 @@ mod tests {
     fn what_was_not_looked_at_again_is_not_called_undone() {
         for error in [Error::NoLeader, Error::NotLeader, Error::ShuttingDown] {
             let name = error.to_string();
-            let sure = told(false, Err(error.clone())).unwrap_err();
+            let sure = told(false, Err(error.clone())).expect_err("an error");
             assert_eq!(sure.to_string(), name);
-            let unsure = told(true, Err(error)).unwrap_err();
+            let unsure = told(true, Err(error)).expect_err("an error");
             assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
         }
     }
