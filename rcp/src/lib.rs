@@ -47,8 +47,9 @@ pub const PROTOCOL_VERSION: u16 = 1;
 pub const DEFAULT_PORT: u16 = 7401;
 /// The most bytes of one payload (or line), inclusive.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The deepest JSON nesting, inclusive; the envelope itself is level 1.
-pub const JSON_DEPTH_MAX: usize = 128;
+/// The deepest JSON nesting of a request, inclusive; the envelope itself is level 1. Answers and events wrap
+/// what a request brought in up to three levels more, and common parsers end at 128.
+pub const JSON_DEPTH_MAX: usize = 120;
 /// The longest request id in bytes, inclusive.
 pub const REQUEST_ID_BYTES_MAX: usize = 256;
 /// The most operations in one BATCH, inclusive.

@@ -170,6 +170,41 @@ fn mutated_frames_harm_nobody() {
     });
 }
 
+/// Many parsers, serde_json's among them, read 128 levels and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_at_the_deepest_can_be_read_back_everywhere() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let definition = json!({"states": ["ON"], "initial": "ON",
+        "transitions": [{"from": "ON", "event": "SET", "to": "ON"}]});
+    let machine = json!({"machine": "deep", "version": 1, "definition": definition});
+    conn.ok("PUT_MACHINE", machine).await;
+    // Below the envelope and its parameters.
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!({ "n": inner }));
+    let deepest = rstmdb_rcp::JSON_DEPTH_MAX - 2;
+    let create = json!({"machine": "deep", "version": 1, "instance_id": "i", "initial_ctx": nested(deepest)});
+    conn.ok("CREATE_INSTANCE", create).await;
+    let set = json!({"instance_id": "i", "event": "SET", "payload": nested(deepest)});
+    conn.ok("APPLY_EVENT", set).await;
+    let too_deep = json!({"instance_id": "i", "event": "SET", "payload": nested(deepest + 1)});
+    conn.refused("APPLY_EVENT", too_deep, "BAD_REQUEST").await;
+
+    let got = conn.ok("GET_INSTANCE", json!({"instance_id": "i"})).await;
+    assert_eq!(got["ctx"], nested(deepest));
+    let read = json!({"op": "GET_INSTANCE", "params": {"instance_id": "i"}});
+    let batch = conn.ok("BATCH", json!({"ops": [read]})).await;
+    assert!(batch.to_string().contains(&nested(deepest).to_string()));
+    let log = conn.ok("WAL_READ", json!({"from_offset": 0})).await;
+    assert_eq!(
+        log["records"]
+            .to_string()
+            .matches(&nested(deepest).to_string())
+            .count(),
+        3
+    );
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_segment_names_the_cluster_already() {
     let node = TestNode::start(&[]).await;

@@ -283,9 +283,9 @@ fn ids_are_bounded() {
 fn nesting_beyond_the_cap_is_refused_with_the_id_wherever_it_stands() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     // The envelope and the parameters are two levels.
-    let at_cap = format!(r#"{{"id":"7","op":"X","params":{{"a":{}}}}}"#, nested(126));
+    let at_cap = format!(r#"{{"id":"7","op":"X","params":{{"a":{}}}}}"#, nested(118));
     assert!(RequestHead::parse(at_cap.as_bytes()).is_ok());
-    for depth in [127, 10_000, 1_000_000] {
+    for depth in [119, 10_000, 1_000_000] {
         let payload = format!(
             r#"{{"op":"X","params":{{"a":{}}},"id":"7"}}"#,
             nested(depth)
@@ -293,7 +293,7 @@ fn nesting_beyond_the_cap_is_refused_with_the_id_wherever_it_stands() {
         let fault = request_fault(payload.as_bytes());
         assert_eq!((fault.id.as_str(), fault.closes), ("7", false), "{depth}");
         assert!(
-            fault.message.contains("deeper than 128 levels"),
+            fault.message.contains("deeper than 120 levels"),
             "{}",
             fault.message
         );
