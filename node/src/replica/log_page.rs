@@ -112,8 +112,8 @@ pub(crate) fn read_raw<T: Types>(
         Ok(raw) => raw,
         Err(error) => return Err(read_error(replica, from, &error)),
     };
-    // What was applied has no gaps. Where the log does not go on, retention has dropped it; or a snapshot was
-    // installed that ends beyond the log, which is about to be purged.
+    // What was applied has no gaps. Where the log does not go on, retention has dropped it, or a snapshot has
+    // replaced it.
     let next = raw.first().map(|entry| entry.log_id.index);
     let gapless = raw.iter().zip(from..);
     let gapless = gapless.take_while(|(entry, index)| entry.log_id.index == *index);
