@@ -192,10 +192,6 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
     async fn purge(&mut self, id: LogId) -> Result<(), io::Error> {
         let shared = &self.store.shared;
         let mut tail = shared.tail.write();
-        tail.purge(id);
-        Ok(shared.push(Request::Purge {
-            id,
-            epoch: tail.epoch,
-        })?)
+        Ok(shared.purge(&mut tail, id)?)
     }
 }

@@ -181,8 +181,8 @@ impl<F: FileSystem> Table<F> {
         if let Some(from) = index.summary.removed_from {
             self.clip(from);
         }
-        if let Some(to) = index.summary.gap_to {
-            self.disconnect(to);
+        if index.summary.gap_to.is_some() {
+            self.disconnect();
         }
         let live = index.summary.range;
         self.held.push_back(Held {
@@ -217,7 +217,7 @@ impl<F: FileSystem> Table<F> {
 
     /// A purge beyond the end of the log was written to the active segment.
     pub(crate) fn gap(&mut self, to: u64) {
-        self.disconnect(to);
+        self.disconnect();
         if let Some(active) = self.active() {
             active.index.gap(to);
         }
@@ -238,6 +238,14 @@ impl<F: FileSystem> Table<F> {
             file,
         });
         self.forget_positions();
+    }
+
+    /// The log begins at `joined` now: history that does not lead there is dead.
+    pub(crate) fn join_history(&mut self, mut joined: u64) {
+        for held in self.history.iter_mut().rev() {
+            held.live = held.live.filter(|(_, last)| last + 1 == joined);
+            joined = held.live.map_or(joined, |(first, _)| first);
+        }
     }
 
     /// Takes out the history files that a gap has cut off from the log.
@@ -343,15 +351,10 @@ impl<F: FileSystem> Table<F> {
         self.held.iter().map(|held| &held.index.summary)
     }
 
-    /// Nothing below `to` goes on into the log any more, but history that ends there: it came
-    /// when the gap was known and not yet written.
-    fn disconnect(&mut self, to: u64) {
+    /// Nothing in the segments goes on into the log any more. History may: it is cut off when the gap is made,
+    /// and what comes until the gap is written joins what is behind it, or behind a later one.
+    fn disconnect(&mut self) {
         self.held.iter_mut().for_each(|held| held.live = None);
-        let mut joined = to.saturating_add(1);
-        for held in self.history.iter_mut().rev() {
-            held.live = held.live.filter(|(_, last)| last + 1 == joined);
-            joined = held.live.map_or(joined, |(first, _)| first);
-        }
     }
 
     fn clip(&mut self, from: u64) {

@@ -169,6 +169,15 @@ impl<F: FileSystem> Shared<F> {
         Ok(())
     }
 
+    /// Purges the log up to `id`. Where that goes beyond its end, no history leads to what follows yet.
+    pub(crate) fn purge(&self, tail: &mut Tail, id: LogId) -> Result<(), Error> {
+        if tail.purge(id) {
+            self.table.write().join_history(id.index + 1);
+        }
+        let epoch = tail.epoch;
+        self.push(Request::Purge { id, epoch })
+    }
+
     /// Moves queued requests into `into`, up to about `bytes_max` bytes of entries.
     pub(crate) fn take(&self, into: &mut Vec<Request>, bytes_max: usize) {
         let mut queue = self.queue.lock();

@@ -161,8 +161,8 @@ impl<F: FileSystem> Store<F> {
         }
     }
 
-    /// Entries from `from` on, history included, in order and up to the end of the log (which
-    /// may not be committed yet). Stops at either limit, but returns at least one entry if there
+    /// Entries from `from` on, history included, in order without gaps, and up to the end of the log
+    /// (which may not be committed yet). Stops at either limit, but returns at least one entry if there
     /// is one. Blocks when the entries are no longer in memory.
     pub fn read(
         &self,

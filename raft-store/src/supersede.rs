@@ -31,11 +31,7 @@ impl<F: FileSystem> Shared<F> {
             keep,
             epoch: tail.epoch,
         })?;
-        tail.purge(end);
-        self.push(Request::Purge {
-            id: end,
-            epoch: tail.epoch,
-        })
+        self.purge(&mut tail, end)
     }
 
     /// Two logs with the same entry at one index are the same up to there (the Raft paper, section 5.3).

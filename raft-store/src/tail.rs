@@ -100,9 +100,10 @@ impl Tail {
         self.epoch += 1;
     }
 
-    /// Notes a purge.
-    pub(crate) fn purge(&mut self, id: LogId) {
-        if self.state.purge(id) {
+    /// Notes a purge; whether it went beyond the end of the log.
+    pub(crate) fn purge(&mut self, id: LogId) -> bool {
+        let is_gap = self.state.purge(id);
+        if is_gap {
             self.entries.clear();
             self.bytes = 0;
             self.first = id.index + 1;
@@ -110,6 +111,7 @@ impl Tail {
             self.gap_end = Some(id.index + 1);
             self.epoch += 1;
         }
+        is_gap
     }
 
     /// The files show that a purge beyond the end of the log ended at `to`.

@@ -6,7 +6,7 @@ mod support;
 use futures_util::FutureExt;
 use openraft::storage::RaftLogStorage;
 use rstmdb_raft_store::{
-    Error, LogId, MemFs, SnapshotHandle, SnapshotMeta, StoredMembership, log_id,
+    Entry, Error, LogId, MemFs, SnapshotHandle, SnapshotMeta, StoredMembership, log_id,
 };
 use support::entry;
 use support::log::{Log, options};
@@ -114,6 +114,20 @@ fn a_log_that_leads_to_the_snapshot_stays() {
     }
 }
 
+fn committed(index: u64) -> Entry {
+    entry(3, index, "committed")
+}
+
+/// Takes in runs of history.
+fn take_in(log: &Log, runs: &[(u64, u64)]) {
+    for (first, last) in runs.iter().copied() {
+        let mut receiver = log.store.receive_history(first, last).unwrap();
+        let entries: Vec<_> = (first..=last).map(committed).collect();
+        receiver.push(&entries).unwrap();
+        receiver.finish().unwrap();
+    }
+}
+
 /// The writer may be slow: history that comes meanwhile joins the snapshot at once.
 #[test]
 fn history_joins_a_snapshot_before_the_gap_is_written() {
@@ -122,19 +136,38 @@ fn history_joins_a_snapshot_before_the_gap_is_written() {
         let mut log = cut_off(last);
         let snapshot = receive(&log, end);
         log.store.install(&snapshot).unwrap();
-        let committed = |index| entry(3, index, "committed");
-        for (first, last) in [(8, END), (3, 7)] {
-            let mut receiver = log.store.receive_history(first, last).unwrap();
-            let entries: Vec<_> = (first..=last).map(committed).collect();
-            receiver.push(&entries).unwrap();
-            receiver.finish().unwrap();
-        }
+        take_in(&log, &[(8, END), (3, 7)]);
         drop(log.append(vec![committed(END + 1)]).unwrap());
         let expected: Vec<_> = (3..=END + 1).map(committed).collect();
         for _ in 0..2 {
             assert_eq!(log.store.earliest_index(), 3);
             assert_eq!(log.store.read(3, 100, 1 << 20).unwrap(), expected);
             assert_eq!(log.entries(), expected[expected.len() - 1..]);
+            log.writer.step();
+        }
+        let log = log.reopen().unwrap();
+        assert_eq!(log.store.read(3, 100, 1 << 20).unwrap(), expected);
+    }
+}
+
+/// The gap of the first snapshot must not cut off what joins the second.
+#[test]
+fn history_joins_the_second_of_two_snapshots_before_their_gaps_are_written() {
+    // Other runs than before, one of them under the same name, and all in one.
+    for again in [&[(16, 20), (3, END)][..], &[(10, 20), (3, 9)], &[(3, 20)]] {
+        let mut log = cut_off(12);
+        let first = receive(&log, log_id(3, END));
+        log.store.install(&first).unwrap();
+        take_in(&log, &[(3, END)]);
+        let second = receive(&log, log_id(3, 20));
+        log.store.install(&second).unwrap();
+        assert_eq!(log.store.earliest_index(), 21);
+        take_in(&log, again);
+        drop(log.append(vec![committed(21)]).unwrap());
+        let expected: Vec<_> = (3..=21).map(committed).collect();
+        for _ in 0..2 {
+            assert_eq!(log.store.earliest_index(), 3, "{again:?}");
+            assert_eq!(log.store.read(3, 100, 1 << 20).unwrap(), expected);
             log.writer.step();
         }
         let log = log.reopen().unwrap();

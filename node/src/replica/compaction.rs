@@ -15,6 +15,7 @@ use rstmdb_raft_store::Stats;
 use tokio::sync::Notify;
 
 use super::Error;
+use super::background::next_look;
 use super::handle::{Inner, Replica};
 use super::types::Types;
 
@@ -75,19 +76,8 @@ impl<T: Types> Compaction<T> {
 
 /// Looks after one replica until it is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            () = T::sleep(CHECK_INTERVAL) => {}
-        }
-        let Some(inner) = replica.upgrade() else {
-            return;
-        };
-        if inner.gate.is_shutting_down() {
-            return;
-        }
-        if let Err(error) = check(&inner).await {
+    while let Some(replica) = next_look(&replica, &stop, CHECK_INTERVAL).await {
+        if let Err(error) = check(&replica.inner).await {
             tracing::warn!(%error, "compaction failed; it is tried again");
         }
     }

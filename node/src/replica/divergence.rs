@@ -10,9 +10,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use openraft::type_config::TypeConfigExt;
 use tokio::sync::Notify;
 
+use super::background::next_look;
 use super::handle::{Inner, Replica};
 use super::status::{Report, Role};
 use super::types::Types;
@@ -33,16 +33,8 @@ enum Verdict {
 
 /// Compares until the replica is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            () = T::sleep(COMPARE_INTERVAL) => {}
-        }
-        let Some(inner) = replica.upgrade() else {
-            return;
-        };
-        Replica { inner }.compare().await;
+    while let Some(replica) = next_look(&replica, &stop, COMPARE_INTERVAL).await {
+        replica.compare().await;
     }
 }
 

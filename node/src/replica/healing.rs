@@ -20,6 +20,7 @@ use openraft::type_config::alias::InstantOf;
 use rstmdb_raft_store::Entry;
 use tokio::sync::Notify;
 
+use super::background::next_look;
 use super::compaction::replace_snapshot;
 use super::handle::{Inner, Replica};
 use super::history::{FetchError, blocking};
@@ -48,19 +49,8 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
         suspicion_at: T::now(),
         heal_at: T::now(),
     };
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            () = T::sleep(LOOK_INTERVAL) => {}
-        }
-        let Some(inner) = replica.upgrade() else {
-            return;
-        };
-        if inner.gate.is_shutting_down() {
-            return;
-        }
-        healer.look(&Replica { inner }).await;
+    while let Some(replica) = next_look(&replica, &stop, LOOK_INTERVAL).await {
+        healer.look(&replica).await;
     }
 }
 

@@ -108,22 +108,12 @@ pub(crate) fn read_raw<T: Types>(
     replica.host.block(&mut || {
         read = replica.store.read(from, count, bytes_max);
     });
-    let mut raw = match read {
-        Ok(raw) => raw,
-        Err(error) => return Err(read_error(replica, from, &error)),
-    };
-    // What was applied has no gaps. Where the log does not go on, retention has dropped it, or a snapshot has
-    // replaced it.
-    let next = raw.first().map(|entry| entry.log_id.index);
-    let gapless = raw.iter().zip(from..);
-    let gapless = gapless.take_while(|(entry, index)| entry.log_id.index == *index);
-    let count = gapless.count();
-    raw.truncate(count);
-    if raw.is_empty() {
-        let earliest = next.unwrap_or_else(|| replica.store.earliest_index());
-        return Err(compacted(from, earliest));
+    match read {
+        // What was applied is in the log, or was.
+        Ok(raw) if raw.is_empty() => Err(compacted(from, replica.store.earliest_index())),
+        Ok(raw) => Ok(raw),
+        Err(error) => Err(read_error(replica, from, &error)),
     }
-    Ok(raw)
 }
 
 fn compacted(wanted: u64, earliest: u64) -> Error {
@@ -135,7 +125,7 @@ fn compacted(wanted: u64, earliest: u64) -> Error {
 }
 
 fn read_error<T: Types>(replica: &Inner<T>, from: u64, error: &raft_store::Error) -> Error {
-    // As above, or retention has dropped the segment while it was read.
+    // Retention has dropped it, maybe while it was read, or a snapshot has replaced it.
     let earliest = replica.store.earliest_index();
     if from < earliest || matches!(error, raft_store::Error::Compacted { .. }) {
         return compacted(from, earliest);

@@ -15,6 +15,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
+use tokio::sync::MutexGuard;
 
 use super::change::{Change, ChangeError};
 use super::handle::Replica;
@@ -41,6 +42,12 @@ impl<T: Types> Replica<T> {
         let deadline = T::now() + CHANGE_TIMEOUT;
         let mut leaderless_until = T::now() + self.inner.options.leader_wait;
         let mut last = "the leader changed again and again".to_owned();
+        // A node that was a member and is none is removed: by a try whose answer was lost, or by a leader that
+        // ended what another had begun.
+        let removes_a_member = match change {
+            Change::Remove { node_id } => self.knows(*node_id),
+            _ => false,
+        };
         while T::now() < deadline {
             if self.is_leader() || self.leader().is_some() {
                 leaderless_until = T::now() + self.inner.options.leader_wait;
@@ -53,12 +60,18 @@ impl<T: Types> Replica<T> {
                     self.wait_to_show(change).await;
                     return Ok(());
                 }
+                Ok(Err(ChangeError::UnknownNode { .. })) if removes_a_member => return Ok(()),
                 Ok(Err(refusal)) => return Err(refusal),
                 Err(error) => last = error.to_string(),
             }
             T::sleep(RETRY_PAUSE).await;
         }
         Err(ChangeError::Unconfirmed { reason: last })
+    }
+
+    fn knows(&self, node_id: u64) -> bool {
+        let members = self.status().members;
+        members.iter().any(|member| member.node_id == node_id)
     }
 
     /// Waits until this node knows what the leader has done: whoever asked it will look here next.
@@ -102,32 +115,36 @@ impl<T: Types> Replica<T> {
             return Err(ChangeError::NotLeader);
         }
         tracing::info!(?change, "changing the membership");
-        if let Change::TransferLeader { to } = change {
-            return self.transfer_leader(&View::of(self).await, *to).await;
-        }
-        let Ok(_one_at_a_time) = self.inner.changing.try_lock() else {
-            return Err(under_way());
-        };
-        let view = self.settled_view().await?;
         match change {
-            Change::AddLearner { node_id, node } => self.add_learner(&view, *node_id, node).await,
-            Change::Promote { node_id } => self.promote(&view, *node_id).await,
-            Change::Remove { node_id } => self.remove(&view, *node_id).await,
-            // It changes no members, and was dealt with above.
-            Change::TransferLeader { .. } => Ok(()),
+            Change::AddLearner { node_id, node } => {
+                let (view, _turn) = self.begin().await?;
+                self.add_learner(&view, *node_id, node).await
+            }
+            Change::Promote { node_id } => {
+                let (view, _turn) = self.begin().await?;
+                self.promote(&view, *node_id).await
+            }
+            Change::Remove { node_id } => {
+                let (view, _turn) = self.begin().await?;
+                self.remove(&view, *node_id).await
+            }
+            Change::TransferLeader { to } => self.transfer_leader(&View::of(self).await, *to).await,
         }
     }
 
-    /// How things are once no change is half done: a leader that is gone may have left a joint
+    /// How things are, and the right to change the members. It waits for nobody: a change that comes during
+    /// another is refused. Before it begins, none is half done: a leader that is gone may have left a joint
     /// configuration, in which two majorities have to agree to everything.
-    async fn settled_view(&self) -> Result<View<T>, ChangeError> {
+    async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
+        let changing = self.inner.changing.try_lock();
+        let turn = changing.map_err(|_| under_way())?;
         let view = View::of(self).await;
         // The present members have to agree to every change.
         view.must_have_quorum(&view.voters, "the cluster has")?;
         let membership = view.metrics.membership_config.membership();
         let me = view.metrics.id;
         let [.., next] = membership.get_joint_config().as_slice() else {
-            return Ok(view);
+            return Ok((view, turn));
         };
         if !next.contains(&me) {
             // A leader that stays ends the change. openraft lets one that was removed lead on for a moment,
@@ -138,7 +155,7 @@ impl<T: Types> Replica<T> {
             return Err(ChangeError::NotLeader);
         }
         if membership.get_joint_config().len() == 1 {
-            return Ok(view);
+            return Ok((view, turn));
         }
         tracing::info!(
             ?next,
@@ -147,9 +164,7 @@ impl<T: Types> Replica<T> {
         view.must_have_quorum(next, "the change that was begun would leave")?;
         self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
             .await?;
-        let mut view = View::of(self).await;
-        view.has_ended_a_change = true;
-        Ok(view)
+        Ok((View::of(self).await, turn))
     }
 
     async fn add_learner(
@@ -186,7 +201,7 @@ impl<T: Types> Replica<T> {
             return Err(no_room(node_id, &reason));
         }
         let added = self.inner.raft.add_learner(node_id, node.clone(), false);
-        added.await.map(drop).map_err(not_changed)
+        confirmed::<T, _>(added).await
     }
 
     async fn promote(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
@@ -210,11 +225,7 @@ impl<T: Types> Replica<T> {
     }
 
     async fn remove(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
-        match view.must_have(node_id) {
-            // That was the change which had been begun.
-            Err(_) if view.has_ended_a_change => return Ok(()),
-            known => known?,
-        }
+        view.must_have(node_id)?;
         if !view.voters.contains(&node_id) {
             return self
                 .set_members(ChangeMembers::RemoveNodes([node_id].into()))
@@ -239,12 +250,7 @@ impl<T: Types> Replica<T> {
 
     async fn set_members(&self, members: ChangeMembers<u64, NodeInfo>) -> Result<(), ChangeError> {
         let changed = self.inner.raft.change_membership(members, false);
-        match T::timeout(CHANGE_TIMEOUT / 2, changed).await {
-            Ok(changed) => changed.map(drop).map_err(not_changed),
-            Err(_) => Err(ChangeError::Unconfirmed {
-                reason: "a majority has not confirmed it yet".to_owned(),
-            }),
-        }
+        confirmed::<T, _>(changed).await
     }
 
     async fn transfer_leader(&self, view: &View<T>, to: Option<u64>) -> Result<(), ChangeError> {
@@ -288,6 +294,18 @@ impl<T: Types> Replica<T> {
     /// Hands the leadership over to whoever is the best to take it.
     pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
         self.transfer_leader(&View::of(self).await, None).await
+    }
+}
+
+/// What came of a change once a majority has it, or of the wait for one.
+async fn confirmed<T: Types, R>(
+    change: impl Future<Output = Result<R, RaftError<T, ClientWriteError<T>>>> + Send,
+) -> Result<(), ChangeError> {
+    match T::timeout(CHANGE_TIMEOUT / 2, change).await {
+        Ok(changed) => changed.map(drop).map_err(not_changed),
+        Err(_) => Err(ChangeError::Unconfirmed {
+            reason: "a majority has not confirmed it yet".to_owned(),
+        }),
     }
 }
 

@@ -30,6 +30,7 @@
 //! | [`backup`] | what a backup is made of: entries as they are in the log, the newest snapshot |
 //! | `turn` | wakes who waits for a change, in their order |
 //! | [`counters`] | what is counted for the metrics |
+//! | `background` | the pace of the tasks that follow, each of which looks again and again |
 //! | [`compaction`] | snapshots by threshold, retention |
 //! | `room` | the watch on free disk space |
 //! | `history` | fetches history that this node lacks from the others |
@@ -45,6 +46,7 @@
 //! of [`types::Types`], which in simulation is a virtual one. tokio's channels need no runtime.
 
 pub mod applied;
+pub(crate) mod background;
 pub mod backup;
 pub mod change;
 pub mod compaction;

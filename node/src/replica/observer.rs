@@ -8,6 +8,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use tokio::sync::Notify;
 
+use super::background::next_look;
 use super::handle::{Inner, Replica};
 use super::types::Types;
 
@@ -33,16 +34,7 @@ struct Seen {
 /// Looks until the replica is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     let mut seen = Seen::default();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            () = T::sleep(LOOK_INTERVAL) => {}
-        }
-        let Some(inner) = replica.upgrade() else {
-            return;
-        };
-        let replica = Replica { inner };
+    while let Some(replica) = next_look(&replica, &stop, LOOK_INTERVAL).await {
         seen.look_for_leader(&replica).await;
         seen.look(&replica);
     }

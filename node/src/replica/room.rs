@@ -16,6 +16,7 @@ use openraft::type_config::TypeConfigExt;
 use tokio::sync::Notify;
 
 use super::Error;
+use super::background::next_look;
 use super::handle::{Inner, Replica};
 use super::types::Types;
 
@@ -36,23 +37,12 @@ struct Seen {
 /// Looks until the replica is dropped or `stop` is notified.
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     let mut seen = Seen::default();
-    loop {
-        let Some(inner) = replica.upgrade() else {
-            return;
-        };
-        if inner.gate.is_shutting_down() {
-            return;
-        }
-        let replica = Replica { inner };
+    let mut pause = Duration::ZERO;
+    while let Some(replica) = next_look(&replica, &stop, pause).await {
+        pause = LOOK_INTERVAL;
         replica.look_here();
         seen.look_elsewhere(&replica).await;
         seen.hand_over(&replica).await;
-        drop(replica);
-        tokio::select! {
-            biased;
-            () = stop.notified() => return,
-            () = T::sleep(LOOK_INTERVAL) => {}
-        }
     }
 }
 

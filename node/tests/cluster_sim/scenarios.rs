@@ -221,6 +221,33 @@ fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays()
 }
 
 #[test]
+fn a_removal_whose_answer_is_lost_is_done() {
+    in_simulation(7, async {
+        let cluster = Cluster::form(7, 5).await;
+        let leader = cluster.leader().await;
+        let asked = 1 + leader % 5;
+        let goes = 1 + asked % 5;
+        let asks = cluster.node(asked).clone();
+        let removed = Sim::spawn(async move {
+            let remove = Change::Remove { node_id: goes };
+            asks.change(&remove).await
+        });
+        let is_member = || {
+            let members = cluster.node(leader).status().members;
+            members.iter().any(|member| member.node_id == goes)
+        };
+        // Less than the answer needs for its way.
+        while is_member() {
+            Sim::sleep(Duration::from_micros(100)).await;
+        }
+        cluster.network.isolate(asked);
+        Sim::sleep(Duration::from_millis(200)).await;
+        cluster.network.heal();
+        removed.await.unwrap().unwrap();
+    });
+}
+
+#[test]
 fn nodes_come_and_go_but_never_the_majority() {
     in_simulation(3, async {
         let mut cluster = Cluster::form(3, 3).await;

@@ -112,9 +112,11 @@ impl MemFs {
 
     /// Lets the power go after so many more changes: the next one, and all that follow, fail and
     /// change nothing, until [`MemFs::crash`] decides what is left on the disk. So a power cut can
-    /// come in the middle of what a program does in one go.
+    /// come in the middle of what a program does in one go. Of several such wishes the first to come true
+    /// counts.
     pub fn cut_power_after(&self, changes: u64) {
-        self.0.lock().power_left = Some(changes);
+        let left = &mut self.0.lock().power_left;
+        *left = Some(left.map_or(changes, |left| left.min(changes)));
     }
 
     /// Whether the power is gone.

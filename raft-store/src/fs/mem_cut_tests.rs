@@ -34,6 +34,19 @@ fn set(contents: &[&[u8]]) -> BTreeSet<Option<Vec<u8>>> {
     contents.iter().map(|bytes| Some(bytes.to_vec())).collect()
 }
 
+/// Two that want to cut it must not give it back.
+#[test]
+fn power_that_is_gone_stays_gone() {
+    let (fs, file) = synced(b"abc");
+    fs.cut_power_after(1);
+    fs.cut_power_after(5);
+    file.write_all_at(b"d", 3).unwrap();
+    assert!(fs.has_lost_power());
+    fs.cut_power_after(5);
+    assert!(fs.has_lost_power());
+    assert!(file.write_all_at(b"e", 4).is_err());
+}
+
 #[test]
 fn what_is_synced_has_one_outcome() {
     assert_eq!(outcomes(&synced(b"abc").0), set(&[b"abc"]));

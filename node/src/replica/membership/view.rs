@@ -22,8 +22,6 @@ pub(super) struct View<T: Types> {
     alive: BTreeSet<u64>,
     /// Those of them whose disks have no room, and why.
     full: BTreeMap<u64, String>,
-    /// A change that an earlier leader had begun was ended first.
-    pub(super) has_ended_a_change: bool,
 }
 
 impl<T: Types> View<T> {
@@ -43,7 +41,6 @@ impl<T: Types> View<T> {
             alive,
             full: full.collect(),
             metrics,
-            has_ended_a_change: false,
         }
     }
 

@@ -6,10 +6,8 @@
 
 use std::time::Duration;
 
-use openraft::StorageError;
 use openraft::errors::StreamingError;
 use openraft::raft::SnapshotResponse;
-use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::{RealFs, SnapshotHandle, Vote};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -38,8 +36,9 @@ pub(super) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealF
     let mut transfer = Transfer::open(link, vote, &snapshot).await?;
     loop {
         if transfer.may_send_more() {
-            let block = read(&snapshot, transfer.sent).await?;
-            transfer.send(block)?;
+            // A file that cannot be read is no reason for this node to end: it is written again.
+            let block = read(&snapshot, transfer.sent).await;
+            transfer.send(block.inspect_err(|_| snapshot.suspect())?)?;
             continue;
         }
         match transfer.progress(link).await {
@@ -58,16 +57,12 @@ pub(super) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealF
 async fn read(
     snapshot: &SnapshotHandle<RealFs>,
     offset: u64,
-) -> Result<wire::SnapshotBlock, StreamingError<Product>> {
+) -> Result<wire::SnapshotBlock, CallError> {
     let snapshot = snapshot.clone();
-    let failed = |what: String| {
-        let error = Product::err_from_string(what);
-        StreamingError::StorageError(StorageError::read_snapshot(None, error))
-    };
     let block = tokio::task::spawn_blocking(move || snapshot.read_block(offset, PORTION_BYTES))
         .await
-        .map_err(|error| failed(error.to_string()))?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| CallError::Failed(error.to_string()))?
+        .map_err(|error| CallError::Failed(error.to_string()))?;
     Ok(wire::SnapshotBlock {
         offset,
         crc32c: crc32c::crc32c(&block),

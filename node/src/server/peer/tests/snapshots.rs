@@ -5,6 +5,8 @@ use openraft::network::{NetSnapshot, RPCOption, RaftNetworkFactory};
 use openraft::raft::{SnapshotResponse, VoteRequest};
 use openraft::type_config::alias::SnapshotOf;
 use rstmdb_raft_store::{LeaderId, RealFs, SnapshotHandle, Vote};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -147,15 +149,37 @@ async fn a_snapshot_arrives_whole_and_is_installed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_snapshot_is_refused_and_then_written_again() {
+    let damage = |path: &Path| {
+        let mut content = std::fs::read(path).unwrap();
+        let middle = content.len() / 2;
+        content[middle] ^= 1;
+        std::fs::write(path, content).unwrap();
+    };
+    fails_and_is_written_again(damage, "damaged").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_cannot_be_read_is_written_again() {
+    let cut = |path: &Path| {
+        let file = File::options().write(true).open(path).unwrap();
+        let bytes = file.metadata().unwrap().len();
+        file.set_len(bytes / 2).unwrap();
+    };
+    fails_and_is_written_again(cut, "cannot read").await;
+}
+
+/// The sender, whose snapshot this was done to, fails for this reason, goes on, and has another one soon.
+async fn fails_and_is_written_again(done: impl Fn(&Path), reason: &str) {
     let mut pair = Pair::new().await;
     let path = pair.sender.dir().join("snapshots");
-    let path = path.join(&pair.snapshot.info().file);
-    let mut content = std::fs::read(&path).unwrap();
-    let middle = content.len() / 2;
-    content[middle] ^= 1;
-    std::fs::write(&path, content).unwrap();
-    let refused = pair.send().await.unwrap_err();
-    assert!(refused.to_string().contains("damaged"), "{refused}");
+    done(&path.join(&pair.snapshot.info().file));
+    let failed = pair.send().await.unwrap_err();
+    // Anything of the storage would end the node.
+    assert!(
+        matches!(failed, StreamingError::Unreachable(_)),
+        "{failed:?}"
+    );
+    assert!(failed.to_string().contains(reason), "{failed}");
     assert_eq!(pair.receiver.applied(), 0);
 
     let snapshots = pair.sender.replica.snapshots();
