@@ -345,7 +345,8 @@ impl Cluster {
             .env("RUNTIME_IMAGE", &self.docker.images.runtime)
             // Half the time to build, and fast enough.
             .env("LTO", "off")
-            .env("OPT_LEVEL", "1");
+            .env("OPT_LEVEL", "0")
+            .env("DEBUG_INFO", "none");
     }
 
     fn print_logs(&self) {

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rstmdb_rcp::message::ErrorBody;
 
@@ -62,6 +62,17 @@ pub enum Error {
         /// The error as it was sent.
         body: Box<ErrorBody>,
     },
+    /// A file does not hold what it should.
+    #[error("{}: {source}", file.display())]
+    Content {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// Somebody has asked for the end.
+    #[error("interrupted")]
+    Interrupted,
     /// The server sent what is not RCP.
     #[error("not RCP: {0}")]
     Protocol(String),
@@ -72,6 +83,12 @@ impl Error {
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let what = what.into();
         move |source| Error::Io { what, source }
+    }
+
+    /// Wraps what is wrong with the JSON in a file.
+    pub fn content(file: &Path) -> impl FnOnce(serde_json::Error) -> Error {
+        let file = file.to_owned();
+        move |source| Error::Content { file, source }
     }
 
     /// A refusal of this operation.

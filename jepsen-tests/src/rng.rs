@@ -17,14 +17,17 @@ pub fn seed(test: &str) -> u64 {
     let given = std::env::var(SEED_VARIABLE)
         .ok()
         .and_then(|text| text.parse().ok());
-    let seed = given.unwrap_or_else(|| {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        now.as_secs() ^ u64::from(now.subsec_nanos())
-    });
+    let seed = given.unwrap_or_else(drawn);
     println!("{test}: {SEED_VARIABLE}={seed}");
     seed
+}
+
+/// A seed from the clock.
+pub fn drawn() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    now.as_secs() ^ u64::from(now.subsec_nanos())
 }
 
 impl Rng {

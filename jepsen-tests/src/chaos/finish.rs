@@ -1,5 +1,6 @@
 //! The end of a run: whether the cluster heals by itself, and what it then holds.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use rstmdb_raft_store::Keyring;
 use super::check::truth::Truth;
 use super::check::{self, CheckerResult, Verdict, Violation};
 use super::client::Shared;
-use super::history::Entry;
-use super::nemesis::Span;
+use super::history::{Entry, Workload};
+use super::nemesis::Came;
 use super::nodes::Nodes;
 use super::run::{self, Plan};
 use super::watching::Watching;
@@ -33,10 +34,8 @@ pub const TAIL_LINES: usize = 5;
 pub struct Ended<'a> {
     /// What it was to be.
     pub plan: &'a Plan,
-    /// What went wrong.
-    pub spans: &'a [Span],
-    /// What nodes did that no fault explains.
-    pub findings: Vec<String>,
+    /// What went wrong, and what nodes did that it does not explain.
+    pub came: &'a Came,
     /// How many clients panicked.
     pub panicked: usize,
     /// The encryption keys; empty for none.
@@ -45,9 +44,7 @@ pub struct Ended<'a> {
 
 impl Ended<'_> {
     /// Waits until the nodes agree, compares what they hold, stops them, and checks what clients were told.
-    ///
-    /// # Errors
-    /// When something could not be looked at.
+    /// What could not be looked at is a result too, and takes nothing from the others.
     pub fn judge(
         self,
         nodes: &mut dyn Nodes,
@@ -55,30 +52,48 @@ impl Ended<'_> {
         watching: Watching,
         rng: &mut Rng,
         scratch: &Path,
-    ) -> Result<(Vec<Entry>, Vec<CheckerResult>), Error> {
+    ) -> (Vec<Entry>, Vec<CheckerResult>) {
         let (healed, took) = converge(nodes);
         let mut results = vec![healed];
         if !results[0].is_valid() {
             // Nothing more can be read from nodes that do not agree.
             results.push(self.behaviour(nodes));
-            return Ok((shared.recorder.finish(), results));
+            return (shared.recorder.finish(), results);
         }
         results[0].notes.push(format!("after {took:.1?}"));
         workload::read_at_last(shared, rng);
-        let (same, events) = same_logs(nodes)?;
-        results.push(same);
-        results.push(watched(watching, &events));
-        for id in nodes.ids() {
-            nodes.stop(id)?;
+        match same_logs(nodes) {
+            Ok((same, events)) => {
+                results.push(same);
+                results.push(watched(watching, &events));
+            }
+            Err(error) => results.push(check::failed("wal_read", &error.to_string())),
         }
+        let stand = stand(nodes);
+        results.push(stop(nodes));
         results.push(self.behaviour(nodes));
-        results.push(self.coverage(shared));
         let entries = shared.recorder.finish();
+        results.push(self.coverage(&entries));
         match self.truth(nodes, scratch) {
-            Ok(truth) => results.extend(check::check_all(&workload::all(), &entries, &truth)),
+            Ok(truth) => {
+                results.push(is_of_the_log(stand, &truth));
+                results.extend(check::check_all(&workload::all(), &entries, &truth));
+            }
             Err(why) => results.push(check::failed("log", &why)),
         }
-        Ok((entries, results))
+        (entries, results)
+    }
+
+    /// What there is to say of a run whose faults could not be made or ended.
+    pub fn broken_off(
+        self,
+        nodes: &dyn Nodes,
+        shared: &Shared,
+        why: &Error,
+    ) -> (Vec<Entry>, Vec<CheckerResult>) {
+        let failed = check::failed("the run", &why.to_string());
+        let results = vec![failed, self.behaviour(nodes)];
+        (shared.recorder.finish(), results)
     }
 
     fn truth(&self, nodes: &dyn Nodes, scratch: &Path) -> Result<Truth, String> {
@@ -92,7 +107,7 @@ impl Ended<'_> {
 
     /// Whether processes ended or panicked without a reason, and whether the suite itself did.
     fn behaviour(&self, nodes: &dyn Nodes) -> CheckerResult {
-        let mut wrong = self.findings.clone();
+        let mut wrong = self.came.findings.clone();
         for (name, text) in logs(nodes) {
             // The catalog is derived data in a library that panics when its disk fails; the node catches that.
             let panics = text.lines().filter(|line| line.contains("panicked at"));
@@ -106,20 +121,36 @@ impl Ended<'_> {
         verdict("nodes", nodes.ids().len(), wrong)
     }
 
-    /// A run without the faults it was to have, or without success, shows nothing.
-    fn coverage(&self, shared: &Shared) -> CheckerResult {
+    /// A run without the faults it was to have, or in which clients had no success, shows nothing.
+    fn coverage(&self, entries: &[Entry]) -> CheckerResult {
         let mut missing = self.plan.kinds();
-        for span in self.spans {
+        let has_none = missing.is_empty();
+        for span in &self.came.spans {
             missing.remove(&span.kind);
         }
-        let done = shared.recorder.done();
-        let mut result = verdict("coverage", self.spans.len(), Vec::new());
-        if done == 0 {
-            result.verdict = Verdict::Unknown("no request was done".to_owned());
+        let done = entries.iter().filter(|entry| entry.result().is_some());
+        let by_clients = done.filter(|entry| entry.client != workload::SUITE);
+        let mut count = 0;
+        let mut idle: BTreeSet<Workload> = workload::all().into_iter().collect();
+        for entry in by_clients {
+            count += 1;
+            idle.remove(&entry.workload);
+        }
+        let mut result = verdict("coverage", self.came.spans.len(), Vec::new());
+        if !idle.is_empty() {
+            result.verdict = Verdict::Unknown(format!("nothing was done by {idle:?}"));
+        } else if has_none {
+            result.verdict = Verdict::Unknown("there was no fault".to_owned());
         } else if !missing.is_empty() {
             result.verdict = Verdict::Unknown(format!("these never came about: {missing:?}"));
         }
-        result.notes.push(format!("{done} requests done"));
+        result.notes.push(format!("{count} requests done"));
+        if self.came.missed > 0 {
+            let missed = self.came.missed;
+            result
+                .notes
+                .push(format!("{missed} more faults found nobody to strike"));
+        }
         result
     }
 }
@@ -181,6 +212,48 @@ fn converge(nodes: &dyn Nodes) -> (CheckerResult, Duration) {
         }
     }
     (verdict("healed", nodes.ids().len(), wrong), begun.elapsed())
+}
+
+/// Ends all nodes as a user would. One that cannot close its log in time, on a disk that hangs, says so and
+/// ends all the same: that breaks no promise, and is no pass.
+fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
+    let ids = nodes.ids();
+    let mut wrong = Vec::new();
+    for id in &ids {
+        if let Err(error) = nodes.stop(*id) {
+            wrong.push(format!("node {id}: {error}"));
+        }
+    }
+    match wrong.is_empty() {
+        true => verdict("stopped", ids.len(), wrong),
+        false => check::failed("stopped", &wrong.join("; ")),
+    }
+}
+
+/// How far the leader has applied the log, and the digest of its state there.
+fn stand(nodes: &dyn Nodes) -> Option<(u64, String)> {
+    let info = nodes.info(nodes.leader()?).ok()?;
+    let digest = info["state_digest"].as_str()?.to_owned();
+    Some((info["last_applied"].as_u64()?, digest))
+}
+
+/// Whether the nodes' state, which is the same on all, is the one that the log on their disks gives. An event
+/// that was under way all the while may have come later.
+fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
+    let Some((applied, digest)) = stand else {
+        return check::failed("state", "no leader said how it stands");
+    };
+    let last = truth.facts().last().map_or(0, |fact| fact.offset);
+    let is_other = digest != truth.digest && last <= applied;
+    let what = format!(
+        "at offset {applied} the state's digest is {digest}, and the log gives {}",
+        truth.digest
+    );
+    let mut result = verdict("state", 1, is_other.then_some(what).into_iter().collect());
+    if last > applied {
+        result.verdict = Verdict::Unknown(format!("the log went on from {applied} to {last}"));
+    }
+    result
 }
 
 /// Whether WAL_READ shows the same everywhere; and all events.

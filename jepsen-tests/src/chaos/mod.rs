@@ -6,6 +6,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`session`] | runs, one after the other, until the time is over |
+//! | [`interrupt`] | Ctrl-C |
 //! | [`run`] | one run: a cluster, its load, its faults |
 //! | [`finish`] | its end: whether the nodes heal and agree |
 //! | [`swarm`] | what the nodes are told, by seed |
@@ -27,6 +28,7 @@ pub mod containers;
 pub mod fault;
 pub mod finish;
 pub mod history;
+pub mod interrupt;
 pub mod links;
 pub mod nemesis;
 pub mod nodes;
@@ -42,4 +44,4 @@ pub mod swarm;
 pub mod watching;
 pub mod workload;
 
-pub use session::{Args, main};
+pub use session::{Args, main, nodes as three_or_five};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::{self, Begun, Healing, Scene};
 use super::finish::TAIL_LINES;
 use super::history::Recorder;
+use super::interrupt;
 use super::nodes::Nodes;
 use super::schedule::{Kind, Planned};
 use crate::Error;
@@ -22,6 +23,8 @@ const RETRY: Duration = Duration::from_millis(250);
 const WAITING_MAX: usize = 2;
 /// How long after the end of a run a fault may still find somebody to strike.
 const GRACE: Duration = Duration::from_secs(20);
+/// One that begins late lasts at least this long, as far as its plan does.
+const LASTS_MIN: Duration = Duration::from_secs(2);
 /// Between two looks whether every node still runs.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -38,9 +41,21 @@ pub struct Span {
     pub what: String,
 }
 
+/// What came of a schedule.
+#[derive(Debug)]
+pub struct Came {
+    /// What went wrong.
+    pub spans: Vec<Span>,
+    /// How many faults found nobody to strike in time.
+    pub missed: usize,
+    /// What nodes did that no fault explains.
+    pub findings: Vec<String>,
+}
+
 struct Active {
     span: usize,
     kind: Kind,
+    begun: Instant,
     until: Instant,
     holds: BTreeSet<u64>,
     healing: Healing,
@@ -51,6 +66,8 @@ pub struct Nemesis<'a> {
     recorder: &'a Recorder,
     active: Vec<Active>,
     spans: Vec<Span>,
+    /// How many found nobody to strike in time.
+    missed: usize,
     /// What nodes did that no fault explains.
     findings: Vec<String>,
     looked: Instant,
@@ -64,6 +81,7 @@ impl<'a> Nemesis<'a> {
             recorder,
             active: Vec::new(),
             spans: Vec::new(),
+            missed: 0,
             findings: Vec::new(),
             looked: Instant::now(),
             is_loud,
@@ -107,8 +125,12 @@ impl<'a> Nemesis<'a> {
             self.end_what_is_due(nodes)?;
             self.look_for_the_dead(nodes)?;
             look(nodes);
+            if interrupt::is_requested() {
+                return Err(Error::Interrupted);
+            }
             std::thread::sleep(TICK);
         }
+        self.missed = waiting.len() + schedule.count();
         Ok(())
     }
 
@@ -124,7 +146,7 @@ impl<'a> Nemesis<'a> {
     ) -> Result<(), Error> {
         let begun = Instant::now();
         for active in &mut self.active {
-            active.until = active.until.min(begun);
+            active.until = active.until.min(begun.max(active.begun + LASTS_MIN));
         }
         while !self.active.is_empty() {
             if begun.elapsed() > timeout {
@@ -145,9 +167,13 @@ impl<'a> Nemesis<'a> {
         self.look_for_the_dead(nodes)
     }
 
-    /// What came about, and what nodes did that it does not explain.
-    pub fn finish(self) -> (Vec<Span>, Vec<String>) {
-        (self.spans, self.findings)
+    /// What came about and what did not, and what nodes did that it does not explain.
+    pub fn finish(self) -> Came {
+        Came {
+            spans: self.spans,
+            missed: self.missed,
+            findings: self.findings,
+        }
     }
 
     /// Whether it came about.
@@ -178,13 +204,15 @@ impl<'a> Nemesis<'a> {
         } = fault;
         if self.is_loud {
             println!(
-                "  {:7.2} s  {what}",
-                Duration::from_micros(begun).as_secs_f64()
+                "  {:7.2} s  {}: {what}",
+                Duration::from_micros(begun).as_secs_f64(),
+                planned.kind.name(),
             );
         }
         self.active.push(Active {
             span: self.spans.len(),
             kind: planned.kind,
+            begun: Instant::now(),
             until: Instant::now() + Duration::from_millis(planned.lasts_ms),
             holds,
             healing,

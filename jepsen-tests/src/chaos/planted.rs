@@ -19,7 +19,7 @@ const CAUGHT_WITHIN: Duration = Duration::from_secs(300);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this bug.
-    #[arg(long)]
+    #[arg(long, value_parser = Bug::ALL.map(Bug::name))]
     bug: Option<String>,
     /// The seed of the first run.
     #[arg(long, default_value_t = 1)]
@@ -43,7 +43,7 @@ fn faults(bug: Bug) -> &'static str {
 /// Lets the suite look for every bug; fails when it misses one.
 pub fn main(args: &Args) -> ExitCode {
     if !cfg!(feature = "planted-bugs") {
-        eprintln!("planted: this program was built without the feature planted-bugs");
+        eprintln!("planted: needs servers that can have a bug: build with --features planted-bugs");
         return ExitCode::FAILURE;
     }
     let bugs = Bug::ALL.into_iter();
@@ -133,8 +133,8 @@ fn objections(store: &Path) -> Result<Vec<String>, Error> {
         let path = run.path().join("results.json");
         let text = std::fs::read_to_string(&path);
         let text = text.map_err(Error::io(path.display().to_string()))?;
-        let results: Vec<CheckerResult> = serde_json::from_str(&text)
-            .map_err(|error| Error::Protocol(format!("{}: {error}", path.display())))?;
+        let results: Vec<CheckerResult> =
+            serde_json::from_str(&text).map_err(Error::content(&path))?;
         let objecting = results
             .iter()
             .filter(|result| !result.violations().is_empty());

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::check::CheckerResult;
@@ -18,7 +19,6 @@ use super::swarm::{self, Swarm};
 use super::watching::Watching;
 use super::workload::{self, Load};
 use crate::Error;
-use crate::raw::Connection;
 use crate::rng::Rng;
 
 /// How long faults may take to end once all are to: some need a leader.
@@ -114,9 +114,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
         recorder: Arc::new(Recorder::default()),
         stop: Arc::default(),
     };
-    let leader = nodes.leader().unwrap_or(1);
-    workload::put_machines(&mut Connection::connect(nodes.addr(leader)?)?)?;
-    workload::create_shared(&shared, &mut rng)?;
+    workload::prepare(nodes.as_ref(), &shared, &mut rng)?;
     let mut watching = Watching::default();
     watching.add_plain("a watcher", &directory);
     watching.add_plain("another watcher", &directory);
@@ -132,40 +130,28 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     if faults.is_ok() {
         std::thread::sleep(QUIET_LOAD);
     }
-    shared
-        .stop
-        .store(true, std::sync::atomic::Ordering::Relaxed);
+    shared.stop.store(true, Ordering::Relaxed);
     let panicked = load.finish();
-    let (spans, findings) = nemesis.finish();
-    let logs = finish::logs(nodes.as_ref());
-    faults.map_err(|error| with_logs(error, &logs, scratch))?;
-
-    shared
-        .stop
-        .store(false, std::sync::atomic::Ordering::Relaxed);
+    let came = nemesis.finish();
     let ended = finish::Ended {
         plan,
-        spans: &spans,
-        findings,
+        came: &came,
         panicked,
         keys: &swarm.keys,
     };
-    let (entries, results) = ended.judge(nodes.as_mut(), &shared, watching, &mut rng, scratch)?;
+    let (entries, results) = match faults {
+        Err(error) => ended.broken_off(nodes.as_ref(), &shared, &error),
+        Ok(()) => {
+            shared.stop.store(false, Ordering::Relaxed);
+            ended.judge(nodes.as_mut(), &shared, watching, &mut rng, scratch)
+        }
+    };
     Ok(Done {
         entries,
-        spans,
+        spans: came.spans,
         results,
         logs: finish::logs(nodes.as_ref()),
     })
-}
-
-/// Leaves the logs where somebody who looks for the reason finds them.
-fn with_logs(error: Error, logs: &[(String, String)], scratch: &Path) -> Error {
-    for (name, text) in logs {
-        // The error itself is what matters.
-        let _ = std::fs::write(scratch.join(name), text);
-    }
-    error
 }
 
 fn start(plan: &Plan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {

@@ -77,6 +77,12 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// Every kind.
     pub const ALL: [Kind; 24] = [
         Kind::KillOne,

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::check;
 use super::nemesis::Span;
 use super::report::{self, Overall};
 use super::run::{self, Done, Plan, Runner};
 use super::schedule::Kind;
+use super::{check, interrupt};
 use crate::faketime::Library;
 use crate::rng::{self, Rng};
 use crate::{Error, disk, strace};
@@ -28,11 +28,11 @@ pub struct Args {
     /// How long one run has faults.
     #[arg(long, value_parser = duration, default_value = "3m")]
     run_time: Duration,
-    /// The seed of the first run; drawn when absent, and printed.
+    /// The seed of the first run; drawn when absent. Each run prints its own.
     #[arg(long)]
     seed: Option<u64>,
     /// How many nodes: 3 or 5, in turn when absent.
-    #[arg(long)]
+    #[arg(long, value_parser = nodes)]
     nodes: Option<u64>,
     /// What the nodes run in.
     #[arg(long, value_enum, default_value = "processes")]
@@ -40,11 +40,14 @@ pub struct Args {
     /// Only these kinds of faults; all that this machine allows when absent.
     #[arg(long, value_delimiter = ',')]
     faults: Option<Vec<Kind>>,
-    /// A schedule of an earlier run, instead of one by seed.
+    /// A schedule of an earlier run, instead of one by seed. Its seed is still needed for what clients do.
     #[arg(long)]
     schedule: Option<PathBuf>,
-    /// Requests a second.
-    #[arg(long, default_value_t = 250)]
+    /// How many runs may end without a verdict on the nodes, because the suite could not do or see what it had to.
+    #[arg(long, default_value_t = 0)]
+    unjudged: usize,
+    /// Requests a second, from 1 to 100,000.
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     rate: u64,
     /// Where the results go: a folder for each run.
     #[arg(long, default_value = "store")]
@@ -54,6 +57,18 @@ pub struct Args {
     verbose: bool,
 }
 
+/// Clusters of other sizes are not what these tests are made for.
+///
+/// # Errors
+/// When it is neither 3 nor 5.
+pub fn nodes(text: &str) -> Result<u64, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("must be 3 or 5".to_owned()),
+    }
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
     parsed.try_into().map_err(|error| format!("{error}"))
@@ -61,16 +76,21 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Runs until the time is over; fails when a run does not pass.
 pub fn main(args: &Args) -> ExitCode {
+    if let Err(error) = interrupt::listen() {
+        eprintln!("chaos: {error}");
+        return ExitCode::FAILURE;
+    }
     let begun = Instant::now();
-    let mut seeds = Rng::new(args.seed.unwrap_or_else(|| rng::seed("chaos")));
+    let mut seeds = Rng::new(args.seed.unwrap_or_else(rng::drawn));
     let kinds = kinds(args);
-    let (mut passed, mut failed) = (0, 0);
+    let (mut passed, mut unjudged, mut violated) = (0, 0, 0);
     loop {
-        let seed = match (args.seed, passed + failed) {
+        let runs = passed + unjudged + violated;
+        let seed = match (args.seed, runs) {
             (Some(seed), 0) => seed,
             _ => seeds.number() >> 16,
         };
-        let nodes = args.nodes.unwrap_or([3, 5][(passed + failed) % 2]);
+        let nodes = args.nodes.unwrap_or([3, 5][runs % 2]);
         let mut plan = Plan::draw(seed, nodes, args.runner, args.run_time, args.rate, &kinds);
         if let Some(path) = &args.schedule {
             match read_schedule(path) {
@@ -82,25 +102,25 @@ pub fn main(args: &Args) -> ExitCode {
             }
         }
         match one(args, &plan) {
-            Ok(true) => passed += 1,
-            Ok(false) => failed += 1,
+            Ok(Overall::Pass) => passed += 1,
+            Ok(Overall::Violation) => violated += 1,
+            Ok(Overall::Unknown | Overall::Failed) => unjudged += 1,
             Err(error) => {
-                failed += 1;
-                println!("chaos: the run could not be made: {error}");
+                // Nor could any other be.
+                println!("chaos: the run could not be made, or not be kept: {error}");
+                return ExitCode::FAILURE;
             }
         }
-        if args
-            .time
-            .is_none_or(|time| begun.elapsed() + args.run_time > time)
-        {
+        let is_over = |time| begun.elapsed() + args.run_time > time;
+        if args.time.is_none_or(is_over) || interrupt::is_requested() {
             break;
         }
     }
     println!(
-        "chaos: {passed} runs passed, {failed} did not; {:.0?}",
+        "chaos: runs: {passed} passed, {violated} violated, {unjudged} without a verdict; {:.0?}",
         begun.elapsed()
     );
-    if failed == 0 {
+    if violated == 0 && unjudged <= args.unjudged && passed > 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -112,8 +132,8 @@ impl From<Span> for report::FaultSpan {
         Self {
             begun_us: span.begun,
             ended_us: span.ended,
+            kind: span.kind.name(),
             name: span.what,
-            happened: true,
         }
     }
 }
@@ -163,14 +183,12 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
 }
 
 fn read_schedule(path: &Path) -> Result<Vec<super::schedule::Planned>, Error> {
-    let failed = || Error::io(path.display().to_string());
-    let text = std::fs::read_to_string(path).map_err(failed())?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::Protocol(format!("{}: {error}", path.display())))
+    let text = std::fs::read_to_string(path).map_err(Error::io(path.display().to_string()))?;
+    serde_json::from_str(&text).map_err(Error::content(path))
 }
 
-/// Carries out one run and leaves its report; whether it passed.
-fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
+/// Carries out one run and leaves its report.
+fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     let now = jiff::Zoned::now();
     let name = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), plan.seed);
     let dir = args.store.join(&name);
@@ -183,7 +201,7 @@ fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
         dir.display()
     );
     let schedule = serde_json::to_string_pretty(&plan.schedule);
-    let schedule = schedule.map_err(|error| Error::Protocol(error.to_string()))?;
+    let schedule = schedule.map_err(Error::content(Path::new(SCHEDULE)))?;
     std::fs::write(dir.join(SCHEDULE), schedule).map_err(file(SCHEDULE))?;
     let begun = Instant::now();
     // What the suite could not do says nothing of the nodes, and is no pass.
@@ -203,7 +221,7 @@ fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
         nodes: usize::try_from(plan.nodes).unwrap_or_default(),
         begun: now.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
         duration: begun.elapsed(),
-        command: command(args, plan),
+        command: command(args, plan, &dir),
         faults: done
             .spans
             .into_iter()
@@ -214,7 +232,7 @@ fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
         logs: done.logs.into_iter().map(|(name, _)| name).collect(),
         notes: Vec::new(),
     };
-    report::write(&dir, &report).map_err(|error| Error::Protocol(error.to_string()))?;
+    let written = report::write(&dir, &report);
     let overall = report.overall();
     for result in &report.results {
         if !result.is_valid() || args.verbose {
@@ -227,7 +245,8 @@ fn one(args: &Args, plan: &Plan) -> Result<bool, Error> {
         report.entries.len(),
         report.duration
     );
-    Ok(overall == Overall::Pass)
+    written?;
+    Ok(overall)
 }
 
 fn runner_name(runner: Runner) -> String {
@@ -236,7 +255,7 @@ fn runner_name(runner: Runner) -> String {
 }
 
 /// What carries out the same plan again.
-fn command(args: &Args, plan: &Plan) -> String {
+fn command(args: &Args, plan: &Plan, dir: &Path) -> String {
     let mut command = format!(
         "cargo run --release -p rstmdb-jepsen -- chaos --seed {} --nodes {} --runner {} --run-time {}s --rate {}",
         plan.seed,
@@ -247,12 +266,11 @@ fn command(args: &Args, plan: &Plan) -> String {
     );
     // The schedule depends on what this machine allows as well: where that differs, the file is the same.
     if let Some(kinds) = &args.faults {
-        let names = kinds.iter().filter_map(Kind::to_possible_value);
-        let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+        let names: Vec<String> = kinds.iter().map(|kind| kind.name()).collect();
         command.push_str(&format!(" --faults {}", names.join(",")));
     }
     if args.schedule.is_some() {
-        command.push_str(&format!(" --schedule {SCHEDULE}"));
+        command.push_str(&format!(" --schedule {}", dir.join(SCHEDULE).display()));
     }
     command
 }

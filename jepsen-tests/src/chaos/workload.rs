@@ -13,11 +13,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::{Client, Shared};
-use super::history::Workload;
+use super::history::{Outcome, Workload};
+use super::nodes::Nodes;
 use crate::Error;
 use crate::model::Machine;
 use crate::raw::Connection;
 use crate::rng::Rng;
+use crate::within::within;
 
 /// How many clients each workload has.
 const CLIENTS: [(Workload, u32); 7] = [
@@ -94,6 +96,21 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
     }
 }
 
+/// Puts what the clients need into a fresh cluster.
+///
+/// # Errors
+/// When it does not take it.
+pub fn prepare(nodes: &dyn Nodes, shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+    within(PREPARED_WITHIN, || {
+        let leader = nodes.leader().ok_or_else(|| "no node leads".to_owned())?;
+        let addr = nodes.addr(leader).map_err(|error| error.to_string())?;
+        let connection = Connection::connect(addr);
+        let put = connection.and_then(|mut connection| put_machines(&mut connection));
+        put.map_err(|error| error.to_string())
+    })?;
+    create_shared(shared, rng)
+}
+
 /// Puts the machines.
 ///
 /// # Errors
@@ -118,6 +135,12 @@ pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
+/// The number under which the suite itself asks, before and after the clients.
+pub const SUITE: u32 = u32::MAX;
+
+/// How long a busy machine may take until a fresh cluster takes a write.
+const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Creates the instances that clients share.
 ///
 /// # Errors
@@ -140,17 +163,20 @@ pub fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
         ),
     ];
     for (workload, prefix, machine, ctx) in kinds {
-        let mut client = Client::new(u32::MAX, workload, rng.fork(), shared);
+        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
         for number in 0..SHARED_INSTANCES {
             let create = json!({
                 "machine": machine, "version": 1, "instance_id": format!("{prefix}-{number}"),
                 "initial_ctx": ctx,
             });
-            if client.result("CREATE_INSTANCE", create).is_none() {
-                return Err(Error::Protocol(format!(
-                    "{prefix}-{number} was not created"
-                )));
-            }
+            within(PREPARED_WITHIN, || {
+                match client.call("CREATE_INSTANCE", create.clone()) {
+                    Some(Outcome::Ok(_)) => Ok(()),
+                    // By an earlier try.
+                    Some(Outcome::Refused { code, .. }) if code == "INSTANCE_EXISTS" => Ok(()),
+                    other => Err(format!("{prefix}-{number} was not created: {other:?}")),
+                }
+            })?;
         }
     }
     Ok(())
@@ -164,7 +190,7 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
         (Workload::Machine, "order"),
         (Workload::Once, "once"),
     ] {
-        let mut client = Client::new(u32::MAX, workload, rng.fork(), shared);
+        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
         for node in &nodes {
             for number in 0..SHARED_INSTANCES {
                 client.go_to(*node);
@@ -175,7 +201,7 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
             }
         }
     }
-    let mut client = Client::new(u32::MAX, Workload::Bank, rng.fork(), shared);
+    let mut client = Client::new(SUITE, Workload::Bank, rng.fork(), shared);
     for node in nodes {
         client.go_to(node);
         client.call("BATCH", bank::read_all());

@@ -1,15 +1,20 @@
 //! Many seeds on several threads, and what they came to in sum.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
-use super::Args;
 use super::plan::Plan;
 use super::run::{self, Verdict, Watched};
+use super::{Args, tasks, trace};
 
 /// Reads `90`, `90s`, `3m` or `8h`.
 ///
@@ -96,13 +101,34 @@ pub fn one(args: &Args, seed: u64) -> ExitCode {
     if args.trace_hash {
         let verdict = run::run(plan, watched);
         println!("{:016x}", fingerprint(&verdict));
-        return ExitCode::SUCCESS;
+        return match verdict.record.violation {
+            None => ExitCode::SUCCESS,
+            Some(_) => ExitCode::FAILURE,
+        };
     }
+    log();
     println!("{plan:#?}");
+    let began = Instant::now();
     let verdict = run::run(plan, watched);
     let mut sum = Sum::default();
     sum.add(seed, verdict);
-    report(args, &sum, Duration::ZERO)
+    report(args, &sum, began.elapsed())
+}
+
+/// Shows what the nodes log, as `RUST_LOG` has it, with virtual time and the node.
+fn log() {
+    struct Virtual;
+    impl FormatTime for Virtual {
+        fn format_time(&self, to: &mut Writer<'_>) -> fmt::Result {
+            let ms = trace::now().as_secs_f64() * 1e3;
+            write!(to, "{ms:>13.3} ms   n{}", tasks::current())
+        }
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_timer(Virtual)
+        .with_ansi(std::io::stdout().is_terminal())
+        .init();
 }
 
 /// Tells a run from any other.
@@ -190,7 +216,10 @@ fn report(args: &Args, sum: &Sum, took: Duration) -> ExitCode {
             println!("NOT A PASS: {why}");
             ExitCode::FAILURE
         }
-        (true, None) => ExitCode::SUCCESS,
+        (true, None) => {
+            println!("no invariant was violated");
+            ExitCode::SUCCESS
+        }
     }
 }
 

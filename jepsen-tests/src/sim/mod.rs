@@ -70,8 +70,8 @@ pub struct Args {
     /// Only this seed, saying all that happens.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     pub seed: Option<u64>,
-    /// Print the hash of the whole trace of that seed, and nothing else.
-    #[arg(long, requires = "seed")]
+    /// Print the hash of the whole trace of that seed, and nothing else; fails when an invariant was violated.
+    #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "from"])]
     pub trace_hash: bool,
     /// No seed begins after this time: seconds, or with a unit s, m or h.
     #[arg(long, value_parser = many::parse_time)]
@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long)]
     pub jobs: Option<usize>,
     /// Nodes of the cluster, 3 or 5; the seed decides when absent.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+    #[arg(long, value_parser = crate::chaos::three_or_five)]
     pub nodes: Option<u64>,
 }
 

@@ -12,7 +12,7 @@ use crate::rng::Rng;
 /// Where the data folder is on the simulated disks.
 pub const DATA_DIR: &str = "/data";
 /// A node with less than this on its disk takes no writes.
-pub const RESERVE_BYTES: u64 = 1 << 20;
+pub const RESERVE_BYTES: u64 = 8 << 20;
 /// Nobody forgets a key within a run, however far the wall clocks jump.
 const KEY_RETENTION_MS: u64 = 1 << 40;
 

@@ -62,9 +62,14 @@ pub fn begin() {
     drop(before);
 }
 
+/// The node whose task is running.
+pub fn current() -> u64 {
+    CURRENT.get()
+}
+
 /// The speed of the present node's clock, in millionths of the right one.
 pub fn rate() -> u64 {
-    let node = CURRENT.get();
+    let node = current();
     if node == 0 {
         return RATE_EXACT;
     }
@@ -131,7 +136,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    spawn(CURRENT.get(), future)
+    spawn(current(), future)
 }
 
 /// Spawns a task of a node. That of a dead one never runs.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::result::{CheckerResult, Tally, Violation};
 use super::truth::{Fact, Truth};
-use crate::chaos::history::{Entry, Workload};
+use crate::chaos::history::{Entry, Outcome, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "exactly once";
@@ -66,6 +66,13 @@ fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
     let is_other = |answer: &&&Value| first.is_some_and(|first| !are_same(first, answer));
     if answers.iter().any(|answer| is_other(&answer)) {
         wrong(format!("{key} was answered in different ways"));
+    }
+    let exists = |attempt: &&Entry| match &attempt.outcome {
+        Outcome::Refused { code, .. } => code == "INSTANCE_EXISTS",
+        _ => false,
+    };
+    if !facts.is_empty() && attempts.iter().any(exists) {
+        wrong(format!("{key} was refused for what it had done itself"));
     }
     let applied = |answer: &&&Value| answer["applied"] == Value::Bool(true);
     let firsts = answers.iter().filter(applied).count();

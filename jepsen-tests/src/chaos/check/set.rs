@@ -1,10 +1,10 @@
-//! Listings of instances that are created and deleted: each page is one moment of the log, not older than
-//! what was known before it was asked for. So nothing that was created is lost, and nothing that was deleted
-//! comes back.
+//! Listings of instances that are created and deleted: each page, with the number of all that it comes with,
+//! is one moment of the log, not older than what was known before it was asked for. So nothing that was
+//! created is lost, and nothing that was deleted comes back.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use serde_json::Value;
 
@@ -20,6 +20,13 @@ const MACHINE: &str = "item";
 
 /// The facts of every item there ever was, by id.
 type Items<'a> = BTreeMap<&'a str, Vec<&'a Fact>>;
+
+/// What the log says of the set.
+struct Set<'a> {
+    items: Items<'a>,
+    /// How many items there were from an offset on until the next one.
+    sizes: Vec<(u64, u64)>,
+}
 
 /// Why a page is no moment of the log.
 struct Fault<'a> {
@@ -37,7 +44,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     if entries.is_empty() {
         return Vec::new();
     }
-    let items = items(truth);
+    let set = Set::of(truth);
     let asked = asked(&entries, truth);
     let mut ends: BinaryHeap<Reverse<(u64, u64, usize)>> = BinaryHeap::new();
     for (at, entry) in entries.iter().enumerate() {
@@ -64,7 +71,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
             ends.pop();
         }
         let known = floor.1.map(|by| entries[by]);
-        match moment(page, result, &items, floor.0).and_then(|moment| {
+        match moment(page, result, &set, floor.0).and_then(|moment| {
             let is_asked = asked_by(&asked, moment) <= page.ended;
             let fault = || from_the_future(moment, truth);
             is_asked.then_some(moment).ok_or_else(fault)
@@ -81,15 +88,35 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, Workload::Set.name())]
 }
 
-fn items(truth: &Truth) -> Items<'_> {
-    let mut items = Items::new();
-    for fact in truth.facts() {
-        let is_item = fact.machine == MACHINE || items.contains_key(fact.instance.as_str());
-        if is_item {
+impl<'a> Set<'a> {
+    fn of(truth: &'a Truth) -> Self {
+        let mut items = Items::new();
+        let mut sizes = vec![(0, 0)];
+        let mut size: u64 = 0;
+        for fact in truth.facts() {
+            let is_item = fact.machine == MACHINE || items.contains_key(fact.instance.as_str());
+            if !is_item {
+                continue;
+            }
             items.entry(&fact.instance).or_default().push(fact);
+            match fact.kind {
+                FactKind::Create => size += 1,
+                FactKind::Delete => size = size.saturating_sub(1),
+                FactKind::Event => {}
+            }
+            sizes.push((fact.offset, size));
         }
+        Self { items, sizes }
     }
-    items
+
+    /// The earliest offset of a range at which there were so many items.
+    fn had(&self, size: u64, range: Range<u64>) -> Option<u64> {
+        let first = self.sizes.partition_point(|(from, _)| *from <= range.start);
+        let within = &self.sizes[first.saturating_sub(1)..];
+        let mut within = within.iter().take_while(|(from, _)| *from < range.end);
+        let found = within.find(|(_, had)| *had == size);
+        found.map(|(from, _)| range.start.max(*from))
+    }
 }
 
 /// For every offset of a create or delete, when it and all before it had been asked for.
@@ -133,17 +160,12 @@ fn from_the_future(moment: u64, truth: &Truth) -> Fault<'_> {
 }
 
 /// The earliest offset at which the log was as a page shows it, and not below `floor`.
-fn moment<'a>(
-    page: &Entry,
-    result: &Value,
-    items: &Items<'a>,
-    floor: u64,
-) -> Result<u64, Fault<'a>> {
+fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result<u64, Fault<'a>> {
     let listed = listed(page, result)?;
     let mut moment = floor;
     let mut replaced: Option<(&str, &'a Fact)> = None;
     for (id, offset) in &listed {
-        let facts = items.get(id).map_or(&[][..], Vec::as_slice);
+        let facts = set.items.get(id).map_or(&[][..], Vec::as_slice);
         let after = facts.partition_point(|fact| fact.offset <= *offset);
         let shown = after.checked_sub(1).map(|at| facts[at]);
         if shown.is_none_or(|shown| shown.offset != *offset || shown.kind == FactKind::Delete) {
@@ -160,18 +182,33 @@ fn moment<'a>(
             replaced = Some((id, next));
         }
     }
-    let (moment, missing) = complete(page, result, &listed, items, moment)?;
-    match replaced {
-        Some((id, next)) if next.offset <= moment => Err(Fault {
+    let until = replaced.map_or(u64::MAX, |(_, next)| next.offset);
+    let complete = complete(page, result, &listed, &set.items, moment)?;
+    if let Some((id, next)) = replaced
+        && until <= complete.moments[0].start
+    {
+        return Err(Fault {
             problem: format!(
-                "it lists what offset {} had replaced, and is not older than {moment}",
-                next.offset
+                "it lists what offset {} had replaced, and is not older than {}",
+                next.offset, complete.moments[0].start
             ),
             instance: Some(id.to_owned()),
-            facts: missing.into_iter().chain([next]).collect(),
-        }),
-        _ => Ok(moment),
+            facts: complete.missing.into_iter().chain([next]).collect(),
+        });
     }
+    let total = result["total"].as_u64().unwrap_or(u64::MAX);
+    let moments = complete.moments.iter();
+    let mut moments = moments.map(|moments| moments.start..moments.end.min(until));
+    let found = moments.find_map(|moments| set.had(total, moments));
+    found.ok_or_else(|| Fault {
+        problem: format!(
+            "it says that there are {total} in all, which was never so while it was as it is, \
+             in {:?} before {until}",
+            complete.moments
+        ),
+        instance: None,
+        facts: complete.missing.into_iter().collect(),
+    })
 }
 
 /// What a page lists, with offsets; ids ascend and follow what was asked for.
@@ -195,15 +232,22 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
     Ok(listed)
 }
 
-/// The earliest offset from `moment` on at which nothing was there that a page leaves out, and the item that
-/// it had to wait for.
+/// When nothing was there that a page leaves out.
+struct Complete<'a> {
+    /// Ascending, and at least one.
+    moments: Vec<Range<u64>>,
+    /// The item that the first of them had to wait for.
+    missing: Option<&'a Fact>,
+}
+
+/// The offsets from `moment` on at which nothing was there that a page leaves out.
 fn complete<'a>(
     page: &Entry,
     result: &Value,
     listed: &[(&str, u64)],
     items: &Items<'a>,
     moment: u64,
-) -> Result<(u64, Option<&'a Fact>), Fault<'a>> {
+) -> Result<Complete<'a>, Fault<'a>> {
     let after = Bound::Excluded(page.param("after"));
     let to = match listed.last() {
         Some((last, _)) if result["has_more"] == Value::Bool(true) => Bound::Included(*last),
@@ -223,23 +267,36 @@ fn complete<'a>(
         absent.extend(facts.first().map(|first| (first.offset, until, *first)));
     }
     absent.sort_by_key(|(from, ..)| *from);
-    let (mut moment, mut cause) = (moment, None);
+    let (mut moments, mut missing) = (Vec::new(), None);
+    let (least, mut moment) = (moment, moment);
+    let mut lost = None;
     for (from, until, fact) in absent {
-        if !(from..until).contains(&moment) {
+        if until <= moment {
             continue;
         }
-        if until == u64::MAX {
-            return Err(Fault {
-                problem: format!(
-                    "it is missing in a page that is not older than offset {moment}, and was created at \
-                     {from} and never deleted"
-                ),
-                instance: Some(fact.instance.clone()),
-                facts: vec![fact],
-            });
+        if from > moment {
+            moments.push(moment..from);
+        } else if moments.is_empty() {
+            missing = Some(fact);
         }
         moment = until;
-        cause = Some(fact);
+        if until == u64::MAX {
+            lost = Some((from, fact));
+            break;
+        }
     }
-    Ok((moment, cause))
+    if moment < u64::MAX {
+        moments.push(moment..u64::MAX);
+    }
+    match lost {
+        Some((from, fact)) if moments.is_empty() => Err(Fault {
+            problem: format!(
+                "it is missing in a page that is not older than offset {least}, and was created at \
+                 {from} and never deleted"
+            ),
+            instance: Some(fact.instance.clone()),
+            facts: vec![fact],
+        }),
+        _ => Ok(Complete { moments, missing }),
+    }
 }

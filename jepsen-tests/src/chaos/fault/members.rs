@@ -14,21 +14,33 @@ use crate::process::Node;
 /// A change of the members waits for the log, not for ever.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells the leader to hand over, to one of the members or to whom it likes.
+/// Tells the leader to hand over, to one of the others or to whom it likes.
 pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let ids = scene.nodes.ids();
-    let (via, to) = (*scene.rng.pick(&ids), *scene.rng.pick(&ids));
-    let params = match scene.rng.percent(30) {
-        true => json!({}),
-        false => json!({"node_id": to}),
+    let Some(leader) = scene.nodes.leader() else {
+        return Ok(None);
     };
-    // It may have nobody to ask, or nobody to hand over to.
-    let asked = scene
-        .nodes
-        .ask(via, "CLUSTER_TRANSFER_LEADER", &params, CHANGE_TIMEOUT);
-    let how = asked.map_or_else(|error| error.to_string(), |done| done.to_string());
+    let others: Vec<u64> = ids.iter().copied().filter(|id| *id != leader).collect();
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let (via, to) = (*scene.rng.pick(&ids), *scene.rng.pick(&others));
+    let nodes = &scene.nodes;
+    let ask = |via: u64, params: &Value| {
+        nodes.ask(via, "CLUSTER_TRANSFER_LEADER", params, CHANGE_TIMEOUT)
+    };
+    let is_named = scene.rng.percent(70) && ask(via, &json!({"node_id": to})).is_ok();
+    // One that is asked for may be down, or lag behind: then it is anybody's.
+    if !is_named && ask(leader, &json!({})).is_err() {
+        return Ok(None);
+    }
+    let whom = if is_named {
+        to.to_string()
+    } else {
+        "another".to_owned()
+    };
     Ok(Some(Begun {
-        what: format!("transfer {params} asked of {via}: {how}"),
+        what: format!("from {leader} to {whom}"),
         holds: BTreeSet::new(),
         healing: Box::new(|_| Ok(true)),
     }))

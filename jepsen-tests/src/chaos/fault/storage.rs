@@ -1,6 +1,7 @@
 //! Disks that lose, fail, lie and fill up.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -57,12 +58,15 @@ pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let how = *scene
         .rng
         .pick(&["error=EIO", "error=ENOSPC", "signal=SIGKILL"]);
-    let at = scene.rng.between(1, 120);
-    restart_under_strace(scene.nodes, victim, call, how, at)?;
+    let at = scene.rng.between(1, 30);
+    let trace = restart_under_strace(scene.nodes, victim, call, how, at)?;
     Ok(Some(Begun {
         what: format!("{call} {at} of {victim}: {how}"),
         holds: BTreeSet::from([victim]),
         healing: Box::new(move |nodes| {
+            if !has_happened(nodes, victim, &trace)? {
+                return Ok(false);
+            }
             nodes.kill(victim)?;
             nodes.start(victim)?;
             Ok(true)
@@ -79,8 +83,8 @@ pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let (Some(victim), Some(id)) = (scene.one(), next_id(scene.nodes)) else {
         return Ok(None);
     };
-    let at = scene.rng.between(5, 60);
-    restart_under_strace(scene.nodes, victim, WRITE, "retval=2", at)?;
+    let at = scene.rng.between(2, 20);
+    let trace = restart_under_strace(scene.nodes, victim, WRITE, "retval=2", at)?;
     let mut is_gone = false;
     let mut replace = replacement(victim, id);
     Ok(Some(Begun {
@@ -88,6 +92,9 @@ pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         holds: BTreeSet::from([victim, id]),
         healing: Box::new(move |nodes| {
             if !is_gone {
+                if !has_happened(nodes, victim, &trace)? {
+                    return Ok(false);
+                }
                 nodes.kill(victim)?;
                 is_gone = true;
             }
@@ -127,25 +134,39 @@ pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
+/// Whether the call that was to fail has come: before that the fault is not over.
+fn has_happened(nodes: &mut dyn Nodes, victim: u64, trace: &Path) -> Result<bool, Error> {
+    let shown = Error::io(trace.display().to_string());
+    let text = std::fs::read_to_string(trace).map_err(shown)?;
+    let is_shown = text.contains("(INJECTED)") || text.contains("killed by SIGKILL");
+    Ok(is_shown || nodes.has_ended(victim)?)
+}
+
+/// Gives the file with the calls.
 fn restart_under_strace(
     nodes: &mut dyn Nodes,
     id: u64,
     call: &str,
     how: &str,
     at: u64,
-) -> Result<(), Error> {
+) -> Result<PathBuf, Error> {
     nodes.kill(id)?;
     let Some(processes) = nodes.processes() else {
         return Err(Error::Protocol("only processes can be traced".to_owned()));
     };
-    let tool = strace(processes.cluster().node(id)?, call, how, at);
-    processes.start_under(id, tool)
+    let node = processes.cluster().node(id)?;
+    let trace = node.data_dir().with_extension("strace");
+    // Of the last time.
+    std::fs::write(&trace, "").map_err(Error::io(trace.display().to_string()))?;
+    let tool = strace(node, &trace, call, how, at);
+    processes.start_under(id, tool)?;
+    Ok(trace)
 }
 
 /// Calls are counted by thread, and the log has one writer.
-fn strace(node: &Node, call: &str, how: &str, at: u64) -> Command {
+fn strace(node: &Node, trace: &Path, call: &str, how: &str, at: u64) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-D", "-f", "-q", "-o", "/dev/null"]);
+    strace.args(["-D", "-f", "-q", "-s", "0", "-o"]).arg(trace);
     strace.args(["-e", &format!("trace={call}")]);
     strace.args(["-e", &format!("inject={call}:{how}:when={at}")]);
     let wal = node.data_dir().join("wal");
@@ -158,7 +179,7 @@ fn strace(node: &Node, call: &str, how: &str, at: u64) -> Command {
     strace
 }
 
-fn last_segment(wal: &std::path::Path) -> u64 {
+fn last_segment(wal: &Path) -> u64 {
     let files = std::fs::read_dir(wal).into_iter().flatten().flatten();
     let number = |file: std::fs::DirEntry| {
         let name = file.file_name();

@@ -25,18 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{CheckerResult, Verdict};
 use super::history::{self, Entry};
-
-/// Why a report cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A file cannot be written.
-    #[error(transparent)]
-    File(#[from] crate::Error),
-    /// Something cannot be put as JSON.
-    #[error("not JSON: {0}")]
-    Json(#[from] serde_json::Error),
-}
+use crate::Error;
 
 /// A fault and when it was there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +34,10 @@ pub struct FaultSpan {
     pub begun_us: u64,
     /// When it was over.
     pub ended_us: u64,
-    /// What it was.
+    /// Its kind, as `--faults` names it.
+    pub kind: String,
+    /// What it was, and whom it struck.
     pub name: String,
-    /// Whether it really came about.
-    pub happened: bool,
 }
 
 /// Everything that is known of one run.
@@ -86,7 +75,7 @@ pub struct Run {
 pub enum Overall {
     /// Everything was checked and is right.
     Pass,
-    /// Something that had to be shown was not: too little was done, or a fault did not come about.
+    /// Something that had to be shown was not: too little was done, or faults did not come about.
     Unknown,
     /// The suite itself failed.
     Failed,
@@ -103,15 +92,9 @@ impl Run {
             Verdict::Failed(_) => Overall::Failed,
             Verdict::Invalid(_) => Overall::Violation,
         };
-        let all_happened = self.faults.iter().all(|fault| fault.happened);
-        let faults = if all_happened {
-            Overall::Pass
-        } else {
-            Overall::Unknown
-        };
         // A run that nobody checked has shown nothing.
         let checked = self.results.iter().map(of_result).max();
-        checked.map_or(Overall::Unknown, |checked| checked.max(faults))
+        checked.unwrap_or(Overall::Unknown)
     }
 }
 
@@ -132,18 +115,16 @@ impl Overall {
 /// # Errors
 /// When one of them cannot be written.
 pub fn write(dir: &Path, run: &Run) -> Result<(), Error> {
-    let put = |name: &str, text: String| {
+    let put = |name: &str, text: serde_json::Result<String>| {
         let path = dir.join(name);
-        let failed = crate::Error::io(path.display().to_string());
-        fs::write(&path, text).map_err(failed)
+        let text = text.map_err(Error::content(&path))?;
+        fs::write(&path, text).map_err(Error::io(path.display().to_string()))
     };
-    let failed = crate::Error::io(dir.display().to_string());
-    fs::create_dir_all(dir).map_err(failed)?;
+    fs::create_dir_all(dir).map_err(Error::io(dir.display().to_string()))?;
     history::write(&dir.join("history.jsonl"), &run.entries)?;
-    put("faults.json", serde_json::to_string_pretty(&run.faults)?)?;
-    put("results.json", serde_json::to_string_pretty(&run.results)?)?;
-    put("index.html", page::html(run))?;
-    Ok(())
+    put("faults.json", serde_json::to_string_pretty(&run.faults))?;
+    put("results.json", serde_json::to_string_pretty(&run.results))?;
+    put("index.html", Ok(page::html(run)))
 }
 
 #[cfg(test)]

@@ -147,18 +147,13 @@ fn plots(run: &Run) -> String {
 
 fn faults(run: &Run) -> String {
     let mut out = String::from(
-        "<h2>Faults</h2>\n<table><tr><th>fault</th><th>from</th><th>to</th><th></th></tr>\n",
+        "<h2>Faults</h2>\n<table><tr><th>kind</th><th>fault</th><th>from</th><th>to</th></tr>\n",
     );
     for fault in &run.faults {
         let seconds = |us: u64| format!("{:.1} s", us as f64 / 1e6);
-        let (class, word) = if fault.happened {
-            ("good", "came about")
-        } else {
-            ("open", "did not come about")
-        };
         out.push_str(&format!(
-            "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>\
-             <td class=\"{class}\">{word}</td></tr>\n",
+            "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
+            escape(&fault.kind),
             escape(&fault.name),
             seconds(fault.begun_us),
             seconds(fault.ended_us)
@@ -169,7 +164,12 @@ fn faults(run: &Run) -> String {
 }
 
 fn files(run: &Run) -> String {
-    let own = ["history.jsonl", "faults.json", "results.json"];
+    let own = [
+        "history.jsonl",
+        "faults.json",
+        "results.json",
+        "schedule.json",
+    ];
     let names = own.into_iter().chain(run.logs.iter().map(String::as_str));
     let links: Vec<String> = names
         .map(|name| {

@@ -144,27 +144,21 @@ impl Plots<'_> {
     fn fault(&self, picture: &mut Picture, fault: &FaultSpan, place: &Place) {
         let (from, to) = (self.x(fault.begun_us), self.x(fault.ended_us));
         let width = (to - from).max(1.5);
-        let (class, note) = if fault.happened {
-            ("fault", "")
-        } else {
-            ("fault missing", ", did not come about")
-        };
         let title = format!(
-            "{}: {:.1} s to {:.1} s{note}",
+            "{}: {}, {:.1} s to {:.1} s",
+            fault.kind,
             fault.name,
             fault.begun_us as f64 / 1e6,
             fault.ended_us as f64 / 1e6
         );
         let (top, bottom) = place.plot;
-        if fault.happened {
-            picture.rect([from, top, width, bottom - top], "shade", &title);
-        }
-        picture.rect([from, place.y, width, ROW_HEIGHT - 2.0], class, &title);
+        picture.rect([from, top, width, bottom - top], "shade", &title);
+        picture.rect([from, place.y, width, ROW_HEIGHT - 2.0], "fault", &title);
         // A name may be longer than its fault, as far as there is room.
         let room = place.name_to.unwrap_or(WIDTH) - from - 6.0;
         let fits = (room.max(0.0) / CHAR_WIDTH) as usize;
         if fits >= 4 {
-            let name = shortened(&fault.name, fits);
+            let name = shortened(&fault.kind, fits);
             picture.text((from + 3.0, place.y + 9.5), Anchor::Start, "name", &name);
         }
     }

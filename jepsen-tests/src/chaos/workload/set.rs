@@ -59,8 +59,13 @@ impl Step for Items {
                 let id = format!("item-{}-{item}", self.number);
                 client.call("DELETE_INSTANCE", json!({"instance_id": id}));
             }
-            98.. => {
+            97 => {
                 let list = json!({"machine": "item", "limit": 1000});
+                client.call("LIST_INSTANCES", list);
+            }
+            98.. => {
+                let after = self.any(client);
+                let list = json!({"machine": "item", "limit": 20, "after": after});
                 client.call("LIST_INSTANCES", list);
             }
             _ => {

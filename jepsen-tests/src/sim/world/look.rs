@@ -1,7 +1,7 @@
 //! What must hold of every node at every moment.
 
 use rstmdb::replica::{Error, Replica};
-use rstmdb_raft_store as raft_store;
+use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::super::Sim;
 use super::super::chain::Wrong;
@@ -46,18 +46,26 @@ impl World {
             return Err(("no state diverges", format!("node {id}")));
         }
         let mut chain = self.chain.lock();
-        let from = up.store.earliest_index().max(up.seen + 1).max(1);
-        let count = usize::try_from((applied + 1).saturating_sub(from)).unwrap_or_default();
-        if count > 0 {
-            match up.store.read(from, count, usize::MAX) {
-                Ok(entries) if from <= chain.end() + 1 => chain.applied(id, &entries)?,
-                // Behind a snapshot of what nobody has shown yet.
-                Ok(_) => {}
-                // Behind a snapshot, while the log below it is not purged yet.
-                Err(raft_store::Error::Compacted { .. }) => no_failure(id, &up.replica, from)?,
-                Err(_) if troubled => return Ok(()),
-                Err(error) => return Err(("the log can be read", format!("node {id}: {error}"))),
-            }
+        let mut from = up.store.earliest_index().max(up.seen + 1).max(1);
+        let mut read = entries(&up.store, from, applied);
+        let is_compacted = matches!(read, Err(raft_store::Error::Compacted { .. }));
+        let is_damaged = read.is_err() && !is_compacted && troubled;
+        if is_damaged {
+            // What nobody has shown yet, at least; the rest when it is healed.
+            from = from.max(chain.end() + 1);
+            read = entries(&up.store, from, applied);
+        }
+        match read {
+            Ok(entries) if from <= chain.end() + 1 => chain.applied(id, &entries)?,
+            // Behind a snapshot of what nobody has shown yet.
+            Ok(_) => {}
+            Err(_) if is_damaged => {}
+            // Behind a snapshot, while the log below it is not purged yet.
+            Err(raft_store::Error::Compacted { .. }) => no_failure(id, &up.replica, from)?,
+            Err(error) => return Err(("the log can be read", format!("node {id}: {error}"))),
+        }
+        if is_damaged {
+            return Ok(());
         }
         up.seen = applied;
         chain.digest(id, applied, digest)
@@ -94,6 +102,19 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+/// What a node's log has from one offset to another, both included.
+fn entries(
+    store: &Store<MemFs>,
+    from: u64,
+    to: u64,
+) -> Result<Vec<raft_store::Entry>, raft_store::Error> {
+    let count = usize::try_from((to + 1).saturating_sub(from)).unwrap_or_default();
+    match count {
+        0 => Ok(Vec::new()),
+        _ => store.read(from, count, usize::MAX),
     }
 }
 

@@ -196,3 +196,21 @@ pub fn assert_finds(found: &CheckerResult, part: &str) {
     assert!(!window.entries.is_empty() || !window.facts.is_empty());
     assert!(window.entries.len() <= 3, "{window:#?}");
 }
+
+/// The register of [`register`].
+pub const REGISTER: &str = "reg-1";
+
+/// A register that begins with this context at offset 10, and so many writes at the offsets behind it, sent
+/// one after the other from 100, 200, … on, each for 50.
+pub fn register(ctx: Value, writes: u64) -> (Log, History) {
+    let mut log = Log::default();
+    log.create(10, REGISTER, "register", "on", ctx);
+    let mut history = History::of(Workload::Register);
+    for n in 1..=writes {
+        let tag = format!("w{n}");
+        log.set(10 + n, REGISTER, n, &tag);
+        let ack = Outcome::Ok(log.ack(REGISTER, 10 + n));
+        history.set((n * 100, n * 100 + 50), REGISTER, n, &tag, ack);
+    }
+    (log, history)
+}

@@ -106,3 +106,25 @@ fn without_an_answer_once_or_never_are_both_right_but_no_pass() {
     log.facts.pop();
     assert!(matches!(judge(&log, &history).verdict, Verdict::Unknown(_)));
 }
+
+/// Whose key was forgotten finds that the instance is there.
+#[test]
+fn a_creation_that_is_refused_for_what_it_did_itself_is_found() {
+    let mut log = Log::default();
+    log.create(10, ID, "counter", "on", json!({}));
+    log.facts[0].key = Some("k1".to_owned());
+    let mut history = History::of(Workload::Once);
+    let params =
+        json!({"instance_id": ID, "machine": "counter", "version": 1, "idempotency_key": "k1"});
+    let op = "CREATE_INSTANCE";
+    history.push((100, 150), op, params.clone(), unknown());
+    let created = json!({"instance_id": ID, "state": "on", "wal_offset": 10});
+    history.push((200, 250), op, params.clone(), Outcome::Ok(created));
+    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    let exists = refused("INSTANCE_EXISTS", json!({"instance_id": ID}));
+    history.push((300, 350), op, params, exists);
+    assert_finds(
+        &judge(&log, &history),
+        "k1 was refused for what it had done itself",
+    );
+}

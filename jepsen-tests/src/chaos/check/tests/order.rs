@@ -3,35 +3,18 @@
 use super::fixtures::*;
 use super::*;
 
-const ID: &str = "reg-1";
-
-/// Three writes of a register at the offsets 11, 12 and 13, sent one after the other from 100, 200, 300 on,
-/// each for 50.
-fn register() -> (Log, History) {
-    let mut log = Log::default();
-    log.create(10, ID, "register", "on", json!({}));
-    let mut history = History::of(Workload::Register);
-    for n in 1..=3 {
-        let tag = format!("w{n}");
-        log.set(10 + n, ID, n, &tag);
-        let ack = Outcome::Ok(log.ack(ID, 10 + n));
-        history.set((n * 100, n * 100 + 50), ID, n, &tag, ack);
-    }
-    (log, history)
-}
-
 fn judge(log: &Log, history: &History) -> CheckerResult {
     result(&history.entries, &log.truth(), "order", "register")
 }
 
 fn read(log: &Log, history: &mut History, when: (u64, u64), offset: u64) {
-    let found = Outcome::Ok(log.read(ID, offset));
-    history.get(when, ID, found);
+    let found = Outcome::Ok(log.read(REGISTER, offset));
+    history.get(when, REGISTER, found);
 }
 
 #[test]
 fn reads_of_what_was_there_are_valid() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     for (when, offset) in [
         ((10, 20), 10),
         ((160, 170), 11),
@@ -50,7 +33,7 @@ fn reads_of_what_was_there_are_valid() {
 
 #[test]
 fn a_read_behind_an_acknowledged_write_is_stale() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (260, 280), 11);
     let found = judge(&log, &history);
     assert_finds(
@@ -62,7 +45,7 @@ fn a_read_behind_an_acknowledged_write_is_stale() {
 
 #[test]
 fn a_read_behind_another_read_is_stale_although_the_write_is_under_way() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (205, 210), 12);
     read(&log, &mut history, (220, 230), 11);
     assert_finds(&judge(&log, &history), "although another had seen 12");
@@ -70,7 +53,7 @@ fn a_read_behind_another_read_is_stale_although_the_write_is_under_way() {
 
 #[test]
 fn a_read_of_a_write_that_was_not_sent_yet_is_from_the_future() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (160, 190), 12);
     assert_finds(
         &judge(&log, &history),
@@ -80,7 +63,7 @@ fn a_read_of_a_write_that_was_not_sent_yet_is_from_the_future() {
 
 #[test]
 fn writes_in_another_order_than_they_were_made_are_out_of_order() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     let (one, two) = (history.entries[0].begun, history.entries[1].begun);
     (history.entries[0].begun, history.entries[0].ended) = (two, two + 50);
     (history.entries[1].begun, history.entries[1].ended) = (one, one + 50);
@@ -92,7 +75,7 @@ fn writes_in_another_order_than_they_were_made_are_out_of_order() {
 
 #[test]
 fn an_acknowledged_write_that_the_log_lacks_is_lost() {
-    let (mut log, history) = register();
+    let (mut log, history) = register(json!({}), 3);
     log.facts.pop();
     assert_finds(
         &judge(&log, &history),
@@ -102,7 +85,7 @@ fn an_acknowledged_write_that_the_log_lacks_is_lost() {
 
 #[test]
 fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     let Outcome::Ok(result) = &mut history.entries[1].outcome else {
         panic!("acknowledged");
     };
@@ -112,7 +95,7 @@ fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
         "acknowledged at offset 14, and it is at 12",
     );
 
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     let Outcome::Ok(result) = &mut history.entries[1].outcome else {
         panic!("acknowledged");
     };
@@ -122,39 +105,39 @@ fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
 
 #[test]
 fn a_read_of_a_value_that_its_version_never_had_is_wrong() {
-    let (log, mut history) = register();
-    let mut wrong = log.read(ID, 12);
+    let (log, mut history) = register(json!({}), 3);
+    let mut wrong = log.read(REGISTER, 12);
     wrong["ctx"]["v"] = json!(3);
-    history.get((260, 270), ID, Outcome::Ok(wrong));
+    history.get((260, 270), REGISTER, Outcome::Ok(wrong));
     assert_finds(
         &judge(&log, &history),
         "a read of offset 12 says something else",
     );
 
-    let (log, mut history) = register();
-    let mut wrong = log.read(ID, 12);
+    let (log, mut history) = register(json!({}), 3);
+    let mut wrong = log.read(REGISTER, 12);
     wrong["last_wal_offset"] = json!(99);
-    history.get((260, 270), ID, Outcome::Ok(wrong));
+    history.get((260, 270), REGISTER, Outcome::Ok(wrong));
     assert_finds(&judge(&log, &history), "where nothing happened to it");
 }
 
 #[test]
 fn a_write_without_an_answer_may_take_effect_at_any_time_or_never() {
     for offset in [None, Some(12), Some(14)] {
-        let (mut log, mut history) = register();
+        let (mut log, mut history) = register(json!({}), 3);
         log.facts.pop();
         log.facts.pop();
         history.entries.truncate(1);
-        history.set((110, 120), ID, 2, "w2", unknown());
+        history.set((110, 120), REGISTER, 2, "w2", unknown());
         if let Some(offset) = offset {
-            log.set(12, ID, 3, "w3");
+            log.set(12, REGISTER, 3, "w3");
             log.facts.retain(|fact| fact.offset != offset);
-            log.set(offset, ID, 2, "w2");
+            log.set(offset, REGISTER, 2, "w2");
             log.facts.sort_by_key(|fact| fact.offset);
             read(&log, &mut history, (9000, 9100), offset);
             if offset == 14 {
-                let ack = Outcome::Ok(log.ack(ID, 12));
-                history.set((8000, 8100), ID, 3, "w3", ack);
+                let ack = Outcome::Ok(log.ack(REGISTER, 12));
+                history.set((8000, 8100), REGISTER, 3, "w3", ack);
             }
         }
         let found = judge(&log, &history);
@@ -164,7 +147,7 @@ fn a_write_without_an_answer_may_take_effect_at_any_time_or_never() {
 
 #[test]
 fn a_write_without_an_answer_cannot_take_effect_before_it_was_sent() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     history.entries[1].outcome = unknown();
     history.entries[1].begun = 1000;
     history.entries[1].ended = 1100;
@@ -176,19 +159,19 @@ fn a_write_without_an_answer_cannot_take_effect_before_it_was_sent() {
 
 #[test]
 fn what_nobody_asked_for_or_was_refused_must_not_be_there() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     history.entries.remove(1);
     assert_finds(&judge(&log, &history), "nobody asked for it");
 
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     history.entries[1].outcome = refused("NO_LEADER", json!({}));
     assert_finds(&judge(&log, &history), "a refused request took effect");
 }
 
 #[test]
 fn an_event_that_took_effect_twice_is_found() {
-    let (mut log, history) = register();
-    log.set(14, ID, 3, "w3");
+    let (mut log, history) = register(json!({}), 3);
+    log.set(14, REGISTER, 3, "w3");
     let found = judge(&log, &history);
     let twice = |violation: &Violation| violation.message.contains("w3 took effect twice");
     assert!(found.violations().iter().any(twice), "{found}");
@@ -196,7 +179,7 @@ fn an_event_that_took_effect_twice_is_found() {
 
 #[test]
 fn a_lost_update_is_found() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     history.entries[1].params["expected_wal_offset"] = json!(11);
     assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
     // Two that both expect the first.
@@ -222,8 +205,8 @@ fn a_conflict_must_name_what_was_current() {
             Some("although the offset was the expected one"),
         ),
     ] {
-        let (log, mut history) = register();
-        history.set((260, 270), ID, 9, "w9", outcome);
+        let (log, mut history) = register(json!({}), 3);
+        history.set((260, 270), REGISTER, 9, "w9", outcome);
         history.last().params["expected_wal_offset"] = json!(10);
         let found = judge(&log, &history);
         match problem {
@@ -235,7 +218,7 @@ fn a_conflict_must_name_what_was_current() {
 
 #[test]
 fn a_lease_read_is_judged_like_any_and_reported_on_its_own() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (260, 280), 12);
     history.last().workload = Workload::Lease;
     read(&log, &mut history, (290, 295), 11);
@@ -247,7 +230,7 @@ fn a_lease_read_is_judged_like_any_and_reported_on_its_own() {
 
 #[test]
 fn a_local_read_may_be_behind_but_others_must_see_what_it_saw() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (960, 970), 11);
     history.last().workload = Workload::Monotonic;
     assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
@@ -260,7 +243,7 @@ fn a_local_read_may_be_behind_but_others_must_see_what_it_saw() {
 #[test]
 fn a_run_without_a_done_operation_is_no_pass() {
     let mut history = History::of(Workload::Register);
-    history.get((1, 2), ID, unknown());
+    history.get((1, 2), REGISTER, unknown());
     let found = judge(&Log::default(), &history);
     assert!(matches!(found.verdict, Verdict::Unknown(_)), "{found}");
 }

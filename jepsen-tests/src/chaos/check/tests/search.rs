@@ -3,22 +3,6 @@
 use super::fixtures::*;
 use super::*;
 
-const ID: &str = "reg-1";
-
-/// Two writes of a register, sent one after the other; what is read carries offsets that say nothing.
-fn register() -> (Log, History) {
-    let mut log = Log::default();
-    log.create(10, ID, "register", "on", json!({"v": 0}));
-    let mut history = History::of(Workload::Register);
-    for n in 1..=2 {
-        let tag = format!("w{n}");
-        log.set(10 + n, ID, n, &tag);
-        let ack = Outcome::Ok(log.ack(ID, 10 + n));
-        history.set((n * 100, n * 100 + 50), ID, n, &tag, ack);
-    }
-    (log, history)
-}
-
 fn judge(log: &Log, history: &History) -> CheckerResult {
     result(&history.entries, &log.truth(), "search", "register")
 }
@@ -26,7 +10,7 @@ fn judge(log: &Log, history: &History) -> CheckerResult {
 /// A read of a value under an offset that is right for another: a product that lies about offsets.
 fn read(history: &mut History, when: (u64, u64), value: u64) {
     let lie = json!({"state": "on", "ctx": {"v": value}, "last_wal_offset": 12});
-    history.get(when, ID, Outcome::Ok(lie));
+    history.get(when, REGISTER, Outcome::Ok(lie));
 }
 
 #[test]
@@ -37,7 +21,7 @@ fn values_that_an_order_explains_are_valid() {
         ((210, 220), 1),
         ((210, 220), 2),
     ] {
-        let (log, mut history) = register();
+        let (log, mut history) = register(json!({"v": 0}), 2);
         read(&mut history, when, value);
         assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
     }
@@ -51,7 +35,7 @@ fn stale_and_future_values_are_found_whatever_the_offsets_say() {
         ((160, 170), 0),
         ((1, 5), 7),
     ] {
-        let (log, mut history) = register();
+        let (log, mut history) = register(json!({"v": 0}), 2);
         read(&mut history, (270, 280), 2);
         read(&mut history, when, value);
         let found = judge(&log, &history);
@@ -66,7 +50,7 @@ fn stale_and_future_values_are_found_whatever_the_offsets_say() {
 
 #[test]
 fn two_that_both_compare_and_set_from_the_same_value_are_found() {
-    let (log, mut history) = register();
+    let (log, mut history) = register(json!({"v": 0}), 2);
     history.entries[0].params["expected_wal_offset"] = json!(10);
     history.entries[1].params["expected_wal_offset"] = json!(11);
     assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
@@ -77,10 +61,10 @@ fn two_that_both_compare_and_set_from_the_same_value_are_found() {
 #[test]
 fn a_conflict_with_what_was_current_is_found() {
     for (expected, is_right) in [(10, true), (12, false)] {
-        let (log, mut history) = register();
+        let (log, mut history) = register(json!({"v": 0}), 2);
         read(&mut history, (252, 255), 2);
         let details = json!({"expected_wal_offset": expected, "actual_wal_offset": 12});
-        history.set((260, 270), ID, 9, "w9", refused("CONFLICT", details));
+        history.set((260, 270), REGISTER, 9, "w9", refused("CONFLICT", details));
         history.last().params["expected_wal_offset"] = json!(expected);
         let found = judge(&log, &history);
         assert_eq!(found.is_valid(), is_right, "{found}");
@@ -90,13 +74,13 @@ fn a_conflict_with_what_was_current_is_found() {
 #[test]
 fn a_write_without_an_answer_explains_a_read_only_if_it_took_effect() {
     for took_effect in [true, false] {
-        let (mut log, mut history) = register();
-        history.set((110, 120), ID, 3, "w3", unknown());
+        let (mut log, mut history) = register(json!({"v": 0}), 2);
+        history.set((110, 120), REGISTER, 3, "w3", unknown());
         if took_effect {
-            log.set(13, ID, 3, "w3");
+            log.set(13, REGISTER, 3, "w3");
         }
         let seen = json!({"state": "on", "ctx": {"v": 3}, "last_wal_offset": 13});
-        history.get((9000, 9100), ID, Outcome::Ok(seen));
+        history.get((9000, 9100), REGISTER, Outcome::Ok(seen));
         let found = judge(&log, &history);
         assert_eq!(found.is_valid(), took_effect, "{found}");
     }
@@ -106,13 +90,13 @@ fn a_write_without_an_answer_explains_a_read_only_if_it_took_effect() {
 fn what_is_not_decided_in_time_is_neither_valid_nor_invalid() {
     // Thirty writes at once, each a compare-and-set of a value that nobody ever had but one.
     let mut log = Log::default();
-    log.create(10, ID, "register", "on", json!({"v": 0}));
+    log.create(10, REGISTER, "register", "on", json!({"v": 0}));
     let mut history = History::of(Workload::Register);
     for n in 1..=40 {
         let tag = format!("w{n}");
-        log.set(10 + n, ID, n, &tag);
-        let ack = Outcome::Ok(log.ack(ID, 10 + n));
-        history.set((100, 200), ID, n, &tag, ack);
+        log.set(10 + n, REGISTER, n, &tag);
+        let ack = Outcome::Ok(log.ack(REGISTER, 10 + n));
+        history.set((100, 200), REGISTER, n, &tag, ack);
     }
     // Values that are seen the other way round while all writes are under way, and one that never was.
     for n in 1..=40 {

@@ -117,6 +117,45 @@ fn a_torn_page_is_found() {
 }
 
 #[test]
+fn a_number_that_was_never_so_is_found() {
+    for (when, listed, total) in [
+        ((140, 150), &[("a", 10), ("c", 12)][..], 3),
+        ((140, 150), &[("a", 10), ("c", 12)], 1),
+        // There were three, but not while the page was as it is.
+        ((1, 500), &[("a", 10), ("b", 11)], 3),
+        ((1, 5), &[], 1),
+    ] {
+        let (log, mut history) = items();
+        list(&mut history, when, listed);
+        let Outcome::Ok(result) = &mut history.last().outcome else {
+            panic!("listed");
+        };
+        result["total"] = json!(total);
+        let problem = format!("it says that there are {total} in all");
+        assert_finds(&judge(&log, &history), &problem);
+    }
+}
+
+#[test]
+fn the_number_of_all_says_when_a_page_was() {
+    // Before `c` was created, or after `b` was deleted.
+    for (total, problem) in [(2, None), (3, Some("from the future: it shows offset 12"))] {
+        let (log, mut history) = items();
+        list(&mut history, (112, 113), &[("a", 10)]);
+        let Outcome::Ok(result) = &mut history.last().outcome else {
+            panic!("listed");
+        };
+        result["has_more"] = json!(true);
+        result["total"] = json!(total);
+        let found = judge(&log, &history);
+        match problem {
+            None => assert_eq!(found.verdict, Verdict::Valid, "{found}"),
+            Some(problem) => assert_finds(&found, problem),
+        }
+    }
+}
+
+#[test]
 fn a_page_is_not_older_than_another_that_was_seen() {
     let (log, mut history) = items();
     // The last creation has not been answered for long.
@@ -135,8 +174,13 @@ fn a_page_says_nothing_of_what_is_outside_of_it() {
         panic!("listed");
     };
     result["has_more"] = json!(true);
+    result["total"] = json!(2);
     list(&mut history, (160, 170), &[("c", 12)]);
     history.last().params["after"] = json!("item-a");
+    let Outcome::Ok(result) = &mut history.last().outcome else {
+        panic!("listed");
+    };
+    result["total"] = json!(2);
     let found = judge(&log, &history);
     assert_eq!(found.verdict, Verdict::Valid, "{found}");
 }
@@ -151,4 +195,29 @@ fn a_deletion_without_an_answer_may_come_at_any_time() {
     assert_eq!(found.verdict, Verdict::Valid, "{found}");
     list(&mut history, (340, 350), &[("a", 10), ("b", 11), ("c", 12)]);
     assert_finds(&judge(&log, &history), "what offset 13 had replaced");
+}
+
+/// What came and went between may be just to come, or gone: the number of all tells.
+#[test]
+fn a_page_may_be_from_before_or_after_what_it_leaves_out() {
+    for (total, is_valid) in [(1, false), (2, true), (3, true), (4, false)] {
+        let mut log = Log::default();
+        for (offset, id) in [(10, "item-a"), (20, "item-x"), (30, "item-t")] {
+            log.create(offset, id, "item", "in", json!({}));
+        }
+        log.delete(40, "item-t");
+        log.create(50, "item-b", "item", "in", json!({}));
+        let mut history = History::of(Workload::Set);
+        list(&mut history, (1, 900), &[("x", 20)]);
+        history.last().params["after"] = json!("item-m");
+        let Outcome::Ok(result) = &mut history.last().outcome else {
+            panic!("listed");
+        };
+        result["total"] = json!(total);
+        let found = judge(&log, &history);
+        match is_valid {
+            true => assert_eq!(found.verdict, Verdict::Valid, "{total}: {found}"),
+            false => assert_finds(&found, "which was never so"),
+        }
+    }
 }

@@ -404,7 +404,9 @@ impl Simulated {
                     "last_wal_offset": fact.offset})
             })
             .collect();
-        let result = json!({"instances": instances, "has_more": has_more});
+        let all = self.current.values();
+        let total = all.filter(|fact| fact.machine == "item").count();
+        let result = json!({"instances": instances, "total": total, "has_more": has_more});
         let params = json!({"machine": "item", "limit": 20, "after": after});
         self.push(Workload::Set, "LIST_INSTANCES", params, Outcome::Ok(result));
     }

@@ -1,0 +1,50 @@
+//! Ctrl-C and SIGTERM end a run early: what it has started is killed, and what it has mounted is unmounted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Error;
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// What a shell expects of a program that was interrupted.
+const EXIT_CODE: i32 = 130;
+
+/// Takes note of the first signal; the second one ends the process at once.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub fn listen() -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(Error::io("a runtime for signals"))?;
+    let signals = runtime.block_on(async {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok((interrupt, signal(SignalKind::terminate())?))
+    });
+    let (mut interrupt, mut terminate) = signals.map_err(Error::io("signals"))?;
+    thread::spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if REQUESTED.swap(true, Ordering::Relaxed) {
+                    std::process::exit(EXIT_CODE);
+                }
+                println!(
+                    "chaos: interrupted; cleaning up, which a second signal would not wait for"
+                );
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Whether there was a signal.
+pub fn is_requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}
