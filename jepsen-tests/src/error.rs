@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 
 use rstmdb_rcp::message::ErrorBody;
 
+/// How [`Error::Protocol`] begins in a history.
+pub(crate) const NOT_RCP: &str = "not RCP";
+
 /// Why a test could not go on. None of these says that the node broke a promise: that is what checkers
 /// and assertions are for.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +77,7 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// The server sent what is not RCP.
-    #[error("not RCP: {0}")]
+    #[error("{NOT_RCP}: {0}")]
     Protocol(String),
 }
 

@@ -106,6 +106,7 @@ impl Client<'_> {
         self.recorder.take(Entry {
             workload,
             client: self.number,
+            pipeline: 0,
             node: self.node,
             begun,
             ended: self.recorder.now(),
@@ -304,7 +305,7 @@ fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
         println!("{result}");
         assert_eq!(result.verdict, Verdict::Valid, "{result}");
     }
-    assert_eq!(results.len(), 13, "one for each checker and workload");
+    assert_eq!(results.len(), 14, "one for each checker and workload");
 
     // A read of a register at the end that shows the beginning.
     let first = truth.of_instance("reg-0").next().unwrap();
@@ -312,6 +313,7 @@ fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
     entries.push(Entry {
         workload: Workload::Register,
         client: 99,
+        pipeline: 0,
         node: 1,
         begun: last + 10,
         ended: last + 20,

@@ -1,4 +1,4 @@
-//! A client of a workload: one request at a time, everything recorded.
+//! A client of a workload: one request or one pipeline at a time, everything recorded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,6 +96,7 @@ impl Client {
         self.shared.recorder.take(Entry {
             workload,
             client: self.number,
+            pipeline: 0,
             node,
             begun,
             ended,
@@ -104,6 +105,46 @@ impl Client {
             outcome: outcome.clone(),
         });
         Some(outcome)
+    }
+
+    /// Sends requests on one connection without waiting in between, and waits for all answers.
+    pub fn pipeline(&mut self, op: &str, all: Vec<Value>) {
+        let Some((node, mut connection)) = self.connected() else {
+            return;
+        };
+        let recorder = self.shared.recorder.clone();
+        let begun = recorder.now();
+        let (answers, lost) = ask_all(&mut connection, op, &all, &recorder);
+        let mut keeps = lost.is_none();
+        let why = lost.map_or_else(String::new, |error| error.to_string());
+        let pipeline = recorder.next_pipeline();
+        for ((at, params), answer) in (0..).zip(all).zip(answers) {
+            let (ended, (outcome, is_of_use)) = match answer {
+                Some((ended, answer)) => (ended, judge(Ok(answer))),
+                None => (
+                    recorder.now(),
+                    (Outcome::Unknown { why: why.clone() }, false),
+                ),
+            };
+            keeps &= is_of_use;
+            recorder.take(Entry {
+                workload: self.workload,
+                client: self.number,
+                pipeline,
+                node,
+                // All were sent at once; they have an order all the same.
+                begun: begun + at,
+                ended: ended.max(begun + at),
+                op: op.to_owned(),
+                params,
+                outcome,
+            });
+        }
+        if keeps {
+            self.connection = Some((node, connection));
+        } else {
+            std::thread::sleep(RECONNECT_PAUSE);
+        }
     }
 
     /// The result of a request that was done.
@@ -150,6 +191,36 @@ fn ask(
             Message::Response { .. } | Message::Event(_) | Message::End(_) => {}
         }
     }
+}
+
+/// An answer and when it came, for those requests that have one.
+type Answers = Vec<Option<(u64, Result<Value, ErrorBody>)>>;
+
+/// The answers as far as they came, and why no more did.
+fn ask_all(
+    connection: &mut Connection,
+    op: &str,
+    all: &[Value],
+    recorder: &Recorder,
+) -> (Answers, Option<Error>) {
+    let mut answers: Answers = vec![None; all.len()];
+    let ids: Vec<String> = all
+        .iter()
+        .map(|params| connection.queue(op, params))
+        .collect();
+    let mut receive = || {
+        connection.flush()?;
+        while answers.iter().any(Option::is_none) {
+            if let Message::Response { id, outcome } = connection.receive()?
+                && let Some(at) = ids.iter().position(|sent| *sent == id)
+            {
+                answers[at] = Some((recorder.now(), outcome));
+            }
+        }
+        Ok(())
+    };
+    let lost = receive().err();
+    (answers, lost)
 }
 
 /// What an answer says about the request, and whether the connection is of further use.

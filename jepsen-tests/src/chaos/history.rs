@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -39,8 +40,12 @@ pub enum Workload {
 pub struct Entry {
     /// What it is part of.
     pub workload: Workload,
-    /// Who asked; a client has one request at a time.
+    /// Who asked; a client has one request at a time, or one pipeline.
     pub client: u32,
+    /// The number of the pipeline it was sent in: requests of one are sent on one connection in the order
+    /// of `begun`, without waiting for answers. 0: alone.
+    #[serde(default)]
+    pub pipeline: u64,
     /// The node that was asked.
     pub node: u64,
     /// When it was sent, in microseconds since the run began.
@@ -102,6 +107,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Recorder {
     begun: Instant,
+    pipelines: AtomicU64,
     taken: Mutex<Vec<Entry>>,
 }
 
@@ -109,6 +115,7 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
+            pipelines: AtomicU64::default(),
             taken: Mutex::default(),
         }
     }
@@ -118,6 +125,11 @@ impl Recorder {
     /// Microseconds since the run began.
     pub fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The number of the next pipeline, from 1 on.
+    pub fn next_pipeline(&self) -> u64 {
+        self.pipelines.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Takes an entry.

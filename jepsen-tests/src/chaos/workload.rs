@@ -31,13 +31,18 @@ const CLIENTS: [(Workload, u32); 7] = [
     (Workload::Monotonic, 2),
     (Workload::Lease, 3),
 ];
+/// Instances of each workload that shares some: few, so that clients meet.
+const SHARED_INSTANCES: u64 = 5;
+/// The number under which the suite itself asks, before and after the clients.
+pub const SUITE: u32 = u32::MAX;
+
+/// How long a busy machine may take until a fresh cluster takes a write.
+const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Every workload.
 pub fn all() -> Vec<Workload> {
     CLIENTS.iter().map(|(workload, _)| *workload).collect()
 }
-
-/// Instances of each workload that shares some: few, so that clients meet.
-const SHARED_INSTANCES: u64 = 5;
 
 /// What one client does next, and all it keeps in mind.
 trait Step: Send {
@@ -111,11 +116,7 @@ pub fn prepare(nodes: &dyn Nodes, shared: &Shared, rng: &mut Rng) -> Result<(), 
     create_shared(shared, rng)
 }
 
-/// Puts the machines.
-///
-/// # Errors
-/// When one is refused.
-pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
+fn put_machines(connection: &mut Connection) -> Result<(), Error> {
     let simple = |state: &str| {
         json!({
             "states": [state], "initial": state,
@@ -135,17 +136,8 @@ pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// The number under which the suite itself asks, before and after the clients.
-pub const SUITE: u32 = u32::MAX;
-
-/// How long a busy machine may take until a fresh cluster takes a write.
-const PREPARED_WITHIN: Duration = Duration::from_secs(60);
-
 /// Creates the instances that clients share.
-///
-/// # Errors
-/// When one is not created.
-pub fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
     let kinds = [
         (Workload::Register, "reg", "register", json!({"v": 0})),
         (

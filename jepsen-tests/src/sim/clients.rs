@@ -26,7 +26,11 @@ const TOTAL_CENTS: u64 = 100;
 
 /// What came of one try.
 enum Outcome {
-    Answered(Result<Done, Error>),
+    /// `turn` counts what is submitted, on whatever node, in the order in which it is.
+    Answered {
+        turn: u64,
+        outcome: Result<Done, Error>,
+    },
     /// The node died, or said nothing in time.
     Broken,
 }
@@ -73,17 +77,23 @@ pub fn create(id: &str, machine: Machine, keyed: bool) -> Command {
 }
 
 /// Sends a command through a node.
-async fn submit(world: &World, node: u64, command: Command) -> Outcome {
+async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let Some(replica) = world.replica(node) else {
         SimRuntime::sleep(Duration::from_millis(10)).await;
-        return Outcome::Answered(Err(Error::NoLeader));
+        return Outcome::Answered {
+            turn: 0,
+            outcome: Err(Error::NoLeader),
+        };
     };
     let limit = world.plan.leader_wait() * 4;
+    let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
-        replica.submit(command, Arc::from("sim")).await
+        let turn = turns.ledger.lock().next_turn();
+        let submitted = replica.submit(command, Arc::from("sim"));
+        (turn, submitted.await)
     });
     match SimRuntime::timeout(limit, waiting).await {
-        Ok(Ok(outcome)) => Outcome::Answered(outcome),
+        Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },
         Ok(Err(_)) | Err(_) => Outcome::Broken,
     }
 }
@@ -316,17 +326,28 @@ fn settle_try(
         to: chain.end(),
     };
     let (what, known) = match &outcome {
-        Outcome::Answered(Ok(_)) => ("acknowledged", true),
-        Outcome::Answered(Err(Error::Refused(_))) => ("refused", true),
-        Outcome::Answered(Err(error)) if !error.outcome_unknown() => ("denied", true),
-        Outcome::Answered(Err(_)) | Outcome::Broken => ("unknown", false),
+        Outcome::Answered { outcome, .. } => match outcome {
+            Ok(_) => ("acknowledged", true),
+            Err(Error::Refused(_)) => ("refused", true),
+            Err(error) if !error.outcome_unknown() => ("denied", true),
+            Err(_) => ("unknown", false),
+        },
+        Outcome::Broken => ("unknown", false),
     };
     trace::note(node, what, [span.to, number as u64]);
+    let facts = chain.facts();
     let checked = match outcome {
-        Outcome::Answered(Ok(done)) => ledger.done(number, &done, chain.facts()),
-        Outcome::Answered(Err(Error::Refused(refusal))) => {
-            ledger.refused(number, &refusal, span, sure, chain.facts())
-        }
+        Outcome::Answered {
+            turn,
+            outcome: Ok(done),
+        } => ledger.done(number, &done, facts).and_then(|()| match sure {
+            true => ledger.in_turn(number, node, turn),
+            false => Ok(()),
+        }),
+        Outcome::Answered {
+            outcome: Err(Error::Refused(refusal)),
+            ..
+        } => ledger.refused(number, &refusal, span, sure, facts),
         _ if known => {
             ledger.denied(number, sure);
             Ok(())
@@ -344,5 +365,6 @@ fn settle_try(
 
 /// One try of a command that may be repeated; whether it was acknowledged.
 pub async fn write_once(world: &Arc<World>, node: u64, command: Command) -> bool {
-    matches!(submit(world, node, command).await, Outcome::Answered(Ok(_)))
+    let outcome = submit(world, node, command).await;
+    matches!(outcome, Outcome::Answered { outcome: Ok(_), .. })
 }

@@ -60,6 +60,9 @@ pub struct Span {
 pub struct Ledger {
     operations: Vec<Operation>,
     deletions: BTreeMap<String, usize>,
+    last_turn: u64,
+    /// Where first tries took effect, by the node that was asked, the instance and the turn.
+    turns: BTreeMap<(u64, String), BTreeMap<u64, u64>>,
     /// What was answered.
     pub acknowledged: u64,
     /// What was refused, with a reason in the state.
@@ -83,6 +86,48 @@ impl Ledger {
             standing: Standing::Open,
         });
         self.operations.len() - 1
+    }
+
+    /// The number of the next command that is submitted.
+    pub fn next_turn(&mut self) -> u64 {
+        self.last_turn += 1;
+        self.last_turn
+    }
+
+    /// Notes when the first try of a command that was acknowledged was submitted, and where.
+    ///
+    /// # Errors
+    /// When an earlier one on the same node took effect on the same instance behind it, or a later one
+    /// before it.
+    pub fn in_turn(&mut self, number: usize, node: u64, turn: u64) -> Result<(), Wrong> {
+        let operation = self.operations.get(number);
+        let Some(Operation {
+            parts,
+            standing: Standing::Done(offset),
+        }) = operation
+        else {
+            return Ok(());
+        };
+        for part in parts {
+            let turns = self.turns.entry((node, part.instance.clone()));
+            let turns = turns.or_default();
+            let before = turns.range(..turn).next_back();
+            let after = turns.range(turn..).next();
+            let is_wrong = before.is_some_and(|(_, before)| before >= offset)
+                || after.is_some_and(|(_, after)| after <= offset);
+            if is_wrong {
+                let seen = format!(
+                    "{part:?}, submitted to node {node} between {before:?} and {after:?} (turn, offset) \
+                     as {turn}, took effect at {offset}"
+                );
+                return Err((
+                    "commands take effect in the order of their submission",
+                    seen,
+                ));
+            }
+            turns.insert(turn, *offset);
+        }
+        Ok(())
     }
 
     /// Notes that a try of it was left without an outcome.

@@ -20,9 +20,10 @@ use super::Error;
 use super::counters::Counters;
 use super::handle::Done;
 use super::peers::{ForwardResult, ForwardStream, Forwarded, Peer, Peers};
-use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, is_repeatable};
+use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request};
 use super::state_machine::StateMachine;
 use super::types::Types;
+use super::writes::is_repeatable;
 
 /// The pause after a leader could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -169,27 +170,21 @@ impl<T: Types> Forwarder<T> {
     fn put_back(&mut self, queue: &mut Queue<T>) {
         self.first_seq += self.in_flight.len() as u64;
         self.sent = 0;
-        let mut overtaken = false;
         let mut again = VecDeque::new();
-        for slot in self.in_flight.drain(..).rev() {
-            let request = match slot {
+        for slot in self.in_flight.drain(..) {
+            match slot {
                 Slot::Settled => {
-                    overtaken = true;
-                    continue;
+                    let overtaken = again.drain(..);
+                    overtaken.for_each(|request: Request<T>| request.refuse(Error::NoLeader));
                 }
-                Slot::Again(request) => request,
+                Slot::Again(request) => again.push_back(request),
                 Slot::Sent(mut request) => {
-                    request.answer.doubt();
-                    request
+                    request.doubt();
+                    again.push_back(request);
                 }
-            };
-            if overtaken || (request.answer.is_unsure() && !is_repeatable(&request.command)) {
-                request.refuse(Error::NoLeader);
-            } else {
-                again.push_front(request);
             }
         }
-        queue.again.append(&mut again);
+        queue.put_back(again);
     }
 }
 
@@ -222,7 +217,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             let unknown = outcome.as_ref().is_err_and(Error::outcome_unknown);
             if !unknown || is_repeatable(&request.command) {
                 if unknown {
-                    request.answer.doubt();
+                    request.doubt();
                 }
                 return Some(request);
             }

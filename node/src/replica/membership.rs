@@ -78,14 +78,13 @@ impl<T: Types> Replica<T> {
     async fn wait_to_show(&self, change: &Change) {
         let deadline = T::now() + SHOW_TIMEOUT;
         while T::now() < deadline {
-            let status = self.status();
-            let member = |id: &u64| status.members.iter().find(|member| member.node_id == *id);
             let shown = match change {
-                Change::AddLearner { node_id, .. } => member(node_id).is_some(),
-                Change::Promote { node_id } => member(node_id).is_some_and(|node| node.voter),
-                Change::Remove { node_id } => member(node_id).is_none(),
+                Change::AddLearner { node_id, .. } => self.knows(*node_id),
+                Change::Promote { node_id } => self.inner.raft.voter_ids().any(|id| id == *node_id),
+                Change::Remove { node_id } => !self.knows(*node_id),
                 Change::TransferLeader { to } => {
-                    status.leader.is_some() && to.is_none_or(|to| status.leader == Some(to))
+                    let leader = self.status().leader;
+                    leader.is_some() && to.is_none_or(|to| leader == Some(to))
                 }
             };
             if shown {

@@ -17,6 +17,7 @@
 //! | [`handle`] | [`Replica`]: the one door for the server half |
 //! | [`start`] | forming, recovery, the tasks of a replica |
 //! | `queue` | submitted commands, in order |
+//! | `writes` | what commands write to, and whether writing it twice is harmless |
 //! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
 //! | `forwarder` | hands them to the leader in order and relays its answers |
@@ -76,6 +77,7 @@ pub mod status;
 pub(crate) mod turn;
 pub mod types;
 pub mod watch;
+pub(crate) mod writes;
 
 pub use backup::BackupHead;
 pub use change::{Change, ChangeError};
@@ -86,9 +88,10 @@ pub use handle::{Done, Replica, Submitted};
 pub use hub::WatchFilter;
 pub use log_page::{LogItem, LogPage};
 pub use peers::{ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers};
-pub use queue::is_repeatable;
 pub use reads::Consistency;
 pub use start::{CompactionOptions, Formation, Options};
 pub use status::{DigestAt, Member, MemberReport, Report, Role, Status};
 pub use types::{Host, Types};
 pub use watch::{Watch, WatchEnd, WatchEvent};
+pub use writes::is_repeatable;
+pub(crate) use writes::writes;

@@ -16,7 +16,8 @@
 //!    it went through the log: in the very term in which it was decided, because a leader that
 //!    was deposed and elected again may have decided it against a state that was no longer true.
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it
-//!    is harmless; otherwise its outcome is unknown and said to be so.
+//!    is harmless; otherwise its outcome is unknown and said to be so. What stands before it and touches
+//!    the same is not decided again either ([`Queue::put_back`]).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -40,7 +41,7 @@ use super::applied::Applied;
 use super::counters::Counters;
 use super::gate::Gate;
 use super::handle::Done;
-use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, is_repeatable};
+use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request};
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
@@ -152,27 +153,27 @@ impl<T: Types> Proposer<T> {
                 }
             }
         }
-        queue.again.append(&mut self.run.again);
+        let mut again = std::mem::take(&mut self.run.again);
+        again.extend(incoming);
+        queue.put_back(again);
     }
 
-    /// Decides `incoming` and hands the entries to Raft.
+    /// Decides `incoming` and hands the entries to Raft. What nobody can decide here stays in it: it
+    /// comes behind everything that is in flight, some of which may have to be decided again.
     async fn propose(&mut self, incoming: &mut Vec<Request<T>>) {
-        let mut requests = std::mem::take(incoming);
-        requests.retain(|request| !request.answer.is_closed());
+        incoming.retain(|request| !request.answer.is_closed());
         if self.gate.is_shutting_down() {
-            for request in requests {
+            for request in incoming.drain(..) {
                 request.refuse(Error::ShuttingDown);
             }
             return;
         }
         if term_of(&self.raft) != self.run.term || !self.has_quorum() {
-            // Not one of these was decided: they may have to wait, or be decided elsewhere.
             self.run.draining = true;
-            self.run.again.extend(requests);
             return;
         }
         let decided = T::now();
-        let entries = self.decide_all(requests);
+        let entries = self.decide_all(std::mem::take(incoming));
         if entries.is_empty() {
             self.pass_on_answers();
             return;
@@ -284,13 +285,8 @@ impl<T: Types> Proposer<T> {
             // Refused before it reached the log.
             Err(ClientWriteError::ForwardToLeader(_)) => self.decide_again(request),
             Err(_) => {
-                if is_repeatable(&request.command) {
-                    request.answer.doubt();
-                    self.decide_again(request);
-                } else {
-                    self.run.draining = true;
-                    request.answer.send(Err(Error::OutcomeUnknown));
-                }
+                request.doubt();
+                self.decide_again(request);
             }
         }
         None

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Error;
 use super::handle::Done;
 use super::types::Types;
+use super::writes::{Touched, is_repeatable, writes};
 
 /// Commands taken from the queue at once.
 pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
@@ -28,11 +29,6 @@ pub(crate) struct AnswerTo {
 impl AnswerTo {
     pub(crate) fn new(to: oneshot::Sender<Result<Done, Error>>) -> Self {
         Self { to, unsure: false }
-    }
-
-    /// Remembers that a try may be in the log, whatever becomes of the next one.
-    pub(crate) fn doubt(&mut self) {
-        self.unsure = true;
     }
 
     pub(crate) fn is_unsure(&self) -> bool {
@@ -86,6 +82,12 @@ impl<T: Types> Request<T> {
                 None
             }
         }
+    }
+
+    /// Remembers that a try may have taken effect, whatever becomes of the next one. One that writes
+    /// nothing, a batch of reads, has none.
+    pub(crate) fn doubt(&mut self) {
+        self.answer.unsure |= writes(&self.command);
     }
 
     /// Whether its stream was closed before it was decided.
@@ -166,6 +168,29 @@ impl<T: Types> Queue<T> {
         !self.again.is_empty()
     }
 
+    /// Takes what has to be placed again, in its order, behind what it has of that already.
+    ///
+    /// What may have taken effect is tried again only if that is harmless. What stands before it and
+    /// touches the same is not: it may have been refused before that took effect, and would now take
+    /// effect behind it. Such commands are left to whoever sent them.
+    pub(crate) fn put_back(&mut self, requests: VecDeque<Request<T>>) {
+        let mut done = Touched::default();
+        let mut again = VecDeque::with_capacity(requests.len());
+        for request in requests.into_iter().rev() {
+            let is_overtaken = done.has_any_of(&request.command);
+            let is_unsure = request.answer.is_unsure();
+            if is_unsure {
+                done.add(&request.command);
+            }
+            if is_overtaken || (is_unsure && !is_repeatable(&request.command)) {
+                request.refuse(Error::NoLeader);
+            } else {
+                again.push_front(request);
+            }
+        }
+        self.again.append(&mut again);
+    }
+
     /// Whether more may come.
     pub(crate) fn is_open(&self) -> bool {
         !self.incoming.is_closed() || !self.incoming.is_empty()
@@ -179,45 +204,128 @@ impl<T: Types> Queue<T> {
     }
 }
 
-/// Whether deciding the command again is harmless if its first write is in the log after all:
-/// with an idempotency key it takes effect once, and a machine's definition is the same again.
-#[must_use]
-pub fn is_repeatable(command: &Command) -> bool {
-    match command {
-        Command::PutMachine(_) => true,
-        Command::FlushAll => false,
-        Command::CreateInstance(create) => create.idempotency_key.is_some(),
-        Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
-        Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
-        Command::Batch(ops) => ops.iter().all(|op| match op {
-            rstmdb_engine::BatchOp::Write(command) => is_repeatable(command),
-            rstmdb_engine::BatchOp::Read(_) => true,
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use openraft::type_config::TypeConfigExt;
+    use rstmdb_engine::{ApplyEvent, BatchOp, Query};
 
-    fn told(unsure: bool, outcome: Result<Done, Error>) -> Result<Done, Error> {
-        let (to, mut told) = oneshot::channel();
-        let mut answer = AnswerTo::new(to);
+    use super::*;
+    use crate::server::product::Product;
+
+    fn event(instance: &str, key: Option<&str>) -> Command {
+        Command::ApplyEvent(ApplyEvent {
+            instance_id: instance.to_owned(),
+            event: "SET".to_owned(),
+            idempotency_key: key.map(str::to_owned),
+            ..ApplyEvent::default()
+        })
+    }
+
+    /// Puts commands back, each with whether it may have taken effect; gives which of them are tried
+    /// again, and what the others are told.
+    fn put_back(commands: &[(Command, bool)]) -> Vec<Option<Error>> {
+        let mut queue = Queue::<Product>::new(mpsc::unbounded_channel().1);
+        let requests = commands
+            .iter()
+            .map(|(command, unsure)| request(command, *unsure));
+        let (requests, mut told): (VecDeque<_>, Vec<_>) = requests.unzip();
+        queue.put_back(requests);
+        let outcomes = told.iter_mut().map(|told| told.try_recv().ok());
+        let errors: Vec<_> = outcomes
+            .map(|told| told.map(|outcome| outcome.expect_err("it was not done")))
+            .collect();
+        let left = errors.iter().filter(|told| told.is_none());
+        assert_eq!(left.count(), queue.again.len());
+        errors
+    }
+
+    #[test]
+    fn nothing_is_tried_behind_what_may_have_overtaken_it() {
+        let keyed = |instance| event(instance, Some("key"));
+        let told = put_back(&[
+            (keyed("a"), true),
+            (keyed("b"), true),
+            (keyed("a"), false),
+            (keyed("a"), true),
+            (keyed("a"), false),
+        ]);
+        assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+        assert!(matches!(told[2], Some(Error::NoLeader)), "{told:?}");
+        assert!(
+            told[1].is_none() && told[3].is_none() && told[4].is_none(),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn what_may_not_be_repeated_overtakes_as_well() {
+        let told = put_back(&[
+            (event("a", Some("key")), false),
+            (event("a", None), true),
+            (event("a", None), false),
+        ]);
+        assert!(matches!(told[0], Some(Error::NoLeader)), "{told:?}");
+        assert!(matches!(told[1], Some(Error::OutcomeUnknown)), "{told:?}");
+        assert!(told[2].is_none(), "{told:?}");
+    }
+
+    #[test]
+    fn a_batch_touches_what_it_writes_to_and_some_commands_touch_everything() {
+        let batch = |ids: &[&str]| {
+            let keyed = |id: &&str| BatchOp::Write(event(id, Some(id)));
+            Command::Batch(ids.iter().map(keyed).collect())
+        };
+        let a = || (event("a", Some("key")), false);
+        assert!(put_back(&[a(), (batch(&["b", "a"]), true)])[0].is_some());
+        assert!(put_back(&[a(), (batch(&["b", "c"]), true)])[0].is_none());
+        assert!(put_back(&[(batch(&["b", "a"]), false), (a().0, true)])[0].is_some());
+        assert!(put_back(&[a(), (Command::FlushAll, true)])[0].is_some());
+        assert!(put_back(&[(Command::FlushAll, false), (a().0, true)])[0].is_some());
+    }
+
+    fn request(
+        command: &Command,
+        unsure: bool,
+    ) -> (Request<Product>, oneshot::Receiver<Result<Done, Error>>) {
+        let (to, told) = oneshot::channel();
+        let mut request = Request {
+            command: command.clone(),
+            actor: Arc::from("test"),
+            answer: AnswerTo::new(to),
+            deadline: Product::now(),
+            origin: None,
+        };
         if unsure {
-            answer.doubt();
+            request.doubt();
         }
-        answer.send(outcome);
-        told.try_recv().expect("it was sent")
+        (request, told)
+    }
+
+    fn told(command: &Command, unsure: bool, error: Error) -> Error {
+        let (request, mut told) = request(command, unsure);
+        request.refuse(error);
+        let outcome = told.try_recv().expect("it was sent");
+        outcome.expect_err("an error")
     }
 
     #[test]
     fn what_was_not_looked_at_again_is_not_called_undone() {
+        let write = event("a", Some("key"));
         for error in [Error::NoLeader, Error::NotLeader, Error::ShuttingDown] {
             let name = error.to_string();
-            let sure = told(false, Err(error.clone())).expect_err("an error");
-            assert_eq!(sure.to_string(), name);
-            let unsure = told(true, Err(error)).expect_err("an error");
+            assert_eq!(told(&write, false, error.clone()).to_string(), name);
+            let unsure = told(&write, true, error);
             assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
         }
+    }
+
+    #[test]
+    fn a_batch_of_reads_never_has_an_unknown_outcome() {
+        let query = Query::GetInstance {
+            instance_id: "a".to_owned(),
+        };
+        let reads = Command::Batch(vec![BatchOp::Read(query)]);
+        let told = told(&reads, true, Error::NoLeader);
+        assert!(matches!(told, Error::NoLeader), "{told}");
     }
 }

@@ -125,6 +125,29 @@ fn a_damaged_snapshot_is_written_again() {
     });
 }
 
+#[test]
+fn what_a_leader_without_a_majority_was_sent_keeps_its_order() {
+    in_simulation(8, async {
+        let cluster = Cluster::form(8, 3).await;
+        let leader = cluster.leader().await;
+        let node = cluster.node(leader);
+        submit(node, machine()).await.unwrap();
+        submit(node, create("a")).await.unwrap();
+        cluster.network.isolate(leader);
+        Sim::sleep(Duration::from_millis(1500)).await;
+        // This one it writes into its log, where it will be replaced; that one it does not even decide.
+        let first = node.submit(set("a", 1, true), Arc::from("test"));
+        Sim::sleep(Duration::from_millis(900)).await;
+        let second = node.submit(set("a", 2, true), Arc::from("test"));
+        Sim::sleep(Duration::from_millis(100)).await;
+        cluster.network.heal();
+        let offsets = [first.await, second.await].map(|done| done.unwrap().offset);
+        assert!(offsets[0] < offsets[1], "{offsets:?}");
+        cluster.converge().await;
+        assert_eq!(values_in_log(node)["a"], [1, 2]);
+    });
+}
+
 fn read_whole_log(node: &Replica<Sim>) -> Result<(), Error> {
     let mut from = 0;
     loop {

@@ -8,11 +8,14 @@
 //! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
 //! | `set` | listings: nothing lost, nothing back |
 //! | `monotonic` | local reads that must not go back |
+//! | `pipelined` | that what one connection sent without waiting took effect in the order of sending |
+//! | `answers` | that every answer is one, and none says that the node is at its wits' end |
 //! | `search`, `models` | the same without the log: is there any order that explains the values? |
 //! | `versions` | the facts of one instance: the model, and whether they were asked for |
 //!
 //! A check that fails by itself is a verdict of its own, and so is one that saw nothing.
 
+mod answers;
 mod bank;
 mod error;
 mod logs;
@@ -21,6 +24,7 @@ mod monotonic;
 mod once;
 mod ops;
 mod order;
+mod pipelined;
 mod result;
 mod search;
 mod set;
@@ -41,8 +45,10 @@ use super::history::{Entry, Workload};
 type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by the name under which it is reported when it fails by itself.
-const CHECKS: [(&str, Check); 7] = [
+const CHECKS: [(&str, Check); 9] = [
     ("logs", logs_agree),
+    (answers::NAME, answers::check),
+    (pipelined::NAME, pipelined::check),
     (order::NAME, order::check),
     (once::NAME, once::check),
     (bank::NAME, bank::check),

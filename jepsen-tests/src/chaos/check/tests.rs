@@ -7,11 +7,13 @@ use super::truth::{Fact, FactKind, Truth};
 use super::*;
 use crate::chaos::history::Outcome;
 
+mod answers;
 mod bank;
 mod fixtures;
 mod monotonic;
 mod once;
 mod order;
+mod pipelined;
 mod search;
 mod set;
 mod simulated;

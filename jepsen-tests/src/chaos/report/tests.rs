@@ -12,6 +12,7 @@ fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: 
     Entry {
         workload: Workload::Register,
         client,
+        pipeline: 0,
         node: 1 + u64::from(client) % 3,
         begun,
         ended,

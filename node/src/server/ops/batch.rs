@@ -74,7 +74,7 @@ fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
 
 fn best_effort_plan(batch: &Batch<'_>) -> Plan {
     let mut touches = Vec::with_capacity(batch.ops.len());
-    let mut keyed = true;
+    let mut effect = Effect::None;
     let mut reads = false;
     let steps: Vec<Step> = batch
         .ops
@@ -84,7 +84,10 @@ fn best_effort_plan(batch: &Batch<'_>) -> Plan {
             touches.push(plan.claim.touch);
             match plan.effect {
                 Effect::None | Effect::Upkeep => reads = true,
-                Effect::Write { keyed: one } => keyed &= one,
+                Effect::Write { keyed } => {
+                    let keyed = keyed && effect != Effect::Write { keyed: false };
+                    effect = Effect::Write { keyed };
+                }
             }
             Ok(plan.job)
         })
@@ -98,7 +101,7 @@ fn best_effort_plan(batch: &Batch<'_>) -> Plan {
                 Access::Write
             },
         },
-        effect: Effect::Write { keyed },
+        effect,
         job: Job::BestEffort(steps),
     }
 }

@@ -263,6 +263,9 @@ fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
 }
 
 fn effect_of(command: &Command) -> Effect {
+    if !replica::writes(command) {
+        return Effect::None;
+    }
     Effect::Write {
         keyed: replica::is_repeatable(command),
     }

@@ -137,6 +137,7 @@ impl History {
         self.entries.push(Entry {
             workload: self.workload.unwrap(),
             client,
+            pipeline: 0,
             node: 1,
             begun,
             ended,

@@ -161,6 +161,7 @@ impl Simulated {
         self.entries.push(Entry {
             workload,
             client,
+            pipeline: 0,
             node: 1,
             begun: self.now - before,
             ended: self.now + after,

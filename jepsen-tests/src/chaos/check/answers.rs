@@ -1,0 +1,45 @@
+//! Every answer is one. Faults keep answers away; no fault of the suite makes one up, so what is none, or says
+//! of a read that something went wrong inside the node, is the node's.
+
+use super::result::{CheckerResult, Tally, Violation};
+use super::truth::Truth;
+use crate::chaos::history::{Entry, Outcome};
+
+/// The name of the checker.
+pub(super) const NAME: &str = "answers";
+
+/// Looks at every request without a known outcome.
+pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
+    let mut tally = Tally {
+        operations: entries.len(),
+        ..Tally::default()
+    };
+    for entry in entries {
+        match &entry.outcome {
+            Outcome::Unknown { why } => {
+                if let Some(problem) = problem(entry, why) {
+                    tally.violation(Violation::new(problem, None, [entry], []));
+                }
+            }
+            Outcome::Ok(_) | Outcome::Refused { .. } => tally.succeeded += 1,
+        }
+    }
+    vec![tally.finish(NAME, "all")]
+}
+
+/// What is wrong with an answer that left the outcome unknown; nothing where there was none.
+fn problem(entry: &Entry, why: &str) -> Option<String> {
+    if why.starts_with(crate::error::NOT_RCP) {
+        return Some(format!("an answer that is none: {why}"));
+    }
+    let is_read = match entry.op.as_str() {
+        "GET_INSTANCE" | "LIST_INSTANCES" => true,
+        "BATCH" => entry.params["ops"]
+            .as_array()
+            .is_some_and(|ops| ops.iter().all(|op| op["op"] == "GET_INSTANCE")),
+        _ => false,
+    };
+    // Of a write it says, by the protocol, that the outcome is unknown.
+    (is_read && why.starts_with("INTERNAL_ERROR"))
+        .then(|| format!("a read was answered with {why}"))
+}
