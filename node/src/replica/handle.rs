@@ -10,6 +10,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::{Command, Query, Reply, State};
 use rstmdb_raft_store::{NodeInfo, Stats, Store};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Error;
@@ -50,7 +51,7 @@ impl Future for Submitted {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(cx)
-            .map(|outcome| outcome.unwrap_or(Err(Error::ShuttingDown)))
+            .map(|outcome| outcome.unwrap_or(Err(Error::OutcomeUnknown)))
     }
 }
 
@@ -135,8 +136,9 @@ impl<T: Types> Replica<T> {
             deadline: T::now() + self.inner.options.leader_wait,
             origin,
         };
-        // A closed queue drops the sender, which the future below reports.
-        let _ = self.inner.requests.send(request);
+        if let Err(SendError(request)) = self.inner.requests.send(request) {
+            request.refuse(Error::ShuttingDown);
+        }
         Submitted(outcome)
     }
 

@@ -94,4 +94,4 @@ pub use status::{DigestAt, Member, MemberReport, Report, Role, Status};
 pub use types::{Host, Types};
 pub use watch::{Watch, WatchEnd, WatchEvent};
 pub use writes::is_repeatable;
-pub(crate) use writes::writes;
+pub(crate) use writes::{is_keyed, writes};

@@ -41,7 +41,7 @@ use super::applied::Applied;
 use super::counters::Counters;
 use super::gate::Gate;
 use super::handle::Done;
-use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request};
+use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, refuse_overtaken};
 use super::reads::Reads;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
@@ -274,6 +274,7 @@ impl<T: Types> Proposer<T> {
         match written {
             Ok(response) if response.response == Outcome::Applied => {
                 let offset = response.log_id.index;
+                refuse_overtaken(&mut self.run.again, &request.command);
                 request.answer.send(Ok(Done {
                     reply,
                     offset: Some(offset),

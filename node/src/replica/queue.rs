@@ -141,6 +141,23 @@ impl Origins {
     }
 }
 
+/// Leaves those to whoever sent them that touch what `done`, which they stood before, wrote to: they must not
+/// take effect behind it.
+pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, done: &Command) {
+    if waiting.is_empty() {
+        return;
+    }
+    let mut touched = Touched::default();
+    touched.add(done);
+    for request in std::mem::take(waiting) {
+        if touched.has_any_of(&request.command) {
+            request.refuse(Error::NoLeader);
+        } else {
+            waiting.push_back(request);
+        }
+    }
+}
+
 /// See the module documentation.
 pub(crate) struct Queue<T: Types> {
     pub incoming: mpsc::UnboundedReceiver<Request<T>>,
@@ -207,7 +224,7 @@ impl<T: Types> Queue<T> {
 #[cfg(test)]
 mod tests {
     use openraft::type_config::TypeConfigExt;
-    use rstmdb_engine::{ApplyEvent, BatchOp, Query};
+    use rstmdb_engine::{ApplyEvent, BatchOp, ListInstances, Query};
 
     use super::*;
     use crate::server::product::Product;
@@ -255,6 +272,40 @@ mod tests {
             told[1].is_none() && told[3].is_none() && told[4].is_none(),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn what_took_effect_overtakes_what_waits_for_another_decision() {
+        let waiting = ["a", "b"].map(|id| request(&event(id, None), false));
+        let (requests, mut told): (VecDeque<_>, Vec<_>) = waiting.into_iter().unzip();
+        let mut requests = requests;
+        refuse_overtaken(&mut requests, &event("a", None));
+        assert_eq!(requests.len(), 1);
+        assert!(matches!(told[0].try_recv(), Ok(Err(Error::NoLeader))));
+        assert!(told[1].try_recv().is_err());
+    }
+
+    #[test]
+    fn what_was_to_be_read_before_a_write_is_not_read_behind_it() {
+        let get = |id: &str| {
+            BatchOp::Read(Query::GetInstance {
+                instance_id: id.to_owned(),
+            })
+        };
+        let list = || BatchOp::Read(Query::ListInstances(ListInstances::default()));
+        let write = || (event("a", Some("key")), true);
+        for (read, is_overtaken) in [(get("a"), true), (list(), true), (get("b"), false)] {
+            let told = put_back(&[(Command::Batch(vec![read]), false), write()]);
+            assert_eq!(told[0].is_some(), is_overtaken);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_writes_and_reads_is_not_tried_again_once_it_may_have_taken_effect() {
+        let read = BatchOp::Read(Query::ListInstances(ListInstances::default()));
+        let write = BatchOp::Write(event("a", Some("key")));
+        let told = put_back(&[(Command::Batch(vec![write, read]), true)]);
+        assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
     }
 
     #[test]

@@ -2,23 +2,32 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::{BatchOp, Command};
+use rstmdb_engine::{BatchOp, Command, Query};
 
-/// Whether deciding the command again is harmless if its first write is in the log after all:
-/// with an idempotency key it takes effect once, and a machine's definition is the same again.
+/// Whether deciding the command again is harmless if its first write is in the log after all: with an
+/// idempotency key it takes effect once, and a machine's definition is the same again. A batch that reads as
+/// well is not: it would read what came later, and might be refused for it although it took effect.
 #[must_use]
 pub fn is_repeatable(command: &Command) -> bool {
+    is_keyed(command) && !(writes(command) && reads(command))
+}
+
+/// Whether everything that the command writes has an idempotency key or is the same again, so that who sent it
+/// may send it again.
+pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
         Command::FlushAll => false,
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
-        Command::Batch(ops) => ops.iter().all(|op| match op {
-            BatchOp::Write(command) => is_repeatable(command),
-            BatchOp::Read(_) => true,
-        }),
+        Command::Batch(ops) => written(ops).all(is_keyed),
     }
+}
+
+fn reads(command: &Command) -> bool {
+    let is_read = |op: &BatchOp| matches!(op, BatchOp::Read(_));
+    matches!(command, Command::Batch(ops) if ops.iter().any(is_read))
 }
 
 /// Whether the command can change anything: a batch of reads cannot.
@@ -48,7 +57,7 @@ impl Touched {
         }
     }
 
-    /// Whether the command writes to any of it.
+    /// Whether the command writes to any of it, or reads it.
     pub(crate) fn has_any_of(&self, command: &Command) -> bool {
         if self.everything {
             return true;
@@ -56,7 +65,13 @@ impl Touched {
         match instance_of(command) {
             Some(id) => self.instances.contains(id),
             None => match command {
-                Command::Batch(ops) => written(ops).any(|command| self.has_any_of(command)),
+                Command::Batch(ops) => ops.iter().any(|op| match op {
+                    BatchOp::Write(command) => self.has_any_of(command),
+                    BatchOp::Read(Query::GetInstance { instance_id }) => {
+                        self.instances.contains(instance_id)
+                    }
+                    BatchOp::Read(_) => !self.instances.is_empty(),
+                }),
                 _ => !self.instances.is_empty(),
             },
         }

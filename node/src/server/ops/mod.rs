@@ -267,7 +267,7 @@ fn effect_of(command: &Command) -> Effect {
         return Effect::None;
     }
     Effect::Write {
-        keyed: replica::is_repeatable(command),
+        keyed: replica::is_keyed(command),
     }
 }
 
