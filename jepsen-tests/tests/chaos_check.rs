@@ -8,6 +8,7 @@ use std::thread;
 
 use rstmdb_jepsen::chaos::check::truth::Truth;
 use rstmdb_jepsen::chaos::check::{self, Verdict};
+use rstmdb_jepsen::chaos::client;
 use rstmdb_jepsen::chaos::history::{Entry, Outcome, Recorder, Workload};
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
@@ -85,12 +86,7 @@ impl Client<'_> {
         };
         let outcome = match answer {
             Ok(result) => Outcome::Ok(result),
-            Err(Error::Refused { body, .. }) if body.code.as_str() != "TIMEOUT" => {
-                Outcome::Refused {
-                    code: body.code.as_str().to_owned(),
-                    details: body.details.clone().unwrap_or_else(|| json!({})),
-                }
-            }
+            Err(Error::Refused { body, .. }) => client::refusal(*body),
             Err(error) => {
                 self.connection = None;
                 Outcome::Unknown {

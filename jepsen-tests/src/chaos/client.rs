@@ -241,9 +241,9 @@ fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
     }
 }
 
-/// The protocol says of a write without a key, by `retryable`, whether it may have been done; of one with
-/// a key only that it may be sent again.
-fn refusal(body: ErrorBody) -> Outcome {
+/// What an error says about the request. The protocol says of a write without a key, by `retryable`, whether
+/// it may have been done; of one with a key only that it may be sent again.
+pub fn refusal(body: ErrorBody) -> Outcome {
     let is_definite = !body.outcome_unknown()
         && (!body.retryable || matches!(body.code, Code::NoLeader | Code::ReadOnlyMode));
     if is_definite {
