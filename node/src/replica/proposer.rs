@@ -17,7 +17,7 @@
 //!    was deposed and elected again may have decided it against a state that was no longer true.
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it
 //!    is harmless; otherwise its outcome is unknown and said to be so. What stands before it and touches
-//!    the same is not decided again either ([`Queue::put_back`]).
+//!    the same is not decided again either (`Queue::put_back`).
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
