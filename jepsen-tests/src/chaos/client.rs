@@ -118,7 +118,7 @@ impl Client {
         let mut keeps = lost.is_none();
         let why = lost.map_or_else(String::new, |error| error.to_string());
         let pipeline = recorder.next_pipeline();
-        for ((at, params), answer) in (0..).zip(all).zip(answers) {
+        for (params, answer) in all.into_iter().zip(answers) {
             let (ended, (outcome, is_of_use)) = match answer {
                 Some((ended, answer)) => (ended, judge(Ok(answer))),
                 None => (
@@ -132,9 +132,8 @@ impl Client {
                 client: self.number,
                 pipeline,
                 node,
-                // All were sent at once; they have an order all the same.
-                begun: begun + at,
-                ended: ended.max(begun + at),
+                begun,
+                ended,
                 op: op.to_owned(),
                 params,
                 outcome,

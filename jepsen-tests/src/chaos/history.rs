@@ -42,8 +42,8 @@ pub struct Entry {
     pub workload: Workload,
     /// Who asked; a client has one request at a time, or one pipeline.
     pub client: u32,
-    /// The number of the pipeline it was sent in: requests of one are sent on one connection in the order
-    /// of `begun`, without waiting for answers. 0: alone.
+    /// The number of the pipeline it was sent in: requests of one are sent on one connection, at one time
+    /// and in the order in which a history has them, without waiting for answers. 0: alone.
     #[serde(default)]
     pub pipeline: u64,
     /// The node that was asked.
@@ -149,6 +149,7 @@ impl Recorder {
     /// All entries, in the order in which they were sent.
     pub fn finish(&self) -> Vec<Entry> {
         let mut entries = std::mem::take(&mut *self.taken.lock());
+        // Stable: those of a pipeline keep their order.
         entries.sort_by_key(|entry| entry.begun);
         entries
     }

@@ -30,8 +30,10 @@ pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, Workload::Register.name())]
 }
 
+/// Compares the writes of one pipeline to one instance, in the order in which they were sent.
 fn check_one(mut sent: Vec<Op<'_>>, tally: &mut Tally) {
     tally.operations += sent.len();
+    // Stable: those of a pipeline began at one time, and stand in their order.
     sent.sort_by_key(|op| op.entry.begun);
     let done = sent.iter().filter_map(|op| Some((op, op.offset()?)));
     let done: Vec<_> = done.collect();
