@@ -228,8 +228,7 @@ impl Wire {
                 meta,
                 snapshot: received,
             };
-            let raft = process.replica.raft();
-            let installed = raft.install_full_snapshot(vote, received).await;
+            let installed = process.replica.install_snapshot(vote, received).await;
             installed.map_err(|error| failed(&error))
         });
         installed.await.inspect_err(|error| {

@@ -3,8 +3,11 @@
 use futures_util::future::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use openraft::Raft;
+use openraft::errors::RaftError;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse};
 use openraft::type_config::TypeConfigExt;
-use rstmdb_raft_store::SnapshotStore;
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use rstmdb_raft_store::{SnapshotHandle, SnapshotStore};
 
 use super::error::Error;
 use super::handle::Replica;
@@ -16,7 +19,8 @@ use super::status::Report;
 use super::types::Types;
 
 impl<T: Types> Replica<T> {
-    /// The Raft node, for the transport to hand Raft's own messages to.
+    /// The Raft node, for the transport to hand Raft's own messages to; snapshots go to
+    /// [`install_snapshot`](Self::install_snapshot).
     pub fn raft(&self) -> &Raft<T, StateMachine<T>> {
         &self.inner.raft
     }
@@ -24,6 +28,39 @@ impl<T: Types> Replica<T> {
     /// The snapshots, for the transport to send and receive them.
     pub fn snapshots(&self) -> SnapshotStore<T::Fs> {
         self.inner.store.snapshots()
+    }
+
+    /// Installs a snapshot that the leader of `vote` has sent, unless the log has all of it.
+    ///
+    /// A snapshot is sent for what the log lacked. By the time it is here, an append that the leader
+    /// had given up can have brought that, and more. openraft 0.10.0-alpha.37 would then take the log to
+    /// end with the snapshot, and not apply what is behind it before the next entry comes. Whether the
+    /// log has the snapshot's last entry is asked as a leader asks it: by an append of nothing behind
+    /// that, which is answered when the log is durable.
+    ///
+    /// # Errors
+    ///
+    /// When Raft has stopped.
+    pub async fn install_snapshot(
+        &self,
+        vote: VoteOf<T>,
+        snapshot: SnapshotOf<T, SnapshotHandle<T::Fs>>,
+    ) -> Result<SnapshotResponse<T>, RaftError<T>> {
+        let nothing = AppendEntriesRequest {
+            vote: vote.clone(),
+            prev_log_id: snapshot.meta.last_log_id,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let vote = match self.raft().append_entries(nothing).await? {
+            AppendEntriesResponse::Success => vote,
+            AppendEntriesResponse::HigherVote(higher) => higher,
+            AppendEntriesResponse::Conflict | AppendEntriesResponse::PartialSuccess(_) => {
+                let installed = self.raft().install_full_snapshot(vote, snapshot).await;
+                return installed.map_err(RaftError::Fatal);
+            }
+        };
+        Ok(SnapshotResponse { vote })
     }
 
     /// Takes the commands that node `from` forwards because it believes this one leads, and

@@ -41,6 +41,8 @@ pub struct Network {
 struct Inner {
     nodes: BTreeMap<u64, Replica<Sim>>,
     isolated: BTreeSet<u64>,
+    /// Nodes whose appends are kept on the way, and the last one of each.
+    late: BTreeMap<u64, Option<AppendEntriesRequest<Sim>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +59,20 @@ impl Network {
         self.inner.lock().isolated.insert(id);
     }
 
+    /// From now on appends to this node do not arrive.
+    pub fn keep_appends(&self, to: u64) {
+        self.inner.lock().late.insert(to, None);
+    }
+
+    /// The last append to this node that did not arrive.
+    pub fn late_append(&self, to: u64) -> Option<AppendEntriesRequest<Sim>> {
+        self.inner.lock().late.get(&to)?.clone()
+    }
+
     pub fn heal(&self) {
-        self.inner.lock().isolated.clear();
+        let mut inner = self.inner.lock();
+        inner.isolated.clear();
+        inner.late.clear();
     }
 
     pub fn of(&self, from: u64) -> Link {
@@ -146,6 +160,10 @@ impl RaftNetworkV2<Sim> for Wire {
             let room = other.must_have_room();
             room.map_err(|full| RPCError::Unreachable(Unreachable::new(&full)))?;
         }
+        if let Some(late) = self.link.network.inner.lock().late.get_mut(&self.to) {
+            *late = Some(rpc);
+            return Err(RPCError::Unreachable(Unreachable::new(&Cut)));
+        }
         self.back(other.raft().append_entries(rpc).await).await
     }
 
@@ -195,7 +213,7 @@ impl RaftNetworkV2<Sim> for Wire {
             meta: snapshot.meta,
             snapshot: receiver.finish().unwrap(),
         };
-        let installed = other.raft().install_full_snapshot(vote, received).await;
+        let installed = other.install_snapshot(vote, received).await;
         installed.map_err(|error| StreamingError::Network(NetworkError::new(&error)))
     }
 

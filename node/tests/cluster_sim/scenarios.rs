@@ -1,13 +1,17 @@
 //! One situation each: a minority, a node that was away for long, the membership.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::AppendEntriesRequest;
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, Membership};
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
 use rstmdb_raft_store::FileSystem;
@@ -157,6 +161,55 @@ fn a_leader_that_is_replaced_keeps_the_order_of_what_it_was_sent() {
             let offsets: Vec<_> = offsets.collect();
             assert!(offsets.is_sorted(), "{offsets:?}");
         }
+    });
+}
+
+#[test]
+fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
+    in_simulation(9, async {
+        let cluster = Cluster::form(9, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(leader), machine()).await.unwrap();
+        submit(cluster.node(leader), create("a")).await.unwrap();
+        cluster.converge().await;
+        let (to, node) = (1 + leader % 3, cluster.node(1 + leader % 3));
+        cluster.network.keep_appends(to);
+        let (first, second) = (set("a", 1, false), set("a", 2, false));
+        submit(cluster.node(leader), first).await.unwrap();
+        cluster.node(leader).compact(true).await.unwrap();
+        let snapshot = cluster.node(leader).snapshots().current().unwrap().unwrap();
+        let behind = submit(cluster.node(leader), second).await.unwrap().offset;
+        let last = |append: &AppendEntriesRequest<Sim>| {
+            let last = append.entries.last()?;
+            Some(last.log_id.index)
+        };
+        let kept = || {
+            cluster
+                .network
+                .late_append(to)
+                .filter(|append| last(append) == behind)
+        };
+        let mut late = cluster.wait("append on the way", kept).await;
+        // Nothing of it was committed when it was sent.
+        late.leader_commit = late.prev_log_id;
+        let vote = late.vote;
+        let appended = node.raft().append_entries(late).await.unwrap();
+        assert!(appended.is_success());
+        let mut wire = cluster
+            .network
+            .of(leader)
+            .new_client(to, &super::node_info(to))
+            .await;
+        let snapshot = SnapshotOf::<Sim, _> {
+            meta: snapshot.meta().clone(),
+            snapshot,
+        };
+        let option = RPCOption::new(LEADER_WAIT);
+        let sent = wire.full_snapshot(vote, snapshot, pending(), option);
+        assert_eq!(sent.await.unwrap().vote, vote);
+        cluster.network.heal();
+        cluster.converge().await;
+        assert_eq!(values_in_log(node)["a"], [1, 2]);
     });
 }
 

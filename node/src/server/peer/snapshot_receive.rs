@@ -303,7 +303,7 @@ async fn install(
         meta: handle.meta().clone(),
         snapshot: handle,
     };
-    let installed = replica.raft().install_full_snapshot(vote, snapshot).await;
+    let installed = replica.install_snapshot(vote, snapshot).await;
     Ok(installed.map_err(stopped)?.vote)
 }
 
