@@ -47,7 +47,7 @@ impl<T: Types> Replica<T> {
         snapshot: SnapshotOf<T, SnapshotHandle<T::Fs>>,
     ) -> Result<SnapshotResponse<T>, RaftError<T>> {
         let nothing = AppendEntriesRequest {
-            vote: vote.clone(),
+            vote,
             prev_log_id: snapshot.meta.last_log_id,
             entries: Vec::new(),
             leader_commit: None,
