@@ -52,7 +52,7 @@ fn find(name: &str) -> Result<PathBuf, Error> {
         Ok(path)
     } else {
         Err(Error::Binaries(format!(
-            "{} does not exist",
+            "{} does not exist (it is built unless {BIN_DIR_VARIABLE} names a folder)",
             path.display()
         )))
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::raw::Connection;
+use crate::skipped;
 
 /// Names the file where it lies elsewhere.
 const FILE_VARIABLE: &str = "RSTMDB_INCIDENTS";
@@ -30,7 +31,9 @@ impl Incidents {
         });
         if !file.is_file() {
             let file = file.display();
-            println!("skipped: {file} does not exist ({FILE_VARIABLE} names another)");
+            skipped(format!(
+                "{file} does not exist ({FILE_VARIABLE} names another)"
+            ));
             return Ok(None);
         }
         let readme = std::fs::read_to_string(file.with_file_name("README.md"))

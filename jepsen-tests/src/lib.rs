@@ -12,6 +12,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`arguments`] | parsers of the program's arguments |
 //! | [`binaries`] | builds the two binaries once and says where they are |
 //! | [`disk`] | a file system whose power can be cut |
 //! | [`config`] | a node's configuration file |
@@ -25,6 +26,7 @@
 //! | [`ports`] | ports nobody else uses |
 //! | [`raw`] | a plain RCP connection, for what the client library would never send or hide |
 //! | [`cli`] | runs `rstmdb-cli` |
+//! | `skipped` | says why a test is skipped |
 //! | [`small_disk`] | a disk that can be filled |
 //! | [`strace`] | making system calls fail |
 //! | [`rng`] | seeded randomness |
@@ -56,6 +58,7 @@
 //! with ready ones instead. With `RSTMDB_KEEP` set, the folders of a failing test's nodes are kept.
 
 pub mod admin;
+pub mod arguments;
 pub mod audit;
 pub mod binaries;
 pub mod bystander;
@@ -87,6 +90,7 @@ pub mod process;
 pub mod raw;
 pub mod rng;
 pub mod sim;
+mod skipped;
 pub mod small_disk;
 pub mod steady;
 pub mod strace;
@@ -97,3 +101,4 @@ pub mod within;
 pub mod workload;
 
 pub use error::Error;
+pub use skipped::skipped;

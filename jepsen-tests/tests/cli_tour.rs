@@ -149,7 +149,7 @@ fn the_readmes_tour_works_as_printed() {
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap_or_default();
     let steps = consoles::steps(&readme);
     if steps.is_empty() {
-        println!("skipped: README.md has no console block");
+        rstmdb_jepsen::skipped("README.md has no console block");
         return;
     }
     let node = Node::start(&Config::for_tests()).unwrap();

@@ -33,7 +33,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 fn library() -> Option<Library> {
     Library::find()
-        .inspect_err(|reason| println!("skipped: {reason}"))
+        .inspect_err(|reason| rstmdb_jepsen::skipped(reason))
         .ok()
 }
 

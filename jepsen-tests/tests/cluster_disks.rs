@@ -32,7 +32,7 @@ const WRITERS: usize = 4;
 #[test]
 fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
     if let Some(reason) = small_disk::unavailable() {
-        println!("skipped: {reason}");
+        rstmdb_jepsen::skipped(reason);
         return;
     }
     let mut rng = Rng::new(rng::seed("cluster_disks"));
@@ -138,7 +138,7 @@ fn all_are_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>) {
 #[test]
 fn a_disk_without_a_reserve_that_is_full_ends_the_node_and_loses_nothing() {
     if let Some(reason) = small_disk::unavailable() {
-        println!("skipped: {reason}");
+        rstmdb_jepsen::skipped(reason);
         return;
     }
     let config = Config::for_tests()

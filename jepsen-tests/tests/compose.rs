@@ -227,7 +227,7 @@ fn docker_compose_up_starts_three_nodes_that_survive_the_loss_of_one() {
     let docker = match Docker::find() {
         Availability::Ready(docker) => docker,
         Availability::Missing(reason) => {
-            println!("skipped: {reason}");
+            rstmdb_jepsen::skipped(reason);
             return;
         }
     };

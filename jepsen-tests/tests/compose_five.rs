@@ -74,7 +74,7 @@ fn five_containers_survive_the_loss_of_two() {
     let docker = match Docker::find() {
         Availability::Ready(docker) => docker,
         Availability::Missing(reason) => {
-            println!("skipped: {reason}");
+            rstmdb_jepsen::skipped(reason);
             return;
         }
     };

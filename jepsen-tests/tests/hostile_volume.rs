@@ -71,7 +71,7 @@ fn a_hundred_thousand_mutated_frames_do_no_harm() {
 #[test]
 fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
     if let Err(reason) = allow_open_files(IDLE_CONNECTIONS as u64 + 500) {
-        println!("skipped: {reason}");
+        rstmdb_jepsen::skipped(reason);
         return;
     }
     let limit = CONNECTIONS_MAX.to_string();

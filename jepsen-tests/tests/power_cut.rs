@@ -24,7 +24,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
     let disk = match Disk::mount_new() {
         Ok(disk) => disk,
         Err(reason) => {
-            println!("skipped: {reason}");
+            rstmdb_jepsen::skipped(reason);
             return;
         }
     };
@@ -75,7 +75,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     let disk = match Disk::mount_new() {
         Ok(disk) => disk,
         Err(reason) => {
-            println!("skipped: {reason}");
+            rstmdb_jepsen::skipped(reason);
             return;
         }
     };
@@ -108,7 +108,7 @@ fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
     let disk = match Disk::mount_new() {
         Ok(disk) => disk,
         Err(reason) => {
-            println!("skipped: {reason}");
+            rstmdb_jepsen::skipped(reason);
             return;
         }
     };

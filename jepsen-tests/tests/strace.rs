@@ -70,7 +70,7 @@ fn faults(rng: &mut Rng) -> Vec<Fault> {
 #[test]
 fn after_a_failed_call_nothing_is_acknowledged_and_nothing_is_lost() {
     if let Err(reason) = can_trace() {
-        println!("skipped: {reason}");
+        rstmdb_jepsen::skipped(reason);
         return;
     }
     let begun = Instant::now();

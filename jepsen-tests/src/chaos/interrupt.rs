@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Error;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
+/// A signal that comes so soon after the first is the same one: `timeout` signals a program and its group.
+const SAME_WITHIN: Duration = Duration::from_secs(1);
 /// What a shell expects of a program that was interrupted.
 const EXIT_CODE: i32 = 130;
 
@@ -27,14 +30,20 @@ pub fn listen() -> Result<(), Error> {
     let (mut interrupt, mut terminate) = signals.map_err(Error::io("signals"))?;
     thread::spawn(move || {
         runtime.block_on(async {
+            let mut requested = None;
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
+                let is_same = requested.is_some_and(|at: Instant| at.elapsed() < SAME_WITHIN);
+                if is_same {
+                    continue;
+                }
                 if REQUESTED.swap(true, Ordering::Relaxed) {
                     std::process::exit(EXIT_CODE);
                 }
+                requested = Some(Instant::now());
                 println!(
                     "chaos: interrupted; cleaning up, which a second signal would not wait for"
                 );

@@ -44,4 +44,4 @@ pub mod swarm;
 pub mod watching;
 pub mod workload;
 
-pub use session::{Args, main, nodes as three_or_five};
+pub use session::{Args, main};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::faketime::NOTICED_WITHIN;
 use crate::rng::Rng;
 
 /// A kind of fault.
@@ -130,6 +131,9 @@ const QUIET_AT_FIRST_MS: u64 = 3_000;
 /// Nor at last, so that every fault has ended.
 const QUIET_AT_LAST_MS: u64 = 5_000;
 
+/// How long a fault lasts, in milliseconds.
+const LASTS_MS: (u64, u64) = (500, 6_000);
+
 /// Draws faults of these kinds for a run of this length: each kind comes once before any comes again, in an
 /// order of the seed's, and some of them overlap.
 pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Planned> {
@@ -143,7 +147,12 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
             left.extend(kinds);
         }
         let kind = left.swap_remove(rng.index(left.len()));
-        let lasts_ms = rng.between(500, 6_000).min(end - at_ms);
+        let least_ms = match kind {
+            // So that a node notices it.
+            Kind::ClockJump => NOTICED_WITHIN.as_secs() * 1_000 + 1_000,
+            _ => LASTS_MS.0,
+        };
+        let lasts_ms = rng.between(least_ms, LASTS_MS.1).min(end - at_ms);
         let seed = rng.number();
         planned.push(Planned {
             at_ms,
@@ -181,6 +190,12 @@ mod tests {
                     .iter()
                     .all(|one| one.at_ms + one.lasts_ms <= 235_000)
             );
+            let jump = |planned: &&Planned| planned.kind == Kind::ClockJump;
+            let noticed = planned.iter().filter(jump).all(|jump| {
+                let is_last = jump.at_ms + jump.lasts_ms == 235_000;
+                is_last || Duration::from_millis(jump.lasts_ms) > NOTICED_WITHIN
+            });
+            assert!(noticed, "seed {seed}");
             assert!(planned.windows(2).all(|two| two[0].at_ms < two[1].at_ms));
             let overlap = |two: &[Planned]| two[0].at_ms + two[0].lasts_ms > two[1].at_ms;
             assert!(planned.windows(2).any(overlap), "seed {seed}");

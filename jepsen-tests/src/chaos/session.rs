@@ -14,7 +14,7 @@ use super::schedule::Kind;
 use super::{check, interrupt};
 use crate::faketime::Library;
 use crate::rng::{self, Rng};
-use crate::{Error, disk, strace};
+use crate::{Error, arguments, disk, strace};
 
 /// The schedule of a run, in its folder.
 const SCHEDULE: &str = "schedule.json";
@@ -23,16 +23,16 @@ const SCHEDULE: &str = "schedule.json";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For how long runs are begun, as `90s`, `6m` or `8h`; without it there is one run.
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = arguments::time, allow_hyphen_values = true)]
     time: Option<Duration>,
-    /// How long one run has faults.
-    #[arg(long, value_parser = duration, default_value = "3m")]
+    /// How long one run has faults, from 10s to 24h.
+    #[arg(long, value_parser = arguments::run_time, allow_hyphen_values = true, default_value = "3m")]
     run_time: Duration,
     /// The seed of the first run; drawn when absent. Each run prints its own.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// How many nodes: 3 or 5, in turn when absent.
-    #[arg(long, value_parser = nodes)]
+    #[arg(long, value_parser = arguments::nodes)]
     nodes: Option<u64>,
     /// What the nodes run in.
     #[arg(long, value_enum, default_value = "processes")]
@@ -41,10 +41,10 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     faults: Option<Vec<Kind>>,
     /// A schedule of an earlier run, instead of one by seed. Its seed is still needed for what clients do.
-    #[arg(long)]
+    #[arg(long, requires = "seed", conflicts_with = "faults")]
     schedule: Option<PathBuf>,
     /// How many runs may end without a verdict on the nodes, because the suite could not do or see what it had to.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     unjudged: usize,
     /// Requests a second, from 1 to 100,000.
     #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -55,23 +55,6 @@ pub struct Args {
     /// Says what goes wrong as it does.
     #[arg(long, short)]
     verbose: bool,
-}
-
-/// Clusters of other sizes are not what these tests are made for.
-///
-/// # Errors
-/// When it is neither 3 nor 5.
-pub fn nodes(text: &str) -> Result<u64, String> {
-    match text {
-        "3" => Ok(3),
-        "5" => Ok(5),
-        _ => Err("must be 3 or 5".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
-    parsed.try_into().map_err(|error| format!("{error}"))
 }
 
 /// Runs until the time is over; fails when a run does not pass.
@@ -145,7 +128,8 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
     }
     let mut kinds = BTreeSet::from(Kind::ALL);
     let mut leave_out = |some: &[Kind], why: &str| {
-        println!("chaos: without {some:?}: {why}");
+        let names: Vec<_> = some.iter().map(|kind| kind.name()).collect();
+        println!("chaos: without {}: {why}", names.join(", "));
         kinds.retain(|kind| !some.contains(kind));
     };
     if args.runner == Runner::Containers {
@@ -184,7 +168,12 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
 
 fn read_schedule(path: &Path) -> Result<Vec<super::schedule::Planned>, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path.display().to_string()))?;
-    serde_json::from_str(&text).map_err(Error::content(path))
+    let schedule: Vec<_> = serde_json::from_str(&text).map_err(Error::content(path))?;
+    if schedule.is_empty() {
+        let why = format!("--schedule {}: there is no fault in it", path.display());
+        return Err(Error::Command(why));
+    }
+    Ok(schedule)
 }
 
 /// Carries out one run and leaves its report.
@@ -221,7 +210,7 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
         nodes: usize::try_from(plan.nodes).unwrap_or_default(),
         begun: now.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
         duration: begun.elapsed(),
-        command: command(args, plan, &dir),
+        command: command(plan, &dir),
         faults: done
             .spans
             .into_iter()
@@ -255,22 +244,16 @@ fn runner_name(runner: Runner) -> String {
 }
 
 /// What carries out the same plan again.
-fn command(args: &Args, plan: &Plan, dir: &Path) -> String {
-    let mut command = format!(
-        "cargo run --release -p rstmdb-jepsen -- chaos --seed {} --nodes {} --runner {} --run-time {}s --rate {}",
+fn command(plan: &Plan, dir: &Path) -> String {
+    // The schedule depends on what this machine allows as well: where that differs, the file is the same.
+    format!(
+        "cargo run --release -p rstmdb-jepsen -- chaos --seed {} --nodes {} --runner {} --run-time {}s --rate {} \
+         --schedule {}",
         plan.seed,
         plan.nodes,
         runner_name(plan.runner),
         plan.length.as_secs(),
         plan.rate,
-    );
-    // The schedule depends on what this machine allows as well: where that differs, the file is the same.
-    if let Some(kinds) = &args.faults {
-        let names: Vec<String> = kinds.iter().map(|kind| kind.name()).collect();
-        command.push_str(&format!(" --faults {}", names.join(",")));
-    }
-    if args.schedule.is_some() {
-        command.push_str(&format!(" --schedule {}", dir.join(SCHEDULE).display()));
-    }
-    command
+        dir.join(SCHEDULE).display(),
+    )
 }

@@ -16,24 +16,6 @@ use super::plan::Plan;
 use super::run::{self, Verdict, Watched};
 use super::{Args, tasks, trace};
 
-/// Reads `90`, `90s`, `3m` or `8h`.
-///
-/// # Errors
-/// When it is none of these.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
-        Some(number) => (number, text.chars().next_back()),
-        None => (text, None),
-    };
-    let number: u64 = number.parse().map_err(|_| format!("{text:?} is no time"))?;
-    let seconds = match unit {
-        Some('m') => 60,
-        Some('h') => 3_600,
-        _ => 1,
-    };
-    Ok(Duration::from_secs(number * seconds))
-}
-
 /// What many seeds came to.
 #[derive(Debug, Default)]
 pub struct Sum {
@@ -51,12 +33,18 @@ pub struct Sum {
 }
 
 /// Faults of which there must have been some, for many seeds to count as a test.
-const REQUIRED: [&str; 7] = [
+const REQUIRED: [&str; 13] = [
     "kill",
     "power cut",
     "partition",
+    "slow links",
+    "message twice",
     "freeze",
+    "clock jump",
+    "full disk",
     "transfer",
+    "members change",
+    "removed",
     "snapshot received",
     "restart",
 ];
@@ -147,14 +135,12 @@ pub fn many(args: &Args) -> ExitCode {
 /// Runs the seeds that are asked for, on as many threads.
 #[must_use]
 pub fn run_all(args: &Args) -> Sum {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let jobs = args.jobs.unwrap_or(cores).max(1);
     let began = Instant::now();
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
+        for _ in 0..jobs_of(args) {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -178,10 +164,11 @@ pub fn run_all(args: &Args) -> Sum {
 fn report(args: &Args, sum: &Sum, took: Duration) -> ExitCode {
     let seeds = sum.seeds.max(1);
     println!(
-        "{} seeds in {took:.1?}: {:.1} a second, {:.1} ms of each thread a seed; {:.1} virtual s a seed",
+        "{} seeds from {} on in {took:.1?}: {:.1} a second, {:.1} ms of each thread a seed; {:.1} virtual s a seed",
         sum.seeds,
+        args.seed.unwrap_or(args.from),
         sum.seeds as f64 / took.as_secs_f64().max(1e-9),
-        took.as_secs_f64() * 1e3 * jobs_of(args) / seeds as f64,
+        took.as_secs_f64() * 1e3 * jobs_of(args) as f64 / seeds as f64,
         sum.virtual_time.as_secs_f64() / seeds as f64,
     );
     println!(
@@ -223,7 +210,7 @@ fn report(args: &Args, sum: &Sum, took: Duration) -> ExitCode {
     }
 }
 
-fn jobs_of(args: &Args) -> f64 {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    args.jobs.unwrap_or(cores).max(1) as f64
+fn jobs_of(args: &Args) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    args.jobs.map_or_else(cores, usize::from)
 }

@@ -44,6 +44,8 @@ use rstmdb::replica::Types;
 use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{Data, MemFs, NodeInfo};
 
+use crate::arguments;
+
 openraft::declare_raft_types!(
     /// The openraft types of a simulated node.
     pub Sim:
@@ -62,10 +64,10 @@ impl Types for Sim {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How many seeds.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true)]
     pub seeds: u64,
     /// The first seed.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub from: u64,
     /// Only this seed, saying all that happens.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
@@ -73,14 +75,14 @@ pub struct Args {
     /// Print the hash of the whole trace of that seed, and nothing else; fails when an invariant was violated.
     #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "from"])]
     pub trace_hash: bool,
-    /// No seed begins after this time: seconds, or with a unit s, m or h.
-    #[arg(long, value_parser = many::parse_time)]
+    /// No seed begins after this time, as `90s`, `6m` or `8h`.
+    #[arg(long, value_parser = arguments::time, allow_hyphen_values = true)]
     pub time: Option<std::time::Duration>,
     /// Threads; as many as there are processors when absent.
-    #[arg(long)]
-    pub jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
     /// Nodes of the cluster, 3 or 5; the seed decides when absent.
-    #[arg(long, value_parser = crate::chaos::three_or_five)]
+    #[arg(long, value_parser = arguments::nodes)]
     pub nodes: Option<u64>,
 }
 

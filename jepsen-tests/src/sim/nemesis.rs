@@ -135,10 +135,11 @@ impl Nemesis {
             0 => (place(from) < half) != (place(to) < half),
             // One alone.
             1 => from == alone || to == alone,
-            // Each sees only its neighbours: everybody a majority, each another one.
+            // Each sees only its neighbours: everybody a majority, each another one. A ring of three is open at
+            // one place: otherwise nothing of it is cut.
             2 => {
                 let apart = place(from).abs_diff(place(to));
-                apart.min(count - apart) > count.div_ceil(2) / 2
+                apart.min(count - apart) > count.div_ceil(2) / 2 || (count == 3 && apart == 2)
             }
             // One that hears nothing, or is not heard.
             3 if one_way => from == alone,
