@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rstmdb::planted::{self, Bug};
 
 use super::check::CheckerResult;
-use crate::Error;
+use crate::{Error, binaries};
 
 /// How long one run has faults: a bug that shows itself does so soon.
 const RUN_SECS: u64 = 40;
@@ -44,6 +44,11 @@ fn faults(bug: Bug) -> &'static str {
 pub fn main(args: &Args) -> ExitCode {
     if !cfg!(feature = "planted-bugs") {
         eprintln!("planted: needs servers that can have a bug: build with --features planted-bugs");
+        return ExitCode::FAILURE;
+    }
+    // Now, because a build is not to count as the time that it takes to find a bug.
+    if let Err(error) = binaries::dir() {
+        eprintln!("planted: {error}");
         return ExitCode::FAILURE;
     }
     let bugs = Bug::ALL.into_iter();
