@@ -36,17 +36,17 @@ pub fn listen() -> Result<(), Error> {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                let is_same = requested.is_some_and(|at: Instant| at.elapsed() < SAME_WITHIN);
-                if is_same {
-                    continue;
+                match requested {
+                    None => {
+                        requested = Some(Instant::now());
+                        REQUESTED.store(true, Ordering::Relaxed);
+                        println!(
+                            "chaos: interrupted; cleaning up, which a second signal would not wait for"
+                        );
+                    }
+                    Some(at) if at.elapsed() < SAME_WITHIN => {}
+                    Some(_) => std::process::exit(EXIT_CODE),
                 }
-                if REQUESTED.swap(true, Ordering::Relaxed) {
-                    std::process::exit(EXIT_CODE);
-                }
-                requested = Some(Instant::now());
-                println!(
-                    "chaos: interrupted; cleaning up, which a second signal would not wait for"
-                );
             }
         });
     });

@@ -36,7 +36,8 @@ impl<T: Types> Replica<T> {
     /// had given up can have brought that, and more. openraft 0.10.0-alpha.37 would then take the log to
     /// end with the snapshot, and not apply what is behind it before the next entry comes. Whether the
     /// log has the snapshot's last entry is asked as a leader asks it: by an append of nothing behind
-    /// that, which is answered when the log is durable.
+    /// that, which is answered when the log is durable. An append that comes between the answer and the
+    /// installation is not held back.
     ///
     /// # Errors
     ///
