@@ -30,7 +30,7 @@ pub mod watch;
 
 pub use fields::{ParamFault, Params};
 pub use request::{RequestFault, RequestHead};
-pub use response::{ErrorBody, Incoming, ResponseMeta};
+pub use response::{ErrorBody, Incoming, LEADERS_LOST, ResponseMeta};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,13 +4,15 @@
 #[allow(dead_code)]
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, ClientOptions, Error};
 use rstmdb_rcp::message::cluster::ClusterRemove;
 use rstmdb_rcp::message::instance::ApplyEvent;
-use rstmdb_rcp::message::{ErrorBody, op};
+use rstmdb_rcp::message::{ErrorBody, LEADERS_LOST, op};
 use serde_json::{Value, json};
 use support::{nowhere, options, server};
 
@@ -262,4 +264,50 @@ async fn a_keyed_write_that_was_sent_once_stays_in_doubt_when_no_later_attempt_s
     let client = Client::connect(within(500, &[&addr])).await.unwrap();
     let error = client.apply_event(&apply(Some("k"))).await.unwrap_err();
     assert!(error.outcome_unknown(), "{error:?}");
+}
+
+/// Loses the connection of everybody who sends a write.
+async fn dying(tries: &Arc<AtomicUsize>) -> String {
+    let tries = tries.clone();
+    server(move |_, conn| {
+        let tries = tries.clone();
+        async move {
+            conn.greet().await.expect("APPLY_EVENT").await;
+            tries.fetch_add(1, Ordering::Relaxed);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_two_nodes_were_lost_with_is_not_sent_to_a_third() {
+    let tries = Arc::default();
+    let (first, second) = (dying(&tries).await, dying(&tries).await);
+    let well = well().await;
+    let client = Client::connect(within(10_000, &[&first, &second, &well]))
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    let error = client.apply_event(&apply(Some("k"))).await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error:?}");
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    client.apply_event(&apply(Some("other"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_two_leaders_were_lost_with_is_not_sent_again() {
+    let addr = server(|_, conn| async move {
+        let mut conn = conn.greet().await;
+        let request = conn.expect("APPLY_EVENT").await;
+        let error = ErrorBody::new(Code::InternalError, "two leaders were lost")
+            .with_details(json!({"outcome": "unknown", LEADERS_LOST: 2}));
+        conn.error(&request.id, error).await;
+        assert_eq!(conn.expect("INFO").await.op, op::INFO);
+    })
+    .await;
+    let client = Client::connect(options(&[&addr])).await.unwrap();
+    let error = client.apply_event(&apply(Some("k"))).await.unwrap_err();
+    assert!(error.outcome_unknown(), "{error:?}");
+    let _ = client.call::<_, Value>(op::INFO, &json!({})).await;
 }

@@ -64,6 +64,8 @@ pub struct Counters {
     pub facts_stale: Counter,
     /// Commands that were decided more than once.
     pub commands_redecided: Counter,
+    /// Commands whose decision panicked.
+    pub decisions_failed: Counter,
     /// Commands that were sent to the leader.
     pub commands_forwarded: Counter,
     /// Times this node's state differed from another's at the same offset.

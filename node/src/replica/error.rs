@@ -1,13 +1,15 @@
 //! Why a request was not done.
 //!
-//! Three families, because they ask for three reactions:
+//! Four families, because they ask for four reactions:
 //!
 //! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`]): the request is at fault; trying
 //!   it again changes nothing.
 //! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`],
-//!   [`Error::OutcomeUnknown`], [`Error::ReadOnly`],
+//!   [`Error::OutcomeUnknown`], [`Error::LostTwice`], [`Error::ReadOnly`],
 //!   [`Error::ShuttingDown`]): this node cannot do it now; another try, here or elsewhere, can
 //!   succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a second try safe.
+//! - *faulty* ([`Error::DecisionFailed`]): the request meets a fault of the program, and would meet it
+//!   on every node; it is not tried again.
 //! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node is of no use any more.
 
 use rstmdb_engine::Refusal;
@@ -50,6 +52,17 @@ pub enum Error {
         "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
     )]
     OutcomeUnknown,
+    /// Two leaders in a row were lost while they had the request. If it is what ended them, it must
+    /// not end a third.
+    #[error(
+        "two leaders in a row were lost while they had this request; its outcome is unknown, and it is not tried again by itself"
+    )]
+    LostTwice,
+    /// Deciding the request panicked; nothing was written.
+    #[error(
+        "a fault of the program ended the decision of this request; nothing was changed, and the node goes on"
+    )]
+    DecisionFailed,
     /// The node takes no writes, and says why.
     #[error("this node refuses writes: {reason}")]
     ReadOnly {
@@ -74,7 +87,7 @@ impl Error {
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
         match self {
-            Self::OutcomeUnknown => true,
+            Self::OutcomeUnknown | Self::LostTwice => true,
             Self::Storage {
                 outcome_unknown, ..
             } => *outcome_unknown,
@@ -84,6 +97,7 @@ impl Error {
             | Self::Diverged
             | Self::NotCaughtUp { .. }
             | Self::NoLeader
+            | Self::DecisionFailed
             | Self::ReadOnly { .. }
             | Self::ShuttingDown => false,
         }

@@ -3,7 +3,7 @@
 //! A command is sent once and then waited for. What the leader refused for want of leadership,
 //! and what may be repeated although its outcome was lost with the stream, is put back in its
 //! original order before anything new is taken. Everything else whose answer was lost is told
-//! that its outcome is unknown.
+//! that its outcome is unknown, and so is whoever sent what two leaders in a row were lost with.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ impl<T: Types> Forwarder<T> {
                 }
                 Slot::Again(request) => again.push_back(request),
                 Slot::Sent(mut request) => {
-                    request.doubt();
+                    request.lose();
                     again.push_back(request);
                 }
             }
@@ -208,7 +208,9 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             Error::Refused(_)
             | Error::OffsetCompacted { .. }
             | Error::ReadOnly { .. }
-            | Error::NotCaughtUp { .. },
+            | Error::NotCaughtUp { .. }
+            | Error::LostTwice
+            | Error::DecisionFailed,
         ) => {}
         // The leader waited for a leader in vain: so would anybody else by now.
         Err(Error::NoLeader) => {}
@@ -216,8 +218,11 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
         Err(Error::OutcomeUnknown | Error::Storage { .. }) => {
             let unknown = outcome.as_ref().is_err_and(Error::outcome_unknown);
             if !unknown || is_repeatable(&request.command) {
-                if unknown {
-                    request.doubt();
+                match outcome {
+                    // Its storage failed: that leader has ended.
+                    Err(Error::Storage { .. }) if unknown => request.lose(),
+                    _ if unknown => request.doubt(),
+                    _ => {}
                 }
                 return Some(request);
             }

@@ -20,6 +20,7 @@
 //! | `writes` | what commands write to, and whether writing it twice is harmless |
 //! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
+//! | `decision` | one decision, and what becomes of a fault of the program in it |
 //! | `forwarder` | hands them to the leader in order and relays its answers |
 //! | `serving` | what this node answers the other nodes |
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
@@ -52,6 +53,7 @@ pub mod backup;
 pub mod change;
 pub mod compaction;
 pub mod counters;
+pub(crate) mod decision;
 pub(crate) mod dispatch;
 pub(crate) mod divergence;
 pub mod error;

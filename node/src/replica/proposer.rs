@@ -39,6 +39,7 @@ use rstmdb_raft_store::Data;
 use super::Error;
 use super::applied::Applied;
 use super::counters::Counters;
+use super::decision::decided;
 use super::gate::Gate;
 use super::handle::Done;
 use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, refuse_overtaken};
@@ -215,7 +216,10 @@ impl<T: Types> Proposer<T> {
                 actor: &request.actor,
                 limits: &limits,
             };
-            let decision = decide(&state, &self.run.pending, &request.command, &at);
+            let (pending, command) = (&self.run.pending, &request.command);
+            let decision = decided(&self.counters, command, || {
+                decide(&state, pending, command, &at)
+            });
             self.run.in_flight.push_back(match (decision, &read_only) {
                 (Ok(Decision::Write { .. }), Some(error)) => InFlight::Answer {
                     request,
@@ -231,9 +235,9 @@ impl<T: Types> Proposer<T> {
                     request,
                     result: Ok(Done { reply, offset }),
                 },
-                (Err(refusal), _) => InFlight::Answer {
+                (Err(error), _) => InFlight::Answer {
                     request,
-                    result: Err(refusal.into()),
+                    result: Err(error),
                 },
             });
         }

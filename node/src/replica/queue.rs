@@ -19,16 +19,26 @@ pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
 /// Commands in flight at most, decided or forwarded; above this new ones wait in the queue.
 pub(crate) const IN_FLIGHT_MAX: usize = 16_384;
 
+/// A command whose leader was lost while it had it is given to the next one this often: if it is what ended
+/// the first, it must not go from node to node.
+const LOSSES_MAX: u8 = 1;
+
 /// Where the outcome of a command goes.
 pub(crate) struct AnswerTo {
     to: oneshot::Sender<Result<Done, Error>>,
     /// An earlier try may be in the log.
     unsure: bool,
+    /// How many leaders were lost while they had it.
+    losses: u8,
 }
 
 impl AnswerTo {
     pub(crate) fn new(to: oneshot::Sender<Result<Done, Error>>) -> Self {
-        Self { to, unsure: false }
+        Self {
+            to,
+            unsure: false,
+            losses: 0,
+        }
     }
 
     pub(crate) fn is_unsure(&self) -> bool {
@@ -44,7 +54,7 @@ impl AnswerTo {
     /// knows of that try by its key, but for want of a leader, of room or of time nothing was looked at.
     pub(crate) fn send(self, outcome: Result<Done, Error>) {
         let outcome = match outcome {
-            Err(error) if self.unsure && !matches!(error, Error::Refused(_)) => {
+            Err(error) if self.unsure && !matches!(error, Error::Refused(_) | Error::LostTwice) => {
                 Err(Error::OutcomeUnknown)
             }
             outcome => outcome,
@@ -88,6 +98,17 @@ impl<T: Types> Request<T> {
     /// nothing, a batch of reads, has none.
     pub(crate) fn doubt(&mut self) {
         self.answer.unsure |= writes(&self.command);
+    }
+
+    /// Notes that a leader died, or the connection to it, while it had the request.
+    pub(crate) fn lose(&mut self) {
+        self.doubt();
+        self.answer.losses = self.answer.losses.saturating_add(1);
+    }
+
+    /// Whether so many leaders were lost with it that it may be what ends them.
+    fn is_suspect(&self) -> bool {
+        self.answer.losses > LOSSES_MAX
     }
 
     /// Whether its stream was closed before it was decided.
@@ -199,7 +220,13 @@ impl<T: Types> Queue<T> {
             if is_unsure {
                 done.add(&request.command);
             }
-            if is_overtaken || (is_unsure && !is_repeatable(&request.command)) {
+            if request.is_suspect() {
+                let error = match is_unsure {
+                    true => Error::LostTwice,
+                    false => Error::NoLeader,
+                };
+                request.refuse(error);
+            } else if is_overtaken || (is_unsure && !is_repeatable(&request.command)) {
                 request.refuse(Error::NoLeader);
             } else {
                 again.push_front(request);
@@ -223,6 +250,7 @@ impl<T: Types> Queue<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use openraft::type_config::TypeConfigExt;
     use rstmdb_engine::{ApplyEvent, BatchOp, ListInstances, Query};
 
@@ -272,6 +300,27 @@ mod tests {
             told[1].is_none() && told[3].is_none() && told[4].is_none(),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn what_two_leaders_were_lost_with_is_not_given_to_a_third() {
+        let read = BatchOp::Read(Query::ListInstances(ListInstances::default()));
+        for (command, told_at_last) in [
+            (event("a", Some("key")), Error::LostTwice),
+            (Command::Batch(vec![read]), Error::NoLeader),
+        ] {
+            let mut queue = Queue::<Product>::new(mpsc::unbounded_channel().1);
+            let (mut request, mut told) = request(&command, false);
+            request.lose();
+            queue.put_back(VecDeque::from([request]));
+            let mut again = queue.take_again();
+            assert!(again.len() == 1 && told.try_recv().is_err(), "{command}");
+            again[0].lose();
+            queue.put_back(again.into());
+            assert!(queue.again.is_empty(), "{command}");
+            let error = told.try_recv().unwrap().unwrap_err();
+            assert_eq!(error.to_string(), told_at_last.to_string());
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Touched {
 }
 
 /// The one instance that a command writes to.
-fn instance_of(command: &Command) -> Option<&str> {
+pub(crate) fn instance_of(command: &Command) -> Option<&str> {
     match command {
         Command::CreateInstance(create) => Some(&create.instance_id),
         Command::ApplyEvent(apply) => Some(&apply.instance_id),

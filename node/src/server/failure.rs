@@ -8,8 +8,8 @@
 
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::Code;
-use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::batch::BatchOp;
+use rstmdb_rcp::message::{ErrorBody, LEADERS_LOST};
 use serde_json::{Value, json};
 
 use crate::replica;
@@ -38,13 +38,25 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
         Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
             Code::NoLeader
         }
-        Error::OutcomeUnknown => Code::InternalError,
+        Error::OutcomeUnknown | Error::LostTwice | Error::DecisionFailed => Code::InternalError,
         Error::ReadOnly { .. } => Code::ReadOnlyMode,
         Error::Storage { .. } | Error::Diverged => Code::WalIoError,
     };
     let body = ErrorBody::new(code, error.to_string());
     match error {
         Error::ReadOnly { .. } => body.with_details(json!({ "outcome": "not_applied" })),
+        // The same fault waits for it on every node.
+        Error::DecisionFailed => ErrorBody {
+            retryable: false,
+            ..body.with_details(json!({ "outcome": "not_applied" }))
+        },
+        Error::LostTwice => {
+            let mut body = unknown_outcome(body, effect);
+            if let Some(Value::Object(details)) = &mut body.details {
+                details.insert(LEADERS_LOST.to_owned(), json!(2));
+            }
+            body
+        }
         _ if error.outcome_unknown() => unknown_outcome(body, effect),
         _ => body,
     }
@@ -261,6 +273,15 @@ mod tests {
         let body = of_replica(&full, Effect::Write { keyed: false });
         assert!(body.retryable, "nothing was changed");
         assert_eq!(body.details.unwrap()["outcome"], "not_applied");
+        let failed = of_replica(
+            &replica::Error::DecisionFailed,
+            Effect::Write { keyed: true },
+        );
+        assert!(failed.code == Code::InternalError && !failed.retryable);
+        assert_eq!(failed.details.unwrap(), json!({ "outcome": "not_applied" }));
+        let lost = of_replica(&replica::Error::LostTwice, Effect::Write { keyed: true });
+        assert!(lost.retryable && lost.outcome_unknown());
+        assert_eq!(lost.details.unwrap()[LEADERS_LOST], 2);
         let compacted = replica::Error::OffsetCompacted {
             wanted: 1,
             earliest: 9,

@@ -29,6 +29,9 @@ pub(super) struct Session {
 /// The longest silence of a server before it is asked for a sign of life, where others could be
 /// asked instead.
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
+/// A call whose connection was lost with it under way is sent to another node this often: if it is what ended
+/// the first node, it must not go from node to node.
+const LOSSES_MAX: u32 = 1;
 /// No attempt is given up for another node before this, an election's time.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ struct Failed {
     again: bool,
     /// It may have taken effect all the same.
     maybe_done: bool,
+    /// The connection was lost while the server had it.
+    lost: bool,
 }
 
 impl Session {
@@ -92,6 +97,7 @@ impl Session {
         // Whether any attempt so far may have taken effect. A later one that is not even sent, or
         // refused for lack of a leader, does not make that undone.
         let mut maybe_done = false;
+        let mut losses = 0;
         loop {
             let mut pending = match self.send(op, &plan.params, deadline).await {
                 Ok(pending) => pending,
@@ -108,8 +114,10 @@ impl Session {
             };
             drop(pending);
             maybe_done |= failed.maybe_done;
+            losses += u32::from(failed.lost);
             let pause = backoff.pause();
-            if !failed.again || Instant::now() + pause >= deadline {
+            let is_suspect = losses > LOSSES_MAX;
+            if !failed.again || is_suspect || Instant::now() + pause >= deadline {
                 return Err(with_doubt(failed.error, maybe_done));
             }
             sleep(pause).await;
@@ -149,6 +157,7 @@ impl Session {
             },
             again,
             maybe_done: plan.writes && sent,
+            lost: false,
         }
     }
 
@@ -161,9 +170,12 @@ impl Session {
         if error.retryable && error.code != Code::RateLimited {
             self.leave(pending.connection());
         }
+        // The cluster has tried it again already.
+        let tried_enough = error.leaders_lost() > 0;
         Failed {
-            again: error.retryable && (plan.repeatable || undone),
+            again: error.retryable && !tried_enough && (plan.repeatable || undone),
             maybe_done: plan.writes && error.outcome_unknown(),
+            lost: false,
             error: Error::Refused(error),
         }
     }
@@ -256,6 +268,7 @@ fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
             error => error,
         },
         maybe_done: plan.writes && lost.sent,
+        lost: lost.sent,
     }
 }
 

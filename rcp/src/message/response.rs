@@ -13,6 +13,10 @@ use crate::Code;
 use crate::frame::{EncodeError, Flags};
 use crate::wire::{self, WireMode};
 
+/// In the details of an error: how many leaders in a row were lost with the request, where the cluster does not
+/// try it again for that reason.
+pub const LEADERS_LOST: &str = "leaders_lost";
+
 /// What an error response says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBody {
@@ -65,6 +69,12 @@ impl ErrorBody {
     pub fn outcome_unknown(&self) -> bool {
         let outcome = self.details.as_ref().and_then(|d| d.get("outcome"));
         outcome.is_some_and(|outcome| outcome == "unknown")
+    }
+
+    /// How many leaders in a row the cluster lost with the request; 0 where it did not give up for that.
+    pub fn leaders_lost(&self) -> u64 {
+        let lost = self.details.as_ref().and_then(|d| d.get(LEADERS_LOST));
+        lost.and_then(serde_json::Value::as_u64).unwrap_or(0)
     }
 
     /// What a client is told that did not ask for the feature `cluster`.

@@ -23,6 +23,7 @@ pub(super) struct Scraped {
     facts_stale: IntCounter,
     commands_redecided: IntCounter,
     commands_forwarded: IntCounter,
+    decisions_failed: IntCounter,
     digest_mismatches: IntCounter,
     diverged: IntGauge,
     snapshots: IntCounter,
@@ -90,6 +91,10 @@ impl Scraped {
                 "rstmdb_commands_forwarded_total",
                 "Commands that were sent to the leader.",
             )?,
+            decisions_failed: make.counter(
+                "rstmdb_decisions_failed_total",
+                "Requests whose decision ended by a fault of the program.",
+            )?,
             digest_mismatches: make.counter(
                 "rstmdb_digest_mismatches_total",
                 "Times this node's state differed from another's at the same offset.",
@@ -131,6 +136,7 @@ impl Scraped {
         counter(&self.facts_stale, counters.facts_stale.load());
         counter(&self.commands_redecided, counters.commands_redecided.load());
         counter(&self.commands_forwarded, counters.commands_forwarded.load());
+        counter(&self.decisions_failed, counters.decisions_failed.load());
         counter(&self.digest_mismatches, counters.digest_mismatches.load());
         gauge(&self.diverged, u64::from(status.diverged));
         counter(&self.snapshots, counters.snapshots_taken.load());

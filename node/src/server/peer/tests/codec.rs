@@ -377,6 +377,8 @@ fn error() -> impl Strategy<Value = Error> {
         Just(Error::OutcomeUnknown),
         text().prop_map(|reason| Error::ReadOnly { reason }),
         Just(Error::ShuttingDown),
+        Just(Error::LostTwice),
+        Just(Error::DecisionFailed),
         (text(), any::<bool>()).prop_map(|(reason, outcome_unknown)| Error::Storage {
             reason,
             outcome_unknown,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use rstmdb_engine::{Command, CreateInstance, PutMachine, Reply};
+use rstmdb_engine::{ApplyEvent, BatchOp, Command, CreateInstance, PutMachine, Reply};
 use rstmdb_raft_store::{Entry, Payload, log_id};
 use tokio::sync::Notify;
 use tonic::Request;
@@ -17,6 +17,7 @@ use super::fake::Fake;
 use super::replicas::Node;
 use super::support::{CLUSTER, PATIENCE, channel, client, incarnation, peer};
 use crate::replica::background::next_look;
+use crate::replica::decision::tests::PANICS;
 use crate::replica::{
     Change, Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, PeerError, Peers,
     Role,
@@ -70,6 +71,58 @@ async fn results(stream: &mut ForwardStream, count: usize) -> Vec<ForwardResult>
     }
     results.sort_by_key(|result| result.seq);
     results
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_that_panics_is_an_error_and_those_behind_it_are_decided() {
+    let node = Node::alone(1).await;
+    fill(&node, vec!["{}".to_owned()]).await;
+    let panics = || {
+        Command::ApplyEvent(ApplyEvent {
+            instance_id: "i0".to_owned(),
+            event: PANICS.to_owned(),
+            idempotency_key: Some("k".to_owned()),
+            ..ApplyEvent::default()
+        })
+    };
+    let before = node.applied();
+    let batch = Command::Batch(vec![
+        BatchOp::Write(create("i1", None)),
+        BatchOp::Write(panics()),
+    ]);
+    let submitted = [
+        panics(),
+        create("i2", None),
+        panics(),
+        batch,
+        create("i1", None),
+    ];
+    let submitted = submitted.map(|command| node.replica.submit(command, "test".into()));
+    let outcomes = futures_util::future::join_all(submitted).await;
+    for (at, outcome) in outcomes.into_iter().enumerate() {
+        match (at, outcome) {
+            (0 | 2 | 3, Err(Error::DecisionFailed)) | (1 | 4, Ok(_)) => {}
+            (at, outcome) => panic!("{at}: {outcome:?}"),
+        }
+    }
+    assert_eq!(node.applied(), before + 2);
+    assert_eq!(node.replica.counters().decisions_failed.load(), 3);
+    // Another node's client is told the same.
+    let caller = client(2);
+    let mut stream = caller.forward(&node.served.peer(1)).await.unwrap();
+    stream
+        .commands
+        .send(vec![
+            forwarded(0, panics()),
+            forwarded(1, create("i3", None)),
+        ])
+        .unwrap();
+    let results = results(&mut stream, 2).await;
+    assert!(
+        matches!(results[0].outcome, Err(Error::DecisionFailed)),
+        "{results:?}"
+    );
+    assert!(results[1].outcome.is_ok(), "{results:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,93 @@
+//! One decision, so that a fault of the program costs one request and nothing else.
+//!
+//! Deciding changes nothing: the overlay learns of a decision only once it is there. So a panic in it
+//! leaves nothing half-done, whoever asked is told, and the commands behind it are decided.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rstmdb_engine::{Command, Decision, Refusal};
+
+use super::Error;
+use super::counters::Counters;
+use super::writes::instance_of;
+
+/// What `decide` comes to for `command`; a panic is [`Error::DecisionFailed`].
+pub(crate) fn decided(
+    counters: &Counters,
+    command: &Command,
+    decide: impl FnOnce() -> Result<Decision, Refusal>,
+) -> Result<Decision, Error> {
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::panic_if_planted(command);
+        decide()
+    }));
+    match caught {
+        Ok(decision) => decision.map_err(Error::from),
+        Err(panic) => {
+            counters.decisions_failed.add(1);
+            tracing::error!(
+                instance = instance_of(command),
+                %command,
+                panic = text_of(&*panic),
+                "the decision of this request failed by a fault of the program; nothing was changed"
+            );
+            Err(Error::DecisionFailed)
+        }
+    }
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rstmdb_engine::{ApplyEvent, BatchOp};
+
+    use super::*;
+
+    /// An event whose decision panics, in builds of these tests only.
+    pub(crate) const PANICS: &str = "PANICS";
+
+    pub(super) fn panic_if_planted(command: &Command) {
+        let planted = match command {
+            Command::ApplyEvent(apply) => apply.event == PANICS,
+            Command::Batch(ops) => ops.iter().any(|op| {
+                let BatchOp::Write(Command::ApplyEvent(apply)) = op else {
+                    return false;
+                };
+                apply.event == PANICS
+            }),
+            _ => false,
+        };
+        assert!(!planted, "planted: {command}");
+    }
+
+    #[test]
+    fn a_panic_is_an_error_of_its_request_and_counted() {
+        let counters = Counters::default();
+        let command = Command::ApplyEvent(ApplyEvent {
+            instance_id: "i".to_owned(),
+            event: PANICS.to_owned(),
+            ..ApplyEvent::default()
+        });
+        let refused = || {
+            Err(Refusal::InstanceNotFound {
+                instance_id: "i".to_owned(),
+            })
+        };
+        let decision = decided(&counters, &command, refused);
+        assert!(
+            matches!(decision, Err(Error::DecisionFailed)),
+            "{decision:?}"
+        );
+        assert_eq!(counters.decisions_failed.load(), 1);
+        let decision = decided(&counters, &Command::FlushAll, refused);
+        assert!(matches!(decision, Err(Error::Refused(_))), "{decision:?}");
+        assert_eq!(counters.decisions_failed.load(), 1);
+    }
+}
