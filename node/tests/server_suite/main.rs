@@ -21,4 +21,5 @@ mod session;
 mod storage;
 mod support;
 mod tls;
+mod user_text;
 mod watches;
