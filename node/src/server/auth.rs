@@ -80,7 +80,7 @@ impl Tokens {
     }
 
     /// Resolves once this bearer's token is no longer accepted.
-    pub(crate) fn revocation(&self, bearer: &Bearer) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn revocation(&self, bearer: &Bearer) -> impl Future<Output = ()> + Send + use<> {
         let mut hashes = self.hashes.subscribe();
         let hash = bearer.hash;
         async move {

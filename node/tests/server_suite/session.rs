@@ -205,7 +205,11 @@ fn hash_of(token: &str) -> String {
 /// A node that accepts the tokens `one` and `two`.
 async fn node_with_two_tokens(dir: &tempfile::TempDir) -> TestNode {
     let secrets = dir.path().join("tokens");
-    std::fs::write(&secrets, format!("{}\n{}\n", hash_of("one"), hash_of("two"))).unwrap();
+    std::fs::write(
+        &secrets,
+        format!("{}\n{}\n", hash_of("one"), hash_of("two")),
+    )
+    .unwrap();
     TestNode::start(&[
         ("RSTMDB_AUTH_REQUIRED", "true"),
         ("RSTMDB_AUTH_SECRETS_FILE", secrets.to_str().unwrap()),
