@@ -30,7 +30,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The RCP listener.
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) shared: Arc<Shared>,
     /// One permit for each connection there may be.
     pub(crate) permits: Arc<Semaphore>,
@@ -62,17 +61,18 @@ impl Listener {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
             }
+            let tls = self.shared.tls.read().clone();
             match self.permits.clone().try_acquire_owned() {
                 Ok(permit) => {
-                    self.serve(stream, permit);
+                    self.serve(stream, tls, permit);
                 }
                 Err(_) => {
                     self.shared.metrics.connection_rejected();
                     match refusals.clone().try_acquire_owned() {
                         Ok(permit) => {
-                            tokio::spawn(refuse(stream, self.tls.clone(), permit));
+                            tokio::spawn(refuse(stream, tls, permit));
                         }
-                        Err(_) if self.tls.is_none() => tell_at_once(stream, &peer),
+                        Err(_) if tls.is_none() => tell_at_once(stream, &peer),
                         // A handshake for each of a rush would cost more than it helps.
                         Err(_) => {}
                     }
@@ -81,13 +81,13 @@ impl Listener {
         }
     }
 
-    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>, permit: OwnedSemaphorePermit) {
         let connection = Connection {
             shared: self.shared.clone(),
             _permit: permit,
         };
         connection.shared.metrics.connection_opened();
-        let (tls, drain, abort) = (self.tls.clone(), self.drain.clone(), self.abort.clone());
+        let (drain, abort) = (self.drain.clone(), self.abort.clone());
         tokio::spawn(async move {
             tokio::select! {
                 biased;

@@ -11,9 +11,10 @@ use super::admin;
 use super::config::Config;
 use super::listener::Listener;
 use super::metrics::Metrics;
+use super::peer::PeerServer;
 use super::product::Replica;
 use super::shared::Shared;
-use super::tls;
+use super::{reload, tls};
 
 /// A leader has this long to hand over. This, the three that follow and the end of the runtime add
 /// up to less than the 10 s that a whole shutdown may take.
@@ -102,12 +103,14 @@ async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError
 pub async fn run(
     config: &Config,
     replica: Replica,
+    peers: PeerServer,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let tls = tls::acceptor(&config.tls)?;
     let metrics = Arc::new(Metrics::new()?);
-    let shared = Arc::new(Shared::new(config, replica.clone(), metrics));
+    let shared = Shared::new(config, replica.clone(), peers, tls, metrics);
+    let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // However this function is left, nothing it has started outlives it.
     let _guard = abort.clone().drop_guard();
@@ -115,9 +118,10 @@ pub async fn run(
     if let Some(listener) = listeners.admin {
         tokio::spawn(admin::serve(listener, shared.clone(), abort.clone()));
     }
+    let refreshing = reload::keep_fresh(config.clone(), shared.clone());
+    tokio::spawn(abort.clone().run_until_cancelled_owned(refreshing));
     let listener = Listener {
         tcp: listeners.rcp,
-        tls,
         shared,
         permits: permits.clone(),
         drain: drain.clone(),

@@ -20,7 +20,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use rstmdb_rcp::Code;
 
 use super::ops::Op;
-use super::product::Replica;
+use super::shared::Shared;
 use crate::replica::counters::Histogram;
 use scraped::Scraped;
 
@@ -157,10 +157,12 @@ impl Metrics {
     ///
     /// # Errors
     /// When the format cannot hold a metric: a fault of this file.
-    pub(crate) fn render(&self, replica: &Replica) -> prometheus::Result<String> {
+    pub(crate) fn render(&self, shared: &Shared) -> prometheus::Result<String> {
+        let replica = &shared.replica;
         let families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
+            scraped.set_guards(shared);
             self.registry.gather()
         };
         let mut out = TextEncoder::new().encode_to_string(&families)?;

@@ -1,10 +1,13 @@
 //! What the replica and its log count themselves: read when somebody asks for the metrics.
 
-use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
+use std::sync::atomic::Ordering;
+
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::{Maker, text};
 use crate::replica::Role;
 use crate::server::product::Replica;
+use crate::server::shared::Shared;
 
 /// The roles a node can have.
 const ROLES: [Role; 4] = [Role::Leader, Role::Follower, Role::Learner, Role::Candidate];
@@ -30,6 +33,8 @@ pub(super) struct Scraped {
     snapshots_failed: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
+    certificates: IntGaugeVec,
+    peer_refusals: IntCounterVec,
     wal: Wal,
     raft: Raft,
 }
@@ -116,9 +121,42 @@ impl Scraped {
                 "rstmdb_snapshot_duration_seconds",
                 "How long the last snapshot took.",
             )?)?,
+            certificates: make.register(IntGaugeVec::new(
+                Opts::new(
+                    "rstmdb_certificate_expiry_timestamp_seconds",
+                    "When the first certificate of a file expires, in seconds since 1970.",
+                ),
+                &["key"],
+            )?)?,
+            peer_refusals: make.register(IntCounterVec::new(
+                Opts::new(
+                    "rstmdb_peer_refusals_total",
+                    "What was refused at the port for other nodes.",
+                ),
+                &["kind"],
+            )?)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
+    }
+
+    /// What the sockets count. As [`Scraped::set`], not to be called twice at the same time.
+    pub(super) fn set_guards(&self, shared: &Shared) {
+        self.certificates.reset();
+        for held in shared.certificates.read().iter() {
+            if let Some(at) = held.not_after() {
+                self.certificates.with_label_values(&[held.key]).set(at);
+            }
+        }
+        let refusals = shared.peers.refusals();
+        for (kind, count) in [
+            ("connection", &refusals.connections),
+            ("caller", &refusals.callers),
+            ("message", &refusals.messages),
+        ] {
+            let counted = self.peer_refusals.with_label_values(&[kind]);
+            counter(&counted, count.load(Ordering::Relaxed));
+        }
     }
 
     /// Not to be called twice at the same time: counters would count a difference twice.

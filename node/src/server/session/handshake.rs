@@ -1,8 +1,11 @@
 //! HELLO, AUTH, PING, BYE: what belongs to the connection itself.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
 use rstmdb_rcp::message::{ErrorBody, Params, op};
@@ -12,25 +15,34 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Session;
+use crate::server::auth::Bearer;
+use crate::server::failure::{self, Effect};
 use crate::server::json::{self, Object};
 use crate::server::ops::Op;
 use crate::server::shared::{SERVER_NAME, SERVER_VERSION};
 
 /// Who is at the other end.
-#[derive(Debug)]
 pub(super) struct Peer {
     hello: bool,
-    authenticated: bool,
-    actor: Arc<str>,
+    bearer: Option<Authenticated>,
+    /// Of who has not authenticated.
+    nobody: Arc<str>,
     since: Instant,
+}
+
+/// Who has authenticated.
+struct Authenticated {
+    bearer: Bearer,
+    /// Resolves once the token is no longer accepted.
+    revoked: BoxFuture<'static, ()>,
 }
 
 impl Default for Peer {
     fn default() -> Self {
         Self {
             hello: false,
-            authenticated: false,
-            actor: "".into(),
+            bearer: None,
+            nobody: "".into(),
             since: Instant::now(),
         }
     }
@@ -49,7 +61,16 @@ impl Peer {
 
     /// The name that facts carry as who asked.
     pub(super) fn actor(&self) -> &Arc<str> {
-        &self.actor
+        match &self.bearer {
+            Some(authenticated) => authenticated.bearer.actor(),
+            None => &self.nobody,
+        }
+    }
+
+    /// Whether the token that this connection showed has been taken back since.
+    fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
+        let bearer = self.bearer.as_mut();
+        bearer.is_some_and(|it| it.revoked.poll_unpin(cx).is_ready())
     }
 
     /// Why the operation is not allowed now.
@@ -58,7 +79,7 @@ impl Peer {
             let message = format!("{} before HELLO: HELLO comes first", op.name());
             return Some(ErrorBody::new(Code::BadRequest, message));
         }
-        if auth_required && !self.authenticated && !op::is_open(op.name()) {
+        if auth_required && self.bearer.is_none() && !op::is_open(op.name()) {
             let message = format!("{} needs authentication: AUTH comes first", op.name());
             return Some(ErrorBody::new(Code::Unauthorized, message));
         }
@@ -104,17 +125,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// AUTH.
+    /// AUTH. Who has authenticated before and is now somebody else, or nobody, gets nothing more of what
+    /// was begun before.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
-        let Some(actor) = self.shared.tokens.actor(&auth.token) else {
-            self.peer.authenticated = false;
+        let bearer = self.shared.tokens.bearer(&auth.token);
+        let was = self.peer.bearer.as_ref().map(|it| &it.bearer);
+        if was.is_some() && was != bearer.as_ref() {
+            self.end_what_was_begun();
+        }
+        self.peer.bearer = bearer.map(|bearer| Authenticated {
+            revoked: self.shared.tokens.revocation(&bearer).boxed(),
+            bearer,
+        });
+        if self.peer.bearer.is_none() {
             return Err(ErrorBody::new(Code::AuthFailed, "the token is not known"));
-        };
-        self.peer.authenticated = true;
-        self.peer.actor = actor;
+        }
         self.flag(id, "authenticated");
         Ok(())
+    }
+
+    /// Ends the connection of a client whose token is no longer accepted.
+    pub(super) fn poll_revoked(&mut self, cx: &mut Context<'_>) {
+        if !self.peer.is_revoked(cx) {
+            return;
+        }
+        tracing::info!(
+            actor = &**self.peer.actor(),
+            "ending a connection: its token is no longer accepted"
+        );
+        self.end_what_was_begun();
+        self.peer.bearer = None;
+        let message = "the token of this connection is no longer accepted";
+        self.refuse("", ErrorBody::new(Code::Unauthorized, message));
+        self.flush();
+    }
+
+    /// Ends the watches, and answers what is under way: its outcome is not for who is here now.
+    fn end_what_was_begun(&mut self) {
+        for watch in self.watches.end_all() {
+            self.outbox.end(&watch, failure::other_bearer(Effect::None));
+        }
+        for tag in self.work.abandon() {
+            self.order.release(&tag.claim);
+            let error = failure::other_bearer(tag.effect);
+            self.answer(&tag.id, tag.op, tag.began, Err(error));
+        }
+        for waiting in self.order.give_up(|_| true) {
+            let tag = waiting.tag;
+            let error = failure::other_bearer(Effect::None);
+            self.answer(&tag.id, tag.op, tag.began, Err(error));
+        }
     }
 
     /// PING.

@@ -62,7 +62,7 @@ impl Node {
             peer_addr: options.local.peer_addr.clone(),
             rcp_addr: options.local.rcp_addr.clone(),
         };
-        let connections = Connections::new(&options).unwrap();
+        let connections = Connections::new(&options);
         let replica = start(connections.clone()).await;
         let served = Served::on(listener, |_| options);
         served.server.set_replica(replica.clone());
