@@ -78,6 +78,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("cluster.secret_file", "/etc/rstmdb/secret", &["[]"]),
     ("cluster.insecure", "true", &["perhaps"]),
     ("cluster.heartbeat_ms", "50", &["0", "60001"]),
+    ("cluster.max_clock_skew_ms", "500", &["99", "3600001", "1s"]),
     ("cluster.election_timeout_ms", "900-1200", &["0", "500-500", "1000-500", "x-y"]),
 ];
 
