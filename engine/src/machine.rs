@@ -38,6 +38,8 @@ struct Rules {
     events: Map<String, u32>,
     /// By state and event, in the order written.
     table: Map<(u16, u32), Vec<Rule>>,
+    /// The most bytes of guards that one state and event have.
+    guard_bytes: usize,
 }
 
 /// SHA-256 in hex.
@@ -113,6 +115,11 @@ impl Machine {
         &self.states[usize::from(number)]
     }
 
+    /// How many bytes of guards one event may have to evaluate.
+    pub(crate) fn guard_bytes(&self) -> usize {
+        self.rules.as_ref().map_or(0, |rules| rules.guard_bytes)
+    }
+
     /// The transitions of a state for an event, in order; the error is why they are not known.
     pub(crate) fn rules(&self, state: u16, event: &str) -> Result<&[Rule], &str> {
         let rules = self.rules.as_ref().map_err(String::as_str)?;
@@ -147,7 +154,15 @@ impl Rules {
                     });
             }
         }
-        Self { events, table }
+        let guard_bytes = table.values().map(|rules| {
+            let guards = rules.iter().filter_map(|rule| rule.guard.as_ref());
+            guards.map(|guard| guard.text().len()).sum()
+        });
+        Self {
+            guard_bytes: guard_bytes.max().unwrap_or(0),
+            events,
+            table,
+        }
     }
 }
 

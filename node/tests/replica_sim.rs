@@ -82,6 +82,7 @@ fn options() -> Options {
             retention: Retention::default(),
         },
         free_bytes_min: 0,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 

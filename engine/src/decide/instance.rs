@@ -106,6 +106,7 @@ impl Decider<'_> {
                 state: state.clone(),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 
@@ -146,6 +147,7 @@ impl Decider<'_> {
                 instance_id: Arc::from(delete.instance_id.as_str()),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 }

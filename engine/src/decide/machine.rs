@@ -36,7 +36,7 @@ impl Decider<'_> {
         if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
             return Ok(already_there(existing));
         }
-        Definition::parse(&put.definition)
+        let definition = Definition::parse(&put.definition)
             .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
         match existing {
             Some(existing) if same_value(&existing.definition, &put.definition) => {
@@ -50,7 +50,9 @@ impl Decider<'_> {
             }
             None => self.check_versions(&put.machine)?,
         }
+        let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
         Ok(Step::Write {
+            machine: Some(Arc::new(machine)),
             reply: Reply::PutMachine {
                 machine: Arc::from(put.machine.as_str()),
                 version: put.version,

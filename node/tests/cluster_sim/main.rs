@@ -93,6 +93,7 @@ fn options(node_id: u64, formation: Formation) -> Options {
             retention: Retention::default(),
         },
         free_bytes_min: RESERVE_BYTES,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 

@@ -165,5 +165,6 @@ fn replica_options(id: u64) -> replica::Options {
             retention: Retention::default(),
         },
         free_bytes_min: 0,
+        costly_bytes: replica::Options::COSTLY_BYTES,
     }
 }

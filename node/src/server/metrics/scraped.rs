@@ -30,6 +30,7 @@ pub(super) struct Scraped {
     snapshots_failed: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
+    slow: Slow,
     wal: Wal,
     raft: Raft,
 }
@@ -43,6 +44,11 @@ struct Wal {
     writes: IntCounter,
     reads: IntCounter,
     fsyncs: IntCounter,
+}
+
+/// What took long.
+struct Slow {
+    decisions: IntCounter,
 }
 
 struct Raft {
@@ -116,6 +122,7 @@ impl Scraped {
                 "rstmdb_snapshot_duration_seconds",
                 "How long the last snapshot took.",
             )?)?,
+            slow: Slow::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
@@ -133,6 +140,7 @@ impl Scraped {
         gauge(&self.watches, replica.watch_count() as u64);
         gauge(&self.watches_lagging, replica.watches_lagging() as u64);
         let counters = replica.counters();
+        counter(&self.slow.decisions, counters.decisions_slow.load());
         counter(&self.facts_stale, counters.facts_stale.load());
         counter(&self.commands_redecided, counters.commands_redecided.load());
         counter(&self.commands_forwarded, counters.commands_forwarded.load());
@@ -209,6 +217,17 @@ impl Wal {
         counter(&self.writes, log.writes);
         counter(&self.reads, log.reads);
         counter(&self.fsyncs, log.fsyncs);
+    }
+}
+
+impl Slow {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            decisions: make.counter(
+                "rstmdb_decisions_slow_total",
+                "Decisions that took longer than 50 ms.",
+            )?,
+        })
     }
 }
 

@@ -118,5 +118,6 @@ fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
             retention: Retention::default(),
         },
         free_bytes_min: 0,
+        costly_bytes: replica::Options::COSTLY_BYTES,
     }
 }
