@@ -69,10 +69,13 @@ fn in_flight(state: &State, instances: u64) {
         let command = common::apply(&id, "PLAIN", None, None);
         let offset = state.last_applied() + 1 + number;
         let decision = decided(state, &pending, &command, offset, 1, &limits).unwrap();
-        let Decision::Write { entry, .. } = decision else {
+        let Decision::Write {
+            entry, compiled, ..
+        } = decision
+        else {
             panic!("nothing to write")
         };
-        pending.push(&entry);
+        pending.push(&entry, &compiled);
         pending.settle(offset.saturating_sub(1024));
     }
     println!(

@@ -28,6 +28,10 @@ pub const JSON_DEPTH_MAX: usize = 127;
 pub const CTX_BYTES_MAX: usize = 4 << 20;
 /// Most operations in one atomic batch.
 pub const BATCH_OPS_MAX: usize = 100;
+/// Most instances and machines that the listings of one atomic batch may look at.
+pub const BATCH_LISTED_MAX: usize = 10_000;
+/// Most bytes of contexts, payloads and definitions that an atomic batch with listings may read and write.
+pub const BATCH_LISTED_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of contexts, payloads and definitions that one entry may carry: 1 MiB less than a
 /// protocol frame, so that WAL_READ can show any entry together with its names, ids and keys.
 pub const ENTRY_BYTES_MAX: usize = 15 << 20;

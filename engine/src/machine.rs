@@ -41,6 +41,8 @@ struct Rules {
     exits: Box<[Exit]>,
     /// By the transition's position.
     all: Box<[Rule]>,
+    /// The most bytes of guards that one state and event have.
+    guard_bytes: usize,
 }
 
 /// SHA-256 in hex.
@@ -56,7 +58,16 @@ pub(crate) fn checksum(text: &[u8]) -> String {
 impl Machine {
     /// Compiles a definition that was checked.
     pub(crate) fn new(name: &str, version: u32, text: &[u8], definition: Definition) -> Self {
+        let all: Box<[Rule]> = definition
+            .transitions
+            .into_iter()
+            .map(|transition| Rule {
+                to: transition.to,
+                guard: transition.guard,
+            })
+            .collect();
         let rules = Rules {
+            guard_bytes: guard_bytes_max(&definition.exits, &all),
             events: definition
                 .events
                 .into_iter()
@@ -64,14 +75,7 @@ impl Machine {
                 .zip(0..)
                 .collect(),
             exits: definition.exits.into_boxed_slice(),
-            all: definition
-                .transitions
-                .into_iter()
-                .map(|transition| Rule {
-                    to: transition.to,
-                    guard: transition.guard,
-                })
-                .collect(),
+            all,
         };
         let (states, initial) = (definition.states, definition.initial);
         Self::build(name, version, text, states, initial, Ok(rules))
@@ -128,6 +132,11 @@ impl Machine {
         &self.states[usize::from(number)]
     }
 
+    /// How many bytes of guards one event may have to evaluate.
+    pub(crate) fn guard_bytes(&self) -> usize {
+        self.rules.as_ref().map_or(0, |rules| rules.guard_bytes)
+    }
+
     /// The transitions of a state for an event, in order; the error is why they are not known.
     pub(crate) fn rules(
         &self,
@@ -150,6 +159,19 @@ impl Machine {
             .iter()
             .map(|exit| &rules.all[exit.transition as usize]))
     }
+}
+
+/// The most bytes of guards that the exits of one state and event have.
+fn guard_bytes_max(exits: &[Exit], all: &[Rule]) -> usize {
+    exits
+        .chunk_by(|one, next| (one.state, one.event) == (next.state, next.event))
+        .map(|exits| {
+            let rules = exits.iter().map(|exit| &all[exit.transition as usize]);
+            let guards = rules.filter_map(|rule| rule.guard.as_ref());
+            guards.map(|guard| guard.text().len()).sum()
+        })
+        .max()
+        .unwrap_or(0)
 }
 
 fn digest(name: &str, version: u32, text: &[u8]) -> u128 {

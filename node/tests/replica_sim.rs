@@ -83,6 +83,7 @@ fn options() -> Options {
         },
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 

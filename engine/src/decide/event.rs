@@ -73,6 +73,7 @@ impl Decider<'_> {
                 event_id: apply.event_id.as_deref().map(Arc::from),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 }

@@ -111,6 +111,7 @@ impl Decider<'_> {
                 state: state.clone(),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 
@@ -151,6 +152,7 @@ impl Decider<'_> {
                 instance_id: Arc::from(delete.instance_id.as_str()),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 }

@@ -51,7 +51,9 @@ impl Decider<'_> {
             }
             None => self.check_versions(&put.machine)?,
         }
+        let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
         Ok(Step::Write {
+            machine: Some(Arc::new(machine)),
             reply: Reply::PutMachine {
                 machine: Arc::from(put.machine.as_str()),
                 version: put.version,

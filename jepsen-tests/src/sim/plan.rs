@@ -106,6 +106,8 @@ pub struct Plan {
     pub think: Duration,
     /// How many instances they write to.
     pub instances: u64,
+    /// What a command may cost to be decided at its turn.
+    pub costly_bytes: usize,
 }
 
 impl Plan {
@@ -151,6 +153,7 @@ impl Plan {
             burst: *rng.pick(&[1, 1, 4, 10]),
             think: ms(*rng.pick(&[5, 20, 60])),
             instances: rng.between(1, 6),
+            costly_bytes: *rng.pick(&[Options::COSTLY_BYTES, 2_100, 0]),
         }
     }
 
@@ -192,6 +195,7 @@ impl Plan {
             },
             clock_skew_max: Duration::from_secs(10),
             free_bytes_min: RESERVE_BYTES,
+            costly_bytes: self.costly_bytes,
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Counters {
     pub commands_redecided: Counter,
     /// Commands whose decision panicked.
     pub decisions_failed: Counter,
+    /// Decisions that took longer than 50 ms.
+    pub decisions_slow: Counter,
     /// Commands that were sent to the leader.
     pub commands_forwarded: Counter,
     /// Times this node's state differed from another's at the same offset.

@@ -70,6 +70,8 @@ pub(crate) struct Inner<T: Types> {
     pub counters: Arc<Counters>,
     pub clocks: Arc<Clocks<T>>,
     pub compaction: Compaction<T>,
+    /// Held by who goes through all instances: one at a time does so.
+    pub listing: tokio::sync::Mutex<()>,
     /// Held while this node, as the leader, changes the members.
     pub changing: tokio::sync::Mutex<()>,
     pub requests: mpsc::UnboundedSender<Request<T>>,
@@ -171,7 +173,7 @@ impl<T: Types> Replica<T> {
     pub fn query(&self, query: &Query) -> Result<Reply, Error> {
         self.inner.gate.trust()?;
         // A listing may go through many instances; a copy-on-write clone lets apply go on.
-        if matches!(query, Query::ListInstances(_)) {
+        if query.lists() {
             let state = self.inner.applied.read().clone();
             return Ok(state.query(query)?);
         }

@@ -17,6 +17,10 @@
 //! | [`handle`] | [`Replica`]: the one door for the server half |
 //! | [`start`] | forming, recovery, the tasks of a replica |
 //! | `queue` | submitted commands, in order |
+//! | `held` | commands that wait outside of the serial section |
+//! | `prepare` | decides ahead what costs too much for it |
+//! | `in_flight` | decided commands that wait for the log |
+//! | `slow` | says which decisions take long |
 //! | `writes` | what commands write to, and whether writing it twice is harmless |
 //! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
@@ -27,6 +31,7 @@
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
 //! | [`applied`] | the applied state, shared by apply, proposer and readers |
 //! | [`reads`] | linearizable reads, batched |
+//! | `look_up` | reads that may take long |
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
@@ -64,20 +69,25 @@ pub(crate) mod forwarder;
 pub(crate) mod gate;
 pub mod handle;
 pub(crate) mod healing;
+pub(crate) mod held;
 pub(crate) mod history;
 pub mod hub;
+pub(crate) mod in_flight;
 pub mod log_page;
 pub(crate) mod log_time;
+pub(crate) mod look_up;
 pub mod membership;
 pub mod no_peers;
 pub(crate) mod observer;
 pub mod peers;
+pub(crate) mod prepare;
 pub mod proposer;
 pub(crate) mod queue;
 pub(crate) mod quorum;
 pub mod reads;
 pub(crate) mod room;
 pub(crate) mod serving;
+pub(crate) mod slow;
 pub mod start;
 pub mod state_machine;
 pub mod status;

@@ -98,6 +98,14 @@ pub struct Options {
     pub compaction: CompactionOptions,
     /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
+    /// What a command may cost, in bytes that its decision reads and writes, to be decided where everybody
+    /// waits; what costs more is decided ahead.
+    pub costly_bytes: usize,
+}
+
+impl Options {
+    /// Less than a millisecond's work.
+    pub const COSTLY_BYTES: usize = 64 << 10;
 }
 
 /// Why a replica did not start.
@@ -167,6 +175,7 @@ impl<T: Types> Replica<T> {
             counters,
             clocks: Arc::new(clocks),
             compaction,
+            listing: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             requests,
             origins: Origins::default(),
@@ -194,9 +203,11 @@ fn spawn_tasks<T: Types>(
         applied: inner.applied.clone(),
         reads: inner.reads.clone(),
         clocks: inner.clocks.clone(),
+        host: inner.host.clone(),
         gate: inner.gate.clone(),
         counters: inner.counters.clone(),
         limits: inner.options.limits.clone(),
+        costly_bytes: inner.options.costly_bytes,
         quorum_silence_max: inner.options.election_timeout.1 * 2,
         run: Run::new(),
     };

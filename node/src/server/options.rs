@@ -82,5 +82,6 @@ pub(super) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             },
         },
         free_bytes_min: config.storage.free_bytes_min,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }

@@ -104,6 +104,7 @@ fn options(node_id: u64, formation: Formation) -> Options {
         },
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: RESERVE_BYTES,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 

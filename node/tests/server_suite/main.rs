@@ -23,3 +23,4 @@ mod support;
 mod tls;
 mod user_text;
 mod watches;
+mod worst;

@@ -3,9 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::{Maker, text};
 use crate::replica::Role;
@@ -39,6 +37,7 @@ pub(super) struct Scraped {
     certificates: IntGaugeVec,
     peer_refusals: IntCounterVec,
     clocks: Clocks,
+    slow: Slow,
     wal: Wal,
     raft: Raft,
 }
@@ -58,6 +57,11 @@ struct Wal {
     writes: IntCounter,
     reads: IntCounter,
     fsyncs: IntCounter,
+}
+
+/// What took long.
+struct Slow {
+    decisions: IntCounter,
 }
 
 struct Raft {
@@ -147,6 +151,7 @@ impl Scraped {
                 &["kind"],
             )?)?,
             clocks: Clocks::new(make)?,
+            slow: Slow::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
@@ -183,6 +188,7 @@ impl Scraped {
         gauge(&self.watches, replica.watch_count() as u64);
         gauge(&self.watches_lagging, replica.watches_lagging() as u64);
         let counters = replica.counters();
+        counter(&self.slow.decisions, counters.decisions_slow.load());
         counter(&self.facts_stale, counters.facts_stale.load());
         counter(&self.commands_redecided, counters.commands_redecided.load());
         counter(&self.commands_forwarded, counters.commands_forwarded.load());
@@ -302,6 +308,17 @@ impl Wal {
         counter(&self.writes, log.writes);
         counter(&self.reads, log.reads);
         counter(&self.fsyncs, log.fsyncs);
+    }
+}
+
+impl Slow {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            decisions: make.counter(
+                "rstmdb_decisions_slow_total",
+                "Decisions that took longer than 50 ms.",
+            )?,
+        })
     }
 }
 
