@@ -13,8 +13,8 @@ use crate::rng::Rng;
 pub const DATA_DIR: &str = "/data";
 /// A node with less than this on its disk takes no writes.
 pub const RESERVE_BYTES: u64 = 8 << 20;
-/// Nobody forgets a key within a run, however far the wall clocks jump.
-const KEY_RETENTION_MS: u64 = 1 << 40;
+/// Longer than a run takes, and far less than a wall clock jumps by.
+const KEY_RETENTION_MS: u64 = 600_000;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub enum Fault {
     Kill,
     /// The power of one node, or of more, is cut: what was not synced is lost, kept or torn.
     PowerCut,
-    /// Links are cut: halves, the leader alone, a majority ring, a bridge, one way only.
+    /// Links are cut: halves, the leader alone or at one link, a majority ring, a bridge, one way only, any ways.
     Partition,
     /// One link, or all of a node's, are slow.
     SlowLinks,
@@ -190,6 +190,7 @@ impl Plan {
                 kept_behind_snapshot: self.kept,
                 retention: Retention::default(),
             },
+            clock_skew_max: Duration::from_secs(10),
             free_bytes_min: RESERVE_BYTES,
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
+use super::clocks::Clocks;
 use super::compaction::Compaction;
 use super::counters::Counters;
 use super::gate::Gate;
@@ -67,6 +68,7 @@ pub(crate) struct Inner<T: Types> {
     pub host: Arc<dyn Host>,
     pub options: Options,
     pub counters: Arc<Counters>,
+    pub clocks: Arc<Clocks<T>>,
     pub compaction: Compaction<T>,
     /// Held while this node, as the leader, changes the members.
     pub changing: tokio::sync::Mutex<()>,

@@ -21,6 +21,7 @@
 //! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
 //! | `decision` | one decision, and what becomes of a fault of the program in it |
+//! | `clocks`, `log_time` | what time it is for the log |
 //! | `forwarder` | hands them to the leader in order and relays its answers |
 //! | `serving` | what this node answers the other nodes |
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
@@ -38,6 +39,7 @@
 //! | `history` | fetches history that this node lacks from the others |
 //! | `healing` | finds damaged history and fetches it again |
 //! | `divergence` | compares this node's state with the others' |
+//! | `quorum` | makes a leader without a majority step down |
 //! | `observer` | says in the log what changes in the cluster |
 //! | [`status`] | the picture INFO and the metrics show |
 //! | [`peers`] | what a replica asks of the other nodes besides Raft |
@@ -51,6 +53,7 @@ pub mod applied;
 pub(crate) mod background;
 pub mod backup;
 pub mod change;
+pub(crate) mod clocks;
 pub mod compaction;
 pub mod counters;
 pub(crate) mod decision;
@@ -64,12 +67,14 @@ pub(crate) mod healing;
 pub(crate) mod history;
 pub mod hub;
 pub mod log_page;
+pub(crate) mod log_time;
 pub mod membership;
 pub mod no_peers;
 pub(crate) mod observer;
 pub mod peers;
 pub mod proposer;
 pub(crate) mod queue;
+pub(crate) mod quorum;
 pub mod reads;
 pub(crate) mod room;
 pub(crate) mod serving;

@@ -38,6 +38,7 @@ use rstmdb_raft_store::Data;
 
 use super::Error;
 use super::applied::Applied;
+use super::clocks::Clocks;
 use super::counters::Counters;
 use super::decision::decided;
 use super::gate::Gate;
@@ -45,7 +46,7 @@ use super::handle::Done;
 use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, refuse_overtaken};
 use super::reads::Reads;
 use super::state_machine::StateMachine;
-use super::types::{Host, Types};
+use super::types::Types;
 use crate::planted::{self, Bug};
 
 /// A decided command that waits for the log, or for what it was decided upon.
@@ -82,7 +83,7 @@ pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
     pub reads: Reads<T>,
-    pub host: Arc<dyn Host>,
+    pub clocks: Arc<Clocks<T>>,
     pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
     pub limits: Limits,
@@ -131,7 +132,8 @@ impl<T: Types> Proposer<T> {
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.run.pending.clear();
         if self.run.term != term {
-            self.run.led_since_ms = self.host.now_ms();
+            let last_ms = self.applied.read().last_time_ms();
+            self.run.led_since_ms = self.clocks.log_time_ms(last_ms);
         }
         self.run.term = term;
         self.run.next_offset = next;
@@ -200,11 +202,11 @@ impl<T: Types> Proposer<T> {
 
     /// Decides each request and returns the entries to write; everything decided is in flight.
     fn decide_all(&mut self, requests: Vec<Request<T>>) -> Vec<Data> {
-        let now_ms = self.host.now_ms();
         let mut entries = Vec::with_capacity(requests.len());
         let read_only = self.gate.read_only();
-        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
         let state = self.applied.read();
+        let now_ms = self.clocks.log_time_ms(state.last_time_ms());
+        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
         for request in requests {
             if request.is_cut_off() {
                 request.refuse(Error::NotLeader);

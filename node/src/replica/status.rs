@@ -129,6 +129,8 @@ pub struct Report {
     pub members: Vec<u64>,
     /// How long it has been running, in seconds.
     pub uptime_secs: u64,
+    /// Its wall clock, Unix milliseconds; none from a node that does not tell.
+    pub clock_ms: Option<u64>,
 }
 
 impl<T: Types> Replica<T> {

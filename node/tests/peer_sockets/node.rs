@@ -164,6 +164,7 @@ fn replica_options(id: u64) -> replica::Options {
             kept_behind_snapshot: KEPT_BEHIND_SNAPSHOT,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
     }
 }

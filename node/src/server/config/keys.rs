@@ -152,6 +152,8 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.cluster.heartbeat, Duration::from_millis(v.number(1..=60_000)?)),
     key!("cluster.election_timeout_ms", "RSTMDB_ELECTION_TIMEOUT_MS", "500-1000", "MIN-MAX in milliseconds, MIN below MAX (one number N stands for N-2N), at most 600000",
         |c, v| (c.cluster.election_timeout_min, c.cluster.election_timeout_max), election_timeout(v)?),
+    key!("cluster.max_clock_skew_ms", "RSTMDB_MAX_CLOCK_SKEW_MS", "10000", "milliseconds, a whole number from 100 to 3600000",
+        |c, v| c.cluster.clock_skew_max, Duration::from_millis(v.number(100..=3_600_000)?)),
     key!("cluster.tls.enabled", "", "false", "true or false",
         |c, v| c.cluster.tls_enabled, v.flag()?),
     key!("cluster.tls.cert_path", "", "", "a PEM file",

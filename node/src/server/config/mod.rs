@@ -212,6 +212,8 @@ pub struct Cluster {
     pub election_timeout_min: Duration,
     /// `cluster.election_timeout_ms`, the longest
     pub election_timeout_max: Duration,
+    /// `cluster.max_clock_skew_ms`
+    pub clock_skew_max: Duration,
     /// `cluster.tls.enabled`
     pub tls_enabled: bool,
     /// `cluster.tls.cert_path`

@@ -76,6 +76,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2"]),
     ("cluster.bind_addr", "0.0.0.0:7402", &["x"]),
     ("cluster.heartbeat_ms", "50", &["0", "60001"]),
+    ("cluster.max_clock_skew_ms", "500", &["99", "3600001", "1s"]),
     ("cluster.election_timeout_ms", "900-1200", &["0", "500-500", "1000-500", "x-y"]),
 ];
 

@@ -1,6 +1,8 @@
 //! What the replica and its log count themselves: read when somebody asks for the metrics.
 
-use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
+use std::time::Duration;
+
+use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge, IntGaugeVec, Opts};
 
 use super::{Maker, text};
 use crate::replica::Role;
@@ -30,8 +32,15 @@ pub(super) struct Scraped {
     snapshots_failed: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
+    clocks: Clocks,
     wal: Wal,
     raft: Raft,
+}
+
+struct Clocks {
+    skew: GaugeVec,
+    log_ahead: Gauge,
+    steps: IntCounter,
 }
 
 struct Wal {
@@ -55,6 +64,7 @@ struct Raft {
     purged_index: IntGauge,
     lag: IntGaugeVec,
     leader_changes: IntCounter,
+    stepped_down: IntCounter,
 }
 
 impl Scraped {
@@ -116,6 +126,7 @@ impl Scraped {
                 "rstmdb_snapshot_duration_seconds",
                 "How long the last snapshot took.",
             )?)?,
+            clocks: Clocks::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
@@ -146,6 +157,7 @@ impl Scraped {
         self.snapshot_secs
             .set(text::secs(counters.snapshot_last_us.load()));
         counter(&self.raft.leader_changes, counters.leader_changes.load());
+        counter(&self.raft.stepped_down, counters.stepped_down.load());
         gauge(&self.raft.is_leader, u64::from(replica.is_leader()));
         for (role, is_it) in &self.raft.roles {
             is_it.set(i64::from(*role == status.role));
@@ -162,6 +174,7 @@ impl Scraped {
                 *lag,
             );
         }
+        self.clocks.set(replica);
         self.wal.set(replica);
     }
 }
@@ -180,6 +193,47 @@ pub(super) fn write_latencies(out: &mut String, replica: &Replica) {
     let log = replica.store_stats();
     text::head(out, name, "Syncs of the log.", "summary");
     text::sum_and_count(out, name, "", log.fsync_us_sum, log.fsyncs);
+}
+
+impl Clocks {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            skew: make.register(GaugeVec::new(
+                Opts::new(
+                    "rstmdb_clock_skew_seconds",
+                    "On the leader: how far a voter's clock is ahead of the median of all.",
+                ),
+                &["node"],
+            )?)?,
+            log_ahead: make.register(Gauge::new(
+                "rstmdb_log_time_ahead_seconds",
+                "On the leader: how far the log's time is ahead of the clock it is slewed towards.",
+            )?)?,
+            steps: make.counter(
+                "rstmdb_clock_steps_total",
+                "Times this machine's clock was set while the node ran, or the machine was suspended.",
+            )?,
+        })
+    }
+
+    fn set(&self, replica: &Replica) {
+        let secs = |ms: i64| {
+            Duration::from_millis(ms.unsigned_abs())
+                .as_secs_f64()
+                .copysign(sign(ms))
+        };
+        self.skew.reset();
+        for (node_id, skew_ms) in replica.clock_skews_ms() {
+            let of_node = self.skew.with_label_values(&[&node_id.to_string()]);
+            of_node.set(secs(skew_ms));
+        }
+        self.log_ahead.set(secs(replica.log_time_ahead_ms()));
+        counter(&self.steps, replica.counters().clock_steps.load());
+    }
+}
+
+fn sign(ms: i64) -> f64 {
+    if ms < 0 { -1.0 } else { 1.0 }
 }
 
 impl Wal {
@@ -246,6 +300,10 @@ impl Raft {
             leader_changes: make.counter(
                 "rstmdb_raft_leader_changes_total",
                 "Changes of the leader, or of its term, that this node noticed.",
+            )?,
+            stepped_down: make.counter(
+                "rstmdb_raft_stepped_down_total",
+                "Times this node led, was answered by no majority and stepped down.",
             )?,
         })
     }

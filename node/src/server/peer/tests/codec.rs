@@ -434,6 +434,7 @@ fn report() -> impl Strategy<Value = Report> {
         version: rest.3,
         uptime_secs: numbers.5,
         members: vec![numbers.0, numbers.1],
+        clock_ms: rest.0,
     })
 }
 

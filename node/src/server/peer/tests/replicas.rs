@@ -117,6 +117,7 @@ fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
             kept_behind_snapshot: 0,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
     }
 }
