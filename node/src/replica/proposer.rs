@@ -56,7 +56,7 @@ use super::queue::{BATCH_COMMANDS_MAX, Queue, Request, refuse_overtaken};
 use super::reads::Reads;
 use super::slow::SlowDecisions;
 use super::state_machine::StateMachine;
-use super::types::Types;
+use super::types::{Host, Types};
 use crate::planted::{self, Bug};
 
 /// A listing goes through all commands in flight; above this many it waits.
