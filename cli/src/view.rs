@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
+use rstmdb_rcp::text::printable_json;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -190,7 +191,7 @@ fn collect<'a>(
         match value {
             // A document of the user's: shown as it is, never taken apart.
             Value::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
-                lines.push((name, printable(&value.to_string())));
+                lines.push((name, printable_json(&value.to_string()).into_owned()));
             }
             Value::Object(_) => collect(&name, value, lines, tables),
             Value::Array(items) if items.first().is_some_and(Value::is_object) => {

@@ -24,6 +24,9 @@ impl Catalog {
     pub(crate) fn open(layout: &Layout, wanted: bool) -> Self {
         let path = layout.catalog.clone();
         let db = if wanted {
+            // sled gives its files the modes of the system: the folder keeps others out. What is wrong with
+            // the folder is said when it is opened.
+            let _ = RealFs.create_dir_all(&path);
             open_or_recreate(&path)
         } else {
             None

@@ -159,11 +159,14 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let running = "a node runs on this folder: what it writes meanwhile may be missing here";
+            let running =
+                "a node runs on this folder: what it writes meanwhile may be missing here";
             report.notes = vec![running.into()];
             if !report.is_intact() {
                 let (again, _) = read_all(fs, &layout, keys);
-                report.damages.retain(|damage| again.damages.contains(damage));
+                report
+                    .damages
+                    .retain(|damage| again.damages.contains(damage));
                 report.unread.retain(|file| again.unread.contains(file));
             }
         }

@@ -17,6 +17,7 @@
 //! | [`depth`] | the cap on JSON nesting, checked before parsing |
 //! | [`message`] | envelopes, operations, their parameters and results, events |
 //! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
+//! | [`text`] | text from files, and on terminals |
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
 //! | `backup` | with feature `backup`: the files of a backup, for who writes and who restores them |
@@ -30,6 +31,7 @@ pub mod frame;
 pub mod jsonl;
 pub mod message;
 mod reject;
+pub mod text;
 pub mod wire;
 
 #[cfg(feature = "backup")]
