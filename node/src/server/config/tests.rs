@@ -142,6 +142,7 @@ fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
         "cluster.tls.cert_path",
         "cluster.tls.key_path",
         "cluster.tls.ca_path",
+        "cluster.tls.allowed_names",
     ];
     for key in KEYS {
         let in_table = VALUES.iter().any(|(name, ..)| *name == key.name);
