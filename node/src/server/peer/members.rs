@@ -7,11 +7,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use super::HelloAnswer;
-use crate::server::product::Replica;
+use crate::server::product::{Product, Replica};
+
+/// Not the replica itself, which holds what holds this.
+type Log = WatchReceiverOf<Product, RaftServerMetrics<Product>>;
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +31,7 @@ pub struct Membership {
 pub struct Members {
     listed: BTreeMap<u64, String>,
     told: RwLock<Membership>,
-    replica: RwLock<Option<Replica>>,
+    log: RwLock<Option<Log>>,
     /// A node asks that is no member, as far as this one knows.
     unknown: Notify,
 }
@@ -40,26 +46,30 @@ impl Members {
         })
     }
 
-    pub(super) fn set_replica(&self, replica: Option<Replica>) {
-        *self.replica.write() = replica;
+    pub(super) fn set_replica(&self, replica: &Replica) {
+        *self.log.write() = Some(replica.raft().server_metrics());
     }
 
     /// Whether this node's log has been read.
     pub(super) fn are_in_force(&self) -> bool {
-        self.replica.read().is_some()
+        self.log.read().is_some()
     }
 
     /// The membership of this node's log; empty before it has one.
     pub(super) fn own(&self) -> Membership {
-        let replica = self.replica.read().clone();
-        replica.map_or_else(Membership::default, |replica| {
-            let (index, nodes) = replica.membership();
-            let nodes = nodes.into_iter().map(|(id, node)| (id, node.peer_addr));
-            Membership {
-                index,
-                nodes: nodes.collect(),
-            }
-        })
+        let log = self.log.read();
+        let Some(log) = &*log else {
+            return Membership::default();
+        };
+        let metrics = log.borrow_watched();
+        let stored = &metrics.membership_config;
+        let nodes = stored.membership().nodes();
+        Membership {
+            index: stored.log_id().as_ref().map_or(0, |id| id.index),
+            nodes: nodes
+                .map(|(id, node)| (*id, node.peer_addr.clone()))
+                .collect(),
+        }
     }
 
     /// The members, as far as this node knows.

@@ -105,13 +105,12 @@ impl PeerServer {
     /// Serves this replica from now on; before, all but the first exchange is answered with
     /// *unavailable*.
     pub fn set_replica(&self, replica: Replica) {
-        self.served.gate.members.set_replica(Some(replica.clone()));
+        self.served.gate.members.set_replica(&replica);
         *self.served.replica.lock() = Some(replica);
     }
 
     /// Lets go of the replica, which was shut down: connections may take a while to end.
     pub fn release_replica(&self) {
-        self.served.gate.members.set_replica(None);
         *self.served.replica.lock() = None;
     }
 
