@@ -61,14 +61,14 @@ pub fn execute(args: &Args) -> ExitCode {
             restore(args, from, data.as_deref(), target)
         }
         Some(Command::Version) => {
-            println!("rstmdb {}", env!("CARGO_PKG_VERSION"));
+            logging::print(&format_args!("rstmdb {}", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rstmdb: {error}");
+            logging::say(&format_args!("rstmdb: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -114,6 +114,7 @@ fn serve(args: &Args) -> Result<(), Error> {
         Ok(()) => tracing::info!("stopped"),
         Err(error) => tracing::error!(%error, "stopped"),
     }
+    logging::flush();
     Ok(served?)
 }
 
@@ -137,10 +138,13 @@ fn check_config(args: &Args) -> Result<(), Error> {
     let config = load(args)?;
     tls::acceptor(&config.tls)?;
     for setting in config.settings() {
-        println!("{}: {}  # {}", setting.key, setting.value, setting.origin);
+        logging::print(&format_args!(
+            "{}: {}  # {}",
+            setting.key, setting.value, setting.origin
+        ));
     }
     for warning in config.warnings() {
-        eprintln!("warning: {warning}");
+        logging::say(&format_args!("warning: {warning}"));
     }
     Ok(())
 }
@@ -155,7 +159,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     }
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     report.damages.extend(report.missing_snapshot(&dir));
-    println!(
+    logging::print(&format_args!(
         "{} segments, {} entries{}, {} snapshots",
         report.segments,
         report.entries,
@@ -163,18 +167,18 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
             .range
             .map_or_else(String::new, |(first, last)| format!(" ({first} to {last})")),
         report.snapshots.len()
-    );
+    ));
     for note in &report.notes {
-        println!("note: {note}");
+        logging::print(&format_args!("note: {note}"));
     }
     if report.is_intact() {
         return Ok(());
     }
     for damage in &report.damages {
-        println!("damaged: {damage}");
+        logging::print(&format_args!("damaged: {damage}"));
     }
     for file in &report.locked {
-        println!("not checked: {file}");
+        logging::print(&format_args!("not checked: {file}"));
     }
     Err(Error::Refused(match report.damages.is_empty() {
         false => format!("{} is damaged", dir.display()),
@@ -196,10 +200,10 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
         )));
     }
     raft_store::rejoin(&RealFs, dir)?;
-    println!(
+    logging::print(&format_args!(
         "{} is empty; start the node again under a new cluster.node_id",
         dir.display()
-    );
+    ));
     Ok(())
 }
 
@@ -220,6 +224,6 @@ fn restore(
             reason,
         })?;
     let restored = runtime.block_on(restore::restore(&config, from, target))?;
-    println!("{restored}");
+    logging::print(&restored);
     Ok(())
 }

@@ -27,10 +27,13 @@
 mod admin;
 pub mod args;
 mod auth;
+mod budget;
 pub mod commands;
 pub mod config;
+mod descriptors;
 mod failure;
 pub mod forming;
+mod guesses;
 mod json;
 mod listener;
 pub mod logging;
@@ -46,7 +49,10 @@ mod run;
 mod session;
 mod shared;
 mod signals;
+mod sockets;
+mod strangers;
 pub mod tls;
 
 pub use config::Config;
 pub use run::{BindError, Error, Listeners, run};
+pub use sockets::Sockets;

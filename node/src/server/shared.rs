@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use rstmdb_raft_store::Keyring;
 
 use super::auth::Tokens;
+use super::budget::Budget;
 use super::config::{self, Config};
+use super::guesses::Guesses;
 use super::metrics::Metrics;
 use super::ops::SnapshotCursors;
 use super::product::Replica;
@@ -23,12 +25,18 @@ pub(crate) struct Shared {
     pub(crate) replica: Replica,
     /// Who may use it.
     pub(crate) tokens: Tokens,
+    /// Wrong tokens of late.
+    pub(crate) guesses: Guesses,
+    /// What all connections may hold in memory.
+    pub(crate) budget: Arc<Budget>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
     /// How long a connection may be silent; none for ever.
     pub(crate) idle_timeout: Option<Duration>,
+    /// A client that has vanished is noticed in about this time.
+    pub(crate) keepalive: Option<Duration>,
     /// When the server started.
     pub(crate) started: Instant,
     /// What the data folder is encrypted with.
@@ -44,9 +52,12 @@ impl Shared {
         Self {
             replica,
             tokens: Tokens::new(&config.auth),
+            guesses: Guesses::new(),
+            budget: Budget::new(config.network.buffers_bytes_max),
             metrics,
             request_timeout: config.network.request_timeout,
             idle_timeout: config.network.idle_timeout,
+            keepalive: config.network.keepalive,
             started: Instant::now(),
             keys: config.storage.keys.clone(),
             encryption_key_file: config.storage.encryption_key_file.clone(),

@@ -151,6 +151,8 @@ impl Connections {
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
+            .tcp_keepalive(Some(KEEP_ALIVE_INTERVAL))
+            .tcp_keepalive_interval(Some(KEEP_ALIVE_TIMEOUT))
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)

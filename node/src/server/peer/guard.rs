@@ -12,6 +12,7 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
 use super::identity::Gate;
+use super::incoming::Caller;
 
 /// Whom a service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,12 @@ where
         let (gate, audience) = (self.gate.clone(), self.audience);
         Box::pin(async move {
             let mut response = match judge(&gate, audience, &mut request).await {
-                Ok(()) => inner.call(request).await?,
+                Ok(()) => {
+                    if let Some(caller) = request.extensions().get::<Caller>() {
+                        caller.is_known();
+                    }
+                    inner.call(request).await?
+                }
                 Err(status) => status.into_http(),
             };
             gate.sign(response.headers_mut());

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rstmdb_rcp::feature::Features;
+use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
 use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::wire::WireMode;
-use rstmdb_rcp::{Code, PROTOCOL_VERSION};
+use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Session;
+use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
 use crate::server::json::{self, Object};
 use crate::server::ops::Op;
 use crate::server::shared::{SERVER_NAME, SERVER_VERSION};
@@ -22,7 +23,10 @@ pub(super) struct Peer {
     hello: bool,
     authenticated: bool,
     actor: Arc<str>,
-    since: Instant,
+    /// Since when it is not known who is there.
+    unknown_since: Instant,
+    /// Wrong tokens so far.
+    failures: u32,
 }
 
 impl Default for Peer {
@@ -31,20 +35,26 @@ impl Default for Peer {
             hello: false,
             authenticated: false,
             actor: "".into(),
-            since: Instant::now(),
+            unknown_since: Instant::now(),
+            failures: 0,
         }
     }
 }
 
 impl Peer {
-    /// Whether HELLO is done.
-    pub(super) fn said_hello(&self) -> bool {
-        self.hello
+    /// Whether HELLO is done, and AUTH where it is required.
+    pub(super) fn is_known(&self, auth_required: bool) -> bool {
+        self.hello && (self.authenticated || !auth_required)
     }
 
-    /// When the connection was made.
-    pub(super) fn since(&self) -> Instant {
-        self.since
+    /// Since when that is not so: from the connection's begin, or the last AUTH that failed after one that had not.
+    pub(super) fn unknown_since(&self) -> Instant {
+        self.unknown_since
+    }
+
+    /// Wrong tokens so far.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// The name that facts carry as who asked.
@@ -96,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.outbox.agree(mode, features);
         self.decoder.set_mode(mode);
         self.peer.hello = true;
+        self.mind_standing();
         tracing::debug!(
             client = hello.client_name.as_deref().unwrap_or(""),
             ?features,
@@ -107,14 +118,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// AUTH.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
-        let Some(actor) = self.shared.tokens.actor(&auth.token) else {
-            self.peer.authenticated = false;
-            return Err(ErrorBody::new(Code::AuthFailed, "the token is not known"));
-        };
+        self.look_at_token(id, &auth.token);
+        Ok(())
+    }
+
+    /// From now on it is this one who asks.
+    pub(super) fn authenticated(&mut self, actor: Arc<str>) {
         self.peer.authenticated = true;
         self.peer.actor = actor;
-        self.flag(id, "authenticated");
-        Ok(())
+    }
+
+    /// Nobody asks, until a right token comes. Returns how many wrong ones there were.
+    pub(super) fn token_is_wrong(&mut self) -> u32 {
+        if std::mem::take(&mut self.peer.authenticated) {
+            self.peer.unknown_since = self.now;
+        }
+        self.peer.failures += 1;
+        self.mind_standing();
+        self.peer.failures
+    }
+
+    /// What may be sent, and whether a stranger's place is taken, follow from whether it is known who is there.
+    pub(super) fn mind_standing(&mut self) {
+        let known = self.peer.is_known(self.shared.tokens.required());
+        self.decoder.set_limits(Limits {
+            payload_bytes_max: match known {
+                true => PAYLOAD_BYTES_MAX,
+                false => STRANGER_PAYLOAD_BYTES_MAX,
+            },
+        });
+        if known {
+            self.stranger = None;
+        }
     }
 
     /// PING.
@@ -127,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.flag(id, "goodbye");
     }
 
-    fn flag(&mut self, id: &str, name: &'static str) {
+    pub(super) fn flag(&mut self, id: &str, name: &'static str) {
         let _ = self.outbox.ok(id, None, |out| {
             let mut result = Object::begin(out);
             result.flag(name, true);

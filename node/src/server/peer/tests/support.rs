@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::super::{Connections, Local, Meet, Options, PeerServer};
 use crate::replica::Peer;
+use crate::server::sockets::Sockets;
 use rstmdb_raft_store::NodeInfo;
 
 /// Longer than anything here takes.
@@ -68,6 +69,11 @@ pub fn incarnation(node_id: u64) -> u128 {
     u128::from(node_id) << 64 | 7
 }
 
+const SOCKETS: Sockets = Sockets {
+    connections_max: 64,
+    keepalive: None,
+};
+
 /// A server on a free port.
 pub struct Served {
     pub addr: SocketAddr,
@@ -86,7 +92,7 @@ impl Served {
         let addr = listener.local_addr().unwrap();
         let server = PeerServer::new(&options(addr)).unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.clone().serve(listener, stop.clone()));
+        let serving = tokio::spawn(server.clone().serve(listener, SOCKETS, stop.clone()));
         Self {
             addr,
             server,
