@@ -35,17 +35,17 @@ FROM ${RUNTIME_IMAGE}
 # A number, so that an orchestrator can see that it is not root's.
 RUN groupadd --gid 7401 rstmdb \
     && useradd --uid 7401 --gid 7401 --no-create-home --home-dir /data --shell /usr/sbin/nologin rstmdb \
-    && install -d -o 7401 -g 7401 -m 700 /data
+    && install -d -o 7401 -g 7401 -m 700 /data /secret
 # The roots that `rstmdb-cli --tls` trusts when no CA is named.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/target/release/rstmdb /src/target/release/rstmdb-cli /usr/local/bin/
 USER 7401:7401
 WORKDIR /data
 VOLUME /data
-# Inside a container every address is its own; what is reachable is decided where ports are published.
+# Inside a container every address is its own; what is reachable is decided where ports are published. Not
+# RSTMDB_PEER_BIND: who joins nodes to a cluster has to say who may be one (RSTMDB_CLUSTER_SECRET_FILE).
 ENV RSTMDB_DATA=/data \
     RSTMDB_BIND=0.0.0.0:7401 \
-    RSTMDB_PEER_BIND=0.0.0.0:7402 \
     RSTMDB_METRICS_BIND=0.0.0.0:9090
 # Clients, peers, admin HTTP.
 EXPOSE 7401 7402 9090

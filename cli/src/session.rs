@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError, RawResponse, TlsOptions};
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::{Code, WireMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
@@ -122,8 +122,8 @@ impl Session {
         if self.out.json {
             return self.out.line(result.get());
         }
-        let value: Value = serde_json::from_str(result.get()).map_err(Error::unexpected)?;
-        self.out.line(&view::render(op, &value, self.out.paint))
+        let result = Json::parse(result.get()).map_err(Error::unexpected)?;
+        self.out.line(&view::render(op, &result, self.out.paint))
     }
 
     /// Takes leave of the server, where one was talked to.

@@ -1,17 +1,16 @@
 //! How results look to people: which columns a list has, how an object is spelled out.
 
 use jiff::Timestamp;
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use crate::cluster;
 use crate::output::{Paint, printable};
 use crate::table::Table;
 
 /// The result of `operation`, for a terminal.
-pub fn render(operation: &str, result: &Value, paint: Paint) -> String {
+pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
     match operation {
         op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
         op::LIST_INSTANCES => instances(result, paint),
@@ -24,7 +23,7 @@ pub fn render(operation: &str, result: &Value, paint: Paint) -> String {
 }
 
 /// A record of the log as a row under [`FACT_HEADINGS`].
-pub fn fact_row(record: &Value) -> Vec<String> {
+pub fn fact_row(record: &Json) -> Vec<String> {
     let entry = &record["entry"];
     let from = if entry["from_state"].is_null() {
         String::new()
@@ -37,7 +36,7 @@ pub fn fact_row(record: &Value) -> Vec<String> {
         .find(|text| !text.is_empty())
         .unwrap_or_default();
     let subject = match &entry["instance_id"] {
-        Value::Null => &entry["machine"],
+        Json::Null => &entry["machine"],
         id => id,
     };
     vec![
@@ -57,9 +56,9 @@ pub const FACT_HEADINGS: [&str; 7] = [
 ];
 
 /// A list of objects under one name, one column for each of `columns`.
-fn list(result: &Value, name: &str, columns: &[&str], paint: Paint) -> String {
+fn list(result: &Json, name: &str, columns: &[&str], paint: Paint) -> String {
     let mut table = Table::new(columns.iter().copied());
-    for item in array(&result[name]) {
+    for item in result[name].items() {
         table.push(columns.iter().map(|column| cell(&item[*column])));
     }
     if table.is_empty() {
@@ -68,9 +67,9 @@ fn list(result: &Value, name: &str, columns: &[&str], paint: Paint) -> String {
     table.render(paint)
 }
 
-fn instances(result: &Value, paint: Paint) -> String {
+fn instances(result: &Json, paint: Paint) -> String {
     let mut table = Table::new(["id", "machine", "version", "state", "updated", "offset"]);
-    for item in array(&result["instances"]) {
+    for item in result["instances"].items() {
         table.push([
             cell(&item["id"]),
             cell(&item["machine"]),
@@ -80,7 +79,7 @@ fn instances(result: &Value, paint: Paint) -> String {
             cell(&item["last_wal_offset"]),
         ]);
     }
-    let shown = array(&result["instances"]).len();
+    let shown = result["instances"].items().len();
     let count = format!("{shown} of {}", cell(&result["total"]));
     if table.is_empty() {
         return format!("{}\n", paint.dim(&count));
@@ -88,9 +87,9 @@ fn instances(result: &Value, paint: Paint) -> String {
     format!("{}{}\n", table.render(paint), paint.dim(&count))
 }
 
-fn log_page(result: &Value, paint: Paint) -> String {
+fn log_page(result: &Json, paint: Paint) -> String {
     let mut table = Table::new(FACT_HEADINGS);
-    for record in array(&result["records"]) {
+    for record in result["records"].items() {
         table.push(fact_row(record));
     }
     let next = format!("next offset {}", cell(&result["next_offset"]));
@@ -98,18 +97,18 @@ fn log_page(result: &Value, paint: Paint) -> String {
 }
 
 /// What a newer server says differently is spelled out rather than refused.
-fn cluster_status(result: &Value, paint: Paint) -> String {
-    match ClusterStatusResult::deserialize(result) {
+fn cluster_status(result: &Json, paint: Paint) -> String {
+    match serde_json::from_str::<ClusterStatusResult<'_>>(&result.to_string()) {
         Ok(status) => cluster::status::render(&status, paint),
         Err(_) => fields(result, paint),
     }
 }
 
-fn batch(result: &Value, paint: Paint) -> String {
+fn batch(result: &Json, paint: Paint) -> String {
     let mut table = Table::new(["#", "status", "result"]);
-    for (index, item) in array(&result["results"]).iter().enumerate() {
+    for (index, item) in result["results"].items().iter().enumerate() {
         let outcome = match &item["error"] {
-            Value::Null => cell(&item["result"]),
+            Json::Null => cell(&item["result"]),
             error => format!("{}: {}", cell(&error["code"]), cell(&error["message"])),
         };
         table.push([index.to_string(), cell(&item["status"]), outcome]);
@@ -117,27 +116,27 @@ fn batch(result: &Value, paint: Paint) -> String {
     table.render(paint)
 }
 
-fn machine(result: &Value, paint: Paint) -> String {
+fn machine(result: &Json, paint: Paint) -> String {
     let definition = &result["definition"];
-    let mut head = Map::new();
-    for name in ["version", "checksum"] {
-        head.insert(name.to_owned(), result[name].clone());
-    }
-    for name in ["initial", "states", "meta"] {
-        head.insert(name.to_owned(), definition[name].clone());
-    }
-    head.retain(|_, value| !value.is_null());
+    let versions = ["version", "checksum"].map(|name| (name, &result[name]));
+    let documents = ["initial", "states", "meta"].map(|name| (name, &definition[name]));
+    let head = versions
+        .into_iter()
+        .chain(documents)
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect();
     let transitions = list(
         definition,
         "transitions",
         &["from", "event", "to", "guard"],
         paint,
     );
-    format!("{}\n{transitions}", fields(&Value::Object(head), paint))
+    format!("{}\n{transitions}", fields(&Json::Object(head), paint))
 }
 
 /// An object, a line for each value; objects inside are spelled out, lists of objects are tables.
-fn fields(result: &Value, paint: Paint) -> String {
+fn fields(result: &Json, paint: Paint) -> String {
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut tables = Vec::new();
     collect("", result, &mut lines, &mut tables);
@@ -153,11 +152,7 @@ fn fields(result: &Value, paint: Paint) -> String {
     }
     for (name, items) in tables {
         let mut columns: Vec<&str> = Vec::new();
-        for key in items
-            .iter()
-            .filter_map(Value::as_object)
-            .flat_map(Map::keys)
-        {
+        for (key, _) in items.iter().flat_map(Json::fields) {
             if !columns.contains(&key.as_str()) {
                 columns.push(key);
             }
@@ -173,15 +168,15 @@ fn fields(result: &Value, paint: Paint) -> String {
 
 fn collect<'a>(
     path: &str,
-    value: &'a Value,
+    value: &'a Json,
     lines: &mut Vec<(String, String)>,
-    tables: &mut Vec<(String, &'a [Value])>,
+    tables: &mut Vec<(String, &'a [Json])>,
 ) {
-    let Some(object) = value.as_object() else {
+    if !value.is_object() {
         lines.push((path.to_owned(), cell(value)));
         return;
-    };
-    for (key, value) in object {
+    }
+    for (key, value) in value.fields() {
         let name = if path.is_empty() {
             printable(key)
         } else {
@@ -189,11 +184,11 @@ fn collect<'a>(
         };
         match value {
             // A document of the user's: shown as it is, never taken apart.
-            Value::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
+            Json::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
                 lines.push((name, printable(&value.to_string())));
             }
-            Value::Object(_) => collect(&name, value, lines, tables),
-            Value::Array(items) if items.first().is_some_and(Value::is_object) => {
+            Json::Object(_) => collect(&name, value, lines, tables),
+            Json::List(items) if items.first().is_some_and(Json::is_object) => {
                 tables.push((name, items));
             }
             value => lines.push((name, printable(&cell(value)))),
@@ -201,16 +196,12 @@ fn collect<'a>(
     }
 }
 
-fn array(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
 /// A value in a cell: text as it is, nothing for null, lists with commas, JSON for the rest.
-fn cell(value: &Value) -> String {
+fn cell(value: &Json) -> String {
     match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(|item| !item.is_object()) => {
+        Json::Null => String::new(),
+        Json::Text(text) => text.clone(),
+        Json::List(items) if items.iter().all(|item| !item.is_object()) => {
             let items: Vec<String> = items.iter().map(cell).collect();
             items.join(", ")
         }
@@ -219,7 +210,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// A time in Unix milliseconds, readable.
-fn time(value: &Value) -> String {
+fn time(value: &Json) -> String {
     value
         .as_i64()
         .and_then(|millis| Timestamp::from_millisecond(millis).ok())
@@ -229,12 +220,13 @@ fn time(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn shown(operation: &str, result: &Value) -> String {
-        render(operation, result, Paint::PLAIN)
+        let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
+        render(operation, &result, Paint::PLAIN)
     }
 
     #[test]
@@ -277,6 +269,23 @@ mod tests {
             "ctx              {\"a\":{\"b\":1}}\n",
         );
         assert_eq!(shown(op::WAL_STATS, &result), expected);
+    }
+
+    #[test]
+    fn a_context_is_shown_as_it_is_whatever_its_keys_and_numbers() {
+        let text = concat!(
+            r#"{"ctx":{"n":123456789012345678901234567890,"price":1.50,"#,
+            r#""x":{"$serde_json::private::RawValue":"[1"}},"total":1.50}"#,
+        );
+        let result = Json::parse(text).unwrap_or(Json::Null);
+        assert_eq!(
+            render(op::GET_INSTANCE, &result, Paint::PLAIN),
+            concat!(
+                r#"ctx    {"n":123456789012345678901234567890,"price":1.50,"#,
+                r#""x":{"$serde_json::private::RawValue":"[1"}}"#,
+                "\ntotal  1.50\n",
+            )
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Memory and time of a million instances:
+//! Memory and time of a million instances, and of definitions as long as may be:
 //! `cargo run --release -p rstmdb-engine --example footprint [INSTANCES]`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
@@ -69,10 +69,13 @@ fn in_flight(state: &State, instances: u64) {
         let command = common::apply(&id, "PLAIN", None, None);
         let offset = state.last_applied() + 1 + number;
         let decision = decided(state, &pending, &command, offset, 1, &limits).unwrap();
-        let Decision::Write { entry, .. } = decision else {
+        let Decision::Write {
+            entry, compiled, ..
+        } = decision
+        else {
             panic!("nothing to write")
         };
-        pending.push(&entry);
+        pending.push(&entry, &compiled);
         pending.settle(offset.saturating_sub(1024));
     }
     println!(
@@ -81,7 +84,80 @@ fn in_flight(state: &State, instances: u64) {
     );
 }
 
+/// Nearly a full text of transitions of one shape.
+fn full_definition(transition: impl Fn(usize) -> String) -> String {
+    let states: Vec<String> = (0..1000).map(|number| format!("\"s{number}\"")).collect();
+    let states = states.join(",");
+    let mut text = format!(r#"{{"states":[{states}],"initial":"s0","transitions":["#);
+    for number in 0.. {
+        let next = transition(number);
+        if text.len() + next.len() > (1 << 20) - 3 || number == 20_000 {
+            break;
+        }
+        if number > 0 {
+            text.push(',');
+        }
+        text.push_str(&next);
+    }
+    text + "]}"
+}
+
+fn definitions() {
+    let all: Vec<String> = (0..1000).map(|number| format!("\"s{number}\"")).collect();
+    let all = all.join(",");
+    let short_terms = vec!["0"; 400].join("||");
+    let long_paths = vec!["ctx.some.longer.path == 12345"; 100].join(" && ");
+    let shapes: [(&str, Box<dyn Fn(usize) -> String>); 4] = [
+        (
+            "from a thousand states each",
+            Box::new(|n| format!(r#"{{"from":[{all}],"event":"E{n}","to":"s0"}}"#)),
+        ),
+        (
+            "an event of its own each",
+            Box::new(|n| format!(r#"{{"from":"s{}","event":"E{n}","to":"s0"}}"#, n % 1000)),
+        ),
+        (
+            "guards of one letter terms",
+            Box::new(|n| {
+                let guard = if n < 125 { &short_terms[..] } else { "!ctx.a" };
+                format!(
+                    r#"{{"from":"s{}","event":"E","to":"s0","guard":"{guard}"}}"#,
+                    n % 1000
+                )
+            }),
+        ),
+        (
+            "guards of long paths",
+            Box::new(|n| {
+                format!(
+                    r#"{{"from":"s{}","event":"E","to":"s0","guard":"{long_paths}"}}"#,
+                    n % 1000
+                )
+            }),
+        ),
+    ];
+    let limits = Limits::default();
+    let mut kept = Vec::new();
+    for (name, shape) in shapes {
+        let text = full_definition(shape);
+        let (before, count) = (rss_bytes(), 8);
+        let start = Instant::now();
+        let mut state = State::new();
+        for version in 1..=count {
+            run(&mut state, &put("big", version, &text), 1, &limits).unwrap();
+        }
+        let used = rss_bytes().saturating_sub(before) / u64::from(count);
+        println!(
+            "definition of {} bytes, {name}: {used} bytes each, {} ms to decide and apply it",
+            text.len(),
+            start.elapsed().as_millis() / u128::from(count)
+        );
+        kept.push(state);
+    }
+}
+
 fn main() {
+    definitions();
     let instances: u64 = std::env::args()
         .nth(1)
         .map_or(1_000_000, |n| n.parse().unwrap());

@@ -114,6 +114,13 @@ pub enum Query {
     },
 }
 
+impl Query {
+    /// Whether it lists instances or machines: it reads more than what it names.
+    pub fn lists(&self) -> bool {
+        matches!(self, Self::ListInstances(_) | Self::ListMachines { .. })
+    }
+}
+
 /// A page of instances, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListInstances {

@@ -4,16 +4,26 @@
 //! those are applied.
 
 mod batch;
+mod cost;
 mod event;
 mod instance;
 mod key;
 mod machine;
+mod prepare;
+
+use std::sync::Arc;
 
 use crate::command::Command;
+use crate::compiled::Compiled;
 use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::machine::Machine;
 use crate::reply::Reply;
 use crate::view::View;
 use crate::{Limits, Pending, Refusal, State, query};
+
+pub(crate) use batch::check_ops;
+pub use cost::{cost, lists};
+pub use prepare::{Prepared, is_settled, prepare};
 
 /// Where, when and for whom a command is decided.
 #[derive(Clone, Debug)]
@@ -37,6 +47,8 @@ pub enum Decision {
         entry: Entry,
         /// The answer, right once the entry was applied at its predicted offset.
         reply: Reply,
+        /// The machines that the entry defines.
+        compiled: Compiled,
     },
     /// Nothing to write; right once everything pending at the decision is applied.
     Answer {
@@ -63,13 +75,21 @@ pub fn decide(
             .max(pending.last_time_ms),
         limits: at.limits,
     };
+    let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
-            let (facts, replies) = batch::decide(decider, ops)?;
+            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
-            Step::Write { body, reply } => (vec![body.into()], reply, None),
+            Step::Write {
+                body,
+                reply,
+                machine,
+            } => {
+                compiled.extend(machine);
+                (vec![body.into()], reply, None)
+            }
             Step::Answer { reply, offset } => (Vec::new(), reply, offset),
         },
     };
@@ -77,7 +97,11 @@ pub fn decide(
         return Ok(Decision::Answer { reply, offset });
     }
     let entry = decider.entry(facts, at.actor);
-    Ok(Decision::Write { entry, reply })
+    Ok(Decision::Write {
+        entry,
+        reply,
+        compiled,
+    })
 }
 
 /// What one operation comes to.
@@ -86,8 +110,16 @@ pub fn decide(
     reason = "lives for one call; a box would cost more"
 )]
 enum Step {
-    Write { body: Body, reply: Reply },
-    Answer { reply: Reply, offset: Option<u64> },
+    Write {
+        body: Body,
+        reply: Reply,
+        /// The machine that it defines.
+        machine: Option<Arc<Machine>>,
+    },
+    Answer {
+        reply: Reply,
+        offset: Option<u64>,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -124,6 +156,7 @@ impl Decider<'_> {
                 instances_removed,
                 machines_removed,
             },
+            machine: None,
         })
     }
 

@@ -18,36 +18,63 @@ mod lexer;
 mod parser;
 mod print;
 
-pub(crate) use eval::Object;
+pub(crate) use eval::{Budget, Stopped};
 
 use std::fmt;
+use std::ops::Range;
 
-use serde_json::Value;
-
+use crate::json::Context;
 use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
 
 /// A parsed guard with its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
-    text: String,
+    text: Box<str>,
     expr: Expr,
 }
 
+/// Small, because a definition may hold very many.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expr {
-    Or(Vec<Expr>),
-    And(Vec<Expr>),
+    Or(Box<[Expr]>),
+    And(Box<[Expr]>),
     Not(Box<Expr>),
     Compare(Operand, Comparison, Operand),
     Truthy(Operand),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Operand {
-    /// The names after `ctx`; never empty.
-    Path(Vec<String>),
-    /// Never a list or an object.
-    Literal(Value),
+/// What stands at a place of the guard's text, in bytes; a guard has few enough for 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Operand {
+    kind: OperandKind,
+    start: u16,
+    end: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum OperandKind {
+    /// The text is the names after `ctx.`, joined by dots.
+    Path,
+    Null,
+    True,
+    False,
+    Number,
+    /// With its quotes and escapes.
+    String,
+}
+
+impl Operand {
+    fn new(kind: OperandKind, place: Range<usize>) -> Self {
+        Self {
+            kind,
+            start: place.start as u16,
+            end: place.end as u16,
+        }
+    }
+
+    fn text(self, guard: &str) -> &str {
+        &guard[usize::from(self.start)..usize::from(self.end)]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +129,7 @@ impl Guard {
     pub fn parse(text: &str) -> Result<Self, Error> {
         Ok(Self {
             expr: parser::parse(text)?,
-            text: text.to_owned(),
+            text: text.into(),
         })
     }
 
@@ -111,15 +138,56 @@ impl Guard {
         &self.text
     }
 
-    /// Whether it holds for a context.
-    pub(crate) fn holds(&self, ctx: &Object<'_>) -> bool {
-        eval::holds(&self.expr, ctx)
+    /// How many operators and operands it has.
+    pub(crate) fn nodes(&self) -> usize {
+        self.expr.nodes()
+    }
+
+    /// Asks the context for all that the guard reads.
+    pub(crate) fn want<'a>(&'a self, ctx: &mut Context<'a>) {
+        self.expr.operands(&mut |operand: Operand| {
+            if operand.kind == OperandKind::Path {
+                ctx.want(operand.text(&self.text));
+            }
+        });
+    }
+
+    /// Whether it holds for a context that was scanned for what it reads.
+    pub(crate) fn holds(&self, ctx: &Context<'_>, budget: &mut Budget) -> Result<bool, Stopped> {
+        eval::holds(self, ctx, budget)
+    }
+}
+
+impl Expr {
+    fn nodes(&self) -> usize {
+        match self {
+            Self::Or(terms) | Self::And(terms) => {
+                terms.len() - 1 + terms.iter().map(Self::nodes).sum::<usize>()
+            }
+            Self::Not(inner) => 1 + inner.nodes(),
+            Self::Compare(..) => 3,
+            Self::Truthy(_) => 1,
+        }
+    }
+
+    fn operands(&self, visit: &mut impl FnMut(Operand)) {
+        match self {
+            Self::Or(terms) | Self::And(terms) => {
+                terms.iter().for_each(|term| term.operands(visit));
+            }
+            Self::Not(inner) => inner.operands(visit),
+            Self::Compare(left, _, right) => {
+                visit(*left);
+                visit(*right);
+            }
+            Self::Truthy(operand) => visit(*operand),
+        }
     }
 }
 
 /// The guard in its normal form: no spare parentheses, one space around operators.
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expr.fmt(f)
+        print::Printed(&self.text, &self.expr).fmt(f)
     }
 }

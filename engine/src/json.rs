@@ -1,12 +1,20 @@
-//! JSON text as the engine handles it: checked once, then spliced without building values.
+//! JSON text as the engine handles it: read where it lies, and spliced without building values.
+//!
+//! Users' text never becomes a value of serde_json: to that, some keys have a meaning.
 
 mod check;
+mod context;
+mod equal;
+mod number;
 mod object;
-mod value;
+mod reader;
 
 pub(crate) use check::check;
-pub(crate) use object::{Object, compact, merge};
-pub(crate) use value::{compare_numbers, equal};
+pub(crate) use context::{Context, Found};
+pub(crate) use equal::{Bytes, Stopped, equal};
+pub(crate) use number::Decimal;
+pub(crate) use object::{Object, compact};
+pub(crate) use reader::{Fault, Kind, Reader};
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@
 //! | [`definition`], [`guard`] | machines as users write them |
 //! | [`fact`] | what the log carries |
 //! | `decide` | command to facts, on the leader |
+//! | `compiled` | machines compiled ahead of where they are needed |
 //! | `state` | facts to state, snapshot records, digest |
 //! | `overlay`, `view` | the state with facts in flight over it |
 //! | `query` | reads |
@@ -24,6 +25,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod command;
+mod compiled;
 mod decide;
 pub mod definition;
 mod error;
@@ -44,7 +46,8 @@ mod view;
 pub use command::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
 };
-pub use decide::{DecideAt, Decision, decide};
+pub use compiled::Compiled;
+pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
 pub use error::Error;
 pub use fact::{Entry, Fact};
 pub use limits::Limits;

@@ -8,14 +8,30 @@ pub const NAME_BYTES_MAX: usize = 256;
 pub const DEFINITION_BYTES_MAX: usize = 1 << 20;
 /// Most states one machine may have.
 pub const STATES_MAX: usize = 10_000;
+/// Most transitions one machine may have.
+pub const TRANSITIONS_MAX: usize = 20_000;
+/// Most operators and operands that the guards of one machine may have together.
+pub const GUARD_NODES_MAX: usize = 100_000;
+/// Most warnings about one definition that are told one by one.
+pub const WARNINGS_MAX: usize = 20;
 /// Longest guard text, in bytes.
 pub const GUARD_BYTES_MAX: usize = 4096;
 /// Deepest nesting of parentheses and `!` in a guard.
 pub const GUARD_DEPTH_MAX: usize = 64;
+/// Most operators, operands and names of paths that the guards of one decision may go through together.
+pub const GUARD_STEPS_MAX: usize = 200_000;
+/// Most bytes that the comparisons of one decision's guards may read together.
+pub const GUARD_READ_BYTES_MAX: usize = 32 << 20;
+/// Deepest nesting of lists and objects in a context, a payload or a definition.
+pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest context, in bytes of its compact JSON text.
 pub const CTX_BYTES_MAX: usize = 4 << 20;
 /// Most operations in one atomic batch.
 pub const BATCH_OPS_MAX: usize = 100;
+/// Most instances and machines that the listings of one atomic batch may look at.
+pub const BATCH_LISTED_MAX: usize = 10_000;
+/// Most bytes of contexts, payloads and definitions that an atomic batch with listings may read and write.
+pub const BATCH_LISTED_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of contexts, payloads and definitions that one entry may carry: 1 MiB less than a
 /// protocol frame, so that WAL_READ can show any entry together with its names, ids and keys.
 pub const ENTRY_BYTES_MAX: usize = 15 << 20;

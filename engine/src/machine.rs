@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::definition::{self, Definition};
+use crate::definition::{self, Definition, Exit};
 use crate::guard::Guard;
 use crate::hash::Map;
 
@@ -26,18 +26,23 @@ pub(crate) struct Machine {
     rules: Result<Rules, String>,
 }
 
-/// A way out of a state.
+/// A transition, for deciding.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) to: u16,
-    pub(crate) guard: Option<Guard>,
+    pub(crate) guard: Option<Box<Guard>>,
 }
 
+/// Kept small: a definition's text may hold very many of each.
 #[derive(Debug)]
 struct Rules {
-    events: Map<String, u32>,
-    /// By state and event, in the order written.
-    table: Map<(u16, u32), Vec<Rule>>,
+    events: Map<Box<str>, u32>,
+    /// Sorted.
+    exits: Box<[Exit]>,
+    /// By the transition's position.
+    all: Box<[Rule]>,
+    /// The most bytes of guards that one state and event have.
+    guard_bytes: usize,
 }
 
 /// SHA-256 in hex.
@@ -53,26 +58,40 @@ pub(crate) fn checksum(text: &[u8]) -> String {
 impl Machine {
     /// Compiles a definition that was checked.
     pub(crate) fn new(name: &str, version: u32, text: &[u8], definition: Definition) -> Self {
-        let rules = Rules::new(&definition);
-        Self::build(
-            name,
-            version,
-            text,
-            definition.states,
-            &definition.initial,
-            Ok(rules),
-        )
+        let all: Box<[Rule]> = definition
+            .transitions
+            .into_iter()
+            .map(|transition| Rule {
+                to: transition.to,
+                guard: transition.guard,
+            })
+            .collect();
+        let rules = Rules {
+            guard_bytes: guard_bytes_max(&definition.exits, &all),
+            events: definition
+                .events
+                .into_iter()
+                .map(String::into_boxed_str)
+                .zip(0..)
+                .collect(),
+            exits: definition.exits.into_boxed_slice(),
+            all,
+        };
+        let (states, initial) = (definition.states, definition.initial);
+        Self::build(name, version, text, states, initial, Ok(rules))
     }
 
     /// Takes a definition from the log, where a newer leader may have accepted what this version
     /// does not understand: its states are needed for every fact, its rules only for deciding.
     pub(crate) fn from_log(name: &str, version: u32, text: &[u8]) -> Result<Self, String> {
-        match Definition::parse(text) {
+        match Definition::of_log(text) {
             Ok(definition) => Ok(Self::new(name, version, text, definition)),
             Err(error) => {
                 let (states, initial) = definition::outline(text)?;
+                let number = states.iter().position(|state| *state == initial);
+                let number = number.unwrap_or(0) as u16;
                 let reason = Err(error.to_string());
-                Ok(Self::build(name, version, text, states, &initial, reason))
+                Ok(Self::build(name, version, text, states, number, reason))
             }
         }
     }
@@ -82,7 +101,7 @@ impl Machine {
         version: u32,
         text: &[u8],
         states: Vec<String>,
-        initial: &str,
+        initial: u16,
         rules: Result<Rules, String>,
     ) -> Self {
         let states: Vec<Arc<str>> = states.into_iter().map(Arc::from).collect();
@@ -97,7 +116,7 @@ impl Machine {
             definition: Bytes::copy_from_slice(text),
             checksum: Arc::from(checksum(text)),
             digest: digest(name, version, text),
-            initial: state_numbers.get(initial).copied().unwrap_or(0),
+            initial,
             states,
             state_numbers,
             rules,
@@ -113,42 +132,46 @@ impl Machine {
         &self.states[usize::from(number)]
     }
 
+    /// How many bytes of guards one event may have to evaluate.
+    pub(crate) fn guard_bytes(&self) -> usize {
+        self.rules.as_ref().map_or(0, |rules| rules.guard_bytes)
+    }
+
     /// The transitions of a state for an event, in order; the error is why they are not known.
-    pub(crate) fn rules(&self, state: u16, event: &str) -> Result<&[Rule], &str> {
+    pub(crate) fn rules(
+        &self,
+        state: u16,
+        event: &str,
+    ) -> Result<impl Iterator<Item = &Rule> + Clone, &str> {
         let rules = self.rules.as_ref().map_err(String::as_str)?;
-        Ok(rules
-            .events
-            .get(event)
-            .and_then(|event| rules.table.get(&(state, *event)))
-            .map_or(&[], Vec::as_slice))
+        let exits: &[Exit] = match rules.events.get(event) {
+            None => &[],
+            Some(event) => {
+                let wanted = (state, *event);
+                let from = rules
+                    .exits
+                    .partition_point(|it| (it.state, it.event) < wanted);
+                let rest = &rules.exits[from..];
+                &rest[..rest.partition_point(|it| (it.state, it.event) <= wanted)]
+            }
+        };
+        Ok(exits
+            .iter()
+            .map(|exit| &rules.all[exit.transition as usize]))
     }
 }
 
-impl Rules {
-    fn new(definition: &Definition) -> Self {
-        let numbers: Map<&str, u16> = definition
-            .states
-            .iter()
-            .enumerate()
-            .map(|(number, state)| (state.as_str(), number as u16))
-            .collect();
-        let mut events: Map<String, u32> = Map::default();
-        let mut table: Map<(u16, u32), Vec<Rule>> = Map::default();
-        for transition in &definition.transitions {
-            let next = events.len() as u32;
-            let event = *events.entry(transition.event.clone()).or_insert(next);
-            for from in &transition.from {
-                table
-                    .entry((numbers[from.as_str()], event))
-                    .or_default()
-                    .push(Rule {
-                        to: numbers[transition.to.as_str()],
-                        guard: transition.guard.clone(),
-                    });
-            }
-        }
-        Self { events, table }
-    }
+/// The most bytes of guards that the exits of one state and event have.
+fn guard_bytes_max(exits: &[Exit], all: &[Rule]) -> usize {
+    exits
+        .chunk_by(|one, next| (one.state, one.event) == (next.state, next.event))
+        .map(|exits| {
+            let rules = exits.iter().map(|exit| &all[exit.transition as usize]);
+            let guards = rules.filter_map(|rule| rule.guard.as_ref());
+            guards.map(|guard| guard.text().len()).sum()
+        })
+        .max()
+        .unwrap_or(0)
 }
 
 fn digest(name: &str, version: u32, text: &[u8]) -> u128 {

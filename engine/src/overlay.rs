@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::compiled::Compiled;
 use crate::fact::{self, Body, Entry, Fact};
 use crate::hash::Map;
 use crate::machine::Machine;
@@ -31,11 +32,13 @@ impl Pending {
         Self::default()
     }
 
-    /// Adds a decided entry at its predicted offset; entries come in ascending order.
-    pub fn push(&mut self, entry: &Entry) {
+    /// Adds a decided entry at its predicted offset, with the machines it defines; entries come in
+    /// ascending order.
+    pub fn push(&mut self, entry: &Entry, compiled: &Compiled) {
         self.last_time_ms = self.last_time_ms.max(entry.time_ms);
         for fact in &entry.facts {
-            self.overlay.push(fact, entry.index, entry.time_ms);
+            self.overlay
+                .push(fact, entry.index, entry.time_ms, compiled);
         }
     }
 
@@ -107,10 +110,10 @@ impl Overlay {
         self.touched.is_empty()
     }
 
-    pub(crate) fn push(&mut self, fact: &Fact, offset: u64, time_ms: u64) {
+    pub(crate) fn push(&mut self, fact: &Fact, offset: u64, time_ms: u64, compiled: &Compiled) {
         match &fact.body {
             None => {}
-            Some(Body::PutMachine(put)) => self.put_machine(put, offset),
+            Some(Body::PutMachine(put)) => self.put_machine(put, offset, compiled),
             Some(Body::CreateInstance(create)) => self.create(create, offset, time_ms),
             Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
@@ -118,14 +121,14 @@ impl Overlay {
         }
     }
 
-    fn put_machine(&mut self, put: &fact::PutMachine, offset: u64) {
+    fn put_machine(&mut self, put: &fact::PutMachine, offset: u64, compiled: &Compiled) {
         // A definition without usable states cannot be decided on; apply reports it.
-        let Ok(machine) = Machine::from_log(&put.machine, put.version, &put.definition) else {
+        let Ok(machine) = compiled.machine(put) else {
             return;
         };
         let name = machine.name.clone();
         self.machines
-            .insert((name.clone(), put.version), (offset, Arc::new(machine)));
+            .insert((name.clone(), put.version), (offset, machine));
         self.touched
             .push_back((offset, Touched::Machine(name, put.version)));
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::definition::Warning;
+
 /// The answer to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -20,6 +22,8 @@ pub enum Reply {
         checksum: Arc<str>,
         /// False when the same definition was there already.
         created: bool,
+        /// What the definition's author should look at.
+        warnings: Arc<[Warning]>,
     },
     /// An instance was created.
     Created {

@@ -467,3 +467,90 @@ fn an_id_no_decision_allows_stops_the_node_and_changes_nothing() {
     );
     assert_eq!((state.digest(), state.last_applied()), (before, 1));
 }
+
+/// So many that a page of a rare state is sought in the table, and not by going through all ids.
+#[test]
+fn a_page_is_the_same_however_it_is_found() {
+    let limits = Limits::default();
+    let mut state = State::new();
+    run(&mut state, &put("order", 1, ORDER), 1, &limits).unwrap();
+    let count = 6000;
+    let paid: Vec<String> = (0..count)
+        .filter(|number| number % 1009 == 7 || *number >= count - 3)
+        .map(|number| format!("i{number:05}"))
+        .collect();
+    for number in 0..count {
+        let create = create(&format!("i{number:05}"), Some(r#"{"total":1}"#), None);
+        run(&mut state, &create, 1, &limits).unwrap();
+    }
+    for id in &paid {
+        run(&mut state, &apply(id, "PAY", None, None), 1, &limits).unwrap();
+    }
+    for skip in 0..paid.len() + 2 {
+        for limit in [0, 1, 3, 100] {
+            let query = |offset, after: Option<String>| ListInstances {
+                machine: Some("order".to_owned()),
+                state: Some("paid".to_owned()),
+                limit: Some(limit as u64),
+                offset,
+                after,
+            };
+            let left = paid.get(skip..).unwrap_or_default();
+            let items = left.iter().take(limit).cloned().collect::<Vec<_>>();
+            let expected = (items, paid.len() as u64, left.len() > limit);
+            let by_offset = page(&state, query(Some(skip as u64), None));
+            assert_eq!(by_offset, expected, "offset {skip}, limit {limit}");
+            if let Some(before) = skip.checked_sub(1).and_then(|at| paid.get(at)) {
+                let after = page(&state, query(None, Some(before.clone())));
+                assert_eq!(after, expected, "after {before}, limit {limit}");
+            }
+        }
+    }
+    let deep = ListInstances {
+        offset: Some(5_990),
+        ..ListInstances::default()
+    };
+    assert_eq!(page(&state, deep).0[0], "i05990");
+}
+
+#[test]
+fn what_an_atomic_batch_lists_is_bounded() {
+    let limits = Limits::default();
+    let mut state = State::new();
+    run(&mut state, &put("order", 1, ORDER), 1, &limits).unwrap();
+    for number in 0..200 {
+        run(
+            &mut state,
+            &create(&format!("i{number}"), None, None),
+            1,
+            &limits,
+        )
+        .unwrap();
+    }
+    let batch = |lists: usize, ctx: &str| {
+        let list = BatchOp::Read(Query::ListInstances(ListInstances::default()));
+        let write = BatchOp::Write(create("new", Some(ctx), None));
+        Command::Batch([vec![write], vec![list; lists]].concat())
+    };
+    let text = format!(r#"{{"text":"{}"}}"#, "x".repeat(600 << 10));
+    let refusal = message(tried(&mut state, &batch(1, &text)));
+    assert!(refusal.contains("524288 bytes"), "{refusal}");
+    assert!(tried(&mut state, &batch(99, "{}")).is_ok());
+    for number in 200..400 {
+        let create = create(&format!("i{number}"), None, None);
+        run(&mut state, &create, 1, &limits).unwrap();
+    }
+    let list = Query::ListInstances(ListInstances {
+        limit: Some(1000),
+        ..ListInstances::default()
+    });
+    let many = Command::Batch(
+        [
+            vec![BatchOp::Write(create("newer", None, None))],
+            vec![BatchOp::Read(list); 30],
+        ]
+        .concat(),
+    );
+    let refusal = message(tried(&mut state, &many));
+    assert!(refusal.contains("10000 instances"), "{refusal}");
+}

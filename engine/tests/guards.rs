@@ -1,6 +1,6 @@
 //! The guard language from outside: what parses, where faults are, what holds.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 
@@ -74,6 +74,85 @@ fn guards_hold_as_documented() {
     ] {
         assert_eq!(holds(guard, ctx), expected, "{guard}");
     }
+}
+
+#[test]
+fn numbers_are_never_rounded_and_keys_have_no_meaning() {
+    let ctx = r#"{"a":123456789012345678901234567890,"b":0.1,"tiny":1e-400,
+        "raw":{"$serde_json::private::RawValue":"7"},
+        "twice":{"x":1,"x":2},"list":[{"y":1,"y":2}],"want":[{"y":2}]}"#;
+    for (guard, expected) in [
+        ("ctx.a == 123456789012345678901234567890", true),
+        ("ctx.a == 123456789012345678901234567891", false),
+        ("ctx.a < 123456789012345678901234567890.5", true),
+        ("ctx.b == 0.10000000000000000001", false),
+        ("ctx.b == 1e-1", true),
+        ("ctx.tiny", true),
+        ("ctx.tiny == 0", false),
+        ("ctx.raw == 7", false),
+        ("ctx.raw == ctx.raw && ctx.raw != null", true),
+        ("ctx.twice.x == 2", true),
+        ("ctx.list == ctx.want", true),
+    ] {
+        assert_eq!(holds(guard, ctx), expected, "{guard}");
+    }
+}
+
+/// What a stranger may put into a context must not be read as JSON once more.
+#[test]
+fn text_inside_text_stays_text_however_deep() {
+    let text = (0..45).fold("1".to_owned(), |text, _| {
+        let inner = format!("{}{text}{}", "[".repeat(100), "]".repeat(100));
+        let escaped = inner.replace('\\', "\\u005c").replace('"', "\\u0022");
+        format!(r#"{{"$serde_json::private::RawValue":"{escaped}"}}"#)
+    });
+    let ctx = format!(r#"{{"a":{text}}}"#);
+    assert!(!holds("ctx.a == 1", &ctx));
+    assert!(holds("ctx.a", &ctx));
+}
+
+#[test]
+fn guards_that_cost_too_much_are_refused_and_the_rest_reads_once() {
+    let list = |last: &str| format!("[{}{last}]", "[1,2],".repeat(100_000));
+    let ctx = format!(r#"{{"a":{},"b":{}}}"#, list("1"), list("1.0"));
+    let often = |term: &str, count: usize| vec![term; count].join("&&");
+    let started = std::time::Instant::now();
+    assert!(holds(&often("ctx.a", 500), &ctx));
+    assert!(holds(&often("ctx.a==ctx.b", 3), &ctx));
+    // One pass over a megabyte and three comparisons; a pass for each path would take half a minute.
+    assert!(started.elapsed() < std::time::Duration::from_secs(2));
+    let mut state = State::new();
+    let limits = Limits::default();
+    let definition = serde_json::json!({
+        "states": ["s"], "initial": "s",
+        "transitions": [{"from": "s", "event": "E", "to": "s", "guard": often("ctx.a==ctx.b", 250)}],
+    });
+    common::run(
+        &mut state,
+        &common::put("m", 1, &definition.to_string()),
+        1,
+        &limits,
+    )
+    .unwrap();
+    let create = common::create("i", Some(&ctx), None);
+    let create = match create {
+        rstmdb_engine::Command::CreateInstance(create) => {
+            rstmdb_engine::Command::CreateInstance(rstmdb_engine::CreateInstance {
+                machine: "m".to_owned(),
+                ..create
+            })
+        }
+        other => other,
+    };
+    common::run(&mut state, &create, 1, &limits).unwrap();
+    let apply = common::apply("i", "E", None, None);
+    let refusal = common::run(&mut state, &apply, 1, &limits).unwrap_err();
+    assert_eq!(refusal.code(), "BAD_REQUEST");
+    let message = refusal.to_string();
+    assert!(
+        message.contains("cost too much") && message.contains("ctx.a==ctx.b"),
+        "{message}"
+    );
 }
 
 #[test]

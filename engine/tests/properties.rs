@@ -11,7 +11,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rstmdb_engine::command::{BatchOp, ListInstances, Query};
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
-use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Reply, State};
+use rstmdb_engine::{
+    Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Reply, State, is_settled, prepare,
+};
 
 fn id() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "c"])
@@ -42,7 +44,13 @@ fn write() -> impl Strategy<Value = Command> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
-    let batch = vec(write().prop_map(BatchOp::Write), 0..5).prop_map(Command::Batch);
+    let get = id().prop_map(|id| {
+        BatchOp::Read(Query::GetInstance {
+            instance_id: id.to_owned(),
+        })
+    });
+    let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
+    let batch = vec(op, 0..5).prop_map(Command::Batch);
     prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll)]
 }
 
@@ -232,9 +240,21 @@ proptest! {
             let after = decided(&ahead, &nothing, &command, offset, now_ms, &limits);
             let over = decided(&behind, &pending, &command, offset, now_ms, &limits);
             prop_assert_eq!(format!("{after:?}"), format!("{over:?}"));
-            if let Ok(Decision::Write { entry, .. }) = over {
-                prop_assert_eq!(ahead.apply(&entry, offset), Ok(Outcome::Applied));
-                pending.push(&entry);
+            let at = DecideAt { offset, now_ms, actor: "test", limits: &limits };
+            if command != Command::FlushAll {
+                let prepared = prepare(&behind, &command, &at);
+                let landed = prepared.land(&behind, &pending, &command, &at);
+                prop_assert_eq!(landed.is_some(), is_settled(&behind, &pending, &command));
+                if let Some(landed) = landed {
+                    prop_assert_eq!(format!("{landed:?}"), format!("{over:?}"));
+                }
+            }
+            if let Ok(Decision::Write { entry, compiled, .. }) = over {
+                prop_assert_eq!(
+                    ahead.apply_compiled(&entry, offset, &compiled),
+                    Ok(Outcome::Applied)
+                );
+                pending.push(&entry, &compiled);
                 in_flight.push_back(entry);
             }
             if settle && let Some(entry) = in_flight.pop_front() {

@@ -217,13 +217,17 @@ impl Run {
                 self.say(&format!("answer, offset {offset:?}"));
                 self.reply(&reply);
             }
-            Ok(Decision::Write { entry, reply }) => {
+            Ok(Decision::Write {
+                entry,
+                reply,
+                compiled,
+            }) => {
                 self.say(&entry.to_string());
                 if matches!(reply, Reply::Batch(_) | Reply::Flushed { .. }) {
                     self.reply(&reply);
                 }
                 if self.mode == Mode::Hold {
-                    self.pending.push(&entry);
+                    self.pending.push(&entry, &compiled);
                 }
                 self.held.push(entry);
                 if self.mode == Mode::Direct {

@@ -76,7 +76,7 @@ impl Cli {
         if done.code != Some(0) {
             return Err(Error::Protocol(format!("{args:?}: {done:?}")));
         }
-        serde_json::from_str(&done.out)
+        rstmdb_rcp::json::value(&done.out)
             .map_err(|error| Error::Protocol(format!("{args:?}: {error}: {}", done.out)))
     }
 }

@@ -89,6 +89,7 @@ pub mod ports;
 pub mod process;
 pub mod raw;
 pub mod rng;
+pub mod shape;
 pub mod sim;
 mod skipped;
 pub mod small_disk;

@@ -299,7 +299,7 @@ fn parse(payload: &[u8]) -> Result<Message, Error> {
         Error::Protocol(format!("{problem}: {shown}"))
     };
     let mut value: Value =
-        serde_json::from_slice(payload).map_err(|error| wrong(&error.to_string()))?;
+        rstmdb_rcp::json::value_of_bytes(payload).map_err(|error| wrong(&error.to_string()))?;
     match value["type"].as_str() {
         Some("event") => return Ok(Message::Event(value)),
         Some("end") => return Ok(Message::End(value)),

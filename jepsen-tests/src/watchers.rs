@@ -110,7 +110,7 @@ async fn watch_with_the_library(
         let next = tokio::time::timeout(NEXT_TIMEOUT, watch.next()).await;
         if let Ok(event) = next {
             let event = event.ok_or(Error::Closed)??;
-            let as_sent = serde_json::to_value(&event);
+            let as_sent = rstmdb_rcp::json::to_value(&event);
             let as_sent = as_sent.map_err(|error| Error::Protocol(error.to_string()))?;
             seen.push(Seen::new(event.wal_offset, &as_sent));
         }

@@ -265,8 +265,91 @@ fn slug(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
+/// Places where serde_json itself would make a `Value` of text, in which some keys have a meaning to it.
+/// `rstmdb_rcp::json` makes them of text that users had a hand in.
+fn values_from_text(lines: &[&str]) -> Vec<usize> {
+    const READS: [&str; 3] = ["from_str", "from_slice", "from_reader"];
+    let names_value = |line: &str| {
+        line.split(|c: char| !c.is_alphanumeric() && c != '_')
+            .any(|word| word == "Value")
+    };
+    let mut found = Vec::new();
+    let mut derives = false;
+    for (at, line) in lines.iter().copied().enumerate() {
+        // The type may stand in the line before, for one in the signature of a function.
+        let around = [lines[at.saturating_sub(1)], line];
+        let reads = READS
+            .iter()
+            .any(|read| line.contains(&format!("serde_json::{read}")));
+        if reads && around.iter().any(|line| names_value(line))
+            || line.contains("serde_json::to_value(")
+        {
+            found.push(at + 1);
+        }
+        if line.contains("derive(") && line.contains("Deserialize") {
+            derives = true;
+        }
+        if line.starts_with('}') || line.ends_with(';') && !line.starts_with(' ') {
+            derives = false;
+        }
+        let attribute = lines[..at]
+            .iter()
+            .rev()
+            .take_while(|line| !line.ends_with([',', '{']))
+            .any(|line| line.contains("deserialize_with"));
+        let is_field = line.starts_with("    ") && line.ends_with(',') && names_value(line);
+        if derives && is_field && !attribute && !line.contains("deserialize_with") {
+            found.push(at + 1);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_text_of_users_becomes_a_value_in_which_keys_have_a_meaning() {
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        if is_product(&path) {
+            let lines = product_lines(&text);
+            wrong.extend(
+                values_from_text(&lines)
+                    .into_iter()
+                    .map(|line| format!("{path}:{line}")),
+            );
+        }
+    }
+    assert_eq!(wrong, [""; 0], "read it with rstmdb_rcp::json");
+}
+
 #[test]
 fn the_rules_recognize_what_breaks_them() {
+    for (text, lines) in [
+        ("let value: Value = serde_json::from_str(text)?;", vec![1]),
+        (
+            "fn a() -> Result<Value, Error> {\n    serde_json::from_slice(bytes)\n}",
+            vec![2],
+        ),
+        ("let value = serde_json::to_value(event);", vec![1]),
+        (
+            "let summary: Summary = serde_json::from_str(text)?;",
+            vec![],
+        ),
+        ("#[derive(Serialize)]\nstruct A {\n    a: Value,\n}", vec![]),
+        (
+            "#[derive(Deserialize)]\nstruct A {\n    a: Option<Value>,\n}",
+            vec![3],
+        ),
+        (
+            "#[derive(Deserialize)]\nstruct A {\n    b: u8,\n    #[serde(deserialize_with = \"v\")]\n    a: Value,\n}",
+            vec![],
+        ),
+    ] {
+        assert_eq!(
+            values_from_text(&text.lines().collect::<Vec<_>>()),
+            lines,
+            "{text}"
+        );
+    }
     let long = format!(
         "pub fn long(\n    a: u8,\n) {{\n{}}}\n\nfn short() {{}}\n",
         "    a;\n".repeat(70)

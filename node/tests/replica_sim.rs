@@ -41,7 +41,7 @@ impl Types for Sim {
     type Fs = MemFs;
 }
 
-/// A wall clock that moves one millisecond each time it is asked.
+/// A wall clock that moves one millisecond each time it is asked, and may be set.
 #[derive(Default)]
 struct SimHost(AtomicU64);
 
@@ -81,7 +81,9 @@ fn options() -> Options {
             kept_behind_snapshot: 10_000,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 
@@ -95,7 +97,10 @@ async fn boot(fs: &MemFs) -> Replica<Sim> {
 async fn boot_with(fs: &MemFs, store_options: raft_store::Options) -> Replica<Sim> {
     let (store, writer) = Store::open(fs.clone(), store_options).unwrap();
     drop(Sim::spawn(writer.drive()));
-    let host = Arc::new(SimHost::default());
+    boot_on(store, Arc::new(SimHost::default())).await
+}
+
+async fn boot_on(store: Store<MemFs>, host: Arc<SimHost>) -> Replica<Sim> {
     let peers = Arc::new(NoPeers::<Sim>::default());
     Replica::start(store, options(), host, NoPeers::default(), peers)
         .await
@@ -368,5 +373,31 @@ fn a_snapshot_that_does_not_fit_is_counted_and_tried_again_and_ends_nothing() {
             context_of(&replica, "a"),
             Bytes::from_static(br#"{"n":1000}"#)
         );
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_by_days_forgets_no_key_and_is_reported() {
+    const DAY_MS: u64 = 86_400_000;
+    in_simulation(10, async {
+        let mut store_options = raft_store::Options::new("/data");
+        store_options.catalog = false;
+        let (store, writer) = Store::open(MemFs::new(10), store_options).unwrap();
+        drop(Sim::spawn(writer.drive()));
+        let host = Arc::new(SimHost::default());
+        let replica = boot_on(store, host.clone()).await;
+        prepare(&replica).await;
+        let first = submit(&replica, set("a", 1)).await.unwrap().offset;
+        let began_ms = replica.with_state(|state| state.last_time_ms());
+        for day in 1..=3 {
+            host.0.fetch_add(DAY_MS, Ordering::Relaxed);
+            Sim::sleep(Duration::from_secs(100)).await;
+            submit(&replica, set("a", 1 + day)).await.unwrap();
+            let again = submit(&replica, set("a", 1)).await.unwrap();
+            assert_eq!(again.offset, first, "the key was forgotten on day {day}");
+        }
+        let passed_ms = replica.with_state(|state| state.last_time_ms()) - began_ms;
+        assert!((300_000..=331_000).contains(&passed_ms), "{passed_ms} ms");
+        assert!(replica.counters().clock_steps.load() >= 3);
     });
 }

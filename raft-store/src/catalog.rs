@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, IoContext};
 use crate::fs::{self, File, FileSystem, RealFs};
@@ -23,10 +24,17 @@ pub(crate) struct Catalog {
 impl Catalog {
     pub(crate) fn open(layout: &Layout, wanted: bool) -> Self {
         let path = layout.catalog.clone();
-        let db = if wanted {
-            open_or_recreate(&path)
-        } else {
-            None
+        let db = match wanted {
+            // sled cannot live with such a clock. What it knows would be out of date the next time.
+            true if SystemTime::now() < SystemTime::UNIX_EPOCH => {
+                tracing::warn!("the clock of this machine is before 1970: there is no catalog");
+                if RealFs.list(&path).is_ok() {
+                    remove(&path);
+                }
+                None
+            }
+            true => open_or_recreate(&path),
+            false => None,
         };
         Catalog { path, db }
     }
@@ -155,8 +163,12 @@ fn open_or_recreate(path: &Path) -> Option<sled::Db> {
 }
 
 fn open(path: &Path) -> Option<sled::Db> {
-    let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES);
-    match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+    // Even making a configuration panics while the clock is before 1970.
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES);
+        config.open()
+    }));
+    match opened {
         Ok(Ok(db)) => Some(db),
         Ok(Err(error)) => {
             tracing::warn!(%error, "the catalog cannot be opened");

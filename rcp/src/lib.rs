@@ -15,6 +15,7 @@
 //! | [`jsonl`] | the line codec of JSONL mode |
 //! | [`wire`] | one decoder and encoder over both modes, for servers and clients |
 //! | [`depth`] | the cap on JSON nesting, checked before parsing |
+//! | [`json`] | users' JSON as a tree in which no key has a meaning |
 //! | [`message`] | envelopes, operations, their parameters and results, events |
 //! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
 //! | [`feature`] | the features a HELLO negotiates |
@@ -28,6 +29,7 @@ pub mod code;
 pub mod depth;
 pub mod feature;
 pub mod frame;
+pub mod json;
 pub mod jsonl;
 pub mod message;
 mod reject;

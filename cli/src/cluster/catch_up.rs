@@ -8,6 +8,8 @@ use rstmdb_rcp::message::cluster::NodeStatus;
 pub const LAG_MAX: u64 = 1000;
 /// How long nothing may move before it is given up.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// The same for a node that was refused, or cannot be reached: that does not pass by waiting, as a large snapshot does.
+pub const SILENT_AFTER: Duration = Duration::from_secs(20);
 
 /// What has been seen of a node so far.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct CatchUp {
     last_log: Option<u64>,
     applied: Option<u64>,
     moved: Instant,
+    /// When it answered for the last time, or nobody could say.
+    answered: Instant,
 }
 
 /// What to do now.
@@ -25,7 +29,7 @@ pub enum Next {
     Wait,
     /// It is close: let it vote.
     Promote,
-    /// Nothing has moved for [`STUCK_AFTER`].
+    /// Nothing has moved for [`STUCK_AFTER`], or the node has not answered for [`SILENT_AFTER`].
     GiveUp,
 }
 
@@ -37,11 +41,15 @@ impl CatchUp {
             last_log: None,
             applied: None,
             moved: now,
+            answered: now,
         }
     }
 
     /// Takes in how the node is at `now`; `None` if nobody could say.
     pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> Next {
+        if node.is_none_or(|node| node.reachable) {
+            self.answered = now;
+        }
         let Some(node) = node.filter(|node| node.reachable) else {
             return self.wait(now);
         };
@@ -69,7 +77,8 @@ impl CatchUp {
     }
 
     fn wait(&self, now: Instant) -> Next {
-        if now.saturating_duration_since(self.moved) >= STUCK_AFTER {
+        let for_at_least = |since, bound| now.saturating_duration_since(since) >= bound;
+        if for_at_least(self.moved, STUCK_AFTER) || for_at_least(self.answered, SILENT_AFTER) {
             Next::GiveUp
         } else {
             Next::Wait
@@ -114,6 +123,25 @@ mod tests {
         let mut catch_up = CatchUp::new(begin);
         assert_eq!(catch_up.observe(Some(&silent), begin), Next::Wait);
         assert_eq!(catch_up.observe(None, begin + STUCK_AFTER), Next::GiveUp);
+    }
+
+    #[test]
+    fn a_node_that_stays_silent_is_given_up_sooner_than_one_that_stands_still() {
+        let begin = Instant::now();
+        let silent = NodeStatus {
+            reachable: false,
+            ..node(0, 9)
+        };
+        let mut catch_up = CatchUp::new(begin);
+        let soon = begin + SILENT_AFTER / 2;
+        assert_eq!(catch_up.observe(Some(&silent), soon), Next::Wait);
+        assert_eq!(catch_up.observe(Some(&node(5000, 9)), soon), Next::Wait);
+        let later = begin + SILENT_AFTER;
+        assert_eq!(catch_up.observe(Some(&silent), later), Next::Wait);
+        assert_eq!(
+            catch_up.observe(Some(&silent), soon + SILENT_AFTER),
+            Next::GiveUp
+        );
     }
 
     #[test]

@@ -106,7 +106,10 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
         let id = node.node_id;
         if !node.reachable {
             let kind = if node.voter { "" } else { ", a learner," };
-            problems.push(format!("node {id}{kind} does not answer"));
+            problems.push(match &node.unreachable {
+                Some(reason) => format!("node {id}{kind} does not answer: it {reason}"),
+                None => format!("node {id}{kind} does not answer"),
+            });
         }
         if let Some(reason) = &node.read_only {
             problems.push(format!("node {id} takes no writes: {reason}"));

@@ -13,7 +13,7 @@ use rstmdb_rcp::message::session::NoParams;
 use serde_json::Value;
 
 use crate::args::{self, ClusterCommand};
-use crate::cluster::catch_up::{CatchUp, Next, STUCK_AFTER};
+use crate::cluster::catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 use crate::session::Session;
 use crate::{Error, demo};
 
@@ -153,7 +153,10 @@ fn may_pass(error: &Error) -> bool {
 fn progress(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     match node {
         None => "nobody can say at the moment how far it is".to_owned(),
-        Some(node) if !node.reachable => format!("node {id} does not answer"),
+        Some(node) if !node.reachable => match &node.unreachable {
+            Some(reason) => format!("node {id} {reason}"),
+            None => format!("node {id} does not answer"),
+        },
         Some(node) => match node.lag {
             Some(lag) => format!("node {id} is {lag} entries behind"),
             None => format!("node {id} answers"),
@@ -167,7 +170,10 @@ fn stuck(id: u64, node: Option<&NodeStatus<'_>>) -> String {
          cluster in cluster.join, reach the others' peer addresses and be reached at its own; a \
          large snapshot may take longer. `rstmdb-cli cluster promote {id}` goes on, `cluster remove \
          {id}` takes it out",
-        STUCK_AFTER.as_secs(),
+        match node {
+            Some(node) if !node.reachable => SILENT_AFTER.as_secs(),
+            _ => STUCK_AFTER.as_secs(),
+        },
         progress(id, node)
     )
 }
@@ -203,6 +209,15 @@ mod tests {
     fn who_is_stuck_is_said_with_what_to_do() {
         let message = stuck(4, Some(&NodeStatus::default()));
         assert!(message.contains("node 4 does not answer"), "{message}");
+        let refused = NodeStatus {
+            unreachable: Some("refused: another secret".into()),
+            ..NodeStatus::default()
+        };
+        let message = stuck(4, Some(&refused));
+        assert!(
+            message.contains("for 20 s: node 4 refused: another secret"),
+            "{message}"
+        );
         assert!(message.contains("cluster promote 4"), "{message}");
     }
 }

@@ -1,6 +1,6 @@
 //! history: an instance's facts, newest first.
 
-use serde_json::Value;
+use rstmdb_rcp::json::Json;
 
 use crate::session::Session;
 use crate::table::Table;
@@ -15,7 +15,8 @@ pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Er
     } else {
         let mut table = Table::new(view::FACT_HEADINGS);
         for record in &history.records {
-            let record: Value = serde_json::to_value(record).map_err(Error::unexpected)?;
+            let text = serde_json::to_string(record).map_err(Error::unexpected)?;
+            let record = Json::parse(&text).map_err(Error::unexpected)?;
             table.push(view::fact_row(&record));
         }
         session.out.line(&table.render(session.out.paint))?;

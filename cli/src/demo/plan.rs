@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/demo.json            the nodes and their addresses
+//! DIR/secret               what the nodes know each other by
 //! DIR/node1/config.yaml    written once; may be changed by hand
 //! DIR/node1/log            what the process says
 //! DIR/node1/data/          its data folder
@@ -9,7 +10,9 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,8 @@ use crate::Error;
 const DEMO_FILE: &str = "demo.json";
 /// A node's configuration, in its folder.
 pub const CONFIG: &str = "config.yaml";
+/// What the nodes know each other by, in the demo's folder.
+const SECRET: &str = "secret";
 /// A node's output, in its folder.
 pub const LOG: &str = "log";
 /// How many nodes a new demo has.
@@ -132,6 +137,7 @@ impl Plan {
 
     /// The configurations first: a folder with [`DEMO_FILE`] is complete.
     fn write(&self) -> Result<(), Error> {
+        write_secret(&self.dir.join(SECRET))?;
         for node in &self.nodes {
             let folder = self.folder(node);
             fs::create_dir_all(&folder).map_err(|error| cannot(&folder, "be made", &error))?;
@@ -155,7 +161,7 @@ impl Plan {
             .collect();
         format!(
             "# Node {id} of a demo. Run it by hand in this folder: rstmdb --config {CONFIG}\n\
-             cluster:\n  node_id: {id}\n  name: demo\n  bind_addr: '{peer}'\n  peers:\n{peers}\
+             cluster:\n  node_id: {id}\n  name: demo\n  bind_addr: '{peer}'\n  secret_file: ../{SECRET}\n  peers:\n{peers}\
              network:\n  bind_addr: '{rcp}'\n\
              metrics:\n  bind_addr: '{metrics}'\n\
              storage:\n  data_dir: data\n  min_free_mb: 64\n\
@@ -217,6 +223,23 @@ fn address(port: u16) -> String {
     format!("{}:{port}", Ipv4Addr::LOCALHOST)
 }
 
+/// For its owner alone: who reads it passes for a node.
+fn write_secret(path: &Path) -> Result<(), Error> {
+    let text: String = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
+        .iter()
+        .map(|random| random.simple().to_string())
+        .collect();
+    let mut options = fs::OpenOptions::new();
+    let opened = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
+    let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| cannot(path, "be written", &error))
+}
+
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(|error| cannot(path, "be written", &error))
 }
@@ -228,6 +251,8 @@ fn cannot(path: &Path, what: &str, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -242,6 +267,7 @@ cluster:
   node_id: 2
   name: demo
   bind_addr: '127.0.0.1:7404'
+  secret_file: ../secret
   peers:
     - {id: 1, peer_addr: '127.0.0.1:7403', rcp_addr: '127.0.0.1:7401'}
     - {id: 2, peer_addr: '127.0.0.1:7404', rcp_addr: '127.0.0.1:7402'}
@@ -256,6 +282,11 @@ logging:
   format: pretty
 ";
         assert_eq!(config, expected);
+        let secret = fs::metadata(dir.path().join(SECRET)).unwrap();
+        assert_eq!(
+            (secret.len(), secret.permissions().mode() & 0o777),
+            (64, 0o600)
+        );
     }
 
     #[test]

@@ -1,27 +1,33 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
-use super::{Decider, Step};
+use super::{Decider, Step, cost};
 use crate::command::{BatchOp, Command};
+use crate::compiled::Compiled;
 use crate::fact::{Body, Fact};
-use crate::limits::{BATCH_OPS_MAX, ENTRY_BYTES_MAX};
+use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, BATCH_OPS_MAX, ENTRY_BYTES_MAX};
 use crate::overlay::Overlay;
+use crate::query::Steps;
 use crate::reply::Reply;
+use crate::view::View;
 use crate::{Refusal, query};
 
 pub(super) fn decide(
     decider: Decider<'_>,
     ops: &[BatchOp],
+    compiled: &mut Compiled,
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
-    if ops.len() > BATCH_OPS_MAX {
-        return Err(Refusal::bad(
-            "ops",
-            format!(
-                "ops holds {} operations; {BATCH_OPS_MAX} are allowed",
-                ops.len()
-            ),
-        ));
-    }
-    let mut batch = Batch::default();
+    check_ops(ops.len())?;
+    check_listing(decider.view, ops)?;
+    let mut batch = Batch {
+        earlier: Overlay::default(),
+        facts: Vec::new(),
+        replies: Vec::new(),
+        bytes: 0,
+        listings: Steps {
+            left: BATCH_LISTED_MAX,
+        },
+        compiled,
+    };
     for (index, op) in ops.iter().enumerate() {
         batch
             .step(decider, op)
@@ -33,15 +39,37 @@ pub(super) fn decide(
     Ok((batch.facts, batch.replies))
 }
 
-#[derive(Default)]
-struct Batch {
+/// Refuses a batch of too many operations.
+pub(crate) fn check_ops(count: usize) -> Result<(), Refusal> {
+    if count <= BATCH_OPS_MAX {
+        return Ok(());
+    }
+    let problem = format!("ops holds {count} operations; {BATCH_OPS_MAX} are allowed");
+    Err(Refusal::bad("ops", problem))
+}
+
+/// A batch that lists cannot be decided ahead, because what it rests on changes all the time: it must be cheap.
+fn check_listing(view: View<'_>, ops: &[BatchOp]) -> Result<(), Refusal> {
+    if !cost::batch_lists(ops) || cost::batch(view, ops) <= BATCH_LISTED_BYTES_MAX {
+        return Ok(());
+    }
+    let problem = format!(
+        "the contexts, payloads and definitions of an atomic batch that lists too come to more than \
+         {BATCH_LISTED_BYTES_MAX} bytes: list outside of it"
+    );
+    Err(Refusal::bad("ops", problem))
+}
+
+struct Batch<'a> {
     earlier: Overlay,
     facts: Vec<Fact>,
     replies: Vec<Reply>,
     bytes: usize,
+    listings: Steps,
+    compiled: &'a mut Compiled,
 }
 
-impl Batch {
+impl Batch<'_> {
     fn step(&mut self, decider: Decider<'_>, op: &BatchOp) -> Result<(), Refusal> {
         let over = Decider {
             view: decider.view.over(&self.earlier),
@@ -49,7 +77,8 @@ impl Batch {
         };
         let command = match op {
             BatchOp::Read(read) => {
-                self.replies.push(query::answer(over.view, read)?);
+                let reply = query::answer(over.view, read, &mut self.listings)?;
+                self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }
             BatchOp::Write(Command::FlushAll) => {
@@ -59,7 +88,12 @@ impl Batch {
         };
         match over.single(command)? {
             Step::Answer { reply, .. } => self.replies.push(reply),
-            Step::Write { body, reply } => {
+            Step::Write {
+                body,
+                reply,
+                machine,
+            } => {
+                self.compiled.extend(machine);
                 self.bytes += bytes(&body);
                 if self.bytes > ENTRY_BYTES_MAX {
                     return Err(Refusal::bad(
@@ -68,13 +102,25 @@ impl Batch {
                     ));
                 }
                 let fact = Fact::from(body);
-                self.earlier.push(&fact, decider.offset, decider.time_ms);
+                self.earlier
+                    .push(&fact, decider.offset, decider.time_ms, self.compiled);
                 self.facts.push(fact);
                 self.replies.push(reply);
             }
         }
         Ok(())
     }
+}
+
+/// Everybody's writes wait while a batch is decided, so what its listings look at is bounded.
+fn too_much_listed() -> Refusal {
+    Refusal::bad(
+        "ops",
+        format!(
+            "the batch's LIST_INSTANCES and LIST_MACHINES look at more than {BATCH_LISTED_MAX} instances and \
+             machines, which is what an atomic batch that writes too may look at: list outside of it"
+        ),
+    )
 }
 
 fn bytes(body: &Body) -> usize {

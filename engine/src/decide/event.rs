@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
 use super::key::{KeyCheck, Params};
 use super::{Decider, Step};
 use crate::Refusal;
 use crate::command::ApplyEvent;
 use crate::fact::{self, Body};
-use crate::json::{Object, compact, merge};
-use crate::limits::check_name;
+use crate::guard::Budget;
+use crate::json::{Context, compact};
+use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX, check_name};
 use crate::machine::Rule;
 use crate::reply::Reply;
 use crate::state::Scope;
@@ -35,11 +38,14 @@ impl Decider<'_> {
                     instance_id: apply.instance_id.clone(),
                 })?;
         check_expected(apply, &current)?;
-        let mut ctx = LazyObject::new(&current);
+        let mut ctx = Context::new(
+            current.ctx(),
+            payload.as_ref().map(|payload| &payload.object),
+        );
         let rule = choose(apply, &current, &mut ctx)?;
         let sent = payload.as_ref().map(|payload| compact(&payload.object));
-        let ctx = match payload {
-            Some(payload) if !payload.object.is_empty() => merge(ctx.take()?, payload.object),
+        let ctx = match &payload {
+            Some(payload) if !payload.object.is_empty() => merged(ctx)?,
             _ => current.ctx_bytes(),
         };
         check_ctx_bytes("payload", &ctx)?;
@@ -67,6 +73,7 @@ impl Decider<'_> {
                 event_id: apply.event_id.as_deref().map(Arc::from),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 }
@@ -86,7 +93,7 @@ fn check_names(apply: &ApplyEvent) -> Result<(), Refusal> {
 fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> Params {
     Params::default()
         .text(Some(&apply.event))
-        .number(payload.map(|payload| payload.hash))
+        .number(payload.map(|payload| payload.hash()))
         .text(apply.expected_state.as_deref())
         .number(apply.expected_wal_offset)
         .text(apply.event_id.as_deref())
@@ -114,7 +121,7 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
 fn choose<'a>(
     apply: &ApplyEvent,
     current: &Current<'a>,
-    ctx: &mut LazyObject<'_>,
+    ctx: &mut Context<'a>,
 ) -> Result<&'a Rule, Refusal> {
     let rules = current
         .machine
@@ -124,15 +131,22 @@ fn choose<'a>(
             version: current.machine.version,
             reason: reason.to_owned(),
         })?;
+    let mut budget = Budget::new();
     let mut guards = Vec::new();
-    for rule in rules {
+    for rule in rules.clone() {
         let Some(guard) = &rule.guard else {
             return Ok(rule);
         };
-        if guard.holds(ctx.get()?) {
-            return Ok(rule);
+        if !ctx.is_scanned() {
+            let all = rules.clone().filter_map(|rule| rule.guard.as_ref());
+            all.for_each(|guard| guard.want(ctx));
+            scan(ctx)?;
         }
-        guards.push(guard.text().to_owned());
+        match guard.holds(ctx, &mut budget) {
+            Ok(true) => return Ok(rule),
+            Ok(false) => guards.push(guard.text().to_owned()),
+            Err(_) => return Err(too_costly(apply, current, guard.text())),
+        }
     }
     let current_state = current.state_name().to_string();
     let event = apply.event.clone();
@@ -149,41 +163,31 @@ fn choose<'a>(
     })
 }
 
-/// The context, parsed when first needed: many events have neither guard nor payload.
-struct LazyObject<'a> {
-    text: &'a [u8],
-    parsed: Option<Object<'a>>,
+fn too_costly(apply: &ApplyEvent, current: &Current<'_>, guard: &str) -> Refusal {
+    Refusal::BadRequest {
+        field: None,
+        message: format!(
+            "the guards of event {:?} in state {:?} cost too much on this instance's context: at \
+             guard {guard:?} they had taken more than {GUARD_STEPS_MAX} steps or compared more \
+             than {GUARD_READ_BYTES_MAX} bytes",
+            apply.event,
+            current.state_name(),
+        ),
+    }
 }
 
-impl<'a> LazyObject<'a> {
-    fn new(current: &'a Current<'_>) -> Self {
-        Self {
-            text: current.ctx(),
-            parsed: None,
-        }
+fn merged(mut ctx: Context<'_>) -> Result<Bytes, Refusal> {
+    if !ctx.is_scanned() {
+        scan(&mut ctx)?;
     }
+    Ok(ctx.merged())
+}
 
-    fn get(&mut self) -> Result<&Object<'a>, Refusal> {
-        let parsed = match self.parsed.take() {
-            Some(parsed) => parsed,
-            None => self.parse()?,
-        };
-        Ok(self.parsed.insert(parsed))
-    }
-
-    fn take(mut self) -> Result<Object<'a>, Refusal> {
-        match self.parsed.take() {
-            Some(parsed) => Ok(parsed),
-            None => self.parse(),
-        }
-    }
-
-    /// Every stored context was checked when it was decided; one that is not an object can only
-    /// come from a log that was written by something else.
-    fn parse(&self) -> Result<Object<'a>, Refusal> {
-        Object::parse(self.text).map_err(|error| Refusal::BadRequest {
-            field: None,
-            message: format!("the instance's stored context is not a JSON object: {error}"),
-        })
-    }
+/// Every stored context was checked when it was decided; one that is not an object can only come
+/// from a log that was written by something else.
+fn scan(ctx: &mut Context<'_>) -> Result<(), Refusal> {
+    ctx.scan().map_err(|error| Refusal::BadRequest {
+        field: None,
+        message: format!("the instance's stored context is not a JSON object: {error}"),
+    })
 }

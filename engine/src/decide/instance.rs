@@ -18,8 +18,15 @@ use crate::view::Last;
 /// A JSON object from a client; null counts as absent.
 pub(super) struct ObjectParam<'a> {
     pub(super) object: Object<'a>,
+    text: &'a [u8],
+}
+
+impl ObjectParam<'_> {
     /// Hash of its value.
-    pub(super) hash: u64,
+    pub(super) fn hash(&self) -> u64 {
+        // The text was checked when the object was read, so there is a hash.
+        check(self.text).unwrap_or_default()
+    }
 }
 
 pub(super) fn object_param<'a>(
@@ -29,15 +36,13 @@ pub(super) fn object_param<'a>(
     let Some(text) = text.filter(|text| text.trim_ascii() != b"null") else {
         return Ok(None);
     };
-    let wrong = |error: serde_json::Error| {
-        Refusal::bad(
+    match Object::parse(text) {
+        Ok(object) => Ok(Some(ObjectParam { object, text })),
+        Err(fault) => Err(Refusal::bad(
             field,
-            format!("{field} must be a JSON object or null: {error}"),
-        )
-    };
-    let hash = check(text).map_err(wrong)?;
-    let object = Object::parse(text).map_err(wrong)?;
-    Ok(Some(ObjectParam { object, hash }))
+            format!("{field} must be a JSON object or null: {fault}"),
+        )),
+    }
 }
 
 pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
@@ -68,7 +73,7 @@ impl Decider<'_> {
             Params::default()
                 .text(Some(&create.machine))
                 .number(Some(u64::from(create.version)))
-                .number(first_ctx.map(|ctx| ctx.hash))
+                .number(first_ctx.map(ObjectParam::hash))
         };
         let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
             KeyCheck::Seen { reply, offset } => {
@@ -106,6 +111,7 @@ impl Decider<'_> {
                 state: state.clone(),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 
@@ -146,6 +152,7 @@ impl Decider<'_> {
                 instance_id: Arc::from(delete.instance_id.as_str()),
                 wal_offset: self.offset,
             },
+            machine: None,
         })
     }
 }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{Decider, Step};
 use crate::Refusal;
 use crate::command::PutMachine;
-use crate::definition::Definition;
+use crate::definition::{Definition, Warning};
 use crate::fact::{self, Body};
-use crate::json::equal;
+use crate::json::{Bytes, Reader, check, equal};
 use crate::limits::check_name;
 use crate::machine::{Machine, checksum};
 use crate::reply::Reply;
@@ -34,13 +32,16 @@ impl Decider<'_> {
         }
         let existing = self.view.machine(&put.machine, put.version);
         if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
-            return Ok(already_there(existing));
+            // What was accepted once stays: its author hears what there is to say, if it can be said.
+            let parsed = Definition::parse(&put.definition);
+            return Ok(already_there(existing, warnings(parsed.ok())));
         }
-        Definition::parse(&put.definition)
+        let definition = Definition::parse(&put.definition)
             .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
+        let warnings = warnings(Some(definition));
         match existing {
             Some(existing) if same_value(&existing.definition, &put.definition) => {
-                return Ok(already_there(existing));
+                return Ok(already_there(existing, warnings));
             }
             Some(_) => {
                 return Err(Refusal::MachineVersionExists {
@@ -50,12 +51,15 @@ impl Decider<'_> {
             }
             None => self.check_versions(&put.machine)?,
         }
+        let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
         Ok(Step::Write {
+            machine: Some(Arc::new(machine)),
             reply: Reply::PutMachine {
                 machine: Arc::from(put.machine.as_str()),
                 version: put.version,
                 checksum: Arc::from(sum.as_str()),
                 created: true,
+                warnings,
             },
             body: Body::PutMachine(fact::PutMachine {
                 machine: put.machine.clone(),
@@ -78,13 +82,21 @@ impl Decider<'_> {
     }
 }
 
-fn already_there(existing: &Machine) -> Step {
+fn warnings(definition: Option<Definition>) -> Arc<[Warning]> {
+    definition
+        .map(|definition| definition.warnings)
+        .unwrap_or_default()
+        .into()
+}
+
+fn already_there(existing: &Machine, warnings: Arc<[Warning]>) -> Step {
     Step::Answer {
         reply: Reply::PutMachine {
             machine: existing.name.clone(),
             version: existing.version,
             checksum: existing.checksum.clone(),
             created: false,
+            warnings,
         },
         offset: None,
     }
@@ -92,6 +104,13 @@ fn already_there(existing: &Machine) -> Step {
 
 /// Whether two definitions say the same, however they are written.
 fn same_value(left: &[u8], right: &[u8]) -> bool {
-    let parse = serde_json::from_slice::<Value>;
-    matches!((parse(left), parse(right)), (Ok(left), Ok(right)) if equal(&left, &right))
+    // Equal values have equal hashes, which are much cheaper to compare.
+    if !matches!((check(left), check(right)), (Ok(left), Ok(right)) if left == right) {
+        return false;
+    }
+    let value = |text| Reader::of_bytes(text).and_then(|mut reader| reader.skip());
+    match (value(left), value(right)) {
+        (Ok(left), Ok(right)) => equal(left, right, &mut Bytes::new(usize::MAX)).unwrap_or(false),
+        _ => false,
+    }
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -99,7 +99,7 @@ fn transitions_name_known_states_and_printable_events() {
     }
     let twice = one(json!(["b", "a", "b"]), "E", "a");
     let parsed = Definition::parse(twice.to_string().as_bytes()).unwrap();
-    assert_eq!(parsed.transitions[1].from, ["b", "a"]);
+    assert_eq!(parsed.transitions[1].from, [1, 0]);
 }
 
 #[test]
@@ -111,7 +111,12 @@ fn a_guard_that_does_not_parse_is_named_with_its_column() {
         "transitions[0].guard: expected `==` at column 8, found ` `"
     );
     let null = with(json!([{ "from": "a", "event": "E", "to": "b", "guard": null }]));
-    let parsed = Definition::parse(null.to_string().as_bytes()).unwrap();
+    assert_eq!(
+        fault(null.clone()),
+        "transitions[0].guard: null is not a guard; leave `guard` out where there is no condition"
+    );
+    // A log may hold it from before it was refused.
+    let parsed = Definition::of_log(null.to_string().as_bytes()).unwrap();
     assert!(parsed.transitions[0].guard.is_none());
 }
 
@@ -180,4 +185,155 @@ fn only_objects_of_the_right_form_are_definitions() {
             "{text} shows inner types: {error}"
         );
     }
+}
+
+fn warnings(definition: &Value) -> Vec<(String, String)> {
+    let parsed = Definition::parse(definition.to_string().as_bytes()).unwrap();
+    let warnings = parsed.warnings.into_iter();
+    warnings
+        .map(|warning| (warning.place, warning.text))
+        .collect()
+}
+
+#[test]
+fn a_slip_of_a_key_is_refused_with_its_place() {
+    let slip = |key: &str| with(json!([{ "from": "a", "event": "E", "to": "b", key: "ctx.x" }]));
+    assert_eq!(
+        fault(slip("gaurd")),
+        "transitions[0].gaurd: is not a key of a transition; did you mean `guard`? Allowed are \
+         `from`, `event`, `to`, `guard`"
+    );
+    for key in [
+        "gaurd",
+        "Guard",
+        "gard",
+        "guards",
+        "cond",
+        "condition",
+        "if",
+        "when",
+    ] {
+        let message = fault(slip(key));
+        assert!(
+            message.contains("did you mean `guard`?"),
+            "{key}: {message}"
+        );
+        assert!(Definition::of_log(slip(key).to_string().as_bytes()).is_ok());
+    }
+    let initial = json!({ "states": ["a"], "initial": "a", "transitions": [], "intial": "b" });
+    assert_eq!(
+        fault(initial),
+        "intial: is not a key of a definition; did you mean `initial`? Allowed are `states`, \
+         `initial`, `transitions`, `meta`"
+    );
+}
+
+#[test]
+fn other_unknown_keys_are_ignored_with_a_warning() {
+    let mut definition = with(json!([{ "from": "a", "event": "E", "to": "b", "label": "x" }]));
+    definition["description"] = json!({ "gaurd": 1 });
+    definition["meta"] = json!({ "gaurd": 1, "cond": [{ "if": 2 }] });
+    let known = |owner: &str, keys: &str| {
+        format!("is not a key of a {owner} and is ignored; known are {keys}")
+    };
+    assert_eq!(
+        warnings(&definition),
+        [
+            (
+                "description".to_owned(),
+                known("definition", "`states`, `initial`, `transitions`, `meta`")
+            ),
+            (
+                "transitions[0].label".to_owned(),
+                known("transition", "`from`, `event`, `to`, `guard`")
+            ),
+        ]
+    );
+}
+
+#[test]
+fn states_that_cannot_be_reached_get_a_warning() {
+    let definition = json!({
+        "states": ["a", "b", "c", "d", "e"], "initial": "b",
+        "transitions": [
+            { "from": ["b", "c"], "event": "E", "to": "d" },
+            { "from": "d", "event": "E", "to": "b", "guard": "false" },
+            { "from": "c", "event": "E2", "to": "a" },
+        ],
+    });
+    let unreached = |place: &str, name: &str| {
+        (
+            place.to_owned(),
+            format!("{name:?} cannot be reached from the initial state"),
+        )
+    };
+    assert_eq!(
+        warnings(&definition),
+        [
+            unreached("states[0]", "a"),
+            unreached("states[2]", "c"),
+            unreached("states[4]", "e")
+        ]
+    );
+    assert!(warnings(&with(json!([{ "from": "a", "event": "E", "to": "b" }]))).is_empty());
+    let many = warnings(&states((0..100).map(|number| number.to_string()).collect()));
+    assert_eq!(many.len(), 21);
+    assert_eq!(
+        many[20],
+        (String::new(), "79 more warnings are not shown".to_owned())
+    );
+}
+
+#[test]
+fn transitions_and_guards_are_bounded() {
+    let many = |count: usize, guard: &str| {
+        let one = json!({ "from": "a", "event": "E", "to": "b", "guard": guard });
+        with(Value::from(vec![one; count]))
+    };
+    assert!(Definition::parse(many(20_000, "!0").to_string().as_bytes()).is_ok());
+    let plain: Vec<Value> = (0..20_001)
+        .map(|number| json!({ "from": "a", "event": number.to_string(), "to": "a" }))
+        .collect();
+    assert_eq!(
+        fault(with(plain.into())),
+        "transitions: 20001 transitions; 20000 are allowed"
+    );
+    let guard = vec!["0"; 500].join("||");
+    assert!(Definition::parse(many(100, &guard).to_string().as_bytes()).is_ok());
+    assert_eq!(
+        fault(many(101, &guard)),
+        "transitions: the guards have 100899 operators and operands together; 100000 are allowed"
+    );
+}
+
+#[test]
+fn no_key_of_a_definition_has_a_meaning() {
+    let nested = |levels: usize| {
+        (0..levels).fold("1".to_owned(), |text, _| {
+            json!({ "$serde_json::private::RawValue": format!("[[{text}]]") }).to_string()
+        })
+    };
+    let text =
+        |meta: &str| format!(r#"{{"states":["a"],"initial":"a","transitions":[],"meta":{meta}}}"#);
+    assert!(Definition::parse(text(&nested(8)).as_bytes()).is_ok());
+}
+
+/// What the definition of a full text takes, compiled: the text itself is not counted.
+#[test]
+fn what_a_definition_takes_is_a_small_multiple_of_its_text() {
+    let exits: Vec<String> = (0..150_000_u32)
+        .map(|number| format!("s{}", number % 1000))
+        .collect();
+    let names: Vec<String> = (0..1000).map(|number| format!("s{number}")).collect();
+    let by_hundreds: Vec<Value> = exits
+        .chunks(1000)
+        .enumerate()
+        .map(|(number, from)| json!({ "from": from, "event": format!("E{number}"), "to": "s0" }))
+        .collect();
+    let text = json!({ "states": names, "initial": "s0", "transitions": by_hundreds }).to_string();
+    assert!(text.len() > 900_000, "{}", text.len());
+    let parsed = Definition::parse(text.as_bytes()).unwrap();
+    let exits = parsed.exits.len() * size_of::<Exit>();
+    assert_eq!(parsed.exits.len(), 150_000);
+    assert!(exits <= 2 * text.len(), "{exits} bytes");
 }

@@ -1,16 +1,11 @@
 //! Text to tokens, each with its column.
 
-use std::iter::Peekable;
-use std::str::Chars;
+use super::{Comparison, Error, Operand, OperandKind};
+use crate::json::Reader;
 
-use serde_json::{Number, Value};
-
-use super::{Comparison, Error};
-
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Token {
-    Path(Vec<String>),
-    Literal(Value),
+    Operand(Operand),
     Comparison(Comparison),
     And,
     Or,
@@ -20,32 +15,31 @@ pub(super) enum Token {
     End,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Spanned {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spanned<'a> {
     pub(super) token: Token,
     /// The text it came from, for messages.
-    pub(super) text: String,
+    pub(super) text: &'a str,
     pub(super) column: usize,
 }
 
 const OPERAND: &str = "a path, a number, a string, true, false, null, `!` or `(`";
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
+pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
     let mut lexer = Lexer {
-        rest: text.chars().peekable(),
+        text,
+        at: 0,
         column: 1,
     };
     let mut all = Vec::new();
     loop {
         lexer.spaces();
-        let column = lexer.column;
-        let before = lexer.rest.clone();
+        let (column, start) = (lexer.column, lexer.at);
         let token = lexer.token()?;
-        let text: String = before.take(lexer.column - column).collect();
         let done = token == Token::End;
         all.push(Spanned {
             token,
-            text,
+            text: &text[start..lexer.at],
             column,
         });
         if done {
@@ -55,21 +49,32 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, Error> {
 }
 
 struct Lexer<'a> {
-    rest: Peekable<Chars<'a>>,
+    text: &'a str,
+    /// In bytes.
+    at: usize,
+    /// In characters from 1.
     column: usize,
 }
 
 impl Lexer<'_> {
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..].chars().next()
+    }
+
     fn next(&mut self) -> Option<char> {
-        let next = self.rest.next();
-        self.column += usize::from(next.is_some());
-        next
+        self.next_if(|_| true)
     }
 
     fn next_if(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
-        let next = self.rest.next_if(|c| wanted(*c));
-        self.column += usize::from(next.is_some());
-        next
+        let next = self.peek().filter(|c| wanted(*c))?;
+        self.at += next.len_utf8();
+        self.column += 1;
+        Some(next)
+    }
+
+    /// An operand whose text goes from a place, in bytes, up to here.
+    fn operand(&self, kind: OperandKind, start: usize) -> Token {
+        Token::Operand(Operand::new(kind, start..self.at))
     }
 
     fn spaces(&mut self) {
@@ -84,12 +89,12 @@ impl Lexer<'_> {
         Error::Unexpected {
             column: self.column,
             expected,
-            found: shown(self.rest.peek().copied()),
+            found: shown(self.peek()),
         }
     }
 
     fn token(&mut self) -> Result<Token, Error> {
-        let Some(first) = self.rest.peek().copied() else {
+        let Some(first) = self.peek() else {
             return Ok(Token::End);
         };
         match first {
@@ -133,14 +138,13 @@ impl Lexer<'_> {
     }
 
     fn word(&mut self) -> Result<Token, Error> {
-        let column = self.column;
-        let word = self.name();
-        match word.as_str() {
-            "true" => Ok(Token::Literal(Value::Bool(true))),
-            "false" => Ok(Token::Literal(Value::Bool(false))),
-            "null" => Ok(Token::Literal(Value::Null)),
+        let (column, start) = (self.column, self.at);
+        match self.name() {
+            "true" => Ok(self.operand(OperandKind::True, start)),
+            "false" => Ok(self.operand(OperandKind::False, start)),
+            "null" => Ok(self.operand(OperandKind::Null, start)),
             "ctx" => self.path(),
-            _ => Err(Error::Unexpected {
+            word => Err(Error::Unexpected {
                 column,
                 expected: "a path that starts with `ctx.`, or true, false or null",
                 found: format!("`{word}`"),
@@ -149,39 +153,40 @@ impl Lexer<'_> {
     }
 
     fn path(&mut self) -> Result<Token, Error> {
-        let mut names = Vec::new();
-        while self.next_if(|c| c == '.').is_some() {
-            let name = self.name();
-            if name.is_empty() {
-                return Err(self.unexpected("a field name after `.`"));
-            }
-            names.push(name);
-        }
-        if names.is_empty() {
+        if self.next_if(|c| c == '.').is_none() {
             return Err(self.unexpected("`.` and a field name after `ctx`"));
         }
-        Ok(Token::Path(names))
+        let start = self.at;
+        loop {
+            if self.name().is_empty() {
+                return Err(self.unexpected("a field name after `.`"));
+            }
+            let end = self.operand(OperandKind::Path, start);
+            if self.next_if(|c| c == '.').is_none() {
+                return Ok(end);
+            }
+        }
     }
 
-    fn name(&mut self) -> String {
-        let mut name = String::new();
-        while let Some(c) = self.next_if(|c| c.is_alphanumeric() || c == '_' || c == '-') {
-            name.push(c);
-        }
-        name
+    fn name(&mut self) -> &str {
+        let start = self.at;
+        while self
+            .next_if(|c| c.is_alphanumeric() || c == '_' || c == '-')
+            .is_some()
+        {}
+        &self.text[start..self.at]
     }
 
     fn number(&mut self) -> Result<Token, Error> {
-        let column = self.column;
-        let mut digits = String::new();
-        while let Some(c) =
-            self.next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'))
-        {
-            digits.push(c);
-        }
-        match serde_json::from_str::<Number>(&digits) {
-            Ok(number) => Ok(Token::Literal(Value::Number(number))),
-            Err(_) => Err(Error::Unexpected {
+        let (column, start) = (self.column, self.at);
+        while self
+            .next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'))
+            .is_some()
+        {}
+        let digits = &self.text[start..self.at];
+        match Reader::new(digits).number() {
+            Ok(number) if number == digits => Ok(self.operand(OperandKind::Number, start)),
+            _ => Err(Error::Unexpected {
                 column,
                 expected: "a number as JSON writes it, within the range of a double",
                 found: format!("`{digits}`"),
@@ -190,74 +195,60 @@ impl Lexer<'_> {
     }
 
     fn string(&mut self) -> Result<Token, Error> {
+        let start = self.at;
         self.next();
-        let mut text = String::new();
         loop {
-            match self.rest.peek().copied() {
+            match self.peek() {
                 Some('"') => {
                     self.next();
-                    return Ok(Token::Literal(Value::String(text)));
+                    return Ok(self.operand(OperandKind::String, start));
                 }
                 Some('\\') => {
                     self.next();
-                    text.push(self.escape()?);
+                    self.escape()?;
                 }
-                Some(c) if c >= ' ' => {
-                    self.next();
-                    text.push(c);
-                }
+                Some(c) if c >= ' ' => drop(self.next()),
                 _ => return Err(self.unexpected("`\"` at the end of the string")),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<char, Error> {
+    /// After a backslash.
+    fn escape(&mut self) -> Result<(), Error> {
         const ESCAPE: &str = "one of \" \\ / b f n r t u after `\\`";
-        let decoded = match self.rest.peek().copied() {
-            Some(c @ ('"' | '\\' | '/')) => c,
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('u') => {
-                self.next();
-                return self.unicode();
-            }
-            _ => return Err(self.unexpected(ESCAPE)),
-        };
-        self.next();
-        Ok(decoded)
+        match self.next_if(|c| matches!(c, '"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' | 'u')) {
+            Some('u') => self.unicode(),
+            Some(_) => Ok(()),
+            None => Err(self.unexpected(ESCAPE)),
+        }
     }
 
     /// After `\u`: one escape, or two that make a surrogate pair.
-    fn unicode(&mut self) -> Result<char, Error> {
+    fn unicode(&mut self) -> Result<(), Error> {
         let column = self.column;
-        let high = self.four_hex()?;
-        let code = if (0xd800..0xdc00).contains(&high)
-            && self.next_if(|c| c == '\\').is_some()
-            && self.next_if(|c| c == 'u').is_some()
-        {
-            let low = self.four_hex()?;
-            if (0xdc00..0xe000).contains(&low) {
-                0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
-            } else {
-                high
+        let code = self.four_hex()?;
+        let is_whole = match code {
+            0xd800..0xdc00 => {
+                self.next_if(|c| c == '\\').is_some()
+                    && self.next_if(|c| c == 'u').is_some()
+                    && (0xdc00..0xe000).contains(&self.four_hex()?)
             }
-        } else {
-            high
+            _ => !(0xdc00..0xe000).contains(&code),
         };
-        char::from_u32(code).ok_or_else(|| Error::Unexpected {
-            column,
-            expected: "a character or a whole surrogate pair",
-            found: format!("`{high:04x}`"),
-        })
+        match is_whole {
+            true => Ok(()),
+            false => Err(Error::Unexpected {
+                column,
+                expected: "a character or a whole surrogate pair",
+                found: format!("`{code:04x}`"),
+            }),
+        }
     }
 
     fn four_hex(&mut self) -> Result<u32, Error> {
         let mut code = 0;
         for _ in 0..4 {
-            match self.rest.peek().and_then(|c| c.to_digit(16)) {
+            match self.peek().and_then(|c| c.to_digit(16)) {
                 Some(digit) => {
                     self.next();
                     code = code * 16 + digit;

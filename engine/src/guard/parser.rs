@@ -3,7 +3,7 @@
 //! Only `(` and `!` recurse, and both are counted, so the depth of the stack is bounded.
 
 use super::lexer::{Spanned, Token, tokens};
-use super::{Error, Expr, Operand};
+use super::{Error, Expr};
 use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
 
 pub(super) fn parse(text: &str) -> Result<Expr, Error> {
@@ -22,14 +22,14 @@ pub(super) fn parse(text: &str) -> Result<Expr, Error> {
     }
 }
 
-struct Parser {
+struct Parser<'a> {
     /// Ends with [`Token::End`], which is never passed.
-    tokens: Vec<Spanned>,
+    tokens: Vec<Spanned<'a>>,
     at: usize,
     depth: usize,
 }
 
-impl Parser {
+impl Parser<'_> {
     fn peek(&self) -> &Token {
         &self.tokens[self.at].token
     }
@@ -86,7 +86,7 @@ impl Parser {
         first: Expr,
         operator: &Token,
         next: impl Fn(&mut Self) -> Result<Expr, Error>,
-        join: impl Fn(Vec<Expr>) -> Expr,
+        join: impl Fn(Box<[Expr]>) -> Expr,
     ) -> Result<Expr, Error> {
         if self.peek() != operator {
             return Ok(first);
@@ -95,7 +95,7 @@ impl Parser {
         while self.take(operator) {
             terms.push(next(self)?);
         }
-        Ok(join(terms))
+        Ok(join(terms.into_boxed_slice()))
     }
 
     fn not(&mut self) -> Result<Expr, Error> {
@@ -125,9 +125,8 @@ impl Parser {
     }
 
     fn primary(&mut self) -> Result<Expr, Error> {
-        let operand = match self.peek() {
-            Token::Path(names) => Operand::Path(names.clone()),
-            Token::Literal(value) => Operand::Literal(value.clone()),
+        let operand = match *self.peek() {
+            Token::Operand(operand) => operand,
             Token::Open => return self.deeper(Self::group),
             _ => {
                 return Err(self.unexpected("a path, a number, a string, true, false, null or `(`"));

@@ -2,57 +2,63 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::{Comparison, Expr, Operand};
+use super::{Comparison, Expr, Operand, OperandKind};
 
-impl Display for Expr {
+/// An expression of a guard, with the guard's text.
+pub(super) struct Printed<'a>(pub(super) &'a str, pub(super) &'a Expr);
+
+impl Display for Printed<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            Self::Or(terms) => joined(f, terms, " || ", |term| matches!(term, Self::Or(_))),
-            Self::And(terms) => joined(f, terms, " && ", |term| {
-                matches!(term, Self::Or(_) | Self::And(_))
+        match self.1 {
+            Expr::Or(terms) => self.joined(f, terms, " || ", |term| matches!(term, Expr::Or(_))),
+            Expr::And(terms) => self.joined(f, terms, " && ", |term| {
+                matches!(term, Expr::Or(_) | Expr::And(_))
             }),
-            Self::Not(inner) => {
+            Expr::Not(inner) => {
                 f.write_str("!")?;
-                term(f, inner, matches!(**inner, Self::Or(_) | Self::And(_)))
+                self.term(f, inner, matches!(**inner, Expr::Or(_) | Expr::And(_)))
             }
-            Self::Compare(left, comparison, right) => write!(f, "{left} {comparison} {right}"),
-            Self::Truthy(operand) => operand.fmt(f),
-        }
-    }
-}
-
-fn joined(
-    f: &mut Formatter<'_>,
-    terms: &[Expr],
-    separator: &str,
-    nested: impl Fn(&Expr) -> bool,
-) -> Result {
-    for (position, inner) in terms.iter().enumerate() {
-        if position > 0 {
-            f.write_str(separator)?;
-        }
-        term(f, inner, nested(inner))?;
-    }
-    Ok(())
-}
-
-fn term(f: &mut Formatter<'_>, inner: &Expr, in_parentheses: bool) -> Result {
-    if in_parentheses {
-        write!(f, "({inner})")
-    } else {
-        inner.fmt(f)
-    }
-}
-
-impl Display for Operand {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self {
-            Self::Path(names) => {
-                f.write_str("ctx")?;
-                names.iter().try_for_each(|name| write!(f, ".{name}"))
+            Expr::Compare(left, comparison, right) => {
+                self.operand(f, *left)?;
+                write!(f, " {comparison} ")?;
+                self.operand(f, *right)
             }
-            Self::Literal(value) => value.fmt(f),
+            Expr::Truthy(operand) => self.operand(f, *operand),
         }
+    }
+}
+
+impl Printed<'_> {
+    fn joined(
+        &self,
+        f: &mut Formatter<'_>,
+        terms: &[Expr],
+        separator: &str,
+        nested: impl Fn(&Expr) -> bool,
+    ) -> Result {
+        for (position, inner) in terms.iter().enumerate() {
+            if position > 0 {
+                f.write_str(separator)?;
+            }
+            self.term(f, inner, nested(inner))?;
+        }
+        Ok(())
+    }
+
+    fn term(&self, f: &mut Formatter<'_>, inner: &Expr, in_parentheses: bool) -> Result {
+        let inner = Printed(self.0, inner);
+        if in_parentheses {
+            write!(f, "({inner})")
+        } else {
+            inner.fmt(f)
+        }
+    }
+
+    fn operand(&self, f: &mut Formatter<'_>, operand: Operand) -> Result {
+        if operand.kind == OperandKind::Path {
+            f.write_str("ctx.")?;
+        }
+        f.write_str(operand.text(self.0))
     }
 }
 

@@ -1,30 +1,19 @@
 //! One walk over a JSON text: is it all valid, and what is its value's hash?
 //!
 //! The hash is by value: spaces, the order of an object's keys and the way a number is written do
-//! not count. serde_json bounds the depth.
+//! not count, and of a repeated key only the last value does.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::number::Decimal;
+use super::reader::{Fault, Kind, Reader};
+
 /// Checks a text to the last escape and number; returns the hash of its value.
-pub(crate) fn check(text: &[u8]) -> Result<u64, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let hash = Walk.deserialize(&mut deserializer)?;
-    deserializer.end()?;
+pub(crate) fn check(text: &[u8]) -> Result<u64, Fault> {
+    let mut reader = Reader::of_bytes(text)?;
+    let hash = value(&mut reader)?;
+    reader.end()?;
     Ok(hash)
-}
-
-#[derive(Clone, Copy)]
-struct Walk;
-
-impl<'de> DeserializeSeed<'de> for Walk {
-    type Value = u64;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
-        deserializer.deserialize_any(self)
-    }
 }
 
 /// Kinds keep values of different types apart.
@@ -32,56 +21,57 @@ fn hash(kind: u64, bytes: &[u8]) -> u64 {
     xxh3_64_with_seed(bytes, kind)
 }
 
-impl<'de> Visitor<'de> for Walk {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<u64, E> {
-        Ok(hash(0, b""))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<u64, E> {
-        Ok(hash(1, &[u8::from(value)]))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<u64, E> {
-        Ok(hash(2, &i128::from(value).to_le_bytes()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<u64, E> {
-        Ok(hash(2, &i128::from(value).to_le_bytes()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<u64, E> {
-        let whole = value as i128;
-        if whole as f64 == value && value.abs() < 1e30 {
-            return Ok(hash(2, &whole.to_le_bytes()));
+/// Recurses as deep as the reader lets it.
+fn value(reader: &mut Reader<'_>) -> Result<u64, Fault> {
+    Ok(match reader.kind()? {
+        Kind::Null => {
+            reader.word("null")?;
+            hash(0, b"")
         }
-        Ok(hash(3, &value.to_le_bytes()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<u64, E> {
-        Ok(hash(4, value.as_bytes()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<u64, A::Error> {
-        let mut all = hash(5, b"");
-        while let Some(item) = items.next_element_seed(Walk)? {
-            all = hash(all, &item.to_le_bytes());
+        Kind::True => {
+            reader.word("true")?;
+            hash(1, &[1])
         }
-        Ok(all)
-    }
+        Kind::False => {
+            reader.word("false")?;
+            hash(1, &[0])
+        }
+        Kind::Number => {
+            let number = Decimal::new(reader.number()?);
+            match number.whole() {
+                Some(whole) => hash(2, &whole.to_le_bytes()),
+                None => hash(3, &number.canonical()),
+            }
+        }
+        Kind::String => hash(4, reader.string()?.as_bytes()),
+        Kind::List => {
+            reader.enter()?;
+            let mut all = hash(5, b"");
+            while reader.item()? {
+                all = hash(all, &value(reader)?.to_le_bytes());
+            }
+            all
+        }
+        Kind::Object => {
+            reader.enter()?;
+            let mut fields = Vec::new();
+            while let Some(name) = reader.field()? {
+                fields.push((hash(4, name.as_bytes()), value(reader)?));
+            }
+            object(fields)
+        }
+    })
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<u64, A::Error> {
-        let mut all = hash(6, b"");
-        while let Some(name) = fields.next_key_seed(Walk)? {
-            let value = fields.next_value_seed(Walk)?;
-            // A sum, because the order of keys does not count.
+/// The hash of an object from its fields' names and values in the order written.
+fn object(mut fields: Vec<(u64, u64)>) -> u64 {
+    fields.sort_by_key(|(name, _)| *name);
+    let mut all = hash(6, b"");
+    for (position, (name, value)) in fields.iter().enumerate() {
+        // Sorting kept the order of a repeated key's values.
+        if fields.get(position + 1).is_none_or(|next| next.0 != *name) {
             all = all.wrapping_add(xxh3_64(&[name.to_le_bytes(), value.to_le_bytes()].concat()));
         }
-        Ok(all)
     }
+    all
 }

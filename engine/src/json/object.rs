@@ -1,13 +1,10 @@
 //! The top level of a JSON object: its fields as slices of the text.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::reader::{Fault, Kind, Reader};
 use crate::hash::Map;
 
 /// From this many fields on, names are found by a map.
@@ -16,36 +13,45 @@ const MAP_FIELDS_MIN: usize = 16;
 /// The fields of an object in the order written; of a repeated name the last value counts.
 #[derive(Debug, Default)]
 pub(crate) struct Object<'a> {
-    fields: Vec<(Name<'a>, &'a RawValue)>,
+    fields: Vec<(Name<'a>, &'a str)>,
     positions: Option<Map<Name<'a>, usize>>,
 }
 
 type Name<'a> = Cow<'a, str>;
 
 impl<'a> Object<'a> {
-    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(text)
+    /// Reads an object and looks at every byte of it.
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Fault> {
+        let mut reader = Reader::of_bytes(text)?;
+        if reader.kind()? != Kind::Object {
+            return Err(reader.fault("expected a JSON object"));
+        }
+        reader.enter()?;
+        let mut object = Self::default();
+        while let Some(name) = reader.field()? {
+            object.put(name, reader.pass()?);
+        }
+        reader.end()?;
+        Ok(object)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// The value of a field, null when there is none.
-    pub(crate) fn value(&self, name: &str) -> Value {
-        self.position(name)
-            .and_then(|at| serde_json::from_str(self.fields[at].1.get()).ok())
-            .unwrap_or(Value::Null)
+    pub(crate) fn len(&self) -> usize {
+        self.fields.len()
     }
 
-    fn position(&self, name: &str) -> Option<usize> {
+    /// Where a field stands among the others.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
         match &self.positions {
             Some(positions) => positions.get(name).copied(),
             None => self.fields.iter().position(|(other, _)| other == name),
         }
     }
 
-    fn put(&mut self, name: Name<'a>, value: &'a RawValue) {
+    fn put(&mut self, name: Name<'a>, value: &'a str) {
         if let Some(at) = self.position(&name) {
             self.fields[at].1 = value;
             return;
@@ -60,24 +66,25 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn write(&self) -> Vec<u8> {
-        let bytes: usize = self
-            .fields
-            .iter()
-            .map(|(name, value)| name.len() + value.get().len() + 4)
+    /// At least as many bytes as the object's compact text takes, unless its names need escapes.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let fields = self.fields.iter();
+        let bytes: usize = fields
+            .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
-        let mut text = Vec::with_capacity(bytes + 2);
-        text.push(b'{');
-        for (position, (name, value)) in self.fields.iter().enumerate() {
-            if position > 0 {
-                text.push(b',');
-            }
-            write_name(&mut text, name);
-            text.push(b':');
-            compact_into(&mut text, value.get().as_bytes());
-        }
-        text.push(b'}');
-        text
+        bytes + 2
+    }
+
+    /// Writes a field's name and value.
+    pub(crate) fn write_field(&self, text: &mut Vec<u8>, position: usize) {
+        write_name(text, &self.fields[position].0);
+        text.push(b':');
+        self.write_value(text, position);
+    }
+
+    /// Writes a field's value, without spaces.
+    pub(crate) fn write_value(&self, text: &mut Vec<u8>, position: usize) {
+        compact_into(text, self.fields[position].1.as_bytes());
     }
 }
 
@@ -90,21 +97,22 @@ fn write_name(text: &mut Vec<u8>, name: &str) {
         text.extend_from_slice(name.as_bytes());
         text.push(b'"');
     } else {
-        text.extend_from_slice(Value::from(name).to_string().as_bytes());
+        text.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
     }
-}
-
-/// The context after an event: the payload's fields replace the context's, new ones follow.
-pub(crate) fn merge<'a>(mut ctx: Object<'a>, payload: Object<'a>) -> Bytes {
-    for (name, value) in payload.fields {
-        ctx.put(name, value);
-    }
-    Bytes::from(ctx.write())
 }
 
 /// The object's text without spaces and repeated names.
 pub(crate) fn compact(object: &Object<'_>) -> Bytes {
-    Bytes::from(object.write())
+    let mut text = Vec::with_capacity(object.text_bytes());
+    text.push(b'{');
+    for position in 0..object.len() {
+        if position > 0 {
+            text.push(b',');
+        }
+        object.write_field(&mut text, position);
+    }
+    text.push(b'}');
+    Bytes::from(text)
 }
 
 /// Copies valid JSON without the spaces between its tokens.
@@ -125,52 +133,5 @@ fn compact_into(out: &mut Vec<u8>, text: &[u8]) {
             in_string = byte == b'"';
         }
         out.push(byte);
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut object = Object::default();
-                while let Some(FieldName(name)) = map.next_key()? {
-                    object.put(name, map.next_value()?);
-                }
-                Ok(object)
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// Borrowed from the text unless it holds escapes.
-struct FieldName<'a>(Name<'a>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for FieldName<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = FieldName<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(FieldName(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(FieldName(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
     }
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::*;
 
@@ -15,8 +15,23 @@ fn compacted(text: &str) -> String {
 }
 
 fn merged(ctx: &str, payload: &str) -> String {
-    let [ctx, payload] = [ctx, payload].map(|text| Object::parse(text.as_bytes()).unwrap());
-    String::from_utf8(merge(ctx, payload).to_vec()).unwrap()
+    let ctx = compacted(ctx);
+    let payload = Object::parse(payload.as_bytes()).unwrap();
+    let mut ctx = Context::new(ctx.as_bytes(), Some(&payload));
+    ctx.scan().unwrap();
+    String::from_utf8(ctx.merged().to_vec()).unwrap()
+}
+
+fn same(left: &str, right: &str) -> bool {
+    equal(left, right, &mut Bytes::new(usize::MAX)).unwrap()
+}
+
+/// The value at a path, as the context's one scan finds it.
+fn found<'a>(ctx: &'a str, path: &'a str) -> Option<Found<'a>> {
+    let mut ctx = Context::new(ctx.as_bytes(), None);
+    ctx.want(path);
+    ctx.scan().unwrap();
+    ctx.value(path)
 }
 
 #[test]
@@ -29,6 +44,15 @@ fn the_hash_is_of_the_value_not_of_the_text() {
         &[r#""é""#, r#""\u00e9""#, r#""\u00E9""#],
         &[r#""/""#, r#""\/""#],
         &[r#"{"a":1,"b":[]}"#, "{\"b\" : [ ] ,\n\"\\u0061\":1.0}"],
+        &[
+            r#"{"a":{"b":2,"c":1}}"#,
+            r#"{"a":7,"a":{"b":1,"c":1,"b":2.0}}"#,
+        ],
+        &["0.1", "1e-1", "0.10000000000000000000000"],
+        &[
+            "123456789012345678901234567890.5",
+            "1.234567890123456789012345678905e29",
+        ],
         &["[1,[2]]", "[ 1.0, [ 2 ] ]"],
     ] {
         let hashes: Vec<u64> = same.iter().map(|text| hash(text)).collect();
@@ -61,6 +85,12 @@ fn different_values_have_different_hashes() {
         "[[0],1]",
         "18446744073709551615",
         "18446744073709551616",
+        "0.1",
+        "0.10000000000000000001",
+        "123456789012345678901234567890",
+        "123456789012345678901234567891",
+        "1e-999",
+        "1e-998",
         "9007199254740993",
         "9007199254740992",
         r#"{"a":1}"#,
@@ -188,10 +218,149 @@ fn many_fields_are_found_as_few_are() {
         let (old, new) = (Value::from(fields(1)), Value::from(fields(2)));
         assert_eq!(merged(&old.to_string(), &new.to_string()), new.to_string());
         let text = new.to_string();
-        let object = Object::parse(text.as_bytes()).unwrap();
-        assert_eq!(object.value(&format!("f\"{}", count - 1)), json!(2));
-        assert_eq!(object.value("f"), Value::Null);
+        assert_eq!(
+            found(&text, &format!("f\"{}", count - 1)),
+            Some(Found::Text("2"))
+        );
+        assert_eq!(found(&text, "f"), None);
     }
+}
+
+#[test]
+fn numbers_compare_by_their_exact_decimal_value() {
+    // Each is less than the next.
+    let ascending = [
+        "-1e308",
+        "-123456789012345678901234567890.1",
+        "-123456789012345678901234567890",
+        "-1.5",
+        "-1.25e0",
+        "-1e-400",
+        "0",
+        "1e-99999999999999999999999999",
+        "1e-400",
+        "2e-400",
+        "0.1",
+        "0.10000000000000000000000000000000000001",
+        "0.3",
+        "9007199254740992",
+        "9007199254740993",
+        "9007199254740993.000000000000001",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e308",
+    ];
+    for (i, left) in ascending.iter().enumerate() {
+        for (j, right) in ascending.iter().enumerate() {
+            let order = Decimal::new(left).cmp(&Decimal::new(right));
+            assert_eq!(order, i.cmp(&j), "{left} {right}");
+        }
+    }
+    for same in [
+        &[
+            "0",
+            "-0",
+            "0.000",
+            "-0e7",
+            "0e999999999999999999999999999999999999999999999",
+        ][..],
+        &["1", "1.0", "10e-1", "0.01E+2", "1e0"],
+        &["1200", "12e2", "1.2E3", "0.0012e6", "1200.00"],
+        &["-0.5", "-5e-1", "-0.50"],
+    ] {
+        assert!(
+            same.windows(2)
+                .all(|two| Decimal::new(two[0]) == Decimal::new(two[1]))
+        );
+    }
+    let long = format!("1{}", "0".repeat(300));
+    assert_eq!(Decimal::new(&long), Decimal::new("1e300"));
+}
+
+#[test]
+fn of_a_repeated_key_the_last_value_counts_at_any_depth() {
+    let text = r#"{"a":{"b":1,"c":9,"b":{"d":1,"d":2}},"l":[{"x":1,"x":2}],"a.b":0}"#;
+    assert_eq!(found(text, "a.b.d"), Some(Found::Text("2")));
+    let replaced = r#"{"a":{"b":{"c":1},"b":{"d":1}}}"#;
+    assert_eq!(found(replaced, "a.b.c"), None);
+    assert_eq!(found(replaced, "a.b"), Some(Found::Text(r#"{"d":1}"#)));
+    let by_a_number = r#"{"a":{"b":{"c":1},"b":7},"a":{"b":{"c":2},"\u0062":[1,2]}}"#;
+    assert_eq!(found(by_a_number, "a.b.c"), None);
+    assert_eq!(found(by_a_number, "a.b.length"), Some(Found::Length(2)));
+    assert_eq!(found(by_a_number, "a.b.length.x"), None);
+    assert!(same(r#"[{"x":1,"x":2}]"#, r#"[{"x":2}]"#));
+    assert!(!same(r#"[{"x":1,"x":2}]"#, r#"[{"x":1}]"#));
+    assert!(same(
+        r#"{"b":1,"a":{"y":[],"x":0}}"#,
+        r#"{"a":{"x":0.0,"y":[ ]},"b":2,"b":1}"#
+    ));
+}
+
+#[test]
+fn no_key_has_a_meaning() {
+    let key = "$serde_json::private::RawValue";
+    let text = format!(r#"{{"a":{{"{key}":"7"}},"{key}":"{{\"x\":1}}"}}"#);
+    assert_eq!(
+        found(&text, "a"),
+        Some(Found::Text(&format!(r#"{{"{key}":"7"}}"#)))
+    );
+    assert_eq!(compacted(&text), text);
+    assert_ne!(hash(&format!(r#"{{"{key}":"7"}}"#)), hash("7"));
+    assert!(!same(&format!(r#"{{"{key}":"7"}}"#), "7"));
+    assert!(!same(
+        &format!(r#"{{"{key}":"7"}}"#),
+        &format!(r#"{{"{key}":"7.0"}}"#)
+    ));
+}
+
+#[test]
+fn what_comparing_costs_is_bounded() {
+    let list = |last: &str| format!("[{}{last}]", "1,".repeat(1000));
+    let (left, right) = (list("1"), list("1.0"));
+    assert!(equal(&left, &right, &mut Bytes::new(10_000)).unwrap());
+    assert!(equal(&left, &right, &mut Bytes::new(4_010)).is_err());
+    assert!(equal(&left, &left, &mut Bytes::new(4_010)).unwrap());
+    let chain = |end: &str| format!("{}{end}{}", r#"{"a":"#.repeat(120), "}".repeat(120));
+    assert!(equal(&chain("1"), &chain("1.0"), &mut Bytes::new(50_000)).is_err());
+    assert!(equal(&chain("1"), &chain("1.0"), &mut Bytes::new(usize::MAX)).unwrap());
+}
+
+/// Equality as serde_json's values tell it.
+fn model_equal(left: &Value, right: &Value) -> bool {
+    let number = |number: &Number| {
+        number
+            .as_i128()
+            .map_or(number.as_f64().unwrap(), |it| it as f64)
+    };
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => {
+            let both = left.as_i128().zip(right.as_i128());
+            both.map_or(number(left) == number(right), |(left, right)| left == right)
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(l, r)| model_equal(l, r))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len()
+                && left
+                    .iter()
+                    .all(|(key, left)| right.get(key).is_some_and(|right| model_equal(left, right)))
+        }
+        _ => left == right,
+    }
+}
+
+/// What a path finds, as serde_json's values tell it.
+fn model_found(value: &Value, path: &str) -> Option<String> {
+    let mut value = value.clone();
+    for name in path.split('.') {
+        value = match value {
+            Value::Object(fields) => fields.get(name)?.clone(),
+            Value::Array(items) if name == "length" => json!(items.len()),
+            _ => return None,
+        };
+    }
+    Some(value.to_string())
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -236,7 +405,53 @@ proptest! {
     #[test]
     fn hashes_agree_exactly_where_values_are_equal(left in value(), right in value()) {
         let same = hash(&left.to_string()) == hash(&right.to_string());
-        prop_assert_eq!(same, equal(&left, &right));
+        prop_assert_eq!(same, model_equal(&left, &right));
+        let [left, right] = [&left, &right].map(Value::to_string);
+        prop_assert_eq!(same, super::tests::same(&left, &right));
+    }
+
+    #[test]
+    fn a_value_equals_itself_however_it_is_written(object in object_of(value())) {
+        let spaced = serde_json::to_string_pretty(&object).unwrap();
+        let Value::Object(fields) = &object else { unreachable!() };
+        let reversed: Map<String, Value> = fields.clone().into_iter().rev().collect();
+        prop_assert!(same(&object.to_string(), &spaced));
+        prop_assert!(same(&object.to_string(), &Value::from(reversed).to_string()));
+    }
+
+    #[test]
+    fn one_scan_finds_what_values_hold(object in object_of(value()), paths in prop::collection::vec("[ab](\\.([ab]|length)){0,2}", 1..12)) {
+        let text = object.to_string();
+        let mut ctx = Context::new(text.as_bytes(), None);
+        paths.iter().for_each(|path| ctx.want(path));
+        ctx.scan().unwrap();
+        for path in &paths {
+            let found = ctx.value(path).map(|found| match found {
+                Found::Text(text) => text.to_owned(),
+                Found::Length(length) => length.to_string(),
+            });
+            prop_assert_eq!(found, model_found(&object, path), "{} in {}", path, text);
+        }
+    }
+
+    #[test]
+    fn the_reader_takes_exactly_what_serde_json_takes(object in object_of(value()), at in any::<prop::sample::Index>(), byte in prop::sample::select(b"{}[]\",:\\u0e-.x \x01\xff".to_vec())) {
+        let mut text = object.to_string().into_bytes();
+        let at = at.index(text.len());
+        text[at] = byte;
+        prop_assert_eq!(check(&text).is_ok(), serde_json::from_slice::<Value>(&text).is_ok());
+        let passed = Reader::of_bytes(&text).ok().and_then(|mut reader| reader.pass().ok());
+        let skipped = Reader::of_bytes(&text).ok().and_then(|mut reader| reader.skip().ok());
+        if passed.is_some() {
+            prop_assert_eq!(skipped, passed);
+        }
+        // Of a text that is not valid, whatever comes out comes without a panic.
+        let mut ctx = Context::new(&text, None);
+        ctx.want("a.b.length");
+        if ctx.scan().is_ok() {
+            ctx.value("a.b.length");
+            ctx.merged();
+        }
     }
 
     #[test]

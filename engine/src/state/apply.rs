@@ -11,6 +11,7 @@ use super::instance::{Instance, Parts};
 use super::keys::{self, KeyRecord, Scope, key_name, remembered};
 use super::{State, UsedId};
 use crate::Error;
+use crate::compiled::Compiled;
 use crate::fact::{self, Body, Entry, Fact, KeyBounds};
 use crate::machine::Machine;
 use crate::overlay::Overlay;
@@ -44,6 +45,16 @@ impl State {
     /// An error means that the log and this state do not belong together: the node must stop. The
     /// state is then as it was.
     pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<Outcome, Error> {
+        self.apply_compiled(entry, offset, &Compiled::of(entry))
+    }
+
+    /// [`State::apply`], with the entry's machines compiled before.
+    pub fn apply_compiled(
+        &mut self,
+        entry: &Entry,
+        offset: u64,
+        compiled: &Compiled,
+    ) -> Result<Outcome, Error> {
         if offset <= self.last_applied {
             return Err(Error::OutOfOrder {
                 offset,
@@ -56,13 +67,13 @@ impl State {
             bounds: entry.key_bounds.unwrap_or_default(),
         };
         let landed = entry.index == offset || planted::applies_stale_events();
-        if !landed || !self.admits(entry, at)? {
+        if !landed || !self.admits(entry, at, compiled)? {
             self.stale.insert(offset);
             self.last_applied = offset;
             return Ok(Outcome::Stale);
         }
         for fact in &entry.facts {
-            self.install(fact, at)?;
+            self.install(fact, at, compiled)?;
         }
         self.forget_keys(at);
         self.last_time_ms = at.time_ms;
@@ -70,23 +81,23 @@ impl State {
         Ok(Outcome::Applied)
     }
 
-    fn admits(&self, entry: &Entry, at: At) -> Result<bool, Error> {
+    fn admits(&self, entry: &Entry, at: At, compiled: &Compiled) -> Result<bool, Error> {
         let mut earlier = Overlay::default();
         for fact in &entry.facts {
-            if !admissible(View::new(self).over(&earlier), fact, at)? {
+            if !admissible(View::new(self).over(&earlier), fact, at, compiled)? {
                 return Ok(false);
             }
             if entry.facts.len() > 1 {
-                earlier.push(fact, at.offset, at.time_ms);
+                earlier.push(fact, at.offset, at.time_ms, compiled);
             }
         }
         Ok(true)
     }
 
-    fn install(&mut self, fact: &Fact, at: At) -> Result<(), Error> {
+    fn install(&mut self, fact: &Fact, at: At, compiled: &Compiled) -> Result<(), Error> {
         match &fact.body {
             None => Err(Error::UnknownFact { offset: at.offset }),
-            Some(Body::PutMachine(put)) => self.put_machine(put, at),
+            Some(Body::PutMachine(put)) => self.put_machine(put, at, compiled),
             Some(Body::CreateInstance(create)) => self.create(create, at),
             Some(Body::ApplyEvent(apply)) => self.apply_event(apply, at),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
@@ -97,10 +108,15 @@ impl State {
         }
     }
 
-    fn put_machine(&mut self, put: &fact::PutMachine, at: At) -> Result<(), Error> {
-        let machine = compile(put, at)?;
+    fn put_machine(
+        &mut self,
+        put: &fact::PutMachine,
+        at: At,
+        compiled: &Compiled,
+    ) -> Result<(), Error> {
+        let machine = usable(put, at, compiled)?;
         self.add_digest(machine.digest);
-        self.machines.push(Arc::new(machine));
+        self.machines.push(machine);
         Ok(())
     }
 
@@ -268,14 +284,14 @@ impl State {
 ///
 /// What cannot be although it is not stale is an error: an offset names one version of one
 /// instance, so with the right `prev_offset` the rest must fit too.
-fn admissible(view: View<'_>, fact: &Fact, at: At) -> Result<bool, Error> {
+fn admissible(view: View<'_>, fact: &Fact, at: At, compiled: &Compiled) -> Result<bool, Error> {
     match &fact.body {
         None => Err(Error::UnknownFact { offset: at.offset }),
         Some(Body::FlushAll(_)) => Ok(true),
         Some(Body::PutMachine(put)) => {
             let free = view.machine(&put.machine, put.version).is_none();
             if free {
-                compile(put, at)?;
+                usable(put, at, compiled)?;
             }
             Ok(free)
         }
@@ -350,9 +366,9 @@ fn key_is_free(view: View<'_>, scope: Option<Scope<'_>>, key: Option<&fact::Key>
         .is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
 }
 
-fn compile(put: &fact::PutMachine, at: At) -> Result<Machine, Error> {
-    Machine::from_log(&put.machine, put.version, &put.definition)
-        .map_err(|reason| contradiction(at, &reason))
+fn usable(put: &fact::PutMachine, at: At, compiled: &Compiled) -> Result<Arc<Machine>, Error> {
+    let machine = compiled.machine(put);
+    machine.map_err(|reason| contradiction(at, &reason))
 }
 
 fn contradiction(at: At, what: &str) -> Error {

@@ -83,7 +83,7 @@ pub fn run(
     let offset = state.last_applied() + 1;
     match decided(state, &Pending::new(), command, offset, now_ms, limits)? {
         Decision::Answer { reply, .. } => Ok((None, reply)),
-        Decision::Write { entry, reply } => {
+        Decision::Write { entry, reply, .. } => {
             assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied), "{entry}");
             Ok((Some(entry), reply))
         }

@@ -101,9 +101,13 @@ pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> 
         Kind::KillOne | Kind::KillMinority | Kind::KillAll => processes::kill(kind, scene),
         Kind::Pause => processes::pause(scene),
         Kind::Rolling => processes::rolling(scene),
-        Kind::Halves | Kind::LeaderAlone | Kind::MajorityRing | Kind::OneWay | Kind::Bridge => {
-            network::partition(kind, scene)
-        }
+        Kind::Halves
+        | Kind::LeaderAlone
+        | Kind::Tethered
+        | Kind::MajorityRing
+        | Kind::OneWay
+        | Kind::Bridge
+        | Kind::AnyWays => network::partition(kind, scene),
         Kind::Isolated => network::isolate(scene),
         Kind::Slow | Kind::Flapping | Kind::Resets => network::disturb(kind, scene),
         Kind::ClockJump => clock::jump(scene),

@@ -55,6 +55,7 @@ pub struct Entry {
     /// The operation of the protocol.
     pub op: String,
     /// Its parameters, as sent.
+    #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub params: Value,
     /// What is known of it.
     pub outcome: Outcome,
@@ -65,12 +66,13 @@ pub struct Entry {
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done; this is the result.
-    Ok(Value),
+    Ok(#[serde(deserialize_with = "rstmdb_rcp::json::plain_value")] Value),
     /// It was certainly not done.
     Refused {
         /// The protocol's code.
         code: String,
         /// The protocol's details.
+        #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
         details: Value,
     },
     /// It may have been done, or be done at any later time.

@@ -39,12 +39,16 @@ pub enum Kind {
     Halves,
     /// The leader reaches nobody.
     LeaderAlone,
+    /// The leader reaches one node of a majority that could elect another.
+    Tethered,
     /// Each node reaches a majority, and no two the same one.
     MajorityRing,
     /// One direction of the links of a node.
     OneWay,
     /// Two parts that only one node reaches both of.
     Bridge,
+    /// Each direction of each link is cut or not, by lot.
+    AnyWays,
     /// A node without any connection, by other means than links.
     Isolated,
     /// Messages are late.
@@ -85,16 +89,18 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 26] = [
         Kind::KillOne,
         Kind::KillMinority,
         Kind::KillAll,
         Kind::Pause,
         Kind::Halves,
         Kind::LeaderAlone,
+        Kind::Tethered,
         Kind::MajorityRing,
         Kind::OneWay,
         Kind::Bridge,
+        Kind::AnyWays,
         Kind::Isolated,
         Kind::Slow,
         Kind::Flapping,

@@ -12,11 +12,10 @@ pub struct Swarm {
     pub keys: String,
 }
 
-/// Draws one; idempotency keys outlive every jump of a clock.
+/// Draws one; clocks jump by more than idempotency keys are remembered.
 pub fn draw(rng: &mut Rng) -> Swarm {
     let mut config = Config::for_tests();
     config
-        .set("idempotency.retention_secs", "300000000")
         .set("network.request_timeout_ms", "2500")
         .set("compaction.min_interval_secs", "0");
     let snapshots = rng.pick(&["60", "400", "2000", "20000"]);

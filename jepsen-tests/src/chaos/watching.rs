@@ -169,7 +169,7 @@ async fn follow(
                     repeats -= 1;
                     continue;
                 }
-                let as_sent = serde_json::to_value(&event);
+                let as_sent = rstmdb_rcp::json::to_value(&event);
                 let as_sent = as_sent.map_err(|error| Error::Protocol(error.to_string()))?;
                 observed.seen.push(Seen::new(event.wal_offset, &as_sent));
             }

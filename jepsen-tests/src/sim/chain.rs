@@ -53,6 +53,12 @@ impl Chain {
         &self.facts
     }
 
+    /// The log's time, in milliseconds.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.state.last_time_ms()
+    }
+
     /// How many entries were decided on something that was no longer so.
     #[must_use]
     pub fn stale(&self) -> u64 {

@@ -266,5 +266,9 @@ impl Facts {
 
 /// The JSON object in these bytes.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Wrong> {
-    serde_json::from_slice(bytes).map_err(|error| format!("not a JSON object: {error}"))
+    match rstmdb_rcp::json::value_of_bytes(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("not a JSON object".to_owned()),
+        Err(error) => Err(format!("not a JSON object: {error}")),
+    }
 }

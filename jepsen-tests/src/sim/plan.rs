@@ -13,8 +13,8 @@ use crate::rng::Rng;
 pub const DATA_DIR: &str = "/data";
 /// A node with less than this on its disk takes no writes.
 pub const RESERVE_BYTES: u64 = 8 << 20;
-/// Nobody forgets a key within a run, however far the wall clocks jump.
-const KEY_RETENTION_MS: u64 = 1 << 40;
+/// Longer than a run takes, and far less than a wall clock jumps by.
+const KEY_RETENTION_MS: u64 = 600_000;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub enum Fault {
     Kill,
     /// The power of one node, or of more, is cut: what was not synced is lost, kept or torn.
     PowerCut,
-    /// Links are cut: halves, the leader alone, a majority ring, a bridge, one way only.
+    /// Links are cut: halves, the leader alone or at one link, a majority ring, a bridge, one way only, any ways.
     Partition,
     /// One link, or all of a node's, are slow.
     SlowLinks,
@@ -106,6 +106,8 @@ pub struct Plan {
     pub think: Duration,
     /// How many instances they write to.
     pub instances: u64,
+    /// What a command may cost to be decided at its turn.
+    pub costly_bytes: usize,
 }
 
 impl Plan {
@@ -151,6 +153,7 @@ impl Plan {
             burst: *rng.pick(&[1, 1, 4, 10]),
             think: ms(*rng.pick(&[5, 20, 60])),
             instances: rng.between(1, 6),
+            costly_bytes: *rng.pick(&[Options::COSTLY_BYTES, 2_100, 0]),
         }
     }
 
@@ -190,7 +193,9 @@ impl Plan {
                 kept_behind_snapshot: self.kept,
                 retention: Retention::default(),
             },
+            clock_skew_max: Duration::from_secs(10),
             free_bytes_min: RESERVE_BYTES,
+            costly_bytes: self.costly_bytes,
         }
     }
 

@@ -95,10 +95,14 @@ struct Machine {
     disk: MemFs,
 }
 
+/// What a wall clock shows that is right, in milliseconds.
+fn right_ms() -> i64 {
+    WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()
+}
+
 impl Host for Machine {
     fn now_ms(&self) -> u64 {
-        let passed = i64::try_from(trace::now().as_millis()).unwrap_or_default();
-        let wall = WALL_BEGINS_MS + passed + self.wall_ms.load(Ordering::Relaxed);
+        let wall = right_ms() + self.wall_ms.load(Ordering::Relaxed);
         u64::try_from(wall).unwrap_or_default()
     }
 

@@ -3,3 +3,5 @@
 //!
 //! One binary for all of them, because each further binary links the whole product again.
 #![allow(clippy::unwrap_used)]
+
+mod credentials;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use rstmdb_engine::State;
+use rstmdb_engine::{Compiled, Entry, State};
 
 use super::status::DigestAt;
 use super::turn::Turn;
@@ -23,6 +23,8 @@ pub struct Applied {
     offset: AtomicU64,
     moved: Turn,
     checkpoints: Mutex<VecDeque<DigestAt>>,
+    /// What this node compiled when it decided the entries that are still to be applied, by offset.
+    compiled: Mutex<VecDeque<(u64, Compiled)>>,
 }
 
 impl Applied {
@@ -34,6 +36,7 @@ impl Applied {
             offset,
             moved: Turn::default(),
             checkpoints: Mutex::default(),
+            compiled: Mutex::default(),
         }
     }
 
@@ -84,6 +87,28 @@ impl Applied {
     /// Forgets them: the state was replaced.
     pub(crate) fn forget_checkpoints(&self) {
         self.checkpoints.lock().clear();
+    }
+
+    /// Keeps what was compiled for the entry that is expected at this offset; they come in ascending order.
+    pub(crate) fn keep_compiled(&self, offset: u64, compiled: Compiled) {
+        if !compiled.is_empty() {
+            self.compiled.lock().push_back((offset, compiled));
+        }
+    }
+
+    /// What was compiled for this entry, if this node decided it; forgets what is older.
+    pub(crate) fn take_compiled(&self, offset: u64, entry: &Entry) -> Option<Compiled> {
+        let mut kept = self.compiled.lock();
+        let mut found = None;
+        while let Some((_, compiled)) = kept.pop_front_if(|(expected, _)| *expected <= offset) {
+            found = Some(compiled).filter(|compiled| compiled.covers(entry));
+        }
+        found
+    }
+
+    /// Forgets what was kept: the offsets were expected in vain.
+    pub(crate) fn forget_compiled(&self) {
+        self.compiled.lock().clear();
     }
 
     /// Returns once `offset` was applied here.

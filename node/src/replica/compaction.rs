@@ -187,13 +187,12 @@ fn retain<T: Types>(inner: &Inner<T>) -> Result<(u64, u64), Error> {
     let floor = inner.store.purged().map_or(0, |id| id.index);
     let mut reclaimed = Ok((0, 0));
     inner.host.block(&mut || {
+        // A clock that is ahead for a moment must not drop what the log's time still keeps.
+        let log_time_ms = inner.applied.read().last_time_ms();
+        let now_ms = inner.host.now_ms().min(log_time_ms);
         reclaimed = inner
             .store
-            .retain(
-                &inner.options.compaction.retention,
-                floor,
-                inner.host.now_ms(),
-            )
+            .retain(&inner.options.compaction.retention, floor, now_ms)
             .map(|done| (done.segments_deleted, done.bytes));
     });
     let done = reclaimed.map_err(|error| Error::Storage {

@@ -66,12 +66,16 @@ pub struct Counters {
     pub commands_redecided: Counter,
     /// Commands whose decision panicked.
     pub decisions_failed: Counter,
+    /// Decisions that took longer than 50 ms.
+    pub decisions_slow: Counter,
     /// Commands that were sent to the leader.
     pub commands_forwarded: Counter,
     /// Times this node's state differed from another's at the same offset.
     pub digest_mismatches: Counter,
     /// Changes of the leader, or of its term, that this node noticed.
     pub leader_changes: Counter,
+    /// Times this node led, heard no majority and stepped down.
+    pub stepped_down: Counter,
     /// Snapshots taken since the start.
     pub snapshots_taken: Counter,
     /// Snapshots that could not be written.
@@ -80,6 +84,8 @@ pub struct Counters {
     pub snapshot_last_bytes: Counter,
     /// How long the last one taken took, in microseconds.
     pub snapshot_last_us: Counter,
+    /// Times this machine's wall clock was set while the node ran, or the machine was suspended.
+    pub clock_steps: Counter,
     /// Damaged files with history that were replaced from another node.
     pub history_healed: Counter,
     /// From the decision of a batch of commands until its last entry was applied.

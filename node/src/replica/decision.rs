@@ -6,18 +6,18 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rstmdb_engine::{Command, Decision, Refusal};
+use rstmdb_engine::{Command, Refusal};
 
 use super::Error;
 use super::counters::Counters;
 use super::writes::instance_of;
 
 /// What `decide` comes to for `command`; a panic is [`Error::DecisionFailed`].
-pub(crate) fn decided(
+pub(crate) fn decided<D>(
     counters: &Counters,
     command: &Command,
-    decide: impl FnOnce() -> Result<Decision, Refusal>,
-) -> Result<Decision, Error> {
+    decide: impl FnOnce() -> Result<D, Refusal>,
+) -> Result<D, Error> {
     let caught = catch_unwind(AssertUnwindSafe(|| {
         #[cfg(test)]
         tests::panic_if_planted(command);
@@ -46,7 +46,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rstmdb_engine::{ApplyEvent, BatchOp};
+    use rstmdb_engine::{ApplyEvent, BatchOp, Decision};
 
     use super::*;
 
@@ -75,7 +75,7 @@ pub(crate) mod tests {
             event: PANICS.to_owned(),
             ..ApplyEvent::default()
         });
-        let refused = || {
+        let refused = || -> Result<Decision, Refusal> {
             Err(Refusal::InstanceNotFound {
                 instance_id: "i".to_owned(),
             })

@@ -102,7 +102,9 @@ impl<T: Types> Dispatcher<T> {
                 return Ok(None);
             }
             let applied = self.proposer.applied.clone();
-            return Ok(log_end(&raft, &applied).await?.map(Place::Here));
+            let end = log_end(&raft, &applied).await?;
+            let end = end.filter(|end| self.proposer.clocks.has_begun(end.term));
+            return Ok(end.map(Place::Here));
         }
         let waiting = std::mem::take(&mut self.queue.again);
         self.queue.again = waiting

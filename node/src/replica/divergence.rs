@@ -133,6 +133,7 @@ mod tests {
             diverged: false,
             version: "0".to_owned(),
             uptime_secs: 0,
+            clock_ms: None,
             members: vec![1, 2, 3],
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
+use super::clocks::Clocks;
 use super::compaction::Compaction;
 use super::counters::Counters;
 use super::gate::Gate;
@@ -67,7 +68,10 @@ pub(crate) struct Inner<T: Types> {
     pub host: Arc<dyn Host>,
     pub options: Options,
     pub counters: Arc<Counters>,
+    pub clocks: Arc<Clocks<T>>,
     pub compaction: Compaction<T>,
+    /// Held by who goes through all instances: one at a time does so.
+    pub listing: tokio::sync::Mutex<()>,
     /// Held while this node, as the leader, changes the members.
     pub changing: tokio::sync::Mutex<()>,
     pub requests: mpsc::UnboundedSender<Request<T>>,
@@ -169,7 +173,7 @@ impl<T: Types> Replica<T> {
     pub fn query(&self, query: &Query) -> Result<Reply, Error> {
         self.inner.gate.trust()?;
         // A listing may go through many instances; a copy-on-write clone lets apply go on.
-        if matches!(query, Query::ListInstances(_)) {
+        if query.lists() {
             let state = self.inner.applied.read().clone();
             return Ok(state.query(query)?);
         }

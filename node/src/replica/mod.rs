@@ -17,15 +17,21 @@
 //! | [`handle`] | [`Replica`]: the one door for the server half |
 //! | [`start`] | forming, recovery, the tasks of a replica |
 //! | `queue` | submitted commands, in order |
+//! | `held` | commands that wait outside of the serial section |
+//! | `prepare` | decides ahead what costs too much for it |
+//! | `in_flight` | decided commands that wait for the log |
+//! | `slow` | says which decisions take long |
 //! | `writes` | what commands write to, and whether writing it twice is harmless |
 //! | `dispatch` | who decides them: this node or the leader |
 //! | [`proposer`] | decides commands in order, pipelines them through the log |
 //! | `decision` | one decision, and what becomes of a fault of the program in it |
+//! | `clocks`, `log_time` | what time it is for the log |
 //! | `forwarder` | hands them to the leader in order and relays its answers |
 //! | `serving` | what this node answers the other nodes |
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
 //! | [`applied`] | the applied state, shared by apply, proposer and readers |
 //! | [`reads`] | linearizable reads, batched |
+//! | `look_up` | reads that may take long |
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
@@ -38,6 +44,7 @@
 //! | `history` | fetches history that this node lacks from the others |
 //! | `healing` | finds damaged history and fetches it again |
 //! | `divergence` | compares this node's state with the others' |
+//! | `quorum` | makes a leader without a majority step down |
 //! | `observer` | says in the log what changes in the cluster |
 //! | [`status`] | the picture INFO and the metrics show |
 //! | [`peers`] | what a replica asks of the other nodes besides Raft |
@@ -51,6 +58,7 @@ pub mod applied;
 pub(crate) mod background;
 pub mod backup;
 pub mod change;
+pub(crate) mod clocks;
 pub mod compaction;
 pub mod counters;
 pub(crate) mod decision;
@@ -61,18 +69,25 @@ pub(crate) mod forwarder;
 pub(crate) mod gate;
 pub mod handle;
 pub(crate) mod healing;
+pub(crate) mod held;
 pub(crate) mod history;
 pub mod hub;
+pub(crate) mod in_flight;
 pub mod log_page;
+pub(crate) mod log_time;
+pub(crate) mod look_up;
 pub mod membership;
 pub mod no_peers;
 pub(crate) mod observer;
 pub mod peers;
+pub(crate) mod prepare;
 pub mod proposer;
 pub(crate) mod queue;
+pub(crate) mod quorum;
 pub mod reads;
 pub(crate) mod room;
 pub(crate) mod serving;
+pub(crate) mod slow;
 pub mod start;
 pub mod state_machine;
 pub mod status;

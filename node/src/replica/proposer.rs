@@ -18,6 +18,13 @@
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it
 //!    is harmless; otherwise its outcome is unknown and said to be so. What stands before it and touches
 //!    the same is not decided again either (`Queue::put_back`).
+//!
+//! Everybody waits for what happens here, so it is cut into portions, and the state is locked for a slice of one at a time.
+//! What costs more than a slice is [`Held`] and decided ahead ([`prepare`](super::prepare)); what touches the same waits behind it, and
+//! everything else passes. A prepared decision is taken over only if what it rests on is as it was, facts in
+//! flight included, so the rules above hold for it as if it had been made here.
+
+mod decisions;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -33,32 +40,27 @@ use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{DecideAt, Decision, Limits, Outcome, Pending, Reply, decide};
+use rstmdb_engine::{Entry, Limits, Outcome, Pending, Reply, lists};
 use rstmdb_raft_store::Data;
 
 use super::Error;
 use super::applied::Applied;
+use super::clocks::Clocks;
 use super::counters::Counters;
-use super::decision::decided;
 use super::gate::Gate;
 use super::handle::Done;
-use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX, Queue, Request, refuse_overtaken};
+use super::held::Held;
+use super::in_flight::{Decided, InFlight};
+use super::prepare::{Preparing, Ready};
+use super::queue::{BATCH_COMMANDS_MAX, Queue, Request, refuse_overtaken};
 use super::reads::Reads;
+use super::slow::SlowDecisions;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 use crate::planted::{self, Bug};
 
-/// A decided command that waits for the log, or for what it was decided upon.
-enum InFlight<T: Types> {
-    Write {
-        request: Request<T>,
-        reply: Reply,
-    },
-    Answer {
-        request: Request<T>,
-        result: Result<Done, Error>,
-    },
-}
+/// A listing goes through all commands in flight; above this many it waits.
+const LISTED_IN_FLIGHT_MAX: usize = 1000;
 
 /// The entries handed to Raft in one message.
 struct Batch<T: Types> {
@@ -82,10 +84,13 @@ pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
     pub reads: Reads<T>,
+    pub clocks: Arc<Clocks<T>>,
     pub host: Arc<dyn Host>,
     pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
     pub limits: Limits,
+    /// A command that costs more is decided ahead.
+    pub costly_bytes: usize,
     /// How long a leader that hears nothing from a majority goes on proposing.
     pub quorum_silence_max: Duration,
     pub run: Run<T>,
@@ -100,13 +105,18 @@ pub(crate) struct Run<T: Types> {
     led_since_ms: u64,
     /// The index the next entry will get.
     next_offset: u64,
-    in_flight: VecDeque<InFlight<T>>,
+    in_flight: InFlight<T>,
     /// One stream of results for each batch in flight, oldest first.
     written: VecDeque<Batch<T>>,
+    /// Taken from the queue, not yet looked at.
+    incoming: VecDeque<Request<T>>,
+    held: Held<T>,
+    preparing: Preparing,
     /// To be decided again, in order, before anything new.
     again: VecDeque<Request<T>>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
     draining: bool,
+    slow: SlowDecisions<T>,
 }
 
 impl<T: Types> Run<T> {
@@ -116,11 +126,32 @@ impl<T: Types> Run<T> {
             term: 0,
             led_since_ms: 0,
             next_offset: 0,
-            in_flight: VecDeque::new(),
+            in_flight: InFlight::new(),
             written: VecDeque::new(),
+            incoming: VecDeque::new(),
+            held: Held::new(),
+            preparing: Preparing::new(),
             again: VecDeque::new(),
             draining: false,
+            slow: SlowDecisions::new(),
         }
+    }
+
+    /// Whether there is something that can be decided now.
+    fn has_work(&self) -> bool {
+        let next = self.incoming.front();
+        let may_go = next.is_some_and(|request| !self.must_wait(request));
+        !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
+    }
+
+    fn must_wait(&self, request: &Request<T>) -> bool {
+        self.in_flight.len() > LISTED_IN_FLIGHT_MAX && lists(&request.command)
+    }
+
+    /// Whether nothing is left to do in this term.
+    fn is_over(&self, queue: &Queue<T>) -> bool {
+        let is_idle = self.incoming.is_empty() && self.held.is_empty();
+        self.in_flight.is_empty() && (self.draining || (is_idle && !queue.is_open()))
     }
 }
 
@@ -130,55 +161,87 @@ impl<T: Types> Proposer<T> {
     /// order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.run.pending.clear();
+        self.applied.forget_compiled();
         if self.run.term != term {
-            self.run.led_since_ms = self.host.now_ms();
+            let last_ms = self.applied.read().last_time_ms();
+            self.run.led_since_ms = self.clocks.log_time_ms(last_ms);
         }
         self.run.term = term;
         self.run.next_offset = next;
         self.run.draining = false;
-        let mut incoming = queue.take_again();
-        self.propose(&mut incoming).await;
-        loop {
-            let takes_more =
-                !self.run.draining && self.run.in_flight.len() < IN_FLIGHT_MAX && queue.is_open();
-            if self.run.in_flight.is_empty() && !takes_more {
-                break;
-            }
+        self.run.preparing = Preparing::new();
+        self.run.incoming = queue.take_again().into();
+        let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
+        while !self.run.is_over(queue) {
+            let has_work = self.run.has_work();
+            let takes_more = !self.run.draining
+                && self.run.incoming.is_empty()
+                && self.run.in_flight.has_room()
+                && queue.is_open();
             tokio::select! {
                 biased;
-                written = next_written(&mut self.run.written, &self.counters) => self.settle(written),
-                count = queue.incoming.recv_many(&mut incoming, BATCH_COMMANDS_MAX), if takes_more => {
-                    if count > 0 {
-                        self.propose(&mut incoming).await;
-                    }
+                written = next_written(&mut self.run.written, &self.counters) => {
+                    self.settle(written);
+                    self.prepare_more();
+                }
+                ready = self.run.preparing.next() => self.take_over(ready).await,
+                () = std::future::ready(()), if has_work => self.propose().await,
+                _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
+                    self.run.incoming.extend(taken.drain(..));
                 }
             }
         }
         let mut again = std::mem::take(&mut self.run.again);
-        again.extend(incoming);
+        again.extend(self.run.held.drain());
+        again.append(&mut self.run.incoming);
         queue.put_back(again);
     }
 
-    /// Decides `incoming` and hands the entries to Raft. What nobody can decide here stays in it: it
-    /// comes behind everything that is in flight, some of which may have to be decided again.
-    async fn propose(&mut self, incoming: &mut Vec<Request<T>>) {
-        incoming.retain(|request| !request.answer.is_closed());
+    /// Whether this node may decide; if not, everything in flight comes back first.
+    fn may_decide(&mut self) -> bool {
+        if self.run.draining {
+            return false;
+        }
         if self.gate.is_shutting_down() {
-            for request in incoming.drain(..) {
-                request.refuse(Error::ShuttingDown);
-            }
-            return;
+            let waiting = self.run.held.drain().chain(self.run.incoming.drain(..));
+            waiting.for_each(|request| request.refuse(Error::ShuttingDown));
+            return false;
         }
         if term_of(&self.raft) != self.run.term || !self.has_quorum() {
             self.run.draining = true;
-            return;
+            return false;
         }
-        let decided = T::now();
-        let entries = self.decide_all(std::mem::take(incoming));
+        true
+    }
+
+    /// Decides a portion of what came and hands the entries to Raft. What nobody can decide here stays: it
+    /// comes behind everything that is in flight, some of which may have to be decided again.
+    async fn propose(&mut self) {
+        if self.may_decide() {
+            let decided = T::now();
+            let entries = self.decide_portion();
+            self.write(decided, entries).await;
+            self.prepare_more();
+        }
+    }
+
+    /// Hands over what was decided ahead.
+    async fn take_over(&mut self, ready: Ready) {
+        if self.may_decide() {
+            let decided = T::now();
+            let entries = self.land(ready);
+            self.write(decided, entries).await;
+            self.prepare_more();
+        }
+    }
+
+    async fn write(&mut self, decided: InstantOf<T>, entries: Vec<Entry>) {
         if entries.is_empty() {
             self.pass_on_answers();
             return;
         }
+        let data = |entry: Entry| Data(entry.encode_to_vec().into());
+        let entries: Vec<_> = entries.into_iter().map(data).collect();
         match self.raft.client_write_many(entries).await {
             Ok(results) => self.run.written.push_back(Batch { decided, results }),
             Err(fatal) => self.fail_all(&fatal),
@@ -198,53 +261,6 @@ impl<T: Types> Proposer<T> {
                 .is_some_and(|at| T::now() < *at + self.quorum_silence_max)
     }
 
-    /// Decides each request and returns the entries to write; everything decided is in flight.
-    fn decide_all(&mut self, requests: Vec<Request<T>>) -> Vec<Data> {
-        let now_ms = self.host.now_ms();
-        let mut entries = Vec::with_capacity(requests.len());
-        let read_only = self.gate.read_only();
-        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
-        let state = self.applied.read();
-        for request in requests {
-            if request.is_cut_off() {
-                request.refuse(Error::NotLeader);
-                continue;
-            }
-            let at = DecideAt {
-                offset: self.run.next_offset,
-                now_ms,
-                actor: &request.actor,
-                limits: &limits,
-            };
-            let (pending, command) = (&self.run.pending, &request.command);
-            let decision = decided(&self.counters, command, || {
-                decide(&state, pending, command, &at)
-            });
-            self.run.in_flight.push_back(match (decision, &read_only) {
-                (Ok(Decision::Write { .. }), Some(error)) => InFlight::Answer {
-                    request,
-                    result: Err(error.clone()),
-                },
-                (Ok(Decision::Write { entry, reply }), None) => {
-                    self.run.pending.push(&entry);
-                    entries.push(Data(entry.encode_to_vec().into()));
-                    self.run.next_offset += 1;
-                    InFlight::Write { request, reply }
-                }
-                (Ok(Decision::Answer { reply, offset }), _) => InFlight::Answer {
-                    request,
-                    result: Ok(Done { reply, offset }),
-                },
-                (Err(error), _) => InFlight::Answer {
-                    request,
-                    result: Err(error),
-                },
-            });
-        }
-        drop(state);
-        entries
-    }
-
     /// Takes one result from the log, and every further one that is there already.
     fn settle(&mut self, first: Option<Written<T>>) {
         let mut result = first;
@@ -255,7 +271,7 @@ impl<T: Types> Proposer<T> {
                 Err(fatal) => return self.fail_all(&fatal),
             };
             self.pass_on_answers();
-            if let Some(InFlight::Write { request, reply }) = self.run.in_flight.pop_front() {
+            if let Some((request, reply)) = self.run.in_flight.pop_write() {
                 settled = self.settle_write(request, reply, written).or(settled);
             }
             result = next_written(&mut self.run.written, &self.counters)
@@ -301,10 +317,10 @@ impl<T: Types> Proposer<T> {
     fn fail_all(&mut self, fatal: &Fatal<T>) {
         self.run.written.clear();
         self.run.draining = true;
-        for in_flight in self.run.in_flight.drain(..) {
+        for in_flight in self.run.in_flight.drain() {
             let (request, outcome_unknown) = match in_flight {
-                InFlight::Write { request, .. } => (request, true),
-                InFlight::Answer { request, .. } => (request, false),
+                Decided::Write { request, .. } => (request, true),
+                Decided::Answer { request, .. } => (request, false),
             };
             request.answer.send(Err(Error::Storage {
                 reason: fatal.to_string(),
@@ -321,10 +337,7 @@ impl<T: Types> Proposer<T> {
 
     /// Passes on the answers at the front of the queue: what they were based on was applied.
     fn pass_on_answers(&mut self) {
-        while let Some(InFlight::Answer { .. }) = self.run.in_flight.front() {
-            let Some(InFlight::Answer { request, result }) = self.run.in_flight.pop_front() else {
-                return;
-            };
+        while let Some((request, result)) = self.run.in_flight.pop_answer() {
             if self.run.draining {
                 self.run.again.push_back(request);
             } else {

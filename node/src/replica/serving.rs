@@ -120,6 +120,7 @@ impl<T: Types> Replica<T> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             members: status.members.iter().map(|member| member.node_id).collect(),
             uptime_secs: (T::now() - self.inner.started).as_secs(),
+            clock_ms: Some(self.inner.host.now_ms()),
         }
     }
 }

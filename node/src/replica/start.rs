@@ -14,6 +14,7 @@ use rstmdb_raft_store::{NodeInfo, Retention, SnapshotHandle, Store};
 use tokio::sync::{Notify, mpsc};
 
 use super::applied::Applied;
+use super::clocks::{self, Clocks};
 use super::compaction::{self, Compaction};
 use super::counters::Counters;
 use super::dispatch::Dispatcher;
@@ -28,6 +29,7 @@ use super::observer;
 use super::peers::Peers;
 use super::proposer::{Proposer, Run};
 use super::queue::{Origins, Queue, Request};
+use super::quorum;
 use super::reads::{Reads, Rounds};
 use super::room;
 use super::state_machine::StateMachine;
@@ -87,12 +89,23 @@ pub struct Options {
     pub election_timeout: (Duration, Duration),
     /// How long a request waits for a leader before it is told that there is none.
     pub leader_wait: Duration,
+    /// How far this node's clock may be from the median of the members' before the log's time no longer follows
+    /// it.
+    pub clock_skew_max: Duration,
     /// The engine's limits.
     pub limits: Limits,
     /// Snapshots and retention.
     pub compaction: CompactionOptions,
     /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
+    /// What a command may cost, in bytes that its decision reads and writes, to be decided where everybody
+    /// waits; what costs more is decided ahead.
+    pub costly_bytes: usize,
+}
+
+impl Options {
+    /// Less than a millisecond's work.
+    pub const COSTLY_BYTES: usize = 64 << 10;
 }
 
 /// Why a replica did not start.
@@ -148,6 +161,7 @@ impl<T: Types> Replica<T> {
         let compaction = Compaction::new(&store.stats(), behind);
         let (reads, rounds) = Reads::new(&raft, &applied, &peers, options.leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
+        let clocks = Clocks::new(host.clone(), options.clock_skew_max, counters.clone());
         let inner = Arc::new(Inner {
             raft,
             store,
@@ -159,7 +173,9 @@ impl<T: Types> Replica<T> {
             host,
             options,
             counters,
+            clocks: Arc::new(clocks),
             compaction,
+            listing: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             requests,
             origins: Origins::default(),
@@ -186,10 +202,12 @@ fn spawn_tasks<T: Types>(
         raft: inner.raft.clone(),
         applied: inner.applied.clone(),
         reads: inner.reads.clone(),
+        clocks: inner.clocks.clone(),
         host: inner.host.clone(),
         gate: inner.gate.clone(),
         counters: inner.counters.clone(),
         limits: inner.options.limits.clone(),
+        costly_bytes: inner.options.costly_bytes,
         quorum_silence_max: inner.options.election_timeout.1 * 2,
         run: Run::new(),
     };
@@ -200,6 +218,8 @@ fn spawn_tasks<T: Types>(
         forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
     };
     detach::<T>(dispatcher.run());
+    detach::<T>(clocks::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(quorum::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));

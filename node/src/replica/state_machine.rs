@@ -15,8 +15,8 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, RaftSnapshotBuilder};
 use parking_lot::Mutex;
-use rstmdb_engine::fact::{Entry, Message};
-use rstmdb_engine::{Outcome, State, StateLoader};
+use rstmdb_engine::fact::{self, Entry, Fact, Message};
+use rstmdb_engine::{Compiled, Outcome, State, StateLoader};
 use rstmdb_raft_store::{
     LogId, SnapshotHandle, SnapshotMeta, SnapshotStore, Store, StoredMembership,
 };
@@ -29,6 +29,8 @@ use super::types::{Host, Types};
 
 /// Entries applied under one hold of the state's lock, so that readers get their turn.
 const CHUNK_ENTRIES: usize = 256;
+/// And bytes: an entry that exceeds them is applied alone.
+const CHUNK_BYTES: usize = 1 << 20;
 /// The pause before a snapshot is opened again that could not be for want of a file descriptor.
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
@@ -50,13 +52,22 @@ pub struct StateMachine<T: Types> {
 enum Decoded {
     /// A blank or a membership entry: only the offset moves.
     Nothing,
-    Facts(Arc<Entry>, usize),
+    Facts(Arc<Entry>, usize, Compiled),
 }
 
 struct Item<T: Types> {
     offset: u64,
     decoded: Decoded,
     responder: Option<ApplyResponder<T>>,
+}
+
+impl<T: Types> Item<T> {
+    fn bytes(&self) -> usize {
+        match &self.decoded {
+            Decoded::Nothing => 0,
+            Decoded::Facts(_, bytes, _) => *bytes,
+        }
+    }
 }
 
 impl<T: Types> StateMachine<T> {
@@ -95,7 +106,8 @@ impl<T: Types> StateMachine<T> {
             EntryPayload::Normal(data) => {
                 let bytes = data.0.len();
                 let entry = Entry::decode(data.0).map_err(|error| corrupt(log_id.index, &error))?;
-                Decoded::Facts(Arc::new(entry), bytes)
+                let compiled = self.compiled(log_id.index, &entry);
+                Decoded::Facts(Arc::new(entry), bytes, compiled)
             }
         };
         Ok(Item {
@@ -103,6 +115,20 @@ impl<T: Types> StateMachine<T> {
             decoded,
             responder,
         })
+    }
+
+    /// Compiling takes long, so it is done before the state is locked, and only by who did not decide the entry.
+    fn compiled(&self, offset: u64, entry: &Entry) -> Compiled {
+        let defines = |fact: &Fact| matches!(fact.body, Some(fact::Body::PutMachine(_)));
+        if !entry.facts.iter().any(defines) {
+            return Compiled::default();
+        }
+        if let Some(compiled) = self.applied.take_compiled(offset, entry) {
+            return compiled;
+        }
+        let mut compiled = Compiled::default();
+        self.host.block(&mut || compiled = Compiled::of(entry));
+        compiled
     }
 
     fn apply_chunk(&self, items: Vec<Item<T>>) -> io::Result<()> {
@@ -118,9 +144,9 @@ impl<T: Types> StateMachine<T> {
                     state.skip(item.offset);
                     Outcome::Applied
                 }
-                Decoded::Facts(entry, bytes) => {
+                Decoded::Facts(entry, bytes, compiled) => {
                     let outcome = state
-                        .apply(&entry, item.offset)
+                        .apply_compiled(&entry, item.offset, &compiled)
                         .map_err(|error| corrupt(item.offset, &error))?;
                     match outcome {
                         Outcome::Applied => effective.push((item.offset, entry, bytes)),
@@ -210,7 +236,17 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
                 .into_iter()
                 .map(|entry| self.decode(entry?))
                 .collect::<io::Result<Vec<_>>>()?;
-            self.apply_chunk(items)?;
+            let mut portion = Vec::with_capacity(items.len());
+            let mut bytes = 0;
+            for item in items {
+                if bytes + item.bytes() > CHUNK_BYTES && !portion.is_empty() {
+                    self.apply_chunk(std::mem::take(&mut portion))?;
+                    bytes = 0;
+                }
+                bytes += item.bytes();
+                portion.push(item);
+            }
+            self.apply_chunk(portion)?;
         }
         Ok(())
     }

@@ -129,6 +129,8 @@ pub struct Report {
     pub members: Vec<u64>,
     /// How long it has been running, in seconds.
     pub uptime_secs: u64,
+    /// Its wall clock, Unix milliseconds; none from a node that does not tell.
+    pub clock_ms: Option<u64>,
 }
 
 impl<T: Types> Replica<T> {
@@ -194,12 +196,14 @@ impl<T: Types> Replica<T> {
 }
 
 /// A member, and what it said of itself if it answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MemberReport {
     /// The member.
     pub member: Member,
     /// Its own words; none when it did not answer in time.
     pub report: Option<Report>,
+    /// Why it did not.
+    pub fault: Option<PeerError>,
 }
 
 impl<T: Types> Replica<T> {
@@ -208,18 +212,37 @@ impl<T: Types> Replica<T> {
         let me = self.inner.options.node_id;
         let members = self.status().members;
         let questions = members.into_iter().map(|member| async move {
-            let report = if member.node_id == me {
-                Some(self.report())
+            let asked = if member.node_id == me {
+                Ok(self.report())
             } else {
                 let peer = Peer {
                     id: member.node_id,
                     node: member.node.clone(),
                 };
-                self.inner.peers.report(&peer).await.ok()
+                self.inner.peers.report(&peer).await
             };
-            MemberReport { member, report }
+            let (report, fault) = match asked {
+                Ok(report) => (Some(report), None),
+                Err(fault) => (None, Some(fault)),
+            };
+            MemberReport {
+                member,
+                report,
+                fault,
+            }
         });
         join_all(questions).await
+    }
+
+    /// The newest membership of this node's log, committed or not: the index of its entry, and the members.
+    #[must_use]
+    pub fn membership(&self) -> (u64, Vec<(u64, NodeInfo)>) {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let stored = &metrics.membership_config;
+        let index = stored.log_id().as_ref().map_or(0, |id| id.index);
+        let nodes = stored.membership().nodes();
+        (index, nodes.map(|(id, node)| (*id, node.clone())).collect())
     }
 
     /// The leader, unless it is this node or unknown.

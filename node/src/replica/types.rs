@@ -14,7 +14,7 @@ pub trait Types: StoreConfig<R = Outcome> {
 pub trait Host: Send + Sync + 'static {
     /// The wall clock, in milliseconds since the Unix epoch.
     ///
-    /// It may jump; what is written to the log is kept monotonic by the engine.
+    /// It may jump, and shows 0 before 1970. What is written to the log follows it only slowly; see `clocks`.
     fn now_ms(&self) -> u64;
 
     /// Runs work that may block on the disk or take the processor for long, in a way that does

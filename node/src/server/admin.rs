@@ -81,7 +81,7 @@ async fn answer(stream: TcpStream, router: Router, stranger: Stranger, stop: Can
     }
 }
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.metrics.render(&shared.replica, shared.budget.used()) {
+    match shared.metrics.render(&shared) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be rendered");

@@ -8,7 +8,7 @@ use rstmdb_raft_store::{self as raft_store, RealFs};
 
 use super::args::{Args, Command};
 use super::config::{self, Config};
-use super::{logging, node, restore, signals, tls};
+use super::{logging, node, peering, restore, signals, tls};
 
 /// What is left of the runtime's tasks at the end has this long.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
@@ -81,6 +81,7 @@ fn load(args: &Args) -> Result<Config, Error> {
 
 fn serve(args: &Args) -> Result<(), Error> {
     let mut config = load(args)?;
+    config.must_be_closed()?;
     logging::init(&config.logging);
     #[cfg(feature = "planted-bugs")]
     crate::planted::set_by_environment()?;
@@ -136,7 +137,9 @@ fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {
 
 fn check_config(args: &Args) -> Result<(), Error> {
     let config = load(args)?;
+    config.must_be_closed()?;
     tls::acceptor(&config.tls)?;
+    peering::proofs(&config.cluster)?;
     for setting in config.settings() {
         logging::print(&format_args!(
             "{}: {}  # {}",

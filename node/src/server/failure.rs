@@ -144,6 +144,16 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
     }
 }
 
+/// Who asked is no longer who the connection belongs to.
+pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
+    let message = "the connection is no longer authenticated as the one who asked for this";
+    let body = ErrorBody::new(Code::Unauthorized, message);
+    match effect {
+        Effect::None => body.with_details(json!({ "outcome": "not_applied" })),
+        effect => unknown_outcome(body, effect),
+    }
+}
+
 fn unknown_outcome(body: ErrorBody, effect: Effect) -> ErrorBody {
     match effect {
         Effect::Write { keyed: false } => body.with_unknown_outcome(),

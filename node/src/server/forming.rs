@@ -202,6 +202,7 @@ async fn ask_listed(
             });
         }
         check_answer(local, &peer.peer_addr, &answer)?;
+        connections.members().hear(&answer);
         if answer.formed && answer.members.is_empty() {
             // It is forming at this very moment.
             silent.push(peer.peer_addr.clone());
@@ -252,6 +253,7 @@ async fn ask_joined(
             });
         }
         check_answer(local, addr, &answer)?;
+        connections.members().hear(&answer);
         known = one_cluster(known, addr, &answer)?;
     }
     Ok(match known {

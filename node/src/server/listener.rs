@@ -29,7 +29,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The RCP listener.
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) shared: Arc<Shared>,
     /// One permit for each connection there may be.
     pub(crate) permits: Arc<Semaphore>,
@@ -68,6 +67,7 @@ impl Listener {
                 }
             };
             sockets::set_up(&stream, self.shared.keepalive);
+            let tls = self.shared.tls.read().clone();
             match self.permits.clone().try_acquire_owned() {
                 Ok(permit) => {
                     let stranger = tokio::select! {
@@ -75,15 +75,15 @@ impl Listener {
                         () = self.drain.cancelled() => return,
                         stranger = self.strangers.admit() => stranger,
                     };
-                    self.serve(stream, peer.ip(), permit, stranger);
+                    self.serve(stream, peer.ip(), tls, permit, stranger);
                 }
                 Err(_) => {
                     self.shared.metrics.connection_rejected();
                     match self.refusals.clone().try_acquire_owned() {
                         Ok(permit) => {
-                            tokio::spawn(refuse(stream, self.tls.clone(), permit));
+                            tokio::spawn(refuse(stream, tls, permit));
                         }
-                        Err(_) if self.tls.is_none() => tell_at_once(stream, &peer),
+                        Err(_) if tls.is_none() => tell_at_once(stream, &peer),
                         // A handshake for each of a rush would cost more than it helps.
                         Err(_) => {}
                     }
@@ -96,6 +96,7 @@ impl Listener {
         &self,
         stream: TcpStream,
         address: IpAddr,
+        tls: Option<TlsAcceptor>,
         permit: OwnedSemaphorePermit,
         stranger: Stranger,
     ) {
@@ -104,7 +105,7 @@ impl Listener {
             _permit: permit,
         };
         connection.shared.metrics.connection_opened();
-        let (tls, drain, abort) = (self.tls.clone(), self.drain.clone(), self.abort.clone());
+        let (drain, abort) = (self.drain.clone(), self.abort.clone());
         let leave = stranger.leave();
         tokio::spawn(async move {
             tokio::select! {

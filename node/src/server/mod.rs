@@ -14,6 +14,9 @@
 //! | `run` | listeners in, shutdown in; draining |
 //! | `listener` | accepts RCP connections, refuses those beyond the limit |
 //! | [`tls`], `auth` | who may connect, who may ask |
+//! | `certificates`, `address` | what a certificate says, what an address is |
+//! | `reload` | tokens and certificates, read again while the node runs |
+//! | `ourselves` | what the membership says of this node, held against its configuration |
 //! | `session` | one connection: reads, orders, works, writes |
 //! | `ops` | the operations |
 //! | `failure` | what a client is told when a request was not done |
@@ -24,10 +27,12 @@
 //! Everything a client can send is bounded: the frame before it is read, the requests in work, the
 //! watches, the answers that wait for it, the connections themselves.
 
+mod address;
 mod admin;
 pub mod args;
 mod auth;
 mod budget;
+mod certificates;
 pub mod commands;
 pub mod config;
 mod descriptors;
@@ -41,9 +46,11 @@ pub mod metrics;
 pub mod node;
 mod ops;
 mod options;
+mod ourselves;
 pub mod peer;
 mod peering;
 pub mod product;
+mod reload;
 pub mod restore;
 mod run;
 mod session;

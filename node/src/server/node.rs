@@ -15,6 +15,7 @@ use super::config::{Config, Storage};
 use super::descriptors::{self, Descriptors};
 use super::forming;
 use super::options::{replica_options, store_options};
+use super::ourselves;
 use super::peer::{self, Connections, Local, PeerServer};
 use super::peering::{local, peer_options};
 use super::product::{Replica, TokioHost};
@@ -25,6 +26,9 @@ use crate::replica::{Formation, Options};
 
 /// Other nodes have this long to let go of their connections at the end.
 const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Members are not asked more often who belongs to the cluster.
+const ASK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +117,8 @@ impl Node {
         let local = local(config, found.as_ref())?;
         let roster = Arc::new(OnceLock::new());
         let options = peer_options(config, &local, &roster)?;
-        let connections = Connections::new(&options)?;
-        let server = PeerServer::new(&options)?;
+        let connections = Connections::new(&options);
+        let server = PeerServer::new(&options);
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
         let serving = peers.map(|listener| {
@@ -145,8 +149,14 @@ impl Node {
             options.formation = Formation::Join;
         }
         let (replica, writer) =
-            start_replica(&config.storage, store, writer, options, connections).await?;
+            start_replica(&config.storage, store, writer, options, connections.clone()).await?;
         server.set_replica(replica.clone());
+        let ended = guard.disarm();
+        let asking = keep_asking(connections, config.cluster.join.clone());
+        tokio::spawn(ended.clone().run_until_cancelled_owned(asking));
+        let comparing = ourselves::compare(config.cluster.clone(), replica.clone());
+        tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
+        let guard = ended.drop_guard();
         tracing::info!(
             node_id = local.node_id,
             cluster = %Uuid::from_u128(cluster_id),
@@ -178,7 +188,8 @@ impl Node {
         listeners: Listeners,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        run::run(config, self.replica, listeners, shutdown).await?;
+        let peers = self.peers.clone();
+        run::run(config, self.replica, peers, listeners, shutdown).await?;
         // The log is closed, so its writer is about to end; wait for its last mark.
         let writer = self.writer;
         let ended = tokio::task::spawn_blocking(move || writer.join());
@@ -287,6 +298,24 @@ async fn find_cluster(
         forming::find_cluster(&config.cluster, local, connections).await?
     };
     Ok(known.unwrap_or_else(|| (Uuid::new_v4().as_u128(), false)))
+}
+
+/// Asks members who belongs to the cluster whenever a node calls that is no member as far as this one knows: it may
+/// have been added while this node was away.
+async fn keep_asking(connections: Connections, join: Vec<String>) {
+    loop {
+        connections.members().unknown().await;
+        let known = connections.members().addresses();
+        for addr in known.iter().chain(&join) {
+            if let Ok(answer) = connections.hello(addr).await
+                && answer.cluster_id.is_some()
+                && answer.cluster_id == connections.cluster_id()
+            {
+                connections.members().hear(&answer);
+            }
+        }
+        tokio::time::sleep(ASK_PAUSE).await;
+    }
 }
 
 async fn serve_peers(

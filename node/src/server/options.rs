@@ -58,6 +58,7 @@ pub(super) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             config.cluster.election_timeout_min,
             config.cluster.election_timeout_max,
         ),
+        clock_skew_max: config.cluster.clock_skew_max,
         // Whoever waits in vain learns it before the session gives up on it.
         leader_wait: config.network.request_timeout * 9 / 10,
         limits: Limits {
@@ -81,5 +82,6 @@ pub(super) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             },
         },
         free_bytes_min: config.storage.free_bytes_min,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }

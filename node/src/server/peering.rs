@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use rstmdb_raft_store::{Acquaintance, Identity, NodeInfo, RealFs, Roster};
 use uuid::Uuid;
 
-use super::config::{Config, Peer};
+use super::config::{Cluster, Config, Peer};
 use super::node::Error;
-use super::peer::{self, Local};
+use super::peer::{self, Credentials, Local, Members, Secret};
 
 /// Who this node is, by its folder and its configuration, which must not contradict each other.
 pub(super) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, Error> {
@@ -68,12 +68,8 @@ fn listed(peers: &[Peer]) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn peer_options(
-    config: &Config,
-    local: &Local,
-    roster: &Arc<OnceLock<Roster<RealFs>>>,
-) -> Result<peer::Options, Error> {
-    let (to_meet, to_look_up) = (roster.clone(), roster.clone());
+/// What this node shows other nodes, and asks of them, as the files are now.
+pub(super) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
     let read = |key: &'static str, path: &Option<PathBuf>| match path {
         Some(path) => std::fs::read(path).map_err(|reason| Error::Unreadable {
             key,
@@ -83,7 +79,6 @@ pub(super) fn peer_options(
         // The configuration was checked: with TLS all three are set.
         None => Ok(Vec::new()),
     };
-    let cluster = &config.cluster;
     let tls = if cluster.tls_enabled {
         Some(peer::PeerTls {
             cert_pem: read("cluster.tls.cert_path", &cluster.tls_cert_path)?,
@@ -93,15 +88,38 @@ pub(super) fn peer_options(
     } else {
         None
     };
+    let secret = cluster.secret_file.as_ref().map(|path| {
+        Secret::read(path).map_err(|reason| Error::Unreadable {
+            key: "cluster.secret_file",
+            path: path.clone(),
+            reason: std::io::Error::other(reason),
+        })
+    });
+    Ok(peer::Proofs {
+        tls,
+        secret: secret.transpose()?,
+        allowed_names: cluster.tls_allowed_names.clone(),
+    })
+}
+
+pub(super) fn peer_options(
+    config: &Config,
+    local: &Local,
+    roster: &Arc<OnceLock<Roster<RealFs>>>,
+) -> Result<peer::Options, Error> {
+    let (to_meet, to_look_up) = (roster.clone(), roster.clone());
+    let cluster = &config.cluster;
+    let peers = cluster.peers.iter();
     Ok(peer::Options {
         local: local.clone(),
+        members: Members::new(peers.map(|peer| (peer.id, peer.peer_addr.clone()))),
+        credentials: Credentials::new(proofs(cluster)?)?,
         meet: Arc::new(move |node_id, incarnation| meet(to_meet.get(), node_id, incarnation)),
         recorded: Arc::new(move |node_id| {
             let roster = to_look_up.get();
             let recorded = roster.and_then(|roster| roster.incarnation_of(node_id));
             recorded.unwrap_or(0)
         }),
-        tls,
         rpc_timeout: cluster.election_timeout_min,
         silence_timeout: cluster.election_timeout_max * 2,
     })

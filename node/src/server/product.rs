@@ -30,6 +30,18 @@ impl replica::Types for Product {
 /// The replica of the product.
 pub type Replica = replica::Replica<Product>;
 
+/// Runs work that takes the processor for long, or blocks, in a way that does not hold up the other tasks of
+/// this thread.
+pub(crate) fn block<R>(work: impl FnOnce() -> R) -> R {
+    let has_other_workers = Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_other_workers {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
 /// The machine the node runs on.
 #[derive(Debug)]
 pub struct TokioHost {
@@ -54,13 +66,7 @@ impl replica::Host for TokioHost {
     }
 
     fn block(&self, work: &mut dyn FnMut()) {
-        let has_other_workers = Handle::try_current()
-            .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
-        if has_other_workers {
-            tokio::task::block_in_place(work);
-        } else {
-            work();
-        }
+        block(work);
     }
 
     fn free_bytes(&self) -> Option<u64> {

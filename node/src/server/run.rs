@@ -13,10 +13,11 @@ use super::config::Config;
 use super::descriptors::Descriptors;
 use super::listener::{self, Listener};
 use super::metrics::Metrics;
+use super::peer::PeerServer;
 use super::product::Replica;
 use super::shared::Shared;
 use super::strangers::Strangers;
-use super::tls;
+use super::{reload, tls};
 
 /// A leader has this long to hand over. This, the three that follow and the end of the runtime add
 /// up to less than the 10 s that a whole shutdown may take.
@@ -105,34 +106,29 @@ async fn bind(key: &'static str, address: &str) -> Result<TcpListener, BindError
 pub async fn run(
     config: &Config,
     replica: Replica,
+    peers: PeerServer,
     listeners: Listeners,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let tls = tls::acceptor(&config.tls)?;
     let metrics = Arc::new(Metrics::new()?);
-    let shared = Arc::new(Shared::new(config, replica.clone(), metrics));
+    let shared = Shared::new(config, replica.clone(), peers, tls, metrics);
+    let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // However this function is left, nothing it has started outlives it.
     let _guard = abort.clone().drop_guard();
     let returning = budget::return_memory(shared.budget.clone());
     tokio::spawn(abort.clone().run_until_cancelled_owned(returning));
-    let descriptors = Descriptors::shared_out(config.network.connections_max);
-    if descriptors.clients < config.network.connections_max {
-        tracing::warn!(
-            wanted = config.network.connections_max,
-            clients = descriptors.clients,
-            "the limit of open files is too low for network.max_connections: fewer clients are taken, so that the \
-             log and other nodes find a descriptor; raise the limit (LimitNOFILE, ulimit -n)"
-        );
-    }
+    let descriptors = share_out_descriptors(config);
     let permits = Arc::new(Semaphore::new(descriptors.clients));
     if let Some(listener) = listeners.admin {
         let serving = admin::serve(listener, shared.clone(), descriptors.admin, abort.clone());
         tokio::spawn(serving);
     }
+    let refreshing = reload::keep_fresh(config.clone(), shared.clone());
+    tokio::spawn(abort.clone().run_until_cancelled_owned(refreshing));
     let accepting = Listener {
         tcp: listeners.rcp,
-        tls,
         shared,
         permits: permits.clone(),
         strangers: Strangers::new(listener::strangers_among(descriptors.clients)),
@@ -161,6 +157,20 @@ pub async fn run(
     wait_for_sessions(&permits, descriptors.clients).await;
     abort.cancel();
     close(&replica).await
+}
+
+fn share_out_descriptors(config: &Config) -> Descriptors {
+    let wanted = config.network.connections_max;
+    let descriptors = Descriptors::shared_out(wanted);
+    if descriptors.clients < wanted {
+        tracing::warn!(
+            wanted,
+            clients = descriptors.clients,
+            "the limit of open files is too low for network.max_connections: fewer clients are taken, so that the \
+             log and other nodes find a descriptor; raise the limit (LimitNOFILE, ulimit -n)"
+        );
+    }
+    descriptors
 }
 
 /// Every session holds a permit until it is gone.

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::RwLock;
 use rstmdb_raft_store::Keyring;
+use tokio_rustls::TlsAcceptor;
 
 use super::auth::Tokens;
 use super::budget::Budget;
+use super::certificates::Held;
 use super::config::{self, Config};
 use super::guesses::Guesses;
 use super::metrics::Metrics;
 use super::ops::SnapshotCursors;
+use super::peer::PeerServer;
 use super::product::Replica;
 
 /// `server_name` on the wire.
@@ -29,6 +33,12 @@ pub(crate) struct Shared {
     pub(crate) guesses: Guesses,
     /// What all connections may hold in memory.
     pub(crate) budget: Arc<Budget>,
+    /// Encryption for clients that connect from now on; none where it is off.
+    pub(crate) tls: RwLock<Option<TlsAcceptor>>,
+    /// The certificates that are in use.
+    pub(crate) certificates: RwLock<Vec<Held>>,
+    /// The port for other nodes.
+    pub(crate) peers: PeerServer,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// How long a request may take.
@@ -48,12 +58,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// For one server.
-    pub(crate) fn new(config: &Config, replica: Replica, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        replica: Replica,
+        peers: PeerServer,
+        tls: Option<TlsAcceptor>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             replica,
             tokens: Tokens::new(&config.auth),
             guesses: Guesses::new(),
             budget: Budget::new(config.network.buffers_bytes_max),
+            tls: RwLock::new(tls),
+            certificates: RwLock::default(),
+            peers,
             metrics,
             request_timeout: config.network.request_timeout,
             idle_timeout: config.network.idle_timeout,

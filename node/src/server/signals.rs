@@ -27,16 +27,19 @@ pub(super) fn shutdown(
         .enable_all()
         .build()?;
     // Before the thread runs, so that no signal finds the process without its handlers.
-    let (mut terminate, mut interrupt) = {
+    let (mut terminate, mut interrupt, hangup) = {
         let _inside = runtime.enter();
         (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
+            // Whoever reads files again asks for it elsewhere; from here on it does not end the process.
+            signal(SignalKind::hangup())?,
         )
     };
     let first = CancellationToken::new();
     let told = first.clone();
     let wait = async move {
+        let _hangup = hangup;
         any(&mut terminate, &mut interrupt).await;
         told.cancel();
         tokio::select! {

@@ -20,6 +20,32 @@ pub struct Error {
     reason: String,
 }
 
+/// What the files hold, to see whether they have changed.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Files([Option<Vec<u8>>; 3]);
+
+impl Files {
+    /// # Errors
+    /// When a file is missing.
+    pub(crate) fn read(tls: &config::Tls) -> Result<Self, Error> {
+        if !tls.enabled {
+            return Ok(Self::default());
+        }
+        let read = |key, path: &Option<PathBuf>| match path {
+            Some(path) => match std::fs::read(path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) => Err(fault(key, path, &error)),
+            },
+            None => Ok(None),
+        };
+        Ok(Self([
+            read("tls.cert_path", &tls.cert_path)?,
+            read("tls.key_path", &tls.key_path)?,
+            read("tls.client_ca_path", &tls.client_ca_path)?,
+        ]))
+    }
+}
+
 /// Reads the files; `None` when TLS is off.
 ///
 /// # Errors

@@ -3,21 +3,24 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 mod disks;
 mod faults;
 mod network;
 mod scenarios;
+mod shapes;
 mod watches;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{CompactionOptions, Done, Formation, Host, LogItem, Options, Replica, Types};
 use rstmdb_engine::fact::Body;
@@ -46,15 +49,22 @@ const LEADER_WAIT: Duration = Duration::from_secs(2);
 /// A node with less than this on its disk takes no writes.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// A wall clock that moves one millisecond each time it is asked, and a disk.
+/// What right wall clocks show when the first cluster of a simulation is formed, in milliseconds.
+const WALL_BEGINS_MS: i64 = 1_700_000_000_000;
+
+/// A wall clock that may be wrong, and a disk.
 struct SimHost {
-    clock: AtomicU64,
+    began: InstantOf<Sim>,
+    /// By how many milliseconds the clock is wrong.
+    wrong_ms: Arc<AtomicI64>,
     disk: MemFs,
 }
 
 impl Host for SimHost {
     fn now_ms(&self) -> u64 {
-        1_700_000_000_000 + self.clock.fetch_add(1, Ordering::Relaxed)
+        let passed = (Sim::now() - self.began).as_millis();
+        let wall = WALL_BEGINS_MS + i64::try_from(passed).unwrap();
+        u64::try_from(wall + self.wrong_ms.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     fn block(&self, work: &mut dyn FnMut()) {
@@ -92,7 +102,9 @@ fn options(node_id: u64, formation: Formation) -> Options {
             kept_behind_snapshot: 500,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: RESERVE_BYTES,
+        costly_bytes: Options::COSTLY_BYTES,
     }
 }
 
@@ -101,6 +113,9 @@ struct Cluster {
     network: Network,
     nodes: BTreeMap<u64, Replica<Sim>>,
     disks: BTreeMap<u64, MemFs>,
+    /// By how many milliseconds each node's wall clock is wrong.
+    clocks: BTreeMap<u64, Arc<AtomicI64>>,
+    began: InstantOf<Sim>,
 }
 
 impl Cluster {
@@ -111,6 +126,8 @@ impl Cluster {
             network: Network::default(),
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            began: Sim::now(),
         };
         for id in 1..=count {
             let formation = Formation::Together(members.clone());
@@ -128,7 +145,8 @@ impl Cluster {
         drop(Sim::spawn(writer.drive()));
         let link = self.network.of(id);
         let host = Arc::new(SimHost {
-            clock: AtomicU64::default(),
+            began: self.began,
+            wrong_ms: self.clocks.entry(id).or_default().clone(),
             disk: disk.clone(),
         });
         self.disks.insert(id, disk);

@@ -1,4 +1,4 @@
-//! Three nodes in one thread: a network of function calls with delays and cuts.
+//! Nodes in one thread: a network of function calls with delays and cuts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -41,6 +41,8 @@ pub struct Network {
 struct Inner {
     nodes: BTreeMap<u64, Replica<Sim>>,
     isolated: BTreeSet<u64>,
+    /// Ways that are cut, from one node to another.
+    cut: BTreeSet<(u64, u64)>,
     /// Nodes whose appends are kept on the way, and the last one of each.
     late: BTreeMap<u64, Option<AppendEntriesRequest<Sim>>>,
 }
@@ -59,6 +61,11 @@ impl Network {
         self.inner.lock().isolated.insert(id);
     }
 
+    /// Cuts ways from one node to another.
+    pub fn cut(&self, ways: impl IntoIterator<Item = (u64, u64)>) {
+        self.inner.lock().cut.extend(ways);
+    }
+
     /// From now on appends to this node do not arrive.
     pub fn keep_appends(&self, to: u64) {
         self.inner.lock().late.insert(to, None);
@@ -72,6 +79,7 @@ impl Network {
     pub fn heal(&self) {
         let mut inner = self.inner.lock();
         inner.isolated.clear();
+        inner.cut.clear();
         inner.late.clear();
     }
 
@@ -83,8 +91,10 @@ impl Network {
     }
 
     fn is_cut(&self, from: u64, to: u64) -> bool {
-        let isolated = &self.inner.lock().isolated;
-        isolated.contains(&from) || isolated.contains(&to)
+        let inner = self.inner.lock();
+        inner.isolated.contains(&from)
+            || inner.isolated.contains(&to)
+            || inner.cut.contains(&(from, to))
     }
 
     /// The other node, after the way there; an error after a while when the link is cut.
@@ -97,9 +107,9 @@ impl Network {
         self.inner.lock().nodes.get(&to).cloned().ok_or(Cut)
     }
 
-    /// The way back.
+    /// The way back from `to`.
     async fn back<R>(&self, from: u64, to: u64, answer: R) -> Result<R, Cut> {
-        self.reach(from, to).await.map(|_| answer)
+        self.reach(to, from).await.map(|_| answer)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rstmdb::replica::{self, Change, CompactionOptions, Formation};
-use rstmdb::server::peer::{self, Connections, Local, PeerServer};
+use rstmdb::server::peer::{self, Connections, Credentials, Local, Members, PeerServer, Proofs};
 use rstmdb::server::product::{Replica, TokioHost};
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{NodeInfo, RealFs, Retention, Store};
@@ -74,8 +74,8 @@ pub async fn run(id: u64, shared: Shared) -> turmoil::Result {
     tokio::spawn(writer.drive_with(tokio::time::sleep));
 
     let options = peer_options(id, &shared);
-    let connections = Connections::with_transport(&options, transport::open())?;
-    let server = PeerServer::new(&options)?;
+    let connections = Connections::with_transport(&options, transport::open());
+    let server = PeerServer::new(&options);
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await?;
     let served = server
         .clone()
@@ -138,7 +138,8 @@ fn peer_options(id: u64, shared: &Shared) -> peer::Options {
             let known = met.get(&id).and_then(|met| met.get(&other));
             known.copied().unwrap_or(0)
         }),
-        tls: None,
+        members: Members::new((1..=NODES).map(|id| (id, info(id).peer_addr))),
+        credentials: Credentials::new(Proofs::default()).expect("without certificates"),
         rpc_timeout: Duration::from_millis(500),
         silence_timeout: Duration::from_secs(2),
     }
@@ -164,6 +165,8 @@ fn replica_options(id: u64) -> replica::Options {
             kept_behind_snapshot: KEPT_BEHIND_SNAPSHOT,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
+        costly_bytes: replica::Options::COSTLY_BYTES,
     }
 }

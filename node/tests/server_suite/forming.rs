@@ -17,6 +17,7 @@ struct Prepared {
     id: &'static str,
     listeners: Listeners,
     entry: String,
+    secret_file: String,
 }
 
 async fn prepare(id: &'static str) -> Prepared {
@@ -32,6 +33,7 @@ async fn prepare(id: &'static str) -> Prepared {
         id,
         listeners,
         entry: format!("{id}={peer}/{rcp}"),
+        secret_file: String::new(),
     }
 }
 
@@ -41,6 +43,7 @@ impl Prepared {
             ("RSTMDB_NODE_ID", self.id),
             ("RSTMDB_PEER_BIND", "127.0.0.1:0"),
             ("RSTMDB_PEERS", peers),
+            ("RSTMDB_CLUSTER_SECRET_FILE", &self.secret_file),
         ];
         config_on(self.dir.path(), &variables)
     }
@@ -89,4 +92,25 @@ async fn nodes_that_list_different_nodes_do_not_form_a_cluster() {
         "{refused:?}"
     );
     assert!(refused.iter().all(Option::is_some), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_share_a_secret_form_a_cluster() {
+    let (mut first, mut second) = (prepare("1").await, prepare("2").await);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "sixteen bytes, or more than that\n").unwrap();
+    for node in [&mut first, &mut second] {
+        node.secret_file = file.display().to_string();
+    }
+    let both = format!("{},{}", first.entry, second.entry);
+    let (first, second) = tokio::join!(first.start(&both), second.start(&both));
+    let (first, _second) = (first.unwrap(), second.unwrap());
+    let led = async {
+        while first.replica().status().leader.is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAITED_FOR, led).await.unwrap();
+    assert_eq!(first.replica().status().members.len(), 2);
 }

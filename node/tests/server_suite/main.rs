@@ -22,4 +22,6 @@ mod session;
 mod storage;
 mod support;
 mod tls;
+mod user_text;
 mod watches;
+mod worst;

@@ -197,6 +197,74 @@ async fn auth_is_asked_for_before_anything_that_counts() {
     node.stop().await;
 }
 
+fn hash_of(token: &str) -> String {
+    let digest = Sha256::digest(token.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A node that accepts the tokens `one` and `two`.
+async fn node_with_two_tokens(dir: &tempfile::TempDir) -> TestNode {
+    let secrets = dir.path().join("tokens");
+    std::fs::write(
+        &secrets,
+        format!("{}\n{}\n", hash_of("one"), hash_of("two")),
+    )
+    .unwrap();
+    TestNode::start(&[
+        ("RSTMDB_AUTH_REQUIRED", "true"),
+        ("RSTMDB_AUTH_SECRETS_FILE", secrets.to_str().unwrap()),
+    ])
+    .await
+}
+
+fn token(token: &str) -> serde_json::Value {
+    json!({ "method": "bearer", "token": token })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_when_the_connection_is_somebody_else_or_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node_with_two_tokens(&dir).await;
+    for (next, code) in [("two", None), ("wrong", Some("AUTH_FAILED"))] {
+        let mut conn = Conn::open(node.addr).await;
+        conn.ok("AUTH", token("one")).await;
+        let watch = conn.ok("WATCH_ALL", json!({})).await;
+        // The same identity again ends nothing.
+        conn.ok("AUTH", token("one")).await;
+        conn.send("AUTH", token(next)).await;
+        let end = conn.recv().await;
+        assert_eq!(end["type"], "end", "{end}");
+        assert_eq!(end["subscription_id"], watch["subscription_id"]);
+        assert_eq!(end["error"]["code"], "UNAUTHORIZED", "{end}");
+        let answer = conn.recv().await;
+        assert_eq!(answer["error"]["code"].as_str(), code, "{answer}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_bearer_asked_for_is_not_answered_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node_with_two_tokens(&dir).await;
+    for next in ["two", "wrong"] {
+        let mut conn = Conn::open(node.addr).await;
+        conn.ok("AUTH", token("one")).await;
+        let (_, id) = conn.order().await;
+        let event = json!({ "type": "request", "id": "event", "op": "APPLY_EVENT",
+            "params": { "instance_id": id, "event": "PAY" } });
+        let auth = json!({ "type": "request", "id": "auth", "op": "AUTH", "params": token(next) });
+        let mut both = frame_of(event.to_string().as_bytes());
+        both.extend_from_slice(&frame_of(auth.to_string().as_bytes()));
+        conn.send_bytes(&both).await;
+        let answer = conn.recv().await;
+        assert_eq!(answer["id"], "event", "{answer}");
+        assert_eq!(answer["error"]["code"], "UNAUTHORIZED", "{answer}");
+        assert_eq!(answer["error"]["details"]["outcome"], "unknown");
+        assert_eq!(conn.recv().await["id"], "auth");
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn info_shows_the_cluster_to_those_who_asked_for_it() {
     let node = TestNode::start(&[("RSTMDB_NODE_ID", "7")]).await;

@@ -285,7 +285,11 @@ impl Conn {
     }
 
     pub async fn send_json(&mut self, message: &Value) {
-        let text = message.to_string();
+        self.send_text(&message.to_string()).await;
+    }
+
+    /// Sends a message as it is written here.
+    pub async fn send_text(&mut self, text: &str) {
         let mut out = BytesMut::new();
         match self.mode {
             WireMode::Binary => frame::encode(&mut out, Flags::NONE, text.as_bytes()).unwrap(),
@@ -307,7 +311,7 @@ impl Conn {
     pub async fn next(&mut self) -> Option<(Flags, Value)> {
         loop {
             if let Some(message) = self.decoder.take(&mut self.received).unwrap() {
-                let value = serde_json::from_slice(&message.payload).unwrap();
+                let value = rstmdb_rcp::json::value_of_bytes(&message.payload).unwrap();
                 return Some((message.flags, value));
             }
             let read = self.stream.read_buf(&mut self.received);

@@ -69,7 +69,7 @@ impl Watch {
     ) -> Result<Watch, Error> {
         // Where the client's calls are answered, a watch should be, too.
         let (dialer, first) = (session.dialer.clone(), session.at());
-        let params = match serde_json::to_value(params) {
+        let params = match crate::json::to_value(params) {
             Ok(Value::Object(params)) => params,
             Ok(_) => return Err(Error::Request("parameters that are no object".to_owned())),
             Err(error) => return Err(Error::Request(error.to_string())),

@@ -42,6 +42,9 @@ pub struct NodeStatus<'a> {
     pub rcp_addr: Cow<'a, str>,
     /// Whether it answered the node that was asked.
     pub reachable: bool,
+    /// Why it did not answer, if it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<Cow<'a, str>>,
     /// leader, follower, learner or candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Cow<'a, str>>,

@@ -58,6 +58,18 @@ pub struct PutMachineResult<'a> {
     pub stored_checksum: Cow<'a, str>,
     /// False when the same definition was put again.
     pub created: bool,
+    /// Extension: what the definition's author should look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<MachineWarning<'a>>,
+}
+
+/// Something in a definition that is allowed and probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineWarning<'a> {
+    /// The place in the definition, as a path like `transitions[3].label`; empty for all of it.
+    pub place: Cow<'a, str>,
+    /// What it is.
+    pub text: Cow<'a, str>,
 }
 
 /// Parameters of GET_MACHINE.

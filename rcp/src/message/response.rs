@@ -29,7 +29,11 @@ pub struct ErrorBody {
     #[serde(default)]
     pub retryable: bool,
     /// Data by code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::json::optional_value"
+    )]
     pub details: Option<Value>,
 }
 

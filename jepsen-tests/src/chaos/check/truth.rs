@@ -41,8 +41,10 @@ pub struct Fact {
     /// The state after; empty for a deletion.
     pub to: String,
     /// What the event came with; null where there was nothing.
+    #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub payload: Value,
     /// The context after; null for a deletion.
+    #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub ctx: Value,
     /// The event's name for itself.
     pub event_id: Option<String>,
@@ -226,7 +228,7 @@ pub(super) fn of_engine(
 }
 
 fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Entry {
+    rstmdb_rcp::json::value_of_bytes(bytes).map_err(|error| Error::Entry {
         offset,
         what: error.to_string(),
     })

@@ -13,19 +13,25 @@ const JUMPS_MS: [i64; 6] = [40, 900, 12_000, 600_000, 7_200_000, 100_000_000];
 /// How fast clocks run: more than any oscillator errs, less than a lease allows for.
 const RATES: [f64; 4] = [0.9, 0.97, 1.03, 1.1];
 
-/// The wall clocks of some nodes jump, and jump back.
+/// The wall clock of a node jumps, and jumps back. One is wrong at a time: of five clocks three may be asked, and
+/// two wrong ones would be their median.
 pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
-    let victims = scene.some();
+    let victims: Vec<u64> = scene.one().into_iter().collect();
     let mut offset = SignedDuration::from_millis(*scene.rng.pick(&JUMPS_MS));
     if scene.rng.percent(50) {
         offset = -offset;
     }
+    let ids = scene.nodes.ids();
     let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
         return Ok(None);
     };
-    for id in &victims {
+    for id in &ids {
+        let wrong_by = match victims.contains(id) {
+            true => offset,
+            false => SignedDuration::ZERO,
+        };
         if let Some(clock) = processes.clock(*id) {
-            clock.jump_to(offset)?;
+            clock.jump_to(wrong_by)?;
         }
     }
     Ok(Some(Begun {

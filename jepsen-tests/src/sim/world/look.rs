@@ -6,7 +6,11 @@ use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 use super::super::Sim;
 use super::super::chain::Wrong;
 use super::super::trace;
-use super::{Up, World};
+use super::{Up, World, right_ms};
+
+/// How far the log may be ahead of the right time: clocks of another speed, nothing more, because one wall clock
+/// is wrong at a time.
+const LOG_AHEAD_MS_MAX: i64 = 3_000;
 
 impl World {
     /// Looks at every node.
@@ -68,6 +72,11 @@ impl World {
             return Ok(());
         }
         up.seen = applied;
+        let ahead_ms = i64::try_from(chain.time_ms()).unwrap_or(i64::MAX) - right_ms();
+        if ahead_ms > LOG_AHEAD_MS_MAX {
+            let seen = format!("node {id}: {ahead_ms} ms ahead at {applied}");
+            return Err(("the log's time does not run ahead", seen));
+        }
         chain.digest(id, applied, digest)
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::error::Error;
-use super::{Cluster, Config};
+use super::{Auth, Cluster, Config};
+use crate::server::address;
 
 /// Refuses what cannot work, and reads the files with secrets.
 pub(super) fn check(config: &mut Config) -> Result<(), Error> {
@@ -17,10 +18,8 @@ pub(super) fn check(config: &mut Config) -> Result<(), Error> {
 }
 
 fn check_auth(config: &mut Config) -> Result<(), Error> {
-    if let Some(path) = config.auth.secrets_file.clone() {
-        let hashes = read_secrets(&path)?;
-        config.auth.token_hashes.extend(hashes);
-    }
+    config.auth.listed_hashes = config.auth.token_hashes.clone();
+    config.auth.token_hashes = token_hashes(&config.auth)?;
     if config.auth.required && config.auth.token_hashes.is_empty() {
         return conflict(
             "auth.required",
@@ -28,6 +27,15 @@ fn check_auth(config: &mut Config) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// `auth.token_hashes` and what `auth.secrets_file` holds now.
+pub(super) fn token_hashes(auth: &Auth) -> Result<Vec<[u8; 32]>, Error> {
+    let mut hashes = auth.listed_hashes.clone();
+    if let Some(path) = &auth.secrets_file {
+        hashes.extend(read_secrets(path)?);
+    }
+    Ok(hashes)
 }
 
 fn check_encryption(config: &mut Config) -> Result<(), Error> {
@@ -146,6 +154,51 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
             _ => {}
         }
     }
+    if !cluster.tls_allowed_names.is_empty() && !cluster.tls_enabled {
+        let what =
+            "set, but cluster.tls.enabled is not true: without it no certificate is asked for";
+        return conflict("cluster.tls.allowed_names", what);
+    }
+    Ok(())
+}
+
+/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve nobody.
+pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
+    let cluster = &config.cluster;
+    if !config.listens_to_peers() {
+        return Ok(());
+    }
+    let closed = cluster.tls_enabled || cluster.secret_file.is_some();
+    if !closed && !cluster.insecure && !is_loopback(&cluster.bind_addr) {
+        return conflict(
+            "cluster.secret_file",
+            &format!(
+                "not set, but cluster.bind_addr is {}: everyone who reaches it could act as a node of this \
+                 cluster. Write one secret to a file (`openssl rand -hex 32`), copy it to every node and name it here; \
+                 or give each node a certificate (cluster.tls); or, where no stranger can reach the port, set \
+                 cluster.insecure: true",
+                cluster.bind_addr
+            ),
+        );
+    }
+    let own = config.addresses(cluster.node_id.unwrap_or(1));
+    let listed = !cluster.peers.is_empty();
+    for (key, addr) in [
+        ("cluster.bind_addr", &own.peer_addr),
+        ("network.bind_addr", &own.rcp_addr),
+    ] {
+        if !listed && !address::is_dialable(addr) {
+            return conflict(
+                key,
+                &format!(
+                    "{addr} is where this node listens, and without an entry of its own in cluster.peers it is also what \
+                     others are told to dial, which nobody can: add one with the addresses where others reach this \
+                     node ({})",
+                    address::DIALABLE
+                ),
+            );
+        }
+    }
     Ok(())
 }
 
@@ -200,16 +253,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             path.display()
         ));
     }
-    if config.listens_to_peers()
-        && !config.cluster.tls_enabled
-        && !is_loopback(&config.cluster.bind_addr)
-    {
-        warnings.push(format!(
-            "cluster.tls.enabled is false and cluster.bind_addr is {}: everyone who reaches it can \
-             act as a node of this cluster",
-            config.cluster.bind_addr
-        ));
-    }
+    warnings.extend(cluster_warnings(config));
     if config.auth.required && !config.tls.enabled && !is_loopback(&config.network.bind_addr) {
         warnings.push(
             "auth.required without tls.enabled: tokens cross the network unencrypted".to_owned(),
@@ -221,6 +265,35 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              change everything",
             config.network.bind_addr
         ));
+    }
+    warnings
+}
+
+fn cluster_warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let cluster = &config.cluster;
+    if config.listens_to_peers() && !cluster.tls_enabled && !is_loopback(&cluster.bind_addr) {
+        warnings.push(match &cluster.secret_file {
+            None => format!(
+                "RUNNING OPEN: cluster.insecure is true and cluster.bind_addr is {}: EVERYONE WHO REACHES IT CAN ACT AS A \
+                 NODE OF THIS CLUSTER, read and write everything, without a token",
+                cluster.bind_addr
+            ),
+            Some(_) => "cluster.tls.enabled is false: what nodes say to each other crosses the network unencrypted".to_owned(),
+        });
+    }
+    for (key, path) in [
+        ("cluster.secret_file", &cluster.secret_file),
+        ("cluster.tls.key_path", &cluster.tls_key_path),
+    ] {
+        if let Some(path) = path
+            && std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
+        {
+            warnings.push(format!(
+                "{key} {} can be read by others than its owner: chmod 600",
+                path.display()
+            ));
+        }
     }
     warnings
 }

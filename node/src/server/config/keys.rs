@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::check::parse_hash;
 use super::value::Value;
 use super::{Config, LogFormat, Peer};
+use crate::server::address;
 
 /// One key.
 pub(super) struct Key {
@@ -146,16 +147,22 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.cluster.node_id, v.number_or_none(1..=u64::MAX >> 1)?),
     key!("cluster.name", "RSTMDB_CLUSTER_NAME", "rstmdb", "a name of at most 128 characters",
         |c, v| c.cluster.name, v.text().filter(|name| name.chars().count() <= 128)?.to_owned()),
-    key!("cluster.peers", "RSTMDB_PEERS", "", "a list of {id, peer_addr, rcp_addr} with different ids (in a variable 1=host:7402/host:7401,2=…)",
+    key!("cluster.peers", "RSTMDB_PEERS", "", "a list of {id, peer_addr, rcp_addr} with different ids (in a variable 1=host:7402/host:7401,2=…), each address host:port as others dial it (no 0.0.0.0, no ::, no port 0)",
         |c, v| c.cluster.peers, peers(v)?),
-    key!("cluster.join", "RSTMDB_JOIN", "", "a list of host:port (in a variable host:port,…)",
+    key!("cluster.join", "RSTMDB_JOIN", "", "a list of host:port as this node dials it (in a variable host:port,…; no 0.0.0.0, no ::, no port 0)",
         |c, v| c.cluster.join, addresses(v)?),
     key!("cluster.bind_addr", "RSTMDB_PEER_BIND", "127.0.0.1:7402", "host:port",
         |c, v| c.cluster.bind_addr, v.address()?),
+    key!("cluster.secret_file", "RSTMDB_CLUSTER_SECRET_FILE", "", "a file with one secret of at least 16 bytes, the same on every node",
+        |c, v| c.cluster.secret_file, v.path_or_none()?),
+    key!("cluster.insecure", "RSTMDB_CLUSTER_INSECURE", "false", "true or false",
+        |c, v| c.cluster.insecure, v.flag()?),
     key!("cluster.heartbeat_ms", "RSTMDB_HEARTBEAT_MS", "100", "milliseconds, a whole number from 1 to 60000",
         |c, v| c.cluster.heartbeat, Duration::from_millis(v.number(1..=60_000)?)),
     key!("cluster.election_timeout_ms", "RSTMDB_ELECTION_TIMEOUT_MS", "500-1000", "MIN-MAX in milliseconds, MIN below MAX (one number N stands for N-2N), at most 600000",
         |c, v| (c.cluster.election_timeout_min, c.cluster.election_timeout_max), election_timeout(v)?),
+    key!("cluster.max_clock_skew_ms", "RSTMDB_MAX_CLOCK_SKEW_MS", "10000", "milliseconds, a whole number from 100 to 3600000",
+        |c, v| c.cluster.clock_skew_max, Duration::from_millis(v.number(100..=3_600_000)?)),
     key!("cluster.tls.enabled", "", "false", "true or false",
         |c, v| c.cluster.tls_enabled, v.flag()?),
     key!("cluster.tls.cert_path", "", "", "a PEM file",
@@ -164,6 +171,8 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.cluster.tls_key_path, v.path_or_none()?),
     key!("cluster.tls.ca_path", "", "", "a PEM file",
         |c, v| c.cluster.tls_ca_path, v.path_or_none()?),
+    key!("cluster.tls.allowed_names", "", "", "a list of names or IP addresses that a certificate is for, or of sha256:… fingerprints",
+        |c, v| c.cluster.tls_allowed_names, allowed_names(v)?),
 ];
 
 fn fsync_policy(value: &Value) -> Option<FsyncPolicy> {
@@ -211,8 +220,22 @@ fn addresses(value: &Value) -> Option<Vec<String>> {
         .texts()?
         .into_iter()
         .flat_map(|text| text.split(','))
-        .map(|text| Value::Text(text.to_owned()).address())
+        .map(|text| dialable(&Value::Text(text.to_owned())))
         .collect()
+}
+
+fn dialable(value: &Value) -> Option<String> {
+    value.address().filter(|addr| address::is_dialable(addr))
+}
+
+fn allowed_names(value: &Value) -> Option<Vec<String>> {
+    let fits = |text: &str| match text.strip_prefix("sha256:") {
+        Some(digits) => parse_hash(&digits.replace(':', "")).is_some(),
+        None => !text.contains(char::is_whitespace),
+    };
+    let names = value.texts()?;
+    let fit = names.iter().all(|text| fits(text));
+    fit.then(|| names.into_iter().map(str::to_owned).collect())
 }
 
 fn peers(value: &Value) -> Option<Vec<Peer>> {
@@ -233,8 +256,8 @@ fn peer_of_map(value: &Value) -> Option<Peer> {
     let [id, peer_addr, rcp_addr] = value.fields(["id", "peer_addr", "rcp_addr"])?;
     Some(Peer {
         id: id.number(1..=u64::MAX >> 1)?,
-        peer_addr: peer_addr.address()?,
-        rcp_addr: rcp_addr.address()?,
+        peer_addr: dialable(peer_addr)?,
+        rcp_addr: dialable(rcp_addr)?,
     })
 }
 
@@ -244,8 +267,8 @@ fn peer_of_text(text: &str) -> Option<Peer> {
     let value = |text: &str| Value::Text(text.to_owned());
     Some(Peer {
         id: value(id).number(1..=u64::MAX >> 1)?,
-        peer_addr: value(peer_addr).address()?,
-        rcp_addr: value(rcp_addr).address()?,
+        peer_addr: dialable(&value(peer_addr))?,
+        rcp_addr: dialable(&value(rcp_addr))?,
     })
 }
 

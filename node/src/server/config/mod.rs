@@ -53,6 +53,8 @@ pub struct Config {
     pub cluster: Cluster,
     /// Each key with its value as written and where it was written, in the table's order.
     settings: Vec<Setting>,
+    /// The file it was read from.
+    source: Option<PathBuf>,
 }
 
 /// The RCP listener.
@@ -121,6 +123,8 @@ pub struct Auth {
     pub required: bool,
     /// `auth.token_hashes` and the lines of `auth.secrets_file`: SHA-256 of each token
     pub token_hashes: Vec<[u8; 32]>,
+    /// `auth.token_hashes` alone
+    pub(super) listed_hashes: Vec<[u8; 32]>,
     /// `auth.secrets_file`
     pub secrets_file: Option<PathBuf>,
 }
@@ -216,6 +220,8 @@ pub struct Cluster {
     pub election_timeout_min: Duration,
     /// `cluster.election_timeout_ms`, the longest
     pub election_timeout_max: Duration,
+    /// `cluster.max_clock_skew_ms`
+    pub clock_skew_max: Duration,
     /// `cluster.tls.enabled`
     pub tls_enabled: bool,
     /// `cluster.tls.cert_path`
@@ -224,6 +230,12 @@ pub struct Cluster {
     pub tls_key_path: Option<PathBuf>,
     /// `cluster.tls.ca_path`
     pub tls_ca_path: Option<PathBuf>,
+    /// `cluster.tls.allowed_names`
+    pub tls_allowed_names: Vec<String>,
+    /// `cluster.secret_file`
+    pub secret_file: Option<PathBuf>,
+    /// `cluster.insecure`
+    pub insecure: bool,
 }
 
 /// A member of the cluster as `cluster.peers` lists it.
@@ -269,6 +281,7 @@ impl Config {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let mut config = Self::defaults()?;
+        config.source = path.map(Path::to_owned);
         if let Some(path) = path {
             for (key, value, origin) in file::read(path)? {
                 config.set(key, &value, origin)?;
@@ -283,6 +296,30 @@ impl Config {
         }
         check::check(&mut config)?;
         Ok(config)
+    }
+
+    /// What the same file, and the same variables of this process, say now.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_again(&self) -> Result<Self, Error> {
+        Self::load(self.source.as_deref(), |name| std::env::var(name).ok())
+    }
+
+    /// The tokens' hashes, with what `auth.secrets_file` holds now.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds something else.
+    pub(super) fn token_hashes_now(&self) -> Result<Vec<[u8; 32]>, Error> {
+        check::token_hashes(&self.auth)
+    }
+
+    /// Refuses to serve other nodes where everybody could pass for one, or under an address that none can dial.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], with what to do.
+    pub fn must_be_closed(&self) -> Result<(), Error> {
+        check::must_be_closed(self)
     }
 
     /// Replaces the data folder by what the command line says.

@@ -75,9 +75,12 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("idempotency.max_keys", "5", &["0"]),
     ("cluster.node_id", "7", &["0", "-1", "a"]),
     ("cluster.name", "orders", &["[]"]),
-    ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2"]),
+    ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2", "1=0.0.0.0:7402/h:7401", "1=h:7402/[::]:7401", "1=h:0/h:7401", "1=my db:1/h:2"]),
     ("cluster.bind_addr", "0.0.0.0:7402", &["x"]),
+    ("cluster.secret_file", "/etc/rstmdb/secret", &["[]"]),
+    ("cluster.insecure", "true", &["perhaps"]),
     ("cluster.heartbeat_ms", "50", &["0", "60001"]),
+    ("cluster.max_clock_skew_ms", "500", &["99", "3600001", "1s"]),
     ("cluster.election_timeout_ms", "900-1200", &["0", "500-500", "1000-500", "x-y"]),
 ];
 
@@ -298,12 +301,87 @@ fn what_does_not_go_together_is_refused() {
             "cluster.tls.ca_path",
         ),
         ("cluster:\n  tls:\n    ca_path: x\n", "cluster.tls.ca_path"),
+        (
+            "cluster:\n  tls:\n    allowed_names: [ops.test]\n",
+            "cluster.tls.allowed_names",
+        ),
     ] {
         let error = of_file(text).unwrap_err();
         assert!(
             matches!(&error, Error::Conflict { key: at, .. } if *at == key),
             "{text}: {error}"
         );
+    }
+}
+
+#[test]
+fn other_nodes_are_served_only_where_not_everyone_can_be_one() {
+    let own = "  peers: '1=db1:7402/db1:7401'\n  node_id: 1\n";
+    let open = format!("cluster:\n  bind_addr: 0.0.0.0:7402\n{own}");
+    let refused = of_file(&open).unwrap().must_be_closed().unwrap_err();
+    let text = refused.to_string();
+    for part in [
+        "cluster.secret_file: not set",
+        "0.0.0.0:7402",
+        "cluster.tls",
+        "cluster.insecure: true",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let closed = "  tls: {enabled: true, cert_path: a, key_path: b, ca_path: c}\n";
+    for more in ["  secret_file: s\n", "  insecure: true\n", closed] {
+        let config = of_file(&format!("{open}{more}")).unwrap();
+        assert!(config.must_be_closed().is_ok(), "{more}");
+    }
+    let loud = of_file(&format!("{open}  insecure: true\n")).unwrap();
+    assert!(
+        loud.warnings()
+            .iter()
+            .any(|line| line.contains("RUNNING OPEN"))
+    );
+    for at_home in [
+        "cluster:\n  bind_addr: 127.0.0.2:7402\n",
+        "cluster:\n  bind_addr: '[::1]:7402'\n",
+        "",
+    ] {
+        assert!(
+            of_file(at_home).unwrap().must_be_closed().is_ok(),
+            "{at_home}"
+        );
+    }
+}
+
+#[test]
+fn an_address_that_nobody_can_dial_is_not_a_members_own() {
+    for (bind, key) in [
+        ("cluster:\n  bind_addr: 0.0.0.0:7402\n", "cluster.bind_addr"),
+        ("cluster:\n  bind_addr: 127.0.0.1:0\n", "cluster.bind_addr"),
+        (
+            "cluster:\n  bind_addr: db1:7402\nnetwork:\n  bind_addr: 0.0.0.0:7401\n",
+            "network.bind_addr",
+        ),
+    ] {
+        let secret = bind.replace("cluster:\n", "cluster:\n  secret_file: s\n");
+        let refused = of_file(&secret).unwrap().must_be_closed().unwrap_err();
+        assert!(
+            matches!(&refused, Error::Conflict { key: at, .. } if *at == key),
+            "{refused}"
+        );
+        assert!(refused.to_string().contains("cluster.peers"), "{refused}");
+    }
+}
+
+#[test]
+fn names_that_are_allowed_are_names_addresses_or_fingerprints() {
+    let tls = |names: &str| {
+        of_file(&format!(
+            "cluster:\n  tls: {{enabled: true, cert_path: a, key_path: b, ca_path: c, allowed_names: {names}}}\n"
+        ))
+    };
+    let good = tls(&format!("[ops.test, 10.0.0.1, 'sha256:{HASH}']")).unwrap();
+    assert_eq!(good.cluster.tls_allowed_names.len(), 3);
+    for bad in ["['a b']", "['sha256:12']", "{a: b}"] {
+        assert!(matches!(tls(bad), Err(Error::BadValue { .. })), "{bad}");
     }
 }
 

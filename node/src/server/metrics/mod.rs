@@ -21,7 +21,7 @@ use rstmdb_rcp::Code;
 
 use super::logging;
 use super::ops::Op;
-use super::product::Replica;
+use super::shared::Shared;
 use crate::replica::counters::Histogram;
 use scraped::Scraped;
 
@@ -168,16 +168,14 @@ impl Metrics {
     ///
     /// # Errors
     /// When the format cannot hold a metric: a fault of this file.
-    pub(crate) fn render(
-        &self,
-        replica: &Replica,
-        buffers_bytes: u64,
-    ) -> prometheus::Result<String> {
-        self.buffers_bytes
-            .set(i64::try_from(buffers_bytes).unwrap_or(i64::MAX));
+    pub(crate) fn render(&self, shared: &Shared) -> prometheus::Result<String> {
+        let replica = &shared.replica;
+        let buffers = i64::try_from(shared.budget.used());
+        self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
         let families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
+            scraped.set_guards(shared);
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));

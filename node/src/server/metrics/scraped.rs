@@ -1,10 +1,14 @@
 //! What the replica and its log count themselves: read when somebody asks for the metrics.
 
-use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
 use super::{Maker, text};
 use crate::replica::Role;
 use crate::server::product::Replica;
+use crate::server::shared::Shared;
 
 /// The roles a node can have.
 const ROLES: [Role; 4] = [Role::Leader, Role::Follower, Role::Learner, Role::Candidate];
@@ -30,8 +34,18 @@ pub(super) struct Scraped {
     snapshots_failed: IntCounter,
     snapshot_bytes: IntGauge,
     snapshot_secs: Gauge,
+    certificates: IntGaugeVec,
+    peer_refusals: IntCounterVec,
+    clocks: Clocks,
+    slow: Slow,
     wal: Wal,
     raft: Raft,
+}
+
+struct Clocks {
+    skew: GaugeVec,
+    log_ahead: Gauge,
+    steps: IntCounter,
 }
 
 struct Wal {
@@ -45,6 +59,11 @@ struct Wal {
     fsyncs: IntCounter,
 }
 
+/// What took long.
+struct Slow {
+    decisions: IntCounter,
+}
+
 struct Raft {
     is_leader: IntGauge,
     roles: Vec<(Role, IntGauge)>,
@@ -55,6 +74,7 @@ struct Raft {
     purged_index: IntGauge,
     lag: IntGaugeVec,
     leader_changes: IntCounter,
+    stepped_down: IntCounter,
 }
 
 impl Scraped {
@@ -116,9 +136,44 @@ impl Scraped {
                 "rstmdb_snapshot_duration_seconds",
                 "How long the last snapshot took.",
             )?)?,
+            certificates: make.register(IntGaugeVec::new(
+                Opts::new(
+                    "rstmdb_certificate_expiry_timestamp_seconds",
+                    "When the first certificate of a file expires, in seconds since 1970.",
+                ),
+                &["key"],
+            )?)?,
+            peer_refusals: make.register(IntCounterVec::new(
+                Opts::new(
+                    "rstmdb_peer_refusals_total",
+                    "What was refused at the port for other nodes.",
+                ),
+                &["kind"],
+            )?)?,
+            clocks: Clocks::new(make)?,
+            slow: Slow::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
+    }
+
+    /// What the sockets count. As [`Scraped::set`], not to be called twice at the same time.
+    pub(super) fn set_guards(&self, shared: &Shared) {
+        self.certificates.reset();
+        for held in shared.certificates.read().iter() {
+            if let Some(at) = held.not_after() {
+                self.certificates.with_label_values(&[held.key]).set(at);
+            }
+        }
+        let refusals = shared.peers.refusals();
+        for (kind, count) in [
+            ("connection", &refusals.connections),
+            ("caller", &refusals.callers),
+            ("message", &refusals.messages),
+        ] {
+            let counted = self.peer_refusals.with_label_values(&[kind]);
+            counter(&counted, count.load(Ordering::Relaxed));
+        }
     }
 
     /// Not to be called twice at the same time: counters would count a difference twice.
@@ -133,6 +188,7 @@ impl Scraped {
         gauge(&self.watches, replica.watch_count() as u64);
         gauge(&self.watches_lagging, replica.watches_lagging() as u64);
         let counters = replica.counters();
+        counter(&self.slow.decisions, counters.decisions_slow.load());
         counter(&self.facts_stale, counters.facts_stale.load());
         counter(&self.commands_redecided, counters.commands_redecided.load());
         counter(&self.commands_forwarded, counters.commands_forwarded.load());
@@ -146,6 +202,7 @@ impl Scraped {
         self.snapshot_secs
             .set(text::secs(counters.snapshot_last_us.load()));
         counter(&self.raft.leader_changes, counters.leader_changes.load());
+        counter(&self.raft.stepped_down, counters.stepped_down.load());
         gauge(&self.raft.is_leader, u64::from(replica.is_leader()));
         for (role, is_it) in &self.raft.roles {
             is_it.set(i64::from(*role == status.role));
@@ -162,6 +219,7 @@ impl Scraped {
                 *lag,
             );
         }
+        self.clocks.set(replica);
         self.wal.set(replica);
     }
 }
@@ -180,6 +238,47 @@ pub(super) fn write_latencies(out: &mut String, replica: &Replica) {
     let log = replica.store_stats();
     text::head(out, name, "Syncs of the log.", "summary");
     text::sum_and_count(out, name, "", log.fsync_us_sum, log.fsyncs);
+}
+
+impl Clocks {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            skew: make.register(GaugeVec::new(
+                Opts::new(
+                    "rstmdb_clock_skew_seconds",
+                    "On the leader: how far a voter's clock is ahead of the median of all.",
+                ),
+                &["node"],
+            )?)?,
+            log_ahead: make.register(Gauge::new(
+                "rstmdb_log_time_ahead_seconds",
+                "On the leader: how far the log's time is ahead of the clock it is slewed towards.",
+            )?)?,
+            steps: make.counter(
+                "rstmdb_clock_steps_total",
+                "Times this machine's clock was set while the node ran, or the machine was suspended.",
+            )?,
+        })
+    }
+
+    fn set(&self, replica: &Replica) {
+        let secs = |ms: i64| {
+            Duration::from_millis(ms.unsigned_abs())
+                .as_secs_f64()
+                .copysign(sign(ms))
+        };
+        self.skew.reset();
+        for (node_id, skew_ms) in replica.clock_skews_ms() {
+            let of_node = self.skew.with_label_values(&[&node_id.to_string()]);
+            of_node.set(secs(skew_ms));
+        }
+        self.log_ahead.set(secs(replica.log_time_ahead_ms()));
+        counter(&self.steps, replica.counters().clock_steps.load());
+    }
+}
+
+fn sign(ms: i64) -> f64 {
+    if ms < 0 { -1.0 } else { 1.0 }
 }
 
 impl Wal {
@@ -209,6 +308,17 @@ impl Wal {
         counter(&self.writes, log.writes);
         counter(&self.reads, log.reads);
         counter(&self.fsyncs, log.fsyncs);
+    }
+}
+
+impl Slow {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            decisions: make.counter(
+                "rstmdb_decisions_slow_total",
+                "Decisions that took longer than 50 ms.",
+            )?,
+        })
     }
 }
 
@@ -246,6 +356,10 @@ impl Raft {
             leader_changes: make.counter(
                 "rstmdb_raft_leader_changes_total",
                 "Changes of the leader, or of its term, that this node noticed.",
+            )?,
+            stepped_down: make.counter(
+                "rstmdb_raft_stepped_down_total",
+                "Times this node led, was answered by no majority and stepped down.",
             )?,
         })
     }

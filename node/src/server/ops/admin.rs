@@ -70,7 +70,7 @@ fn cluster_info<'a>(shared: &Shared, status: &'a Status) -> ClusterInfo<'a> {
 
 /// FLUSH_ALL; whether it is allowed is the engine's rule.
 pub(super) fn flush_all() -> Plan {
-    Plan::write(Touch::Everything, Command::FlushAll)
+    Plan::write_alone(Command::FlushAll)
 }
 
 /// REPLICATION_STATUS.

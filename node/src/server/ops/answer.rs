@@ -5,6 +5,7 @@
 //! every answer with the types of `rstmdb_rcp`.
 
 use bytes::{BufMut, BytesMut};
+use rstmdb_engine::definition::Warning;
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::ErrorBody;
@@ -140,6 +141,25 @@ fn write_applied(object: &mut Object<'_>, reply: &Reply) {
     }
 }
 
+/// Only where there are any: existing clients see nothing new in an ordinary answer.
+fn write_warnings(object: &mut Object<'_>, warnings: &[Warning]) {
+    if warnings.is_empty() {
+        return;
+    }
+    json::array(
+        object.key("warnings"),
+        warnings,
+        usize::MAX,
+        |out, warning| {
+            let mut object = Object::begin(out);
+            object
+                .str("place", &warning.place)
+                .str("text", &warning.text);
+            object.end();
+        },
+    );
+}
+
 /// The reply of an operation that changes something.
 fn write_effect(object: &mut Object<'_>, reply: &Reply) {
     match reply {
@@ -148,12 +168,14 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
             version,
             checksum,
             created,
+            warnings,
         } => {
             object
                 .str("machine", machine)
                 .int("version", u64::from(*version))
                 .str("stored_checksum", checksum)
                 .flag("created", *created);
+            write_warnings(object, warnings);
         }
         Reply::Created {
             instance_id,

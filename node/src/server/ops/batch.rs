@@ -1,4 +1,6 @@
 //! BATCH: atomic as one command, or each operation for itself.
+//!
+//! An atomic batch that only reads is no command: it reads everything at one moment, and holds up no write.
 
 use std::sync::Arc;
 
@@ -52,12 +54,12 @@ fn plan_op(op: &Requested<'_>) -> Result<Plan, ErrorBody> {
 }
 
 fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
-    let mut commands = Vec::with_capacity(batch.ops.len());
+    let mut ops = Vec::with_capacity(batch.ops.len());
     let mut touches = Vec::with_capacity(batch.ops.len());
     for (index, op) in batch.ops.iter().enumerate() {
         let plan = plan_op(op).map_err(|error| failure::in_atomic_batch(error, index))?;
         touches.push(plan.claim.touch);
-        commands.push(match plan.job {
+        ops.push(match plan.job {
             Job::Write(command) => BatchOp::Write(command),
             Job::Read(query, _) => BatchOp::Read(query),
             _ => {
@@ -69,7 +71,19 @@ fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
             }
         });
     }
-    Ok(Plan::write(merge(touches), Command::Batch(commands)))
+    let touch = merge(touches);
+    if ops.iter().all(|op| matches!(op, BatchOp::Read(_))) {
+        let queries = ops.into_iter().filter_map(|op| match op {
+            BatchOp::Read(query) => Some(query),
+            BatchOp::Write(_) => None,
+        });
+        return Ok(Plan::read(touch, Job::ReadAll(queries.collect())));
+    }
+    let mut plan = Plan::write(touch, Command::Batch(ops));
+    if plan.claim.touch == Touch::Everything {
+        plan.claim.access = Access::Exclusive;
+    }
+    Ok(plan)
 }
 
 fn best_effort_plan(batch: &Batch<'_>) -> Plan {

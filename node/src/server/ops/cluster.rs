@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, Outcome, Plan, Running, read_params};
 use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
-use crate::server::failure::Effect;
+use crate::server::address;
+use crate::server::failure::{Effect, bad_request};
 use crate::server::session::order::Claim;
 use crate::server::shared::Shared;
 
@@ -42,6 +43,14 @@ pub(super) fn status() -> Plan {
 pub(super) fn add(params: &RawValue) -> Result<Plan, ErrorBody> {
     let ClusterAdd { peer_addr, node_id } = read_params(params)?;
     let peer_addr = peer_addr.into_owned();
+    if !address::is_dialable(&peer_addr) {
+        let shown: String = peer_addr.chars().take(300).collect();
+        let problem = format!(
+            "{shown:?} is not an address; expected {}",
+            address::DIALABLE
+        );
+        return Err(bad_request("params.peer_addr", &problem));
+    }
     Ok(plan(Request::Add { peer_addr, node_id }, Effect::Upkeep))
 }
 
@@ -158,12 +167,17 @@ async fn show_status(shared: &Shared) -> Answer {
 }
 
 fn node_status(shown: &MemberReport, log_end: Option<u64>) -> NodeStatus<'_> {
-    let MemberReport { member, report } = shown;
+    let MemberReport {
+        member,
+        report,
+        fault,
+    } = shown;
     let known = NodeStatus {
         node_id: member.node_id,
         voter: member.voter,
         peer_addr: member.node.peer_addr.as_str().into(),
         rcp_addr: member.node.rcp_addr.as_str().into(),
+        unreachable: fault.as_ref().map(|fault| fault.to_string().into()),
         ..NodeStatus::default()
     };
     let Some(report) = report else {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::answer::hex;
 use super::{Answer, Body, Job, Plan, Running, document, fresh, read_params, touch};
 use crate::server::failure::{self, Effect};
+use crate::server::product::block;
 use crate::server::session::order::Touch;
 use crate::server::shared::Shared;
 
@@ -98,14 +99,17 @@ pub(super) fn start_snapshot(shared: Arc<Shared>, instance_id: String) -> Runnin
             Reply::Instance(instance) => instance.last_wal_offset,
             _ => 0,
         };
-        let mut record = BytesMut::new();
-        Body::Reply(reply).write(&mut record);
+        let (size_bytes, checksum) = block(|| {
+            let mut record = BytesMut::new();
+            Body::Reply(reply).write(&mut record);
+            (record.len() as u64, hex(&Sha256::digest(&record)))
+        });
         let result = SnapshotInstanceResult {
             snapshot_id: format!("{instance_id}@{wal_offset}").into(),
             instance_id: instance_id.into(),
             wal_offset,
-            size_bytes: record.len() as u64,
-            checksum: hex(&Sha256::digest(&record)).into(),
+            size_bytes,
+            checksum: checksum.into(),
         };
         Ok(Answer {
             body: Body::json(&result),

@@ -13,6 +13,7 @@ use super::{Answer, Body, FRAME_ROOM_BYTES, Job, Plan, Running, fresh, read_para
 use crate::replica::{LogItem, LogPage};
 use crate::server::failure::{self, Effect};
 use crate::server::json::{self, Object};
+use crate::server::product::block;
 use crate::server::session::order::Touch;
 use crate::server::shared::Shared;
 
@@ -39,7 +40,7 @@ pub(super) fn start_read(shared: Arc<Shared>, request: WalRead) -> Running {
             .log_read(request.from_offset, limit)
             .map_err(|error| failure::of_replica(&error, Effect::None))?;
         Ok(Answer {
-            body: Body::Json(write_page(&page, limit)?),
+            body: Body::Json(block(|| write_page(&page, limit))?),
             wal_offset: None,
         })
     })

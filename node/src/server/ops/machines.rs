@@ -1,7 +1,7 @@
 //! PUT_MACHINE, GET_MACHINE, LIST_MACHINES.
 //!
 //! Machines have no lane of their own in a connection's order: these operations are rare, and
-//! taking part as touching everything lets a client put a machine and use it without waiting.
+//! take part as touching everything.
 
 use rstmdb_engine::{Command, PutMachine, Query};
 use rstmdb_rcp::message::{ErrorBody, machine};
@@ -12,10 +12,7 @@ use crate::server::session::order::Touch;
 
 /// PUT_MACHINE.
 pub(super) fn put(params: &RawValue) -> Result<Plan, ErrorBody> {
-    Ok(Plan::write(
-        Touch::Everything,
-        Command::PutMachine(put_command(params)?),
-    ))
+    Ok(Plan::write_alone(Command::PutMachine(put_command(params)?)))
 }
 
 pub(super) fn put_command(params: &RawValue) -> Result<PutMachine, ErrorBody> {

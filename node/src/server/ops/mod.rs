@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use rstmdb_engine::{Command, Query};
+use rstmdb_engine::{Command, Query, Reply};
 use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
 use serde_json::value::RawValue;
 
@@ -113,6 +113,8 @@ pub(crate) enum Job {
     Write(Command),
     /// Look something up.
     Read(Query, ReadOptions),
+    /// Look several things up, all at one moment.
+    ReadAll(Vec<Query>),
     /// Operations that stand alone.
     BestEffort(Vec<batch::Step>),
     /// Begin a watch.
@@ -199,6 +201,14 @@ impl Plan {
         }
     }
 
+    /// A write that touches everything. The proposer lets commands pass one that takes long to decide and does not
+    /// touch the same; so that it passes nothing of its connection, it is alone there.
+    fn write_alone(command: Command) -> Self {
+        let mut plan = Self::write(Touch::Everything, command);
+        plan.claim.access = Access::Exclusive;
+        plan
+    }
+
     fn read(touch: Touch, job: Job) -> Self {
         Self {
             claim: Claim {
@@ -228,14 +238,22 @@ impl Job {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
             Self::Write(command) => Started::Running(submit(shared, command, actor)),
-            Self::Read(query, options) if is_immediate(&options) => {
-                Started::Done(look_up(shared, &query))
+            Self::Read(query, options) if is_immediate(&options) && !query.lists() => {
+                Started::Done(answer(shared.replica.query(&query).map(Body::Reply)))
             }
             Self::Read(query, options) => {
                 let shared = shared.clone();
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, options).await?;
-                    look_up(&shared, &query)
+                    answer(shared.replica.look_up(&query).await.map(Body::Reply))
+                }))
+            }
+            Self::ReadAll(queries) => {
+                let shared = shared.clone();
+                Started::Running(Running::boxed(async move {
+                    fresh(&shared, ReadOptions::default()).await?;
+                    let replies = shared.replica.look_up_all(&queries).await;
+                    answer(replies.map(|replies| Body::Reply(Reply::Batch(replies))))
                 }))
             }
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
@@ -286,14 +304,12 @@ async fn fresh(shared: &Shared, options: ReadOptions) -> Result<(), ErrorBody> {
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
 }
 
-fn look_up(shared: &Shared, query: &Query) -> Outcome {
-    match shared.replica.query(query) {
-        Ok(reply) => Ok(Answer {
-            body: Body::Reply(reply),
-            wal_offset: None,
-        }),
-        Err(error) => Err(failure::of_replica(&error, Effect::None)),
-    }
+fn answer(read: Result<Body, replica::Error>) -> Outcome {
+    let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
+    read.map(|body| Answer {
+        body,
+        wal_offset: None,
+    })
 }
 
 fn read_params<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {

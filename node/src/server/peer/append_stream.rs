@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use openraft::errors::RPCError;
-use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
 use rstmdb_raft_store::{Entry, Payload};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::connections::{CallError, Lane, Link};
+use super::sane::Bounds;
 use super::wire;
 use crate::server::product::Product;
 
@@ -52,6 +53,7 @@ where
         answers,
         owed: VecDeque::new(),
         owed_bytes: 0,
+        term: 0,
         quiet_since: Instant::now(),
     };
     let answers = stream::unfold(Some(pipeline), |pipeline| async {
@@ -81,6 +83,8 @@ struct Pipeline<S> {
     /// The bytes of every request without an answer, in order.
     owed: VecDeque<usize>,
     owed_bytes: usize,
+    /// That of the last request.
+    term: u64,
     /// When the last answer came, or when the first was owed.
     quiet_since: Instant,
 }
@@ -109,7 +113,10 @@ where
                     return Some(Err(CallError::Unreachable(what.to_owned())));
                 }
                 Step::Answer(Err(status)) => return Some(Err(self.link.failure(status))),
-                Step::Next(Some(request)) => self.ready = Some(request),
+                Step::Next(Some(request)) => {
+                    self.term = request.0.vote.as_ref().map_or(self.term, |vote| vote.term);
+                    self.ready = Some(request);
+                }
                 Step::Next(None) => {
                     self.input = None;
                     self.requests = None;
@@ -169,7 +176,11 @@ where
         };
         self.owed_bytes -= bytes;
         self.quiet_since = Instant::now();
-        Ok(reply.try_into()?)
+        let result: StreamAppendResult<Product> = reply.try_into()?;
+        if let Err(StreamAppendError::HigherVote(vote)) = &result {
+            Bounds::beyond(self.term).vote(vote)?;
+        }
+        Ok(result)
     }
 }
 

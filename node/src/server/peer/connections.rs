@@ -17,18 +17,19 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
 use super::identity::{Gate, Refusal};
+use super::members::Members;
 use super::wire::introduction_client::IntroductionClient;
 use super::wire::membership_client::MembershipClient;
 use super::wire::node_client::NodeClient;
 use super::wire::raft_client::RaftClient;
 use super::{
-    CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, PeerTls, Recorded, STREAM_WINDOW_BYTES, tls, with_causes,
+    CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
+    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, with_causes,
 };
 use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
 
-/// How long opening a connection may take, TLS included.
+/// How long opening a connection may take, with all that it begins with.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
@@ -59,7 +60,6 @@ pub struct Connections {
 struct Shared {
     gate: Arc<Gate>,
     recorded: Recorded,
-    tls: Option<PeerTls>,
     open: Open,
     rpc_timeout: Duration,
     silence_timeout: Duration,
@@ -69,35 +69,31 @@ struct Shared {
 
 impl Connections {
     /// Connects to nobody yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tls`] when the certificates cannot be used.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        Self::with_transport(options, Arc::new(Endpoint::connect_lazy))
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let gate = Gate::new(options);
+        let open = dial::opener(options.credentials.clone(), gate.clone());
+        Self::opened_by(options, gate, open)
     }
 
-    /// As [`Connections::new`], over something else than this machine's TCP.
-    ///
-    /// # Errors
-    ///
-    /// As [`Connections::new`].
-    pub fn with_transport(options: &Options, open: Open) -> Result<Self, Error> {
-        if let Some(given) = &options.tls {
-            tls::check(given)?;
-        }
+    /// As [`Connections::new`], over something else than this machine's TCP. Such connections begin with nothing.
+    #[must_use]
+    pub fn with_transport(options: &Options, open: Open) -> Self {
+        Self::opened_by(options, Gate::new(options), open)
+    }
+
+    fn opened_by(options: &Options, gate: Arc<Gate>, open: Open) -> Self {
         let shared = Shared {
-            gate: Gate::new(options),
+            gate,
             recorded: options.recorded.clone(),
-            tls: options.tls.clone(),
             open,
             rpc_timeout: options.rpc_timeout,
             silence_timeout: options.silence_timeout,
             channels: Mutex::default(),
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
-        })
+        }
     }
 
     /// The way to one node.
@@ -106,6 +102,16 @@ impl Connections {
             connections: self.clone(),
             peer,
         }
+    }
+
+    /// Who belongs to the cluster.
+    pub(crate) fn members(&self) -> &Members {
+        &self.shared.gate.members
+    }
+
+    /// The cluster that this node belongs to; `None` while it belongs to none.
+    pub(crate) fn cluster_id(&self) -> Option<u128> {
+        self.shared.gate.local.cluster_id.get().copied()
     }
 
     pub(super) fn gate(&self) -> &Gate {
@@ -137,22 +143,12 @@ impl Connections {
                 with_causes(error)
             ))
         };
-        let scheme = if self.shared.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        let mut endpoint =
-            Endpoint::from_shared(format!("{scheme}://{addr}")).map_err(|error| bad(&error))?;
-        if let Some(given) = &self.shared.tls {
-            let config = tls::client(given, addr).timeout(CONNECT_TIMEOUT);
-            endpoint = endpoint.tls_config(config).map_err(|error| bad(&error))?;
-        }
+        // Also with TLS, which is not tonic's business: see `dial`.
+        let endpoint =
+            Endpoint::from_shared(format!("http://{addr}")).map_err(|error| bad(&error))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
-            .tcp_keepalive(Some(KEEP_ALIVE_INTERVAL))
-            .tcp_keepalive_interval(Some(KEEP_ALIVE_TIMEOUT))
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
@@ -309,6 +305,12 @@ impl From<Status> for CallError {
 impl From<super::codec::DecodeError> for CallError {
     fn from(error: super::codec::DecodeError) -> Self {
         Self::Failed(format!("the answer is not understood: {error}"))
+    }
+}
+
+impl From<super::sane::Insane> for CallError {
+    fn from(insane: super::sane::Insane) -> Self {
+        Self::Failed(format!("the answer makes no sense: {insane}"))
     }
 }
 

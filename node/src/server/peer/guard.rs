@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -11,8 +12,8 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
-use super::identity::Gate;
-use super::incoming::Caller;
+use super::credentials::Caller;
+use super::identity::{Gate, Refusal};
 
 /// Whom a service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,9 @@ where
         Box::pin(async move {
             let mut response = match judge(&gate, audience, &mut request).await {
                 Ok(()) => {
-                    if let Some(caller) = request.extensions().get::<Caller>() {
-                        caller.is_known();
+                    let caller = request.extensions().get::<Caller>();
+                    if let Some(arrival) = caller.and_then(|caller| caller.arrival.as_ref()) {
+                        arrival.is_known();
                     }
                     inner.call(request).await?
                 }
@@ -83,24 +85,33 @@ where
 }
 
 async fn judge(gate: &Gate, audience: Audience, request: &mut Request<Body>) -> Result<(), Status> {
+    let known = request.extensions().get::<Caller>();
+    let caller = known.cloned().unwrap_or_default();
     if audience == Audience::Anybody && !Gate::is_signed(request.headers()) {
-        return Ok(());
+        let admitted = gate.admit_operator(&caller);
+        return admitted.map_err(|refusal| refused(gate, "an operator", refusal));
     }
     if gate.local.cluster_id.get().is_none() {
         return Err(Status::unavailable(
             "this node is starting: it belongs to no cluster yet",
         ));
     }
-    match gate.admit(request.headers()).await {
+    match gate.admit(request.headers(), &caller).await {
         Ok(speaker) => {
             request.extensions_mut().insert(speaker);
             Ok(())
         }
-        Err(refusal) => {
-            let caller = Gate::caller(request.headers());
-            let reason = refusal.to_string();
-            gate.warn(&caller, "a call of another node is refused", &reason);
-            Err(refusal.into())
-        }
+        Err(refusal) => Err(refused(gate, &Gate::caller(request.headers()), refusal)),
     }
+}
+
+fn refused(gate: &Gate, caller: &str, refusal: Refusal) -> Status {
+    if matches!(refusal, Refusal::NoMember { .. }) && !gate.members.are_in_force() {
+        // The members are in the log, which is still being read.
+        return Status::unavailable(format!("this node is starting: {refusal}"));
+    }
+    gate.refusals.callers.fetch_add(1, Ordering::Relaxed);
+    let reason = refusal.to_string();
+    gate.warn(caller, "a call of another node is refused", &reason);
+    refusal.into()
 }

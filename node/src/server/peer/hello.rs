@@ -7,13 +7,14 @@ use tonic::{Request, Response, Status};
 use super::codec::{id_bytes, id_from};
 use super::connections::{CallError, Connections};
 use super::identity::{Gate, PROTOCOL, Protocol};
+use super::members::Membership;
 use super::server::Served;
 use super::wire;
 use super::wire::introduction_server::Introduction;
 use crate::replica::PeerError;
 
 /// What a node says of itself, and what it knows of the one that asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HelloAnswer {
     /// Its id.
     pub node_id: u64,
@@ -35,6 +36,8 @@ pub struct HelloAnswer {
     pub listed: String,
     /// The members, once its Raft is initialized.
     pub members: Vec<u64>,
+    /// The same with their addresses, and how new that is.
+    pub membership: Membership,
 }
 
 impl HelloAnswer {
@@ -56,6 +59,14 @@ impl HelloAnswer {
             recorded_incarnation: recorded.transpose()?,
             listed: reply.listed,
             members: reply.members,
+            membership: Membership {
+                index: reply.membership_index,
+                nodes: reply
+                    .nodes
+                    .into_iter()
+                    .filter_map(|member| Some((member.node_id, member.node?.peer_addr)))
+                    .collect(),
+            },
         })
     }
 }
@@ -124,10 +135,10 @@ impl Introduction for IntroductionService {
             gate.warn(&caller, "another node does not fit this one", &reason);
         }
         let mut formed = false;
-        let mut members = Vec::new();
+        let (mut index, mut nodes) = (0, Vec::new());
         if let Some(replica) = self.0.replica_if_started() {
             formed = replica.raft().is_initialized().await.unwrap_or(false);
-            members = replica.report().members;
+            (index, nodes) = replica.membership();
         }
         let local = &gate.local;
         let recorded = recorded(asked.node_id);
@@ -155,7 +166,9 @@ impl Introduction for IntroductionService {
             formed,
             recorded_incarnation: (recorded != 0).then(|| id_bytes(recorded)),
             listed: local.listed.clone(),
-            members,
+            members: nodes.iter().map(|(id, _)| *id).collect(),
+            nodes: nodes.into_iter().map(Into::into).collect(),
+            membership_index: index,
         }))
     }
 }

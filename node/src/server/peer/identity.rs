@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -10,7 +11,12 @@ use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use super::credentials::{Caller, Credentials};
+use super::members::Members;
+use super::sane::Insane;
 use super::{Local, Meet, Options};
+use crate::server::address;
+use crate::server::certificates::Names;
 
 /// The version of this protocol that this program speaks.
 pub(super) const PROTOCOL: Protocol = Protocol { major: 1, minor: 0 };
@@ -89,6 +95,23 @@ pub(super) enum Refusal {
     SameId(u64),
     #[error("{0}")]
     Incarnation(String),
+    #[error(
+        "node {node_id} is not a member of this cluster as far as node {our_id} knows: add it with `rstmdb-cli cluster add`; should it be one, name a present member in cluster.join of node {our_id} and start that again"
+    )]
+    NoMember { node_id: u64, our_id: u64 },
+    #[error(
+        "the certificate that calls itself node {node_id} is for {names}, and that node's address is {addr}: it needs a certificate for that address, or an entry in cluster.tls.allowed_names of node {our_id}"
+    )]
+    Certificate {
+        node_id: u64,
+        names: String,
+        addr: String,
+        our_id: u64,
+    },
+    #[error(
+        "a caller that is no node has a certificate for {names}: it needs an entry in cluster.tls.allowed_names of node {our_id}"
+    )]
+    Operator { names: String, our_id: u64 },
 }
 
 impl From<Refusal> for Status {
@@ -103,9 +126,23 @@ pub(super) struct Speaker {
     pub node_id: u64,
 }
 
+/// What was refused at the port for other nodes, since the start.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// Connections that did not begin as they should.
+    pub connections: AtomicU64,
+    /// Calls of who does not belong here.
+    pub callers: AtomicU64,
+    /// Messages that no honest node sends.
+    pub messages: AtomicU64,
+}
+
 /// Says who this node is, and judges who others say they are.
 pub(super) struct Gate {
     pub(super) local: Local,
+    pub(super) members: Arc<Members>,
+    pub(super) refusals: Refusals,
+    credentials: Arc<Credentials>,
     meet: Meet,
     /// Pairs of id and incarnation that `meet` has accepted.
     met: Mutex<HashSet<(u64, u128)>>,
@@ -116,6 +153,9 @@ impl Gate {
     pub(super) fn new(options: &Options) -> Arc<Self> {
         Arc::new(Self {
             local: options.local.clone(),
+            members: options.members.clone(),
+            refusals: Refusals::default(),
+            credentials: options.credentials.clone(),
             meet: options.meet.clone(),
             met: Mutex::default(),
             logged: Mutex::default(),
@@ -156,14 +196,67 @@ impl Gate {
         id.map_or_else(|_| "unknown".to_owned(), |id| format!("node {id}"))
     }
 
-    /// Judges a caller of this node.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Speaker, Refusal> {
+    /// Judges a caller of this node. Nothing is recorded of who is no member.
+    pub(super) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        caller: &Caller,
+    ) -> Result<Speaker, Refusal> {
         let (speaker, incarnation) = self.same_cluster(headers)?;
         if speaker.node_id == self.local.node_id {
             return Err(Refusal::SameId(speaker.node_id));
         }
+        self.must_be_member(speaker.node_id, caller)?;
         self.meet(speaker.node_id, incarnation).await?;
         Ok(speaker)
+    }
+
+    /// The caller is a member, and its certificate is that member's.
+    pub(super) fn must_be_member(&self, node_id: u64, caller: &Caller) -> Result<(), Refusal> {
+        let our_id = self.local.node_id;
+        let Some(addr) = self.members.address_of(node_id) else {
+            return Err(Refusal::NoMember { node_id, our_id });
+        };
+        if self.has_proven(caller, |names| names.cover(address::host(&addr))) {
+            return Ok(());
+        }
+        Err(Refusal::Certificate {
+            node_id,
+            names: named(caller),
+            addr,
+            our_id,
+        })
+    }
+
+    /// Judges a caller that does not say which node it is.
+    pub(super) fn admit_operator(&self, caller: &Caller) -> Result<(), Refusal> {
+        let members = &self.members;
+        let is_member =
+            |names: &Names| members.any_address(|addr| names.cover(address::host(addr)));
+        if self.has_proven(caller, is_member) {
+            return Ok(());
+        }
+        Err(Refusal::Operator {
+            names: named(caller),
+            our_id: self.local.node_id,
+        })
+    }
+
+    /// Without certificates a connection has proven what it could when it began.
+    fn has_proven(&self, caller: &Caller, fits: impl Fn(&Names) -> bool) -> bool {
+        match &caller.names {
+            Some(names) => fits(names) || self.credentials.allows(names),
+            None => !self.credentials.ask_for_certificates(),
+        }
+    }
+
+    /// Refuses a message that no honest node sends: it never reaches Raft.
+    pub(super) fn insane(&self, node_id: u64, insane: Insane) -> Status {
+        self.refusals.messages.fetch_add(1, Ordering::Relaxed);
+        let reason = insane.to_string();
+        let said = "a message of another node makes no sense and is refused";
+        self.warn(&format!("node {node_id}"), said, &reason);
+        insane.into()
     }
 
     /// Judges the answer of the node that was to be `wanted` and is reached at `addr`.
@@ -239,6 +332,11 @@ impl Gate {
         self.met.lock().insert((node_id, incarnation));
         Ok(())
     }
+}
+
+fn named(caller: &Caller) -> String {
+    let names = caller.names.as_ref();
+    names.map_or_else(|| "nobody".to_owned(), ToString::to_string)
 }
 
 fn value<T>(

@@ -1,6 +1,7 @@
 //! Connections from other nodes: bounded, and closed when no call on them was taken within a while.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -58,41 +59,59 @@ pub(super) fn accept(
 /// One connection of another node.
 pub(super) struct Incoming {
     stream: TcpStream,
-    caller: Caller,
+    arrival: Arrival,
     /// Both end the connection while no call was taken.
     late: Pin<Box<Sleep>>,
     leave: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Who is at the other end of a connection: a stranger until a call was taken.
+/// Where a connection comes from, and that it is a stranger's until a call was taken.
 #[derive(Clone)]
-pub(super) struct Caller(Arc<Mutex<Option<Stranger>>>);
+pub(super) struct Arrival {
+    from: Option<IpAddr>,
+    stranger: Arc<Mutex<Option<Stranger>>>,
+}
 
-impl Caller {
+impl Arrival {
+    /// The address of the other side.
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
     /// A call was taken.
     pub(super) fn is_known(&self) {
-        self.0.lock().take();
+        self.stranger.lock().take();
     }
 
     fn is_stranger(&self) -> bool {
-        self.0.lock().is_some()
+        self.stranger.lock().is_some()
+    }
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Arrival").field(&self.from).finish()
     }
 }
 
 impl Incoming {
     fn new(stream: TcpStream, stranger: Stranger, permit: OwnedSemaphorePermit) -> Self {
+        let leave = Box::pin(stranger.leave().cancelled_owned());
         Self {
+            arrival: Arrival {
+                from: stream.peer_addr().ok().map(|addr| addr.ip()),
+                stranger: Arc::new(Mutex::new(Some(stranger))),
+            },
+            leave,
             stream,
-            leave: Box::pin(stranger.leave().cancelled_owned()),
-            caller: Caller(Arc::new(Mutex::new(Some(stranger)))),
             late: Box::pin(tokio::time::sleep(CALL_TIMEOUT)),
             _permit: permit,
         }
     }
 
     fn poll_unwelcome(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if !self.caller.is_stranger() {
+        if !self.arrival.is_stranger() {
             return Ok(());
         }
         if self.leave.as_mut().poll(cx).is_ready() || self.late.as_mut().poll(cx).is_ready() {
@@ -106,10 +125,10 @@ impl Incoming {
 }
 
 impl Connected for Incoming {
-    type ConnectInfo = Caller;
+    type ConnectInfo = Arrival;
 
-    fn connect_info(&self) -> Caller {
-        self.caller.clone()
+    fn connect_info(&self) -> Arrival {
+        self.arrival.clone()
     }
 }
 

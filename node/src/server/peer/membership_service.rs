@@ -8,6 +8,7 @@ use super::server::Served;
 use super::wire;
 use super::wire::membership_server::Membership;
 use crate::replica::Change;
+use crate::server::address;
 
 /// See the module documentation.
 pub(super) struct MembershipService(pub(super) Arc<Served>);
@@ -26,6 +27,15 @@ impl Membership for MembershipService {
         request: Request<wire::ChangeRequest>,
     ) -> Result<Response<wire::ChangeReply>, Status> {
         let change = Change::try_from(request.into_inner())?;
+        if let Change::AddLearner { node, .. } = &change {
+            for addr in [&node.peer_addr, &node.rcp_addr] {
+                if !address::is_dialable(addr) {
+                    let expected = address::DIALABLE;
+                    let refused = format!("{addr:?} is not an address; expected {expected}");
+                    return Err(Status::invalid_argument(refused));
+                }
+            }
+        }
         let changed = self.0.replica()?.change_here(&change).await;
         Ok(Response::new(wire::ChangeReply {
             error: changed.err().map(Into::into),

@@ -17,8 +17,11 @@
 //! | module | subject |
 //! |---|---|
 //! | `identity` | who speaks, and whether that fits |
+//! | `members` | who belongs to the cluster, and at which address |
 //! | `connections` | channels to other nodes, calls and their failures |
-//! | `tls` | certificates, checked both ways |
+//! | `dial` | how a connection begins, on both sides |
+//! | `credentials`, `tls`, `secret` | what both sides show then: certificates, the shared secret |
+//! | `sane` | terms and indexes that cannot be |
 //! | `network` | openraft's client side |
 //! | `append_stream` | appends in a pipeline |
 //! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
@@ -31,15 +34,20 @@
 mod append_stream;
 mod codec;
 mod connections;
+mod credentials;
+mod dial;
 mod guard;
 mod hello;
 mod identity;
 mod incoming;
+mod members;
 mod membership_service;
 mod network;
 mod node_service;
 mod peers;
 mod raft_service;
+mod sane;
+mod secret;
 mod server;
 mod snapshot_receive;
 mod snapshot_send;
@@ -58,8 +66,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use connections::{Connections, Open};
+pub use credentials::{Credentials, Proofs};
 pub use hello::HelloAnswer;
+pub use identity::Refusals;
+pub use members::{Members, Membership};
 pub use network::PeerNetwork;
+pub use secret::Secret;
 pub use server::PeerServer;
 
 /// The largest message that is sent or taken: four entries of the largest size there may be.
@@ -112,8 +124,10 @@ pub struct Options {
     pub meet: Meet,
     /// What [`Meet`] has recorded.
     pub recorded: Recorded,
-    /// Certificates; without them everything goes in the clear.
-    pub tls: Option<PeerTls>,
+    /// Who belongs to the cluster.
+    pub members: Arc<Members>,
+    /// What connections begin with.
+    pub credentials: Arc<Credentials>,
     /// How long a call may take that asks for little.
     pub rpc_timeout: Duration,
     /// How long the other side of a stream may owe an answer.
@@ -121,7 +135,7 @@ pub struct Options {
 }
 
 /// Certificates for both directions, PEM: the same proves this node as server and as client.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PeerTls {
     /// This node's certificate, with the chain up to the CA.
     pub cert_pem: Vec<u8>,

@@ -16,6 +16,7 @@ use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use rstmdb_raft_store::{NodeInfo, RealFs, SnapshotHandle};
 
 use super::connections::{CallError, Connections, Lane, Link};
+use super::sane::Bounds;
 use super::{append_stream, snapshot_send, wire};
 use crate::replica::Peer;
 use crate::server::product::Product;
@@ -72,13 +73,16 @@ impl PeerNetwork {
     ) -> Result<VoteResponse<Product>, CallError> {
         let limit = option.soft_ttl().max(VOTE_TIMEOUT_MIN);
         let mut client = self.link.raft(Lane::Beat)?;
+        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::VoteRequest::from(rpc))?;
         let reply = if pre {
             self.link.answer(limit, client.pre_vote(request)).await?
         } else {
             self.link.answer(limit, client.vote(request)).await?
         };
-        Ok(reply.try_into()?)
+        let response: VoteResponse<Product> = reply.try_into()?;
+        bounds.vote(&response.vote)?;
+        Ok(response)
     }
 
     async fn append_one(
@@ -88,13 +92,17 @@ impl PeerNetwork {
     ) -> Result<AppendEntriesResponse<Product>, CallError> {
         let follows_something = rpc.prev_log_id.is_some();
         let mut client = self.link.raft(self.lane)?;
+        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::AppendRequest::from(rpc))?;
         let reply = self.link.answer(limit, client.append(request)).await?;
-        let response = reply.try_into()?;
+        let response: AppendEntriesResponse<Product> = reply.try_into()?;
         // openraft takes for granted that the empty beginning fits every log, and would stop.
         if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {
             let what = "a conflict before the first entry, which cannot be";
             return Err(CallError::Failed(what.to_owned()));
+        }
+        if let AppendEntriesResponse::HigherVote(vote) = &response {
+            bounds.vote(vote)?;
         }
         Ok(response)
     }

@@ -29,7 +29,12 @@ impl Node for NodeService {
     ) -> Result<Response<Self::ForwardStream>, Status> {
         let from = speaker(&request)?.node_id;
         let (refused, refusals) = mpsc::unbounded_channel();
-        let commands = decoded(request.into_inner(), refused);
+        // A node may be removed while its stream is there.
+        let gate = self.0.gate.clone();
+        let is_member = move || gate.members.address_of(from).is_some();
+        let commands = decoded(request.into_inner(), refused)
+            .take_while(move |_| std::future::ready(is_member()))
+            .boxed();
         let results = self.0.replica()?.serve_forwarded(from, commands);
         let refusals = UnboundedReceiverStream::new(refusals);
         let closing = self.0.closing.clone().cancelled_owned();

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
+use super::HelloAnswer;
 use super::codec::{cut, decode_result, entries};
 use super::connections::{CallError, Connections, Lane, Link};
 use super::wire;
@@ -19,6 +20,7 @@ use crate::replica::{
     Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
     Peers, Report,
 };
+use crate::server::address;
 
 /// A change waits for the cluster to agree, and a new node for its first entries.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -173,6 +175,22 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
             found.node_id
         ));
     }
+    for (key, own) in [
+        ("peer_addr", &found.peer_addr),
+        ("rcp_addr", &found.rcp_addr),
+    ] {
+        if !address::is_dialable(own) {
+            return refused(format!(
+                "node {} at {addr} calls itself {own:?} ({key}), which nobody can dial: give it an entry of its own in \
+                 cluster.peers with {}",
+                found.node_id,
+                address::DIALABLE
+            ));
+        }
+    }
+    if found.peer_addr != addr {
+        must_be_there(connections, &found, addr).await?;
+    }
     let recorded = connections.recorded(found.node_id);
     if recorded.is_some_and(|incarnation| incarnation != found.incarnation) {
         return refused(format!(
@@ -188,6 +206,26 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
             rcp_addr: found.rcp_addr,
         },
     })
+}
+
+/// The address that a node calls its own is where the others will look for it from now on.
+async fn must_be_there(
+    connections: &Connections,
+    found: &HelloAnswer,
+    asked_at: &str,
+) -> Result<(), PeerError> {
+    let (id, own) = (found.node_id, &found.peer_addr);
+    let what = format!(
+        "node {id} at {asked_at} calls itself {own:?} (its entry in its cluster.peers), where the others will look for it"
+    );
+    match connections.hello(own).await {
+        Ok(there) if there.incarnation == found.incarnation => Ok(()),
+        Ok(there) => Err(PeerError::Refused(format!(
+            "{what}, and there is node {}",
+            there.node_id
+        ))),
+        Err(error) => Err(PeerError::Refused(format!("{what}, and which {error}"))),
+    }
 }
 
 async fn history(link: Link, before: u64) -> Result<Option<HistoryRun>, CallError> {

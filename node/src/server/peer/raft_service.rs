@@ -8,6 +8,8 @@ use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use parking_lot::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::identity::Gate;
+use super::sane::Bounds;
 use super::server::{Served, speaker};
 use super::wire::raft_server::Raft;
 use super::{snapshot_receive, wire};
@@ -26,8 +28,12 @@ impl Raft for RaftService {
         &self,
         request: Request<wire::VoteRequest>,
     ) -> Result<Response<wire::VoteReply>, Status> {
+        let from = speaker(&request)?.node_id;
         let vote = VoteRequest::try_from(request.into_inner())?;
-        let voted = self.0.replica()?.raft().vote(vote).await;
+        let replica = self.0.replica()?;
+        let sane = Bounds::of(&replica).vote_request(&vote);
+        sane.map_err(|insane| self.0.gate.insane(from, insane))?;
+        let voted = replica.raft().vote(vote).await;
         Ok(Response::new(voted.map_err(stopped)?.into()))
     }
 
@@ -35,8 +41,12 @@ impl Raft for RaftService {
         &self,
         request: Request<wire::VoteRequest>,
     ) -> Result<Response<wire::VoteReply>, Status> {
+        let from = speaker(&request)?.node_id;
         let vote = VoteRequest::try_from(request.into_inner())?;
-        let voted = self.0.replica()?.raft().pre_vote(vote).await;
+        let replica = self.0.replica()?;
+        let sane = Bounds::of(&replica).vote_request(&vote);
+        sane.map_err(|insane| self.0.gate.insane(from, insane))?;
+        let voted = replica.raft().pre_vote(vote).await;
         Ok(Response::new(voted.map_err(stopped)?.into()))
     }
 
@@ -44,9 +54,10 @@ impl Raft for RaftService {
         &self,
         request: Request<wire::AppendRequest>,
     ) -> Result<Response<wire::AppendReply>, Status> {
+        let from = speaker(&request)?.node_id;
         let append = AppendEntriesRequest::try_from(request.into_inner())?;
         let replica = self.0.replica()?;
-        admit(&replica, &append)?;
+        admit(&self.0.gate, from, &replica, &append)?;
         let appended = replica.raft().append_entries(append).await;
         Ok(Response::new(appended.map_err(stopped)?.into()))
     }
@@ -55,10 +66,18 @@ impl Raft for RaftService {
         &self,
         request: Request<Streaming<wire::AppendRequest>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
+        let from = speaker(&request)?.node_id;
         let replica = self.0.replica()?;
         let raft = replica.raft();
         let bad = Arc::new(Mutex::new(None));
-        let requests = decoded(request.into_inner(), replica.clone(), bad.clone());
+        let gate = self.0.gate.clone();
+        let requests = decoded(
+            request.into_inner(),
+            gate,
+            from,
+            replica.clone(),
+            bad.clone(),
+        );
         let answers = raft
             .stream_append(requests)
             .map(|answer| answer.map(Into::into).map_err(stopped));
@@ -85,8 +104,11 @@ impl Raft for RaftService {
         &self,
         request: Request<wire::TransferLeaderRequest>,
     ) -> Result<Response<wire::TransferLeaderReply>, Status> {
+        let from = speaker(&request)?.node_id;
         let transfer = request.into_inner().try_into()?;
         let replica = self.0.replica()?;
+        let sane = Bounds::of(&replica).transfer(&transfer);
+        sane.map_err(|insane| self.0.gate.insane(from, insane))?;
         let raft = replica.raft();
         let transferred = raft.handle_transfer_leader(transfer).await;
         Ok(Response::new(transferred.map_err(stopped)?.into()))
@@ -96,13 +118,15 @@ impl Raft for RaftService {
 /// The requests up to the first that is not understood or not taken, the reason left in `bad`.
 fn decoded(
     requests: Streaming<wire::AppendRequest>,
+    gate: Arc<Gate>,
+    from: u64,
     replica: Replica,
     bad: Arc<Mutex<Option<Status>>>,
 ) -> impl Stream<Item = AppendEntriesRequest<Product>> + Send + 'static {
     requests
         .map(move |request| {
             let append = AppendEntriesRequest::try_from(request?)?;
-            admit(&replica, &append)?;
+            admit(&gate, from, &replica, &append)?;
             Ok::<_, Status>(append)
         })
         .scan((), move |(), request| {
@@ -111,8 +135,15 @@ fn decoded(
         })
 }
 
-/// Refuses entries for which this node has no room; a heartbeat has none.
-fn admit(replica: &Replica, append: &AppendEntriesRequest<Product>) -> Result<(), Status> {
+/// Refuses what cannot be, and entries for which this node has no room; a heartbeat has none.
+fn admit(
+    gate: &Gate,
+    from: u64,
+    replica: &Replica,
+    append: &AppendEntriesRequest<Product>,
+) -> Result<(), Status> {
+    let sane = Bounds::of(replica).append(append);
+    sane.map_err(|insane| gate.insane(from, insane))?;
     match append.entries.is_empty() {
         true => Ok(()),
         false => replica.must_have_room().map_err(no_room),

@@ -12,9 +12,10 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 
+use super::credentials::Credentials;
 use super::guard::{Audience, Guard};
 use super::hello::IntroductionService;
-use super::identity::{Gate, Speaker};
+use super::identity::{Gate, Refusals, Speaker};
 use super::membership_service::MembershipService;
 use super::node_service::NodeService;
 use super::raft_service::RaftService;
@@ -25,7 +26,7 @@ use super::wire::node_server::NodeServer;
 use super::wire::raft_server::RaftServer;
 use super::{
     CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, PeerTls, Recorded, STREAM_WINDOW_BYTES, incoming, tls, with_causes,
+    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, incoming, with_causes,
 };
 use crate::server::product::Replica;
 use crate::server::sockets::Sockets;
@@ -72,19 +73,13 @@ pub(super) fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
 #[derive(Clone)]
 pub struct PeerServer {
     served: Arc<Served>,
-    tls: Option<PeerTls>,
+    credentials: Arc<Credentials>,
 }
 
 impl PeerServer {
     /// Serves nothing yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Tls`] when the certificates cannot be used.
-    pub fn new(options: &Options) -> Result<Self, Error> {
-        if let Some(given) = &options.tls {
-            tls::check(given)?;
-        }
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
         let served = Served {
             gate: Gate::new(options),
             recorded: options.recorded.clone(),
@@ -92,20 +87,34 @@ impl PeerServer {
             closing: CancellationToken::new(),
             replica: Mutex::default(),
         };
-        Ok(Self {
+        Self {
             served: Arc::new(served),
-            tls: options.tls.clone(),
-        })
+            credentials: options.credentials.clone(),
+        }
+    }
+
+    /// What connections begin with.
+    #[must_use]
+    pub fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+
+    /// What was refused.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.served.gate.refusals
     }
 
     /// Serves this replica from now on; before, all but the first exchange is answered with
     /// *unavailable*.
     pub fn set_replica(&self, replica: Replica) {
+        self.served.gate.members.set_replica(Some(replica.clone()));
         *self.served.replica.lock() = Some(replica);
     }
 
     /// Lets go of the replica, which was shut down: connections may take a while to end.
     pub fn release_replica(&self) {
+        self.served.gate.members.set_replica(None);
         *self.served.replica.lock() = None;
     }
 
@@ -139,16 +148,10 @@ impl PeerServer {
         C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
     {
         let failed = |error: tonic::transport::Error| Error::Serve(with_causes(&error));
-        let mut builder = builder();
-        if let Some(given) = &self.tls {
-            let config = tls::server(given);
-            builder = builder
-                .tls_config(config)
-                .map_err(|error| Error::Tls(with_causes(&error)))?;
-        }
         let served = &self.served;
         let gate = || served.gate.clone();
-        let router = builder
+        let incoming = dial::begun(incoming, self.credentials.clone(), gate());
+        let router = builder()
             .add_service(
                 IntroductionServer::new(IntroductionService(served.clone()))
                     .max_decoding_message_size(INTRODUCTION_BYTES_MAX),

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 use super::raft_service::{no_room, stopped};
+use super::sane::Bounds;
 use super::server::Served;
 use super::wire;
 use super::wire::snapshot_part::Part;
@@ -151,6 +152,8 @@ impl Transfer {
 
     async fn take_in(&mut self) -> Result<(), Status> {
         let offer = self.offer().await?;
+        let sane = Bounds::of(&self.replica).snapshot(&offer.vote, &offer.meta);
+        sane.map_err(|insane| self.served.gate.insane(self.from, insane))?;
         let ours = self.replica.raft().metrics().borrow_watched().vote;
         if ours > offer.vote {
             return self.answer(Progress::Done(ours.into())).await;

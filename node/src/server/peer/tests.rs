@@ -11,5 +11,6 @@ mod refusals;
 mod replica_calls;
 mod replicas;
 mod snapshots;
+mod strangers;
 mod support;
 mod tls;

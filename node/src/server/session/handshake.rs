@@ -1,8 +1,11 @@
 //! HELLO, AUTH, PING, BYE: what belongs to the connection itself.
 
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
@@ -13,28 +16,37 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
+use crate::server::auth::Bearer;
+use crate::server::failure::{self, Effect};
 use crate::server::json::{self, Object};
 use crate::server::ops::Op;
 use crate::server::shared::{SERVER_NAME, SERVER_VERSION};
 
 /// Who is at the other end.
-#[derive(Debug)]
 pub(super) struct Peer {
     hello: bool,
-    authenticated: bool,
-    actor: Arc<str>,
+    bearer: Option<Authenticated>,
+    /// Of who has not authenticated.
+    nobody: Arc<str>,
     /// Since when it is not known who is there.
     unknown_since: Instant,
     /// Wrong tokens so far.
     failures: u32,
 }
 
+/// Who has authenticated.
+struct Authenticated {
+    bearer: Bearer,
+    /// Resolves once the token is no longer accepted.
+    revoked: BoxFuture<'static, ()>,
+}
+
 impl Default for Peer {
     fn default() -> Self {
         Self {
             hello: false,
-            authenticated: false,
-            actor: "".into(),
+            bearer: None,
+            nobody: "".into(),
             unknown_since: Instant::now(),
             failures: 0,
         }
@@ -44,7 +56,7 @@ impl Default for Peer {
 impl Peer {
     /// Whether HELLO is done, and AUTH where it is required.
     pub(super) fn is_known(&self, auth_required: bool) -> bool {
-        self.hello && (self.authenticated || !auth_required)
+        self.hello && (self.bearer.is_some() || !auth_required)
     }
 
     /// Since when that is not so: from the connection's begin, or the last AUTH that failed after one that had not.
@@ -59,7 +71,16 @@ impl Peer {
 
     /// The name that facts carry as who asked.
     pub(super) fn actor(&self) -> &Arc<str> {
-        &self.actor
+        match &self.bearer {
+            Some(authenticated) => authenticated.bearer.actor(),
+            None => &self.nobody,
+        }
+    }
+
+    /// Whether the token that this connection showed has been taken back since.
+    fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
+        let bearer = self.bearer.as_mut();
+        bearer.is_some_and(|it| it.revoked.poll_unpin(cx).is_ready())
     }
 
     /// Why the operation is not allowed now.
@@ -68,7 +89,7 @@ impl Peer {
             let message = format!("{} before HELLO: HELLO comes first", op.name());
             return Some(ErrorBody::new(Code::BadRequest, message));
         }
-        if auth_required && !self.authenticated && !op::is_open(op.name()) {
+        if auth_required && self.bearer.is_none() && !op::is_open(op.name()) {
             let message = format!("{} needs authentication: AUTH comes first", op.name());
             return Some(ErrorBody::new(Code::Unauthorized, message));
         }
@@ -115,27 +136,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// AUTH.
+    /// AUTH. Who has authenticated before and is now somebody else, or nobody, gets nothing more of what
+    /// was begun before.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
         self.look_at_token(id, &auth.token);
         Ok(())
     }
 
-    /// From now on it is this one who asks.
-    pub(super) fn authenticated(&mut self, actor: Arc<str>) {
-        self.peer.authenticated = true;
-        self.peer.actor = actor;
-    }
-
-    /// Nobody asks, until a right token comes. Returns how many wrong ones there were.
-    pub(super) fn token_is_wrong(&mut self) -> u32 {
-        if std::mem::take(&mut self.peer.authenticated) {
-            self.peer.unknown_since = self.now;
+    /// From now on it is this one who asks, or nobody, after a wrong token.
+    pub(super) fn is_now(&mut self, bearer: Option<Bearer>) {
+        let was = self.peer.bearer.as_ref().map(|it| &it.bearer);
+        let (was_somebody, is_another) = (was.is_some(), was != bearer.as_ref());
+        if was_somebody && is_another {
+            self.end_what_was_begun();
         }
-        self.peer.failures += 1;
+        if bearer.is_none() {
+            self.peer.failures += 1;
+            if was_somebody {
+                self.peer.unknown_since = self.now;
+            }
+        }
+        self.peer.bearer = bearer.map(|bearer| Authenticated {
+            revoked: self.shared.tokens.revocation(&bearer).boxed(),
+            bearer,
+        });
         self.mind_standing();
-        self.peer.failures
     }
 
     /// What may be sent, and whether a stranger's place is taken, follow from whether it is known who is there.
@@ -149,6 +175,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         });
         if known {
             self.stranger = None;
+        }
+    }
+
+    /// Ends the connection of a client whose token is no longer accepted.
+    pub(super) fn poll_revoked(&mut self, cx: &mut Context<'_>) {
+        if !self.peer.is_revoked(cx) {
+            return;
+        }
+        tracing::info!(
+            actor = &**self.peer.actor(),
+            "ending a connection: its token is no longer accepted"
+        );
+        self.end_what_was_begun();
+        self.peer.bearer = None;
+        let message = "the token of this connection is no longer accepted";
+        self.refuse("", ErrorBody::new(Code::Unauthorized, message));
+        self.flush();
+    }
+
+    /// Ends the watches, and answers what is under way: its outcome is not for who is here now.
+    fn end_what_was_begun(&mut self) {
+        for watch in self.watches.end_all() {
+            self.outbox.end(&watch, failure::other_bearer(Effect::None));
+        }
+        for tag in self.work.abandon() {
+            self.order.release(&tag.claim);
+            self.buffers.answered(&tag);
+            let error = failure::other_bearer(tag.effect);
+            self.answer(&tag.id, tag.op, tag.began, Err(error));
+        }
+        for waiting in self.order.give_up(|_| true) {
+            let tag = waiting.tag;
+            self.buffers.answered(&tag);
+            let error = failure::other_bearer(Effect::None);
+            self.answer(&tag.id, tag.op, tag.began, Err(error));
         }
     }
 

@@ -176,6 +176,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.now = Instant::now();
             self.outbox.leader = self.shared.replica.is_leader();
             self.poll_shutdown(cx);
+            // Before anything is sent that only a bearer may see.
+            self.poll_revoked(cx);
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
             again |= self.poll_read(cx)?;

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | read | this connection's unfinished writes of what it reads |
 //! | write | this connection's unfinished reads of what it writes |
-//! | exclusive (a batch that mixes reads and writes) | both |
+//! | exclusive (a batch that mixes reads and writes; a write that touches everything) | both |
 //!
 //! and whatever waits is waited for by everything behind it that touches the same. Instances are
 //! known by a hash: two that collide merely wait for each other. Only instances that are touched
@@ -36,7 +36,7 @@ pub(crate) enum Access {
     Read,
     /// Changes it by commands that are handed over at once.
     Write,
-    /// Changes it by commands that are handed over bit by bit.
+    /// Changes it by commands that are handed over bit by bit, or by one that others may pass.
     Exclusive,
 }
 

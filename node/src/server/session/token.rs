@@ -1,7 +1,6 @@
 //! AUTH: when a token is looked at, and when the answer to a wrong one goes out. While that waits nothing else of
 //! the connection is taken.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use rstmdb_rcp::Code;
@@ -27,20 +26,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let until = self.now + RETRY_PAUSE;
             return self.hold(until, id, Some(token));
         }
-        match self.shared.tokens.actor(token) {
-            Some(actor) => self.token_is_right(id, actor),
-            None => {
-                guesses.failed(self.address, self.now);
-                let failures = self.token_is_wrong();
-                self.hold(self.now + guesses::delay(failures), id, None);
-            }
+        let bearer = self.shared.tokens.bearer(token);
+        if bearer.is_none() {
+            guesses.failed(self.address, self.now);
         }
-    }
-
-    fn token_is_right(&mut self, id: &str, actor: Arc<str>) {
-        self.authenticated(actor);
-        self.mind_standing();
-        self.flag(id, "authenticated");
+        let is_right = bearer.is_some();
+        self.is_now(bearer);
+        if is_right {
+            return self.flag(id, "authenticated");
+        }
+        let until = self.now + guesses::delay(self.peer.failures());
+        self.hold(until, id, None);
     }
 
     fn hold(&mut self, until: Instant, id: &str, token: Option<&str>) {

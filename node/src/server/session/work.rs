@@ -81,6 +81,12 @@ impl InWork {
         tags.map(|tag| tag.deadline).min()
     }
 
+    /// Gives up on all; the commands may go on.
+    pub(crate) fn abandon(&mut self) -> Vec<Tag> {
+        let works = std::mem::take(&mut self.running);
+        works.into_iter().filter_map(|work| work.tag).collect()
+    }
+
     /// Takes out those whose deadline has passed, with the answer they get. Their futures are
     /// dropped: that gives up the answer, not the command.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<(Tag, Outcome)> {

@@ -25,6 +25,15 @@ impl From<wire::NodeInfo> for NodeInfo {
     }
 }
 
+impl From<(u64, NodeInfo)> for wire::Member {
+    fn from((node_id, node): (u64, NodeInfo)) -> Self {
+        Self {
+            node_id,
+            node: Some((&node).into()),
+        }
+    }
+}
+
 impl From<&Membership> for wire::MembershipConfig {
     fn from(membership: &Membership) -> Self {
         let configs = membership.get_joint_config().iter();

@@ -1,5 +1,6 @@
 //! What a command or a query answers.
 
+use rstmdb_engine::definition::Warning;
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
 use rstmdb_engine::{InstanceView, Reply};
 
@@ -18,9 +19,10 @@ impl From<Reply> for wire::Reply {
 #[rustfmt::skip] // One message per line pair: as a table it fits a screen.
 fn encode(reply: Reply) -> Wire {
     match reply {
-        Reply::PutMachine { machine, version, checksum, created } => {
+        Reply::PutMachine { machine, version, checksum, created, warnings } => {
             let (machine, checksum) = (machine.to_string(), checksum.to_string());
-            Wire::PutMachine(wire::PutMachineReply { machine, version, checksum, created })
+            let warnings = warnings.iter().cloned().map(Into::into).collect();
+            Wire::PutMachine(wire::PutMachineReply { machine, version, checksum, created, warnings })
         }
         Reply::Created { instance_id, state, wal_offset } => {
             let (instance_id, state) = (instance_id.to_string(), state.to_string());
@@ -60,6 +62,20 @@ fn encode(reply: Reply) -> Wire {
     }
 }
 
+impl From<Warning> for wire::MachineWarning {
+    fn from(warning: Warning) -> Self {
+        let Warning { place, text } = warning;
+        Self { place, text }
+    }
+}
+
+impl From<wire::MachineWarning> for Warning {
+    fn from(warning: wire::MachineWarning) -> Self {
+        let wire::MachineWarning { place, text } = warning;
+        Self { place, text }
+    }
+}
+
 impl TryFrom<wire::Reply> for Reply {
     type Error = DecodeError;
 
@@ -75,6 +91,7 @@ fn decode(reply: Wire) -> Result<Reply, DecodeError> {
             version: put.version,
             checksum: put.checksum.into(),
             created: put.created,
+            warnings: put.warnings.into_iter().map(Into::into).collect(),
         },
         Wire::Created(created) => Reply::Created {
             instance_id: created.instance_id.into(),

@@ -54,6 +54,7 @@ impl From<Report> for wire::ReportReply {
             version: report.version,
             uptime_secs: report.uptime_secs,
             members: report.members,
+            clock_ms: report.clock_ms,
         }
     }
 }
@@ -78,6 +79,7 @@ impl TryFrom<wire::ReportReply> for Report {
             version: message.version,
             uptime_secs: message.uptime_secs,
             members: message.members,
+            clock_ms: message.clock_ms,
         })
     }
 }

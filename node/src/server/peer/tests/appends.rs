@@ -117,7 +117,7 @@ async fn node_info(way: Way) -> NodeInfo {
 fn connections() -> Connections {
     let mut options = options(1, nowhere());
     options.silence_timeout = SILENCE;
-    Connections::new(&options).unwrap()
+    Connections::new(&options)
 }
 
 async fn network(way: Way) -> PeerNetwork {

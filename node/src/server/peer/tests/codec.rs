@@ -10,6 +10,7 @@ use openraft::raft::{
 use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
+use rstmdb_engine::definition::Warning;
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, InstanceView, ListInstances,
@@ -230,16 +231,26 @@ fn single_reply() -> impl Strategy<Value = Reply> {
     let machines = (arc(), proptest::collection::vec(any::<u32>(), 0..4))
         .prop_map(|(machine, versions)| MachineSummary { machine, versions });
     prop_oneof![
-        (arc(), any::<u32>(), arc(), any::<bool>()).prop_map(
-            |(machine, version, checksum, created)| {
+        (
+            arc(),
+            any::<u32>(),
+            arc(),
+            any::<bool>(),
+            proptest::collection::vec((any::<String>(), any::<String>()), 0..3)
+        )
+            .prop_map(|(machine, version, checksum, created, warnings)| {
+                let warnings = warnings.into_iter();
+                let warnings = warnings
+                    .map(|(place, text)| Warning { place, text })
+                    .collect();
                 Reply::PutMachine {
                     machine,
                     version,
                     checksum,
                     created,
+                    warnings,
                 }
-            }
-        ),
+            }),
         (arc(), arc(), any::<u64>()).prop_map(|(instance_id, state, wal_offset)| Reply::Created {
             instance_id,
             state,
@@ -434,6 +445,7 @@ fn report() -> impl Strategy<Value = Report> {
         version: rest.3,
         uptime_secs: numbers.5,
         members: vec![numbers.0, numbers.1],
+        clock_ms: rest.0,
     })
 }
 

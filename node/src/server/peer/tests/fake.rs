@@ -51,15 +51,20 @@ impl Fake {
     pub fn signed<T>(&self, message: T) -> Response<T> {
         let mut response = Response::new(message);
         let headers = response.metadata_mut();
-        for (name, value) in [
+        for (name, value) in self.headers() {
+            headers.insert(name, value.parse().unwrap());
+        }
+        response
+    }
+
+    /// What it says of itself.
+    pub fn headers(&self) -> [(&'static str, String); 4] {
+        [
             ("rstmdb-protocol", self.protocol.to_owned()),
             ("rstmdb-cluster", format!("{:032x}", self.cluster)),
             ("rstmdb-node", self.node_id.to_string()),
             ("rstmdb-incarnation", format!("{:032x}", self.incarnation)),
-        ] {
-            headers.insert(name, value.parse().unwrap());
-        }
-        response
+        ]
     }
 }
 

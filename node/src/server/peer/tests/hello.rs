@@ -32,12 +32,13 @@ async fn a_node_that_belongs_to_no_cluster_yet_learns_who_is_there() {
     let server = Served::start(|addr| options_with(1, addr, &met)).await;
     let mut options = options(2, nowhere());
     options.local.cluster_id = Arc::new(OnceLock::new());
-    let fresh = Connections::new(&options).unwrap();
+    let fresh = Connections::new(&options);
 
     let answer = fresh.hello(&server.addr.to_string()).await.unwrap();
     let expected = HelloAnswer {
         listed: String::new(),
         members: Vec::new(),
+        membership: Default::default(),
         node_id: 1,
         incarnation: incarnation(1),
         cluster_name: "test".to_owned(),
@@ -114,7 +115,7 @@ async fn a_node_is_introduced_under_its_own_addresses() {
 #[tokio::test]
 async fn a_node_that_may_not_be_added_is_not_introduced() {
     let met = Met::with(&[(4, 99)]);
-    let ours = Connections::new(&options_with(1, nowhere(), &met)).unwrap();
+    let ours = Connections::new(&options_with(1, nowhere(), &met));
 
     let own_id = Served::start(|addr| options(1, addr)).await;
     let stranger = Served::start(|addr| {

@@ -41,7 +41,7 @@ async fn a_stream_to_a_node_that_hangs_is_given_up() {
     let hanging = peer(3, silent.local_addr().unwrap());
     let mut options = options(1, nowhere());
     options.silence_timeout = Duration::from_millis(100);
-    let caller = Connections::new(&options).unwrap();
+    let caller = Connections::new(&options);
     let stream = caller.forward(&hanging).await;
     assert!(matches!(stream, Err(PeerError::Unreachable(_))));
     let history = caller.history(&hanging, 5).await;

@@ -48,7 +48,7 @@ async fn a_node_that_fits_is_answered() {
 #[tokio::test]
 async fn the_server_refuses_another_cluster_and_names_both() {
     let server = Served::start(|addr| options(2, addr)).await;
-    let stranger = Connections::new(&of_cluster(options(1, nowhere()), 0xbad)).unwrap();
+    let stranger = Connections::new(&of_cluster(options(1, nowhere()), 0xbad));
     let reason = told(&server, &stranger).await;
     let (theirs, ours) = (uuid(0xbad), uuid(CLUSTER));
     let says = format!("node 1 belongs to cluster {theirs} and node 2 to cluster {ours}");
@@ -78,7 +78,7 @@ async fn the_server_refuses_another_data_folder_under_a_known_id() {
 #[tokio::test]
 async fn the_client_refuses_another_data_folder_under_a_known_id() {
     let met = Met::with(&[(2, 99)]);
-    let caller = Connections::new(&options_with(1, nowhere(), &met)).unwrap();
+    let caller = Connections::new(&options_with(1, nowhere(), &met));
     let reason = concluded(Fake::node(2), &caller).await.unwrap_err();
     assert_eq!(reason, "node 2 was met as 63 before");
 }
@@ -170,7 +170,7 @@ async fn a_node_without_a_cluster_neither_calls_nor_answers() {
         "{answer}"
     );
 
-    let caller = Connections::new(&homeless(options(1, nowhere()))).unwrap();
+    let caller = Connections::new(&homeless(options(1, nowhere())));
     let answer = caller.report(&server.peer(2)).await.unwrap_err();
     assert!(
         answer.to_string().contains("belongs to no cluster yet"),
@@ -192,7 +192,7 @@ async fn a_refusal_is_logged_once_by_each_side() {
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let server = Served::start(|addr| options(2, addr)).await;
-    let stranger = Connections::new(&of_cluster(options(1, nowhere()), 0xbad)).unwrap();
+    let stranger = Connections::new(&of_cluster(options(1, nowhere()), 0xbad));
     for _ in 0..3 {
         told(&server, &stranger).await;
     }

@@ -62,7 +62,7 @@ impl Node {
             peer_addr: options.local.peer_addr.clone(),
             rcp_addr: options.local.rcp_addr.clone(),
         };
-        let connections = Connections::new(&options).unwrap();
+        let connections = Connections::new(&options);
         let replica = start(connections.clone()).await;
         let served = Served::on(listener, |_| options);
         served.server.set_replica(replica.clone());
@@ -117,6 +117,8 @@ fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
             kept_behind_snapshot: 0,
             retention: Retention::default(),
         },
+        clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
+        costly_bytes: replica::Options::COSTLY_BYTES,
     }
 }

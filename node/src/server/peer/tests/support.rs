@@ -11,7 +11,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::super::{Connections, Local, Meet, Options, PeerServer};
+use super::super::{
+    Connections, Credentials, HelloAnswer, Local, Meet, Members, Membership, Options, PeerServer,
+    Proofs,
+};
 use crate::replica::Peer;
 use crate::server::sockets::Sockets;
 use rstmdb_raft_store::NodeInfo;
@@ -27,6 +30,13 @@ pub struct Met(Arc<Mutex<HashMap<u64, u128>>>);
 impl Met {
     pub fn with(pairs: &[(u64, u128)]) -> Self {
         Self(Arc::new(Mutex::new(pairs.iter().copied().collect())))
+    }
+
+    /// Who was met, ascending.
+    pub fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.0.lock().keys().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     fn meet(&self) -> Meet {
@@ -59,10 +69,24 @@ pub fn options_with(node_id: u64, addr: SocketAddr, met: &Met) -> Options {
         },
         meet: met.meet(),
         recorded: Arc::new(move |id| recorded.lock().get(&id).copied().unwrap_or(0)),
-        tls: None,
+        members: everybody(),
+        credentials: Credentials::new(Proofs::default()).unwrap(),
         rpc_timeout: Duration::from_secs(2),
         silence_timeout: Duration::from_secs(1),
     }
+}
+
+/// Every node of these tests, at the address where all of them are; newer than any membership there is.
+fn everybody() -> Arc<Members> {
+    let members = Members::new([]);
+    members.hear(&HelloAnswer {
+        membership: Membership {
+            index: u64::MAX,
+            nodes: (1..10).map(|id| (id, nowhere().to_string())).collect(),
+        },
+        ..HelloAnswer::default()
+    });
+    members
 }
 
 pub fn incarnation(node_id: u64) -> u128 {
@@ -90,7 +114,7 @@ impl Served {
 
     pub fn on(listener: TcpListener, options: impl FnOnce(SocketAddr) -> Options) -> Self {
         let addr = listener.local_addr().unwrap();
-        let server = PeerServer::new(&options(addr)).unwrap();
+        let server = PeerServer::new(&options(addr));
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.clone().serve(listener, SOCKETS, stop.clone()));
         Self {
@@ -125,7 +149,7 @@ pub fn peer(id: u64, addr: SocketAddr) -> Peer {
 
 /// Connections of a node that serves nobody.
 pub fn client(node_id: u64) -> Connections {
-    Connections::new(&options(node_id, nowhere())).unwrap()
+    Connections::new(&options(node_id, nowhere()))
 }
 
 /// A connection of somebody who need not be a node.

@@ -1,0 +1,253 @@
+//! Decisions made ahead, on a copy of the state, to be taken over where everybody waits.
+//!
+//! A decision rests on its *premises*: the instances, machines and keys that its command names. It may be
+//! taken over later as long as those are the same. The offset and the time are put in then.
+
+use crate::command::{BatchOp, Command, Query};
+use crate::fact::{Body, Entry};
+use crate::reply::Reply;
+use crate::state::{Scope, key_name};
+use crate::view::{Last, View};
+use crate::{DecideAt, Decision, Pending, Refusal, State};
+
+use super::decide;
+
+/// Stands for the offset that an entry does not have yet.
+const NO_OFFSET: u64 = u64::MAX;
+
+/// A decision made ahead.
+#[derive(Debug)]
+pub struct Prepared {
+    premises: Premises,
+    decision: Result<Decision, Refusal>,
+}
+
+/// Decides a command on the state alone; `at.offset` does not count. Not for FLUSH_ALL and for what
+/// [`lists`](super::lists): those rest on everything.
+pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared {
+    let at = DecideAt {
+        offset: NO_OFFSET,
+        ..at.clone()
+    };
+    let pending = Pending::new();
+    Prepared {
+        premises: Premises::gather(View::new(state), command),
+        decision: decide(state, &pending, command, &at),
+    }
+}
+
+/// Whether nothing in flight changes what the command rests on: only then it can be prepared.
+pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
+    let view = View::new(state);
+    pending.is_empty()
+        || Premises::gather(view.over(&pending.overlay), command) == Premises::gather(view, command)
+}
+
+impl Prepared {
+    /// The decision as it is at `at`, or nothing when what it rests on has changed.
+    pub fn land(
+        self,
+        state: &State,
+        pending: &Pending,
+        command: &Command,
+        at: &DecideAt<'_>,
+    ) -> Option<Result<Decision, Refusal>> {
+        let view = View::new(state).over(&pending.overlay);
+        if Premises::gather(view, command) != self.premises {
+            return None;
+        }
+        let landing = Landing {
+            offset: at.offset,
+            time_ms: at
+                .now_ms
+                .max(state.last_time_ms())
+                .max(pending.last_time_ms),
+        };
+        Some(match self.decision {
+            Ok(Decision::Write {
+                mut entry,
+                mut reply,
+                compiled,
+            }) => {
+                landing.reply(&mut reply, &created(&entry));
+                landing.entry(&mut entry);
+                Ok(Decision::Write {
+                    entry,
+                    reply,
+                    compiled,
+                })
+            }
+            Ok(answer) => Ok(answer),
+            Err(mut refusal) => {
+                landing.refusal(&mut refusal);
+                Err(refusal)
+            }
+        })
+    }
+}
+
+/// The instances that an entry creates.
+fn created(entry: &Entry) -> Vec<String> {
+    let ids = entry.facts.iter().filter_map(|fact| match &fact.body {
+        Some(Body::CreateInstance(create)) => Some(create.instance_id.clone()),
+        _ => None,
+    });
+    ids.collect()
+}
+
+/// Where and when a decision takes effect after all.
+struct Landing {
+    offset: u64,
+    time_ms: u64,
+}
+
+impl Landing {
+    fn entry(&self, entry: &mut Entry) {
+        entry.index = self.offset;
+        entry.time_ms = self.time_ms;
+        for fact in &mut entry.facts {
+            match &mut fact.body {
+                // An operation of a batch that follows another one of the same instance names their own entry.
+                Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
+                Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
+                Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
+                Some(Body::PutMachine(_) | Body::FlushAll(_)) | None => {}
+            }
+        }
+    }
+
+    fn at(&self, offset: &mut u64) {
+        if *offset == NO_OFFSET {
+            *offset = self.offset;
+        }
+    }
+
+    fn reply(&self, reply: &mut Reply, created: &[String]) {
+        match reply {
+            Reply::Created { wal_offset, .. }
+            | Reply::Applied { wal_offset, .. }
+            | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
+            Reply::Instance(instance) if instance.last_wal_offset == NO_OFFSET => {
+                instance.last_wal_offset = self.offset;
+                instance.updated_ms = self.time_ms;
+                if created.iter().any(|id| **id == *instance.instance_id) {
+                    instance.created_ms = self.time_ms;
+                }
+            }
+            Reply::Batch(replies) => {
+                let replies = replies.iter_mut();
+                replies.for_each(|reply| self.reply(reply, created));
+            }
+            Reply::PutMachine { .. }
+            | Reply::Flushed { .. }
+            | Reply::Instance(_)
+            | Reply::Instances { .. }
+            | Reply::Machine { .. }
+            | Reply::Machines { .. } => {}
+        }
+    }
+
+    fn refusal(&self, refusal: &mut Refusal) {
+        match refusal {
+            Refusal::OffsetConflict {
+                actual_wal_offset, ..
+            }
+            | Refusal::KeyConflict {
+                actual_wal_offset, ..
+            } => self.at(actual_wal_offset),
+            Refusal::InBatch { refusal, .. } => self.refusal(refusal),
+            _ => {}
+        }
+    }
+}
+
+/// What a decision rests on, by what changes whenever it does.
+#[derive(Debug, PartialEq, Eq)]
+struct Premises(Vec<Premise>);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Premise {
+    Instance(Last),
+    /// The digest of a version.
+    Machine(Option<u128>),
+    /// The versions there are.
+    Versions(Vec<u32>),
+    /// Where a key was used.
+    Key(Option<u64>),
+}
+
+impl Premises {
+    fn gather(view: View<'_>, command: &Command) -> Self {
+        let mut premises = Self(Vec::new());
+        premises.command(view, command);
+        premises
+    }
+
+    fn command(&mut self, view: View<'_>, command: &Command) {
+        match command {
+            Command::PutMachine(put) => {
+                self.machine(view, &put.machine, put.version);
+                self.versions(view, &put.machine);
+            }
+            Command::CreateInstance(create) => {
+                self.instance(view, &create.instance_id);
+                self.machine(view, &create.machine, create.version);
+                let scope = match create.id_given {
+                    true => Scope::Create(&create.instance_id),
+                    false => Scope::CreateOf(&create.machine),
+                };
+                self.key(view, scope, create.idempotency_key.as_deref());
+            }
+            Command::ApplyEvent(apply) => {
+                self.instance(view, &apply.instance_id);
+                let scope = Scope::Apply(&apply.instance_id);
+                self.key(view, scope, apply.idempotency_key.as_deref());
+            }
+            Command::DeleteInstance(delete) => {
+                self.instance(view, &delete.instance_id);
+                let scope = Scope::Delete(&delete.instance_id);
+                self.key(view, scope, delete.idempotency_key.as_deref());
+            }
+            Command::FlushAll => {}
+            Command::Batch(ops) => ops.iter().for_each(|op| match op {
+                BatchOp::Write(command) => self.command(view, command),
+                BatchOp::Read(query) => self.query(view, query),
+            }),
+        }
+    }
+
+    fn query(&mut self, view: View<'_>, query: &Query) {
+        match query {
+            Query::GetInstance { instance_id } => self.instance(view, instance_id),
+            Query::GetMachine { machine, version } => {
+                self.versions(view, machine);
+                if let Some(version) = version {
+                    self.machine(view, machine, *version);
+                }
+            }
+            Query::ListInstances(_) | Query::ListMachines { .. } => {}
+        }
+    }
+
+    fn instance(&mut self, view: View<'_>, id: &str) {
+        self.0.push(Premise::Instance(view.last(id)));
+    }
+
+    fn machine(&mut self, view: View<'_>, name: &str, version: u32) {
+        let machine = view.machine(name, version);
+        let digest = machine.map(|machine| machine.digest);
+        self.0.push(Premise::Machine(digest));
+    }
+
+    fn versions(&mut self, view: View<'_>, name: &str) {
+        let versions = view.versions(name).into_iter().collect();
+        self.0.push(Premise::Versions(versions));
+    }
+
+    fn key(&mut self, view: View<'_>, scope: Scope<'_>, key: Option<&str>) {
+        if let Some(key) = key {
+            let found = view.key(&key_name(scope, key));
+            self.0.push(Premise::Key(found.map(|found| found.offset)));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Whether two JSON texts say the same: numbers by exact value, objects whatever the order of their
+//! keys, and of a repeated key only the last value.
+
+use std::borrow::Cow;
+
+use super::number::Decimal;
+use super::reader::{Fault, Kind, Reader};
+
+/// What comparing costs is counted in bytes looked at; a field of an object counts for some more,
+/// because it is sorted.
+const FIELD_BYTES: usize = 32;
+
+/// How much more may be read.
+#[derive(Debug)]
+pub(crate) struct Bytes(usize);
+
+/// More would have to be read than was allowed, or the text is not valid.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl From<Fault> for Stopped {
+    fn from(_: Fault) -> Self {
+        Self
+    }
+}
+
+impl Bytes {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), Stopped> {
+        self.0 = self.0.checked_sub(bytes).ok_or(Stopped)?;
+        Ok(())
+    }
+}
+
+/// Compares two values, each without spaces around it. Recurses as deep as the text is nested, which
+/// the reader bounds.
+pub(crate) fn equal(left: &str, right: &str, bytes: &mut Bytes) -> Result<bool, Stopped> {
+    bytes.spend(left.len() + right.len())?;
+    if left == right {
+        return Ok(true);
+    }
+    let (mut left, mut right) = (Reader::new(left), Reader::new(right));
+    match (left.kind()?, right.kind()?) {
+        (Kind::Number, Kind::Number) => {
+            Ok(Decimal::new(left.number()?) == Decimal::new(right.number()?))
+        }
+        (Kind::String, Kind::String) => Ok(left.string()? == right.string()?),
+        (Kind::List, Kind::List) => {
+            left.enter()?;
+            right.enter()?;
+            lists(&mut left, &mut right, bytes)
+        }
+        (Kind::Object, Kind::Object) => {
+            let left = fields(&mut left, bytes)?;
+            let right = fields(&mut right, bytes)?;
+            if left.len() != right.len() {
+                return Ok(false);
+            }
+            for ((left_name, left), (right_name, right)) in left.iter().zip(&right) {
+                if left_name != right_name || !equal(left, right, bytes)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        // Both null, both true or both false were the same text.
+        _ => Ok(false),
+    }
+}
+
+fn lists(
+    left: &mut Reader<'_>,
+    right: &mut Reader<'_>,
+    bytes: &mut Bytes,
+) -> Result<bool, Stopped> {
+    loop {
+        match (left.item()?, right.item()?) {
+            (false, false) => return Ok(true),
+            (true, true) => {
+                if !equal(left.skip()?, right.skip()?, bytes)? {
+                    return Ok(false);
+                }
+            }
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// The fields by name, each once.
+fn fields<'a>(
+    object: &mut Reader<'a>,
+    bytes: &mut Bytes,
+) -> Result<Vec<(Cow<'a, str>, &'a str)>, Stopped> {
+    object.enter()?;
+    let mut fields = Vec::new();
+    while let Some(name) = object.field()? {
+        bytes.spend(FIELD_BYTES)?;
+        fields.push((name, object.skip()?));
+    }
+    // The last of a repeated name comes first, and is what stays.
+    fields.reverse();
+    fields.sort_by(|left, right| left.0.cmp(&right.0));
+    fields.dedup_by(|later, earlier| later.0 == earlier.0);
+    Ok(fields)
+}

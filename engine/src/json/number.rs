@@ -1,0 +1,146 @@
+//! Numbers by their exact decimal value, whatever their length: nothing is rounded to a double.
+
+use std::cmp::Ordering;
+
+/// A number of valid JSON: 0.d₁d₂d₃… × 10^`power`, where d₁ is not zero. The digits lie in the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decimal<'a> {
+    negative: bool,
+    /// The digits before the point, then those after it, without zeros at either end; none for zero.
+    digits: [&'a [u8]; 2],
+    /// Saturates, which takes an exponent of 38 digits.
+    power: i128,
+}
+
+impl<'a> Decimal<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        let (negative, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let whole = trim_start(whole.as_bytes());
+        let (power, fraction) = match whole.is_empty() {
+            true => {
+                let significant = trim_start(fraction.as_bytes());
+                let zeros = fraction.len() - significant.len();
+                (-(zeros as i128), significant)
+            }
+            false => (whole.len() as i128, fraction.as_bytes()),
+        };
+        let fraction = trim_end(fraction);
+        let whole = match fraction.is_empty() {
+            true => trim_end(whole),
+            false => whole,
+        };
+        let is_zero = whole.is_empty() && fraction.is_empty();
+        Self {
+            negative: negative && !is_zero,
+            digits: [whole, fraction],
+            power: if is_zero {
+                0
+            } else {
+                power.saturating_add(exponent_of(exponent))
+            },
+        }
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.digits.iter().all(|part| part.is_empty())
+    }
+
+    fn all_digits(&self) -> impl Iterator<Item = u8> + 'a {
+        let [whole, fraction] = self.digits;
+        whole.iter().chain(fraction).copied()
+    }
+
+    /// The value, where it is a whole number that fits.
+    pub(crate) fn whole(&self) -> Option<i128> {
+        let [whole, fraction] = self.digits;
+        let zeros = self.power - (whole.len() + fraction.len()) as i128;
+        if !(0..=38).contains(&zeros) {
+            return self.is_zero().then_some(0);
+        }
+        let mut value: i128 = 0;
+        for digit in self.all_digits() {
+            value = value
+                .checked_mul(10)?
+                .checked_add(i128::from(digit - b'0'))?;
+        }
+        value = value.checked_mul(10_i128.checked_pow(zeros as u32)?)?;
+        Some(if self.negative { -value } else { value })
+    }
+
+    /// Bytes that are the same for the same value, and only for it.
+    pub(crate) fn canonical(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(self.negative)];
+        bytes.extend_from_slice(&self.power.to_le_bytes());
+        bytes.extend(self.all_digits());
+        bytes
+    }
+
+    fn compare_magnitude(&self, other: &Self) -> Ordering {
+        match (self.is_zero(), other.is_zero()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => self
+                .power
+                .cmp(&other.power)
+                .then_with(|| self.all_digits().cmp(other.all_digits())),
+        }
+    }
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self.negative, other.negative) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => self.compare_magnitude(other),
+            (true, true) => other.compare_magnitude(self),
+        }
+    }
+}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Decimal<'_> {}
+
+fn exponent_of(text: &str) -> i128 {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let value = digits.bytes().fold(0_i128, |value, digit| {
+        value
+            .saturating_mul(10)
+            .saturating_add(i128::from(digit.saturating_sub(b'0')))
+    });
+    if negative { -value } else { value }
+}
+
+fn trim_start(digits: &[u8]) -> &[u8] {
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    &digits[zeros..]
+}
+
+fn trim_end(digits: &[u8]) -> &[u8] {
+    let zeros = digits
+        .iter()
+        .rev()
+        .take_while(|digit| **digit == b'0')
+        .count();
+    &digits[..digits.len() - zeros]
+}

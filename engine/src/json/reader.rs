@@ -1,0 +1,292 @@
+//! Reads JSON text where it lies, token by token.
+//!
+//! Nothing is built, no key means anything, and numbers stay text. Nesting is bounded by
+//! [`JSON_DEPTH_MAX`] before it is followed, so whoever recurses along with the reader is bounded too.
+
+mod strings;
+
+use std::borrow::Cow;
+
+use crate::limits::JSON_DEPTH_MAX;
+
+/// What is wrong with a text, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at line {line} column {column}")]
+pub(crate) struct Fault {
+    problem: &'static str,
+    /// From 1.
+    line: usize,
+    /// In characters from 1.
+    column: usize,
+}
+
+/// What a value is, told from its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    String,
+    List,
+    Object,
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    /// Just inside a list or an object: no comma is due.
+    fresh: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            fresh: false,
+        }
+    }
+
+    pub(crate) fn of_bytes(text: &'a [u8]) -> Result<Self, Fault> {
+        match str::from_utf8(text) {
+            Ok(text) => Ok(Self::new(text)),
+            Err(error) => {
+                // The part before the fault is text, so its lines can be counted.
+                let before = str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
+                Err(Fault::after(before, "expected UTF-8"))
+            }
+        }
+    }
+
+    /// The next byte to read, counted from the text's first.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The text from an earlier place up to here.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
+    /// The kind of the value that comes next.
+    pub(crate) fn kind(&mut self) -> Result<Kind, Fault> {
+        self.spaces();
+        match self.byte() {
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::List),
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't') => Ok(Kind::True),
+            Some(b'f') => Ok(Kind::False),
+            Some(b'n') => Ok(Kind::Null),
+            _ => Err(self.fault("expected a JSON value")),
+        }
+    }
+
+    /// Nothing but spaces may be left.
+    pub(crate) fn end(&mut self) -> Result<(), Fault> {
+        self.spaces();
+        match self.byte() {
+            None => Ok(()),
+            Some(_) => Err(self.fault("expected the end")),
+        }
+    }
+
+    /// Enters the list or object that comes next.
+    pub(crate) fn enter(&mut self) -> Result<(), Fault> {
+        if self.depth == JSON_DEPTH_MAX {
+            return Err(self.fault("nested deeper than 127"));
+        }
+        self.depth += 1;
+        self.at += 1;
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// Whether another item of the list follows; if none does, the list is left.
+    pub(crate) fn item(&mut self) -> Result<bool, Fault> {
+        self.next(b']', "expected `,` or `]`")
+    }
+
+    /// The name of the object's next field; none is left where there is none, and so is the object.
+    pub(crate) fn field(&mut self) -> Result<Option<Cow<'a, str>>, Fault> {
+        if !self.next(b'}', "expected `,` or `}`")? {
+            return Ok(None);
+        }
+        let name = self.string()?;
+        self.colon()?;
+        Ok(Some(name))
+    }
+
+    fn next(&mut self, close: u8, otherwise: &'static str) -> Result<bool, Fault> {
+        let fresh = std::mem::take(&mut self.fresh);
+        self.spaces();
+        if self.eat(close) {
+            self.depth -= 1;
+            return Ok(false);
+        }
+        if !fresh && !self.eat(b',') {
+            return Err(self.fault(otherwise));
+        }
+        self.spaces();
+        Ok(true)
+    }
+
+    fn colon(&mut self) -> Result<(), Fault> {
+        self.spaces();
+        match self.eat(b':') {
+            true => Ok(()),
+            false => Err(self.fault("expected `:`")),
+        }
+    }
+
+    /// Passes null, true or false.
+    pub(crate) fn word(&mut self, word: &'static str) -> Result<(), Fault> {
+        match self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            true => self.at += word.len(),
+            false => return Err(self.fault("expected a JSON value")),
+        }
+        Ok(())
+    }
+
+    /// A number as it is written. One that no double can hold, 1e999 for one, is refused.
+    pub(crate) fn number(&mut self) -> Result<&'a str, Fault> {
+        let start = self.at;
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        let exponent = self.eat(b'e') || self.eat(b'E');
+        if exponent {
+            let _ = self.eat(b'+') || self.eat(b'-');
+            self.digits()?;
+        }
+        let text = &self.text[start..self.at];
+        // Without an exponent it takes over three hundred digits to leave the range.
+        if (exponent || text.len() > 300) && text.parse().is_ok_and(f64::is_infinite) {
+            self.at = start;
+            return Err(self.fault("expected a number within the range of a double"));
+        }
+        Ok(text)
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while matches!(self.byte(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        match self.at > start {
+            true => Ok(()),
+            false => Err(self.fault("expected a digit")),
+        }
+    }
+
+    /// Passes a value and looks at every byte of it.
+    pub(crate) fn pass(&mut self) -> Result<&'a str, Fault> {
+        let kind = self.kind()?;
+        let start = self.at;
+        match kind {
+            Kind::Null => self.word("null")?,
+            Kind::True => self.word("true")?,
+            Kind::False => self.word("false")?,
+            Kind::Number => drop(self.number()?),
+            Kind::String => self.pass_string()?,
+            Kind::List => {
+                self.enter()?;
+                while self.item()? {
+                    self.pass()?;
+                }
+            }
+            Kind::Object => {
+                self.enter()?;
+                while self.next(b'}', "expected `,` or `}`")? {
+                    self.pass_string()?;
+                    self.colon()?;
+                    self.pass()?;
+                }
+            }
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Passes a value of a text that was checked before: only strings and brackets are looked at.
+    pub(crate) fn skip(&mut self) -> Result<&'a str, Fault> {
+        let kind = self.kind()?;
+        let start = self.at;
+        match kind {
+            Kind::String => self.skip_string()?,
+            Kind::List | Kind::Object => self.skip_nested()?,
+            _ => {
+                let rest = &self.text.as_bytes()[start..];
+                let stop =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n');
+                self.at += rest.iter().position(stop).unwrap_or(rest.len());
+            }
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn skip_nested(&mut self) -> Result<(), Fault> {
+        let mut depth = self.depth;
+        loop {
+            let rest = &self.text.as_bytes()[self.at..];
+            let stop = |byte: &u8| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}');
+            self.at += rest.iter().position(stop).unwrap_or(rest.len());
+            match self.byte() {
+                Some(b'"') => {
+                    self.skip_string()?;
+                    continue;
+                }
+                Some(b'[' | b'{') if depth == JSON_DEPTH_MAX => {
+                    return Err(self.fault("nested deeper than 127"));
+                }
+                Some(b'[' | b'{') => depth += 1,
+                Some(_) => depth -= 1,
+                None => return Err(self.fault("expected `]` or `}`")),
+            }
+            self.at += 1;
+            if depth == self.depth {
+                return Ok(());
+            }
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn eat(&mut self, wanted: u8) -> bool {
+        let found = self.byte() == Some(wanted);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn spaces(&mut self) {
+        while matches!(self.byte(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    /// Something is wrong with what comes next.
+    pub(crate) fn fault(&self, problem: &'static str) -> Fault {
+        Fault::after(self.text.get(..self.at).unwrap_or(self.text), problem)
+    }
+}
+
+impl Fault {
+    fn after(before: &str, problem: &'static str) -> Self {
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            problem,
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A leader without a majority steps down.
+//!
+//! openraft's leaders lead on until they hear of another. Those followers that still hear one grant nobody a
+//! vote, so an old leader that reaches one node of a majority which could elect a new one keeps it from doing
+//! so for as long as that lasts. `Config::quorum_loss_probe_interval` silences its heartbeats, but it leads on, and
+//! entries that are sent again still renew the lease. Two of the longest election timeouts of silence were too few
+//! for a majority of three to elect another. Four are enough, but for as long nobody leads where nobody else can:
+//! where the node that comes back has less of the log.
+//!
+//! Stepping down is what Raft's follower does that hears of a higher term: this node grants its vote of the next
+//! term to the voter that answered it last. That costs a term and nothing else. Nothing is counted for that voter
+//! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
+//! refuses the vote where a majority has answered meanwhile.
+
+use std::sync::{Arc, Weak};
+
+use openraft::Vote;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::raft::VoteRequest;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use tokio::sync::Notify;
+
+use super::background::next_look;
+use super::handle::{Inner, Replica};
+use super::types::Types;
+
+/// Looks in one election timeout. A majority must be missed by two in a row: a leader that stood still itself
+/// hears the answers that were waiting for it in between.
+const LOOKS: u32 = 4;
+
+/// Looks until the replica is dropped or `stop` is notified.
+pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
+    let Some(shortest) = replica
+        .upgrade()
+        .map(|inner| inner.options.election_timeout.0)
+    else {
+        return;
+    };
+    let mut led = None;
+    let mut missed = 0;
+    while let Some(replica) = next_look(&replica, &stop, shortest / LOOKS).await {
+        missed = match replica.misses_majority(&mut led) {
+            true => missed + 1,
+            false => 0,
+        };
+        if missed >= 2 {
+            missed = 0;
+            replica.step_down().await;
+        }
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Whether this node leads others and no majority has answered it for the longest election timeout. `led`
+    /// is the term it was last seen to lead in, and since when.
+    fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        if !metrics.state.is_leader() || voters.nth(1).is_none() {
+            *led = None;
+            return false;
+        }
+        let (term, now) = (metrics.current_term, T::now());
+        let since = match *led {
+            Some((seen, since)) if seen == term => since,
+            _ => {
+                *led = Some((term, now));
+                now
+            }
+        };
+        let heard = metrics.last_quorum_acked.map_or(since, |at| *at);
+        now > heard + self.inner.options.election_timeout.1
+    }
+
+    async fn step_down(&self) {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let raft = &self.inner.raft;
+        let end = raft.with_raft_state(|state| state.log_ids.last().copied());
+        let (Some(to), Ok(end)) = (last_heard(&metrics), end.await) else {
+            return;
+        };
+        let vote = Vote::new(metrics.current_term + 1, to);
+        // Raft has stopped when it fails; whoever watches over that says so.
+        if let Ok(answer) = raft.vote(VoteRequest::new(vote, end)).await
+            && answer.vote_granted
+        {
+            self.inner.counters.stepped_down.add(1);
+            tracing::warn!("no majority of the cluster answers this leader: it has stepped down");
+        }
+    }
+}
+
+/// The other voter that has answered this leader last.
+fn last_heard<T: Types>(metrics: &RaftMetrics<T>) -> Option<u64> {
+    let heartbeats = metrics.heartbeat.as_ref();
+    let heard = |id: &u64| heartbeats.and_then(|all| all.get(id).copied().flatten().map(|at| *at));
+    let others = metrics.membership_config.membership().voter_ids();
+    others
+        .filter(|id| *id != metrics.id)
+        .max_by_key(|id| heard(id))
+}

@@ -1,0 +1,261 @@
+//! What a connection between two nodes begins with: TLS, the shared secret, both or neither. It may be replaced while
+//! the node runs; connections that are there stay.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::RwLock;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tonic::transport::server::Connected;
+
+use super::incoming::Arrival;
+use super::secret::{self, Secret};
+use super::{Error, PeerTls, tls};
+use crate::server::certificates::{Certificate, Names};
+
+/// What this node shows, and what it asks of others.
+#[derive(Clone, Default)]
+pub struct Proofs {
+    /// Certificates; without them everything goes in the clear.
+    pub tls: Option<PeerTls>,
+    /// The cluster's secret.
+    pub secret: Option<Secret>,
+    /// Names, addresses and fingerprints of certificates that need not name a member's address.
+    pub allowed_names: Vec<String>,
+}
+
+/// See the module documentation.
+pub struct Credentials {
+    in_force: RwLock<Arc<InForce>>,
+}
+
+struct InForce {
+    proofs: Proofs,
+    tls: Option<(TlsConnector, TlsAcceptor)>,
+}
+
+/// Why a connection did not come to be.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("TLS: its certificate cannot be read: {0}")]
+    Certificate(String),
+    #[error(transparent)]
+    Secret(#[from] secret::Refusal),
+}
+
+impl Refusal {
+    /// The other side has gone without a word, as who only looks whether somebody listens.
+    pub(super) fn is_farewell(&self) -> bool {
+        match self {
+            Self::Tls(error) | Self::Secret(secret::Refusal::Io(error)) => {
+                error.kind() == io::ErrorKind::UnexpectedEof
+            }
+            Self::Certificate(_) | Self::Secret(_) => false,
+        }
+    }
+}
+
+impl InForce {
+    fn new(proofs: Proofs) -> Result<Self, Error> {
+        let tls = match &proofs.tls {
+            Some(given) => Some((
+                TlsConnector::from(tls::client(given)?),
+                TlsAcceptor::from(tls::server(given)?),
+            )),
+            None => None,
+        };
+        Ok(Self { proofs, tls })
+    }
+}
+
+impl Credentials {
+    /// With these to begin with.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when the certificates cannot be used.
+    pub fn new(proofs: Proofs) -> Result<Arc<Self>, Error> {
+        let in_force = RwLock::new(Arc::new(InForce::new(proofs)?));
+        Ok(Arc::new(Self { in_force }))
+    }
+
+    /// New connections begin with these; false where they are the same.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when the certificates cannot be used. The old ones stay then.
+    pub fn replace(&self, proofs: Proofs) -> Result<bool, Error> {
+        let now = self.in_force.read().clone();
+        if now.proofs.tls == proofs.tls
+            && now.proofs.secret == proofs.secret
+            && now.proofs.allowed_names == proofs.allowed_names
+        {
+            return Ok(false);
+        }
+        *self.in_force.write() = Arc::new(InForce::new(proofs)?);
+        Ok(true)
+    }
+
+    /// Whether this certificate is allowed whatever address it is for.
+    pub(super) fn allows(&self, names: &Names) -> bool {
+        let in_force = self.in_force.read().clone();
+        names.are_among(&in_force.proofs.allowed_names)
+    }
+
+    /// Whether callers have certificates.
+    pub(super) fn ask_for_certificates(&self) -> bool {
+        self.in_force.read().tls.is_some()
+    }
+
+    /// Begins a connection to `host`, which is what the certificate there must name.
+    pub(super) async fn connect<C>(&self, stream: C, host: &str) -> Result<Connection, Refusal>
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let in_force = self.in_force.read().clone();
+        let mut stream: Box<dyn Stream> = match &in_force.tls {
+            None => Box::new(stream),
+            Some((connector, _)) => {
+                let name = ServerName::try_from(host.to_owned());
+                let name = name.map_err(|error| Refusal::Tls(io::Error::other(error)))?;
+                let stream = connector.connect(name, stream).await;
+                Box::new(stream.map_err(Refusal::Tls)?)
+            }
+        };
+        if let Some(secret) = &in_force.proofs.secret {
+            secret.show(&mut stream).await?;
+        }
+        Ok(Connection {
+            stream,
+            caller: Caller::default(),
+            on_alert: None,
+        })
+    }
+
+    /// Takes a connection that has just come.
+    pub(super) async fn accept<C>(&self, stream: C) -> Result<Connection, Refusal>
+    where
+        C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let in_force = self.in_force.read().clone();
+        let mut caller = Caller::default();
+        let mut stream: Box<dyn Stream> = match &in_force.tls {
+            None => Box::new(stream),
+            Some((_, acceptor)) => {
+                let stream = acceptor.accept(stream).await.map_err(Refusal::Tls)?;
+                let certificates = stream.get_ref().1.peer_certificates();
+                if let Some(own) = certificates.and_then(<[_]>::first) {
+                    let own = Certificate::parse(own).map_err(Refusal::Certificate)?;
+                    caller.names = Some(Arc::new(own.names));
+                }
+                Box::new(stream)
+            }
+        };
+        if let Some(secret) = &in_force.proofs.secret {
+            secret.ask(&mut stream).await?;
+        }
+        Ok(Connection {
+            stream,
+            caller,
+            on_alert: None,
+        })
+    }
+}
+
+/// Who is at the other end of a connection, as far as the connection says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller {
+    /// Of its certificate, where it has shown one.
+    pub(super) names: Option<Arc<Names>>,
+    /// What the listener knows of the connection.
+    pub(super) arrival: Option<Arrival>,
+}
+
+/// What bytes go over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Hears why the other side ended a connection.
+type OnAlert = Box<dyn Fn(&rustls::Error) + Send>;
+
+/// A connection that has begun as it should.
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    caller: Caller,
+    on_alert: Option<OnAlert>,
+}
+
+impl Connection {
+    /// The listener judges the certificate of a caller when the caller's part of the handshake is over already: so its
+    /// refusal comes with the first bytes that are read.
+    pub(super) fn on_alert(&mut self, hear: impl Fn(&rustls::Error) + Send + 'static) {
+        self.on_alert = Some(Box::new(hear));
+    }
+}
+
+impl Connection {
+    /// It came to this node's listener.
+    pub(super) fn arrived(&mut self, arrival: Option<Arrival>) {
+        self.caller.arrival = arrival;
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let (Poll::Ready(Err(error)), Some(hear)) = (&read, &self.on_alert) {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+            if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
+                hear(alert);
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

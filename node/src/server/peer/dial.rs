@@ -1,0 +1,114 @@
+//! How connections between nodes begin: opened here, or taken from the listener.
+
+use std::any::Any;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::stream::{Stream, StreamExt};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tonic::transport::server::Connected;
+use tonic::transport::{Endpoint, Uri};
+
+use super::Open;
+use super::credentials::{Connection, Credentials};
+use super::identity::Gate;
+use super::incoming::Arrival;
+use crate::server::{address, sockets};
+
+/// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// A connection that has come shows what it has to within this time.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Connections that are at it at the same time.
+const BEGINNING_MAX: usize = 512;
+
+/// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
+pub(super) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
+    Arc::new(move |endpoint: &Endpoint| {
+        let (credentials, gate) = (credentials.clone(), gate.clone());
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+            let (credentials, gate) = (credentials.clone(), gate.clone());
+            async move { dial(&credentials, gate, &uri).await.map(TokioIo::new) }
+        }))
+    })
+}
+
+async fn dial(credentials: &Credentials, gate: Arc<Gate>, uri: &Uri) -> io::Result<Connection> {
+    let addr = uri.authority().map_or("", |authority| authority.as_str());
+    let stream = TcpStream::connect(addr).await?;
+    sockets::set_up(&stream, Some(KEEP_ALIVE));
+    let peer = format!("the node at {addr}");
+    match credentials.connect(stream, address::host(addr)).await {
+        Ok(mut connection) => {
+            connection.on_alert(move |alert| {
+                let said = "another node refuses a connection of this one";
+                gate.warn(&peer, said, &format!("TLS: {alert}"));
+            });
+            Ok(connection)
+        }
+        Err(refusal) => {
+            let reason = refusal.to_string();
+            gate.warn(&peer, "a connection to another node cannot begin", &reason);
+            Err(io::Error::other(reason))
+        }
+    }
+}
+
+/// The connections among these that begin as they should.
+pub(super) fn begun<I, C>(
+    incoming: I,
+    credentials: Arc<Credentials>,
+    gate: Arc<Gate>,
+) -> impl Stream<Item = io::Result<Connection>>
+where
+    I: Stream<Item = io::Result<C>>,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let beginning = incoming.map(move |accepted| {
+        let (credentials, gate) = (credentials.clone(), gate.clone());
+        async move {
+            match accepted {
+                Ok(stream) => begin(&credentials, &gate, stream).await.map(Ok),
+                Err(error) => Some(Err(error)),
+            }
+        }
+    });
+    beginning
+        .buffer_unordered(BEGINNING_MAX)
+        .filter_map(std::future::ready)
+}
+
+async fn begin<C>(credentials: &Credentials, gate: &Gate, stream: C) -> Option<Connection>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let info = stream.connect_info();
+    let arrival = (&info as &dyn Any).downcast_ref::<Arrival>().cloned();
+    let caller = origin(&info);
+    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, credentials.accept(stream)).await;
+    let reason = match accepted {
+        Ok(Ok(mut connection)) => {
+            connection.arrived(arrival);
+            return Some(connection);
+        }
+        Ok(Err(refusal)) if refusal.is_farewell() => {
+            tracing::debug!(caller, %refusal, "a connection ended before it began");
+            return None;
+        }
+        Ok(Err(refusal)) => refusal.to_string(),
+        Err(_) => format!("it did not begin within {} s", BEGIN_TIMEOUT.as_secs()),
+    };
+    gate.refusals.connections.fetch_add(1, Ordering::Relaxed);
+    gate.warn(&caller, "a connection of another node is refused", &reason);
+    None
+}
+
+/// Where a connection comes from, for the logs: without the port, which is another one each time.
+fn origin(info: &dyn Any) -> String {
+    let address = info.downcast_ref::<Arrival>().and_then(Arrival::from);
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}

@@ -1,0 +1,144 @@
+//! Who belongs to the cluster, and at which address: nobody else is answered.
+//!
+//! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
+//! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
+//! there is neither, the nodes that the configuration lists count: they are about to form the cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use super::HelloAnswer;
+use crate::server::product::Replica;
+
+/// A membership: the index of the log entry that holds it, and the members' addresses for peers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    pub(super) index: u64,
+    pub(super) nodes: BTreeMap<u64, String>,
+}
+
+/// See the module documentation.
+#[derive(Default)]
+pub struct Members {
+    listed: BTreeMap<u64, String>,
+    told: RwLock<Membership>,
+    replica: RwLock<Option<Replica>>,
+    /// A node asks that is no member, as far as this one knows.
+    unknown: Notify,
+}
+
+impl Members {
+    /// `listed`: the nodes of the configuration, with their addresses for peers.
+    #[must_use]
+    pub fn new(listed: impl IntoIterator<Item = (u64, String)>) -> Arc<Self> {
+        Arc::new(Self {
+            listed: listed.into_iter().collect(),
+            ..Self::default()
+        })
+    }
+
+    pub(super) fn set_replica(&self, replica: Option<Replica>) {
+        *self.replica.write() = replica;
+    }
+
+    /// Whether this node's log has been read.
+    pub(super) fn are_in_force(&self) -> bool {
+        self.replica.read().is_some()
+    }
+
+    /// The membership of this node's log; empty before it has one.
+    pub(super) fn own(&self) -> Membership {
+        let replica = self.replica.read().clone();
+        replica.map_or_else(Membership::default, |replica| {
+            let (index, nodes) = replica.membership();
+            let nodes = nodes.into_iter().map(|(id, node)| (id, node.peer_addr));
+            Membership {
+                index,
+                nodes: nodes.collect(),
+            }
+        })
+    }
+
+    /// The members, as far as this node knows.
+    fn known(&self) -> BTreeMap<u64, String> {
+        let own = self.own();
+        let told = self.told.read();
+        match (own.nodes.is_empty(), told.nodes.is_empty()) {
+            (true, true) => self.listed.clone(),
+            (false, _) if own.index >= told.index => own.nodes,
+            _ => told.nodes.clone(),
+        }
+    }
+
+    /// Where a member is reached by its peers; `None` when there is no such member. Who knows better is asked then.
+    pub(super) fn address_of(&self, node_id: u64) -> Option<String> {
+        let found = self.known().remove(&node_id);
+        if found.is_none() {
+            self.unknown.notify_one();
+        }
+        found
+    }
+
+    /// Whether a certificate for one of these hosts is a member's.
+    pub(super) fn any_address(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        self.known().values().any(|addr| is_it(addr))
+    }
+
+    /// Takes in what a member has told: it was reached at an address that this node trusts.
+    pub(crate) fn hear(&self, answer: &HelloAnswer) {
+        let heard = &answer.membership;
+        let mut told = self.told.write();
+        if !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index) {
+            *told = heard.clone();
+        }
+    }
+
+    /// Every address at which a member might be asked.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let listed = self.listed.values().cloned();
+        let mut all: Vec<String> = self.known().into_values().chain(listed).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Resolves once a node has asked that is no member, as far as this one knows.
+    pub(crate) async fn unknown(&self) {
+        self.unknown.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(index: u64, ids: &[u64]) -> HelloAnswer {
+        HelloAnswer {
+            membership: Membership {
+                index,
+                nodes: ids.iter().map(|id| (*id, format!("db{id}:7402"))).collect(),
+            },
+            ..HelloAnswer::default()
+        }
+    }
+
+    #[test]
+    fn the_newest_membership_counts_and_before_any_the_list() {
+        let members = Members::new([(1, "db1:7402".to_owned()), (2, "db2:7402".to_owned())]);
+        assert_eq!(members.address_of(2).as_deref(), Some("db2:7402"));
+        assert_eq!(members.address_of(3), None);
+        members.hear(&told(7, &[1, 3]));
+        assert_eq!(members.address_of(3).as_deref(), Some("db3:7402"));
+        // Removed, although the configuration still lists it.
+        assert_eq!(members.address_of(2), None);
+        members.hear(&told(5, &[1, 2]));
+        members.hear(&told(9, &[]));
+        assert_eq!(members.address_of(2), None);
+        members.hear(&told(9, &[1, 2, 4]));
+        assert_eq!(members.address_of(3), None);
+        assert!(members.address_of(4).is_some());
+    }
+}

@@ -1,0 +1,197 @@
+//! What no honest node says: terms and indexes that cannot be, refused before Raft sees them.
+//!
+//! Raft believes the highest term it hears of. One message with the highest term there is would end all elections for
+//! good, for no later term exists; the same holds for indexes.
+
+use std::fmt;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use rstmdb_raft_store::{LogId, SnapshotMeta, Vote};
+use tonic::Status;
+
+use crate::server::product::{Product, Replica};
+
+/// How far a term may be beyond this node's. A term takes an election, which takes half a second: so many take six days
+/// in which this node heard of none.
+const TERM_JUMP_MAX: u64 = 1 << 20;
+/// A node that has no term yet takes any up to here: it comes into a cluster that may be old.
+const FIRST_TERM_MAX: u64 = 1 << 40;
+/// Indexes stay below: at a million entries a second it takes two thousand years.
+const INDEX_MAX: u64 = 1 << 56;
+
+/// The highest term that is believed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    term_max: u64,
+}
+
+/// A message that no honest node sends; the text says what is wrong with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Insane(String);
+
+impl fmt::Display for Insane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Insane> for Status {
+    fn from(insane: Insane) -> Self {
+        Self::invalid_argument(insane.0)
+    }
+}
+
+impl Bounds {
+    /// What this node believes now.
+    pub(super) fn of(replica: &Replica) -> Self {
+        let metrics = replica.raft().metrics();
+        let term = metrics.borrow_watched().current_term;
+        Self::beyond(term)
+    }
+
+    /// What a node of this term believes.
+    pub(super) fn beyond(term: u64) -> Self {
+        let term_max = match term {
+            0 => FIRST_TERM_MAX,
+            term => term.saturating_add(TERM_JUMP_MAX),
+        };
+        // The last term there is could not be followed by another.
+        let term_max = term_max.min(u64::MAX - 1);
+        Self { term_max }
+    }
+
+    pub(super) fn vote(&self, vote: &Vote) -> Result<(), Insane> {
+        self.term(vote.leader_id.term)
+    }
+
+    fn term(&self, term: u64) -> Result<(), Insane> {
+        if term <= self.term_max {
+            return Ok(());
+        }
+        Err(Insane(format!(
+            "term {term} is out of any sane bound: this node believes terms up to {}",
+            self.term_max
+        )))
+    }
+
+    pub(super) fn vote_request(&self, request: &VoteRequest<Product>) -> Result<(), Insane> {
+        self.vote(&request.vote)?;
+        place(request.last_log_id.as_ref(), &request.vote)
+    }
+
+    pub(super) fn transfer(&self, request: &TransferLeaderRequest<Product>) -> Result<(), Insane> {
+        self.vote(request.from_leader())?;
+        place(request.last_log_id(), request.from_leader())
+    }
+
+    pub(super) fn snapshot(&self, vote: &Vote, meta: &SnapshotMeta) -> Result<(), Insane> {
+        self.vote(vote)?;
+        place(meta.last_log_id.as_ref(), vote)
+    }
+
+    pub(super) fn append(&self, request: &AppendEntriesRequest<Product>) -> Result<(), Insane> {
+        let vote = &request.vote;
+        self.vote(vote)?;
+        place(request.prev_log_id.as_ref(), vote)?;
+        place(request.leader_commit.as_ref(), vote)?;
+        // Without a predecessor the log begins here, at 0.
+        let mut expected = request.prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+        for entry in &request.entries {
+            place(Some(&entry.log_id), vote)?;
+            if entry.log_id.index != expected {
+                let found = entry.log_id.index;
+                return Err(Insane(format!(
+                    "entry {found} where {expected} has to follow"
+                )));
+            }
+            expected += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A place in the log of who has this vote.
+fn place(id: Option<&LogId>, vote: &Vote) -> Result<(), Insane> {
+    let Some(id) = id else {
+        return Ok(());
+    };
+    if id.index > INDEX_MAX {
+        let index = id.index;
+        return Err(Insane(format!(
+            "index {index} is out of any sane bound ({INDEX_MAX})"
+        )));
+    }
+    let (of_entry, of_vote) = (id.leader_id.term, vote.leader_id.term);
+    if of_entry > of_vote {
+        return Err(Insane(format!(
+            "an entry of term {of_entry} in the log of a node in term {of_vote}"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstmdb_raft_store::{Entry, LeaderId, Payload, log_id};
+
+    use super::*;
+
+    fn vote(term: u64) -> Vote {
+        Vote {
+            leader_id: LeaderId { term, voted_for: 1 },
+            committed: true,
+        }
+    }
+
+    #[test]
+    fn a_term_may_be_far_ahead_and_not_beyond_any_sane_bound() {
+        for (ours, theirs, fine) in [
+            (5, 0, true),
+            (5, 5 + (1 << 20), true),
+            (5, 6 + (1 << 20), false),
+            (5, u64::MAX, false),
+            (0, 1 << 40, true),
+            (0, (1 << 40) + 1, false),
+            (u64::MAX - 5, u64::MAX, false),
+        ] {
+            let believed = Bounds::beyond(ours).vote(&vote(theirs));
+            assert_eq!(believed.is_ok(), fine, "{ours} {theirs}: {believed:?}");
+        }
+    }
+
+    #[test]
+    fn entries_follow_each_other_and_are_of_no_later_term_than_their_leader() {
+        let entry = |term, index| Entry {
+            log_id: log_id(term, index),
+            payload: Payload::Blank,
+        };
+        let append = |prev, entries| AppendEntriesRequest::<Product> {
+            vote: vote(3),
+            prev_log_id: prev,
+            entries,
+            leader_commit: Some(log_id(2, 4)),
+        };
+        let bounds = Bounds::beyond(3);
+        let fine = [
+            append(None, vec![]),
+            append(None, vec![entry(1, 0), entry(1, 1)]),
+            append(Some(log_id(2, 4)), vec![entry(2, 5), entry(3, 6)]),
+        ];
+        for request in fine {
+            assert_eq!(bounds.append(&request), Ok(()));
+        }
+        let not = [
+            append(None, vec![entry(1, 7)]),
+            append(Some(log_id(2, 4)), vec![entry(2, 6)]),
+            append(Some(log_id(2, 4)), vec![entry(2, 5), entry(2, 5)]),
+            append(Some(log_id(2, 4)), vec![entry(4, 5)]),
+            append(Some(log_id(4, 4)), vec![]),
+            append(Some(log_id(2, u64::MAX)), vec![]),
+            append(Some(log_id(2, u64::MAX)), vec![entry(2, 0)]),
+        ];
+        for request in not {
+            assert!(bounds.append(&request).is_err(), "{request:?}");
+        }
+    }
+}
