@@ -10,6 +10,7 @@
 use std::io;
 
 use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::text::{printable_json, printable_lines};
 use serde_json::Value;
 
 /// An error of the command line.
@@ -76,10 +77,10 @@ impl Error {
         if self.exit_code() == 0 {
             return None;
         }
-        let mut report = self.to_string();
+        let mut report = printable_lines(&self.to_string());
         if let Some(details) = self.details() {
             report.push_str("\n  details: ");
-            report.push_str(&details.to_string());
+            report.push_str(&printable_json(&details.to_string()));
         }
         Some(report)
     }
@@ -131,6 +132,16 @@ mod tests {
         assert_eq!(
             refused().at_line(12).report().unwrap(),
             "line 12: GUARD_FAILED: no guard holds\n  details: {\"event\":\"SHIP\"}"
+        );
+    }
+
+    #[test]
+    fn a_refusal_cannot_steer_the_terminal() {
+        let body = ErrorBody::new(Code::BadRequest, "bad \u{1b}]0;x\u{7} id")
+            .with_details(serde_json::json!({"field": "pay\u{202e}dnufer"}));
+        assert_eq!(
+            Error::Refused(Box::new(body)).report().unwrap(),
+            "BAD_REQUEST: bad \\u{1b}]0;x\\u{7} id\n  details: {\"field\":\"pay\\u202ednufer\"}"
         );
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
+use rstmdb_rcp::text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,14 +34,17 @@ pub fn json_option(name: &str, argument: Option<&str>) -> Result<Option<Box<RawV
     argument.map(|text| json_argument(name, text)).transpose()
 }
 
-/// The whole of a file, or of standard input.
+/// The whole of a file, or of standard input, as text.
 pub fn read_to_string(path: &str) -> Result<String, Error> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     open_counted(path)?
         .reader
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(|error| cannot_read(path, &error))?;
-    Ok(text)
+    match text::decode(&bytes) {
+        Ok(text) => Ok(text.into_owned()),
+        Err(error) => Err(cannot_read(path, &io::Error::other(error))),
+    }
 }
 
 /// The error for a file that can't be read.

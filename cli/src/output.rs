@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 
 use console::Style;
+pub use rstmdb_rcp::text::printable;
+use rstmdb_rcp::text::printable_json;
 use serde::Serialize;
 
 use crate::Error;
@@ -88,21 +90,16 @@ impl Output {
 
     /// Prints `value` as one line of JSON.
     pub fn json_line(&self, value: &impl Serialize) -> Result<(), Error> {
-        self.line(&serde_json::to_string(value).map_err(Error::unexpected)?)
+        self.json(&serde_json::to_string(value).map_err(Error::unexpected)?)
     }
-}
 
-/// `text` with its control characters made visible, so that data never steers the terminal.
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
+    /// Prints JSON: unchanged for programs, and so that nothing of it is hidden on a terminal.
+    pub fn json(&self, json: &str) -> Result<(), Error> {
+        match self.paint.width {
+            Some(_) => self.line(&printable_json(json)),
+            None => self.line(json),
         }
     }
-    shown
 }
 
 #[cfg(test)]
@@ -117,10 +114,5 @@ mod tests {
             width: None,
         };
         assert_eq!(paint.bold("x"), "\u{1b}[1mx\u{1b}[0m");
-    }
-
-    #[test]
-    fn control_characters_are_made_visible() {
-        assert_eq!(printable("a\u{1b}[31mé\n"), "a\\u{1b}[31mé\\n");
     }
 }

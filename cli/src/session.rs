@@ -120,7 +120,7 @@ impl Session {
     /// Prints a result: unchanged for programs, readable for people.
     pub fn print(&self, op: &str, result: &RawValue) -> Result<(), Error> {
         if self.out.json {
-            return self.out.line(result.get());
+            return self.out.json(result.get());
         }
         let result = Json::parse(result.get()).map_err(Error::unexpected)?;
         self.out.line(&view::render(op, &result, self.out.paint))

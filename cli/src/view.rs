@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
+use rstmdb_rcp::text::printable_json;
 
 use crate::cluster;
 use crate::output::{Paint, printable};
@@ -185,7 +186,7 @@ fn collect<'a>(
         match value {
             // A document of the user's: shown as it is, never taken apart.
             Json::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
-                lines.push((name, printable(&value.to_string())));
+                lines.push((name, printable_json(&value.to_string()).into_owned()));
             }
             Json::Object(_) => collect(&name, value, lines, tables),
             Json::List(items) if items.first().is_some_and(Json::is_object) => {

@@ -51,7 +51,7 @@ impl Shape {
             Self::UnheardByAll => from == 0,
             Self::Tethered => (is_one(0) && !is_one(1)) || (count >= 5 && is_one(count - 1)),
             Self::Drawn { seed, percent } => {
-                let way = (from as u64) << 32 | to as u64;
+                let way = ((from as u64) << 32) | to as u64;
                 Rng::new(seed ^ way).percent(percent)
             }
         }

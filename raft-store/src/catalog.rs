@@ -33,28 +33,31 @@ impl Catalog {
                 }
                 None
             }
-            true => open_or_recreate(&path),
+            true => {
+                // sled gives its files the modes of the system: the folder keeps others out. What is wrong
+                // with the folder is said when it is opened.
+                let _ = RealFs.create_dir_all(&path);
+                open_or_recreate(&path)
+            }
             false => None,
         };
         Catalog { path, db }
     }
 
     /// What a catalog that is not to be changed says: sled writes whenever it opens, so a copy is
-    /// opened and removed again. Empty where there is none, or none that can be read.
-    pub(crate) fn peek(layout: &Layout) -> BTreeMap<u64, Summary> {
-        let name = format!("rstmdb-verify-{}", uuid::Uuid::new_v4());
-        let path = std::env::temp_dir().join(name);
-        let copied = copy(&layout.catalog, &path);
-        let known = match copied.is_ok().then(|| open(&path)).flatten() {
-            Some(db) => {
-                let path = path.clone();
-                let mut copy = Catalog { path, db: Some(db) };
-                copy.segments()
-            }
-            None => BTreeMap::new(),
-        };
-        remove(&path);
-        known
+    /// opened and removed again. Empty where there is none, or none that can be opened; an error where it
+    /// cannot be copied.
+    pub(crate) fn peek(layout: &Layout) -> Result<BTreeMap<u64, Summary>, Error> {
+        let copy_dir = tempfile::Builder::new()
+            .prefix("rstmdb-verify-")
+            .tempdir()
+            .during("make a copy of the catalog in", &std::env::temp_dir())?;
+        let path = copy_dir.path().join("catalog");
+        if layout.catalog.is_dir() {
+            copy(&layout.catalog, &path)?;
+        }
+        let db = open(&path);
+        Ok(Catalog { path, db }.segments())
     }
 
     /// The summaries of sealed segments by number. Unreadable ones are left out.

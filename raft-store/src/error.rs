@@ -84,6 +84,24 @@ pub enum Error {
         /// Whose it should be.
         expected: String,
     },
+    /// The data folder was removed, or another one put in its place, while the node used it.
+    #[error(
+        "the data folder {} was removed or replaced under the running node: what it wrote since then is \
+         lost; put the folder back, or let the node come back as a new member", dir.display()
+    )]
+    FolderGone {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// A file of the archive belongs to another node.
+    #[error(
+        "the archive has another file {}: each node needs a compaction.archive_dir of its own",
+        path.display()
+    )]
+    ArchiveTaken {
+        /// The file that is there already.
+        path: PathBuf,
+    },
     /// A restore into the folder did not come to its end.
     #[error(
         "the data folder {} is what a restore that was interrupted has left: remove everything in it \
@@ -172,6 +190,8 @@ impl Error {
             Error::Failed(first) => first.kind(),
             Error::Damaged { .. } => io::ErrorKind::InvalidData,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
+            Error::FolderGone { .. } => io::ErrorKind::NotFound,
+            Error::ArchiveTaken { .. } => io::ErrorKind::AlreadyExists,
             Error::Compacted { .. } => io::ErrorKind::NotFound,
             Error::OutOfOrder { .. } | Error::TooLarge { .. } | Error::HistoryRefused { .. } => {
                 io::ErrorKind::InvalidInput

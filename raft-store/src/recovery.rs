@@ -61,7 +61,8 @@ pub(crate) fn recover<F: FileSystem>(
             continue;
         }
         unread = false;
-        let file = fs::read_into(fs, &path, &mut buf)?;
+        let file = fs.open_to_write(&path).during("open", &path)?;
+        fs::read_content(&file, &path, &mut buf)?;
         let source = Source {
             number,
             path: &path,
@@ -177,7 +178,7 @@ fn succeed<F: FileSystem>(
 ) -> Result<Recovered<F>, Error> {
     state.committed = state.committed.min(state.last);
     let path = layout.segment(number);
-    let sealed = fs.open(&path).during("open", &path)?;
+    let sealed = fs.open_to_write(&path).during("open", &path)?;
     // The seal may have been read from the page cache only.
     sealed.sync().during("sync", &path)?;
     let (active, index) = create_segment(fs, layout, options, number + 1, state)?;

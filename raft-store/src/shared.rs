@@ -110,7 +110,7 @@ pub(crate) struct Shared<F: FileSystem> {
     /// The ranges of the history files on which a read or a check has failed.
     pub(crate) damaged_history: Mutex<BTreeSet<(u64, u64)>>,
     /// Held until the log is closed and the writer has ended.
-    lock: Mutex<Option<F::Lock>>,
+    pub(crate) lock: Mutex<Option<F::Lock>>,
 }
 
 /// Why [`Shared::wait`] returned.

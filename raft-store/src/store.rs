@@ -248,6 +248,29 @@ impl<F: FileSystem> Store<F> {
         self.shared.fs.free_bytes(dir).during("measure", dir)
     }
 
+    /// Fails the store when its folder was removed or replaced under it: what is written from then on goes to
+    /// files that no start will find. Call it every second or so.
+    ///
+    /// # Errors
+    /// [`Error::FolderGone`]; also when the folder cannot be looked at, which fails nothing.
+    pub fn check_folder(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let path = &shared.layout.lock;
+        let lock = shared.lock.lock();
+        let Some(lock) = &*lock else {
+            return Ok(());
+        };
+        if shared
+            .fs
+            .is_locked_file(lock, path)
+            .during("look at", path)?
+        {
+            return Ok(());
+        }
+        let dir = shared.layout.dir.clone();
+        Err(Error::Failed(shared.fail(Error::FolderGone { dir })))
+    }
+
     /// Numbers about the log.
     pub fn stats(&self) -> Stats {
         let counters = &self.shared.counters;

@@ -1,6 +1,7 @@
 //! Reading everything in a data folder and saying what is wrong with it.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::Catalog;
@@ -52,6 +53,9 @@ pub struct Report {
     pub damages: Vec<Damage>,
     /// Files that could not be looked into, for want of the right key.
     pub locked: Vec<String>,
+    /// Files that could not be looked into for another reason: no right to read them, or written by a
+    /// later version. That says nothing about what they hold.
+    pub unread: Vec<String>,
     /// What is no damage, but worth saying.
     pub notes: Vec<String>,
     /// Segment files read.
@@ -73,7 +77,7 @@ pub struct Report {
 impl Report {
     /// Whether nothing is wrong, as far as it could be looked into, which is everywhere.
     pub fn is_intact(&self) -> bool {
-        self.damages.is_empty() && self.locked.is_empty()
+        self.damages.is_empty() && self.locked.is_empty() && self.unread.is_empty()
     }
 
     /// What is wrong if no snapshot covers what Raft has purged: a node cannot start on that.
@@ -94,10 +98,15 @@ impl Report {
     }
 
     fn damage(&mut self, error: Error, path: &Path) {
-        if matches!(error, Error::KeyMissing { .. } | Error::KeyWrong { .. }) {
-            return self.locked.push(error.to_string());
-        }
-        self.damages.push(match error {
+        let damage = match error {
+            Error::KeyMissing { .. } | Error::KeyWrong { .. } => {
+                return self.locked.push(error.to_string());
+            }
+            // A disk that cannot read back its bytes is damage; all else says nothing of them.
+            Error::Io { ref source, .. } if !is_read_error(source) => {
+                return self.unread.push(error.to_string());
+            }
+            Error::Unsupported { .. } => return self.unread.push(error.to_string()),
             Error::Damaged {
                 file,
                 offset,
@@ -116,8 +125,15 @@ impl Report {
                 what: other.to_string(),
                 lost: "whatever the file holds".into(),
             },
-        });
+        };
+        self.damages.push(damage);
     }
+}
+
+/// Whether the disk failed to give back what the file holds.
+fn is_read_error(error: &io::Error) -> bool {
+    let device_failed = rustix::io::Errno::IO.raw_os_error();
+    error.raw_os_error() == Some(device_failed) || error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// A data folder being verified.
@@ -130,16 +146,44 @@ struct Folder<'a, F> {
 }
 
 /// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
-/// catalog, identity, roster. Changes nothing. Run it on a stopped node; a running one makes the log's
-/// end look torn.
+/// catalog, identity, roster. Changes and creates nothing, so the right to read is enough.
+///
+/// While a node runs on the folder, its files change as they are read. So the folder is read twice then, and
+/// only what is wrong both times, at the same place, is damage.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
-    let mut report = Report::default();
-    let lock = store::take_lock(fs, &layout);
-    if let Err(error) = &lock {
-        report.notes.push(error.to_string());
+    let lock = fs.lock_existing(&layout.lock);
+    let (mut report, table) = read_all(fs, &layout, keys);
+    match &lock {
+        // Where something else is wrong, a catalog that disagrees only follows from it.
+        Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let running =
+                "a node runs on this folder: what it writes meanwhile may be missing here";
+            report.notes = vec![running.into()];
+            if !report.is_intact() {
+                let (again, _) = read_all(fs, &layout, keys);
+                report
+                    .damages
+                    .retain(|damage| again.damages.contains(damage));
+                report.unread.retain(|file| again.unread.contains(file));
+            }
+        }
+        Err(error) => {
+            let unknown = format!(
+                "whether a node runs on this folder is not known: {} cannot be opened: {error}",
+                layout.lock.display()
+            );
+            report.notes.insert(0, unknown);
+        }
     }
-    let cluster_id = match identity::read(fs, &layout) {
+    report
+}
+
+fn read_all<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> (Report, Table<F>) {
+    let mut report = Report::default();
+    let cluster_id = match identity::read(fs, layout) {
         Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
         Err(error) => {
             report.damage(error, &layout.identity);
@@ -148,23 +192,19 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     };
     let folder = Folder {
         fs,
-        layout: &layout,
+        layout,
         keys,
         cluster_id,
     };
-    if let Err(error) = store::refuse_unfinished(fs, &layout) {
+    if let Err(error) = store::refuse_unfinished(fs, layout) {
         report.damage(error, &layout.dir);
     }
-    if let Err(error) = roster::read(fs, &layout) {
+    if let Err(error) = roster::read(fs, layout) {
         report.damage(error, &layout.peers);
     }
     let table = verify_log(&folder, &mut report);
     verify_snapshots(&folder, &mut report);
-    // A running node holds the catalog open.
-    if catalog && lock.is_ok() && report.locked.is_empty() {
-        verify_catalog(&layout, &table, &mut report);
-    }
-    report
+    (report, table)
 }
 
 fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Table<F> {
@@ -232,6 +272,10 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
     if let (Some((first, _)), Some((_, end))) = (joined.last(), joined.first()) {
         let last = report.range.map_or(*end, |(_, last)| last);
         report.range = Some((*first, last));
+    }
+    if !report.is_intact() {
+        // Where the log begins is not certain then.
+        return;
     }
     for (first, last) in useless {
         report.notes.push(format!(
@@ -306,7 +350,13 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
 }
 
 fn verify_catalog<F: FileSystem>(layout: &Layout, table: &Table<F>, report: &mut Report) {
-    let known = Catalog::peek(layout);
+    let known = match Catalog::peek(layout) {
+        Ok(known) => known,
+        Err(reason) => {
+            let note = format!("the catalog was not compared with the files: {reason}");
+            return report.notes.push(note);
+        }
+    };
     let sealed = table.held.len().saturating_sub(1);
     let agrees = known.len() == sealed
         && table

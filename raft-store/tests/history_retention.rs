@@ -164,6 +164,34 @@ fn dropped_history_can_be_archived() {
 }
 
 #[test]
+fn an_archive_that_is_another_nodes_is_left_alone() {
+    let log = log_with_history(&started_at(1000));
+    let archived = Path::new("/archive").join(format!("{:020}-{:020}.wal", 900, 919));
+    FileSystem::create_dir_all(&log.fs, Path::new("/archive")).unwrap();
+    FileSystem::create(&log.fs, &archived).unwrap();
+    log.fs.set_content(&archived, b"another node's").unwrap();
+    let policy = Retention {
+        archive_dir: Some("/archive".into()),
+        ..keep_events(119)
+    };
+    for _ in 0..2 {
+        let refused = log.store.retain(&policy, u64::MAX, 0);
+        assert!(
+            matches!(&refused, Err(Error::ArchiveTaken { path }) if *path == archived),
+            "{refused:?}"
+        );
+        assert_eq!(log.store.earliest_index(), 900, "nothing was dropped");
+    }
+    assert_eq!(log.fs.content(&archived).unwrap(), b"another node's");
+    // The copy that a crash left before the original was removed is its own.
+    let original = Path::new("/data/history").join(archived.file_name().unwrap());
+    let own = log.fs.content(&original).unwrap();
+    log.fs.set_content(&archived, &own).unwrap();
+    log.store.retain(&policy, u64::MAX, 0).unwrap();
+    assert_eq!(log.store.earliest_index(), 920);
+}
+
+#[test]
 fn what_was_dropped_can_come_again() {
     let log = log_with_history(&started_at(1000));
     log.store.retain(&keep_events(119), u64::MAX, 0).unwrap();

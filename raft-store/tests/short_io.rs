@@ -56,6 +56,9 @@ impl FileSystem for Grudging {
     fn open(&self, path: &Path) -> io::Result<Self::File> {
         Ok(self.file(self.disk.open(path)?))
     }
+    fn open_to_write(&self, path: &Path) -> io::Result<Self::File> {
+        Ok(self.file(self.disk.open_to_write(path)?))
+    }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.disk.list(dir)
     }
@@ -76,6 +79,12 @@ impl FileSystem for Grudging {
     }
     fn lock(&self, path: &Path) -> io::Result<Self::Lock> {
         self.disk.lock(path)
+    }
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<Self::Lock>> {
+        self.disk.lock_existing(path)
+    }
+    fn is_locked_file(&self, lock: &Self::Lock, path: &Path) -> io::Result<bool> {
+        self.disk.is_locked_file(lock, path)
     }
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         self.disk.free_bytes(dir)

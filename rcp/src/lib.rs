@@ -18,6 +18,7 @@
 //! | [`json`] | users' JSON as a tree in which no key has a meaning |
 //! | [`message`] | envelopes, operations, their parameters and results, events |
 //! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
+//! | [`text`] | text from files, and on terminals |
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
 //! | `socket` | with feature `socket`: what both sides set on a TCP connection |
@@ -33,6 +34,7 @@ pub mod json;
 pub mod jsonl;
 pub mod message;
 mod reject;
+pub mod text;
 pub mod wire;
 
 #[cfg(feature = "backup")]

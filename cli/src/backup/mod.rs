@@ -11,17 +11,19 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `check` | whether it can be restored |
 //! | `source` | what the server is asked |
 //! | `target` | the folder |
 //! | `log` | entries on their way into files |
 
+mod check;
 mod log;
 mod source;
 mod target;
 
 use std::path::Path;
 
-use rstmdb_rcp::backup::{self, Manifest, Run, folder};
+use rstmdb_rcp::backup::{self, Manifest, Run};
 use serde::Serialize;
 
 use crate::session::Session;
@@ -121,17 +123,7 @@ fn verify(session: &Session, dir: &Path) -> Result<(), Error> {
         let message = format!("{} holds no backup: it has no manifest.json", dir.display());
         return Err(Error::Usage(message));
     };
-    let mut damaged = 0;
-    for info in manifest.files() {
-        if let Err(error) = folder::verify(dir, info) {
-            eprintln!("{error}");
-            damaged += 1;
-        }
-    }
-    if damaged > 0 {
-        let message = format!("{damaged} files of {} are damaged", dir.display());
-        return Err(Error::Failed(message));
-    }
+    check::check(dir, &manifest, |fault| eprintln!("{fault}"))?;
     Report::of(&manifest, dir, None).print(session)
 }
 

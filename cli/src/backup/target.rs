@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
@@ -36,6 +36,11 @@ impl Target {
                 .mode(0o700)
                 .create(dir)
                 .map_err(|error| failed("create", dir, &error))?;
+        } else if std::fs::metadata(dir).is_ok_and(|found| found.mode() & 0o077 != 0) {
+            eprintln!(
+                "warning: {} can be entered by others than its owner: chmod 700",
+                dir.display()
+            );
         }
         let found = Manifest::read(dir).map_err(from_backup)?;
         if found.is_none() {
@@ -188,7 +193,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
 
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(folder::LOCK_NAME);
-    let file = File::create(&path).map_err(|error| failed("create", &path, &error))?;
+    let file = folder::create_own(&path).map_err(|error| failed("create", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Failed(format!(

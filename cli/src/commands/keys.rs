@@ -39,7 +39,7 @@ pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
             json!({"rcp_addr": addr, "key_id": result.key_id, "known": result.known})
         });
         let nodes: Vec<_> = nodes.collect();
-        return session.out.line(&json!({"nodes": nodes}).to_string());
+        return session.out.json_line(&json!({"nodes": nodes}));
     }
     for (addr, result) in rotated {
         session.out.line(&format!(

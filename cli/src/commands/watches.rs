@@ -49,7 +49,7 @@ pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Err
 
 async fn follow(session: &Session, watch: Watch) -> Result<(), Error> {
     if let Some(watches) = &session.watches {
-        session.out.line(watch.started().get())?;
+        session.out.json(watch.started().get())?;
         watches.begin(watch);
         return Ok(());
     }

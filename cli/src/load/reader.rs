@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::sync::Arc;
 
 use rstmdb_rcp::message::op::{self, Kind};
+use rstmdb_rcp::text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -67,12 +68,18 @@ fn read_all(
     position: impl Fn() -> u64,
     sender: &Sender<Result<Line, Error>>,
 ) -> std::io::Result<()> {
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     for number in 1.. {
-        text.clear();
-        if reader.read_line(&mut text)? == 0 {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes)? == 0 {
             break;
         }
+        if number == 1 && (bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")) {
+            let what = "it is UTF-16 text; a file that is loaded line by line has to be UTF-8";
+            return Err(std::io::Error::other(what));
+        }
+        // Only the first line can begin with a byte order mark.
+        let text = text::decode(&bytes).map_err(std::io::Error::other)?;
         if text.trim().is_empty() {
             continue;
         }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
 use rstmdb_rcp::client::Watch;
+use rstmdb_rcp::text::printable_json;
 use rustyline::ExternalPrinter;
 use tokio::task::AbortHandle;
 
@@ -42,8 +43,8 @@ impl Watches {
         let task = tokio::spawn(async move {
             while let Some(event) = watch.next().await {
                 match event {
-                    Ok(event) => watches.print(serde_json::to_string(&event).unwrap_or_default()),
-                    Err(error) => watches.print(format!("watch {own_id} has ended: {error}")),
+                    Ok(event) => watches.print(&serde_json::to_string(&event).unwrap_or_default()),
+                    Err(error) => watches.print(&format!("watch {own_id} has ended: {error}")),
                 }
             }
             watches.end(&own_id);
@@ -75,7 +76,8 @@ impl Watches {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn print(&self, line: String) {
+    fn print(&self, line: &str) {
+        let line = printable_json(line);
         match self.printer().as_mut() {
             // A terminal that is gone ends the REPL by itself.
             Some(printer) => drop(printer.print(format!("{line}\n"))),

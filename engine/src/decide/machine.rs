@@ -33,12 +33,15 @@ impl Decider<'_> {
         let existing = self.view.machine(&put.machine, put.version);
         if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
             // What was accepted once stays: its author hears what there is to say, if it can be said.
-            let parsed = Definition::parse(&put.definition);
-            return Ok(already_there(existing, warnings(parsed.ok())));
+            let warnings = match Definition::parse(&put.definition) {
+                Ok(definition) => definition.warnings.into(),
+                Err(_) => Arc::default(),
+            };
+            return Ok(already_there(existing, warnings));
         }
-        let definition = Definition::parse(&put.definition)
+        let mut definition = Definition::parse(&put.definition)
             .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
-        let warnings = warnings(Some(definition));
+        let warnings: Arc<[Warning]> = std::mem::take(&mut definition.warnings).into();
         match existing {
             Some(existing) if same_value(&existing.definition, &put.definition) => {
                 return Ok(already_there(existing, warnings));
@@ -80,13 +83,6 @@ impl Decider<'_> {
             versions_max,
         })
     }
-}
-
-fn warnings(definition: Option<Definition>) -> Arc<[Warning]> {
-    definition
-        .map(|definition| definition.warnings)
-        .unwrap_or_default()
-        .into()
 }
 
 fn already_there(existing: &Machine, warnings: Arc<[Warning]>) -> Step {

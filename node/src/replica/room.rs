@@ -94,6 +94,10 @@ impl<T: Types> Replica<T> {
     }
 
     fn look_here(&self) {
+        // A folder that is gone fails the store, which ends the node.
+        if let Err(error) = self.inner.store.check_folder() {
+            tracing::warn!(%error, "the data folder cannot be looked at");
+        }
         let reason = self
             .lacking(0)
             .or_else(|| self.inner.store.shortage())

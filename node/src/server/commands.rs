@@ -162,35 +162,53 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     }
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     report.damages.extend(report.missing_snapshot(&dir));
-    logging::print(&format_args!(
-        "{} segments, {} entries{}, {} snapshots",
-        report.segments,
-        report.entries,
-        report
-            .range
-            .map_or_else(String::new, |(first, last)| format!(" ({first} to {last})")),
-        report.snapshots.len()
-    ));
-    for note in &report.notes {
-        logging::print(&format_args!("note: {note}"));
+    print_report(&report);
+    if !report.damages.is_empty() {
+        return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
-    if report.is_intact() {
-        return Ok(());
-    }
-    for damage in &report.damages {
-        logging::print(&format_args!("damaged: {damage}"));
-    }
-    for file in &report.locked {
-        logging::print(&format_args!("not checked: {file}"));
-    }
-    Err(Error::Refused(match report.damages.is_empty() {
-        false => format!("{} is damaged", dir.display()),
-        true => format!(
+    if !report.locked.is_empty() {
+        return Err(Error::Refused(format!(
             "{} cannot be checked without its keys: give the configuration that has them, by --config \
              or RSTMDB_ENCRYPTION_KEY_FILE",
             dir.display()
-        ),
-    }))
+        )));
+    }
+    if !report.unread.is_empty() {
+        return Err(Error::Refused(format!(
+            "{} could not be read whole, so whether it is damaged is not known",
+            dir.display()
+        )));
+    }
+    Ok(())
+}
+
+/// What is wrong comes first: it must not be looked for behind what is right.
+fn print_report(report: &raft_store::Report) {
+    for damage in &report.damages {
+        logging::print(&format_args!("damaged: {damage}"));
+    }
+    for file in report.locked.iter().chain(&report.unread) {
+        logging::print(&format_args!("not checked: {file}"));
+    }
+    for note in &report.notes {
+        logging::print(&format_args!("note: {note}"));
+    }
+    let range = match report.range {
+        Some((first, last)) => format!(" ({first} to {last})"),
+        None => String::new(),
+    };
+    logging::print(&format_args!(
+        "{}{} segments, {} entries{}, {} snapshots",
+        match report.is_intact() {
+            true => "",
+            false => "readable: ",
+        },
+        report.segments,
+        report.entries,
+        // Between its ends something is missing.
+        if report.is_intact() { &range } else { "" },
+        report.snapshots.len()
+    ));
 }
 
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {

@@ -274,6 +274,10 @@ impl FileSystem for MemFs {
         })
     }
 
+    fn open_to_write(&self, path: &Path) -> io::Result<MemFile> {
+        self.open(path)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         self.0.lock().disk.list(dir)
     }
@@ -318,6 +322,14 @@ impl FileSystem for MemFs {
             path: path.to_owned(),
             generation,
         })
+    }
+
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<MemLock>> {
+        self.lock(path).map(Some)
+    }
+
+    fn is_locked_file(&self, lock: &MemLock, _path: &Path) -> io::Result<bool> {
+        Ok(lock.generation == self.0.lock().generation)
     }
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {

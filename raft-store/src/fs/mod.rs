@@ -26,8 +26,10 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
 
     /// Creates the file, empty, replacing any that exists, for reading and writing.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
-    /// Opens an existing file for reading and writing.
+    /// Opens an existing file for reading: it works where nothing may be written.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
+    /// Opens an existing file for reading and writing.
+    fn open_to_write(&self, path: &Path) -> io::Result<Self::File>;
     /// The names of the files in `dir`, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Creates `dir` and its parents.
@@ -42,6 +44,12 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Locks the file (created when absent), or fails with `WouldBlock` when another holds it.
     fn lock(&self, path: &Path) -> io::Result<Self::Lock>;
+    /// As [`FileSystem::lock`], without creating anything and also where nothing may be written: `None`
+    /// when there is no such file, so no process holds it.
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<Self::Lock>>;
+    /// Whether the file at `path` still is the one that was locked. It is not when the folder was removed, or
+    /// replaced by another, under the process that holds the lock.
+    fn is_locked_file(&self, lock: &Self::Lock, path: &Path) -> io::Result<bool>;
     /// Free space where `dir` is.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
@@ -78,13 +86,19 @@ pub trait File: Send + Sync + 'static {
     }
 }
 
-/// Reads a whole file into `buf` (cleared first).
+/// Opens a file for reading and reads all of it into `buf` (cleared first).
 pub(crate) fn read_into<F: FileSystem>(
     fs: &F,
     path: &Path,
     buf: &mut Vec<u8>,
 ) -> Result<F::File, Error> {
     let file = fs.open(path).during("open", path)?;
+    read_content(&file, path, buf)?;
+    Ok(file)
+}
+
+/// Reads all of an open file into `buf` (cleared first).
+pub(crate) fn read_content(file: &impl File, path: &Path, buf: &mut Vec<u8>) -> Result<(), Error> {
     let len = file.len().during("measure", path)?;
     let len = usize::try_from(len).map_err(|_| {
         Error::io(
@@ -95,8 +109,7 @@ pub(crate) fn read_into<F: FileSystem>(
     })?;
     buf.clear();
     buf.resize(len, 0);
-    file.read_exact_at(buf, 0).during("read", path)?;
-    Ok(file)
+    file.read_exact_at(buf, 0).during("read", path)
 }
 
 /// Whether `dir` holds a file called `name`.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ const OPEN_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
+/// What the store writes is for its owner alone: contexts are in it, in clear unless it is encrypted.
+const FILE_MODE: u32 = 0o600;
+const FOLDER_MODE: u32 = 0o700;
+
 /// A file of the operating system.
 #[derive(Debug)]
 pub struct RealFile(fs::File);
@@ -30,10 +34,14 @@ impl FileSystem for RealFs {
     fn create(&self, path: &Path) -> io::Result<RealFile> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true);
-        options.open(path).map(RealFile)
+        options.mode(FILE_MODE).open(path).map(RealFile)
     }
 
     fn open(&self, path: &Path) -> io::Result<RealFile> {
+        fs::File::open(path).map(RealFile)
+    }
+
+    fn open_to_write(&self, path: &Path) -> io::Result<RealFile> {
         fs::OpenOptions::new()
             .read(true)
             .write(true)
@@ -56,7 +64,15 @@ impl FileSystem for RealFs {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        // Folders above it are not the store's own: they get the modes that the system gives.
+        if let Some(above) = dir.parent() {
+            fs::create_dir_all(above)?;
+        }
+        let mut builder = fs::DirBuilder::new();
+        match builder.mode(FOLDER_MODE).create(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+            other => other,
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -92,9 +108,28 @@ impl FileSystem for RealFs {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(FILE_MODE)
             .open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(RealFile(file))
+    }
+
+    fn lock_existing(&self, path: &Path) -> io::Result<Option<RealFile>> {
+        let file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Some(RealFile(file)))
+    }
+
+    fn is_locked_file(&self, lock: &RealFile, path: &Path) -> io::Result<bool> {
+        let there = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            found => found?,
+        };
+        let held = lock.0.metadata()?;
+        Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {

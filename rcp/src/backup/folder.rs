@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -58,7 +59,7 @@ impl FileWriter {
     /// When the file system refuses.
     pub fn create(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(TEMPORARY_NAME);
-        let file = File::create(&path).map_err(Error::io("create", &path))?;
+        let file = create_own(&path).map_err(Error::io("create", &path))?;
         Ok(Self {
             dir: dir.to_owned(),
             path,
@@ -101,6 +102,16 @@ impl FileWriter {
             sha256: hex(&self.hasher.finalize()),
         })
     }
+}
+
+/// Creates a file, or empties it, that its owner alone may read: a backup holds every context.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn create_own(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    options.mode(0o600).open(path)
 }
 
 /// Makes what was published in `dir` durable.

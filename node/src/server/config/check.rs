@@ -1,12 +1,12 @@
 //! Values that are fine alone and must also fit each other, and files that must be readable.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::error::Error;
-use super::{Auth, Cluster, Config};
+use super::file::read_text;
+use super::{Auth, Cluster, Config, paths};
 use crate::server::address;
 
 /// Refuses what cannot work, and reads the files with secrets.
@@ -14,6 +14,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), Error> {
     check_auth(config)?;
     check_encryption(config)?;
     check_tls(config)?;
+    paths::check(config)?;
     check_cluster(&config.cluster)
 }
 
@@ -59,7 +60,7 @@ pub(in crate::server) fn read_keys(path: &Path) -> Result<Keyring, Error> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_text(path).map_err(unreadable)?;
     Keyring::parse(&text).map_err(|error| unreadable(error.to_string()))
 }
 
@@ -69,7 +70,7 @@ fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_text(path).map_err(unreadable)?;
     let mut hashes = Vec::new();
     for (i, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();
@@ -245,14 +246,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
              they were acknowledged"
         ));
     }
-    if let Some(path) = &config.storage.encryption_key_file
-        && std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
-    {
-        warnings.push(format!(
-            "storage.encryption_key_file {} can be read by others than its owner: chmod 600",
-            path.display()
-        ));
-    }
+    warnings.extend(paths::warnings(config));
     warnings.extend(cluster_warnings(config));
     if config.auth.required && !config.tls.enabled && !is_loopback(&config.network.bind_addr) {
         warnings.push(
@@ -281,19 +275,6 @@ fn cluster_warnings(config: &Config) -> Vec<String> {
             ),
             Some(_) => "cluster.tls.enabled is false: what nodes say to each other crosses the network unencrypted".to_owned(),
         });
-    }
-    for (key, path) in [
-        ("cluster.secret_file", &cluster.secret_file),
-        ("cluster.tls.key_path", &cluster.tls_key_path),
-    ] {
-        if let Some(path) = path
-            && std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
-        {
-            warnings.push(format!(
-                "{key} {} can be read by others than its owner: chmod 600",
-                path.display()
-            ));
-        }
     }
     warnings
 }

@@ -8,12 +8,19 @@ use super::value::Value;
 
 /// Reads the file and returns what it sets, each with the line it stands on.
 pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| Error::Unreadable {
+    let text = read_text(path).map_err(|reason| Error::Unreadable {
         key: "--config".to_owned(),
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason,
     })?;
     parse(&text, path)
+}
+
+/// The text of a file, whichever system it was written on.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let text = rstmdb_rcp::text::decode(&bytes).map_err(|error| error.to_string())?;
+    Ok(text.into_owned())
 }
 
 /// The same from text; `path` is for the messages.

@@ -6,6 +6,7 @@
 //! | `value` | a value before it has a type, and the parser of each type |
 //! | `file` | the YAML file, as pairs of key and value |
 //! | `check` | values that must fit each other |
+//! | `paths` | folders and files that must keep apart, and for their owner alone |
 //! | `error` | the refusals |
 //!
 //! `docs/configuration.md` says what every key means; a test compares the two.
@@ -14,6 +15,7 @@ mod check;
 mod error;
 mod file;
 mod keys;
+mod paths;
 mod value;
 
 #[cfg(test)]
