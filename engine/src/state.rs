@@ -131,6 +131,12 @@ impl State {
         self.keys.len() as u64
     }
 
+    /// Bytes of an instance's context; 0 where there is no such instance.
+    pub fn context_bytes(&self, id: &str) -> usize {
+        let instance = self.instances.get(id.as_bytes());
+        instance.map_or(0, |instance| instance.ctx().len())
+    }
+
     pub(crate) fn last(&self, id: &str) -> Last {
         if let Some(instance) = self.instances.get(id.as_bytes()) {
             return Last::Live(instance.last_offset());

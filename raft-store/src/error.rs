@@ -179,6 +179,11 @@ impl Error {
         }
     }
 
+    /// Whether it is for want of something that may come back by itself; see [`is_shortage`].
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if is_shortage(source))
+    }
+
     fn kind(&self) -> io::ErrorKind {
         match self {
             Error::Io { source, .. } => source.kind(),
@@ -200,6 +205,21 @@ impl Error {
             }
         }
     }
+}
+
+/// Whether something failed for want of disk space, inodes or file descriptors. Where nothing was written yet it can
+/// be tried again.
+pub fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const NUMBERS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT];
+    let number = error.raw_os_error();
+    NUMBERS
+        .iter()
+        .any(|known| Some(known.raw_os_error()) == number)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
 }
 
 fn ids(known: &[u32]) -> String {

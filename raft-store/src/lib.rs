@@ -75,7 +75,7 @@ mod verify;
 mod writer;
 
 pub use crypto::{KeyTag, Keyring};
-pub use error::Error;
+pub use error::{Error, is_shortage};
 pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 pub use fs::{FileSystem, MemFs, RealFs};
 pub use history::HistoryReceiver;

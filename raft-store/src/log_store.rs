@@ -5,8 +5,10 @@ use std::io;
 use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use openraft::type_config::TypeConfigExt;
 use openraft::{OptionalSend, RaftTypeConfig};
 use tokio::sync::oneshot;
 
@@ -22,6 +24,24 @@ use crate::types::{Entry, LogId, StoreConfig, Vote};
 const LIMITED_READ_ENTRIES_MAX: usize = 4096;
 const LIMITED_READ_BYTES_MAX: usize = 4 << 20;
 
+/// The pause before a read that failed for want of a file descriptor is tried again.
+const READ_PAUSE: Duration = Duration::from_millis(200);
+
+/// The indexes of a range: from (inclusive) and to (exclusive).
+fn indexes(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Included(from) => *from,
+        Bound::Excluded(before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(last) => last.saturating_add(1),
+        Bound::Excluded(to) => *to,
+        Bound::Unbounded => u64::MAX,
+    };
+    (from, to)
+}
+
 /// openraft's log storage and reader over a [`Store`]. Clones are the same log.
 pub struct LogStore<C, F: FileSystem> {
     store: Store<F>,
@@ -36,24 +56,34 @@ impl<C, F: FileSystem> LogStore<C, F> {
         }
     }
 
-    fn read(&self, range: &impl RangeBounds<u64>, limit: Limit) -> Result<Vec<Entry>, Error> {
+    fn read(&self, from: u64, to: u64, limit: Limit) -> Result<Vec<Entry>, Error> {
         let shared = &self.store.shared;
-        let from = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before.saturating_add(1),
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(last) => last.saturating_add(1),
-            Bound::Excluded(to) => *to,
-            Bound::Unbounded => u64::MAX,
-        };
         // What was purged is history: readable by offset, but no longer part of Raft's log.
         let purged = shared.tail.read().state.purged;
         let from = purged.map_or(from, |id| from.max(id.index + 1));
         // Nothing below the first entry ever was in a log that did not begin at 0.
         let from = from.max(shared.earliest().min(to));
         shared.read(from, to, limit)
+    }
+}
+
+impl<C: StoreConfig, F: FileSystem> LogStore<C, F> {
+    /// To openraft a failed read is the end of the node; one for want of a file descriptor is not.
+    async fn read_patiently(
+        &self,
+        (from, to): (u64, u64),
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, io::Error> {
+        loop {
+            match self.read(from, to, Limit::new(entries_max, bytes_max)) {
+                Err(error) if error.is_shortage() => {
+                    tracing::warn!(%error, "the log cannot be read now; it is tried again");
+                    C::sleep(READ_PAUSE).await;
+                }
+                read => return Ok(read?),
+            }
+        }
     }
 }
 
@@ -87,7 +117,8 @@ impl<C: StoreConfig, F: FileSystem> RaftLogReader<C> for LogStore<C, F> {
     where
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
-        Ok(self.read(&range, Limit::new(usize::MAX, usize::MAX))?)
+        self.read_patiently(indexes(&range), usize::MAX, usize::MAX)
+            .await
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -99,8 +130,8 @@ impl<C: StoreConfig, F: FileSystem> RaftLogReader<C> for LogStore<C, F> {
         from: u64,
         to: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        let limit = Limit::new(LIMITED_READ_ENTRIES_MAX, LIMITED_READ_BYTES_MAX);
-        Ok(self.read(&(from..to), limit)?)
+        self.read_patiently((from, to), LIMITED_READ_ENTRIES_MAX, LIMITED_READ_BYTES_MAX)
+            .await
     }
 }
 

@@ -1,13 +1,13 @@
 //! From the files of a data folder to the log they hold.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::codec::Codec;
 use crate::error::{Error, IoContext};
 use crate::format::{HardState, SegmentHeader};
-use crate::fs::{self, File, FileSystem};
+use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::identity::are_different_clusters;
 use crate::options::{Layout, Options};
 use crate::rebuild::Rebuild;
@@ -44,6 +44,7 @@ pub(crate) fn recover<F: FileSystem>(
     known: &BTreeMap<u64, Summary>,
     used_before: bool,
 ) -> Result<Recovered<F>, Error> {
+    remove_temporaries(fs, layout)?;
     let segments = find_segments(fs, layout)?;
     let purged = segments.header.and_then(|header| header.state.purged);
     let mut table = Table::new();
@@ -291,6 +292,45 @@ fn begin<F: FileSystem>(
     })
 }
 
+/// A segment that was in the making when the process ended.
+fn remove_temporaries<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
+    for name in fs.list(&layout.wal).during("list", &layout.wal)? {
+        if name.ends_with(TEMPORARY_SUFFIX) {
+            let path = layout.wal.join(name);
+            fs.remove(&path).during("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+fn blank_path(layout: &Layout) -> PathBuf {
+    layout.wal.join(format!("next{TEMPORARY_SUFFIX}"))
+}
+
+/// A file for a segment to come, with its space, under a temporary name. Nothing depends on it yet, so that want
+/// of space, inodes or descriptors costs nothing here.
+pub(crate) fn blank_segment<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    options: &Options,
+) -> Result<F::File, Error> {
+    let path = blank_path(layout);
+    let file = fs.create(&path).during("create", &path)?;
+    // The length before the header: from then on a shorter file has lost something.
+    let reserved = file
+        .preallocate(options.segment_bytes)
+        .during("preallocate", &path)
+        .and_then(|()| file.sync().during("sync", &path));
+    match reserved {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // What stayed behind would make a full disk fuller; the next start removes it otherwise.
+            let _ = fs.remove(&path);
+            Err(error)
+        }
+    }
+}
+
 /// Creates a segment, durable with its header before anything is written to it.
 pub(crate) fn create_segment<F: FileSystem>(
     fs: &F,
@@ -298,6 +338,19 @@ pub(crate) fn create_segment<F: FileSystem>(
     options: &Options,
     number: u64,
     state: HardState,
+) -> Result<(Active<F>, Index), Error> {
+    let blank = blank_segment(fs, layout, options)?;
+    begin_segment(fs, layout, options, number, state, blank)
+}
+
+/// The second half of [`create_segment`].
+pub(crate) fn begin_segment<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    options: &Options,
+    number: u64,
+    state: HardState,
+    file: F::File,
 ) -> Result<(Active<F>, Index), Error> {
     let path = layout.segment(number);
     let key = options.keys.for_new_file()?;
@@ -311,11 +364,8 @@ pub(crate) fn create_segment<F: FileSystem>(
         key,
     };
     let bytes = header.encode();
-    let file = fs.create(&path).during("create", &path)?;
-    file.preallocate(options.segment_bytes)
-        .during("preallocate", &path)?;
-    // The length before the header: from then on a shorter file has lost something.
-    file.sync().during("sync", &path)?;
+    fs.rename(&blank_path(layout), &path)
+        .during("rename", &path)?;
     file.write_all_at(&bytes, 0).during("write", &path)?;
     file.sync().during("sync", &path)?;
     fs.sync_dir(&layout.wal).during("sync", &layout.wal)?;

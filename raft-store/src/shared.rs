@@ -103,6 +103,8 @@ pub(crate) struct Shared<F: FileSystem> {
     wakeup: Condvar,
     pub(crate) notify: Notify,
     failure: OnceLock<Arc<Error>>,
+    /// Why the writer waits for room.
+    shortage: Mutex<Option<String>>,
     on_failure: Mutex<Vec<FailureCallback>>,
     pub(crate) roster: Mutex<Option<Roster<F>>>,
     /// The ranges of the history files on which a read or a check has failed.
@@ -142,6 +144,7 @@ impl<F: FileSystem> Shared<F> {
             wakeup: Condvar::new(),
             notify: Notify::new(),
             failure: OnceLock::new(),
+            shortage: Mutex::default(),
             on_failure: Mutex::default(),
             roster: Mutex::default(),
             damaged_history: Mutex::default(),
@@ -191,6 +194,36 @@ impl<F: FileSystem> Shared<F> {
             }
             into.push(request);
         }
+    }
+
+    /// Queues taken requests again, before all others.
+    pub(crate) fn put_back(&self, requests: &mut Vec<Request>) {
+        let mut queue = self.queue.lock();
+        for request in requests.drain(..).rev() {
+            queue.requests.push_front(request);
+        }
+    }
+
+    /// The writer waits for room, or no longer.
+    pub(crate) fn set_shortage(&self, error: Option<&Error>) {
+        let mut shortage = self.shortage.lock();
+        match (&*shortage, error) {
+            (None, Some(error)) => {
+                tracing::error!(%error, "the log waits: its next segment cannot be created");
+                *shortage = Some(format!(
+                    "the next segment of the log cannot be created: {error}"
+                ));
+            }
+            (Some(_), None) => {
+                tracing::info!("the log goes on: its next segment was created");
+                *shortage = None;
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn shortage(&self) -> Option<String> {
+        self.shortage.lock().clone()
     }
 
     /// Blocks until there is work, the time is up or the store was closed.

@@ -236,6 +236,12 @@ impl<F: FileSystem> Store<F> {
         Ok(roster.insert(read).clone())
     }
 
+    /// Why the log waits with what it was given, if it does: there is no room for its next segment. It goes on by
+    /// itself.
+    pub fn shortage(&self) -> Option<String> {
+        self.shared.shortage()
+    }
+
     /// Free space where the data folder is, in bytes.
     pub fn free_bytes(&self) -> Result<u64, Error> {
         let dir = &self.shared.layout.dir;

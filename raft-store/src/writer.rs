@@ -1,6 +1,7 @@
 //! The one writer: takes what is queued, writes it with one write and one sync, and tells each
 //! request. A step, so that a thread drives it in the product and a task in a simulation.
 
+mod durable;
 mod roll;
 
 use std::future::{Future, poll_fn};
@@ -8,7 +9,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::batch::{self, Batch, Change, Progress};
 use crate::error::{Error, IoContext};
@@ -18,17 +19,23 @@ use crate::options::FsyncPolicy;
 use crate::planted;
 use crate::recovery::Active;
 use crate::shared::{Request, Shared, Wake};
-use crate::tail::next_index;
 use crate::types::LogId;
 
 /// How many bytes of entries one batch holds at most, give or take one request: enough to hide
 /// the sync, little enough to keep latency and the buffer small.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
+/// How soon it is tried again to create the next segment, for which there was no room.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
 /// Writes the log. There is one per [`Store`](crate::Store); it owns the right to write.
 pub struct Writer<F: FileSystem> {
     shared: Arc<Shared<F>>,
     active: Active<F>,
+    /// The file of the next segment, once there has to be one.
+    blank: Option<F::File>,
+    /// Whether what is queued waits because that file cannot be created.
+    waits: bool,
     batch: Batch,
     /// Everything before this is on disk.
     durable: Position,
@@ -52,6 +59,8 @@ impl<F: FileSystem> Writer<F> {
         let synced_at_ms = shared.options.now_ms();
         Writer {
             active,
+            blank: None,
+            waits: false,
             batch: Batch::default(),
             durable,
             marked: false,
@@ -71,7 +80,12 @@ impl<F: FileSystem> Writer<F> {
             if self.step() {
                 continue;
             }
+            if self.waits && !self.shared.is_closed() {
+                std::thread::sleep(RETRY_PAUSE);
+                continue;
+            }
             match self.shared.wait(self.patience()) {
+                Wake::Work if self.shared.is_closed() => return self.finish(),
                 Wake::Work if planted::acknowledges_early() => {
                     std::thread::sleep(planted::HELD_BACK);
                 }
@@ -112,6 +126,10 @@ impl<F: FileSystem> Writer<F> {
             if self.shared.is_closed() {
                 return self.finish();
             }
+            if self.waits {
+                wait(&self.shared, sleep(RETRY_PAUSE)).await;
+                continue;
+            }
             if wait(&self.shared, sleep(self.patience())).await == Wake::Timeout {
                 self.idle();
             } else if planted::acknowledges_early() {
@@ -120,7 +138,8 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// Writes one batch of what is queued. Returns false when there was nothing to do.
+    /// Writes one batch of what is queued. Returns false when there was nothing to do, and when what is queued has
+    /// to wait because there is no room for the next segment.
     pub fn step(&mut self) -> bool {
         let mut requests = std::mem::take(&mut self.batch.requests);
         self.shared.take(&mut requests, BATCH_BYTES_MAX);
@@ -128,7 +147,23 @@ impl<F: FileSystem> Writer<F> {
             self.batch.requests = requests;
             return false;
         }
-        let written = self.shared.check().and_then(|()| self.write(&requests));
+        let reserved = self
+            .shared
+            .check()
+            .and_then(|()| self.reserve_if_due(&requests));
+        let written = match reserved {
+            Err(error) if error.is_shortage() => {
+                self.shared.put_back(&mut requests);
+                self.batch.requests = requests;
+                self.shared.set_shortage(Some(&error));
+                self.waits = true;
+                return false;
+            }
+            reserved => reserved.and_then(|()| self.write(&requests)),
+        };
+        if std::mem::take(&mut self.waits) {
+            self.shared.set_shortage(None);
+        }
         match written {
             Ok(()) => requests
                 .drain(..)
@@ -162,6 +197,8 @@ impl<F: FileSystem> Writer<F> {
 
     fn finish(mut self) {
         while self.step() {}
+        // What still waits for room is told that it was not written.
+        self.shared.abandon();
         if self.shared.check().is_ok()
             && !self.marked
             && let Err(error) = self.write_close()
@@ -299,72 +336,6 @@ impl<F: FileSystem> Writer<F> {
             .during("write", path)?;
         self.zeroed_to = to;
         Ok(())
-    }
-
-    fn must_sync(&self, progress: &Progress) -> bool {
-        if progress.sync {
-            return true;
-        }
-        match self.shared.options.fsync_policy {
-            FsyncPolicy::Never => false,
-            _ if progress.vote => true,
-            FsyncPolicy::EveryWrite => progress.entries > 0,
-            FsyncPolicy::EveryN(n) => self.unsynced_entries >= n,
-            FsyncPolicy::EveryMs(ms) => {
-                let now = self.shared.options.now_ms();
-                // A clock that was set back says nothing of how long it was.
-                self.unsynced_entries > 0 && now.abs_diff(self.synced_at_ms) >= ms
-            }
-        }
-    }
-
-    fn sync(&mut self) -> Result<(), Error> {
-        let path = self.shared.layout.segment(self.active.number);
-        let begin = Instant::now();
-        self.active.file.file.sync().during("sync", &path)?;
-        self.shared.counters.fsync(begin.elapsed());
-        self.durable = self.position();
-        self.unsynced_entries = 0;
-        self.synced_at_ms = self.shared.options.now_ms();
-        self.purged_durable = self.state.purged.map(|id| id.index);
-        Ok(())
-    }
-
-    fn publish(&self, progress: &Progress) {
-        let mut tail = self.shared.tail.write();
-        tail.purged_durable = self.purged_durable;
-        if let Some(epoch) = progress.epoch {
-            tail.written(next_index(self.state.last), epoch);
-        }
-    }
-
-    /// Ends the log with a mark that covers all of it: nothing before it can be taken for torn.
-    fn write_close(&mut self) -> Result<(), Error> {
-        if self.durable != self.position() {
-            self.sync()?;
-        }
-        let (mark, base) = (self.mark(), self.position());
-        self.batch.buf.clear();
-        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
-        encoder.mark(RecordType::Close, mark);
-        let committed = self.shared.tail.read().state.committed.min(self.state.last);
-        if let Some(id) = committed.filter(|_| committed > self.committed_written) {
-            encoder.committed(id);
-            self.committed_written = committed;
-            self.state.committed = committed;
-        }
-        self.flush_buffer()?;
-        self.sync()?;
-        self.publish(&Progress::default());
-        self.marked = true;
-        Ok(())
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            durable: self.durable,
-            time_ms: self.shared.options.now_ms(),
-        }
     }
 }
 

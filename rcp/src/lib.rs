@@ -21,6 +21,7 @@
 //! | [`text`] | text from files, and on terminals |
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
+//! | `socket` | with feature `socket`: what both sides set on a TCP connection |
 //! | `backup` | with feature `backup`: the files of a backup, for who writes and who restores them |
 //!
 //! Without feature `client` the crate is the protocol alone and needs no async runtime.
@@ -40,6 +41,8 @@ pub mod wire;
 pub mod backup;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "socket")]
+pub mod socket;
 
 pub use code::Code;
 pub use reject::Reject;

@@ -78,6 +78,11 @@ impl Decoder {
         self.scanned_bytes = 0;
     }
 
+    /// Accepts this much from the next message on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// The mode.
     pub fn mode(&self) -> WireMode {
         self.mode

@@ -45,6 +45,11 @@ impl Applied {
         self.state.read()
     }
 
+    /// The state as it is now, unless something is being applied.
+    pub(crate) fn try_read(&self) -> Option<RwLockReadGuard<'_, State>> {
+        self.state.try_read()
+    }
+
     /// The state, to apply to. `Applied::publish` must follow once the guard is dropped.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()

@@ -180,6 +180,13 @@ impl<T: Types> Replica<T> {
         Ok(self.inner.applied.read().query(query)?)
     }
 
+    /// About how many bytes the context of an instance has: as this node has applied it, and without waiting for
+    /// apply, which may answer `None`.
+    pub fn context_bytes(&self, id: &str) -> Option<usize> {
+        let state = self.inner.applied.try_read()?;
+        Some(state.context_bytes(id))
+    }
+
     /// Looks at the applied state. Apply waits meanwhile: be short.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.inner.applied.read())

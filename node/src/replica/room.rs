@@ -1,7 +1,7 @@
-//! The watch on free disk space.
+//! The watch on free disk space, inodes and file descriptors.
 //!
 //! A disk that is really full fails a write, and a failed write is the end of a node. So a node with
-//! less than its reserve takes no writes, hands the leadership over to one that has room, does not
+//! less than its reserve, or that could not create the next file, takes no writes, hands the leadership over to one that has room, does not
 //! ask to be elected, and takes no entries and no snapshot from another leader; it goes on
 //! following, serves local reads and watches, and takes part again as soon as there is room. A leader
 //! refuses writes too while so many voters have no room that nothing would be confirmed.
@@ -98,7 +98,10 @@ impl<T: Types> Replica<T> {
         if let Err(error) = self.inner.store.check_folder() {
             tracing::warn!(%error, "the data folder cannot be looked at");
         }
-        let reason = self.lacking(0);
+        let reason = self
+            .lacking(0)
+            .or_else(|| self.inner.store.shortage())
+            .or_else(|| self.inner.host.shortage());
         let refused = reason.clone();
         let alone = self.inner.raft.voter_ids().nth(1).is_none();
         // Whoever cannot write must not be the one that all others wait for.
@@ -107,7 +110,7 @@ impl<T: Types> Replica<T> {
         if self.inner.gate.set_no_room_here(reason) {
             match refused {
                 Some(reason) => tracing::error!(%reason, "refusing writes and entries"),
-                None => tracing::info!("the disk has room again; taking writes and entries"),
+                None => tracing::info!("there is room again; taking writes and entries"),
             }
         }
     }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{Stream, StreamExt};
 use openraft::entry::RaftEntry;
@@ -30,6 +31,8 @@ use super::types::{Host, Types};
 const CHUNK_ENTRIES: usize = 256;
 /// And bytes: an entry that exceeds them is applied alone.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The pause before a snapshot is opened again that could not be for want of a file descriptor.
+const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// See the module documentation.
 pub struct StateMachine<T: Types> {
@@ -296,7 +299,13 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
     async fn get_current_snapshot(
         &mut self,
     ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle<T::Fs>>>> {
-        Ok(self.store.snapshots().current()?.map(into_openraft::<T>))
+        loop {
+            match self.store.snapshots().current() {
+                // To openraft any failure is the end of the node; want of a file descriptor is not.
+                Err(error) if error.is_shortage() => T::sleep(OPEN_PAUSE).await,
+                current => return Ok(current?.map(into_openraft::<T>)),
+            }
+        }
     }
 }
 

@@ -24,4 +24,9 @@ pub trait Host: Send + Sync + 'static {
     /// The free space, in bytes, of the file system that holds the data folder; `None` when
     /// it cannot be told.
     fn free_bytes(&self) -> Option<u64>;
+
+    /// What else new files need and the machine has none of: inodes, file descriptors. For people.
+    fn shortage(&self) -> Option<String> {
+        None
+    }
 }

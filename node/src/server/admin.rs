@@ -1,35 +1,85 @@
 //! Admin HTTP: `/metrics`, `/healthz` (the process is there), `/readyz` (it can serve).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
+use super::sockets;
+use super::strangers::{Stranger, Strangers};
 
 /// Under load a node is always a few entries behind.
 const READY_LAG_MAX: u64 = 1_000;
+/// The head of a request has to come within this time, the first one's and each further one's.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests are short; who sends more than this is not a scraper.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// The pause after accept has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` is cancelled.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
+/// Serves until `stop` is cancelled, at most `connections_max` connections at a time.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    connections_max: usize,
+    stop: CancellationToken,
+) {
+    // Nobody has to say who it is here, so everyone stays a stranger.
+    let strangers = Strangers::new(connections_max);
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(shared);
-    let served = axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "admin HTTP has stopped");
+        .with_state(shared.clone());
+    loop {
+        let next = async {
+            let accepted = listener.accept().await;
+            (accepted, strangers.admit().await)
+        };
+        let (accepted, stranger) = tokio::select! {
+            () = stop.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                sockets::set_up(&stream, shared.keepalive);
+                tokio::spawn(answer(stream, router.clone(), stranger, stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to admin HTTP could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
     }
 }
 
+async fn answer(stream: TcpStream, router: Router, stranger: Stranger, stop: CancellationToken) {
+    let leave = stranger.leave();
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::select! {
+        served = serving => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection to admin HTTP has failed");
+            }
+        }
+        () = leave.cancelled() => tracing::debug!("closing a connection to admin HTTP for a newer one"),
+        () = stop.cancelled() => {}
+    }
+}
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     match shared.metrics.render(&shared) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

@@ -61,14 +61,14 @@ pub fn execute(args: &Args) -> ExitCode {
             restore(args, from, data.as_deref(), target)
         }
         Some(Command::Version) => {
-            println!("rstmdb {}", env!("CARGO_PKG_VERSION"));
+            logging::print(&format_args!("rstmdb {}", env!("CARGO_PKG_VERSION")));
             Ok(())
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rstmdb: {error}");
+            logging::say(&format_args!("rstmdb: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -115,6 +115,7 @@ fn serve(args: &Args) -> Result<(), Error> {
         Ok(()) => tracing::info!("stopped"),
         Err(error) => tracing::error!(%error, "stopped"),
     }
+    logging::flush();
     Ok(served?)
 }
 
@@ -140,10 +141,13 @@ fn check_config(args: &Args) -> Result<(), Error> {
     tls::acceptor(&config.tls)?;
     peering::proofs(&config.cluster)?;
     for setting in config.settings() {
-        println!("{}: {}  # {}", setting.key, setting.value, setting.origin);
+        logging::print(&format_args!(
+            "{}: {}  # {}",
+            setting.key, setting.value, setting.origin
+        ));
     }
     for warning in config.warnings() {
-        eprintln!("warning: {warning}");
+        logging::say(&format_args!("warning: {warning}"));
     }
     Ok(())
 }
@@ -181,19 +185,19 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
 /// What is wrong comes first: it must not be looked for behind what is right.
 fn print_report(report: &raft_store::Report) {
     for damage in &report.damages {
-        println!("damaged: {damage}");
+        logging::print(&format_args!("damaged: {damage}"));
     }
     for file in report.locked.iter().chain(&report.unread) {
-        println!("not checked: {file}");
+        logging::print(&format_args!("not checked: {file}"));
     }
     for note in &report.notes {
-        println!("note: {note}");
+        logging::print(&format_args!("note: {note}"));
     }
     let range = match report.range {
         Some((first, last)) => format!(" ({first} to {last})"),
         None => String::new(),
     };
-    println!(
+    logging::print(&format_args!(
         "{}{} segments, {} entries{}, {} snapshots",
         match report.is_intact() {
             true => "",
@@ -204,7 +208,7 @@ fn print_report(report: &raft_store::Report) {
         // Between its ends something is missing.
         if report.is_intact() { &range } else { "" },
         report.snapshots.len()
-    );
+    ));
 }
 
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
@@ -217,10 +221,10 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
         )));
     }
     raft_store::rejoin(&RealFs, dir)?;
-    println!(
+    logging::print(&format_args!(
         "{} is empty; start the node again under a new cluster.node_id",
         dir.display()
-    );
+    ));
     Ok(())
 }
 
@@ -241,6 +245,6 @@ fn restore(
             reason,
         })?;
     let restored = runtime.block_on(restore::restore(&config, from, target))?;
-    println!("{restored}");
+    logging::print(&restored);
     Ok(())
 }

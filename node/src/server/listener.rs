@@ -1,7 +1,7 @@
 //! Accepts RCP connections, at most `network.max_connections` at a time.
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::{HANDSHAKE_TIMEOUT, Session};
 use super::shared::Shared;
+use super::sockets;
+use super::strangers::{Stranger, Strangers};
 
-/// Refused connections that are waited for until they have taken the reason; more than this at a
-/// time are told and closed at once, or inside TLS closed without a word.
-const REFUSALS_MAX: usize = 64;
 /// How long a refused connection may take to hear it.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after accept has failed, for want of file descriptors as a rule.
@@ -33,16 +32,26 @@ pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
     /// One permit for each connection there may be.
     pub(crate) permits: Arc<Semaphore>,
+    /// Of these, the places of those of whom it is not known yet who they are.
+    pub(crate) strangers: Arc<Strangers>,
+    /// One permit for each refused connection that is waited for until it has taken the reason; more at a
+    /// time are told and closed at once, or inside TLS closed without a word.
+    pub(crate) refusals: Arc<Semaphore>,
     /// Ends sessions once they have answered what they were asked.
     pub(crate) drain: CancellationToken,
     /// Ends sessions at once.
     pub(crate) abort: CancellationToken,
 }
 
+/// How many of so many clients may be strangers: half of them, or all of a few. A client says who it is in a moment.
+pub(crate) fn strangers_among(clients: usize) -> usize {
+    const FEW: usize = 64;
+    (clients / 2).max(clients.min(FEW))
+}
+
 impl Listener {
     /// Accepts until draining begins.
     pub(crate) async fn run(self) {
-        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -57,18 +66,20 @@ impl Listener {
                     continue;
                 }
             };
-            // Answers are written whole; waiting to fill a segment would only delay them.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, %peer, "TCP_NODELAY could not be set");
-            }
+            sockets::set_up(&stream, self.shared.keepalive);
             let tls = self.shared.tls.read().clone();
             match self.permits.clone().try_acquire_owned() {
                 Ok(permit) => {
-                    self.serve(stream, tls, permit);
+                    let stranger = tokio::select! {
+                        biased;
+                        () = self.drain.cancelled() => return,
+                        stranger = self.strangers.admit() => stranger,
+                    };
+                    self.serve(stream, peer.ip(), tls, permit, stranger);
                 }
                 Err(_) => {
                     self.shared.metrics.connection_rejected();
-                    match refusals.clone().try_acquire_owned() {
+                    match self.refusals.clone().try_acquire_owned() {
                         Ok(permit) => {
                             tokio::spawn(refuse(stream, tls, permit));
                         }
@@ -81,18 +92,27 @@ impl Listener {
         }
     }
 
-    fn serve(&self, stream: TcpStream, tls: Option<TlsAcceptor>, permit: OwnedSemaphorePermit) {
+    fn serve(
+        &self,
+        stream: TcpStream,
+        address: IpAddr,
+        tls: Option<TlsAcceptor>,
+        permit: OwnedSemaphorePermit,
+        stranger: Stranger,
+    ) {
         let connection = Connection {
             shared: self.shared.clone(),
             _permit: permit,
         };
         connection.shared.metrics.connection_opened();
         let (drain, abort) = (self.drain.clone(), self.abort.clone());
+        let leave = stranger.leave();
         tokio::spawn(async move {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
-                () = connection.run(stream, tls, &drain) => {}
+                () = leave.cancelled() => tracing::debug!(%address, "closing a stranger's connection for a newer one"),
+                () = connection.run(stream, address, stranger, tls, &drain) => {}
             }
         });
     }
@@ -105,9 +125,18 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>, drain: &CancellationToken) {
+    async fn run(
+        self,
+        stream: TcpStream,
+        address: IpAddr,
+        stranger: Stranger,
+        tls: Option<TlsAcceptor>,
+        drain: &CancellationToken,
+    ) {
+        let shared = self.shared.clone();
         let Some(tls) = tls else {
-            return Session::new(stream, self.shared.clone(), drain).run().await;
+            let session = Session::new(stream, shared, address, stranger, drain);
+            return session.run().await;
         };
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
         let shaken = tokio::select! {
@@ -117,7 +146,10 @@ impl Connection {
             shaken = handshake => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => Session::new(stream, self.shared.clone(), drain).run().await,
+            Ok(Ok(stream)) => {
+                let session = Session::new(stream, shared, address, stranger, drain);
+                session.run().await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }

@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::config::{Config, Storage};
+use super::descriptors::{self, Descriptors};
 use super::forming;
 use super::options::{replica_options, store_options};
 use super::ourselves;
@@ -19,6 +20,7 @@ use super::peer::{self, Connections, Local, PeerServer};
 use super::peering::{local, peer_options};
 use super::product::{Replica, TokioHost};
 use super::run::{self, BindError, Listeners, WRITER_TIMEOUT};
+use super::sockets::Sockets;
 use crate::replica::start::StartError;
 use crate::replica::{Formation, Options};
 
@@ -120,7 +122,11 @@ impl Node {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
         let serving = peers.map(|listener| {
-            let served = serve_peers(server.clone(), listener, stop);
+            let sockets = Sockets {
+                connections_max: Descriptors::shared_out(config.network.connections_max).peers,
+                keepalive: config.network.keepalive,
+            };
+            let served = serve_peers(server.clone(), listener, sockets, stop);
             tokio::spawn(served)
         });
 
@@ -206,7 +212,7 @@ impl Node {
 /// # Errors
 /// See [`Error`].
 pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-    raise_open_files_limit(config);
+    descriptors::raise_limit(config.network.connections_max);
     let mut shutdown = pin!(shutdown);
     let to_start = config.clone();
     let start = async move {
@@ -312,8 +318,13 @@ async fn keep_asking(connections: Connections, join: Vec<String>) {
     }
 }
 
-async fn serve_peers(server: PeerServer, listener: TcpListener, stop: CancellationToken) {
-    if let Err(error) = server.serve(listener, stop).await {
+async fn serve_peers(
+    server: PeerServer,
+    listener: TcpListener,
+    sockets: Sockets,
+    stop: CancellationToken,
+) {
+    if let Err(error) = server.serve(listener, sockets, stop).await {
         tracing::error!(%error, "other nodes are no longer served");
     }
 }
@@ -356,30 +367,6 @@ async fn start_replica(
         .await
         .map_err(|error| explained(error, storage))?;
     Ok((replica, writer))
-}
-
-/// Each connection is a file descriptor, and the usual soft limit is 1024.
-fn raise_open_files_limit(config: &Config) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Segments, snapshots, catalog, listeners, standard streams.
-    const OTHER_FILES: u64 = 256;
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = config.network.connections_max as u64 + OTHER_FILES;
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = Rlimit {
-        current: Some(allowed),
-        maximum: limit.maximum,
-    };
-    if setrlimit(Resource::Nofile, raised).is_err() || allowed < wanted {
-        tracing::warn!(
-            wanted,
-            allowed,
-            "the limit of open files is too low for network.max_connections"
-        );
-    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use openraft_rt_tokio::TokioRuntime;
 use rstmdb_engine::Outcome;
-use rstmdb_raft_store::{Data, NodeInfo, RealFs};
+use rstmdb_raft_store::{Data, NodeInfo, RealFs, is_shortage};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::replica;
+
+/// Below so many free inodes no writes are taken: segments and snapshots are few files.
+const INODES_MIN: u64 = 64;
 
 openraft::declare_raft_types!(
     /// The openraft types of the product.
@@ -69,5 +72,22 @@ impl replica::Host for TokioHost {
     fn free_bytes(&self) -> Option<u64> {
         let stat = rustix::fs::statvfs(&self.data_dir).ok()?;
         stat.f_bavail.checked_mul(stat.f_frsize)
+    }
+
+    fn shortage(&self) -> Option<String> {
+        match std::fs::File::open(&self.data_dir) {
+            Err(error) if is_shortage(&error) => {
+                return Some(format!("no file can be opened: {error}"));
+            }
+            _ => {}
+        }
+        let stat = rustix::fs::statvfs(&self.data_dir).ok()?;
+        // A file system without a fixed number of inodes says 0 of 0.
+        (stat.f_files > 0 && stat.f_favail < INODES_MIN).then(|| {
+            format!(
+                "the file system of the data folder has {} inodes free, less than {INODES_MIN}",
+                stat.f_favail
+            )
+        })
     }
 }

@@ -8,12 +8,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::admin;
+use super::budget;
 use super::config::Config;
-use super::listener::Listener;
+use super::descriptors::Descriptors;
+use super::listener::{self, Listener};
 use super::metrics::Metrics;
 use super::peer::PeerServer;
 use super::product::Replica;
 use super::shared::Shared;
+use super::strangers::Strangers;
 use super::{reload, tls};
 
 /// A leader has this long to hand over. This, the three that follow and the end of the runtime add
@@ -114,20 +117,26 @@ pub async fn run(
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // However this function is left, nothing it has started outlives it.
     let _guard = abort.clone().drop_guard();
-    let permits = Arc::new(Semaphore::new(config.network.connections_max));
+    let returning = budget::return_memory(shared.budget.clone());
+    tokio::spawn(abort.clone().run_until_cancelled_owned(returning));
+    let descriptors = share_out_descriptors(config);
+    let permits = Arc::new(Semaphore::new(descriptors.clients));
     if let Some(listener) = listeners.admin {
-        tokio::spawn(admin::serve(listener, shared.clone(), abort.clone()));
+        let serving = admin::serve(listener, shared.clone(), descriptors.admin, abort.clone());
+        tokio::spawn(serving);
     }
     let refreshing = reload::keep_fresh(config.clone(), shared.clone());
     tokio::spawn(abort.clone().run_until_cancelled_owned(refreshing));
-    let listener = Listener {
+    let accepting = Listener {
         tcp: listeners.rcp,
         shared,
         permits: permits.clone(),
+        strangers: Strangers::new(listener::strangers_among(descriptors.clients)),
+        refusals: Arc::new(Semaphore::new(descriptors.refused)),
         drain: drain.clone(),
         abort: abort.clone(),
     };
-    let accepting = tokio::spawn(listener.run());
+    let accepting = tokio::spawn(accepting.run());
     tokio::select! {
         biased;
         reason = replica.fatal() => {
@@ -145,9 +154,23 @@ pub async fn run(
         tracing::info!("leadership not handed over in time");
     }
     drain.cancel();
-    wait_for_sessions(&permits, config.network.connections_max).await;
+    wait_for_sessions(&permits, descriptors.clients).await;
     abort.cancel();
     close(&replica).await
+}
+
+fn share_out_descriptors(config: &Config) -> Descriptors {
+    let wanted = config.network.connections_max;
+    let descriptors = Descriptors::shared_out(wanted);
+    if descriptors.clients < wanted {
+        tracing::warn!(
+            wanted,
+            clients = descriptors.clients,
+            "the limit of open files is too low for network.max_connections: fewer clients are taken, so that the \
+             log and other nodes find a descriptor; raise the limit (LimitNOFILE, ulimit -n)"
+        );
+    }
+    descriptors
 }
 
 /// Every session holds a permit until it is gone.

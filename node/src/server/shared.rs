@@ -9,8 +9,10 @@ use rstmdb_raft_store::Keyring;
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Tokens;
+use super::budget::Budget;
 use super::certificates::Held;
 use super::config::{self, Config};
+use super::guesses::Guesses;
 use super::metrics::Metrics;
 use super::ops::SnapshotCursors;
 use super::peer::PeerServer;
@@ -27,6 +29,10 @@ pub(crate) struct Shared {
     pub(crate) replica: Replica,
     /// Who may use it.
     pub(crate) tokens: Tokens,
+    /// Wrong tokens of late.
+    pub(crate) guesses: Guesses,
+    /// What all connections may hold in memory.
+    pub(crate) budget: Arc<Budget>,
     /// Encryption for clients that connect from now on; none where it is off.
     pub(crate) tls: RwLock<Option<TlsAcceptor>>,
     /// The certificates that are in use.
@@ -39,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) request_timeout: Duration,
     /// How long a connection may be silent; none for ever.
     pub(crate) idle_timeout: Option<Duration>,
+    /// A client that has vanished is noticed in about this time.
+    pub(crate) keepalive: Option<Duration>,
     /// When the server started.
     pub(crate) started: Instant,
     /// What the data folder is encrypted with.
@@ -60,12 +68,15 @@ impl Shared {
         Self {
             replica,
             tokens: Tokens::new(&config.auth),
+            guesses: Guesses::new(),
+            budget: Budget::new(config.network.buffers_bytes_max),
             tls: RwLock::new(tls),
             certificates: RwLock::default(),
             peers,
             metrics,
             request_timeout: config.network.request_timeout,
             idle_timeout: config.network.idle_timeout,
+            keepalive: config.network.keepalive,
             started: Instant::now(),
             keys: config.storage.keys.clone(),
             encryption_key_file: config.storage.encryption_key_file.clone(),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::logging;
+
 /// An orderly end has this long. The phases of the end have bounds of their own, which are a little
 /// less than this together; it is for what none of them has foreseen.
 const END_TIMEOUT: Duration = Duration::from_millis(9_800);
@@ -51,6 +53,7 @@ pub(super) fn shutdown(
         if let Some(folder) = &temporary {
             remove(folder);
         }
+        logging::flush();
         std::process::exit(1);
     };
     std::thread::Builder::new()

@@ -16,6 +16,7 @@ mod legacy;
 mod limits;
 mod machines;
 mod order;
+mod ports;
 mod process;
 mod session;
 mod storage;

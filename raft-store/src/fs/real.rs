@@ -4,10 +4,16 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::{File, FileSystem};
+use crate::error::is_shortage;
+
+/// How often it is tried to open a folder, in vain, for want of descriptors.
+const OPEN_TRIES: u32 = 100;
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,6 +91,13 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        // To sync a folder takes a descriptor, and the log cannot do without: what it has waited for is given back soon.
+        for _ in 0..OPEN_TRIES {
+            match fs::File::open(dir) {
+                Err(error) if is_shortage(&error) => std::thread::sleep(OPEN_PAUSE),
+                opened => return opened?.sync_all(),
+            }
+        }
         fs::File::open(dir)?.sync_all()
     }
 

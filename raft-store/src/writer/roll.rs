@@ -6,20 +6,37 @@ use super::Writer;
 use crate::error::{Error, IoContext};
 use crate::format::{Encoder, RecordType, SEGMENT_HEADER_BYTES};
 use crate::fs::{File, FileSystem};
-use crate::recovery::{self, create_segment};
+use crate::recovery::{self, begin_segment};
 use crate::shared::{Request, Shared};
 
 impl<F: FileSystem> Writer<F> {
-    pub(super) fn roll_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+    fn must_roll(&self, requests: &[Request]) -> bool {
         let options = &self.shared.options;
         let header = SEGMENT_HEADER_BYTES as u64;
         let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
         let is_full = self.active.offset + more > options.segment_bytes;
         let has_other_key = self.active.key_id != options.keys.current();
-        if (is_full && self.active.offset > header) || has_other_key {
-            self.roll()
-        } else {
-            Ok(())
+        (is_full && self.active.offset > header) || has_other_key
+    }
+
+    /// Reserves the next segment where these need it. Nothing was written for them yet.
+    pub(super) fn reserve_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+        if self.blank.is_none() && self.must_roll(requests) {
+            let Shared {
+                fs,
+                layout,
+                options,
+                ..
+            } = &*self.shared;
+            self.blank = Some(recovery::blank_segment(fs, layout, options)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn roll_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+        match self.must_roll(requests) {
+            true => self.roll(),
+            false => Ok(()),
         }
     }
 
@@ -35,7 +52,11 @@ impl<F: FileSystem> Writer<F> {
             ..
         } = &*self.shared;
         let number = self.active.number + 1;
-        let (active, index) = create_segment(fs, layout, options, number, self.state)?;
+        let blank = match self.blank.take() {
+            Some(blank) => blank,
+            None => recovery::blank_segment(fs, layout, options)?,
+        };
+        let (active, index) = begin_segment(fs, layout, options, number, self.state, blank)?;
         recovery::trim(&self.active.file.file, &path, self.active.offset)?;
         self.active = active;
         self.zeroed_to = 0;

@@ -89,6 +89,16 @@ impl Log {
         assert!(outcome(completion).unwrap().is_ok());
     }
 
+    /// Writes what is queued, on a larger disk if this one has no room for the next segment.
+    pub fn step_with_room(&mut self) {
+        self.writer.step();
+        if self.store.shortage().is_some() {
+            assert!(self.store.failed().is_none());
+            self.fs.set_capacity_bytes(u64::MAX);
+            self.writer.step();
+        }
+    }
+
     pub fn truncate(&mut self, keep: Option<LogId>) -> io::Result<()> {
         self.raft.truncate_after(keep).now_or_never().unwrap()
     }
@@ -108,7 +118,10 @@ impl Log {
         if let Poll::Ready(done) = saving.as_mut().poll(&mut context) {
             return done;
         }
-        self.writer.step();
+        if !self.writer.step() {
+            self.fs.set_capacity_bytes(u64::MAX);
+            self.writer.step();
+        }
         saving.now_or_never().expect("the step completes the vote")
     }
 

@@ -22,6 +22,8 @@ use crate::wire::{self, Decoder, WireMode};
 
 /// What is read from the socket at least, if it is there.
 const READ_BYTES: usize = 64 * 1024;
+/// A server that has vanished is noticed within this time, whatever is waited for.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long an address is tried alone before the next one is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -128,6 +130,7 @@ impl Dialer {
             .await
             .map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
+        crate::socket::keep_alive(&tcp, KEEP_ALIVE).map_err(failed)?;
         let (read, write): (
             Box<dyn AsyncRead + Send + Unpin>,
             Box<dyn AsyncWrite + Send + Unpin>,

@@ -70,6 +70,10 @@ pub struct Network {
     pub connections_max: usize,
     /// `network.request_timeout_ms`
     pub request_timeout: Duration,
+    /// `network.keepalive_secs`; none when 0
+    pub keepalive: Option<Duration>,
+    /// `network.buffers_max_mb`, in bytes
+    pub buffers_bytes_max: u64,
 }
 
 /// The data folder and the rules of what may be stored.

@@ -43,6 +43,8 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("network.bind_addr", "0.0.0.0:7501", &["7401", "host", "host:", ":7401", "host:70000", "a b:1", "::1:7401", "[x]:1"]),
     ("network.idle_timeout_secs", "0", &["-1", "1.5", "soon", "99999999999"]),
     ("network.max_connections", "10", &["0", "-1", "1000001", "many"]),
+    ("network.keepalive_secs", "0", &["1", "2", "3601", "-1", "soon"]),
+    ("network.buffers_max_mb", "64", &["0", "31", "-1"]),
     ("network.request_timeout_ms", "250", &["0", "3600001", "5s"]),
     ("storage.data_dir", "/var/lib/rstmdb", &["[]"]),
     ("storage.wal_segment_size_mb", "8", &["0", "4097", "64MB"]),

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use rstmdb_rcp::Code;
 
+use super::logging;
 use super::ops::Op;
 use super::shared::Shared;
 use crate::replica::counters::Histogram;
@@ -30,6 +31,8 @@ pub struct Metrics {
     connections_active: IntGauge,
     connections_total: IntCounter,
     connections_rejected: IntCounter,
+    buffers_bytes: IntGauge,
+    log_lines_dropped: IntCounter,
     /// From the arrival of a request to its answer, by operation.
     ops: Vec<Histogram>,
     errors: HashMap<&'static str, IntCounter>,
@@ -91,6 +94,14 @@ impl Metrics {
             connections_rejected: make.counter(
                 "rstmdb_connections_rejected",
                 "Client connections refused at network.max_connections.",
+            )?,
+            buffers_bytes: make.gauge(
+                "rstmdb_connection_buffers_bytes",
+                "Frames, commands and answers that client connections hold in memory.",
+            )?,
+            log_lines_dropped: make.counter(
+                "rstmdb_log_lines_dropped_total",
+                "Log lines that standard error did not take.",
             )?,
             ops: Op::ALL.iter().map(|_| Histogram::default()).collect(),
             errors: error_metrics(&make)?,
@@ -159,10 +170,15 @@ impl Metrics {
     /// When the format cannot hold a metric: a fault of this file.
     pub(crate) fn render(&self, shared: &Shared) -> prometheus::Result<String> {
         let replica = &shared.replica;
+        let buffers = i64::try_from(shared.budget.used());
+        self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
         let families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
             scraped.set_guards(shared);
+            let dropped = logging::lines_dropped();
+            let known = self.log_lines_dropped.get();
+            self.log_lines_dropped.inc_by(dropped.saturating_sub(known));
             self.registry.gather()
         };
         let mut out = TextEncoder::new().encode_to_string(&families)?;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::server::Connected;
 
+use super::incoming::Arrival;
 use super::secret::{self, Secret};
 use super::{Error, PeerTls, tls};
 use crate::server::certificates::{Certificate, Names};
@@ -170,6 +171,8 @@ impl Credentials {
 pub(super) struct Caller {
     /// Of its certificate, where it has shown one.
     pub(super) names: Option<Arc<Names>>,
+    /// What the listener knows of the connection.
+    pub(super) arrival: Option<Arrival>,
 }
 
 /// What bytes go over.
@@ -192,6 +195,13 @@ impl Connection {
     /// refusal comes with the first bytes that are read.
     pub(super) fn on_alert(&mut self, hear: impl Fn(&rustls::Error) + Send + 'static) {
         self.on_alert = Some(Box::new(hear));
+    }
+}
+
+impl Connection {
+    /// It came to this node's listener.
+    pub(super) fn arrived(&mut self, arrival: Option<Arrival>) {
+        self.caller.arrival = arrival;
     }
 }
 

@@ -10,14 +10,17 @@ use futures_util::stream::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 
 use super::Open;
 use super::credentials::{Connection, Credentials};
 use super::identity::Gate;
-use crate::server::address;
+use super::incoming::Arrival;
+use crate::server::{address, sockets};
 
+/// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A connection that has come shows what it has to within this time.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections that are at it at the same time.
@@ -37,7 +40,7 @@ pub(super) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
 async fn dial(credentials: &Credentials, gate: Arc<Gate>, uri: &Uri) -> io::Result<Connection> {
     let addr = uri.authority().map_or("", |authority| authority.as_str());
     let stream = TcpStream::connect(addr).await?;
-    stream.set_nodelay(true)?;
+    sockets::set_up(&stream, Some(KEEP_ALIVE));
     let peer = format!("the node at {addr}");
     match credentials.connect(stream, address::host(addr)).await {
         Ok(mut connection) => {
@@ -83,10 +86,15 @@ async fn begin<C>(credentials: &Credentials, gate: &Gate, stream: C) -> Option<C
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {
-    let caller = origin(&stream);
+    let info = stream.connect_info();
+    let arrival = (&info as &dyn Any).downcast_ref::<Arrival>().cloned();
+    let caller = origin(&info);
     let accepted = tokio::time::timeout(BEGIN_TIMEOUT, credentials.accept(stream)).await;
     let reason = match accepted {
-        Ok(Ok(connection)) => return Some(connection),
+        Ok(Ok(mut connection)) => {
+            connection.arrived(arrival);
+            return Some(connection);
+        }
         Ok(Err(refusal)) if refusal.is_farewell() => {
             tracing::debug!(caller, %refusal, "a connection ended before it began");
             return None;
@@ -100,9 +108,7 @@ where
 }
 
 /// Where a connection comes from, for the logs: without the port, which is another one each time.
-fn origin<C: Connected>(stream: &C) -> String {
-    let info = stream.connect_info();
-    let tcp = (&info as &dyn Any).downcast_ref::<TcpConnectInfo>();
-    let addr = tcp.and_then(TcpConnectInfo::remote_addr);
-    addr.map_or_else(|| "unknown".to_owned(), |addr| addr.ip().to_string())
+fn origin(info: &dyn Any) -> String {
+    let address = info.downcast_ref::<Arrival>().and_then(Arrival::from);
+    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }

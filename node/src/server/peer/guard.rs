@@ -69,7 +69,13 @@ where
         let (gate, audience) = (self.gate.clone(), self.audience);
         Box::pin(async move {
             let mut response = match judge(&gate, audience, &mut request).await {
-                Ok(()) => inner.call(request).await?,
+                Ok(()) => {
+                    let caller = request.extensions().get::<Caller>();
+                    if let Some(arrival) = caller.and_then(|caller| caller.arrival.as_ref()) {
+                        arrival.is_known();
+                    }
+                    inner.call(request).await?
+                }
                 Err(status) => status.into_http(),
             };
             gate.sign(response.headers_mut());

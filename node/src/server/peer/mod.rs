@@ -27,7 +27,7 @@
 //! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
 //! | `peers` | what a replica asks of other nodes |
 //! | `hello` | the first exchange with a node |
-//! | `server`, `guard` | the listener; refuses who does not belong |
+//! | `server`, `incoming`, `guard` | the listener; its connections; refuses who does not belong |
 //! | `raft_service`, `node_service`, `membership_service` | what is served |
 //! | `codec` | the messages |
 
@@ -39,6 +39,7 @@ mod dial;
 mod guard;
 mod hello;
 mod identity;
+mod incoming;
 mod members;
 mod membership_service;
 mod network;

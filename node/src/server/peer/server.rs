@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 
 use super::credentials::Credentials;
@@ -26,12 +26,15 @@ use super::wire::node_server::NodeServer;
 use super::wire::raft_server::RaftServer;
 use super::{
     CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, with_causes,
+    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, incoming, with_causes,
 };
 use crate::server::product::Replica;
+use crate::server::sockets::Sockets;
 
 /// Calls and streams at the same time over one connection; a node needs a handful.
 const STREAMS_MAX: u32 = 256;
+/// What anybody may send is small.
+const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
 /// The largest frame of HTTP/2 that is taken, in bytes.
 const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 /// How long connections may take to end after the shutdown began.
@@ -122,11 +125,10 @@ impl PeerServer {
     pub async fn serve(
         self,
         listener: TcpListener,
+        sockets: Sockets,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let incoming = TcpIncoming::from(listener)
-            .with_nodelay(Some(true))
-            .with_keepalive(Some(KEEP_ALIVE_INTERVAL));
+        let incoming = incoming::accept(listener, sockets);
         self.serve_incoming(incoming, shutdown).await
     }
 
@@ -149,7 +151,10 @@ impl PeerServer {
         let gate = || served.gate.clone();
         let incoming = dial::begun(incoming, self.credentials.clone(), gate());
         let router = builder()
-            .add_service(IntroductionServer::new(IntroductionService(served.clone())))
+            .add_service(
+                IntroductionServer::new(IntroductionService(served.clone()))
+                    .max_decoding_message_size(INTRODUCTION_BYTES_MAX),
+            )
             .add_service(Guard::new(self.raft(), gate(), Audience::Nodes))
             .add_service(Guard::new(self.node(), gate(), Audience::Nodes))
             .add_service(Guard::new(self.membership(), gate(), Audience::Anybody));

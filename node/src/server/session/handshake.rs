@@ -7,14 +7,15 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rstmdb_rcp::feature::Features;
+use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
 use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::wire::WireMode;
-use rstmdb_rcp::{Code, PROTOCOL_VERSION};
+use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Session;
+use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
 use crate::server::auth::Bearer;
 use crate::server::failure::{self, Effect};
 use crate::server::json::{self, Object};
@@ -27,7 +28,10 @@ pub(super) struct Peer {
     bearer: Option<Authenticated>,
     /// Of who has not authenticated.
     nobody: Arc<str>,
-    since: Instant,
+    /// Since when it is not known who is there.
+    unknown_since: Instant,
+    /// Wrong tokens so far.
+    failures: u32,
 }
 
 /// Who has authenticated.
@@ -43,20 +47,26 @@ impl Default for Peer {
             hello: false,
             bearer: None,
             nobody: "".into(),
-            since: Instant::now(),
+            unknown_since: Instant::now(),
+            failures: 0,
         }
     }
 }
 
 impl Peer {
-    /// Whether HELLO is done.
-    pub(super) fn said_hello(&self) -> bool {
-        self.hello
+    /// Whether HELLO is done, and AUTH where it is required.
+    pub(super) fn is_known(&self, auth_required: bool) -> bool {
+        self.hello && (self.bearer.is_some() || !auth_required)
     }
 
-    /// When the connection was made.
-    pub(super) fn since(&self) -> Instant {
-        self.since
+    /// Since when that is not so: from the connection's begin, or the last AUTH that failed after one that had not.
+    pub(super) fn unknown_since(&self) -> Instant {
+        self.unknown_since
+    }
+
+    /// Wrong tokens so far.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// The name that facts carry as who asked.
@@ -117,6 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.outbox.agree(mode, features);
         self.decoder.set_mode(mode);
         self.peer.hello = true;
+        self.mind_standing();
         tracing::debug!(
             client = hello.client_name.as_deref().unwrap_or(""),
             ?features,
@@ -129,20 +140,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// was begun before.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
-        let bearer = self.shared.tokens.bearer(&auth.token);
+        self.look_at_token(id, &auth.token);
+        Ok(())
+    }
+
+    /// From now on it is this one who asks, or nobody, after a wrong token.
+    pub(super) fn is_now(&mut self, bearer: Option<Bearer>) {
         let was = self.peer.bearer.as_ref().map(|it| &it.bearer);
-        if was.is_some() && was != bearer.as_ref() {
+        let (was_somebody, is_another) = (was.is_some(), was != bearer.as_ref());
+        if was_somebody && is_another {
             self.end_what_was_begun();
+        }
+        if bearer.is_none() {
+            self.peer.failures += 1;
+            if was_somebody {
+                self.peer.unknown_since = self.now;
+            }
         }
         self.peer.bearer = bearer.map(|bearer| Authenticated {
             revoked: self.shared.tokens.revocation(&bearer).boxed(),
             bearer,
         });
-        if self.peer.bearer.is_none() {
-            return Err(ErrorBody::new(Code::AuthFailed, "the token is not known"));
+        self.mind_standing();
+    }
+
+    /// What may be sent, and whether a stranger's place is taken, follow from whether it is known who is there.
+    pub(super) fn mind_standing(&mut self) {
+        let known = self.peer.is_known(self.shared.tokens.required());
+        self.decoder.set_limits(Limits {
+            payload_bytes_max: match known {
+                true => PAYLOAD_BYTES_MAX,
+                false => STRANGER_PAYLOAD_BYTES_MAX,
+            },
+        });
+        if known {
+            self.stranger = None;
         }
-        self.flag(id, "authenticated");
-        Ok(())
     }
 
     /// Ends the connection of a client whose token is no longer accepted.
@@ -168,11 +201,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         for tag in self.work.abandon() {
             self.order.release(&tag.claim);
+            self.buffers.answered(&tag);
             let error = failure::other_bearer(tag.effect);
             self.answer(&tag.id, tag.op, tag.began, Err(error));
         }
         for waiting in self.order.give_up(|_| true) {
             let tag = waiting.tag;
+            self.buffers.answered(&tag);
             let error = failure::other_bearer(Effect::None);
             self.answer(&tag.id, tag.op, tag.began, Err(error));
         }
@@ -188,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.flag(id, "goodbye");
     }
 
-    fn flag(&mut self, id: &str, name: &'static str) {
+    pub(super) fn flag(&mut self, id: &str, name: &'static str) {
         let _ = self.outbox.ok(id, None, |out| {
             let mut result = Object::begin(out);
             result.flag(name, true);

@@ -8,10 +8,13 @@
 //! |---|---|
 //! | `requests` | from a payload to work or an answer |
 //! | `handshake` | HELLO, AUTH and what they agree upon |
+//! | `token` | when tokens are looked at, and wrong ones answered |
 //! | `order` | which requests wait for which |
 //! | `work` | requests under way, and their deadlines |
 //! | `subscriptions` | the watches |
 //! | `outbox` | what waits to be sent |
+//! | `buffers` | what is held in memory, and the budget of all connections |
+//! | `times` | deadlines, silence, what stands still |
 //!
 //! ```text
 //!        BYE, end of input, shutdown              all answered
@@ -19,14 +22,18 @@
 //!   └──────────── a fault of the protocol, silence ───────────────▲
 //! ```
 
+mod buffers;
 mod handshake;
 pub(crate) mod order;
 mod outbox;
 mod requests;
 mod subscriptions;
+mod times;
+mod token;
 mod work;
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,15 +50,20 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::failure::{self, Effect};
 use super::shared::Shared;
+use super::strangers::Stranger;
+use buffers::{Buffers, STALL_MAX};
 use handshake::Peer;
 use order::Order;
 use outbox::Outbox;
 use requests::Waiting;
 use subscriptions::Subscriptions;
+use token::Held;
 use work::InWork;
 
-/// HELLO has to come within this time.
+/// HELLO, and AUTH where it is required, have to come within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest payload from somebody of whom it is not known yet who it is.
+const STRANGER_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// What is left to be sent at the end has this long.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests of one connection that are worked on or wait; above this the socket is not read.
@@ -76,10 +88,17 @@ pub(crate) struct Session<S> {
     shared: Arc<Shared>,
     stream: S,
     received: BytesMut,
+    buffers: Buffers,
     decoder: Decoder,
     outbox: Outbox,
     needs_flush: bool,
     peer: Peer,
+    /// Where the connection comes from.
+    address: IpAddr,
+    /// Until it is known who is there.
+    stranger: Option<Stranger>,
+    /// An AUTH that waits; nothing else is taken meanwhile.
+    held: Option<Held>,
     order: Order<Waiting>,
     work: InWork,
     watches: Subscriptions,
@@ -88,6 +107,7 @@ pub(crate) struct Session<S> {
     farewell: Option<Box<str>>,
     now: Instant,
     last_received: Instant,
+    last_sent: Instant,
     flush_by: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     timer_at: Instant,
@@ -96,17 +116,32 @@ pub(crate) struct Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A session on a connection that has just been made.
-    pub(crate) fn new(stream: S, shared: Arc<Shared>, shutdown: &CancellationToken) -> Self {
+    /// A session on a connection that `stranger` has just made from `address`.
+    pub(crate) fn new(
+        stream: S,
+        shared: Arc<Shared>,
+        address: IpAddr,
+        stranger: Stranger,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let now = Instant::now();
         let timer_at = now + HANDSHAKE_TIMEOUT;
         Self {
             stream,
             received: BytesMut::new(),
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            buffers: Buffers::new(shared.budget.charge()),
+            decoder: Decoder::new(
+                WireMode::Binary,
+                Limits {
+                    payload_bytes_max: STRANGER_PAYLOAD_BYTES_MAX,
+                },
+            ),
             outbox: Outbox::default(),
             needs_flush: false,
             peer: Peer::default(),
+            address,
+            stranger: Some(stranger),
+            held: None,
             order: Order::default(),
             work: InWork::default(),
             watches: Subscriptions::new(shared.clone()),
@@ -114,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             farewell: None,
             now,
             last_received: now,
+            last_sent: now,
             flush_by: None,
             timer: Box::pin(tokio::time::sleep_until(timer_at.into())),
             timer_at,
@@ -146,9 +182,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             again |= self.poll_watches(cx);
             again |= self.poll_read(cx)?;
             self.finish_draining();
-            let was_full = self.outbox.is_full();
+            let held_back = !self.may_answer();
             self.poll_write(cx)?;
-            again |= was_full && !self.outbox.is_full();
+            again |= held_back && self.may_answer();
+            self.tidy_buffers();
             if self.phase == Phase::Flushing && self.outbox.is_empty() && !self.needs_flush {
                 return Poll::Ready(Ok(()));
             }
@@ -175,11 +212,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Writes the answers of what is done, and begins what has waited for it.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
         let mut again = false;
-        while self.phase != Phase::Flushing && !self.outbox.is_full() {
+        while self.phase != Phase::Flushing && self.may_answer() {
             let Poll::Ready((tag, outcome)) = self.work.poll_done(cx) else {
                 break;
             };
             self.order.release(&tag.claim);
+            self.buffers.answered(&tag);
             self.answer(&tag.id, tag.op, tag.began, outcome);
             again = true;
         }
@@ -191,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn poll_watches(&mut self, cx: &mut Context<'_>) -> bool {
         let mut again = false;
-        while self.phase == Phase::Open && !self.outbox.is_full() {
+        while self.phase == Phase::Open && self.may_answer() {
             let Poll::Ready(pulled) = self.watches.poll_events(cx) else {
                 break;
             };
@@ -219,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let mut again = false;
         loop {
             again |= self.take_requests();
-            if self.phase != Phase::Open || self.is_busy() {
+            if self.phase != Phase::Open || self.is_busy() || !self.may_receive(cx) {
                 return Ok(again);
             }
             self.received.reserve(READ_BYTES);
@@ -238,7 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn is_busy(&self) -> bool {
-        self.outbox.is_full() || self.work.len() + self.order.waiting() >= IN_WORK_MAX
+        self.held.is_some()
+            || self.outbox.is_full()
+            || self.buffers.has_enough()
+            || self.work.len() + self.order.waiting() >= IN_WORK_MAX
     }
 
     fn take_requests(&mut self) -> bool {
@@ -268,11 +309,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             match written {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(_)) => self.needs_flush = true,
+                Poll::Ready(Ok(_)) => {
+                    self.needs_flush = true;
+                    self.last_sent = self.now;
+                }
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        self.outbox.shrink();
+        if self.outbox.is_full() {
+            self.arm(self.now + STALL_MAX);
+        }
         if self.needs_flush && self.outbox.is_empty() {
             // Inside TLS the last record may still be on this side.
             match Pin::new(&mut self.stream).poll_flush(cx) {
@@ -302,88 +348,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn finish_draining(&mut self) {
         if self.phase == Phase::Draining && self.work.len() == 0 && self.order.waiting() == 0 {
+            self.give_up_held();
             if let Some(id) = self.farewell.take() {
                 self.say_goodbye(&id);
             }
             self.flush();
         }
-    }
-
-    /// Looks after everything that has a time; true when something was changed.
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut changed = false;
-        while self.timer.as_mut().poll(cx).is_ready() {
-            changed |= self.expire();
-            let next = self.next_deadline();
-            self.set_timer(next);
-        }
-        changed
-    }
-
-    fn expire(&mut self) -> bool {
-        if self.flush_by.is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a connection that does not read its answers");
-            self.outbox.buffer().clear();
-            self.needs_flush = false;
-            return true;
-        }
-        let changed = self.expire_requests();
-        if self.silent_since().is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a silent connection");
-            self.flush();
-            return true;
-        }
-        changed
-    }
-
-    /// When the connection will have been silent for too long; none while it may be.
-    fn silent_since(&self) -> Option<Instant> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        if !self.peer.said_hello() {
-            return Some(self.peer.since() + HANDSHAKE_TIMEOUT);
-        }
-        let at_work = self.work.len() > 0 || self.order.waiting() > 0 || !self.watches.is_empty();
-        match self.shared.idle_timeout {
-            Some(timeout) if !at_work => Some(self.last_received + timeout),
-            _ => None,
-        }
-    }
-
-    fn next_deadline(&self) -> Instant {
-        let waiting = self
-            .order
-            .iter_waiting()
-            .map(|waiting| waiting.tag.deadline);
-        let idle = self
-            .shared
-            .idle_timeout
-            .unwrap_or(Duration::from_secs(3600));
-        [
-            self.flush_by,
-            self.silent_since(),
-            self.work.earliest_deadline(),
-            waiting.min(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(self.now + idle)
-        .max(self.now + Duration::from_millis(1))
-    }
-
-    /// Sees to it that the timer fires at `at`, or earlier: firing early costs a look, and moving
-    /// the timer for each request would cost more.
-    fn arm(&mut self, at: Instant) {
-        if at < self.timer_at {
-            self.set_timer(at);
-        }
-    }
-
-    fn set_timer(&mut self, at: Instant) {
-        self.timer_at = at;
-        self.timer.as_mut().reset(at.into());
     }
 
     /// Answers with an error outside of any operation.

@@ -15,8 +15,8 @@ use crate::server::json::Object;
 
 /// Above this nothing is added that can wait: a client that does not read is not worked for.
 const FULL_BYTES: usize = 256 * 1024;
-/// A buffer that one large answer has grown beyond this is given back.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+/// What is kept for the next answer once there is nothing to be sent.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -44,11 +44,16 @@ impl Outbox {
         self.buffer.len() >= FULL_BYTES
     }
 
-    /// Gives back memory once everything was sent.
-    pub(crate) fn shrink(&mut self) {
+    /// Gives back memory, once everything was sent.
+    pub(crate) fn give_back(&mut self) {
         if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
             self.buffer = BytesMut::new();
         }
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// What HELLO has agreed upon holds from the next message on.

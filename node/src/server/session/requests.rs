@@ -52,7 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let cluster = self.outbox.cluster();
         match ops::plan(op, request.params, &self.shared, cluster) {
-            Some(Ok(plan)) => self.take_plan(&request.id, op, plan),
+            Some(Ok(plan)) => self.take_plan(&request.id, op, plan, payload.len()),
             Some(Err(error)) => self.refuse_request(&request.id, op, error),
             None => self.take_session_request(&request.id, op, request.params),
         }
@@ -92,12 +92,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn take_plan(&mut self, id: &str, op: Op, plan: Plan) {
+    fn take_plan(&mut self, id: &str, op: Op, plan: Plan, bytes: usize) {
         let timeout = match op {
             Op::Compact => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.request_timeout,
         };
+        let bytes = self.count_request(&plan.job, bytes);
         let tag = Tag {
             id: id.into(),
             op,
@@ -105,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             deadline: self.now + timeout,
             claim: plan.claim,
             effect: plan.effect,
+            bytes,
         };
         if self.order.allows(&tag.claim) {
             return self.begin(tag, plan.job);
@@ -117,7 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn begin(&mut self, tag: Tag, job: Job) {
         match job.start(&self.shared, self.peer.actor()) {
-            Started::Done(outcome) => self.answer(&tag.id, tag.op, tag.began, outcome),
+            Started::Done(outcome) => {
+                self.buffers.answered(&tag);
+                self.answer(&tag.id, tag.op, tag.began, outcome);
+            }
             Started::Running(running) => {
                 self.arm(tag.deadline);
                 self.order.hold(&tag.claim);
@@ -141,10 +146,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let changed = !in_work.is_empty() || !waiting.is_empty();
         for (tag, outcome) in in_work {
             self.order.release(&tag.claim);
+            self.buffers.answered(&tag);
             self.answer(&tag.id, tag.op, tag.began, outcome);
         }
         for waiting in waiting {
             let tag = waiting.tag;
+            self.buffers.answered(&tag);
             let error = failure::timeout(Effect::None, tag.timeout());
             self.answer(&tag.id, tag.op, tag.began, Err(error));
         }

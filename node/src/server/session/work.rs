@@ -19,6 +19,8 @@ pub(crate) struct Tag {
     pub(crate) deadline: Instant,
     pub(crate) claim: Claim,
     pub(crate) effect: Effect,
+    /// Of the request, and of the answer to be expected.
+    pub(crate) bytes: usize,
 }
 
 impl Tag {

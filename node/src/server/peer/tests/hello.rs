@@ -1,11 +1,30 @@
 //! The first exchange.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::super::{Connections, HelloAnswer};
 use super::fake::Fake;
 use super::support::{CLUSTER, Met, Served, client, incarnation, nowhere, options, options_with};
 use crate::replica::{PeerError, Peers};
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_no_call_is_taken_is_closed() {
+    let server = Served::start(|addr| options(1, addr)).await;
+    let begun = tokio::time::Instant::now();
+    let mut silent = TcpStream::connect(server.addr).await.unwrap();
+    let mut half = TcpStream::connect(server.addr).await.unwrap();
+    half.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    for stream in [&mut silent, &mut half] {
+        let mut ignored = [0; 64];
+        while stream.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    }
+    assert!(begun.elapsed() <= Duration::from_secs(11));
+    server.stop().await;
+}
 
 #[tokio::test]
 async fn a_node_that_belongs_to_no_cluster_yet_learns_who_is_there() {

@@ -16,6 +16,7 @@ use super::super::{
     Proofs,
 };
 use crate::replica::Peer;
+use crate::server::sockets::Sockets;
 use rstmdb_raft_store::NodeInfo;
 
 /// Longer than anything here takes.
@@ -92,6 +93,11 @@ pub fn incarnation(node_id: u64) -> u128 {
     u128::from(node_id) << 64 | 7
 }
 
+const SOCKETS: Sockets = Sockets {
+    connections_max: 64,
+    keepalive: None,
+};
+
 /// A server on a free port.
 pub struct Served {
     pub addr: SocketAddr,
@@ -110,7 +116,7 @@ impl Served {
         let addr = listener.local_addr().unwrap();
         let server = PeerServer::new(&options(addr));
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.clone().serve(listener, stop.clone()));
+        let serving = tokio::spawn(server.clone().serve(listener, SOCKETS, stop.clone()));
         Self {
             addr,
             server,

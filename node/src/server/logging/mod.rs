@@ -1,0 +1,82 @@
+//! Structured logs on standard error.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `lines` | lines on their way to standard error, which may be full, slow or closed |
+
+mod lines;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::config::{LogFormat, Logging};
+use lines::Lines;
+
+/// The last lines of a process have this long.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
+pub fn init(logging: &Logging) {
+    // openraft tells each of its steps at `info` and every failed call at `warn`; what matters of it is said
+    // by `replica/observer`. A directive for it in the level still wins.
+    let directives = format!("openraft=error,{}", logging.level);
+    // The configuration has parsed it already; whoever builds one by hand gets the default.
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let format = logging.format.unwrap_or(if terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(Lines::writer);
+    let started = match format {
+        LogFormat::Pretty => builder.with_ansi(terminal).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    match started {
+        Ok(()) => {
+            Lines::start();
+            log_panics();
+        }
+        Err(_) => tracing::debug!("logging was started before"),
+    }
+}
+
+/// What the standard library prints of a panic would wait for a standard error that nobody reads.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!(%panic, %backtrace, "a panic"),
+            _ => tracing::error!(%panic, "a panic"),
+        }
+    }));
+}
+
+/// Waits until all lines were written, for half a second at most.
+pub fn flush() {
+    Lines::flush(FLUSH_TIMEOUT);
+}
+
+/// Lines that were not written since the start, because standard error took none.
+pub(crate) fn lines_dropped() -> u64 {
+    Lines::dropped()
+}
+
+/// Prints a line for people on standard error, behind what is logged. One that cannot be printed is dropped.
+pub(crate) fn say(text: &dyn Display) {
+    Lines::push(format!("{text}\n").as_bytes());
+    flush();
+}
+
+/// Prints a line of a command's result on standard output. Who has closed it wants no more.
+pub(crate) fn print(text: &dyn Display) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,174 @@
+//! Connections from other nodes: bounded, and closed when no call on them was taken within a while.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::Stream;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::transport::server::Connected;
+
+use crate::server::sockets::{self, Sockets};
+use crate::server::strangers::{Stranger, Strangers};
+
+/// A call has to be taken within this time after connecting.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of all connections, this part may be those on which no call was taken yet.
+const STRANGERS_PART: usize = 4;
+/// The pause after accept has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections as they come.
+pub(super) fn accept(
+    listener: TcpListener,
+    limits: Sockets,
+) -> impl Stream<Item = io::Result<Incoming>> {
+    let strangers = Strangers::new(limits.connections_max / STRANGERS_PART);
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    futures_util::stream::unfold((listener, strangers, permits), move |state| async move {
+        let (listener, strangers, permits) = state;
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection of another node could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = permits.clone().try_acquire_owned() else {
+                tracing::debug!("a connection of another node is one too many");
+                continue;
+            };
+            let stranger = strangers.admit().await;
+            sockets::set_up(&stream, limits.keepalive);
+            let incoming = Incoming::new(stream, stranger, permit);
+            return Some((Ok(incoming), (listener, strangers, permits)));
+        }
+    })
+}
+
+/// One connection of another node.
+pub(super) struct Incoming {
+    stream: TcpStream,
+    arrival: Arrival,
+    /// Both end the connection while no call was taken.
+    late: Pin<Box<Sleep>>,
+    leave: Pin<Box<WaitForCancellationFutureOwned>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Where a connection comes from, and that it is a stranger's until a call was taken.
+#[derive(Clone)]
+pub(super) struct Arrival {
+    from: Option<IpAddr>,
+    stranger: Arc<Mutex<Option<Stranger>>>,
+}
+
+impl Arrival {
+    /// The address of the other side.
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
+    /// A call was taken.
+    pub(super) fn is_known(&self) {
+        self.stranger.lock().take();
+    }
+
+    fn is_stranger(&self) -> bool {
+        self.stranger.lock().is_some()
+    }
+}
+
+impl std::fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Arrival").field(&self.from).finish()
+    }
+}
+
+impl Incoming {
+    fn new(stream: TcpStream, stranger: Stranger, permit: OwnedSemaphorePermit) -> Self {
+        let leave = Box::pin(stranger.leave().cancelled_owned());
+        Self {
+            arrival: Arrival {
+                from: stream.peer_addr().ok().map(|addr| addr.ip()),
+                stranger: Arc::new(Mutex::new(Some(stranger))),
+            },
+            leave,
+            stream,
+            late: Box::pin(tokio::time::sleep(CALL_TIMEOUT)),
+            _permit: permit,
+        }
+    }
+
+    fn poll_unwelcome(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.arrival.is_stranger() {
+            return Ok(());
+        }
+        if self.leave.as_mut().poll(cx).is_ready() || self.late.as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no call was taken on this connection",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Connected for Incoming {
+    type ConnectInfo = Arrival;
+
+    fn connect_info(&self) -> Arrival {
+        self.arrival.clone()
+    }
+}
+
+impl AsyncRead for Incoming {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_unwelcome(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Incoming {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
