@@ -30,6 +30,7 @@
 //! | [`small_disk`] | a disk that can be filled |
 //! | [`strace`] | making system calls fail |
 //! | [`rng`] | seeded randomness |
+//! | [`shape`] | shapes of partitions |
 //! | [`model`] | the machines the tests use, written down a second time |
 //! | [`told`] | what clients were told, and so must read |
 //! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
