@@ -70,6 +70,12 @@ impl Net {
         let mut inside = Command::new("ip");
         inside.args(["netns", "exec", &self.host(host)]);
         inside.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => inside.env(name, value),
+                None => inside.env_remove(name),
+            };
+        }
         inside
     }
 }
