@@ -72,6 +72,7 @@ fn options() -> Options {
         heartbeat: Duration::from_millis(100),
         election_timeout: (Duration::from_millis(500), Duration::from_millis(1000)),
         leader_wait: Duration::from_secs(5),
+        stall_timeout: Duration::from_secs(3),
         limits: Limits::default(),
         compaction: CompactionOptions {
             enabled: true,

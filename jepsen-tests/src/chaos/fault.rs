@@ -109,7 +109,9 @@ pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> 
         | Kind::Bridge
         | Kind::AnyWays => network::partition(kind, scene),
         Kind::Isolated => network::isolate(scene),
-        Kind::Slow | Kind::Flapping | Kind::Resets => network::disturb(kind, scene),
+        Kind::Slow | Kind::Flapping | Kind::Resets | Kind::Narrow | Kind::LargeLost => {
+            network::disturb(kind, scene)
+        }
         Kind::ClockJump => clock::jump(scene),
         Kind::ClockDrift => clock::drift(scene),
         Kind::Transfer => members::transfer(scene),

@@ -21,6 +21,11 @@ pub enum Rule {
     Slow(Duration),
     /// Cut and whole in turn, each for this long.
     Flap(Duration),
+    /// Each connection carries so many bytes a second.
+    Rate(u64),
+    /// A packet larger than this waits, and what is behind it on its connection with it. A connection whose
+    /// segments are smaller has none.
+    PacketMax(u64),
     /// The connection breaks, on the average once in this time while something passes.
     Reset(Duration),
 }
@@ -32,6 +37,10 @@ pub struct Condition {
     pub cut: bool,
     /// How late everything is, at least.
     pub delay: Duration,
+    /// How many bytes a second a connection carries.
+    pub rate: Option<u64>,
+    /// The largest packet that passes, in bytes.
+    pub packet_max: Option<u64>,
     /// How often a connection breaks.
     pub reset_every: Option<Duration>,
     /// When this changes without a rule being added or taken back.
@@ -105,6 +114,8 @@ impl Links {
             match rule {
                 Rule::Cut => condition.cut = true,
                 Rule::Slow(delay) => condition.delay = condition.delay.max(*delay),
+                Rule::Rate(bytes) => condition.rate = least(condition.rate, *bytes),
+                Rule::PacketMax(max) => condition.packet_max = least(condition.packet_max, *max),
                 Rule::Reset(every) => condition.reset_every = Some(*every),
                 Rule::Flap(period) => {
                     let (is_cut, change) = flapping(self.begun, now, *period);
@@ -116,6 +127,10 @@ impl Links {
         }
         condition
     }
+}
+
+fn least(known: Option<u64>, other: u64) -> Option<u64> {
+    Some(known.map_or(other, |known| known.min(other)))
 }
 
 /// Whether a flapping link is cut now, and when that changes.
@@ -146,6 +161,13 @@ mod tests {
         assert!(links.condition((1, 2)).cut);
         links.remove(2);
         assert_eq!(links.condition((1, 2)), Condition::default());
+        links.add(
+            3,
+            vec![((1, 2), Rule::Rate(9)), ((1, 2), Rule::PacketMax(7))],
+        );
+        links.add(4, vec![((1, 2), Rule::Rate(5))]);
+        let condition = links.condition((1, 2));
+        assert_eq!((condition.rate, condition.packet_max), (Some(5), Some(7)));
     }
 
     #[test]

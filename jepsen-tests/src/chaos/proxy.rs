@@ -8,6 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -102,21 +103,23 @@ async fn relay(opened: TcpStream, node: SocketAddr, way: Way, links: &Links) -> 
     let reached = TcpStream::connect(node).await?;
     opened.set_nodelay(true)?;
     reached.set_nodelay(true)?;
+    // Both sides of a connection agree on the smaller one's segments.
+    let segment = SockRef::from(&opened).tcp_mss()?;
     let (from_opener, to_opener) = opened.into_split();
     let (from_node, to_node) = reached.into_split();
     let back = (way.1, way.0);
     tokio::select! {
-        done = pass(from_opener, to_node, way, links) => done,
-        done = pass(from_node, to_opener, back, links) => done,
+        done = pass(from_opener, to_node, (way, segment), links) => done,
+        done = pass(from_node, to_opener, (back, segment), links) => done,
         _ = breaks.changed() => Ok(()),
     }
 }
 
-/// One direction: a chunk leaves when the link is whole and its delay is over, in the order it came.
+/// One direction: a chunk leaves when the link takes it and its delay is over, in the order it came.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    way: Way,
+    (way, segment): (Way, u32),
     links: &Links,
 ) -> io::Result<()> {
     let (send, mut receive) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS_MAX);
@@ -144,8 +147,13 @@ async fn pass(
     let writing = async {
         while let Some((due, chunk)) = receive.recv().await {
             tokio::time::sleep_until(due.into()).await;
-            wait_until_whole(links, way).await;
+            let packet = chunk.len().min(segment as usize) as u64;
+            wait_until_taken(links, way, packet).await;
             to.write_all(&chunk).await?;
+            if let Some(rate) = links.condition(way).rate {
+                let took = chunk.len() as f64 / rate.max(1) as f64;
+                tokio::time::sleep(Duration::from_secs_f64(took)).await;
+            }
         }
         Ok(())
     };
@@ -156,10 +164,16 @@ async fn pass(
 }
 
 async fn wait_until_whole(links: &Links, way: Way) {
+    wait_until_taken(links, way, 0).await;
+}
+
+/// Waits until the link takes a packet of so many bytes.
+async fn wait_until_taken(links: &Links, way: Way, packet: u64) {
     let mut changes = links.changes();
     loop {
         let condition = links.condition(way);
-        if !condition.cut {
+        let fits = condition.packet_max.is_none_or(|max| packet <= max);
+        if !condition.cut && fits {
             return;
         }
         match condition.until {
@@ -288,6 +302,31 @@ mod tests {
         stream.read_exact(&mut back).unwrap();
         assert!(begun.elapsed() >= Duration::from_millis(20));
         assert_eq!(back, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_narrow_link_carries_its_bytes_a_second() {
+        let (links, _proxies, mut stream) = connected();
+        links.add(1, vec![((7, 2), Rule::Rate(100))]);
+        let begun = Instant::now();
+        for byte in 0..10_u8 {
+            stream.write_all(&[byte]).unwrap();
+            assert!(answers(&mut stream));
+        }
+        assert!(begun.elapsed() >= Duration::from_millis(80));
+    }
+
+    #[test]
+    fn a_large_packet_and_what_is_behind_it_waits_until_the_link_takes_it() {
+        let (links, _proxies, mut stream) = connected();
+        links.add(1, vec![((7, 2), Rule::PacketMax(600))]);
+        stream.write_all(&[1; 500]).unwrap();
+        let mut back = [0; 500];
+        stream.read_exact(&mut back).unwrap();
+        stream.write_all(&[1; 700]).unwrap();
+        assert!(!answers(&mut stream));
+        links.remove(1);
+        stream.read_exact(&mut back).unwrap();
     }
 
     #[test]

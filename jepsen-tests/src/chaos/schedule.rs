@@ -57,6 +57,10 @@ pub enum Kind {
     Flapping,
     /// Connections break again and again.
     Resets,
+    /// Few bytes a second.
+    Narrow,
+    /// Large packets are dropped however often they are sent.
+    LargeLost,
     /// The wall clock of a node jumps.
     ClockJump,
     /// The clocks of a node, the monotonic one too, run at another speed.
@@ -105,6 +109,8 @@ impl Kind {
         Kind::Slow,
         Kind::Flapping,
         Kind::Resets,
+        Kind::Narrow,
+        Kind::LargeLost,
         Kind::ClockJump,
         Kind::ClockDrift,
         Kind::Transfer,

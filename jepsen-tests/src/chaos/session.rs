@@ -142,6 +142,8 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
             Kind::Slow,
             Kind::Flapping,
             Kind::Resets,
+            Kind::Narrow,
+            Kind::LargeLost,
             Kind::ClockJump,
             Kind::ClockDrift,
             Kind::Members,

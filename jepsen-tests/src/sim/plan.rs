@@ -181,6 +181,7 @@ impl Plan {
             heartbeat: self.heartbeat,
             election_timeout: (self.election, self.election * 2),
             leader_wait: self.leader_wait(),
+            stall_timeout: self.election * 3,
             limits: Limits {
                 idempotency_retention_ms: KEY_RETENTION_MS,
                 ..Limits::default()

@@ -76,6 +76,10 @@ pub struct Counters {
     pub leader_changes: Counter,
     /// Times this node led, heard no majority and stepped down.
     pub stepped_down: Counter,
+    /// Times that entries of this leader were not acknowledged although heartbeats were.
+    pub replication_stalls: Counter,
+    /// 1 while that is so.
+    pub replication_stalled: Counter,
     /// Snapshots taken since the start.
     pub snapshots_taken: Counter,
     /// Snapshots that could not be written.

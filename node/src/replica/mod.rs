@@ -45,6 +45,7 @@
 //! | `healing` | finds damaged history and fetches it again |
 //! | `divergence` | compares this node's state with the others' |
 //! | `quorum` | makes a leader without a majority step down |
+//! | `stall` | notices that entries do not get through, and lets another node lead |
 //! | `observer` | says in the log what changes in the cluster |
 //! | [`status`] | the picture INFO and the metrics show |
 //! | [`peers`] | what a replica asks of the other nodes besides Raft |
@@ -88,6 +89,7 @@ pub mod reads;
 pub(crate) mod room;
 pub(crate) mod serving;
 pub(crate) mod slow;
+mod stall;
 pub mod start;
 pub mod state_machine;
 pub mod status;
@@ -104,7 +106,9 @@ pub use error::Error;
 pub use handle::{Done, Replica, Submitted};
 pub use hub::WatchFilter;
 pub use log_page::{LogItem, LogPage};
-pub use peers::{ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers};
+pub use peers::{
+    ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers, Sent,
+};
 pub use reads::Consistency;
 pub use start::{CompactionOptions, Formation, Options};
 pub use status::{DigestAt, Member, MemberReport, Report, Role, Status};

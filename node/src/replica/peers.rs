@@ -93,6 +93,15 @@ pub enum PeerError {
     Failed(String),
 }
 
+/// What a leader has sent to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Bytes of entries that have arrived there, since this node started.
+    pub bytes_taken: u64,
+    /// How often nothing arrived for long although heartbeats were answered.
+    pub stalls: u64,
+}
+
 /// The calls a replica makes to other nodes; see the module documentation.
 pub trait Peers: Send + Sync + 'static {
     /// Opens a stream of commands to the node that is believed to lead.
@@ -118,6 +127,11 @@ pub trait Peers: Send + Sync + 'static {
 
     /// Asks who listens at `peer_addr`: its id and addresses, once it may be added to this cluster.
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
+
+    /// What this node has sent to another one. A transport that does not count says nothing.
+    fn sent(&self, _to: u64) -> Sent {
+        Sent::default()
+    }
 
     /// Asks a node for the history that ends right below `before`; `None` when it has none.
     fn history(

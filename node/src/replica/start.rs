@@ -32,6 +32,7 @@ use super::queue::{Origins, Queue, Request};
 use super::quorum;
 use super::reads::{Reads, Rounds};
 use super::room;
+use super::stall;
 use super::state_machine::StateMachine;
 use super::types::{Host, Types};
 
@@ -92,6 +93,9 @@ pub struct Options {
     /// How far this node's clock may be from the median of the members' before the log's time no longer follows
     /// it.
     pub clock_skew_max: Duration,
+    /// How long a leader's entries may go without acknowledgement while its heartbeats are answered,
+    /// before it says so and lets another node lead.
+    pub stall_timeout: Duration,
     /// The engine's limits.
     pub limits: Limits,
     /// Snapshots and retention.
@@ -222,6 +226,7 @@ fn spawn_tasks<T: Types>(
     detach::<T>(quorum::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(stall::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(healing::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(history::run(Arc::downgrade(inner), inner.stop.clone()));

@@ -10,7 +10,7 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 
 use super::handle::Replica;
-use super::peers::{Peer, PeerError};
+use super::peers::{Peer, PeerError, Sent};
 use super::types::Types;
 
 /// What a node is in its cluster.
@@ -138,6 +138,12 @@ impl<T: Types> Replica<T> {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.inner.raft.is_leader() && !self.inner.gate.has_lost_leader()
+    }
+
+    /// What this node has sent to another one.
+    #[must_use]
+    pub fn sent(&self, to: u64) -> Sent {
+        self.inner.peers.sent(to)
     }
 
     /// How this node and its cluster stand.

@@ -61,6 +61,7 @@ pub(super) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
         clock_skew_max: config.cluster.clock_skew_max,
         // Whoever waits in vain learns it before the session gives up on it.
         leader_wait: config.network.request_timeout * 9 / 10,
+        stall_timeout: config.cluster.stall_timeout,
         limits: Limits {
             max_machine_versions: config.storage.machine_versions_max,
             allow_instance_recreate: config.storage.allow_instance_recreate,

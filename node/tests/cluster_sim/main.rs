@@ -9,6 +9,7 @@ mod faults;
 mod network;
 mod scenarios;
 mod shapes;
+mod stalls;
 mod watches;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,7 @@ fn options(node_id: u64, formation: Formation) -> Options {
         heartbeat: Duration::from_millis(100),
         election_timeout: (Duration::from_millis(500), Duration::from_millis(1000)),
         leader_wait: LEADER_WAIT,
+        stall_timeout: Duration::from_secs(3),
         limits: Limits::default(),
         compaction: CompactionOptions {
             enabled: true,

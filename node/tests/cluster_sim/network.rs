@@ -19,7 +19,7 @@ use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use parking_lot::Mutex;
 use rstmdb::replica::{
     Change, ChangeError, Consistency, ForwardStream, HistoryRun, Peer, PeerError, Peers, Replica,
-    Report,
+    Report, Sent,
 };
 use rstmdb_raft_store::{MemFs, NodeInfo, SnapshotHandle};
 use tokio::sync::mpsc;
@@ -45,6 +45,10 @@ struct Inner {
     cut: BTreeSet<(u64, u64)>,
     /// Nodes whose appends are kept on the way, and the last one of each.
     late: BTreeMap<u64, Option<AppendEntriesRequest<Sim>>>,
+    /// From and to: entries do not arrive.
+    losing: BTreeSet<(u64, u64)>,
+    /// Bytes that arrived although the entries did not, for those that count them.
+    taken: BTreeMap<(u64, u64), u64>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,33 @@ impl Network {
         self.inner.lock().late.get(&to)?.clone()
     }
 
+    /// From now on entries do not get from one node to another; everything else does.
+    pub fn lose_entries(&self, from: u64, to: u64) {
+        self.inner.lock().losing.insert((from, to));
+    }
+
+    /// As if parts of the lost entries arrived.
+    pub fn count_lost_entries_as_taken(&self, from: u64, to: u64) {
+        self.inner.lock().taken.insert((from, to), 0);
+    }
+
+    async fn lose(&self, from: u64, to: u64) -> bool {
+        {
+            let mut inner = self.inner.lock();
+            if !inner.losing.contains(&(from, to)) {
+                return false;
+            }
+            if let Some(taken) = inner.taken.get_mut(&(from, to)) {
+                *taken += 1;
+            }
+        }
+        Sim::sleep(TIMEOUT).await;
+        true
+    }
+
     pub fn heal(&self) {
         let mut inner = self.inner.lock();
+        inner.losing.clear();
         inner.isolated.clear();
         inner.cut.clear();
         inner.late.clear();
@@ -169,6 +198,9 @@ impl RaftNetworkV2<Sim> for Wire {
         if !rpc.entries.is_empty() {
             let room = other.must_have_room();
             room.map_err(|full| RPCError::Unreachable(Unreachable::new(&full)))?;
+            if self.link.network.lose(self.link.from, self.to).await {
+                return Err(RPCError::Unreachable(Unreachable::new(&Cut)));
+            }
         }
         if let Some(late) = self.link.network.inner.lock().late.get_mut(&self.to) {
             *late = Some(rpc);
@@ -323,6 +355,14 @@ impl Peers for Link {
         };
         let known = to.clone();
         self.ask(&to, move |_| async move { Ok(known) })
+    }
+
+    fn sent(&self, to: u64) -> Sent {
+        let inner = self.network.inner.lock();
+        Sent {
+            bytes_taken: inner.taken.get(&(self.from, to)).copied().unwrap_or(0),
+            stalls: 0,
+        }
     }
 
     fn history(

@@ -156,6 +156,7 @@ fn replica_options(id: u64) -> replica::Options {
         heartbeat: Duration::from_millis(100),
         election_timeout: (Duration::from_millis(500), Duration::from_millis(1000)),
         leader_wait: Duration::from_secs(2),
+        stall_timeout: Duration::from_secs(3),
         limits: Limits::default(),
         compaction: CompactionOptions {
             enabled: true,

@@ -44,7 +44,7 @@ pub fn partition(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Err
     apply(scene, format!("{shape:?} {ids:?}"), rules)
 }
 
-/// Late, flapping or breaking connections: of one node, or everywhere.
+/// Late, narrow, flapping or breaking connections: of one node, or everywhere.
 pub fn disturb(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let millis = Duration::from_millis;
     let (name, rule) = match kind {
@@ -55,6 +55,17 @@ pub fn disturb(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error
         Kind::Flapping => {
             let period = millis(scene.rng.between(30, 900));
             (format!("flapping every {period:?}"), Rule::Flap(period))
+        }
+        Kind::Narrow => {
+            let bytes = scene.rng.between(16, 512) * 1024;
+            (format!("carrying {bytes} bytes/s"), Rule::Rate(bytes))
+        }
+        Kind::LargeLost => {
+            let max = scene.rng.between(600, 1400);
+            (
+                format!("dropping more than {max} bytes"),
+                Rule::PacketMax(max),
+            )
         }
         _ => {
             let every = millis(scene.rng.between(20, 500));

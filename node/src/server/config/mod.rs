@@ -224,6 +224,8 @@ pub struct Cluster {
     pub election_timeout_max: Duration,
     /// `cluster.max_clock_skew_ms`
     pub clock_skew_max: Duration,
+    /// `cluster.stall_timeout_ms`
+    pub stall_timeout: Duration,
     /// `cluster.tls.enabled`
     pub tls_enabled: bool,
     /// `cluster.tls.cert_path`

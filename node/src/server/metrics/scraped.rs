@@ -75,6 +75,9 @@ struct Raft {
     lag: IntGaugeVec,
     leader_changes: IntCounter,
     stepped_down: IntCounter,
+    stalls: IntCounter,
+    stalled: IntGauge,
+    peer_stalls: IntCounterVec,
 }
 
 impl Scraped {
@@ -203,6 +206,16 @@ impl Scraped {
             .set(text::secs(counters.snapshot_last_us.load()));
         counter(&self.raft.leader_changes, counters.leader_changes.load());
         counter(&self.raft.stepped_down, counters.stepped_down.load());
+        counter(&self.raft.stalls, counters.replication_stalls.load());
+        gauge(&self.raft.stalled, counters.replication_stalled.load());
+        for member in &status.members {
+            let node_id = member.node_id.to_string();
+            let stalls = replica.sent(member.node_id).stalls;
+            counter(
+                &self.raft.peer_stalls.with_label_values(&[&node_id]),
+                stalls,
+            );
+        }
         gauge(&self.raft.is_leader, u64::from(replica.is_leader()));
         for (role, is_it) in &self.raft.roles {
             is_it.set(i64::from(*role == status.role));
@@ -361,6 +374,22 @@ impl Raft {
                 "rstmdb_raft_stepped_down_total",
                 "Times this node led, was answered by no majority and stepped down.",
             )?,
+            stalls: make.counter(
+                "rstmdb_replication_stalls_total",
+                "Times that entries of this leader were not acknowledged for cluster.stall_timeout_ms \
+                 although heartbeats were.",
+            )?,
+            stalled: make.gauge(
+                "rstmdb_replication_stalled",
+                "1 while entries of this leader are not acknowledged although heartbeats are.",
+            )?,
+            peer_stalls: make.register(IntCounterVec::new(
+                Opts::new(
+                    "rstmdb_peer_stalls_total",
+                    "Times that nothing sent to another member arrived although heartbeats did.",
+                ),
+                &["peer"],
+            )?)?,
         })
     }
 }

@@ -18,13 +18,15 @@ use tonic::{Code, Request, Response, Status};
 
 use super::identity::{Gate, Refusal};
 use super::members::Members;
+use super::path::Path;
 use super::wire::introduction_client::IntroductionClient;
 use super::wire::membership_client::MembershipClient;
 use super::wire::node_client::NodeClient;
 use super::wire::raft_client::RaftClient;
 use super::{
     CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, with_causes,
+    MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
+    with_causes,
 };
 use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
@@ -47,9 +49,12 @@ pub(super) enum Lane {
     Control,
 }
 
+/// Asked for each connection: whether it is to send small segments.
+pub type SmallSegments = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Turns an address, with all that is set for a connection to it, into a channel that connects when it
 /// is first used.
-pub type Open = Arc<dyn Fn(&Endpoint) -> Channel + Send + Sync>;
+pub type Open = Arc<dyn Fn(&Endpoint, SmallSegments) -> Channel + Send + Sync>;
 
 /// Connections to other nodes. Clones share them.
 #[derive(Clone)]
@@ -65,6 +70,8 @@ struct Shared {
     silence_timeout: Duration,
     /// By the node's id; with the address it was opened for, which a node may change.
     channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+    /// By the node's id.
+    paths: Mutex<HashMap<u64, Arc<Path>>>,
 }
 
 impl Connections {
@@ -90,6 +97,7 @@ impl Connections {
             rpc_timeout: options.rpc_timeout,
             silence_timeout: options.silence_timeout,
             channels: Mutex::default(),
+            paths: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -98,9 +106,11 @@ impl Connections {
 
     /// The way to one node.
     pub(super) fn to(&self, peer: Peer) -> Link {
+        let path = self.path(peer.id);
         Link {
             connections: self.clone(),
             peer,
+            path,
         }
     }
 
@@ -112,6 +122,11 @@ impl Connections {
     /// The cluster that this node belongs to; `None` while it belongs to none.
     pub(crate) fn cluster_id(&self) -> Option<u128> {
         self.shared.gate.local.cluster_id.get().copied()
+    }
+
+    /// What is known of the way to a node.
+    pub(super) fn path(&self, id: u64) -> Arc<Path> {
+        self.shared.paths.lock().entry(id).or_default().clone()
     }
 
     pub(super) fn gate(&self) -> &Gate {
@@ -133,10 +148,12 @@ impl Connections {
         &self,
         addr: &str,
     ) -> Result<IntroductionClient<Channel>, CallError> {
-        Ok(IntroductionClient::new(self.open(addr)?))
+        Ok(IntroductionClient::new(
+            self.open(addr, Arc::new(|| false))?,
+        ))
     }
 
-    fn open(&self, addr: &str) -> Result<Channel, CallError> {
+    fn open(&self, addr: &str, small: SmallSegments) -> Result<Channel, CallError> {
         let bad = |error: &dyn std::error::Error| {
             CallError::Unreachable(format!(
                 "{addr:?} is not an address (host:port): {}",
@@ -155,7 +172,7 @@ impl Connections {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
-        Ok((self.shared.open)(&endpoint))
+        Ok((self.shared.open)(&endpoint, small))
     }
 }
 
@@ -164,6 +181,7 @@ impl Connections {
 pub(super) struct Link {
     connections: Connections,
     peer: Peer,
+    path: Arc<Path>,
 }
 
 impl Link {
@@ -176,14 +194,17 @@ impl Link {
         {
             return Ok(channel.clone());
         }
-        let channel = self.connections.open(addr)?;
+        let path = self.path.clone();
+        let channel = self
+            .connections
+            .open(addr, Arc::new(move || path.small_segments()))?;
         channels.insert((self.peer.id, lane), (addr.clone(), channel.clone()));
         Ok(channel)
     }
 
     pub(super) fn raft(&self, lane: Lane) -> Result<RaftClient<Channel>, CallError> {
         Ok(RaftClient::new(self.channel(lane)?)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
@@ -231,6 +252,30 @@ impl Link {
             return Err(self.refused(&refusal));
         }
         Ok(answer.into_inner())
+    }
+
+    /// Nothing of what was sent over a lane arrives. The next call over it opens a new connection, in
+    /// small segments where what is small gets through.
+    pub(super) fn stalled(&self, lane: Lane) {
+        let beats = self.path.stalled(self.silence_timeout());
+        let mut channels = self.connections.shared.channels.lock();
+        channels.remove(&(self.peer.id, lane));
+        if !beats {
+            return;
+        }
+        channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
+        drop(channels);
+        self.connections.gate().warn(
+            &self.peer.to_string(),
+            "what is sent to another node does not arrive although its heartbeats are answered; \
+             the connection is opened again in small segments",
+            "the likely cause is a path that drops large packets: check the MTU of every link \
+             between the two nodes",
+        );
+    }
+
+    pub(super) fn path(&self) -> &Arc<Path> {
+        &self.path
     }
 
     fn refused(&self, refusal: &Refusal) -> CallError {

@@ -2,18 +2,21 @@
 
 use std::any::Any;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 
 use super::Open;
+use super::connections::SmallSegments;
 use super::credentials::{Connection, Credentials};
 use super::identity::Gate;
 use super::incoming::Arrival;
@@ -21,6 +24,8 @@ use crate::server::{address, sockets};
 
 /// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The largest segment on a path that drops large packets: every IPv4 network carries it.
+const SMALL_SEGMENT_BYTES: u32 = 536;
 /// A connection that has come shows what it has to within this time.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Connections that are at it at the same time.
@@ -28,18 +33,28 @@ const BEGINNING_MAX: usize = 512;
 
 /// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
 pub(super) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
-    Arc::new(move |endpoint: &Endpoint| {
+    Arc::new(move |endpoint: &Endpoint, small: SmallSegments| {
         let (credentials, gate) = (credentials.clone(), gate.clone());
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
             let (credentials, gate) = (credentials.clone(), gate.clone());
-            async move { dial(&credentials, gate, &uri).await.map(TokioIo::new) }
+            let small = small();
+            async move {
+                dial(&credentials, gate, &uri, small)
+                    .await
+                    .map(TokioIo::new)
+            }
         }))
     })
 }
 
-async fn dial(credentials: &Credentials, gate: Arc<Gate>, uri: &Uri) -> io::Result<Connection> {
+async fn dial(
+    credentials: &Credentials,
+    gate: Arc<Gate>,
+    uri: &Uri,
+    small: bool,
+) -> io::Result<Connection> {
     let addr = uri.authority().map_or("", |authority| authority.as_str());
-    let stream = TcpStream::connect(addr).await?;
+    let stream = connect(addr, small).await?;
     sockets::set_up(&stream, Some(KEEP_ALIVE));
     let peer = format!("the node at {addr}");
     match credentials.connect(stream, address::host(addr)).await {
@@ -56,6 +71,30 @@ async fn dial(credentials: &Credentials, gate: Arc<Gate>, uri: &Uri) -> io::Resu
             Err(io::Error::other(reason))
         }
     }
+}
+
+/// Tries the addresses of the host one after the other; the connector's limit of time is for all.
+async fn connect(addr: &str, small: bool) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address"));
+    for addr in tokio::net::lookup_host(addr).await? {
+        match connect_to(addr, small).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    if small {
+        // Before it connects, so that the other side learns it too.
+        SockRef::from(&socket).set_tcp_mss(SMALL_SEGMENT_BYTES)?;
+    }
+    socket.connect(addr).await
 }
 
 /// The connections among these that begin as they should.
@@ -111,4 +150,25 @@ where
 fn origin(info: &dyn Any) -> String {
     let address = info.downcast_ref::<Arrival>().and_then(Arrival::from);
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_in_small_segments_is_one_in_both_directions() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        for (small, is_small) in [(false, false), (true, true)] {
+            let ours = connect(&addr, small).await.unwrap();
+            let (theirs, _) = listener.accept().await.unwrap();
+            for stream in [&ours, &theirs] {
+                let mss = SockRef::from(stream).tcp_mss().unwrap();
+                assert_eq!(mss <= SMALL_SEGMENT_BYTES, is_small, "{mss}");
+            }
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::server::address;
 use crate::server::certificates::Names;
 
 /// The version of this protocol that this program speaks.
-pub(super) const PROTOCOL: Protocol = Protocol { major: 1, minor: 0 };
+pub(super) const PROTOCOL: Protocol = Protocol { major: 2, minor: 0 };
 
 const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("rstmdb-protocol");
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("rstmdb-cluster");

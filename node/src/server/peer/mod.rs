@@ -23,7 +23,9 @@
 //! | `credentials`, `tls`, `secret` | what both sides show then: certificates, the shared secret |
 //! | `sane` | terms and indexes that cannot be |
 //! | `network` | openraft's client side |
-//! | `append_stream` | appends in a pipeline |
+//! | `append_stream`, `append_cut`, `pace` | appends in a pipeline, in messages of the size that the link carries |
+//! | `append_serve`, `pieces` | the other end of it; large entries, resumed where they broke |
+//! | `dial`, `path` | opens the sockets; what is known of the way to a node |
 //! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
 //! | `peers` | what a replica asks of other nodes |
 //! | `hello` | the first exchange with a node |
@@ -31,6 +33,8 @@
 //! | `raft_service`, `node_service`, `membership_service` | what is served |
 //! | `codec` | the messages |
 
+mod append_cut;
+mod append_serve;
 mod append_stream;
 mod codec;
 mod connections;
@@ -44,7 +48,10 @@ mod members;
 mod membership_service;
 mod network;
 mod node_service;
+mod pace;
+mod path;
 mod peers;
+mod pieces;
 mod raft_service;
 mod sane;
 mod secret;
@@ -65,7 +72,7 @@ mod wire {
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use connections::{Connections, Open};
+pub use connections::{Connections, Open, SmallSegments};
 pub use credentials::{Credentials, Proofs};
 pub use hello::HelloAnswer;
 pub use identity::Refusals;
@@ -76,6 +83,13 @@ pub use server::PeerServer;
 
 /// The largest message that is sent or taken: four entries of the largest size there may be.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest message of Raft itself that is taken: its entries go in pieces, and its snapshots in
+/// blocks. What remains is a membership.
+const RAFT_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The largest entry that is taken.
+const ENTRY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of entries in one stream that may be owed an answer: they lie in the receiver's memory.
+const OWED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What a sender aims at with messages that it can cut as it likes.
 const PORTION_BYTES: usize = 1024 * 1024;
 /// How much of one stream may be under way before the receiver has taken it.

@@ -80,6 +80,7 @@ impl PeerNetwork {
         } else {
             self.link.answer(limit, client.vote(request)).await?
         };
+        self.link.path().beat();
         let response: VoteResponse<Product> = reply.try_into()?;
         bounds.vote(&response.vote)?;
         Ok(response)
@@ -95,6 +96,7 @@ impl PeerNetwork {
         let bounds = Bounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::AppendRequest::from(rpc))?;
         let reply = self.link.answer(limit, client.append(request)).await?;
+        self.link.path().beat();
         let response: AppendEntriesResponse<Product> = reply.try_into()?;
         // openraft takes for granted that the empty beginning fits every log, and would stop.
         if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {

@@ -18,12 +18,16 @@ use super::wire::history_part::Part;
 use super::wire::read_index_reply::Outcome;
 use crate::replica::{
     Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
-    Peers, Report,
+    Peers, Report, Sent,
 };
 use crate::server::address;
 
 /// A change waits for the cluster to agree, and a new node for its first entries.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one part of the history may take, which is a large entry at worst, over a slow link. A node
+/// from which no byte comes is found by its connection long before.
+const PART_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Peers for Connections {
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
@@ -58,6 +62,14 @@ impl Peers for Connections {
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>> {
         let (connections, addr) = (self.clone(), peer_addr.to_owned());
         async move { introduce(&connections, &addr).await }.boxed()
+    }
+
+    fn sent(&self, to: u64) -> Sent {
+        let path = self.path(to);
+        Sent {
+            bytes_taken: path.bytes_taken(),
+            stalls: path.stall_count(),
+        }
     }
 
     fn history(
@@ -271,9 +283,8 @@ async fn next_part(
     link: &Link,
     parts: &mut Streaming<wire::HistoryPart>,
 ) -> Result<Option<Part>, CallError> {
-    let limit = link.silence_timeout();
-    let Ok(message) = tokio::time::timeout(limit, parts.message()).await else {
-        return Err(CallError::Timeout(limit));
+    let Ok(message) = tokio::time::timeout(PART_TIMEOUT, parts.message()).await else {
+        return Err(CallError::Timeout(PART_TIMEOUT));
     };
     let Some(message) = message.map_err(|status| link.failure(status))? else {
         return Ok(None);

@@ -3,16 +3,15 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{BoxStream, StreamExt};
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
-use parking_lot::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::identity::Gate;
 use super::sane::Bounds;
 use super::server::{Served, speaker};
 use super::wire::raft_server::Raft;
-use super::{snapshot_receive, wire};
+use super::{append_serve, snapshot_receive, wire};
 use crate::replica;
 use crate::server::product::{Product, Replica};
 
@@ -64,29 +63,13 @@ impl Raft for RaftService {
 
     async fn stream_append(
         &self,
-        request: Request<Streaming<wire::AppendRequest>>,
+        request: Request<Streaming<wire::AppendPart>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
         let from = speaker(&request)?.node_id;
         let replica = self.0.replica()?;
-        let raft = replica.raft();
-        let bad = Arc::new(Mutex::new(None));
-        let gate = self.0.gate.clone();
-        let requests = decoded(
-            request.into_inner(),
-            gate,
-            from,
-            replica.clone(),
-            bad.clone(),
-        );
-        let answers = raft
-            .stream_append(requests)
-            .map(|answer| answer.map(Into::into).map_err(stopped));
-        // What made the requests end is told after all that was answered before it.
-        let ending = stream::once(async move { bad.lock().take() })
-            .filter_map(|status| async { status.map(Err) });
         let closing = self.0.closing.clone().cancelled_owned();
-        let answers = answers.chain(ending).take_until(closing);
-        Ok(Response::new(answers.boxed()))
+        let answers = append_serve::serve(self.0.clone(), &replica, from, request.into_inner());
+        Ok(Response::new(answers.take_until(closing).boxed()))
     }
 
     async fn snapshot(
@@ -115,28 +98,8 @@ impl Raft for RaftService {
     }
 }
 
-/// The requests up to the first that is not understood or not taken, the reason left in `bad`.
-fn decoded(
-    requests: Streaming<wire::AppendRequest>,
-    gate: Arc<Gate>,
-    from: u64,
-    replica: Replica,
-    bad: Arc<Mutex<Option<Status>>>,
-) -> impl Stream<Item = AppendEntriesRequest<Product>> + Send + 'static {
-    requests
-        .map(move |request| {
-            let append = AppendEntriesRequest::try_from(request?)?;
-            admit(&gate, from, &replica, &append)?;
-            Ok::<_, Status>(append)
-        })
-        .scan((), move |(), request| {
-            let request = request.map_err(|status| *bad.lock() = Some(status)).ok();
-            std::future::ready(request)
-        })
-}
-
 /// Refuses what cannot be, and entries for which this node has no room; a heartbeat has none.
-fn admit(
+pub(super) fn admit(
     gate: &Gate,
     from: u64,
     replica: &Replica,

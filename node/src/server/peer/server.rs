@@ -18,6 +18,7 @@ use super::hello::IntroductionService;
 use super::identity::{Gate, Refusals, Speaker};
 use super::membership_service::MembershipService;
 use super::node_service::NodeService;
+use super::pieces::Pieces;
 use super::raft_service::RaftService;
 use super::snapshot_receive::Partials;
 use super::wire::introduction_server::IntroductionServer;
@@ -26,15 +27,18 @@ use super::wire::node_server::NodeServer;
 use super::wire::raft_server::RaftServer;
 use super::{
     CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, Recorded, STREAM_WINDOW_BYTES, dial, incoming, with_causes,
+    MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
+    incoming, with_causes,
 };
 use crate::server::product::Replica;
 use crate::server::sockets::Sockets;
 
 /// Calls and streams at the same time over one connection; a node needs a handful.
-const STREAMS_MAX: u32 = 256;
-/// What anybody may send is small.
-const INTRODUCTION_BYTES_MAX: usize = 64 * 1024;
+const STREAMS_MAX: u32 = 32;
+/// The largest message of forwarded commands that is taken: a client's largest request, with room.
+const FORWARD_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// The largest message of those who need not be nodes.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
 /// The largest frame of HTTP/2 that is taken, in bytes.
 const FRAME_BYTES_MAX: u32 = 1024 * 1024;
 /// How long connections may take to end after the shutdown began.
@@ -47,6 +51,7 @@ pub(super) struct Served {
     pub(super) gate: Arc<Gate>,
     pub(super) recorded: Recorded,
     pub(super) partials: Partials,
+    pub(super) pieces: Pieces,
     /// Ends the streams, which would otherwise outlive any shutdown.
     pub(super) closing: CancellationToken,
     replica: Mutex<Option<Replica>>,
@@ -84,6 +89,7 @@ impl PeerServer {
             gate: Gate::new(options),
             recorded: options.recorded.clone(),
             partials: Partials::default(),
+            pieces: Pieces::default(),
             closing: CancellationToken::new(),
             replica: Mutex::default(),
         };
@@ -153,7 +159,7 @@ impl PeerServer {
         let router = builder()
             .add_service(
                 IntroductionServer::new(IntroductionService(served.clone()))
-                    .max_decoding_message_size(INTRODUCTION_BYTES_MAX),
+                    .max_decoding_message_size(QUESTION_BYTES_MAX),
             )
             .add_service(Guard::new(self.raft(), gate(), Audience::Nodes))
             .add_service(Guard::new(self.node(), gate(), Audience::Nodes))
@@ -176,7 +182,10 @@ impl PeerServer {
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         loop {
             tokio::select! {
-                _ = sweep.tick() => self.served.partials.sweep(),
+                _ = sweep.tick() => {
+                    self.served.partials.sweep();
+                    self.served.pieces.sweep();
+                }
                 () = self.served.closing.cancelled() => break,
             }
         }
@@ -191,19 +200,19 @@ impl PeerServer {
 
     fn raft(&self) -> RaftServer<RaftService> {
         RaftServer::new(RaftService(self.served.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     fn node(&self) -> NodeServer<NodeService> {
         NodeServer::new(NodeService(self.served.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(FORWARD_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     fn membership(&self) -> MembershipServer<MembershipService> {
         MembershipServer::new(MembershipService(self.served.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(QUESTION_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 }

@@ -15,13 +15,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::connections::{CallError, Lane, Link};
+use super::wire;
 use super::wire::snapshot_part::Part;
 use super::wire::snapshot_progress::Progress;
-use super::{PORTION_BYTES, wire};
 use crate::server::product::Product;
 
+/// A slow link carries one well within [`SILENCE_MAX`].
+const BLOCK_BYTES: usize = 128 * 1024;
 /// Blocks that may be under way without an answer.
-const AHEAD_MAX: usize = 4;
+const AHEAD_MAX: usize = 32;
 /// Longer than this the receiver may not be silent: a disk is slow at times, and a node that is
 /// gone is found by its connection long before.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +61,7 @@ async fn read(
     offset: u64,
 ) -> Result<wire::SnapshotBlock, CallError> {
     let snapshot = snapshot.clone();
-    let block = tokio::task::spawn_blocking(move || snapshot.read_block(offset, PORTION_BYTES))
+    let block = tokio::task::spawn_blocking(move || snapshot.read_block(offset, BLOCK_BYTES))
         .await
         .map_err(|error| CallError::Failed(error.to_string()))?
         .map_err(|error| CallError::Failed(error.to_string()))?;
@@ -119,7 +121,7 @@ impl Transfer {
 
     fn may_send_more(&self) -> bool {
         let ahead = self.sent - self.written;
-        self.done.is_none() && self.sent < self.bytes && ahead < (AHEAD_MAX * PORTION_BYTES) as u64
+        self.done.is_none() && self.sent < self.bytes && ahead < (AHEAD_MAX * BLOCK_BYTES) as u64
     }
 
     fn send(&mut self, block: wire::SnapshotBlock) -> Result<(), CallError> {
@@ -133,6 +135,9 @@ impl Transfer {
             return Ok(self.done);
         }
         let Ok(message) = tokio::time::timeout(SILENCE_MAX, self.progress.message()).await else {
+            if self.written < self.sent {
+                link.stalled(Lane::Bulk);
+            }
             return Err(CallError::Timeout(SILENCE_MAX));
         };
         let message = message.map_err(|status| link.failure(status))?;

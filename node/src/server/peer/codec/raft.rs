@@ -117,6 +117,8 @@ impl TryFrom<wire::Entry> for Entry {
             Wire::Blank(_) => Payload::Blank,
             Wire::Normal(bytes) => Payload::Normal(Data(bytes)),
             Wire::Membership(config) => Payload::Membership(config.try_into()?),
+            // Where it is allowed, its pieces were put in its place by now.
+            Wire::InPieces(_) => return Err(DecodeError::Missing("Entry.payload")),
         };
         Ok(Self {
             log_id: required("Entry.log_id", message.log_id)?.into(),
@@ -211,6 +213,9 @@ impl TryFrom<wire::StreamAppendReply> for StreamAppendResult<Product> {
                 Outcome::Matching(matching) => Ok(matching.log_id.map(Into::into)),
                 Outcome::Conflict(id) => Err(StreamAppendError::Conflict(id.into())),
                 Outcome::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote.into())),
+                Outcome::Progress(_) => {
+                    return Err(DecodeError::Missing("StreamAppendReply.outcome"));
+                }
             },
         )
     }

@@ -13,6 +13,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::super::wire::append_part::Part;
 use super::super::wire::raft_server::{Raft, RaftServer};
 use super::super::wire::stream_append_reply::Outcome;
 use super::super::{Connections, PeerNetwork, wire};
@@ -35,7 +36,16 @@ enum Way {
 
 struct FakeRaft(Way);
 
-fn replies(way: Way, request: &wire::AppendRequest) -> Vec<wire::StreamAppendReply> {
+fn progress() -> wire::StreamAppendReply {
+    wire::StreamAppendReply {
+        outcome: Some(Outcome::Progress(wire::AppendProgress::default())),
+    }
+}
+
+fn replies(way: Way, part: wire::AppendPart) -> Vec<wire::StreamAppendReply> {
+    let Some(Part::Append(request)) = part.part else {
+        return Vec::new();
+    };
     let last = request.entries.last().and_then(|entry| entry.log_id);
     let reply = |outcome| wire::StreamAppendReply {
         outcome: Some(outcome),
@@ -56,13 +66,14 @@ impl Raft for FakeRaft {
 
     async fn stream_append(
         &self,
-        request: Request<Streaming<wire::AppendRequest>>,
+        request: Request<Streaming<wire::AppendPart>>,
     ) -> Result<Response<Self::StreamAppendStream>, Status> {
         let way = self.0;
         let answers = request
             .into_inner()
-            .flat_map(move |request| stream::iter(replies(way, &request.unwrap())).map(Ok));
-        Ok(Fake::node(2).signed(answers.boxed()))
+            .flat_map(move |part| stream::iter(replies(way, part.unwrap())).map(Ok));
+        let first = stream::iter([Ok(progress())]);
+        Ok(Fake::node(2).signed(first.chain(answers).boxed()))
     }
 
     async fn vote(

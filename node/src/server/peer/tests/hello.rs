@@ -82,7 +82,7 @@ async fn an_address_where_nobody_listens_or_that_is_none_is_unreachable() {
 #[tokio::test]
 async fn another_major_version_is_refused_in_the_first_exchange() {
     let newer = Fake {
-        protocol: "2.0",
+        protocol: "3.0",
         ..Fake::node(1)
     };
     let addr = newer.serve().await;
@@ -90,7 +90,7 @@ async fn another_major_version_is_refused_in_the_first_exchange() {
     assert!(matches!(refused, PeerError::Refused(_)), "{refused:?}");
     let text = refused.to_string();
     assert!(
-        text.contains("version 2.0") && text.contains("speaks 1.0"),
+        text.contains("version 3.0") && text.contains("speaks 2.0"),
         "{text}"
     );
 }
@@ -98,7 +98,7 @@ async fn another_major_version_is_refused_in_the_first_exchange() {
 #[tokio::test]
 async fn another_minor_version_is_welcome() {
     let newer = Fake {
-        protocol: "1.7",
+        protocol: "2.7",
         ..Fake::node(1)
     };
     let addr = newer.serve().await;

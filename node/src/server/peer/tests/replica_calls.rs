@@ -25,7 +25,7 @@ use crate::replica::{
 
 const DEFINITION: &str = r#"{"states":["new"],"initial":"new","transitions":[]}"#;
 
-fn put() -> Command {
+pub fn put() -> Command {
     Command::PutMachine(PutMachine {
         machine: "m".to_owned(),
         version: 1,
@@ -222,7 +222,7 @@ async fn a_command_of_a_newer_version_is_refused_and_the_others_of_its_batch_are
 pub fn signed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     for (name, value) in [
-        ("rstmdb-protocol", "1.0".to_owned()),
+        ("rstmdb-protocol", "2.0".to_owned()),
         ("rstmdb-cluster", format!("{CLUSTER:032x}")),
         ("rstmdb-node", "2".to_owned()),
         ("rstmdb-incarnation", format!("{:032x}", incarnation(2))),

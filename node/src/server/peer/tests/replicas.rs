@@ -108,6 +108,7 @@ fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
         heartbeat: Duration::from_millis(50),
         election_timeout: (Duration::from_millis(300), Duration::from_millis(600)),
         leader_wait: Duration::from_secs(2),
+        stall_timeout: Duration::from_secs(3),
         limits: Limits::default(),
         compaction: CompactionOptions {
             enabled: false,

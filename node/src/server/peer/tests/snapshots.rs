@@ -30,7 +30,7 @@ struct Pair {
 }
 
 /// Text that does not compress to nothing.
-fn noise(seed: u64, len: usize) -> String {
+pub(super) fn noise(seed: u64, len: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let digits = (0..len).map(|_| {
         state ^= state << 13;

@@ -1,0 +1,222 @@
+//! A leader whose entries do not get through says so, and lets another one lead.
+//!
+//! Heartbeats are small and take another way than entries, so a leader may look well while nothing it
+//! appends is acknowledged. That is a stall once it has lasted for the stall timeout. A voter that takes
+//! bytes in is slow, not stalled. A leader that no majority answers is another matter: it has lost its
+//! quorum.
+//!
+//! A hand-over helps where the way from this leader is bad and another's is not. Where it does not, it
+//! would go around in circles: so no node hands over shortly after a change of the leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use tokio::sync::Notify;
+
+use super::background::next_look;
+use super::handle::{Inner, Replica};
+use super::types::Types;
+
+/// Looks in one stall timeout.
+const LOOKS: u32 = 8;
+/// The least time between two looks.
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(20);
+/// After a change of the leader nobody hands over for so many stall timeouts.
+const QUIET_TIMES: u32 = 10;
+
+/// Looks until the replica is dropped or `stop` is notified.
+pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
+    let Some(timeout) = replica.upgrade().map(|inner| inner.options.stall_timeout) else {
+        return;
+    };
+    let pause = (timeout / LOOKS).max(LOOK_INTERVAL_MIN);
+    let mut seen = Seen::<T>::new(timeout);
+    while let Some(replica) = next_look(&replica, &stop, pause).await {
+        seen.look(&replica).await;
+    }
+}
+
+/// How far a voter was when it last moved.
+struct Standing<T: Types> {
+    matched: u64,
+    taken: u64,
+    since: InstantOf<T>,
+}
+
+struct Seen<T: Types> {
+    timeout: Duration,
+    voters: BTreeMap<u64, Standing<T>>,
+    committed: Option<u64>,
+    /// Since when the commit index has not moved although there was something to commit.
+    waiting_since: InstantOf<T>,
+    stalled: bool,
+    leader: Option<u64>,
+    /// Until when nobody hands over.
+    quiet_until: Option<InstantOf<T>>,
+}
+
+impl<T: Types> Seen<T> {
+    fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            voters: BTreeMap::new(),
+            committed: None,
+            waiting_since: T::now(),
+            stalled: false,
+            leader: None,
+            quiet_until: None,
+        }
+    }
+
+    async fn look(&mut self, replica: &Replica<T>) {
+        let metrics = replica.inner.raft.metrics().borrow_watched().clone();
+        self.notice_leader(metrics.current_leader);
+        let committed = metrics.local_committed.as_ref().map(|id| id.index);
+        let waits = metrics.state == ServerState::Leader && committed < metrics.last_log_index;
+        if !waits || committed != self.committed {
+            self.committed = committed;
+            self.waiting_since = T::now();
+            self.ended(replica);
+        }
+        if !waits {
+            self.voters.clear();
+            return;
+        }
+        self.notice_progress(replica, &metrics);
+        let stuck = self.stuck(replica, &metrics);
+        if stuck.is_empty() || T::now() < self.waiting_since + self.timeout {
+            return;
+        }
+        self.begun(replica, &stuck);
+        if self.quiet_until.is_none_or(|until| T::now() >= until) {
+            self.quiet_until = Some(T::now() + self.timeout * QUIET_TIMES);
+            let_another_lead(replica, &metrics, &stuck).await;
+        }
+    }
+
+    fn notice_leader(&mut self, leader: Option<u64>) {
+        if leader.is_none() || leader == self.leader {
+            return;
+        }
+        if self.leader.is_some() {
+            self.quiet_until = Some(T::now() + self.timeout * QUIET_TIMES);
+        }
+        self.leader = leader;
+    }
+
+    fn notice_progress(&mut self, replica: &Replica<T>, metrics: &RaftMetrics<T>) {
+        for (id, matched) in metrics.replication.iter().flatten() {
+            let matched = matched.as_ref().map_or(0, |id| id.index);
+            let taken = replica.inner.peers.sent(*id).bytes_taken;
+            let moved = self
+                .voters
+                .get(id)
+                .is_none_or(|standing| standing.matched != matched || standing.taken != taken);
+            if moved {
+                let since = T::now();
+                self.voters.insert(
+                    *id,
+                    Standing {
+                        matched,
+                        taken,
+                        since,
+                    },
+                );
+            }
+        }
+    }
+
+    /// The voters that answer heartbeats and take no entries, where the others are no majority; none
+    /// where there is no stall.
+    fn stuck(&self, replica: &Replica<T>, metrics: &RaftMetrics<T>) -> BTreeSet<u64> {
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let answering: BTreeSet<u64> = replica.answering(metrics);
+        let answering: BTreeSet<u64> = answering.intersection(&voters).copied().collect();
+        let quorum = voters.len() / 2 + 1;
+        let last = metrics.last_log_index.unwrap_or(0);
+        let is_stuck = |id: &u64| {
+            let standing = self.voters.get(id);
+            *id != metrics.id
+                && standing
+                    .is_some_and(|it| it.matched < last && T::now() >= it.since + self.timeout)
+        };
+        let stuck: BTreeSet<u64> = answering.iter().copied().filter(is_stuck).collect();
+        let moving = answering.len() - stuck.len();
+        if answering.len() >= quorum && moving < quorum {
+            stuck
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    fn begun(&mut self, replica: &Replica<T>, stuck: &BTreeSet<u64>) {
+        if std::mem::replace(&mut self.stalled, true) {
+            return;
+        }
+        let counters = &replica.inner.counters;
+        counters.replication_stalls.add(1);
+        counters.replication_stalled.set(1);
+        let others = replica.others().into_iter();
+        let peers: Vec<String> = others
+            .filter(|peer| stuck.contains(&peer.id))
+            .map(|peer| peer.to_string())
+            .collect();
+        let index = self.committed.map_or(0, |index| index + 1);
+        tracing::warn!(
+            index,
+            ?peers,
+            "entries from this index on are not acknowledged by a majority: these nodes answer \
+             heartbeats and take no entries; look at the links to them and at their disks"
+        );
+    }
+
+    fn ended(&mut self, replica: &Replica<T>) {
+        if std::mem::replace(&mut self.stalled, false) {
+            replica.inner.counters.replication_stalled.set(0);
+            tracing::info!("entries are acknowledged again, or this node no longer leads");
+        }
+    }
+}
+
+/// Hands over to a voter that has everything, or falls silent so that the others elect one of them.
+async fn let_another_lead<T: Types>(
+    replica: &Replica<T>,
+    metrics: &RaftMetrics<T>,
+    stuck: &BTreeSet<u64>,
+) {
+    let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+    let last = metrics.last_log_index;
+    let mut standing = metrics.replication.iter().flatten();
+    let successor = standing.find(|(id, matched)| {
+        let has_all = matched.as_ref().map(|id| id.index) >= last;
+        **id != metrics.id && voters.contains(id) && !stuck.contains(id) && has_all
+    });
+    let raft = &replica.inner.raft;
+    if let Some((to, _)) = successor {
+        tracing::warn!(
+            to,
+            "leadership is handed over, because entries do not get through"
+        );
+        // Without an answer the Raft core has stopped, which ends the node elsewhere.
+        let _ = raft.trigger().transfer_leader(*to).await;
+        return;
+    }
+    tracing::warn!("this leader falls silent for a while, because its entries do not get through");
+    raft.runtime_config().heartbeat(false);
+    let mut server = raft.server_metrics();
+    let deadline = T::now() + replica.inner.options.election_timeout.1 * 3;
+    while server.borrow_watched().current_leader == Some(metrics.id) {
+        let changed = T::timeout_at(deadline, server.changed()).await;
+        if !matches!(changed, Ok(Ok(()))) {
+            break;
+        }
+    }
+    raft.runtime_config().heartbeat(true);
+}
