@@ -93,7 +93,7 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 26] = [
+    pub const ALL: [Kind; 28] = [
         Kind::KillOne,
         Kind::KillMinority,
         Kind::KillAll,
