@@ -97,7 +97,7 @@ impl Batch {
         while !expected.is_empty() {
             let id = match connection.receive() {
                 Ok(Message::Response { id, .. }) => id,
-                Ok(Message::Event(_) | Message::End(_)) => continue,
+                Ok(Message::Event(_) | Message::Progress(_) | Message::End(_)) => continue,
                 Err(error) => return Err(self.wrong(&format!("{error}, without {expected:?}"))),
             };
             let at = expected.iter().position(|expected| *expected == id);
@@ -118,7 +118,7 @@ impl Batch {
                         return Err(self.wrong(&format!("an answer to {id:?}")));
                     }
                 }
-                Ok(Message::Event(_) | Message::End(_)) => {}
+                Ok(Message::Event(_) | Message::Progress(_) | Message::End(_)) => {}
                 Err(Error::Closed) if answered && refusals == 0 => {
                     return Err(self.wrong("closed without an answer that could be framed"));
                 }

@@ -59,6 +59,34 @@ pub struct Observed {
     pub seen: Vec<Seen>,
     /// How many connections it took.
     pub connections: u32,
+    /// The last offset up to which a server said that it had looked.
+    looked_at: u64,
+}
+
+impl Observed {
+    /// Where to go on, and how many of the events there were seen: behind what was looked at, or at the
+    /// last event, since more events may share its offset.
+    fn resume(&self) -> Position {
+        let (last, count) = position(&self.seen);
+        if self.looked_at < last {
+            (last, count)
+        } else {
+            (self.looked_at + 1, 0)
+        }
+    }
+
+    /// Takes an event in, unless it is before what it should begin with.
+    fn take(&mut self, event: &Value) -> Result<(), Error> {
+        let offset = event["wal_offset"].as_u64().unwrap_or_default();
+        if offset <= self.looked_at {
+            return Err(Error::Protocol(format!(
+                "an event at offset {offset} after the notice that all up to {} was looked at",
+                self.looked_at
+            )));
+        }
+        self.seen.push(Seen::new(offset, event));
+        Ok(())
+    }
 }
 
 /// How far somebody has seen: the last offset, and how many events at that offset, since those of one
@@ -116,7 +144,7 @@ fn watch_once(
     end: &OnceLock<Position>,
     observed: &mut Observed,
 ) -> Result<(), Error> {
-    let (from, mut repeats) = position(&observed.seen);
+    let (from, mut repeats) = observed.resume();
     let mut connection = Connection::connect_within(addr, RESUME_TIMEOUT)?;
     connection.call("WATCH_ALL", &json!({"from_offset": from}))?;
     observed.connections += 1;
@@ -131,8 +159,12 @@ fn watch_once(
                 if repeats > 0 && offset == from {
                     repeats -= 1;
                 } else {
-                    observed.seen.push(Seen::new(offset, &event));
+                    observed.take(&event)?;
                 }
+            }
+            Ok(Message::Progress(progress)) => {
+                let offset = progress["wal_offset"].as_u64().unwrap_or_default();
+                observed.looked_at = observed.looked_at.max(offset);
             }
             // The node is about to stop.
             Ok(Message::End(end)) if end["error"]["retryable"] == true => {
@@ -192,6 +224,21 @@ mod tests {
         ] {
             assert!(difference(&log, &seen(wrong)).is_some(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_watcher_goes_on_behind_what_was_looked_at_and_objects_to_an_event_before_it() {
+        let mut observed = Observed {
+            seen: seen(&[1, 4, 4]),
+            looked_at: 3,
+            ..Observed::default()
+        };
+        assert_eq!(observed.resume(), (4, 2));
+        observed.looked_at = 4;
+        assert_eq!(observed.resume(), (5, 0));
+        assert!(observed.take(&json!({"wal_offset": 4})).is_err());
+        assert!(observed.take(&json!({"wal_offset": 5})).is_ok());
+        assert_eq!(observed.resume(), (5, 1));
     }
 
     #[test]

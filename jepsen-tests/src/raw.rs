@@ -40,6 +40,8 @@ pub enum Message {
     },
     /// An event of a watch.
     Event(Value),
+    /// How far a watch has come.
+    Progress(Value),
     /// The end of a watch.
     End(Value),
 }
@@ -239,7 +241,10 @@ impl Connection {
                 Message::Response { id, outcome } if id == sent || id.is_empty() => {
                     return outcome.map_err(|body| Error::refused(op, body));
                 }
-                Message::Response { .. } | Message::Event(_) | Message::End(_) => {}
+                Message::Response { .. }
+                | Message::Event(_)
+                | Message::Progress(_)
+                | Message::End(_) => {}
             }
         }
     }
@@ -253,7 +258,10 @@ impl Message {
                 id,
                 outcome: Err(body),
             } => Some((id, body.code.as_str())),
-            Message::Response { .. } | Message::Event(_) | Message::End(_) => None,
+            Message::Response { .. }
+            | Message::Event(_)
+            | Message::Progress(_)
+            | Message::End(_) => None,
         }
     }
 }
@@ -302,6 +310,7 @@ fn parse(payload: &[u8]) -> Result<Message, Error> {
         rstmdb_rcp::json::value_of_bytes(payload).map_err(|error| wrong(&error.to_string()))?;
     match value["type"].as_str() {
         Some("event") => return Ok(Message::Event(value)),
+        Some("progress") => return Ok(Message::Progress(value)),
         Some("end") => return Ok(Message::End(value)),
         Some("response") => {}
         _ => return Err(wrong("a message of no known type")),

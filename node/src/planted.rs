@@ -27,17 +27,20 @@ pub enum Bug {
     StaleFactApplied,
     /// A watch that has caught up now and then misses the event that wakes it.
     WatchDrops,
+    /// A notice of a watch's progress names the next offset, which was not looked at.
+    ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
+        Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
     ];
 
@@ -49,6 +52,7 @@ impl Bug {
             Self::AckBeforeFsync => "ack-before-fsync",
             Self::StaleFactApplied => "stale-fact-applied",
             Self::WatchDrops => "watch-drops",
+            Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
         }
     }
@@ -83,7 +87,10 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
-        Bug::ReadWithoutReadIndex | Bug::WatchDrops | Bug::KeysLostOnFailover => {}
+        Bug::ReadWithoutReadIndex
+        | Bug::WatchDrops
+        | Bug::ProgressTooEarly
+        | Bug::KeysLostOnFailover => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

@@ -73,7 +73,7 @@ use serde_json::value::RawValue;
 
 pub use error::Error;
 pub use options::{ClientOptions, TlsOptions};
-pub use watch::Watch;
+pub use watch::{Watch, WatchItem};
 
 use crate::message::{ErrorBody, ResponseMeta, op};
 use dial::Dialer;

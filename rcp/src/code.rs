@@ -85,6 +85,8 @@ codes! {
     NoLeader = "NO_LEADER", retryable true;
     /// Extension: the offset fell out of retention.
     OffsetCompacted = "OFFSET_COMPACTED", retryable false;
+    /// Extension: the offset lies beyond the head, or is another cluster's.
+    OffsetAhead = "OFFSET_AHEAD", retryable false;
     /// Extension: the server's deadline passed.
     Timeout = "TIMEOUT", retryable true;
     /// Extension: this node refuses writes, a full disk for one.
@@ -98,7 +100,7 @@ impl Code {
     pub fn for_legacy(self) -> Code {
         match self {
             Code::NoLeader => Code::RateLimited,
-            Code::OffsetCompacted => Code::NotFound,
+            Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
             Code::Other(_) => Code::InternalError,
@@ -150,7 +152,13 @@ mod tests {
 
     #[test]
     fn legacy_clients_see_only_the_codes_they_know() {
-        let extensions = ["NO_LEADER", "OFFSET_COMPACTED", "TIMEOUT", "READ_ONLY_MODE"];
+        let extensions = [
+            "NO_LEADER",
+            "OFFSET_COMPACTED",
+            "OFFSET_AHEAD",
+            "TIMEOUT",
+            "READ_ONLY_MODE",
+        ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
             assert!(!extensions.contains(&told.as_str()), "{code} became {told}");
@@ -158,6 +166,7 @@ mod tests {
         }
         assert_eq!(Code::NoLeader.for_legacy(), Code::RateLimited);
         assert_eq!(Code::OffsetCompacted.for_legacy(), Code::NotFound);
+        assert_eq!(Code::OffsetAhead.for_legacy(), Code::NotFound);
         assert_eq!(Code::Timeout.for_legacy(), Code::InternalError);
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rstmdb_rcp::Code;
-use rstmdb_rcp::client::{Client, ClientOptions, Error, Watch};
+use rstmdb_rcp::client::{Client, ClientOptions, Error, Watch, WatchItem};
 use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
 use rstmdb_rcp::message::{ErrorBody, op};
 use serde_json::{Value, json};
@@ -340,4 +340,117 @@ async fn a_resting_instance_is_watched_on_though_its_history_is_gone_unless_it_h
     let mut moved = rested("C", 20).await;
     let end = moved.next().await.unwrap();
     assert!(matches!(end, Err(Error::Refused(error)) if error.code == Code::OffsetCompacted));
+}
+
+/// A watch of a server that says which cluster it belongs to.
+async fn begin_in(cluster_id: &str, conn: Conn, from_offset: Value, named: Value) -> Conn {
+    let mut conn = conn.greet().await;
+    let watch = conn.expect("WATCH_ALL").await;
+    assert_eq!(watch.params["from_offset"], from_offset);
+    assert_eq!(watch.params["cluster_id"], named);
+    let result = json!({"subscription_id": "s", "wal_offset": 10, "earliest_offset": 3, "cluster_id": cluster_id});
+    conn.ok(&watch.id, result).await;
+    conn
+}
+
+async fn progress(conn: &mut Conn, offset: u64) {
+    let notice = json!({"type": "progress", "subscription_id": "t", "wal_offset": offset});
+    conn.json(notice).await;
+}
+
+#[tokio::test]
+async fn a_watch_resumes_behind_its_progress_and_names_its_cluster() {
+    let addr = server(|number, conn| async move {
+        match number {
+            0 => conn.greet().await.echo().await,
+            1 => {
+                let mut conn = begin_in("c1", conn, Value::Null, Value::Null).await;
+                conn.event(11, "a").await;
+                progress(&mut conn, 500).await;
+            }
+            2 => {
+                let mut conn = begin_in("c1", conn, json!(501), json!("c1")).await;
+                conn.event(600, "b").await;
+                // Says what is known already.
+                progress(&mut conn, 550).await;
+            }
+            _ => {
+                let mut conn = begin_in("c1", conn, json!(600), json!("c1")).await;
+                conn.event(600, "b").await;
+                conn.event(601, "c").await;
+                conn.ignore().await;
+            }
+        }
+    })
+    .await;
+    let client = Client::connect(options(&[&addr])).await.unwrap();
+    let mut watch = client.watch_all(&all()).await.unwrap();
+    assert_eq!(watch.cluster_id(), Some("c1"));
+    assert_eq!(watch.resume_offset(), 11);
+    assert_eq!(take(&mut watch, 1).await, [(11, "a".to_owned())]);
+    assert_eq!(watch.resume_offset(), 11);
+    let item = watch.next_item().await.unwrap().unwrap();
+    assert!(matches!(item, WatchItem::Progress { wal_offset: 500 }));
+    assert_eq!(watch.resume_offset(), 501);
+    let events = take(&mut watch, 2).await;
+    assert_eq!(events, [(600, "b".to_owned()), (601, "c".to_owned())]);
+    assert_eq!(watch.resume_offset(), 601);
+}
+
+#[tokio::test]
+async fn a_watch_of_another_cluster_s_log_ends_with_what_to_do() {
+    let ahead = || ErrorBody::new(Code::OffsetAhead, "read the state anew");
+    let first = server(|number, conn| async move {
+        match number {
+            0 => conn.greet().await.echo().await,
+            1 => {
+                let mut conn = begin_in("c1", conn, Value::Null, Value::Null).await;
+                conn.event(11, "a").await;
+            }
+            _ => drop(conn),
+        }
+    })
+    .await;
+    let restored = server(move |_, conn| async move {
+        let mut conn = conn.greet().await;
+        let watch = conn.expect("WATCH_ALL").await;
+        assert_eq!(watch.params["cluster_id"], "c1");
+        conn.error(&watch.id, ahead()).await;
+    })
+    .await;
+    // Where another address still leads to the old cluster, the watch goes on there.
+    let old = server(|_, conn| async move {
+        let mut conn = begin_in("c1", conn, json!(11), json!("c1")).await;
+        conn.event(11, "a").await;
+        conn.event(12, "b").await;
+        conn.ignore().await;
+    })
+    .await;
+    let addrs = [&*first, &*restored, &*old];
+    let client = Client::connect(options(&addrs)).await.unwrap();
+    let mut watch = client.watch_all(&all()).await.unwrap();
+    let events = take(&mut watch, 2).await;
+    assert_eq!(events, [(11, "a".to_owned()), (12, "b".to_owned())]);
+
+    let alone = server(move |number, conn| async move {
+        match number {
+            0 => conn.greet().await.echo().await,
+            1 => drop(begin_in("c1", conn, Value::Null, Value::Null).await),
+            _ => {
+                let mut conn = conn.greet().await;
+                let watch = conn.expect("WATCH_ALL").await;
+                conn.error(&watch.id, ahead()).await;
+            }
+        }
+    })
+    .await;
+    let client = Client::connect(options(&[&alone])).await.unwrap();
+    let mut watch = client.watch_all(&all()).await.unwrap();
+    let end = watch.next().await.unwrap();
+    let Err(Error::Refused(error)) = end else {
+        panic!("{end:?}");
+    };
+    assert_eq!(error.code, Code::OffsetAhead);
+    assert_eq!(&*error.message, "read the state anew");
+    assert!(watch.next().await.is_none());
 }

@@ -240,9 +240,16 @@ pub struct WatchInstance {
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,
+    /// The cluster that OFFSET comes from: refused where the log is another one.
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
+    /// Also print what the server answers at the beginning, and how far it has looked when nothing
+    /// matched: resume behind that offset.
+    #[arg(long)]
+    pub progress: bool,
 }
 
 /// `watch-all`.
@@ -263,9 +270,16 @@ pub struct WatchAll {
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,
+    /// The cluster that OFFSET comes from: refused where the log is another one.
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
+    /// Also print what the server answers at the beginning, and how far it has looked when nothing
+    /// matched: resume behind that offset.
+    #[arg(long)]
+    pub progress: bool,
 }
 
 /// `unwatch`.

@@ -1,9 +1,8 @@
 //! watch-instance, watch-all: in the foreground until Ctrl-C; in the REPL in the background until
 //! unwatch.
 
-use futures_util::StreamExt;
-use rstmdb_rcp::client::Watch;
-use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
+use rstmdb_rcp::client::{Watch, WatchItem};
+use rstmdb_rcp::message::watch::{Progress, WatchAll, WatchInstance};
 
 use crate::session::{Session, from_client};
 use crate::{Error, args};
@@ -13,9 +12,10 @@ pub(super) async fn instance(session: &Session, args: args::WatchInstance) -> Re
         instance_id: args.instance_id.into(),
         include_ctx: args.no_ctx.then_some(false),
         from_offset: args.from_offset,
+        cluster_id: args.cluster_id.map(Into::into),
     };
     let watch = session.client().await?.watch_instance(&params).await;
-    follow(session, watch.map_err(from_client)?).await
+    follow(session, watch.map_err(from_client)?, args.progress).await
 }
 
 pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), Error> {
@@ -27,9 +27,10 @@ pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), E
         events: names(args.events),
         include_ctx: args.no_ctx.then_some(false),
         from_offset: args.from_offset,
+        cluster_id: args.cluster_id.map(Into::into),
     };
     let watch = session.client().await?.watch_all(&params).await;
-    follow(session, watch.map_err(from_client)?).await
+    follow(session, watch.map_err(from_client)?, args.progress).await
 }
 
 pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Error> {
@@ -47,21 +48,33 @@ pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Err
         })
 }
 
-async fn follow(session: &Session, watch: Watch) -> Result<(), Error> {
+async fn follow(session: &Session, watch: Watch, progress: bool) -> Result<(), Error> {
     if let Some(watches) = &session.watches {
         session.out.json(watch.started().get())?;
         watches.begin(watch);
         return Ok(());
     }
     tokio::select! {
-        ended = print(session, watch) => ended,
+        ended = print(session, watch, progress) => ended,
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Error::Output),
     }
 }
 
-async fn print(session: &Session, mut watch: Watch) -> Result<(), Error> {
-    while let Some(event) = watch.next().await {
-        session.out.json_line(&event.map_err(from_client)?)?;
+async fn print(session: &Session, mut watch: Watch, progress: bool) -> Result<(), Error> {
+    if progress {
+        session.out.line(watch.started().get())?;
+    }
+    while let Some(item) = watch.next_item().await {
+        match item.map_err(from_client)? {
+            WatchItem::Event(event) => session.out.json_line(&event)?,
+            WatchItem::Progress { wal_offset } if progress => {
+                session.out.json_line(&Progress {
+                    subscription_id: watch.subscription_id().into(),
+                    wal_offset,
+                })?;
+            }
+            WatchItem::Progress { .. } => {}
+        }
     }
     Err(Error::NoConnection("the watch has ended".to_owned()))
 }

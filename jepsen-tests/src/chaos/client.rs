@@ -187,7 +187,10 @@ fn ask(
             Message::Response { id, outcome } if id == sent || id.is_empty() => {
                 return Ok(outcome);
             }
-            Message::Response { .. } | Message::Event(_) | Message::End(_) => {}
+            Message::Response { .. }
+            | Message::Event(_)
+            | Message::Progress(_)
+            | Message::End(_) => {}
         }
     }
 }

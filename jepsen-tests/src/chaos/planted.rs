@@ -35,7 +35,7 @@ fn faults(bug: Bug) -> &'static str {
         Bug::ReadWithoutReadIndex => "leader-alone,pause,one-way,halves",
         Bug::AckBeforeFsync => "kill-all,kill-minority",
         Bug::StaleFactApplied => "members,leader-alone,kill-one,transfer",
-        Bug::WatchDrops => "kill-one,rolling,transfer",
+        Bug::WatchDrops | Bug::ProgressTooEarly => "kill-one,rolling,transfer",
         Bug::KeysLostOnFailover => "transfer,kill-one,leader-alone",
     }
 }

@@ -1,14 +1,16 @@
 //! Watchers: each follows the events through changing nodes, from where it was interrupted, and holds
 //! every one against the log.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Error, WatchEnd, WatchFilter};
+use rstmdb::replica::{Error, Replica, Watch, WatchEnd, WatchFilter};
 use tokio::sync::mpsc;
 
+use super::Sim;
 use super::clients::instance;
 use super::facts::Event;
 use super::tasks;
@@ -18,6 +20,8 @@ use crate::rng::Rng;
 
 /// Bytes of one page of a watch: few, so that pages end between events.
 const PAGE_BYTES: usize = 200;
+/// How often a watch says how far it has come.
+const NOTICE_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A node that goes on has no reason to break a watch off but that it is no member any more, or
 /// lacks history.
@@ -29,6 +33,62 @@ fn ended(world: &World, node: u64, end: &Error) {
             format!("node {node}: {end}"),
         );
     }
+}
+
+/// What a watch tells.
+enum Told {
+    Events(Vec<Event>),
+    /// Everything up to here was looked at.
+    Progress(u64),
+}
+
+/// Hands on what the watch tells, until it ends or is not wanted any more.
+async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Result<(), WatchEnd> {
+    let progress = watch.progress();
+    loop {
+        let mut next = pin!(watch.next(PAGE_BYTES));
+        let page = loop {
+            if let Ok(page) = SimRuntime::timeout(NOTICE_INTERVAL, next.as_mut()).await {
+                break page?;
+            }
+            if give.send(Told::Progress(progress.looked_at())).is_err() {
+                return Ok(());
+            }
+        };
+        let events = page.iter().map(|event| Event {
+            offset: event.offset,
+            instance: event.fact().instance_id.clone(),
+            tag: event.fact().event_id.clone().unwrap_or_default(),
+            ctx: event.fact().ctx.to_vec(),
+        });
+        let told = match events.collect::<Vec<_>>() {
+            none if none.is_empty() => Told::Progress(progress.looked_at()),
+            events => Told::Events(events),
+        };
+        if give.send(told).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Begins a watch behind what was seen. That is a legal offset on any node, however far behind.
+async fn begin(
+    replica: Replica<Sim>,
+    node: u64,
+    filter: WatchFilter,
+    from: u64,
+) -> Option<Watch<Sim>> {
+    match replica.check_resume(Some(from), None).await {
+        Ok(()) => {}
+        Err(end @ Error::OffsetAhead { .. }) => {
+            trace::violated("a watch resumes on any node", format!("node {node}: {end}"));
+            return None;
+        }
+        // It has no leader, for one.
+        Err(_) => return None,
+    }
+    // A node that lacks history, and still fetches it, says so.
+    replica.watch(filter, Some(from)).ok()
 }
 
 /// One watcher.
@@ -75,38 +135,48 @@ impl Watcher {
             instance: self.only.clone(),
             ..WatchFilter::default()
         };
-        let Ok(mut watch) = replica.watch(filter, Some(self.seen + 1)) else {
-            // A node that lacks history, and still fetches it, says so.
-            return;
-        };
-        drop(replica);
         trace::note(node, "watch", [self.seen, 0]);
         let (give, mut take) = mpsc::unbounded_channel();
-        let world = self.world.clone();
+        let (world, from) = (self.world.clone(), self.seen + 1);
         drop(tasks::spawn(node, async move {
-            loop {
-                let page = match watch.next(PAGE_BYTES).await {
-                    Ok(page) => page,
-                    Err(WatchEnd::Failed(end)) => return ended(&world, node, &end),
-                };
-                let events = page.iter().map(|event| Event {
-                    offset: event.offset,
-                    instance: event.fact().instance_id.clone(),
-                    tag: event.fact().event_id.clone().unwrap_or_default(),
-                    ctx: event.fact().ctx.to_vec(),
-                });
-                if give.send(events.collect::<Vec<_>>()).is_err() {
-                    return;
-                }
+            let Some(watch) = begin(replica, node, filter, from).await else {
+                return;
+            };
+            if let Err(WatchEnd::Failed(end)) = tell(watch, give).await {
+                ended(&world, node, &end);
             }
         }));
         let end = trace::now() + patience;
         while let Some(left) = end.checked_sub(trace::now())
-            && let Ok(Some(page)) = SimRuntime::timeout(left, take.recv()).await
+            && let Ok(Some(told)) = SimRuntime::timeout(left, take.recv()).await
         {
             self.world.observe_all();
-            self.check(node, &page);
+            match told {
+                Told::Events(page) => self.check(node, &page),
+                Told::Progress(offset) => self.check_progress(node, offset),
+            }
         }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| event.instance == *only)
+    }
+
+    /// All that the filter wants up to there was shown, so the watch goes on behind it.
+    fn check_progress(&mut self, node: u64, offset: u64) {
+        let chain = self.world.chain.lock();
+        let events = chain.facts().events();
+        let rest = events.get(self.place..).unwrap_or_default();
+        let passed = rest.iter().take_while(|event| event.offset <= offset);
+        let passed: Vec<&Event> = passed.collect();
+        if let Some(missed) = passed.iter().find(|event| self.wants(event)) {
+            let text = format!("node {node} has looked at {offset}, but not shown {missed:?}");
+            return trace::violated("progress is behind every event that is shown", text);
+        }
+        self.place += passed.len();
+        self.seen = self.seen.max(offset);
     }
 
     /// Every event of the log that the filter wants, once, in order.
@@ -115,11 +185,7 @@ impl Watcher {
         for event in page {
             let events = chain.facts().events();
             let rest = events.get(self.place..).unwrap_or_default();
-            let wanted = |event: &&Event| match &self.only {
-                Some(only) => event.instance == *only,
-                None => true,
-            };
-            let skipped = rest.iter().take_while(|event| !wanted(event)).count();
+            let skipped = rest.iter().take_while(|event| !self.wants(event)).count();
             let next = rest.get(skipped);
             if next != Some(event) {
                 let text = format!("node {node} shows {event:?}, the log has {next:?}");

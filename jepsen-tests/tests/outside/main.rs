@@ -6,3 +6,4 @@
 
 mod credentials;
 mod links;
+mod watches;

@@ -2,7 +2,8 @@
 //!
 //! Four families, because they ask for four reactions:
 //!
-//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`]): the request is at fault; trying
+//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
+//!   [`Error::OtherCluster`]): the request is at fault; trying
 //!   it again changes nothing.
 //! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`],
 //!   [`Error::OutcomeUnknown`], [`Error::LostTwice`], [`Error::ReadOnly`],
@@ -28,6 +29,34 @@ pub enum Error {
         wanted: u64,
         /// The first offset that is still there.
         earliest: u64,
+    },
+    /// The log does not reach up to the wanted offset yet, on any node.
+    #[error(
+        "offset {wanted} lies beyond this log: its head is {head} in cluster {cluster_id}. The offset \
+         comes from another log, or from this one before it was restored to an earlier state: read \
+         the current state anew, and watch from offset {} on, or without from_offset", head + 1
+    )]
+    OffsetAhead {
+        /// The offset asked for.
+        wanted: u64,
+        /// The last offset there is.
+        head: u64,
+        /// The cluster that was asked.
+        cluster_id: String,
+    },
+    /// The offset is one of another cluster's log.
+    #[error(
+        "the offset comes from cluster {named:?}, but this is cluster {cluster_id}, whose head is \
+         {head}; a cluster that was restored from a backup is another one. Read the current state \
+         anew, and watch from offset {} on, or without from_offset and cluster_id", head + 1
+    )]
+    OtherCluster {
+        /// The cluster that the client named.
+        named: String,
+        /// The last offset this node has.
+        head: u64,
+        /// The cluster that was asked.
+        cluster_id: String,
     },
     /// This node does not lead, and was asked as the leader; nothing was written.
     #[error("this node is not the leader; nothing was changed")]
@@ -93,6 +122,8 @@ impl Error {
             } => *outcome_unknown,
             Self::Refused(_)
             | Self::OffsetCompacted { .. }
+            | Self::OffsetAhead { .. }
+            | Self::OtherCluster { .. }
             | Self::NotLeader
             | Self::Diverged
             | Self::NotCaughtUp { .. }

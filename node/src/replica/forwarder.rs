@@ -207,6 +207,8 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
         | Err(
             Error::Refused(_)
             | Error::OffsetCompacted { .. }
+            | Error::OffsetAhead { .. }
+            | Error::OtherCluster { .. }
             | Error::ReadOnly { .. }
             | Error::NotCaughtUp { .. }
             | Error::LostTwice

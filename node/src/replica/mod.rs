@@ -104,7 +104,7 @@ pub use compaction::Compacted;
 pub use counters::Counters;
 pub use error::Error;
 pub use handle::{Done, Replica, Submitted};
-pub use hub::WatchFilter;
+pub use hub::{Names, WatchFilter};
 pub use log_page::{LogItem, LogPage};
 pub use peers::{
     ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers, Sent,
@@ -113,6 +113,6 @@ pub use reads::Consistency;
 pub use start::{CompactionOptions, Formation, Options};
 pub use status::{DigestAt, Member, MemberReport, Report, Role, Status};
 pub use types::{Host, Types};
-pub use watch::{Watch, WatchEnd, WatchEvent};
+pub use watch::{Progress, Watch, WatchEnd, WatchEvent};
 pub use writes::is_repeatable;
 pub(crate) use writes::{is_keyed, writes};

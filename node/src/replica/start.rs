@@ -24,7 +24,7 @@ use super::gate::Gate;
 use super::handle::{Inner, Replica};
 use super::healing;
 use super::history::{self, History};
-use super::hub::Hub;
+use super::hub::{self, Hub};
 use super::observer;
 use super::peers::Peers;
 use super::proposer::{Proposer, Run};
@@ -224,6 +224,11 @@ fn spawn_tasks<T: Types>(
     detach::<T>(dispatcher.run());
     detach::<T>(clocks::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(quorum::run(Arc::downgrade(inner), inner.stop.clone()));
+    detach::<T>(hub::run(
+        Arc::downgrade(inner),
+        inner.hub.clone(),
+        inner.stop.clone(),
+    ));
     detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
     detach::<T>(stall::run(Arc::downgrade(inner), inner.stop.clone()));

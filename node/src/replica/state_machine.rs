@@ -24,7 +24,7 @@ use rstmdb_raft_store::{
 use super::applied::Applied;
 use super::counters::Counters;
 use super::history::History;
-use super::hub::Hub;
+use super::hub::{self, Hub};
 use super::types::{Host, Types};
 
 /// Entries applied under one hold of the state's lock, so that readers get their turn.
@@ -149,7 +149,11 @@ impl<T: Types> StateMachine<T> {
                         .apply_compiled(&entry, item.offset, &compiled)
                         .map_err(|error| corrupt(item.offset, &error))?;
                     match outcome {
-                        Outcome::Applied => effective.push((item.offset, entry, bytes)),
+                        Outcome::Applied => effective.push(hub::Effective {
+                            offset: item.offset,
+                            entry,
+                            bytes,
+                        }),
                         Outcome::Stale => self.counters.facts_stale.add(1),
                     }
                     outcome

@@ -13,9 +13,10 @@ use bytes::Bytes;
 use rstmdb_engine::fact::{ApplyEvent, Body, Entry, Fact};
 
 use super::Error;
-use super::handle::Inner;
-use super::hub::{EventKeys, RecentPage, Slot, WatchFilter};
+use super::handle::{Inner, Replica};
+use super::hub::{EventKeys, Hub, RecentPage, Slot, WatchFilter};
 use super::log_page::{EffectivePage, read_effective};
+use super::reads::Consistency;
 use super::types::Types;
 use crate::planted::{self, Bug};
 
@@ -89,9 +90,10 @@ impl Keys for ApplyEvent {
 pub struct Watch<T: Types> {
     replica: Arc<Inner<T>>,
     slot: Arc<Slot>,
-    filter: WatchFilter,
     /// The next offset to examine.
     cursor: u64,
+    /// It began at an offset of the past, and has not told yet that it has come to the head.
+    catching_up: bool,
     /// The last applied offset when the watch began.
     pub head: u64,
     /// The first retained offset when the watch began.
@@ -114,19 +116,22 @@ impl<T: Types> Watch<T> {
             }
             Some(wanted) => wanted,
         };
-        let slot = replica.hub.register(filter.clone());
+        let slot = replica.hub.register(filter, cursor);
         Ok(Self {
             replica,
             slot,
-            filter,
             cursor,
+            catching_up: from.is_some(),
             head,
             earliest,
         })
     }
 
     /// Waits for the next events: at least one, at ascending offsets, all facts of one offset
-    /// together, until about `bytes_max` of contexts and payloads are gathered.
+    /// together, until about `bytes_max` of contexts and payloads are gathered. A watch that began at a
+    /// given offset says once by an empty list that it has come to the head.
+    ///
+    /// Dropping the future loses nothing.
     ///
     /// # Errors
     ///
@@ -136,6 +141,10 @@ impl<T: Types> Watch<T> {
             self.replica.gate.trust()?;
             self.replica.gate.belong()?;
             let page = match self.replica.hub.recent(self.cursor, PAGE_ENTRIES) {
+                RecentPage::AtHead if self.catching_up => {
+                    self.catching_up = false;
+                    return Ok(Vec::new());
+                }
                 RecentPage::AtHead => {
                     if self.replica.hub.go_idle(&self.slot, self.cursor) {
                         self.cursor = self.cursor.max(self.slot.woken().await);
@@ -166,6 +175,21 @@ impl<T: Types> Watch<T> {
         }
     }
 
+    /// What the watch wants.
+    #[must_use]
+    pub fn filter(&self) -> &WatchFilter {
+        self.slot.filter()
+    }
+
+    /// Tells how far the watch has come, also while [`Watch::next`] waits.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress {
+            hub: self.replica.hub.clone(),
+            slot: self.slot.clone(),
+        }
+    }
+
     fn read_log(&self, head: u64) -> Result<EffectivePage, Error> {
         read_effective(&self.replica, self.cursor, head, PAGE_ENTRIES, PAGE_BYTES)
     }
@@ -179,7 +203,7 @@ impl<T: Types> Watch<T> {
                 let Some(event) = event_of(event) else {
                     continue;
                 };
-                if self.filter.matches(&event.keys()) {
+                if self.slot.filter().matches(&event.keys()) {
                     bytes += event.ctx.len() + event.payload.as_ref().map_or(0, Bytes::len);
                     events.push(WatchEvent {
                         offset,
@@ -198,6 +222,66 @@ impl<T: Types> Watch<T> {
     }
 }
 
+/// How far a watch has come. Cheap to clone; it does not keep the watch alive.
+#[derive(Clone)]
+pub struct Progress {
+    hub: Arc<Hub>,
+    slot: Arc<Slot>,
+}
+
+impl Progress {
+    /// Everything up to this offset, inclusive, was looked at, and what matched was returned by
+    /// [`Watch::next`]: once that was handed on, the watch can be resumed behind this offset.
+    #[must_use]
+    pub fn looked_at(&self) -> u64 {
+        self.hub.looked_at(&self.slot) + u64::from(planted::is(Bug::ProgressTooEarly))
+    }
+}
+
+impl<T: Types> Replica<T> {
+    /// Whether a watch may begin at the offset `from` that was got from the cluster `cluster_id`.
+    ///
+    /// A client comes with the offset behind the last one it has seen. This node may be behind that,
+    /// and asks the leader before it calls it wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherCluster`], [`Error::OffsetAhead`], and those of [`Replica::barrier`].
+    pub async fn check_resume(
+        &self,
+        from: Option<u64>,
+        cluster_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let ours = &self.inner.options.cluster_id;
+        if let Some(named) = cluster_id.filter(|named| named != ours) {
+            return Err(Error::OtherCluster {
+                named: named.to_owned(),
+                head: self.inner.applied.offset(),
+                cluster_id: ours.clone(),
+            });
+        }
+        let Some(from) = from.filter(|from| *from > self.inner.applied.offset() + 1) else {
+            return Ok(());
+        };
+        self.barrier(Consistency::Linearizable, None).await?;
+        let head = self.inner.applied.offset();
+        if from > head + 1 {
+            return Err(Error::OffsetAhead {
+                wanted: from,
+                head,
+                cluster_id: ours.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The cluster's id, as text.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.inner.options.cluster_id
+    }
+}
+
 impl<T: Types> Drop for Watch<T> {
     fn drop(&mut self) {
         self.replica.hub.unregister(&self.slot);
@@ -206,7 +290,7 @@ impl<T: Types> Drop for Watch<T> {
 
 /// Yields once, whatever the runtime is: a watch that scans a long log for a rare event must
 /// not hold its thread.
-async fn let_others_run() {
+pub(super) async fn let_others_run() {
     let mut yielded = false;
     poll_fn(|cx| {
         if yielded {

@@ -34,6 +34,15 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
             return ErrorBody::new(Code::OffsetCompacted, error.to_string())
                 .with_details(json!({ "earliest_offset": earliest }));
         }
+        Error::OffsetAhead {
+            head, cluster_id, ..
+        }
+        | Error::OtherCluster {
+            head, cluster_id, ..
+        } => {
+            return ErrorBody::new(Code::OffsetAhead, error.to_string())
+                .with_details(json!({ "head": head, "cluster_id": cluster_id }));
+        }
         // A node that goes down is no place to wait: another one has, or will have, the leader.
         Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
             Code::NoLeader

@@ -8,7 +8,7 @@ use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
-use rstmdb_rcp::message::watch::WatchAll;
+use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
 use rstmdb_rcp::wire::Decoder;
 
@@ -24,7 +24,12 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn look_into(payload: &[u8]) {
-    let _ = Incoming::parse(payload);
+    match Incoming::parse(payload) {
+        Ok(Incoming::Event) => drop(serde_json::from_slice::<Event<'_>>(payload)),
+        Ok(Incoming::Progress) => drop(serde_json::from_slice::<Progress<'_>>(payload)),
+        Ok(Incoming::End) => drop(serde_json::from_slice::<End<'_>>(payload)),
+        Ok(Incoming::Response { .. } | Incoming::Unknown) | Err(_) => {}
+    }
     let Ok(head) = RequestHead::parse(payload) else {
         return;
     };
@@ -33,5 +38,6 @@ fn look_into(payload: &[u8]) {
     let _ = ListInstances::read(head.params);
     let _ = PutMachine::read(head.params);
     let _ = WatchAll::read(head.params);
+    let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);
 }

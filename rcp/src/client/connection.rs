@@ -310,7 +310,9 @@ type Answer<'a> = (u64, Result<&'a RawValue, ErrorBody>, Option<&'a RawValue>);
 fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
     let (id, outcome, meta) = match parse_incoming(payload)? {
         Incoming::Response { id, outcome, meta } => (id, outcome, meta),
-        Incoming::Event | Incoming::End | Incoming::Unknown => return Ok(None),
+        Incoming::Event | Incoming::Progress | Incoming::End | Incoming::Unknown => {
+            return Ok(None);
+        }
     };
     let outcome = match outcome {
         Ok(result) => Ok(result),

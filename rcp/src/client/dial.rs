@@ -258,7 +258,9 @@ impl Link {
             let payload = self.read.next().await?;
             let (answers, outcome) = match parse_incoming(&payload)? {
                 Incoming::Response { id, outcome, .. } => (id, outcome),
-                Incoming::Event | Incoming::End | Incoming::Unknown => continue,
+                Incoming::Event | Incoming::Progress | Incoming::End | Incoming::Unknown => {
+                    continue;
+                }
             };
             match outcome {
                 Ok(result) if answers == id => {

@@ -12,6 +12,7 @@ pub(super) struct Begun {
     pub(super) current_state: Option<String>,
     pub(super) current_wal_offset: Option<u64>,
     pub(super) earliest_offset: Option<u64>,
+    pub(super) cluster_id: Option<String>,
 }
 
 /// How far a watch has come. Several events of one atomic batch share an offset, and a connection
@@ -73,6 +74,17 @@ impl Position {
         Ok(true)
     }
 
+    /// The server has looked at everything up to this offset, and has sent what matched.
+    pub(super) fn looked_at(&mut self, offset: u64) {
+        if offset >= self.offset {
+            *self = Self {
+                offset: offset.saturating_add(1),
+                delivered: 0,
+                repeats: 0,
+            };
+        }
+    }
+
     /// Whether a change at this offset has been delivered, or stands before all that was asked for.
     pub(super) fn covers(&self, offset: u64) -> bool {
         offset < self.offset || (offset == self.offset && self.delivered > 0)
@@ -120,5 +132,21 @@ mod tests {
         assert!(position.covers(6) && !position.covers(7));
         assert!(position.advance(9).unwrap());
         assert!(position.advance(8).is_err());
+    }
+
+    #[test]
+    fn a_watch_goes_on_behind_what_was_looked_at() {
+        let begun = json!({"subscription_id": "s", "wal_offset": 4});
+        let mut position = position(json!({}), begun);
+        assert!(position.advance(6).unwrap());
+        position.looked_at(5);
+        assert_eq!(position.offset, 6);
+        position.looked_at(6);
+        assert_eq!(position.offset, 7);
+        position.looked_at(90);
+        position.resume();
+        assert!(position.covers(90) && !position.covers(91));
+        assert!(position.advance(91).unwrap());
+        assert!(position.advance(90).is_err());
     }
 }

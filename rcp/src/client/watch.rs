@@ -21,7 +21,7 @@ use super::session::Session;
 use super::{Client, Error, parse};
 use crate::Code;
 use crate::message::session::NoParams;
-use crate::message::watch::{End, Event, WatchAll, WatchInstance};
+use crate::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use crate::message::{ErrorBody, Incoming, op};
 use search::{Question, Search, Seen};
 
@@ -31,16 +31,34 @@ const BUFFERED_EVENTS_MAX: usize = 64;
 /// The events of a watch, in ascending order of their offsets, each exactly once.
 ///
 /// A watch has a connection of its own. After a lost connection it resumes, on any of the addresses,
-/// right behind the last event it delivered. It ends with an error when that is impossible (the
-/// offset fell out of retention everywhere, no server within
-/// [`super::ClientOptions::watch_resume_timeout`]). A node that is behind where the watch stands says
-/// nothing until it has caught up.
+/// right behind the last event it delivered, or behind what the server said it had looked at since. It
+/// ends with an error when that is impossible: the offset fell out of retention everywhere
+/// (`OFFSET_COMPACTED`), the log is another one or was restored to an earlier state (`OFFSET_AHEAD`), no
+/// server within [`super::ClientOptions::watch_resume_timeout`]. What to do then is in the error's message.
+/// A node that is behind where the watch stands says nothing until it has caught up.
 /// A consumer may take its time: the server waits for it.
+///
+/// As a [`Stream`] it yields the events; [`Watch::next_item`] tells the progress as well.
 pub struct Watch {
-    events: mpsc::Receiver<Result<Event<'static>, Error>>,
+    items: mpsc::Receiver<Result<WatchItem, Error>>,
     subscription_id: String,
+    cluster_id: Option<String>,
+    resume_offset: u64,
     started: Box<RawValue>,
     reader: AbortHandle,
+}
+
+/// What a watch tells.
+#[derive(Debug, Clone)]
+pub enum WatchItem {
+    /// An event.
+    Event(Event<'static>),
+    /// Nothing matched lately: everything up to this offset, inclusive, was looked at, and every
+    /// event that matched came before this.
+    Progress {
+        /// The offset.
+        wal_offset: u64,
+    },
 }
 
 impl Client {
@@ -69,7 +87,7 @@ impl Watch {
     ) -> Result<Watch, Error> {
         // Where the client's calls are answered, a watch should be, too.
         let (dialer, first) = (session.dialer.clone(), session.at());
-        let params = match crate::json::to_value(params) {
+        let mut params = match crate::json::to_value(params) {
             Ok(Value::Object(params)) => params,
             Ok(_) => return Err(Error::Request("parameters that are no object".to_owned())),
             Err(error) => return Err(Error::Request(error.to_string())),
@@ -85,19 +103,27 @@ impl Watch {
             .await?;
         let raw = parse(op, &started)?;
         let begun: Begun = parse(op, &started)?;
-        let (sender, events) = mpsc::channel(BUFFERED_EVENTS_MAX);
+        let position = Position::of(&params, &begun);
+        let resume_offset = position.offset;
+        // An offset means nothing without the log that it is one of.
+        if let Some(cluster_id) = &begun.cluster_id {
+            params.insert("cluster_id".to_owned(), cluster_id.as_str().into());
+        }
+        let (sender, items) = mpsc::channel(BUFFERED_EVENTS_MAX);
         let reader = Reader {
-            position: Position::of(&params, &begun),
+            position,
             last_state: begun.current_state,
             dialer,
             op,
             params,
             subscription_id: begun.subscription_id.clone(),
-            events: sender,
+            items: sender,
         };
         Ok(Watch {
-            events,
+            items,
             subscription_id: begun.subscription_id,
+            cluster_id: begun.cluster_id,
+            resume_offset,
             started: raw,
             reader: tokio::spawn(reader.run(link)).abort_handle(),
         })
@@ -106,6 +132,34 @@ impl Watch {
     /// The id every event of this watch carries, also after it was resumed.
     pub fn subscription_id(&self) -> &str {
         &self.subscription_id
+    }
+
+    /// The cluster whose log is watched; `None` when the server did not say so.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
+    /// The offset at which another watch, of another process for one, misses nothing of what this one
+    /// has not yielded yet: behind the last progress, or the last event's own offset, because events of
+    /// one atomic batch share it. Name [`Watch::cluster_id`] with it.
+    pub fn resume_offset(&self) -> u64 {
+        self.resume_offset
+    }
+
+    /// The next event or notice of progress; `None` after the end. Dropping the future loses nothing.
+    pub async fn next_item(&mut self) -> Option<Result<WatchItem, Error>> {
+        std::future::poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<WatchItem, Error>>> {
+        let item = std::task::ready!(self.items.poll_recv(cx));
+        let reached = match &item {
+            Some(Ok(WatchItem::Event(event))) => event.wal_offset,
+            Some(Ok(WatchItem::Progress { wal_offset })) => wal_offset.saturating_add(1),
+            Some(Err(_)) | None => 0,
+        };
+        self.resume_offset = self.resume_offset.max(reached);
+        Poll::Ready(item)
     }
 
     /// What the server answered when the watch began, as it was sent.
@@ -128,7 +182,14 @@ impl Stream for Watch {
     type Item = Result<Event<'static>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.events.poll_recv(cx)
+        loop {
+            return Poll::Ready(match std::task::ready!(self.poll_item(cx)) {
+                Some(Ok(WatchItem::Progress { .. })) => continue,
+                Some(Ok(WatchItem::Event(event))) => Some(Ok(event)),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
     }
 }
 
@@ -148,7 +209,7 @@ struct Reader {
     position: Position,
     /// The state the last event left its instance in, for a watch of one instance.
     last_state: Option<String>,
-    events: mpsc::Sender<Result<Event<'static>, Error>>,
+    items: mpsc::Sender<Result<WatchItem, Error>>,
 }
 
 /// Why no more events come over a connection.
@@ -172,7 +233,7 @@ impl Reader {
                 Ok(None) => return,
                 Err(over) => {
                     // If the consumer is gone as well, nobody needs to know.
-                    let _ = self.events.send(Err(over)).await;
+                    let _ = self.items.send(Err(over)).await;
                     return;
                 }
             }
@@ -187,16 +248,16 @@ impl Reader {
                 Err(error) if error.may_pass() => return Stop::Lost(error),
                 Err(error) => return Stop::Over(error),
             };
-            let event = match self.accept(&payload) {
+            let item = match self.accept(&payload) {
                 Ok(None) => continue,
-                Ok(Some(event)) => event,
+                Ok(Some(item)) => item,
                 Err(error @ Error::Refused(_)) if error.may_pass() => return Stop::Lost(error),
                 Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
                     return Stop::Compacted(error);
                 }
                 Err(error) => return Stop::Over(error),
             };
-            if self.events.send(Ok(event)).await.is_err() {
+            if self.items.send(Ok(item)).await.is_err() {
                 return Stop::Dropped;
             }
         }
@@ -249,7 +310,7 @@ impl Reader {
         }
     }
 
-    fn accept(&mut self, payload: &Bytes) -> Result<Option<Event<'static>>, Error> {
+    fn accept(&mut self, payload: &Bytes) -> Result<Option<WatchItem>, Error> {
         match parse_incoming(payload)? {
             Incoming::Unknown => Ok(None),
             // The answer to a PING, or the server refusing the connection as a whole.
@@ -259,6 +320,12 @@ impl Reader {
                 }
                 Ok(_) | Err(_) => Ok(None),
             },
+            Incoming::Progress => {
+                let progress: Progress<'_> = parse(self.op, payload)?;
+                let wal_offset = progress.wal_offset;
+                self.position.looked_at(wal_offset);
+                Ok(Some(WatchItem::Progress { wal_offset }))
+            }
             Incoming::End => {
                 let end: End<'_> = parse(self.op, payload)?;
                 Err(Error::Refused(end.error))
@@ -272,7 +339,7 @@ impl Reader {
                     self.last_state = Some(event.to_state.to_string());
                 }
                 event.subscription_id = self.subscription_id.clone().into();
-                Ok(Some(event))
+                Ok(Some(WatchItem::Event(event)))
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ParamFault;
-use super::watch::{End, Event};
+use super::watch::{End, Event, Progress};
 use crate::Code;
 use crate::frame::{EncodeError, Flags};
 use crate::wire::{self, WireMode};
@@ -197,6 +197,18 @@ pub fn encode_event(
     wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, event))
 }
 
+/// Appends a notice of a watch's progress; only for clients with the feature `cluster`.
+///
+/// # Errors
+/// [`EncodeError`]; the buffer is as it was before.
+pub fn encode_progress(
+    mode: WireMode,
+    out: &mut BytesMut,
+    progress: &Progress<'_>,
+) -> Result<(), EncodeError> {
+    wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, progress))
+}
+
 /// Appends a watch's last frame; only for clients with the feature `cluster`.
 ///
 /// # Errors
@@ -220,6 +232,8 @@ pub enum Incoming<'a> {
     },
     /// An event of a watch: parse the payload as [`Event`].
     Event,
+    /// The progress of a watch: parse the payload as [`Progress`].
+    Progress,
     /// The end of a watch: parse the payload as [`End`].
     End,
     /// A message of a newer server.
@@ -253,6 +267,7 @@ impl<'a> Incoming<'a> {
         match &*envelope.kind {
             "response" => {}
             "event" => return Ok(Incoming::Event),
+            "progress" => return Ok(Incoming::Progress),
             "end" => return Ok(Incoming::End),
             _ => return Ok(Incoming::Unknown),
         }

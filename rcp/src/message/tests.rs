@@ -10,7 +10,7 @@ use super::instance::{ApplyEvent, ApplyEventResult, CreateInstance, GetInstance,
 use super::machine::{GetMachine, PutMachine};
 use super::session::{Auth, ClusterInfo, Hello, InfoResult};
 use super::storage::{Compact, Origin, ReplicationStatusResult, WalEntry, WalRead};
-use super::watch::{End, Event, WatchAll, WatchInstance};
+use super::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use super::*;
 use crate::Code;
 use crate::frame::{Decoded, Limits, decode};
@@ -383,6 +383,19 @@ fn events_and_ends_are_flat_and_tagged() {
     assert!(matches!(
         Incoming::parse(value.to_string().as_bytes()),
         Ok(Incoming::Event)
+    ));
+    let progress = Progress {
+        subscription_id: "s".into(),
+        wal_offset: 9,
+    };
+    let value = written(|out| response::encode_progress(WireMode::Binary, out, &progress).unwrap());
+    assert_eq!(
+        value,
+        json!({"type": "progress", "subscription_id": "s", "wal_offset": 9})
+    );
+    assert!(matches!(
+        Incoming::parse(value.to_string().as_bytes()),
+        Ok(Incoming::Progress)
     ));
     let end = End {
         subscription_id: "s".into(),

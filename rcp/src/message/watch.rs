@@ -20,15 +20,22 @@ pub struct WatchInstance<'a> {
     /// Inclusive; 0 is the earliest retained; after the head if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_offset: Option<u64>,
+    /// Extension: the cluster that `from_offset` comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Params<'a> for WatchInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["instance_id", "include_ctx", "from_offset"])?;
+        let fields = Fields::of_params(
+            params,
+            ["instance_id", "include_ctx", "from_offset", "cluster_id"],
+        )?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             include_ctx: fields.optional_bool("include_ctx")?,
             from_offset: fields.optional_integer("from_offset")?,
+            cluster_id: fields.optional_text("cluster_id")?,
         })
     }
 }
@@ -47,6 +54,9 @@ pub struct WatchInstanceResult<'a> {
     /// Extension: the lowest offset that can be watched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_offset: Option<u64>,
+    /// Extension: the cluster whose offsets these are; a resume names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<Cow<'a, str>>,
 }
 
 /// Parameters of WATCH_ALL. Within one list any entry matches; an empty list matches everything; all
@@ -71,6 +81,9 @@ pub struct WatchAll<'a> {
     /// Inclusive; 0 is the earliest retained; after the head if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_offset: Option<u64>,
+    /// Extension: the cluster that `from_offset` comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Params<'a> for WatchAll<'a> {
@@ -82,6 +95,7 @@ impl<'a> Params<'a> for WatchAll<'a> {
             "events",
             "include_ctx",
             "from_offset",
+            "cluster_id",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -91,6 +105,7 @@ impl<'a> Params<'a> for WatchAll<'a> {
             events: fields.texts("events")?,
             include_ctx: fields.optional_bool("include_ctx")?,
             from_offset: fields.optional_integer("from_offset")?,
+            cluster_id: fields.optional_text("cluster_id")?,
         })
     }
 }
@@ -105,6 +120,9 @@ pub struct WatchAllResult<'a> {
     /// Extension: the lowest offset that can be watched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_offset: Option<u64>,
+    /// Extension: the cluster whose offsets these are; a resume names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<Cow<'a, str>>,
 }
 
 /// Parameters of UNWATCH.
@@ -158,6 +176,17 @@ pub struct Event<'a> {
     /// The context after, unless the watch does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Cow<'a, RawValue>>,
+}
+
+/// How far a watch has come without having anything to tell; only for clients with the feature
+/// `cluster`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "progress")]
+pub struct Progress<'a> {
+    /// The watch.
+    pub subscription_id: Cow<'a, str>,
+    /// Everything up to here, inclusive, was looked at; what matched was sent before.
+    pub wal_offset: u64,
 }
 
 /// A watch's last frame, when it ends before UNWATCH.

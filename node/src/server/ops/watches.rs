@@ -14,11 +14,15 @@ use crate::server::product::Product;
 use crate::server::session::order::Touch;
 use crate::server::shared::Shared;
 
+/// Bytes of all names in the lists of one watch.
+const FILTER_BYTES_MAX: usize = 64 * 1024;
+
 /// A watch to begin.
 pub(crate) struct Request {
     filter: WatchFilter,
     include_ctx: bool,
     from: Option<u64>,
+    cluster_id: Option<String>,
 }
 
 /// A watch that has begun.
@@ -43,6 +47,7 @@ pub(super) fn instance(params: &RawValue) -> Result<Plan, ErrorBody> {
         filter,
         include_ctx: params.include_ctx.unwrap_or(true),
         from: params.from_offset,
+        cluster_id: params.cluster_id.map(Into::into),
     };
     Ok(Plan::read(touch, Job::Watch(request)))
 }
@@ -50,18 +55,26 @@ pub(super) fn instance(params: &RawValue) -> Result<Plan, ErrorBody> {
 /// WATCH_ALL.
 pub(super) fn all(params: &RawValue) -> Result<Plan, ErrorBody> {
     let params: WatchAll<'_> = read_params(params)?;
-    let owned = |list: Vec<std::borrow::Cow<'_, str>>| list.into_iter().map(Into::into).collect();
     let filter = WatchFilter {
         instance: None,
-        machines: owned(params.machines),
-        from_states: owned(params.from_states),
-        to_states: owned(params.to_states),
-        events: owned(params.events),
+        machines: params.machines.into_iter().collect(),
+        from_states: params.from_states.into_iter().collect(),
+        to_states: params.to_states.into_iter().collect(),
+        events: params.events.into_iter().collect(),
     };
+    let bytes: usize = filter.names().map(str::len).sum();
+    if bytes > FILTER_BYTES_MAX {
+        let problem = format!(
+            "the names in a watch's lists may have {FILTER_BYTES_MAX} bytes in all, each name \
+             counted once; these have {bytes}"
+        );
+        return Err(failure::bad_request("params", &problem));
+    }
     let request = Request {
         filter,
         include_ctx: params.include_ctx.unwrap_or(true),
         from: params.from_offset,
+        cluster_id: params.cluster_id.map(Into::into),
     };
     Ok(Plan::read(Touch::Everything, Job::Watch(request)))
 }
@@ -73,7 +86,11 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
             filter,
             include_ctx,
             from,
+            cluster_id,
         } = request;
+        let told = |error| failure::of_replica(&error, Effect::None);
+        let resume = shared.replica.check_resume(from, cluster_id.as_deref());
+        resume.await.map_err(told)?;
         // Replay from a given offset needs no head, so it works while there is no leader.
         if from.is_none() || filter.instance.is_some() {
             fresh(&shared, ReadOptions::default()).await?;
@@ -81,7 +98,6 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
         if let Some(from) = from {
             shared.replica.wait_for_history(from).await;
         }
-        let told = |error| failure::of_replica(&error, Effect::None);
         let watching = match filter.instance {
             Some(id) => {
                 let begun = shared.replica.watch_instance(&id, from);

@@ -12,6 +12,7 @@
 //! | `order` | which requests wait for which |
 //! | `work` | requests under way, and their deadlines |
 //! | `subscriptions` | the watches |
+//! | `pushing` | what they tell, written to the client |
 //! | `outbox` | what waits to be sent |
 //! | `buffers` | what is held in memory, and the budget of all connections |
 //! | `times` | deadlines, silence, what stands still |
@@ -26,6 +27,7 @@ mod buffers;
 mod handshake;
 pub(crate) mod order;
 mod outbox;
+mod pushing;
 mod requests;
 mod subscriptions;
 mod times;
@@ -180,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.poll_revoked(cx);
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
+            self.write_notices();
             again |= self.poll_read(cx)?;
             self.finish_draining();
             let held_back = !self.may_answer();
@@ -223,31 +226,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if again {
             self.begin_ready();
-        }
-        again
-    }
-
-    fn poll_watches(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut again = false;
-        while self.phase == Phase::Open && self.may_answer() {
-            let Poll::Ready(pulled) = self.watches.poll_events(cx) else {
-                break;
-            };
-            again = true;
-            match &pulled.events {
-                Ok(events) => {
-                    for event in events {
-                        self.outbox.event(&pulled.id, event, pulled.include_ctx);
-                    }
-                    self.shared.metrics.events_forwarded(events.len());
-                    self.watches.ask_again(pulled);
-                }
-                Err(crate::replica::WatchEnd::Failed(error)) => {
-                    let error = failure::of_replica(error, Effect::None);
-                    self.outbox.end(&pulled.id, error);
-                    self.watches.remove(&pulled.id);
-                }
-            }
         }
         again
     }

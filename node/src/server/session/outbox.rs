@@ -152,6 +152,22 @@ impl Outbox {
         }
     }
 
+    /// Adds a notice of a watch's progress; only for clients that know of it.
+    pub(crate) fn progress(&mut self, subscription_id: &str, wal_offset: u64) {
+        let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
+            let mut frame = Object::begin(out);
+            frame
+                .str("type", "progress")
+                .str("subscription_id", subscription_id)
+                .int("wal_offset", wal_offset);
+            frame.end();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            tracing::error!(%error, "the progress of a watch could not be encoded");
+        }
+    }
+
     /// Adds the last frame of a watch, for clients that know of it.
     pub(crate) fn end(&mut self, subscription_id: &str, error: ErrorBody) {
         if !self.cluster() {

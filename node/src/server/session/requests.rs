@@ -9,7 +9,6 @@ use rstmdb_rcp::message::{ErrorBody, Params, RequestHead};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::subscriptions::WATCHES_MAX;
 use super::work::Tag;
 use super::{Phase, Session};
 use crate::server::failure::{self, Effect};
@@ -184,19 +183,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
             return self.refuse(id, error);
         }
-        if self.watches.is_full() {
-            let message = format!("a connection may have at most {WATCHES_MAX} watches");
+        if let Some(message) = self.watches.refusal(&watching) {
             return self.refuse(id, ErrorBody::new(Code::RateLimited, message));
         }
         let head = watching.watch.head;
-        let earliest = self.outbox.cluster().then_some(watching.watch.earliest);
+        let cluster = self.outbox.cluster();
+        let earliest = cluster.then_some(watching.watch.earliest);
+        let cluster_id = cluster.then(|| self.shared.replica.cluster_id().to_owned().into());
         let instance = match &watching.instance {
             Some((id, Reply::Instance(view))) => {
                 Some((id.clone(), view.state.clone(), view.last_wal_offset))
             }
             _ => None,
         };
-        let subscription_id = self.watches.add(watching);
+        let subscription_id = self.watches.add(watching, self.now, cluster);
+        if let Some(due) = self.watches.next_notice() {
+            self.arm(due);
+        }
         let _ = self.outbox.ok(id, None, |out| match &instance {
             Some((instance_id, state, offset)) => json::serialized(
                 out,
@@ -206,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     current_state: (**state).into(),
                     current_wal_offset: *offset,
                     earliest_offset: earliest,
+                    cluster_id,
                 },
             ),
             None => json::serialized(
@@ -214,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     subscription_id: (*subscription_id).into(),
                     wal_offset: head,
                     earliest_offset: earliest,
+                    cluster_id,
                 },
             ),
         });

@@ -32,8 +32,9 @@ pub(super) struct Seen<'a> {
 pub(super) struct Search<'a> {
     dialer: &'a Dialer,
     order: Vec<usize>,
-    /// What those said who no longer have it: nodes differ in how much of the log they keep.
-    compacted: Option<ErrorBody>,
+    /// What those said who do not have it: nodes differ in how much of the log they keep, and an
+    /// address may lead to another cluster's node.
+    lacking: Option<ErrorBody>,
 }
 
 impl<'a> Search<'a> {
@@ -41,7 +42,7 @@ impl<'a> Search<'a> {
         Self {
             dialer,
             order: dialer.order_from(first),
-            compacted: None,
+            lacking: None,
         }
     }
 
@@ -51,7 +52,7 @@ impl<'a> Search<'a> {
         if self.order.is_empty() {
             return Err(Error::Refused(reason));
         }
-        self.compacted = Some(reason);
+        self.lacking = Some(reason);
         Ok(())
     }
 
@@ -67,9 +68,7 @@ impl<'a> Search<'a> {
         loop {
             let failure = match timeout_at(deadline, self.ask_next(question)).await {
                 Ok(Ok(begun)) => return Ok(begun),
-                Ok(Err(Error::Refused(error))) if error.code == Code::OffsetCompacted => {
-                    Error::Refused(error)
-                }
+                Ok(Err(Error::Refused(error))) if is_lacking(&error) => Error::Refused(error),
                 Ok(Err(error)) if !error.may_pass() => return Err(error),
                 Ok(Err(error)) => error,
                 Err(_) => unanswered(question.op, options.timeout),
@@ -79,7 +78,7 @@ impl<'a> Search<'a> {
             }
             let pause = backoff.pause();
             if Instant::now() + pause >= deadline {
-                return Err(self.compacted.map_or(failure, Error::Refused));
+                return Err(self.lacking.map_or(failure, Error::Refused));
             }
             sleep(pause).await;
         }
@@ -89,7 +88,7 @@ impl<'a> Search<'a> {
         let mut link = self.dialer.dial(&self.order).await?;
         match question.ask(&mut link, self.answer_timeout()).await {
             Ok(begun) => Ok((link, begun)),
-            Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
+            Err(Error::Refused(error)) if is_lacking(&error) => {
                 self.strike_out(link.at, error.clone())?;
                 Err(Error::Refused(error))
             }
@@ -110,6 +109,11 @@ impl<'a> Search<'a> {
             timeout
         }
     }
+}
+
+/// Whether a node has refused because it does not have what comes at this offset.
+fn is_lacking(error: &ErrorBody) -> bool {
+    matches!(error.code, Code::OffsetCompacted | Code::OffsetAhead)
 }
 
 impl Question<'_> {

@@ -41,6 +41,14 @@ impl From<Error> for wire::Error {
             Error::OffsetCompacted { wanted, earliest } => {
                 Kind::OffsetCompacted(wire::OffsetCompacted { wanted, earliest })
             }
+            // Only watches are refused so, and those are not forwarded: a peer reads the text.
+            Error::OffsetAhead { .. } | Error::OtherCluster { .. } => {
+                return Self {
+                    text,
+                    outcome_unknown,
+                    kind: None,
+                };
+            }
             Error::NotLeader => Kind::NotLeader(blank),
             Error::Diverged => Kind::Diverged(blank),
             Error::NoLeader => Kind::NoLeader(blank),
