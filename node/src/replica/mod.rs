@@ -26,6 +26,7 @@
 //! | [`state_machine`] | openraft's state machine: apply and snapshots |
 //! | [`applied`] | the applied state, shared by apply, proposer and readers |
 //! | [`reads`] | linearizable reads, batched |
+//! | `replay` | the context of a repeated event, from the log |
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
@@ -71,6 +72,7 @@ pub mod peers;
 pub mod proposer;
 pub(crate) mod queue;
 pub mod reads;
+pub(crate) mod replay;
 pub(crate) mod room;
 pub(crate) mod serving;
 pub mod start;
