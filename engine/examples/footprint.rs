@@ -1,4 +1,4 @@
-//! Memory and time of a million instances, and of definitions as long as may be:
+//! Memory and time of a million instances, of keys, and of definitions as long as may be:
 //! `cargo run --release -p rstmdb-engine --example footprint [INSTANCES]`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
@@ -56,6 +56,48 @@ fn events(state: &mut State, instances: u64, event: &str, payload: Option<&str>)
         deciding / count,
         applying / count
     );
+}
+
+/// What a key and a small definition cost.
+fn keys_and_definitions(keys: u64) {
+    let limits = Limits::default();
+    let mut state = State::new();
+    run(&mut state, &put("order", 1, DEFINITION), 1, &limits).unwrap();
+    for number in 0..100 {
+        let id = format!("instance-{number:011}");
+        run(
+            &mut state,
+            &create(&id, Some(&context(number)), None),
+            1,
+            &limits,
+        )
+        .unwrap();
+    }
+    let before = rss_bytes();
+    for number in 0..keys {
+        let id = format!("instance-{:011}", number % 100);
+        // As long as a UUID.
+        let key = format!("{number:036}");
+        let command = common::apply(&id, "PLAIN", None, Some(&key));
+        run(&mut state, &command, 1, &limits).unwrap();
+    }
+    println!(
+        "{keys} keys of 36 bytes: {} bytes each; counted as {}",
+        (rss_bytes() - before) / keys,
+        state.key_bytes() / keys
+    );
+    let before = rss_bytes();
+    let definitions = 10_000;
+    for version in 2..2 + definitions {
+        run(&mut state, &put("order", version, DEFINITION), 1, &limits).unwrap();
+    }
+    println!(
+        "{definitions} definitions of {} bytes: {} bytes each",
+        DEFINITION.len(),
+        (rss_bytes() - before) / u64::from(definitions)
+    );
+    // What follows is measured in a fresh heap.
+    std::mem::forget(state);
 }
 
 /// Decides and settles while a thousand other events are in flight.
@@ -161,6 +203,7 @@ fn main() {
     let instances: u64 = std::env::args()
         .nth(1)
         .map_or(1_000_000, |n| n.parse().unwrap());
+    keys_and_definitions(instances);
     let before = rss_bytes();
     let mut state = State::new();
     let limits = Limits::default();

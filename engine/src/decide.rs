@@ -168,6 +168,7 @@ impl Decider<'_> {
             key_bounds: Some(KeyBounds {
                 retention_ms: self.limits.idempotency_retention_ms,
                 keys_max: self.limits.idempotency_keys_max,
+                bytes_max: self.limits.idempotency_bytes_max,
             }),
             facts,
         }

@@ -19,6 +19,18 @@ impl From<Body> for Fact {
     }
 }
 
+impl Fact {
+    /// The instance it is about, where it is about one.
+    pub(crate) fn instance_id(&self) -> Option<&str> {
+        match self.body.as_ref()? {
+            Body::CreateInstance(create) => Some(&create.instance_id),
+            Body::ApplyEvent(apply) => Some(&apply.instance_id),
+            Body::DeleteInstance(delete) => Some(&delete.instance_id),
+            Body::PutMachine(_) | Body::FlushAll(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "@{}", self.index)?;

@@ -53,6 +53,8 @@ pub struct Limits {
     pub idempotency_retention_ms: u64,
     /// How many idempotency keys are remembered.
     pub idempotency_keys_max: u64,
+    /// How many bytes they may cost, about; 0 means no limit.
+    pub idempotency_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -63,6 +65,7 @@ impl Default for Limits {
             allow_flush_all: false,
             idempotency_retention_ms: 86_400_000,
             idempotency_keys_max: 10_000_000,
+            idempotency_bytes_max: 4096 << 20,
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::compiled::Compiled;
 use crate::fact::{self, Body, Entry, Fact};
 use crate::hash::Map;
 use crate::machine::Machine;
-use crate::reply::Reply;
 use crate::state::{Scope, key_name};
+use crate::view::KeyOutcome;
 
 /// The entries in flight, by the offsets predicted for them.
 #[derive(Default)]
@@ -72,6 +72,8 @@ pub(crate) struct Overlay {
 pub(crate) struct InFlight {
     pub(crate) offset: u64,
     pub(crate) change: Change,
+    /// The name of that fact's key, where it has one.
+    pub(crate) key: Option<Arc<[u8]>>,
 }
 
 pub(crate) enum Change {
@@ -86,16 +88,23 @@ pub(crate) struct Live {
     pub(crate) ctx: Bytes,
     pub(crate) event_id: Option<Arc<str>>,
     /// None when it was created before everything in this overlay.
-    pub(crate) created_ms: Option<u64>,
+    pub(crate) created: Option<Created>,
     pub(crate) updated_ms: u64,
+}
+
+/// When and where an instance was created.
+#[derive(Clone, Copy)]
+pub(crate) struct Created {
+    pub(crate) time_ms: u64,
+    pub(crate) offset: u64,
 }
 
 pub(crate) struct KeyInFlight {
     pub(crate) offset: u64,
     pub(crate) time_ms: u64,
     pub(crate) params_hash: u64,
-    /// What a repetition is answered.
-    pub(crate) reply: Reply,
+    pub(crate) instance_id: Arc<str>,
+    pub(crate) outcome: KeyOutcome,
 }
 
 enum Touched {
@@ -141,77 +150,90 @@ impl Overlay {
             state: state.clone(),
             ctx: create.ctx.clone(),
             event_id: None,
-            created_ms: Some(time_ms),
+            created: Some(Created { time_ms, offset }),
             updated_ms: time_ms,
         };
         let instance_id = self.put(&create.instance_id, offset, Change::Live(live));
         if let Some(key) = &create.key {
-            let scope = Scope::of_create(create, key);
-            let reply = Reply::Created {
+            let name = key_name(Scope::of_create(create, key), &key.key);
+            let in_flight = KeyInFlight {
+                offset,
+                time_ms,
+                params_hash: key.params_hash,
                 instance_id,
-                state,
-                wal_offset: offset,
+                outcome: KeyOutcome::Created { state },
             };
-            self.put_key(scope, key, offset, time_ms, reply);
+            self.put_key(&name, in_flight);
         }
     }
 
     fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64, time_ms: u64) {
-        let created_ms = match self.instances.get(apply.instance_id.as_str()) {
+        let created = match self.instances.get(apply.instance_id.as_str()) {
             Some(InFlight {
                 change: Change::Live(live),
                 ..
-            }) => live.created_ms,
+            }) => live.created,
             _ => None,
         };
         let to_state: Arc<str> = Arc::from(apply.to_state.as_str());
-        let event_id: Option<Arc<str>> = apply.event_id.as_deref().map(Arc::from);
         let live = Live {
             machine: Arc::from(apply.machine.as_str()),
             version: apply.version,
             state: to_state.clone(),
             ctx: apply.ctx.clone(),
-            event_id: event_id.clone(),
-            created_ms,
+            event_id: apply.event_id.as_deref().map(Arc::from),
+            created,
             updated_ms: time_ms,
         };
-        self.put(&apply.instance_id, offset, Change::Live(live));
+        let instance_id = self.put(&apply.instance_id, offset, Change::Live(live));
         if let Some(key) = &apply.key {
-            let reply = Reply::Applied {
+            let name = key_name(Scope::Apply(&apply.instance_id), &key.key);
+            let outcome = KeyOutcome::Moved {
                 from_state: Arc::from(apply.from_state.as_str()),
                 to_state,
-                ctx: apply.ctx.clone(),
-                applied: false,
-                event_id,
-                wal_offset: offset,
             };
-            self.put_key(
-                Scope::Apply(&apply.instance_id),
-                key,
+            let in_flight = KeyInFlight {
                 offset,
                 time_ms,
-                reply,
-            );
+                params_hash: key.params_hash,
+                instance_id,
+                outcome,
+            };
+            self.put_key(&name, in_flight);
         }
     }
 
     fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64, time_ms: u64) {
+        self.end_keys_of_entry(&delete.instance_id, offset);
         let change = Change::Deleted {
             keep_id: delete.keep_id,
         };
         let instance_id = self.put(&delete.instance_id, offset, change);
         if let Some(key) = &delete.key {
-            let reply = Reply::Deleted {
-                instance_id,
-                wal_offset: offset,
-            };
-            self.put_key(
-                Scope::Delete(&delete.instance_id),
-                key,
+            let name = key_name(Scope::Delete(&delete.instance_id), &key.key);
+            let in_flight = KeyInFlight {
                 offset,
                 time_ms,
-                reply,
-            );
+                params_hash: key.params_hash,
+                instance_id,
+                outcome: KeyOutcome::Deleted,
+            };
+            self.put_key(&name, in_flight);
+        }
+    }
+
+    /// As apply does: what the entry itself gave the instance is of its earlier life, and its offset would not
+    /// tell.
+    fn end_keys_of_entry(&mut self, id: &str, offset: u64) {
+        let of_entry = self.touched.iter().rev();
+        for (_, touched) in of_entry.take_while(|(at, _)| *at == offset) {
+            let Touched::Key(name) = touched else {
+                continue;
+            };
+            let of_instance = |key: &KeyInFlight| key.offset == offset && *key.instance_id == *id;
+            if self.keys.get(name).is_some_and(of_instance) {
+                self.keys.remove(name);
+            }
         }
     }
 
@@ -228,30 +250,26 @@ impl Overlay {
             Some((id, _)) => id.clone(),
             None => Arc::from(id),
         };
-        self.instances
-            .insert(id.clone(), InFlight { offset, change });
+        let in_flight = InFlight {
+            offset,
+            change,
+            key: None,
+        };
+        self.instances.insert(id.clone(), in_flight);
         self.touched
             .push_back((offset, Touched::Instance(id.clone())));
         id
     }
 
-    fn put_key(
-        &mut self,
-        scope: Scope<'_>,
-        key: &fact::Key,
-        offset: u64,
-        time_ms: u64,
-        reply: Reply,
-    ) {
-        let name: Arc<[u8]> = Arc::from(key_name(scope, &key.key));
-        let in_flight = KeyInFlight {
-            offset,
-            time_ms,
-            params_hash: key.params_hash,
-            reply,
-        };
-        self.keys.insert(name.clone(), in_flight);
-        self.touched.push_back((offset, Touched::Key(name)));
+    /// Adds the key of the fact that was put last of its instance.
+    fn put_key(&mut self, name: &[u8], key: KeyInFlight) {
+        let name: Arc<[u8]> = Arc::from(name);
+        if let Some(item) = self.instances.get_mut(&key.instance_id) {
+            item.key = Some(name.clone());
+        }
+        self.touched
+            .push_back((key.offset, Touched::Key(name.clone())));
+        self.keys.insert(name, key);
     }
 
     fn settle(&mut self, applied: u64) {

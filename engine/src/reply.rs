@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::definition::Warning;
+use crate::fact::{Body, Entry};
 
 /// The answer to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,22 @@ pub enum Reply {
         ctx: Bytes,
         /// False when an idempotency key replays the first call's result.
         applied: bool,
+        /// The event's id, where one was given.
+        event_id: Option<Arc<str>>,
+        /// The offset of the event.
+        wal_offset: u64,
+    },
+    /// An idempotency key repeats an event whose context is not at hand: [`Reply::complete`] finds it in the
+    /// log. Where the log no longer has it, this is all that is known, and true.
+    Replayed {
+        /// The instance's id.
+        instance_id: Arc<str>,
+        /// The key.
+        idempotency_key: Arc<str>,
+        /// The state before.
+        from_state: Arc<str>,
+        /// The state after.
+        to_state: Arc<str>,
         /// The event's id, where one was given.
         event_id: Option<Arc<str>>,
         /// The offset of the event.
@@ -92,6 +109,68 @@ pub enum Reply {
     },
     /// The replies to the operations of a batch, in their order.
     Batch(Vec<Reply>),
+}
+
+impl Reply {
+    /// The last offset of the log that [`Reply::complete`] asks for; none where nothing is missing.
+    pub fn incomplete_to(&self) -> Option<u64> {
+        match self {
+            Self::Replayed { wal_offset, .. } => Some(*wal_offset),
+            Self::Batch(replies) => replies.iter().filter_map(Self::incomplete_to).max(),
+            _ => None,
+        }
+    }
+
+    /// Gives repeated events their contexts, from the entries that `entry` finds by their offsets, until these
+    /// contexts have more than `bytes` in sum. Subtracts what they have.
+    pub fn complete(&mut self, bytes: &mut usize, entry: &mut dyn FnMut(u64) -> Option<Entry>) {
+        if let Self::Batch(replies) = self {
+            for reply in replies {
+                reply.complete(bytes, entry);
+            }
+            return;
+        }
+        let Self::Replayed {
+            instance_id,
+            idempotency_key,
+            from_state,
+            to_state,
+            event_id,
+            wal_offset,
+        } = self
+        else {
+            return;
+        };
+        if *bytes == 0 {
+            return;
+        }
+        let found = entry(*wal_offset);
+        let Some(ctx) = found.and_then(|entry| ctx_in(&entry, instance_id, idempotency_key)) else {
+            return;
+        };
+        *bytes = bytes.saturating_sub(ctx.len());
+        *self = Self::Applied {
+            from_state: from_state.clone(),
+            to_state: to_state.clone(),
+            ctx,
+            applied: false,
+            event_id: event_id.take(),
+            wal_offset: *wal_offset,
+        };
+    }
+}
+
+/// The context behind the event of that key; the last one, if the instance had several lives in the entry.
+fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
+    entry.facts.iter().rev().find_map(|fact| match &fact.body {
+        Some(Body::ApplyEvent(apply))
+            if apply.instance_id == *instance_id
+                && apply.key.as_ref().is_some_and(|used| used.key == *key) =>
+        {
+            Some(apply.ctx.clone())
+        }
+        _ => None,
+    })
 }
 
 /// One instance, whole.

@@ -6,8 +6,10 @@
 mod apply;
 mod digest;
 mod instance;
+mod key_record;
 mod keys;
 mod load;
+mod load_format_1;
 mod machines;
 mod records;
 mod table;
@@ -22,9 +24,9 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use crate::reply::Reply;
-use crate::view::Last;
-use keys::{KeyRecord, Keys};
+use crate::view::{KeyFound, KeyOutcome, Last};
+use key_record::KeyRecord;
+use keys::Keys;
 use machines::Machines;
 use table::{Keyed, Table};
 
@@ -137,6 +139,11 @@ impl State {
         instance.map_or(0, |instance| instance.ctx().len())
     }
 
+    /// What the idempotency keys cost in memory, about: what `bytes_max` bounds.
+    pub fn key_bytes(&self) -> u64 {
+        self.keys.bytes()
+    }
+
     pub(crate) fn last(&self, id: &str) -> Last {
         if let Some(instance) = self.instances.get(id.as_bytes()) {
             return Last::Live(instance.last_offset());
@@ -147,27 +154,32 @@ impl State {
         }
     }
 
-    /// What the first call with this key was answered.
-    pub(crate) fn replay(&self, record: &KeyRecord) -> Option<Reply> {
-        let wal_offset = record.offset;
-        Some(match &record.outcome {
-            keys::Outcome::Created(after) => Reply::Created {
-                instance_id: Arc::from(after.id()),
-                state: self.state_name(after.machine(), after.state())?,
-                wal_offset,
-            },
-            keys::Outcome::Applied { after, from } => Reply::Applied {
-                from_state: self.state_name(after.machine(), *from)?,
-                to_state: self.state_name(after.machine(), after.state())?,
-                ctx: ctx_bytes(after),
-                applied: false,
-                event_id: after.event_id().map(Arc::from),
-                wal_offset,
-            },
-            keys::Outcome::Deleted(instance_id) => Reply::Deleted {
-                instance_id: instance_id.clone(),
-                wal_offset,
-            },
+    /// What is remembered of a key, of whatever life of its instance.
+    pub(crate) fn key_found(&self, name: &[u8]) -> Option<KeyFound> {
+        let record = self.keys.get(name)?;
+        Some(KeyFound {
+            params_hash: record.params_hash(),
+            time_ms: record.time_ms(),
+            offset: record.offset(),
+            instance_id: Arc::from(record.instance_id()),
+            is_last: record.brief().is_last,
+            outcome: self.key_outcome(record)?,
+        })
+    }
+
+    fn key_outcome(&self, record: &KeyRecord) -> Option<KeyOutcome> {
+        let brief = record.brief();
+        if keys::is_of_delete(record.name()) {
+            return Some(KeyOutcome::Deleted);
+        }
+        let to_state = self.state_name(brief.machine, brief.to)?;
+        if keys::is_of_create(record.name()) {
+            return Some(KeyOutcome::Created { state: to_state });
+        }
+        let from_state = self.state_name(brief.machine, brief.from)?;
+        Some(KeyOutcome::Moved {
+            from_state,
+            to_state,
         })
     }
 

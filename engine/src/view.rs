@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::machine::Machine;
-use crate::overlay::{Change, InFlight, Live, Overlay};
-use crate::reply::{InstanceView, Reply};
-use crate::state::{Instance, State, ctx_bytes};
+use crate::overlay::{Change, Created, InFlight, Live, Overlay};
+use crate::reply::InstanceView;
+use crate::state::{Instance, Scope, State, ctx_bytes, key_name};
 
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -47,7 +47,24 @@ pub(crate) struct KeyFound {
     pub(crate) params_hash: u64,
     pub(crate) time_ms: u64,
     pub(crate) offset: u64,
-    pub(crate) reply: Reply,
+    pub(crate) instance_id: Arc<str>,
+    /// No later fact of its entry changed the instance.
+    pub(crate) is_last: bool,
+    pub(crate) outcome: KeyOutcome,
+}
+
+/// What the first call with a key came to.
+#[derive(Clone)]
+pub(crate) enum KeyOutcome {
+    Created {
+        state: Arc<str>,
+    },
+    /// The context is in the log.
+    Moved {
+        from_state: Arc<str>,
+        to_state: Arc<str>,
+    },
+    Deleted,
 }
 
 enum Seen<'a> {
@@ -159,18 +176,39 @@ impl<'a> View<'a> {
         })
     }
 
-    /// From the newest layer that saw the creation.
     fn created_ms(self, id: &str) -> u64 {
+        let applied = || Some(self.state.instances.get(id.as_bytes())?.created_ms());
+        let in_flight = self.creation_in_flight(id);
+        in_flight
+            .map(|created| created.time_ms)
+            .or_else(applied)
+            .unwrap_or_default()
+    }
+
+    /// From the newest layer that saw the creation.
+    fn creation_in_flight(self, id: &str) -> Option<Created> {
         self.layers()
             .find_map(|layer| match layer.instances.get(id) {
                 Some(InFlight {
                     change: Change::Live(live),
                     ..
-                }) => live.created_ms,
+                }) => live.created,
                 _ => None,
             })
-            .or_else(|| Some(self.state.instances.get(id.as_bytes())?.created_ms()))
-            .unwrap_or_default()
+    }
+
+    /// Where the life began that the instance has now; none when it has none.
+    fn life_began(self, id: &str) -> Option<u64> {
+        let applied = || Some(self.state.instances.get(id.as_bytes())?.created_offset());
+        match self.seen(id) {
+            Seen::Removed => None,
+            Seen::Below => applied(),
+            Seen::InFlight(_, item) if matches!(item.change, Change::Deleted { .. }) => None,
+            Seen::InFlight(..) => {
+                let in_flight = self.creation_in_flight(id);
+                in_flight.map(|created| created.offset).or_else(applied)
+            }
+        }
     }
 
     pub(crate) fn machine(self, name: &str, version: u32) -> Option<&'a Arc<Machine>> {
@@ -216,26 +254,40 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    pub(crate) fn key(self, name: &[u8]) -> Option<KeyFound> {
+    /// A remembered key, if it counts in the life that its instance has now: one of an earlier life is
+    /// none. A deletion is remembered until the id is created again.
+    pub(crate) fn key(self, scope: Scope<'_>, key: &str) -> Option<KeyFound> {
+        let found = self.key_of_any_life(&key_name(scope, key))?;
+        let counts = match scope {
+            Scope::Delete(id) => !matches!(self.last(id), Last::Live(_)),
+            Scope::Create(_) | Scope::CreateOf(_) | Scope::Apply(_) => self
+                .life_began(&found.instance_id)
+                .is_some_and(|began| began <= found.offset),
+        };
+        counts.then_some(found)
+    }
+
+    fn key_of_any_life(self, name: &[u8]) -> Option<KeyFound> {
         for layer in self.layers() {
             if let Some(key) = layer.keys.get(name)
                 && self.ahead(key.offset)
             {
+                let last_key = layer
+                    .instances
+                    .get(&key.instance_id)
+                    .and_then(|item| item.key.as_deref());
                 return Some(KeyFound {
                     params_hash: key.params_hash,
                     time_ms: key.time_ms,
                     offset: key.offset,
-                    reply: key.reply.clone(),
+                    instance_id: key.instance_id.clone(),
+                    is_last: last_key == Some(name),
+                    outcome: key.outcome.clone(),
                 });
             }
         }
-        let record = self.state.keys.get(name).filter(|_| self.state_shows())?;
-        Some(KeyFound {
-            params_hash: record.params_hash,
-            time_ms: record.time_ms,
-            offset: record.offset,
-            reply: self.state.replay(record)?,
-        })
+        let found = self.state.key_found(name);
+        found.filter(|_| self.state_shows())
     }
 }
 

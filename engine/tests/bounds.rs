@@ -343,10 +343,7 @@ fn a_key_is_forgotten_by_the_age_of_facts() {
     let note = apply("i", "NOTE", None, Some("k0"));
     let (entry, reply) = run(&mut state, &note, 1099, &limits).unwrap();
     assert!(entry.is_none());
-    assert!(
-        matches!(reply, Reply::Applied { applied: false, .. }),
-        "{reply:?}"
-    );
+    assert!(matches!(reply, Reply::Replayed { .. }), "{reply:?}");
     // Too old: applied again, though the first of 300 are all that one entry removes.
     let (entry, reply) = run(&mut state, &note, 1100, &limits).unwrap();
     assert!(entry.is_some());

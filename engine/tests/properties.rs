@@ -55,11 +55,13 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (any::<bool>(), 0..40u64, 0..4u64).prop_map(|(recreate, retention_ms, keys_max)| Limits {
+    let bounds = (0..40u64, 0..4u64, 0..800u64);
+    (any::<bool>(), bounds).prop_map(|(recreate, (retention_ms, keys_max, bytes_max))| Limits {
         allow_instance_recreate: recreate,
         allow_flush_all: true,
         idempotency_retention_ms: retention_ms,
         idempotency_keys_max: keys_max,
+        idempotency_bytes_max: bytes_max,
         ..Limits::default()
     })
 }
@@ -227,7 +229,7 @@ proptest! {
         limits in limits(),
     ) {
         // A key that the number of keys will push out is still answered while that is in flight.
-        let limits = Limits { idempotency_keys_max: 1000, ..limits };
+        let limits = Limits { idempotency_keys_max: 1000, idempotency_bytes_max: 0, ..limits };
         let mut ahead = started();
         let mut behind = ahead.clone();
         let mut pending = Pending::new();
@@ -284,7 +286,7 @@ proptest! {
                 time_ms,
                 facts,
                 actor: String::new(),
-                key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3 }),
+                key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3, bytes_max: 500 }),
             };
             let before = shown(&state);
             let outcome = state.apply(&entry, offset);

@@ -96,6 +96,10 @@ async fn boot(fs: &MemFs) -> Replica<Sim> {
 }
 
 async fn boot_with(fs: &MemFs, store_options: raft_store::Options) -> Replica<Sim> {
+    boot_by(fs, store_options, options()).await
+}
+
+async fn boot_by(fs: &MemFs, store_options: raft_store::Options, options: Options) -> Replica<Sim> {
     let (store, writer) = Store::open(fs.clone(), store_options).unwrap();
     drop(Sim::spawn(writer.drive()));
     boot_on(store, Arc::new(SimHost::default())).await
@@ -103,7 +107,7 @@ async fn boot_with(fs: &MemFs, store_options: raft_store::Options) -> Replica<Si
 
 async fn boot_on(store: Store<MemFs>, host: Arc<SimHost>) -> Replica<Sim> {
     let peers = Arc::new(NoPeers::<Sim>::default());
-    Replica::start(store, options(), host, NoPeers::default(), peers)
+    Replica::start(store, options, host, NoPeers::default(), peers)
         .await
         .unwrap()
 }
@@ -204,6 +208,47 @@ fn pipelined_events_of_one_instance_take_effect_in_the_order_of_submission() {
         let contexts: Vec<_> = events_in_log(&replica).into_iter().map(|e| e.1).collect();
         let expected: Vec<_> = (1..=500).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
         assert_eq!(contexts, expected);
+    });
+}
+
+#[test]
+fn a_retry_is_told_that_it_took_effect_when_the_log_has_let_go_of_it() {
+    in_simulation(11, async {
+        let mut store_options = raft_store::Options::new("/data");
+        store_options.catalog = false;
+        store_options.segment_bytes = 16 * 1024;
+        let mut options = options();
+        options.compaction.kept_behind_snapshot = 0;
+        options.compaction.retention.events = Some(1);
+        let replica = boot_by(&MemFs::new(11), store_options, options).await;
+        prepare(&replica).await;
+        let first = submit(&replica, set("a", 1)).await.unwrap();
+        let offset = first.offset.unwrap();
+        let retry = async || {
+            let mut done = submit(&replica, set("a", 1)).await.unwrap();
+            replica.complete(&mut done.reply, &mut 1000).await;
+            assert_eq!(done.offset, Some(offset));
+            done.reply
+        };
+        let told = |reply: &Reply| match reply {
+            Reply::Applied { ctx, applied, .. } => Some((ctx.clone(), *applied)),
+            Reply::Replayed { wal_offset, .. } if *wal_offset == offset => None,
+            other => panic!("{other:?}"),
+        };
+        let context = Bytes::from_static(br#"{"n":1}"#);
+        assert_eq!(told(&first.reply), Some((context.clone(), true)));
+        // From the state, then from the log.
+        assert_eq!(told(&retry().await), Some((context.clone(), false)));
+        submit(&replica, set("a", 2)).await.unwrap();
+        assert_eq!(told(&retry().await), Some((context, false)));
+        for n in 3..=600 {
+            submit(&replica, set("a", n)).await.unwrap();
+        }
+        replica.compact(true).await.unwrap();
+        assert!(replica.status().earliest_offset > offset);
+        let before = context_of(&replica, "a");
+        assert_eq!(told(&retry().await), None);
+        assert_eq!(context_of(&replica, "a"), before);
     });
 }
 

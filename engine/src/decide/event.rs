@@ -25,10 +25,7 @@ impl Decider<'_> {
         let scope = Scope::Apply(&apply.instance_id);
         let params = || params(apply, payload.as_ref());
         let key = match self.key(apply.idempotency_key.as_deref(), scope, params)? {
-            KeyCheck::Seen { reply, offset } => {
-                let offset = Some(offset);
-                return Ok(Step::Answer { reply, offset });
-            }
+            KeyCheck::Seen(found) => return Ok(self.replay(found, Some(apply))),
             KeyCheck::New(key) => key,
         };
         let current =

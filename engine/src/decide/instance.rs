@@ -76,10 +76,7 @@ impl Decider<'_> {
                 .number(first_ctx.map(ObjectParam::hash))
         };
         let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
-            KeyCheck::Seen { reply, offset } => {
-                let offset = Some(offset);
-                return Ok(Step::Answer { reply, offset });
-            }
+            KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
         let machine = self
@@ -130,10 +127,7 @@ impl Decider<'_> {
         check_name("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
-            KeyCheck::Seen { reply, offset } => {
-                let offset = Some(offset);
-                return Ok(Step::Answer { reply, offset });
-            }
+            KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
         let Last::Live(prev_offset) = self.view.last(&delete.instance_id) else {

@@ -1,13 +1,17 @@
 //! Idempotency keys: was this call made before, with the same parameters?
 
+use std::sync::Arc;
+
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Decider;
+use super::{Decider, Step};
 use crate::Refusal;
+use crate::command::ApplyEvent;
 use crate::fact::Key;
 use crate::limits::check_name;
 use crate::reply::Reply;
-use crate::state::{Scope, key_name, remembered};
+use crate::state::{Scope, remembered};
+use crate::view::{KeyFound, KeyOutcome};
 
 /// The parameters of a command that a repetition must have too, hashed by value.
 #[derive(Default)]
@@ -30,6 +34,58 @@ impl Params {
 }
 
 impl Decider<'_> {
+    /// What a repetition of the call is told. An event is told its context from the instance as long as that
+    /// still stands where the event left it, else from the log.
+    pub(super) fn replay(self, found: KeyFound, event: Option<&ApplyEvent>) -> Step {
+        let wal_offset = found.offset;
+        let reply = match found.outcome {
+            KeyOutcome::Created { state } => Reply::Created {
+                instance_id: found.instance_id,
+                state,
+                wal_offset,
+            },
+            KeyOutcome::Deleted => Reply::Deleted {
+                instance_id: found.instance_id,
+                wal_offset,
+            },
+            KeyOutcome::Moved {
+                from_state,
+                to_state,
+            } => {
+                let current = self.view.instance(&found.instance_id);
+                let ctx = current
+                    .filter(|current| found.is_last && current.last_offset == wal_offset)
+                    .map(|current| current.ctx_bytes());
+                // Part of the parameters, which are the same.
+                let event_id = event.and_then(|event| event.event_id.as_deref());
+                let event_id = event_id.map(Arc::from);
+                let key = event.and_then(|event| event.idempotency_key.as_deref());
+                match ctx {
+                    Some(ctx) => Reply::Applied {
+                        from_state,
+                        to_state,
+                        ctx,
+                        applied: false,
+                        event_id,
+                        wal_offset,
+                    },
+                    None => Reply::Replayed {
+                        instance_id: found.instance_id,
+                        idempotency_key: Arc::from(key.unwrap_or_default()),
+                        from_state,
+                        to_state,
+                        event_id,
+                        wal_offset,
+                    },
+                }
+            }
+        };
+        Step::Answer {
+            reply,
+            offset: Some(wal_offset),
+        }
+    }
+
     /// The first call's result where there was one, else the key to remember.
     pub(super) fn key(
         self,
@@ -45,7 +101,7 @@ impl Decider<'_> {
         let retention_ms = self.limits.idempotency_retention_ms;
         let found = self
             .view
-            .key(&key_name(scope, key))
+            .key(scope, key)
             .filter(|found| remembered(found.time_ms, self.time_ms, retention_ms));
         match found {
             None => Ok(KeyCheck::New(Some(Key {
@@ -53,10 +109,7 @@ impl Decider<'_> {
                 params_hash,
                 of_machine: matches!(scope, Scope::CreateOf(_)),
             }))),
-            Some(found) if found.params_hash == params_hash => Ok(KeyCheck::Seen {
-                reply: found.reply,
-                offset: found.offset,
-            }),
+            Some(found) if found.params_hash == params_hash => Ok(KeyCheck::Seen(found)),
             Some(found) => Err(Refusal::KeyConflict {
                 idempotency_key: key.to_owned(),
                 actual_wal_offset: found.offset,
@@ -67,6 +120,6 @@ impl Decider<'_> {
 
 /// What a key says about a command.
 pub(super) enum KeyCheck {
-    Seen { reply: Reply, offset: u64 },
+    Seen(KeyFound),
     New(Option<Key>),
 }

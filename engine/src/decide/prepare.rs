@@ -6,7 +6,7 @@
 use crate::command::{BatchOp, Command, Query};
 use crate::fact::{Body, Entry};
 use crate::reply::Reply;
-use crate::state::{Scope, key_name};
+use crate::state::Scope;
 use crate::view::{Last, View};
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
@@ -126,6 +126,7 @@ impl Landing {
         match reply {
             Reply::Created { wal_offset, .. }
             | Reply::Applied { wal_offset, .. }
+            | Reply::Replayed { wal_offset, .. }
             | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
             Reply::Instance(instance) if instance.last_wal_offset == NO_OFFSET => {
                 instance.last_wal_offset = self.offset;
@@ -246,7 +247,7 @@ impl Premises {
 
     fn key(&mut self, view: View<'_>, scope: Scope<'_>, key: Option<&str>) {
         if let Some(key) = key {
-            let found = view.key(&key_name(scope, key));
+            let found = view.key(scope, key);
             self.0.push(Premise::Key(found.map(|found| found.offset)));
         }
     }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::digest::used_id_digest;
 use super::instance::{Instance, Parts};
-use super::keys::{self, KeyRecord, Scope, key_name, remembered};
+use super::key_record::{Brief, Parts as KeyParts};
+use super::keys::{Scope, key_name, name_in, remembered};
 use super::{State, UsedId};
 use crate::Error;
 use crate::compiled::Compiled;
@@ -31,12 +32,33 @@ pub enum Outcome {
     Stale,
 }
 
-/// Where and when an entry takes effect.
+/// Where and when a fact takes effect.
 #[derive(Clone, Copy)]
-struct At {
+struct At<'a> {
     offset: u64,
     time_ms: u64,
     bounds: KeyBounds,
+    /// The entry's facts before this one, and those behind it.
+    before: &'a [Fact],
+    behind: &'a [Fact],
+}
+
+impl<'a> At<'a> {
+    fn fact(self, facts: &'a [Fact], place: usize) -> Self {
+        Self {
+            before: facts.get(..place).unwrap_or_default(),
+            behind: facts.get(place + 1..).unwrap_or_default(),
+            ..self
+        }
+    }
+
+    /// Whether no later fact of the entry is about the instance.
+    fn is_last_of(self, id: &str) -> bool {
+        !self
+            .behind
+            .iter()
+            .any(|fact| fact.instance_id() == Some(id))
+    }
 }
 
 impl State {
@@ -65,6 +87,8 @@ impl State {
             offset,
             time_ms: entry.time_ms.max(self.last_time_ms),
             bounds: entry.key_bounds.unwrap_or_default(),
+            before: &[],
+            behind: &[],
         };
         let landed = entry.index == offset || planted::applies_stale_events();
         if !landed || !self.admits(entry, at, compiled)? {
@@ -72,8 +96,8 @@ impl State {
             self.last_applied = offset;
             return Ok(Outcome::Stale);
         }
-        for fact in &entry.facts {
-            self.install(fact, at, compiled)?;
+        for (place, fact) in entry.facts.iter().enumerate() {
+            self.install(fact, at.fact(&entry.facts, place), compiled)?;
         }
         self.forget_keys(at);
         self.last_time_ms = at.time_ms;
@@ -81,7 +105,7 @@ impl State {
         Ok(Outcome::Applied)
     }
 
-    fn admits(&self, entry: &Entry, at: At, compiled: &Compiled) -> Result<bool, Error> {
+    fn admits(&self, entry: &Entry, at: At<'_>, compiled: &Compiled) -> Result<bool, Error> {
         let mut earlier = Overlay::default();
         for fact in &entry.facts {
             if !admissible(View::new(self).over(&earlier), fact, at, compiled)? {
@@ -94,7 +118,7 @@ impl State {
         Ok(true)
     }
 
-    fn install(&mut self, fact: &Fact, at: At, compiled: &Compiled) -> Result<(), Error> {
+    fn install(&mut self, fact: &Fact, at: At<'_>, compiled: &Compiled) -> Result<(), Error> {
         match &fact.body {
             None => Err(Error::UnknownFact { offset: at.offset }),
             Some(Body::PutMachine(put)) => self.put_machine(put, at, compiled),
@@ -111,7 +135,7 @@ impl State {
     fn put_machine(
         &mut self,
         put: &fact::PutMachine,
-        at: At,
+        at: At<'_>,
         compiled: &Compiled,
     ) -> Result<(), Error> {
         let machine = usable(put, at, compiled)?;
@@ -120,7 +144,7 @@ impl State {
         Ok(())
     }
 
-    fn create(&mut self, create: &fact::CreateInstance, at: At) -> Result<(), Error> {
+    fn create(&mut self, create: &fact::CreateInstance, at: At<'_>) -> Result<(), Error> {
         let number = self.machines.number(&create.machine, create.version);
         let state = number
             .and_then(|number| self.machines.by_number(number))
@@ -141,16 +165,25 @@ impl State {
             created_ms: at.time_ms,
             updated_ms: at.time_ms,
             last_offset: at.offset,
+            created_offset: at.offset,
         };
-        let instance = self.put_instance(&parts, at)?;
+        self.put_instance(&parts, at)?;
         if let Some(key) = &create.key {
-            let scope = Scope::of_create(create, key);
-            self.put_key(scope, key, at, keys::Outcome::Created(instance));
+            let brief = Brief {
+                machine,
+                to: state,
+                instance_id: match key.of_machine {
+                    true => &create.instance_id,
+                    false => "",
+                },
+                ..Brief::default()
+            };
+            self.put_key(Scope::of_create(create, key), key, at, brief);
         }
         Ok(())
     }
 
-    fn apply_event(&mut self, apply: &fact::ApplyEvent, at: At) -> Result<(), Error> {
+    fn apply_event(&mut self, apply: &fact::ApplyEvent, at: At<'_>) -> Result<(), Error> {
         let Some(before) = self.instances.get(apply.instance_id.as_bytes()).cloned() else {
             return Err(contradiction(at, "the moved instance is gone"));
         };
@@ -173,26 +206,33 @@ impl State {
             created_ms: before.created_ms(),
             updated_ms: at.time_ms,
             last_offset: at.offset,
+            created_offset: before.created_offset(),
         };
-        let after = self.put_instance(&parts, at)?;
+        self.put_instance(&parts, at)?;
         if let Some(key) = &apply.key {
-            let from = before.state();
-            let outcome = keys::Outcome::Applied { after, from };
-            self.put_key(Scope::Apply(&apply.instance_id), key, at, outcome);
+            let brief = Brief {
+                machine: before.machine(),
+                from: before.state(),
+                to,
+                is_last: at.is_last_of(&apply.instance_id),
+                ..Brief::default()
+            };
+            self.put_key(Scope::Apply(&apply.instance_id), key, at, brief);
         }
         Ok(())
     }
 
-    fn delete(&mut self, delete: &fact::DeleteInstance, at: At) -> Result<(), Error> {
+    fn delete(&mut self, delete: &fact::DeleteInstance, at: At<'_>) -> Result<(), Error> {
         let Some(before) = self.instances.remove(delete.instance_id.as_bytes()) else {
             return Err(contradiction(at, "the deleted instance is gone"));
         };
         self.count_out(&before);
         let id: Arc<str> = Arc::from(before.id());
         self.ids.remove(&*id);
+        self.end_keys_of_entry(&delete.instance_id, at);
         if delete.keep_id {
             let used = UsedId {
-                id: id.clone(),
+                id,
                 last_offset: at.offset,
             };
             let digest = used_id_digest(&used, &mut self.scratch);
@@ -200,10 +240,30 @@ impl State {
             self.used_ids.insert(used);
         }
         if let Some(key) = &delete.key {
-            let outcome = keys::Outcome::Deleted(id);
-            self.put_key(Scope::Delete(&delete.instance_id), key, at, outcome);
+            let scope = Scope::Delete(&delete.instance_id);
+            self.put_key(scope, key, at, Brief::default());
         }
         Ok(())
+    }
+
+    /// Forgets the keys that earlier facts of the entry gave the instance. Those of earlier entries are told
+    /// from those of its next life by their offsets; these could not be.
+    fn end_keys_of_entry(&mut self, id: &str, at: At<'_>) {
+        for fact in at.before {
+            let Some(name) = name_in(fact).filter(|_| fact.instance_id() == Some(id)) else {
+                continue;
+            };
+            let of_this_entry = self
+                .keys
+                .get(&name)
+                .is_some_and(|key| key.offset() == at.offset);
+            if of_this_entry && let Some(removed) = self.keys.remove(&name) {
+                let mut scratch = std::mem::take(&mut self.scratch);
+                let digest = self.key_digest(&removed, &mut scratch);
+                self.remove_digest(digest);
+                self.scratch = scratch;
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -217,7 +277,7 @@ impl State {
     }
 
     /// Puts the instance in place of its earlier version, with counters and digest.
-    fn put_instance(&mut self, parts: &Parts<'_>, at: At) -> Result<Instance, Error> {
+    fn put_instance(&mut self, parts: &Parts<'_>, at: At<'_>) -> Result<(), Error> {
         let Some(instance) = Instance::new(parts, &mut self.scratch) else {
             return Err(contradiction(at, ID_TOO_LONG));
         };
@@ -228,7 +288,7 @@ impl State {
             }
         }
         self.count_in(&instance);
-        Ok(instance)
+        Ok(())
     }
 
     fn count_out(&mut self, instance: &Instance) {
@@ -248,29 +308,29 @@ impl State {
         self.machines.count(instance.machine(), instance.state(), 1);
     }
 
-    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At, outcome: keys::Outcome) {
-        self.remember(KeyRecord {
-            name: key_name(scope, &key.key),
+    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At<'_>, brief: Brief<'_>) {
+        self.remember(&KeyParts {
+            name: &key_name(scope, &key.key),
             params_hash: key.params_hash,
             time_ms: at.time_ms,
             offset: at.offset,
-            outcome,
+            brief,
         });
     }
 
-    pub(super) fn remember(&mut self, record: KeyRecord) {
+    pub(super) fn remember(&mut self, parts: &KeyParts<'_>) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let record = Arc::new(record);
+        let (record, replaced) = self.keys.insert(parts, &mut scratch);
         let digest = self.key_digest(&record, &mut scratch);
         self.add_digest(digest);
-        if let Some(replaced) = self.keys.insert(record) {
+        if let Some(replaced) = replaced {
             let digest = self.key_digest(&replaced, &mut scratch);
             self.remove_digest(digest);
         }
         self.scratch = scratch;
     }
 
-    fn forget_keys(&mut self, at: At) {
+    fn forget_keys(&mut self, at: At<'_>) {
         let mut scratch = std::mem::take(&mut self.scratch);
         for record in self.keys.forget(at.bounds, at.time_ms) {
             let digest = self.key_digest(&record, &mut scratch);
@@ -284,7 +344,7 @@ impl State {
 ///
 /// What cannot be although it is not stale is an error: an offset names one version of one
 /// instance, so with the right `prev_offset` the rest must fit too.
-fn admissible(view: View<'_>, fact: &Fact, at: At, compiled: &Compiled) -> Result<bool, Error> {
+fn admissible(view: View<'_>, fact: &Fact, at: At<'_>, compiled: &Compiled) -> Result<bool, Error> {
     match &fact.body {
         None => Err(Error::UnknownFact { offset: at.offset }),
         Some(Body::FlushAll(_)) => Ok(true),
@@ -324,7 +384,7 @@ fn admissible(view: View<'_>, fact: &Fact, at: At, compiled: &Compiled) -> Resul
     }
 }
 
-fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At) -> Result<bool, Error> {
+fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At<'_>) -> Result<bool, Error> {
     let Some(current) = view.instance(&apply.instance_id) else {
         return Ok(false);
     };
@@ -358,20 +418,25 @@ fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At) -> Result<
     Ok(true)
 }
 
-fn key_is_free(view: View<'_>, scope: Option<Scope<'_>>, key: Option<&fact::Key>, at: At) -> bool {
+fn key_is_free(
+    view: View<'_>,
+    scope: Option<Scope<'_>>,
+    key: Option<&fact::Key>,
+    at: At<'_>,
+) -> bool {
     let (Some(scope), Some(key)) = (scope, key) else {
         return true;
     };
-    view.key(&key_name(scope, &key.key))
+    view.key(scope, &key.key)
         .is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
 }
 
-fn usable(put: &fact::PutMachine, at: At, compiled: &Compiled) -> Result<Arc<Machine>, Error> {
+fn usable(put: &fact::PutMachine, at: At<'_>, compiled: &Compiled) -> Result<Arc<Machine>, Error> {
     let machine = compiled.machine(put);
     machine.map_err(|reason| contradiction(at, &reason))
 }
 
-fn contradiction(at: At, what: &str) -> Error {
+fn contradiction(at: At<'_>, what: &str) -> Error {
     Error::Contradiction {
         offset: at.offset,
         what: what.to_owned(),

@@ -6,7 +6,7 @@
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::instance::Instance;
-use super::keys::{KeyRecord, Outcome};
+use super::key_record::KeyRecord;
 use super::{State, UsedId};
 
 impl State {
@@ -32,7 +32,7 @@ impl State {
         for used in self.used_ids.iter() {
             sum = sum.wrapping_add(used_id_digest(used, &mut buffer));
         }
-        for record in self.keys.iter() {
+        for record in self.keys.since(0) {
             sum = sum.wrapping_add(self.key_digest(record, &mut buffer));
         }
         sum
@@ -52,21 +52,10 @@ impl State {
     }
 
     pub(super) fn key_digest(&self, record: &KeyRecord, buffer: &mut Vec<u8>) -> u128 {
+        let machine = self.machines.by_number(record.brief().machine);
         buffer.clear();
         buffer.push(b'k');
-        buffer.extend_from_slice(&(record.name.len() as u32).to_le_bytes());
-        buffer.extend_from_slice(&record.name);
-        buffer.extend_from_slice(&record.params_hash.to_le_bytes());
-        buffer.extend_from_slice(&record.time_ms.to_le_bytes());
-        buffer.extend_from_slice(&record.offset.to_le_bytes());
-        match &record.outcome {
-            Outcome::Created(after) => self.instance_into(after, buffer),
-            Outcome::Applied { after, from } => {
-                buffer.extend_from_slice(&from.to_le_bytes());
-                self.instance_into(after, buffer);
-            }
-            Outcome::Deleted(id) => buffer.extend_from_slice(id.as_bytes()),
-        }
+        record.digest_into(machine.map_or(0, |machine| machine.digest), buffer);
         xxh3_128(buffer)
     }
 

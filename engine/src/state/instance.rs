@@ -22,10 +22,11 @@ mod at {
     pub(super) const CREATED_MS: usize = 2;
     pub(super) const UPDATED_MS: usize = 10;
     pub(super) const LAST_OFFSET: usize = 18;
-    pub(super) const MACHINE: usize = 26;
-    pub(super) const ID_BYTES: usize = 30;
-    pub(super) const EVENT_ID_BYTES: usize = 32;
-    pub(super) const ID: usize = 34;
+    pub(super) const CREATED_OFFSET: usize = 26;
+    pub(super) const MACHINE: usize = 34;
+    pub(super) const ID_BYTES: usize = 38;
+    pub(super) const EVENT_ID_BYTES: usize = 40;
+    pub(super) const ID: usize = 42;
 }
 
 /// What an instance is made of.
@@ -38,6 +39,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) created_ms: u64,
     pub(crate) updated_ms: u64,
     pub(crate) last_offset: u64,
+    pub(crate) created_offset: u64,
 }
 
 impl Instance {
@@ -52,6 +54,7 @@ impl Instance {
         buffer.extend_from_slice(&parts.created_ms.to_le_bytes());
         buffer.extend_from_slice(&parts.updated_ms.to_le_bytes());
         buffer.extend_from_slice(&parts.last_offset.to_le_bytes());
+        buffer.extend_from_slice(&parts.created_offset.to_le_bytes());
         buffer.extend_from_slice(&parts.machine.to_le_bytes());
         buffer.extend_from_slice(&id_bytes.to_le_bytes());
         buffer.extend_from_slice(&event_id_bytes.to_le_bytes());
@@ -101,15 +104,24 @@ impl Instance {
         u64::from_le_bytes(self.number(at::LAST_OFFSET))
     }
 
-    /// Whether both are one version of one instance, by where they are in memory.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Where its present life began: what was before belongs to another instance of the same id.
+    pub(crate) fn created_offset(&self) -> u64 {
+        u64::from_le_bytes(self.number(at::CREATED_OFFSET))
     }
 
     /// Everything a digest must see, but for the machine, whose own digest stands for it.
     pub(crate) fn digest_into(&self, buffer: &mut Vec<u8>) {
+        self.digest_with(&self.0[at::STATE..at::MACHINE], buffer);
+    }
+
+    /// The same as records of format 1 have it, which did not know where an instance was created.
+    pub(crate) fn digest_of_format_1_into(&self, buffer: &mut Vec<u8>) {
+        self.digest_with(&self.0[at::STATE..at::CREATED_OFFSET], buffer);
+    }
+
+    fn digest_with(&self, numbers: &[u8], buffer: &mut Vec<u8>) {
         let id = self.id_bytes();
-        buffer.extend_from_slice(&self.0[at::STATE..at::MACHINE]);
+        buffer.extend_from_slice(numbers);
         buffer.extend_from_slice(&(id.len() as u32).to_le_bytes());
         buffer.extend_from_slice(id);
         buffer.extend_from_slice(&self.0[at::EVENT_ID_BYTES..at::ID]);

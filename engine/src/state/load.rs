@@ -6,8 +6,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::digest::used_id_digest;
-use super::instance::{Instance, Parts};
-use super::keys::{KeyRecord, Outcome};
+use super::instance::{Instance, Parts as InstanceParts};
+use super::key_record::{Brief, Parts};
+use super::keys::{is_name, is_of_delete};
 use super::records::proto::{self, key, record::Body};
 use super::table::Table;
 use super::{State, UsedId, records};
@@ -20,8 +21,11 @@ const RESERVED_INSTANCES_MAX: u64 = 4_000_000;
 /// Builds a state from the records of [`State::records`], in their order.
 #[derive(Default)]
 pub struct StateLoader {
-    state: State,
+    pub(super) state: State,
     records: u64,
+    pub(super) format: u32,
+    /// What the digest of records of an earlier format has more than this version's.
+    pub(super) earlier_digest: u128,
     last_key_offset: u64,
     footer: Option<proto::Footer>,
 }
@@ -70,10 +74,10 @@ impl StateLoader {
             }
         }
         let written = u128::from(footer.digest_high) << 64 | u128::from(footer.digest_low);
-        if self.state.digest() != written {
+        let loaded = self.state.digest().wrapping_add(self.earlier_digest);
+        if loaded != written {
             return wrong(format!(
-                "the digest is {:032x}, {written:032x} was written",
-                self.state.digest()
+                "the digest is {loaded:032x}, {written:032x} was written"
             ));
         }
         Ok(self.state)
@@ -110,13 +114,14 @@ impl StateLoader {
     }
 
     fn header(&mut self, header: proto::Header) -> Result<(), String> {
-        if header.format != records::FORMAT {
+        if !(1..=records::FORMAT).contains(&header.format) {
             return Err(format!(
-                "its format is {}, this version reads {}",
+                "its format is {}, this version reads 1 to {}",
                 header.format,
                 records::FORMAT
             ));
         }
+        self.format = header.format;
         self.state.last_applied = header.last_applied;
         self.state.last_time_ms = header.last_time_ms;
         let instances = header.instances.min(RESERVED_INSTANCES_MAX);
@@ -143,22 +148,26 @@ impl StateLoader {
             return Err(format!("instance {:?} is there twice", message.id));
         }
         self.state.ids.insert(message.id.into_boxed_str());
+        let before = self.state.items_digest;
         self.state.count_in(&instance);
+        if self.format == 1 {
+            self.correct_instance(&instance, before);
+        }
         Ok(())
     }
 
-    fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
-        let states = self
-            .state
-            .machines
-            .by_number(message.machine)
-            .map_or(0, |machine| machine.states.len());
-        let state = u16::try_from(message.state)
-            .ok()
-            .filter(|state| usize::from(*state) < states)
+    pub(super) fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
+        let state = self
+            .state_number(message.machine, message.state)
             .ok_or_else(|| format!("instance {:?} is in no known state", message.id))?;
         self.check_offset(message.last_offset)?;
-        let parts = Parts {
+        if message.created_offset > message.last_offset {
+            return Err(format!(
+                "instance {:?} was created at {}, behind its last change at {}",
+                message.id, message.created_offset, message.last_offset
+            ));
+        }
+        let parts = InstanceParts {
             id: &message.id,
             machine: message.machine,
             state,
@@ -167,8 +176,16 @@ impl StateLoader {
             created_ms: message.created_ms,
             updated_ms: message.updated_ms,
             last_offset: message.last_offset,
+            created_offset: message.created_offset,
         };
         Instance::new(&parts, &mut self.state.scratch).ok_or_else(|| "an id is too long".to_owned())
+    }
+
+    /// The number of a state that the machine has.
+    fn state_number(&self, machine: u32, state: u32) -> Option<u16> {
+        let machine = self.state.machines.by_number(machine)?;
+        let state = u16::try_from(state).ok()?;
+        (usize::from(state) < machine.states.len()).then_some(state)
     }
 
     fn check_offset(&self, offset: u64) -> Result<(), String> {
@@ -202,36 +219,48 @@ impl StateLoader {
             return Err("the keys are not oldest first".to_owned());
         }
         self.last_key_offset = message.offset;
-        let outcome = match message.result.ok_or("a key without a result")? {
-            key::Result::Deleted(id) => Outcome::Deleted(Arc::from(id)),
-            key::Result::After(after) => self.after(after)?,
-        };
-        self.state.remember(KeyRecord {
-            name: Box::from(&message.name[..]),
-            params_hash: message.params_hash,
-            time_ms: message.time_ms,
-            offset: message.offset,
-            outcome,
-        });
-        Ok(())
+        if !is_name(&message.name) {
+            return Err("a key's name cannot be read".to_owned());
+        }
+        match &message.result {
+            None => Err("a key without a result".to_owned()),
+            Some(key::Result::Brief(brief)) => {
+                let brief = self.brief(&message, brief)?;
+                self.state.remember(&parts(&message, brief));
+                Ok(())
+            }
+            Some(key::Result::After(_) | key::Result::Deleted(_)) => self.key_of_format_1(&message),
+        }
     }
 
-    fn after(&mut self, after: proto::After) -> Result<Outcome, String> {
-        let instance = match after.instance {
-            Some(message) => self.read_instance(&message)?,
-            None => self
-                .state
-                .instances
-                .get(after.same_as.as_bytes())
-                .cloned()
-                .ok_or_else(|| format!("a key's instance {:?} is missing", after.same_as))?,
+    fn brief<'a>(
+        &self,
+        message: &proto::Key,
+        brief: &'a proto::Brief,
+    ) -> Result<Brief<'a>, String> {
+        if is_of_delete(&message.name) {
+            return Ok(Brief::default());
+        }
+        let state = |number| {
+            self.state_number(brief.machine, number)
+                .ok_or("a key's state is out of range")
         };
-        Ok(match after.from_state {
-            None => Outcome::Created(instance),
-            Some(from) => Outcome::Applied {
-                from: u16::try_from(from).map_err(|_| "a key's state is out of range")?,
-                after: instance,
-            },
+        Ok(Brief {
+            machine: brief.machine,
+            from: state(brief.from_state)?,
+            to: state(brief.to_state)?,
+            is_last: brief.is_last,
+            instance_id: &brief.instance_id,
         })
+    }
+}
+
+pub(super) fn parts<'a>(message: &'a proto::Key, brief: Brief<'a>) -> Parts<'a> {
+    Parts {
+        name: &message.name,
+        params_hash: message.params_hash,
+        time_ms: message.time_ms,
+        offset: message.offset,
+        brief,
     }
 }

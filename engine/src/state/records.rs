@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::instance::Instance;
-use super::keys::{KeyRecord, Outcome};
+use super::key_record::KeyRecord;
 use super::{State, UsedId};
 
 #[allow(missing_docs, clippy::all)]
@@ -16,8 +16,8 @@ pub(super) mod proto {
 
 use proto::record::Body;
 
-/// Changes when older versions could not read the records.
-pub(super) const FORMAT: u32 = 1;
+/// Changes when older versions could not read the records. In format 1 a key held its instance.
+pub(super) const FORMAT: u32 = 2;
 
 /// A record is closed once it holds this much, so none is longer than this and one item.
 const RECORD_BYTES: usize = 64 << 10;
@@ -29,8 +29,8 @@ enum Next {
     /// Instances by id, after this one.
     Instances(Option<Box<str>>),
     UsedIds(usize),
-    /// Keys from this position of the queue on.
-    Keys(usize),
+    /// Keys from this place on.
+    Keys(u64),
     Footer,
     End,
 }
@@ -149,57 +149,21 @@ impl Records {
         (Some(Body::UsedIds(proto::UsedIds { items })), next)
     }
 
-    fn keys(&self, from: usize) -> (Option<Body>, Next) {
-        let queue = self.state.keys.queue();
+    fn keys(&self, from: u64) -> (Option<Body>, Next) {
         let mut items = Vec::new();
         let mut bytes = 0;
-        let mut at = from;
-        while bytes < RECORD_BYTES
-            && let Some(record) = queue.get(at)
-        {
-            at += 1;
-            if self.state.keys.is_current(record) {
-                let item = self.key_message(record);
-                bytes += item.encoded_len();
-                items.push(item);
+        let mut next = Next::Footer;
+        for record in self.state.keys.since(from) {
+            if bytes >= RECORD_BYTES {
+                next = Next::Keys(record.place());
+                break;
             }
+            let item = key_message(record);
+            bytes += item.encoded_len();
+            items.push(item);
         }
         let body = (!items.is_empty()).then_some(Body::Keys(proto::Keys { items }));
-        let next = match at < queue.len() {
-            true => Next::Keys(at),
-            false => Next::Footer,
-        };
         (body, next)
-    }
-
-    fn key_message(&self, record: &KeyRecord) -> proto::Key {
-        use proto::key::Result;
-        let result = match &record.outcome {
-            Outcome::Created(after) => Result::After(self.after(after, None)),
-            Outcome::Applied { after, from } => Result::After(self.after(after, Some(*from))),
-            Outcome::Deleted(id) => Result::Deleted(id.to_string()),
-        };
-        proto::Key {
-            name: Bytes::copy_from_slice(&record.name),
-            params_hash: record.params_hash,
-            time_ms: record.time_ms,
-            offset: record.offset,
-            result: Some(result),
-        }
-    }
-
-    /// The instance as it was after the call; only its id where it still is that.
-    fn after(&self, after: &Instance, from: Option<u16>) -> proto::After {
-        let now = self.state.instances.get(after.id().as_bytes());
-        let same = now.is_some_and(|now| now.is_same(after));
-        proto::After {
-            instance: (!same).then(|| instance_message(after)),
-            same_as: match same {
-                true => after.id().to_owned(),
-                false => String::new(),
-            },
-            from_state: from.map(u32::from),
-        }
     }
 
     fn footer(&self) -> Body {
@@ -214,6 +178,23 @@ impl Records {
     }
 }
 
+fn key_message(record: &KeyRecord) -> proto::Key {
+    let brief = record.brief();
+    proto::Key {
+        name: Bytes::copy_from_slice(record.name()),
+        params_hash: record.params_hash(),
+        time_ms: record.time_ms(),
+        offset: record.offset(),
+        result: Some(proto::key::Result::Brief(proto::Brief {
+            machine: brief.machine,
+            from_state: u32::from(brief.from),
+            to_state: u32::from(brief.to),
+            is_last: brief.is_last,
+            instance_id: brief.instance_id.to_owned(),
+        })),
+    }
+}
+
 fn instance_message(instance: &Instance) -> proto::Instance {
     proto::Instance {
         id: instance.id().to_owned(),
@@ -224,5 +205,6 @@ fn instance_message(instance: &Instance) -> proto::Instance {
         updated_ms: instance.updated_ms(),
         last_offset: instance.last_offset(),
         last_event_id: instance.event_id().unwrap_or_default().to_owned(),
+        created_offset: instance.created_offset(),
     }
 }

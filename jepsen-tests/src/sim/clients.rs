@@ -90,7 +90,13 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let waiting = tasks::spawn(node, async move {
         let turn = turns.ledger.lock().next_turn();
         let submitted = replica.submit(command, Arc::from("sim"));
-        (turn, submitted.await)
+        let mut outcome = submitted.await;
+        if let Ok(done) = &mut outcome {
+            // As the server does for its clients.
+            let mut room = usize::MAX;
+            replica.complete(&mut done.reply, &mut room).await;
+        }
+        (turn, outcome)
     });
     match SimRuntime::timeout(limit, waiting).await {
         Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },

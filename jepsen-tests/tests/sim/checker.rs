@@ -23,6 +23,7 @@ fn entry_for(term: u64, index: u64, predicted: u64, facts: Vec<Fact>) -> Entry {
         index: predicted,
         time_ms: 1,
         key_bounds: Some(fact::KeyBounds {
+            bytes_max: 0,
             retention_ms: 1 << 40,
             keys_max: 1000,
         }),

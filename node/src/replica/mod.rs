@@ -32,6 +32,7 @@
 //! | [`applied`] | the applied state, shared by apply, proposer and readers |
 //! | [`reads`] | linearizable reads, batched |
 //! | `look_up` | reads that may take long |
+//! | `replay` | the context of a repeated event, from the log |
 //! | [`hub`] | wakes the watches that a fact concerns |
 //! | [`watch`] | a watch: a cursor over the log |
 //! | [`log_page`] | pages of the log for WAL_READ |
@@ -86,6 +87,7 @@ pub mod proposer;
 pub(crate) mod queue;
 pub(crate) mod quorum;
 pub mod reads;
+pub(crate) mod replay;
 pub(crate) mod room;
 pub(crate) mod serving;
 pub(crate) mod slow;

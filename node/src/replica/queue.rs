@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
-use rstmdb_engine::Command;
+use rstmdb_engine::{Command, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
@@ -51,16 +51,32 @@ impl AnswerTo {
     }
 
     /// Tells the outcome, or what is known of it when an earlier try may be in the log: the engine
-    /// knows of that try by its key, but for want of a leader, of room or of time nothing was looked at.
+    /// knows of that try by its key, but for want of a leader, of room or of time nothing was looked at. Nor does
+    /// it know of a key whose instance was deleted meanwhile.
     pub(crate) fn send(self, outcome: Result<Done, Error>) {
         let outcome = match outcome {
-            Err(error) if self.unsure && !matches!(error, Error::Refused(_) | Error::LostTwice) => {
-                Err(Error::OutcomeUnknown)
-            }
+            Err(error) if self.unsure && !is_certain(&error) => Err(Error::OutcomeUnknown),
             outcome => outcome,
         };
         // A receiver that is gone has given up waiting; nobody is left to tell.
         let _ = self.to.send(outcome);
+    }
+}
+
+/// Whether the error says what became of an earlier try, too.
+fn is_certain(error: &Error) -> bool {
+    match error {
+        Error::Refused(refusal) => !names_no_instance(refusal),
+        Error::LostTwice => true,
+        _ => false,
+    }
+}
+
+fn names_no_instance(refusal: &Refusal) -> bool {
+    match refusal {
+        Refusal::InstanceNotFound { .. } => true,
+        Refusal::InBatch { refusal, .. } => names_no_instance(refusal),
+        _ => false,
     }
 }
 
@@ -417,6 +433,19 @@ mod tests {
             let unsure = told(&write, true, error);
             assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
         }
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_says_nothing_of_an_earlier_try() {
+        let gone = || {
+            Error::Refused(Refusal::InstanceNotFound {
+                instance_id: "a".to_owned(),
+            })
+        };
+        let write = event("a", Some("key"));
+        assert!(matches!(told(&write, false, gone()), Error::Refused(_)));
+        let unsure = told(&write, true, gone());
+        assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct Status {
     pub machines: u64,
     /// Idempotency keys remembered.
     pub idempotency_keys: u64,
+    /// What they cost in memory, about.
+    pub idempotency_bytes: u64,
     /// The last snapshot's offset, 0 when there is none.
     pub snapshot_offset: u64,
     /// The last offset that Raft has let go: a member whose log ends below it needs a snapshot.
@@ -187,6 +189,7 @@ impl<T: Types> Replica<T> {
             instances: state.instance_count(),
             machines: state.machine_count(),
             idempotency_keys: state.key_count(),
+            idempotency_bytes: state.key_bytes(),
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
             purged_offset: self.inner.store.purged().map_or(0, |id| id.index),
             history_damaged: self.inner.store.damaged_history().len() as u64,

@@ -68,6 +68,7 @@ pub(super) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             allow_flush_all: config.storage.allow_flush_all,
             idempotency_retention_ms: millis(config.idempotency.retention),
             idempotency_keys_max: config.idempotency.keys_max,
+            idempotency_bytes_max: config.idempotency.bytes_max,
         },
         compaction: CompactionOptions {
             enabled: config.compaction.enabled,

@@ -12,6 +12,7 @@ mod batches;
 mod events;
 mod forming;
 mod instances;
+mod keys;
 mod legacy;
 mod limits;
 mod machines;

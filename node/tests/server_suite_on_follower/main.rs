@@ -15,6 +15,8 @@ mod batches;
 mod events;
 #[path = "../server_suite/instances.rs"]
 mod instances;
+#[path = "../server_suite/keys.rs"]
+mod keys;
 #[path = "../server_suite/legacy.rs"]
 mod legacy;
 #[path = "../server_suite/machines.rs"]

@@ -272,7 +272,7 @@ pub struct ApplyEventResult<'a> {
     pub from_state: Cow<'a, str>,
     /// The state after.
     pub to_state: Cow<'a, str>,
-    /// The context after.
+    /// The context after; `null` when an idempotency key repeats an event that the log no longer has.
     pub ctx: Cow<'a, RawValue>,
     /// Where it stands in the log.
     pub wal_offset: u64,

@@ -201,6 +201,8 @@ pub struct Idempotency {
     pub retention: Duration,
     /// `idempotency.max_keys`
     pub keys_max: u64,
+    /// `idempotency.max_mb`, in bytes
+    pub bytes_max: u64,
 }
 
 /// The cluster this node belongs to.

@@ -73,6 +73,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("logging.format", "json", &["xml"]),
     ("idempotency.retention_secs", "60", &["0", "x"]),
     ("idempotency.max_keys", "5", &["0"]),
+    ("idempotency.max_mb", "16", &["0", "16MB"]),
     ("cluster.node_id", "7", &["0", "-1", "a"]),
     ("cluster.name", "orders", &["[]"]),
     ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2", "1=0.0.0.0:7402/h:7401", "1=h:7402/[::]:7401", "1=h:0/h:7401", "1=my db:1/h:2"]),
@@ -174,6 +175,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.metrics.bind_addr, "127.0.0.1:9090");
     assert_eq!(config.logging.level, "info");
     assert_eq!(config.idempotency.keys_max, 10_000_000);
+    assert_eq!(config.idempotency.bytes_max, 4096 << 20);
     assert_eq!(config.cluster.heartbeat, Duration::from_millis(100));
     assert_eq!(config.cluster.election_timeout_max, Duration::from_secs(1));
 }

@@ -18,6 +18,7 @@ pub(super) struct Scraped {
     machines: IntGauge,
     instances: IntGauge,
     idempotency_keys: IntGauge,
+    idempotency_bytes: IntGauge,
     earliest_offset: IntGauge,
     read_only: IntGauge,
     history_damaged: IntGauge,
@@ -87,6 +88,10 @@ impl Scraped {
             instances: make.gauge("rstmdb_instances_total", "Live instances.")?,
             idempotency_keys: make
                 .gauge("rstmdb_idempotency_keys", "Idempotency keys remembered.")?,
+            idempotency_bytes: make.gauge(
+                "rstmdb_idempotency_bytes",
+                "What the idempotency keys cost in memory, about.",
+            )?,
             earliest_offset: make.gauge(
                 "rstmdb_earliest_offset",
                 "The first offset that is retained.",
@@ -185,6 +190,7 @@ impl Scraped {
         gauge(&self.machines, status.machines);
         gauge(&self.instances, status.instances);
         gauge(&self.idempotency_keys, status.idempotency_keys);
+        gauge(&self.idempotency_bytes, status.idempotency_bytes);
         gauge(&self.earliest_offset, status.earliest_offset);
         gauge(&self.read_only, u64::from(status.read_only.is_some()));
         gauge(&self.history_damaged, status.history_damaged);

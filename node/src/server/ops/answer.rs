@@ -96,6 +96,7 @@ fn write_reply(out: &mut BytesMut, reply: &Reply) {
         Reply::PutMachine { .. }
         | Reply::Created { .. }
         | Reply::Applied { .. }
+        | Reply::Replayed { .. }
         | Reply::Deleted { .. }
         | Reply::Flushed { .. } => write_effect(&mut object, reply),
         Reply::Instance(instance) => write_instance(&mut object, instance),
@@ -188,6 +189,24 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
                 .int("wal_offset", *wal_offset);
         }
         Reply::Applied { .. } => write_applied(object, reply),
+        Reply::Replayed {
+            from_state,
+            to_state,
+            event_id,
+            wal_offset,
+            ..
+        } => {
+            // The log no longer has the context; a client that reads `ctx` finds the field.
+            object
+                .str("from_state", from_state)
+                .str("to_state", to_state)
+                .raw("ctx", b"null")
+                .int("wal_offset", *wal_offset)
+                .flag("applied", false);
+            if let Some(event_id) = event_id {
+                object.str("event_id", event_id);
+            }
+        }
         Reply::Deleted {
             instance_id,
             wal_offset,
@@ -270,4 +289,30 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rstmdb_rcp::message::instance::ApplyEventResult;
+
+    use super::*;
+
+    #[test]
+    fn a_repeated_event_whose_context_is_gone_says_null() {
+        let body = Body::Reply(Reply::Replayed {
+            instance_id: "i".into(),
+            idempotency_key: "k".into(),
+            from_state: "a".into(),
+            to_state: "b".into(),
+            event_id: Some("e".into()),
+            wal_offset: 7,
+        });
+        let mut out = BytesMut::new();
+        body.write(&mut out);
+        let expected = r#"{"from_state":"a","to_state":"b","ctx":null,"wal_offset":7,"applied":false,"event_id":"e"}"#;
+        assert_eq!(out, expected);
+        let read: ApplyEventResult<'_> = serde_json::from_slice(&out).unwrap();
+        assert!(read.ctx.get() == "null" && !read.applied);
+    }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rstmdb_engine::{BatchOp, Command};
-use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
+use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use super::answer::Item;
@@ -138,8 +138,14 @@ pub(super) fn best_effort(shared: &Arc<Shared>, steps: Vec<Step>, actor: &Arc<st
             stopped_at = next;
         }
         let items = results.into_iter().enumerate();
-        let items = items.map(|(index, outcome)| item_of(index, outcome));
-        let items = items.collect();
+        let mut items: Vec<Item> = items
+            .map(|(index, outcome)| item_of(index, outcome))
+            .collect();
+        // Beyond that the answer is too long in any case.
+        let mut room = PAYLOAD_BYTES_MAX;
+        for reply in items.iter_mut().flatten() {
+            shared.replica.complete(reply, &mut room).await;
+        }
         Ok(Answer {
             body: Body::Items(items),
             wal_offset: None,
@@ -158,7 +164,7 @@ fn submit_writes(
         match step {
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
             Ok(job) => running.push(match job.start(shared, actor) {
-                Started::Running(running) => running,
+                Started::Running(running) => running.without_completing(),
                 Started::Done(outcome) => Running::boxed(std::future::ready(outcome)),
             }),
             Err(error) => running.push(Running::boxed(std::future::ready(Err(error)))),

@@ -36,10 +36,11 @@ mod watches;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use rstmdb_engine::{Command, Query, Reply};
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
 use serde_json::value::RawValue;
 
@@ -51,7 +52,7 @@ pub(crate) use watches::Watching;
 use super::failure::{self, Effect};
 use super::session::order::{Access, Claim, Touch};
 use super::shared::Shared;
-use crate::replica::{self, Submitted};
+use crate::replica::{self, Done, Submitted};
 
 /// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
@@ -66,12 +67,22 @@ pub(crate) enum Running {
         submitted: Submitted,
         /// For the error.
         effect: Effect,
+        /// Who gives repeated events their contexts; none in a batch, which does it for all of them.
+        completer: Option<Arc<Shared>>,
     },
     /// Any other.
     Boxed(Pin<Box<dyn Future<Output = Outcome> + Send>>),
 }
 
 impl Running {
+    /// Leaves repeated events as they are.
+    fn without_completing(mut self) -> Self {
+        if let Self::Write { completer, .. } = &mut self {
+            *completer = None;
+        }
+        self
+    }
+
     fn boxed(job: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self::Boxed(Box::pin(job))
     }
@@ -83,15 +94,23 @@ impl Future for Running {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         match &mut *self {
             Self::Boxed(job) => job.as_mut().poll(cx),
-            Self::Write { submitted, effect } => {
+            Self::Write {
+                submitted,
+                effect,
+                completer,
+            } => {
                 let effect = *effect;
-                Pin::new(submitted).poll(cx).map(|written| match written {
-                    Ok(done) => Ok(Answer {
-                        body: Body::Reply(done.reply),
-                        wal_offset: done.offset,
-                    }),
-                    Err(error) => Err(failure::of_replica(&error, effect)),
-                })
+                let done = match ready!(Pin::new(submitted).poll(cx)) {
+                    Ok(done) => done,
+                    Err(error) => return Poll::Ready(Err(failure::of_replica(&error, effect))),
+                };
+                match completer.take() {
+                    Some(shared) if done.reply.incomplete_to().is_some() => {
+                        *self = Self::boxed(completed(shared, done));
+                        self.poll(cx)
+                    }
+                    _ => Poll::Ready(Ok(answer_of(done))),
+                }
             }
         }
     }
@@ -277,7 +296,21 @@ fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
     Running::Write {
         submitted: shared.replica.submit(command, actor.clone()),
         effect,
+        completer: Some(shared.clone()),
     }
+}
+
+fn answer_of(done: Done) -> Answer {
+    Answer {
+        body: Body::Reply(done.reply),
+        wal_offset: done.offset,
+    }
+}
+
+async fn completed(shared: Arc<Shared>, mut done: Done) -> Outcome {
+    let mut room = PAYLOAD_BYTES_MAX;
+    shared.replica.complete(&mut done.reply, &mut room).await;
+    Ok(answer_of(done))
 }
 
 fn effect_of(command: &Command) -> Effect {

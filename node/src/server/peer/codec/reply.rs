@@ -35,6 +35,15 @@ fn encode(reply: Reply) -> Wire {
                 wire::AppliedReply { from_state, to_state, ctx, applied, event_id, wal_offset };
             Wire::Applied(reply)
         }
+        Reply::Replayed { instance_id, idempotency_key, from_state, to_state, event_id, wal_offset } => {
+            let (instance_id, idempotency_key) = (instance_id.to_string(), idempotency_key.to_string());
+            let (from_state, to_state) = (from_state.to_string(), to_state.to_string());
+            let event_id = event_id.map(|id| id.to_string());
+            let reply = wire::ReplayedReply {
+                instance_id, idempotency_key, from_state, to_state, event_id, wal_offset,
+            };
+            Wire::Replayed(reply)
+        }
         Reply::Deleted { instance_id, wal_offset } => {
             let instance_id = instance_id.to_string();
             Wire::Deleted(wire::DeletedReply { instance_id, wal_offset })
@@ -105,6 +114,14 @@ fn decode(reply: Wire) -> Result<Reply, DecodeError> {
             applied: applied.applied,
             event_id: applied.event_id.map(Into::into),
             wal_offset: applied.wal_offset,
+        },
+        Wire::Replayed(replayed) => Reply::Replayed {
+            instance_id: replayed.instance_id.into(),
+            idempotency_key: replayed.idempotency_key.into(),
+            from_state: replayed.from_state.into(),
+            to_state: replayed.to_state.into(),
+            event_id: replayed.event_id.map(Into::into),
+            wal_offset: replayed.wal_offset,
         },
         Wire::Deleted(deleted) => Reply::Deleted {
             instance_id: deleted.instance_id.into(),

@@ -274,6 +274,18 @@ fn single_reply() -> impl Strategy<Value = Reply> {
                     wal_offset,
                 }
             ),
+        (arc(), arc(), arc(), arc(), of(arc()), any::<u64>()).prop_map(
+            |(instance_id, idempotency_key, from_state, to_state, event_id, wal_offset)| {
+                Reply::Replayed {
+                    instance_id,
+                    idempotency_key,
+                    from_state,
+                    to_state,
+                    event_id,
+                    wal_offset,
+                }
+            }
+        ),
         (arc(), any::<u64>()).prop_map(|(instance_id, wal_offset)| Reply::Deleted {
             instance_id,
             wal_offset,

@@ -1,0 +1,95 @@
+//! Idempotency keys: what a retry is told, and when a key ends.
+
+use serde_json::{Value, json};
+
+use super::support::{Conn, TestNode, fresh};
+
+fn note(id: &str, n: u64) -> Value {
+    let key = format!("note-{n}");
+    let payload = json!({ "n": n, "text": "x".repeat(2000) });
+    json!({ "instance_id": id, "event": "NOTE", "payload": payload, "idempotency_key": key })
+}
+
+/// What a retry must be told of an event that was told `first`.
+fn repeated(first: &Value) -> Value {
+    let mut again = first.clone();
+    again["applied"] = json!(false);
+    again
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_told_its_own_context_although_the_instance_has_moved_on() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let mut first = Vec::new();
+    for n in 0..3 {
+        first.push(conn.ok("APPLY_EVENT", note(&id, n)).await);
+    }
+    let op = |n| json!({ "op": "APPLY_EVENT", "params": note(&id, n) });
+    let both = json!({ "mode": "atomic", "ops": [op(3), op(4)] });
+    let batch = conn.ok("BATCH", both.clone()).await;
+    for n in 0..2 {
+        first.push(batch["results"][n]["result"].clone());
+    }
+    assert_ne!(first[3]["ctx"], first[4]["ctx"]);
+    let dir = node.stop().await;
+    let node = TestNode::start_on(dir, &[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    for n in [0, 4, 2, 3, 1] {
+        let again = conn.ok("APPLY_EVENT", note(&id, n)).await;
+        assert_eq!(again, repeated(&first[n as usize]), "{n}");
+    }
+    for mode in ["atomic", "best_effort"] {
+        let ops: Vec<_> = (0..5).map(op).collect();
+        let done = conn.ok("BATCH", json!({ "mode": mode, "ops": ops })).await;
+        for (item, first) in done["results"].as_array().unwrap().iter().zip(&first) {
+            assert_eq!(item["result"], repeated(first), "{mode}");
+        }
+    }
+    let got = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
+    assert_eq!(got["last_wal_offset"], first[4]["wal_offset"]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_end_when_their_instance_is_deleted() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let machine = conn.order_machine().await;
+    let id = fresh("lives");
+    let keyed = |params: Value| {
+        let mut params = params;
+        params["instance_id"] = json!(id);
+        params["idempotency_key"] = json!("k");
+        params
+    };
+    let create = keyed(json!({ "machine": machine, "version": 1 }));
+    let pay = keyed(json!({ "event": "PAY" }));
+    let delete = keyed(json!({}));
+    let mut offsets = Vec::new();
+    for _ in 0..2 {
+        for (op, params) in [
+            ("CREATE_INSTANCE", &create),
+            ("APPLY_EVENT", &pay),
+            ("DELETE_INSTANCE", &delete),
+        ] {
+            let first = conn.ok(op, params.clone()).await;
+            let again = conn.ok(op, params.clone()).await;
+            assert_eq!(first["wal_offset"], again["wal_offset"], "{op}");
+            offsets.push(first["wal_offset"].as_u64().unwrap());
+        }
+        // The instance is no more: only its deletion is still answered.
+        conn.refused("APPLY_EVENT", pay.clone(), "INSTANCE_NOT_FOUND")
+            .await;
+    }
+    assert!(offsets.is_sorted_by(|one, next| one < next), "{offsets:?}");
+    let generated = json!({ "machine": machine, "version": 1, "idempotency_key": id });
+    let first = conn.ok("CREATE_INSTANCE", generated.clone()).await;
+    assert_eq!(conn.ok("CREATE_INSTANCE", generated.clone()).await, first);
+    let params = json!({ "instance_id": first["instance_id"] });
+    conn.ok("DELETE_INSTANCE", params).await;
+    let second = conn.ok("CREATE_INSTANCE", generated).await;
+    assert_ne!(second["instance_id"], first["instance_id"]);
+    node.stop().await;
+}
