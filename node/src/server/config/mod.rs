@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
+//! | `network` | the RCP listener's part |
 //! | `value` | a value before it has a type, and the parser of each type |
 //! | `file` | the YAML file, as pairs of key and value |
 //! | `check` | values that must fit each other |
@@ -15,6 +16,7 @@ mod check;
 mod error;
 mod file;
 mod keys;
+mod network;
 mod paths;
 mod value;
 
@@ -29,6 +31,7 @@ use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 pub(super) use check::read_keys;
 pub use error::{Error, Origin};
 use keys::{KEYS, Key};
+pub use network::Network;
 use value::Value;
 
 /// The whole configuration, checked.
@@ -57,23 +60,6 @@ pub struct Config {
     settings: Vec<Setting>,
     /// The file it was read from.
     source: Option<PathBuf>,
-}
-
-/// The RCP listener.
-#[derive(Debug, Clone, Default)]
-pub struct Network {
-    /// `network.bind_addr`
-    pub bind_addr: String,
-    /// `network.idle_timeout_secs`; none when 0
-    pub idle_timeout: Option<Duration>,
-    /// `network.max_connections`
-    pub connections_max: usize,
-    /// `network.request_timeout_ms`
-    pub request_timeout: Duration,
-    /// `network.keepalive_secs`; none when 0
-    pub keepalive: Option<Duration>,
-    /// `network.buffers_max_mb`, in bytes
-    pub buffers_bytes_max: u64,
 }
 
 /// The data folder and the rules of what may be stored.

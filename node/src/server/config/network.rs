@@ -1,0 +1,20 @@
+//! The RCP listener's part of the configuration.
+
+use std::time::Duration;
+
+/// The RCP listener.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// `network.bind_addr`
+    pub bind_addr: String,
+    /// `network.idle_timeout_secs`; none when 0
+    pub idle_timeout: Option<Duration>,
+    /// `network.max_connections`
+    pub connections_max: usize,
+    /// `network.request_timeout_ms`
+    pub request_timeout: Duration,
+    /// `network.keepalive_secs`; none when 0
+    pub keepalive: Option<Duration>,
+    /// `network.buffers_max_mb`, in bytes
+    pub buffers_bytes_max: u64,
+}
