@@ -53,7 +53,6 @@ fn entry(ctx: &str, payload: Option<&str>) -> Vec<u8> {
     };
     let fact = Fact {
         body: Some(Body::ApplyEvent(event)),
-        ..Fact::default()
     };
     let entry = Entry {
         facts: vec![fact],

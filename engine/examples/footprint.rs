@@ -144,12 +144,15 @@ fn full_definition(transition: impl Fn(usize) -> String) -> String {
     text + "]}"
 }
 
+/// A name, and what gives the transition of a number.
+type Shape<'a> = (&'a str, Box<dyn Fn(usize) -> String + 'a>);
+
 fn definitions() {
     let all: Vec<String> = (0..1000).map(|number| format!("\"s{number}\"")).collect();
     let all = all.join(",");
     let short_terms = vec!["0"; 400].join("||");
     let long_paths = vec!["ctx.some.longer.path == 12345"; 100].join(" && ");
-    let shapes: [(&str, Box<dyn Fn(usize) -> String>); 4] = [
+    let shapes: [Shape<'_>; 4] = [
         (
             "from a thousand states each",
             Box::new(|n| format!(r#"{{"from":[{all}],"event":"E{n}","to":"s0"}}"#)),

@@ -102,10 +102,10 @@ async fn boot_with(fs: &MemFs, store_options: raft_store::Options) -> Replica<Si
 async fn boot_by(fs: &MemFs, store_options: raft_store::Options, options: Options) -> Replica<Sim> {
     let (store, writer) = Store::open(fs.clone(), store_options).unwrap();
     drop(Sim::spawn(writer.drive()));
-    boot_on(store, Arc::new(SimHost::default())).await
+    boot_on(store, options, Arc::new(SimHost::default())).await
 }
 
-async fn boot_on(store: Store<MemFs>, host: Arc<SimHost>) -> Replica<Sim> {
+async fn boot_on(store: Store<MemFs>, options: Options, host: Arc<SimHost>) -> Replica<Sim> {
     let peers = Arc::new(NoPeers::<Sim>::default());
     Replica::start(store, options, host, NoPeers::default(), peers)
         .await
@@ -431,7 +431,7 @@ fn a_clock_that_jumps_by_days_forgets_no_key_and_is_reported() {
         let (store, writer) = Store::open(MemFs::new(10), store_options).unwrap();
         drop(Sim::spawn(writer.drive()));
         let host = Arc::new(SimHost::default());
-        let replica = boot_on(store, host.clone()).await;
+        let replica = boot_on(store, options(), host.clone()).await;
         prepare(&replica).await;
         let first = submit(&replica, set("a", 1)).await.unwrap().offset;
         let began_ms = replica.with_state(|state| state.last_time_ms());

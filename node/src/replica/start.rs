@@ -10,7 +10,7 @@ use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use openraft::type_config::TypeConfigExt;
 use openraft::{Config, Raft, SnapshotPolicy};
 use rstmdb_engine::{Limits, State};
-use rstmdb_raft_store::{NodeInfo, Retention, SnapshotHandle, Store};
+use rstmdb_raft_store::{FileSystem, NodeInfo, Retention, SnapshotHandle, Store};
 use tokio::sync::{Notify, mpsc};
 
 use super::applied::Applied;
@@ -160,9 +160,7 @@ impl<T: Types> Replica<T> {
             .map_err(recovery)?;
         form(&raft, &options).await?;
 
-        let covered = store.snapshots().list().last().and_then(|info| info.index);
-        let behind = applied.offset().saturating_sub(covered.unwrap_or(0));
-        let compaction = Compaction::new(&store.stats(), behind);
+        let compaction = Compaction::new(&store.stats(), behind_snapshot(&store, &applied));
         let (reads, rounds) = Reads::new(&raft, &applied, &peers, options.leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
         let clocks = Clocks::new(host.clone(), options.clock_skew_max, counters.clone());
@@ -192,6 +190,12 @@ impl<T: Types> Replica<T> {
         spawn_tasks(&inner, rounds, queue);
         Ok(Self { inner })
     }
+}
+
+/// How many applied entries no snapshot covers.
+fn behind_snapshot<F: FileSystem>(store: &Store<F>, applied: &Applied) -> u64 {
+    let covered = store.snapshots().list().last().and_then(|info| info.index);
+    applied.offset().saturating_sub(covered.unwrap_or(0))
 }
 
 fn spawn_tasks<T: Types>(

@@ -17,7 +17,7 @@ pub(super) async fn compare(cluster: Cluster, replica: Replica) {
         let (_, members) = replica.membership();
         if !members.is_empty() {
             let (node_id, configured) = replica.node();
-            let differ = differences(node_id, &configured, &cluster, &members);
+            let differ = differences(node_id, configured, &cluster, &members);
             if !differ.is_empty() {
                 tracing::warn!(
                     "the configuration of node {node_id} contradicts the cluster's membership, which counts: {}",

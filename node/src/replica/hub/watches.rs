@@ -173,15 +173,11 @@ impl Watches {
 }
 
 fn portion(slots: &Slots, first: u64, mut look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
-    let mut seen = 0;
-    for (id, slot) in slots.range(first..) {
-        if seen == PORTION {
-            return Some(*id);
-        }
+    let mut slots = slots.range(first..);
+    for (_, slot) in slots.by_ref().take(PORTION) {
         look(slot);
-        seen += 1;
     }
-    None
+    slots.next().map(|(id, _)| *id)
 }
 
 fn add(slots: &mut SlotsByName, name: &str, slot: &Arc<Slot>) {

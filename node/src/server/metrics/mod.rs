@@ -5,9 +5,11 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `guards` | certificates, refusals at the port for other nodes |
 //! | `scraped` | what the replica and its log count |
 //! | `text` | latencies in Prometheus's text format |
 
+mod guards;
 mod scraped;
 mod text;
 
@@ -23,6 +25,7 @@ use super::logging;
 use super::ops::Op;
 use super::shared::Shared;
 use crate::replica::counters::Histogram;
+use guards::Guards;
 use scraped::Scraped;
 
 /// The metrics of one server.
@@ -40,6 +43,7 @@ pub struct Metrics {
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
     scraped: Mutex<Scraped>,
+    guards: Mutex<Guards>,
 }
 
 /// Makes collectors and registers them.
@@ -110,6 +114,7 @@ impl Metrics {
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             scraped: Mutex::new(Scraped::new(&make)?),
+            guards: Mutex::new(Guards::new(&make)?),
             registry: registry.clone(),
         };
         Ok(metrics)
@@ -175,7 +180,7 @@ impl Metrics {
         let families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
-            scraped.set_guards(shared);
+            self.guards.lock().set(shared);
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));

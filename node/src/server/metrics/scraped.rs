@@ -1,6 +1,5 @@
 //! What the replica and its log count themselves: read when somebody asks for the metrics.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
@@ -8,7 +7,6 @@ use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeV
 use super::{Maker, text};
 use crate::replica::Role;
 use crate::server::product::Replica;
-use crate::server::shared::Shared;
 
 /// The roles a node can have.
 const ROLES: [Role; 4] = [Role::Leader, Role::Follower, Role::Learner, Role::Candidate];
@@ -31,16 +29,18 @@ pub(super) struct Scraped {
     decisions_failed: IntCounter,
     digest_mismatches: IntCounter,
     diverged: IntGauge,
-    snapshots: IntCounter,
-    snapshots_failed: IntCounter,
-    snapshot_bytes: IntGauge,
-    snapshot_secs: Gauge,
-    certificates: IntGaugeVec,
-    peer_refusals: IntCounterVec,
+    snapshots: Snapshots,
     clocks: Clocks,
     slow: Slow,
     wal: Wal,
     raft: Raft,
+}
+
+struct Snapshots {
+    taken: IntCounter,
+    failed: IntCounter,
+    last_bytes: IntGauge,
+    last_secs: Gauge,
 }
 
 struct Clocks {
@@ -131,57 +131,12 @@ impl Scraped {
                 "rstmdb_state_diverged",
                 "1 once this node's state is known to be wrong.",
             )?,
-            snapshots: make.counter("rstmdb_snapshots_total", "Snapshots taken.")?,
-            snapshots_failed: make.counter(
-                "rstmdb_snapshots_failed_total",
-                "Snapshots that could not be written.",
-            )?,
-            snapshot_bytes: make.gauge(
-                "rstmdb_snapshot_size_bytes",
-                "Size of the last snapshot taken since the start.",
-            )?,
-            snapshot_secs: make.register(Gauge::new(
-                "rstmdb_snapshot_duration_seconds",
-                "How long the last snapshot took.",
-            )?)?,
-            certificates: make.register(IntGaugeVec::new(
-                Opts::new(
-                    "rstmdb_certificate_expiry_timestamp_seconds",
-                    "When the first certificate of a file expires, in seconds since 1970.",
-                ),
-                &["key"],
-            )?)?,
-            peer_refusals: make.register(IntCounterVec::new(
-                Opts::new(
-                    "rstmdb_peer_refusals_total",
-                    "What was refused at the port for other nodes.",
-                ),
-                &["kind"],
-            )?)?,
+            snapshots: Snapshots::new(make)?,
             clocks: Clocks::new(make)?,
             slow: Slow::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
         })
-    }
-
-    /// What the sockets count. As [`Scraped::set`], not to be called twice at the same time.
-    pub(super) fn set_guards(&self, shared: &Shared) {
-        self.certificates.reset();
-        for held in shared.certificates.read().iter() {
-            if let Some(at) = held.not_after() {
-                self.certificates.with_label_values(&[held.key]).set(at);
-            }
-        }
-        let refusals = shared.peers.refusals();
-        for (kind, count) in [
-            ("connection", &refusals.connections),
-            ("caller", &refusals.callers),
-            ("message", &refusals.messages),
-        ] {
-            let counted = self.peer_refusals.with_label_values(&[kind]);
-            counter(&counted, count.load(Ordering::Relaxed));
-        }
     }
 
     /// Not to be called twice at the same time: counters would count a difference twice.
@@ -204,12 +159,8 @@ impl Scraped {
         counter(&self.decisions_failed, counters.decisions_failed.load());
         counter(&self.digest_mismatches, counters.digest_mismatches.load());
         gauge(&self.diverged, u64::from(status.diverged));
-        counter(&self.snapshots, counters.snapshots_taken.load());
-        counter(&self.snapshots_failed, counters.snapshots_failed.load());
+        self.snapshots.set(replica);
         counter(&self.history_healed, counters.history_healed.load());
-        gauge(&self.snapshot_bytes, counters.snapshot_last_bytes.load());
-        self.snapshot_secs
-            .set(text::secs(counters.snapshot_last_us.load()));
         counter(&self.raft.leader_changes, counters.leader_changes.load());
         counter(&self.raft.stepped_down, counters.stepped_down.load());
         counter(&self.raft.stalls, counters.replication_stalls.load());
@@ -257,6 +208,35 @@ pub(super) fn write_latencies(out: &mut String, replica: &Replica) {
     let log = replica.store_stats();
     text::head(out, name, "Syncs of the log.", "summary");
     text::sum_and_count(out, name, "", log.fsync_us_sum, log.fsyncs);
+}
+
+impl Snapshots {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            taken: make.counter("rstmdb_snapshots_total", "Snapshots taken.")?,
+            failed: make.counter(
+                "rstmdb_snapshots_failed_total",
+                "Snapshots that could not be written.",
+            )?,
+            last_bytes: make.gauge(
+                "rstmdb_snapshot_size_bytes",
+                "Size of the last snapshot taken since the start.",
+            )?,
+            last_secs: make.register(Gauge::new(
+                "rstmdb_snapshot_duration_seconds",
+                "How long the last snapshot took.",
+            )?)?,
+        })
+    }
+
+    fn set(&self, replica: &Replica) {
+        let counters = replica.counters();
+        counter(&self.taken, counters.snapshots_taken.load());
+        counter(&self.failed, counters.snapshots_failed.load());
+        gauge(&self.last_bytes, counters.snapshot_last_bytes.load());
+        let took = text::secs(counters.snapshot_last_us.load());
+        self.last_secs.set(took);
+    }
 }
 
 impl Clocks {
@@ -405,6 +385,6 @@ fn gauge(gauge: &IntGauge, value: u64) {
 }
 
 /// What is counted elsewhere only grows: the difference to the last time is what to add.
-fn counter(counter: &IntCounter, value: u64) {
+pub(super) fn counter(counter: &IntCounter, value: u64) {
     counter.inc_by(value.saturating_sub(counter.get()));
 }

@@ -148,6 +148,7 @@ impl Cutting {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use rstmdb_raft_store::{Data, LeaderId, Vote, log_id};
 
     use super::*;

@@ -154,6 +154,7 @@ fn origin(info: &dyn Any) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use tokio::net::TcpListener;
 
     use super::*;

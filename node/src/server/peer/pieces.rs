@@ -164,6 +164,7 @@ fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Sta
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const SENDER: u64 = 3;

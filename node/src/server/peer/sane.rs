@@ -96,8 +96,8 @@ impl Bounds {
         place(request.prev_log_id.as_ref(), vote)?;
         place(request.leader_commit.as_ref(), vote)?;
         // Without a predecessor the log begins here, at 0.
-        let mut expected = request.prev_log_id.as_ref().map_or(0, |id| id.index + 1);
-        for entry in &request.entries {
+        let first = request.prev_log_id.as_ref().map_or(0, |id| id.index + 1);
+        for (expected, entry) in (first..).zip(&request.entries) {
             place(Some(&entry.log_id), vote)?;
             if entry.log_id.index != expected {
                 let found = entry.log_id.index;
@@ -105,7 +105,6 @@ impl Bounds {
                     "entry {found} where {expected} has to follow"
                 )));
             }
-            expected += 1;
         }
         Ok(())
     }
