@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::config::{Config, Storage};
+use super::config::{self, Config, Storage};
 use super::descriptors::{self, Descriptors};
 use super::forming;
 use super::options::{replica_options, store_options};
@@ -152,10 +152,7 @@ impl Node {
             start_replica(&config.storage, store, writer, options, connections.clone()).await?;
         server.set_replica(replica.clone());
         let ended = guard.disarm();
-        let asking = keep_asking(connections, config.cluster.join.clone());
-        tokio::spawn(ended.clone().run_until_cancelled_owned(asking));
-        let comparing = ourselves::compare(config.cluster.clone(), replica.clone());
-        tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
+        watch_membership(&config.cluster, connections, &replica, &ended);
         let guard = ended.drop_guard();
         tracing::info!(
             node_id = local.node_id,
@@ -298,6 +295,19 @@ async fn find_cluster(
         forming::find_cluster(&config.cluster, local, connections).await?
     };
     Ok(known.unwrap_or_else(|| (Uuid::new_v4().as_u128(), false)))
+}
+
+/// Until `ended`, learns who belongs to the cluster, and compares the membership with the configuration.
+fn watch_membership(
+    cluster: &config::Cluster,
+    connections: Connections,
+    replica: &Replica,
+    ended: &CancellationToken,
+) {
+    let asking = keep_asking(connections, cluster.join.clone());
+    tokio::spawn(ended.clone().run_until_cancelled_owned(asking));
+    let comparing = ourselves::compare(cluster.clone(), replica.clone());
+    tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
 }
 
 /// Asks members who belongs to the cluster whenever a node calls that is no member as far as this one knows: it may

@@ -189,24 +189,7 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
                 .int("wal_offset", *wal_offset);
         }
         Reply::Applied { .. } => write_applied(object, reply),
-        Reply::Replayed {
-            from_state,
-            to_state,
-            event_id,
-            wal_offset,
-            ..
-        } => {
-            // The log no longer has the context; a client that reads `ctx` finds the field.
-            object
-                .str("from_state", from_state)
-                .str("to_state", to_state)
-                .raw("ctx", b"null")
-                .int("wal_offset", *wal_offset)
-                .flag("applied", false);
-            if let Some(event_id) = event_id {
-                object.str("event_id", event_id);
-            }
-        }
+        Reply::Replayed { .. } => write_replayed(object, reply),
         Reply::Deleted {
             instance_id,
             wal_offset,
@@ -231,6 +214,28 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
         | Reply::Machine { .. }
         | Reply::Machines { .. }
         | Reply::Batch(_) => {}
+    }
+}
+
+/// The answer to a retry whose context the log no longer has; a client that reads `ctx` finds the field.
+fn write_replayed(object: &mut Object<'_>, reply: &Reply) {
+    if let Reply::Replayed {
+        from_state,
+        to_state,
+        event_id,
+        wal_offset,
+        ..
+    } = reply
+    {
+        object
+            .str("from_state", from_state)
+            .str("to_state", to_state)
+            .raw("ctx", b"null")
+            .int("wal_offset", *wal_offset)
+            .flag("applied", false);
+        if let Some(event_id) = event_id {
+            object.str("event_id", event_id);
+        }
     }
 }
 
