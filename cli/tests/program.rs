@@ -230,21 +230,34 @@ fn a_line_without_a_key_is_not_sent_twice() {
     assert_eq!(fake.requests().len(), 1);
 }
 
+/// Hangs up on the first `lost` requests, and answers the others.
+fn hanging_up(lost: u64) -> Fake {
+    let tries = std::sync::atomic::AtomicU64::new(0);
+    Fake::start(move |_, _| {
+        if tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < lost {
+            return Answer::HangUp;
+        }
+        Answer::Ok(r#"{"wal_offset":101,"applied":false}"#.to_owned())
+    })
+}
+
 #[test]
 fn a_keyed_line_is_sent_again_after_a_lost_connection() {
-    let tries = std::sync::atomic::AtomicU64::new(0);
-    let fake =
-        Fake::start(
-            move |_, _| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-                0 | 1 => Answer::HangUp,
-                _ => Answer::Ok(r#"{"wal_offset":101,"applied":false}"#.to_owned()),
-            },
-        );
+    let fake = hanging_up(1);
     let output = run_with_input(fake.cli(&["load", "-"]), &apply_line(1, 1));
     let (out, _) = exited(&output, 0);
     let summary: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(summary["applied"], 1, "it took effect in this load");
-    assert_eq!(fake.requests().len(), 3);
+    assert_eq!(fake.requests().len(), 2);
+}
+
+/// What may have ended two nodes is not brought to a third one.
+#[test]
+fn a_keyed_line_that_two_connections_were_lost_with_is_not_sent_again() {
+    let fake = hanging_up(2);
+    let output = run_with_input(fake.cli(&["load", "-"]), &apply_line(1, 1));
+    exited(&output, 4);
+    assert_eq!(fake.requests().len(), 2);
 }
 
 fn event() -> Event<'static> {
