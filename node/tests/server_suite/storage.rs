@@ -258,9 +258,10 @@ async fn admin_http_shows_health_readiness_and_metrics() {
         );
     }
     let documented = include_str!("../../../docs/operations.md");
-    // Only a leader with followers has the first, only a node with TLS the second.
+    // Only a leader with followers has the first two, only a node with TLS the third.
     let elsewhere = [
         "rstmdb_raft_replication_lag",
+        "rstmdb_clock_skew_seconds",
         "rstmdb_certificate_expiry_timestamp_seconds",
     ];
     for name in metric_names(documented) {
