@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::ended::END_TIMEOUT;
 use rstmdb_jepsen::model::Machine;
 use rstmdb_jepsen::process::Node;
 use rstmdb_jepsen::raw::Connection;
@@ -136,55 +135,64 @@ fn all_are_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>) {
 }
 
 #[test]
-fn a_disk_without_a_reserve_that_is_full_ends_the_node_and_loses_nothing() {
+fn a_disk_without_a_reserve_that_is_full_is_waited_for_and_loses_nothing() {
     if let Some(reason) = small_disk::unavailable() {
         rstmdb_jepsen::skipped(reason);
         return;
     }
     let config = Config::for_tests()
         .with("storage.min_free_mb", "0")
-        .with("storage.compression", "none");
+        .with("storage.compression", "none")
+        .with("network.request_timeout_ms", "1000");
     let mut node = Node::prepare(&config).unwrap();
     let disk = SmallDisk::mount(&node.data_dir(), 12).unwrap();
     node.restart().unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
     put_machine(&mut connection);
-    let mut last = String::new();
     let fill = "x".repeat(50_000);
-    let told = (0..1000).find_map(|n| {
-        let create = json!({
+    let create = |n: u32| {
+        json!({
             "machine": "full", "version": 1, "instance_id": format!("i-{n}"),
             "initial_ctx": {"fill": fill},
-        });
-        match connection.call("CREATE_INSTANCE", &create) {
-            Ok(_) => {
-                last = format!("i-{n}");
-                None
-            }
-            Err(error) => Some(error),
+        })
+    };
+    let mut done = 0;
+    let told = loop {
+        match connection.call("CREATE_INSTANCE", &create(done)) {
+            Ok(_) => done += 1,
+            Err(error) => break error,
         }
-    });
-    match told.expect("the disk is full at some time") {
-        Error::Refused { body, .. } => assert_eq!(body.code.as_str(), "WAL_IO_ERROR", "{body}"),
-        // The node was faster with its end than with the answer.
-        error => assert!(!matches!(error, Error::Protocol(_)), "{error}"),
-    }
-    let status = node.wait_exit(END_TIMEOUT).unwrap();
-    assert_eq!(status.code(), Some(1), "{status}");
-    let log = node.log_text();
-    for text in ["the node has failed and stops", "No space left on device"] {
-        assert!(log.contains(text), "no {text:?} in {log}");
-    }
-    drop(connection);
+        assert!(done < 1000, "the disk is full at some time");
+    };
+    // The first one waits for a segment; those behind it are refused.
+    let codes = [Some("TIMEOUT"), Some("READ_ONLY_MODE")];
+    assert!(codes.contains(&told.code()), "{told}");
+    within(Duration::from_secs(5), || {
+        let refused = connection.call("CREATE_INSTANCE", &create(999));
+        match refused.unwrap_err().code() {
+            Some("READ_ONLY_MODE") => Ok(()),
+            code => Err(format!("{code:?}")),
+        }
+    })
+    .unwrap();
+    let get = |n: u32| json!({"instance_id": format!("i-{n}"), "consistency": "local"});
+    connection.call("GET_INSTANCE", &get(done - 1)).unwrap();
     let more = std::process::Command::new("mount")
         .args(["-o", "remount,size=64m"])
         .arg(node.data_dir())
         .status();
     assert!(more.unwrap().success());
+    within(Duration::from_secs(10), || {
+        let created = connection.call("CREATE_INSTANCE", &create(1000));
+        created.map(drop).map_err(|error| error.to_string())
+    })
+    .unwrap();
+    node.kill().unwrap();
     node.restart().unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
-    let get = json!({"instance_id": last});
-    connection.call("GET_INSTANCE", &get).unwrap();
+    for n in [0, done - 1, 1000] {
+        connection.call("GET_INSTANCE", &get(n)).unwrap();
+    }
     assert!(node.stop().unwrap().0.success());
     drop(disk);
 }

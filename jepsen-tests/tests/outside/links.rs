@@ -214,7 +214,13 @@ fn entries_get_through_a_network_without_large_packets_and_a_slow_one() {
     nodes
         .cli(1, &["create-instance", "-m", "m", "-V", "1", "-i", "i"])
         .unwrap();
-    let leader = nodes.leader().unwrap();
+    let leader = loop {
+        match nodes.leader() {
+            Some(leader) => break leader,
+            None => assert!(Instant::now() < deadline, "node 1 knows no leader"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
 
     nodes.net.set_packet_max(1000);
     nodes.write(leader, 3000).unwrap();

@@ -135,25 +135,22 @@ fn a_watch_ends_with_what_to_do_when_its_cluster_was_restored_to_an_earlier_offs
 fn a_watch_of_rare_events_goes_on_though_retention_dropped_the_last_one() {
     let config = Config::for_tests()
         .with("compaction.retain_events", "100")
+        .with("storage.compression", "none")
         .with("compaction.min_interval_secs", "1");
     let mut node = Node::start(&config).unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
     put(&mut connection, "rare");
     put(&mut connection, "busy");
     let rare = apply(&mut connection, "rare", &json!({"n": 1}));
-    // Text that does not compress, so that the log fills segments.
-    let fill = |seed: u64| {
-        let mut state = seed;
-        let mut next = || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
-            format!("{:016x}", state ^ (state >> 29))
-        };
-        (0..1_000).map(|_| next()).collect::<String>()
-    };
-    for n in 0..220 {
-        apply(&mut connection, "busy", &json!({"fill": fill(n)}));
+    // A node keeps the last 10,000 entries before a snapshot in any case.
+    let ops = vec![
+        json!({"op": "APPLY_EVENT", "params": {"instance_id": "busy", "event": "E",
+        "payload": {"fill": "x".repeat(200)}}});
+        100
+    ];
+    let batch = json!({"mode": "best_effort", "ops": ops});
+    for _ in 0..105 {
+        connection.call("BATCH", &batch).unwrap();
     }
     let from = rare.to_string();
     let filter = ["--machines", "rare", "--from-offset", &from, "--progress"];
@@ -170,7 +167,7 @@ fn a_watch_of_rare_events_goes_on_though_retention_dropped_the_last_one() {
             return Ok(());
         }
         // A snapshot has to be taken, and the log before it purged, before retention drops it.
-        apply(&mut connection, "busy", &json!({"fill": fill(earliest)}));
+        connection.call("BATCH", &batch).unwrap();
         connection
             .call("COMPACT", &json!({"force_snapshot": true}))
             .unwrap();

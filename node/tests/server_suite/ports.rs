@@ -264,12 +264,13 @@ async fn a_standard_error_that_is_full_costs_lines_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_on_every_port_leave_descriptors_for_the_log() {
-    let peers = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (peer_addr, admin_addr) = (peers.local_addr().unwrap(), admin.local_addr().unwrap());
-    drop((peers, admin));
-    let (peer_bind, admin_bind) = (peer_addr.to_string(), admin_addr.to_string());
+    // A node that serves others needs addresses that they can dial, so no port 0.
+    let free = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let [peer_addr, admin_addr, rcp_addr] = free.map(|free| free.local_addr().unwrap());
+    let [peer_bind, admin_bind, rcp_bind] =
+        [peer_addr, admin_addr, rcp_addr].map(|addr| addr.to_string());
     let variables = [
+        ("RSTMDB_BIND", rcp_bind.as_str()),
         ("RSTMDB_PEER_BIND", peer_bind.as_str()),
         ("RSTMDB_METRICS_BIND", admin_bind.as_str()),
     ];
