@@ -164,7 +164,7 @@ fn definitions() {
         (
             "guards of one letter terms",
             Box::new(|n| {
-                let guard = if n < 125 { &short_terms[..] } else { "!ctx.a" };
+                let guard = if n < 80 { &short_terms[..] } else { "!ctx.a" };
                 format!(
                     r#"{{"from":"s{}","event":"E","to":"s0","guard":"{guard}"}}"#,
                     n % 1000
