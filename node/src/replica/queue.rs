@@ -273,7 +273,7 @@ impl<T: Types> Queue<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use openraft::type_config::TypeConfigExt;
-    use rstmdb_engine::{ApplyEvent, BatchOp, ListInstances, Query};
+    use rstmdb_engine::{ApplyEvent, BatchOp, DeleteInstance, ListInstances, Query};
 
     use super::*;
     use crate::server::product::Product;
@@ -376,6 +376,21 @@ mod tests {
         let write = BatchOp::Write(event("a", Some("key")));
         let told = put_back(&[(Command::Batch(vec![write, read]), true)]);
         assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+    }
+
+    #[test]
+    fn a_deletion_that_may_have_taken_effect_is_left_to_who_sent_it() {
+        let delete = || {
+            Command::DeleteInstance(DeleteInstance {
+                instance_id: "a".to_owned(),
+                idempotency_key: Some("key".to_owned()),
+            })
+        };
+        for command in [delete(), Command::Batch(vec![BatchOp::Write(delete())])] {
+            assert!(put_back(&[(command.clone(), false)])[0].is_none());
+            let told = put_back(&[(command, true)]);
+            assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+        }
     }
 
     #[test]
