@@ -222,8 +222,9 @@ impl Premises {
             Query::GetInstance { instance_id } => self.instance(view, instance_id),
             Query::GetMachine { machine, version } => {
                 self.versions(view, machine);
-                if let Some(version) = version {
-                    self.machine(view, machine, *version);
+                let shown = version.or_else(|| view.versions(machine).last().copied());
+                if let Some(version) = shown {
+                    self.machine(view, machine, version);
                 }
             }
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
