@@ -13,7 +13,7 @@ use crate::{DecideAt, Decision, Pending, Refusal, State};
 use super::decide;
 
 /// Stands for the offset that an entry does not have yet.
-const NO_OFFSET: u64 = u64::MAX;
+pub(super) const NO_OFFSET: u64 = u64::MAX;
 
 /// A decision made ahead.
 #[derive(Debug)]
