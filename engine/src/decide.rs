@@ -169,6 +169,7 @@ impl Decider<'_> {
                 retention_ms: self.limits.idempotency_retention_ms,
                 keys_max: self.limits.idempotency_keys_max,
                 bytes_max: self.limits.idempotency_bytes_max,
+                of_lives: true,
             }),
             facts,
         }

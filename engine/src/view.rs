@@ -267,7 +267,8 @@ impl<'a> View<'a> {
         counts.then_some(found)
     }
 
-    fn key_of_any_life(self, name: &[u8]) -> Option<KeyFound> {
+    /// A remembered key, whichever life of its instance it is of.
+    pub(crate) fn key_of_any_life(self, name: &[u8]) -> Option<KeyFound> {
         for layer in self.layers() {
             if let Some(key) = layer.keys.get(name)
                 && self.ahead(key.offset)

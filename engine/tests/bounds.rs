@@ -4,11 +4,13 @@
 
 mod common;
 
-use common::{ORDER, apply, bytes, create, delete, put, reload, run};
+use common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use rstmdb_engine::command::{ApplyEvent, BatchOp, ListInstances, Query};
 use rstmdb_engine::fact::{self, Body, Fact};
 use rstmdb_engine::limits::{CTX_BYTES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX};
-use rstmdb_engine::{Command, Entry, Limits, Outcome, Refusal, Reply, State};
+use rstmdb_engine::{
+    Command, DecideAt, Entry, Limits, Outcome, Pending, Refusal, Reply, State, prepare,
+};
 
 fn started() -> State {
     let mut state = State::new();
@@ -35,6 +37,34 @@ fn page(state: &State, list: ListInstances) -> (Vec<String>, u64, bool) {
     };
     let ids = items.iter().map(|item| item.id.to_string()).collect();
     (ids, total, has_more)
+}
+
+#[test]
+fn the_last_offset_of_all_is_expected_in_vain() {
+    let (state, pending, limits) = (started(), Pending::new(), Limits::default());
+    let expecting = Command::ApplyEvent(ApplyEvent {
+        instance_id: "i".to_owned(),
+        event: "NOTE".to_owned(),
+        expected_wal_offset: Some(u64::MAX),
+        ..ApplyEvent::default()
+    });
+    let ops = [create("i", None, None), expecting].map(BatchOp::Write);
+    let command = Command::Batch(ops.into());
+    let at = DecideAt {
+        offset: 2,
+        now_ms: 1,
+        actor: "test",
+        limits: &limits,
+    };
+    let prepared = prepare(&state, &command, &at);
+    let landed = prepared.land(&state, &pending, &command, &at).unwrap();
+    let decided = decided(&state, &pending, &command, 2, 1, &limits);
+    assert_eq!(format!("{landed:?}"), format!("{decided:?}"));
+    let refusal = landed.unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::InBatch { index: 1, .. }),
+        "{refusal}"
+    );
 }
 
 #[test]

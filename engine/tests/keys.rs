@@ -6,7 +6,7 @@ mod common;
 
 use common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use rstmdb_engine::command::{BatchOp, CreateInstance};
-use rstmdb_engine::{Command, Decision, Entry, Limits, Pending, Reply, State};
+use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Reply, State};
 
 fn started() -> State {
     let mut state = State::new();
@@ -49,6 +49,32 @@ fn generated(id: &str, key: &str) -> Command {
 
 fn batch(commands: &[Command]) -> Command {
     Command::Batch(commands.iter().cloned().map(BatchOp::Write).collect())
+}
+
+/// Applies what the command writes as it was written by a version whose keys outlived their instances.
+fn done_earlier(state: &mut State, command: &Command) {
+    let offset = state.last_applied() + 1;
+    let limits = Limits::default();
+    let decision = decided(state, &Pending::new(), command, offset, 1, &limits);
+    let Ok(Decision::Write { mut entry, .. }) = decision else {
+        panic!("{command} writes nothing")
+    };
+    if let Some(bounds) = &mut entry.key_bounds {
+        bounds.of_lives = false;
+    }
+    assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied));
+    assert_eq!(state.digest(), state.recompute_digest());
+}
+
+#[test]
+fn a_key_of_an_earlier_version_counts_in_the_next_life_as_well() {
+    let mut state = started();
+    let keyed = create("i", None, Some("k"));
+    for command in [&keyed, &delete("i", None), &create("i", None, None)] {
+        done_earlier(&mut state, command);
+    }
+    assert!(!is_new(&mut state, &keyed));
+    assert_eq!(offset(&done(&mut state, &keyed).1), 2);
 }
 
 #[test]

@@ -286,7 +286,7 @@ proptest! {
                 time_ms,
                 facts,
                 actor: String::new(),
-                key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3, bytes_max: 500 }),
+                key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3, bytes_max: 500, of_lives: true }),
             };
             let before = shown(&state);
             let outcome = state.apply(&entry, offset);

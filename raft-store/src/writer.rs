@@ -237,7 +237,7 @@ impl<F: FileSystem> Writer<F> {
     }
 
     fn write(&mut self, requests: &[Request]) -> Result<(), Error> {
-        self.roll_if_due(requests)?;
+        self.roll_if_reserved()?;
         self.encode(requests)?;
         self.flush_buffer()?;
         self.marked = false;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
 use super::key::{KeyCheck, Params};
+use super::prepare::NO_OFFSET;
 use super::{Decider, Step};
 use crate::Refusal;
 use crate::command::ApplyEvent;
@@ -106,10 +107,13 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
         });
     }
     match apply.expected_wal_offset {
-        Some(expected) if expected != current.last_offset => Err(Refusal::OffsetConflict {
-            expected_wal_offset: expected,
-            actual_wal_offset: current.last_offset,
-        }),
+        // What is prepared in a batch stands nowhere yet; nobody can have seen it there.
+        Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
+            Err(Refusal::OffsetConflict {
+                expected_wal_offset: expected,
+                actual_wal_offset: current.last_offset,
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -6,14 +6,14 @@
 use crate::command::{BatchOp, Command, Query};
 use crate::fact::{Body, Entry};
 use crate::reply::Reply;
-use crate::state::Scope;
+use crate::state::{Scope, remembered};
 use crate::view::{Last, View};
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
 
 /// Stands for the offset that an entry does not have yet.
-const NO_OFFSET: u64 = u64::MAX;
+pub(super) const NO_OFFSET: u64 = u64::MAX;
 
 /// A decision made ahead.
 #[derive(Debug)]
@@ -30,8 +30,12 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
         ..at.clone()
     };
     let pending = Pending::new();
+    let now = Now {
+        time_ms: at.now_ms.max(state.last_time_ms()),
+        retention_ms: at.limits.idempotency_retention_ms,
+    };
     Prepared {
-        premises: Premises::gather(View::new(state), command),
+        premises: Premises::gather(View::new(state), command, now),
         decision: decide(state, &pending, command, &at),
     }
 }
@@ -39,8 +43,9 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
 /// Whether nothing in flight changes what the command rests on: only then it can be prepared.
 pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
     let view = View::new(state);
-    pending.is_empty()
-        || Premises::gather(view.over(&pending.overlay), command) == Premises::gather(view, command)
+    // At any moment the same key has the same age.
+    let gather = |view: View<'_>| Premises::gather(view, command, Now::default());
+    pending.is_empty() || gather(view.over(&pending.overlay)) == gather(view)
 }
 
 impl Prepared {
@@ -53,9 +58,6 @@ impl Prepared {
         at: &DecideAt<'_>,
     ) -> Option<Result<Decision, Refusal>> {
         let view = View::new(state).over(&pending.overlay);
-        if Premises::gather(view, command) != self.premises {
-            return None;
-        }
         let landing = Landing {
             offset: at.offset,
             time_ms: at
@@ -63,6 +65,13 @@ impl Prepared {
                 .max(state.last_time_ms())
                 .max(pending.last_time_ms),
         };
+        let now = Now {
+            time_ms: landing.time_ms,
+            retention_ms: at.limits.idempotency_retention_ms,
+        };
+        if Premises::gather(view, command, now) != self.premises {
+            return None;
+        }
         Some(match self.decision {
             Ok(Decision::Write {
                 mut entry,
@@ -173,18 +182,25 @@ enum Premise {
     Machine(Option<u128>),
     /// The versions there are.
     Versions(Vec<u32>),
-    /// Where a key was used.
-    Key(Option<u64>),
+    /// Where a key was used, and whether that is still remembered.
+    Key(Option<(u64, bool)>),
+}
+
+/// The log's time at which premises hold, and how long keys are remembered then.
+#[derive(Clone, Copy, Default)]
+struct Now {
+    time_ms: u64,
+    retention_ms: u64,
 }
 
 impl Premises {
-    fn gather(view: View<'_>, command: &Command) -> Self {
+    fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
         let mut premises = Self(Vec::new());
-        premises.command(view, command);
+        premises.command(view, command, now);
         premises
     }
 
-    fn command(&mut self, view: View<'_>, command: &Command) {
+    fn command(&mut self, view: View<'_>, command: &Command, now: Now) {
         match command {
             Command::PutMachine(put) => {
                 self.machine(view, &put.machine, put.version);
@@ -197,21 +213,21 @@ impl Premises {
                     true => Scope::Create(&create.instance_id),
                     false => Scope::CreateOf(&create.machine),
                 };
-                self.key(view, scope, create.idempotency_key.as_deref());
+                self.key(view, scope, create.idempotency_key.as_deref(), now);
             }
             Command::ApplyEvent(apply) => {
                 self.instance(view, &apply.instance_id);
                 let scope = Scope::Apply(&apply.instance_id);
-                self.key(view, scope, apply.idempotency_key.as_deref());
+                self.key(view, scope, apply.idempotency_key.as_deref(), now);
             }
             Command::DeleteInstance(delete) => {
                 self.instance(view, &delete.instance_id);
                 let scope = Scope::Delete(&delete.instance_id);
-                self.key(view, scope, delete.idempotency_key.as_deref());
+                self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
             Command::FlushAll => {}
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
-                BatchOp::Write(command) => self.command(view, command),
+                BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),
             }),
         }
@@ -222,8 +238,9 @@ impl Premises {
             Query::GetInstance { instance_id } => self.instance(view, instance_id),
             Query::GetMachine { machine, version } => {
                 self.versions(view, machine);
-                if let Some(version) = version {
-                    self.machine(view, machine, *version);
+                let shown = version.or_else(|| view.versions(machine).last().copied());
+                if let Some(version) = shown {
+                    self.machine(view, machine, version);
                 }
             }
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
@@ -245,10 +262,13 @@ impl Premises {
         self.0.push(Premise::Versions(versions));
     }
 
-    fn key(&mut self, view: View<'_>, scope: Scope<'_>, key: Option<&str>) {
+    fn key(&mut self, view: View<'_>, scope: Scope<'_>, key: Option<&str>, now: Now) {
         if let Some(key) = key {
-            let found = view.key(scope, key);
-            self.0.push(Premise::Key(found.map(|found| found.offset)));
+            let used = view.key(scope, key).map(|found| {
+                let counts = remembered(found.time_ms, now.time_ms, now.retention_ms);
+                (found.offset, counts)
+            });
+            self.0.push(Premise::Key(used));
         }
     }
 }

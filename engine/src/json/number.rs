@@ -58,7 +58,9 @@ impl<'a> Decimal<'a> {
     /// The value, where it is a whole number that fits.
     pub(crate) fn whole(&self) -> Option<i128> {
         let [whole, fraction] = self.digits;
-        let zeros = self.power - (whole.len() + fraction.len()) as i128;
+        let zeros = self
+            .power
+            .saturating_sub((whole.len() + fraction.len()) as i128);
         if !(0..=38).contains(&zeros) {
             return self.is_zero().then_some(0);
         }

@@ -61,6 +61,14 @@ fn the_hash_is_of_the_value_not_of_the_text() {
 }
 
 #[test]
+fn the_least_exponent_takes_digits_behind_the_point() {
+    let least = i128::MAX;
+    let hashes = [least, least - 1].map(|power| hash(&format!("1.23e-{power}")));
+    assert_ne!(hashes[0], hashes[1]);
+    assert_ne!(hashes[0], hash("0"));
+}
+
+#[test]
 fn different_values_have_different_hashes() {
     let texts = [
         "null",

@@ -3,6 +3,10 @@
 //! First the whole entry is checked, each fact against the state as the facts before it leave it;
 //! then it is installed whole. A check that fails makes the entry stale: it changes nothing but the
 //! last offset and the set of stale offsets.
+//!
+//! Entries of earlier versions leave behind what a snapshot of those has: not where a life began, and of no key
+//! whether it is its entry's last. A replica that has loaded such a snapshot ends like one that has applied
+//! everything.
 
 mod admit;
 
@@ -168,7 +172,10 @@ impl State {
             created_ms: at.time_ms,
             updated_ms: at.time_ms,
             last_offset: at.offset,
-            created_offset: at.offset,
+            created_offset: match at.bounds.of_lives {
+                true => at.offset,
+                false => 0,
+            },
         };
         self.put_instance(&parts, at)?;
         if let Some(key) = &create.key {
@@ -217,7 +224,7 @@ impl State {
                 machine: before.machine(),
                 from: before.state(),
                 to,
-                is_last: at.is_last_of(&apply.instance_id),
+                is_last: at.bounds.of_lives && at.is_last_of(&apply.instance_id),
                 ..Brief::default()
             };
             self.put_key(Scope::Apply(&apply.instance_id), key, at, brief);
@@ -232,7 +239,9 @@ impl State {
         self.count_out(&before);
         let id: Arc<str> = Arc::from(before.id());
         self.ids.remove(&*id);
-        self.end_keys_of_entry(&delete.instance_id, at);
+        if at.bounds.of_lives {
+            self.end_keys_of_entry(&delete.instance_id, at);
+        }
         if delete.keep_id {
             let used = UsedId {
                 id,

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::instance::Instance;
 use super::key_record::Brief;
-use super::keys::{instance_in, is_of_create};
+use super::keys::instance_in;
 use super::load::{StateLoader, parts};
 use super::records::proto::{self, key};
 
@@ -83,8 +83,8 @@ fn brief_of<'a>(
         machine: instance.machine(),
         from: u16::try_from(from).map_err(|_| "a key's state is out of range")?,
         to: instance.state(),
-        // It was written in full unless the instance still stood so.
-        is_last: after.instance.is_none() && !is_of_create(&message.name),
+        // As entries of that version are applied now.
+        is_last: false,
         instance_id: match is_of_machine {
             true => instance.id(),
             false => "",

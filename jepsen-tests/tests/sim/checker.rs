@@ -26,6 +26,7 @@ fn entry_for(term: u64, index: u64, predicted: u64, facts: Vec<Fact>) -> Entry {
             bytes_max: 0,
             retention_ms: 1 << 40,
             keys_max: 1000,
+            of_lives: true,
         }),
         facts,
         ..FactEntry::default()

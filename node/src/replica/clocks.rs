@@ -2,7 +2,9 @@
 //! against.
 //!
 //! 1. A leadership begins at the lower median of the clocks of the majority that answered, or at the last
-//!    time in the log where that is later.
+//!    time in the log where that is later. Where no majority answers for the longest election timeout although this
+//!    node leads, it begins at the last median, carried on, or else at the last time in the log: nothing is written
+//!    before it goes.
 //! 2. From there on it goes with the monotonic clock; see [`log_time`](super::log_time).
 //! 3. It is slewed towards this node's wall clock, or towards the median where the two differ by more than
 //!    `cluster.max_clock_skew_ms`: then this clock is the one that is wrong. It says so.
@@ -118,6 +120,17 @@ impl<T: Types> Clocks<T> {
         Some(ahead_ms(clock.read(target, now), target))
     }
 
+    /// Where a clock begins that is told by nobody: at the last median, carried on, or else at `last_ms`, the last time
+    /// in the log. Where that has none, there is nothing that this node's own clock could spoil.
+    fn last_known(&self, last_ms: u64) -> Duration {
+        let now = self.monotonic();
+        match self.known.lock().median {
+            Some((shown, at)) => shown + now.saturating_sub(at),
+            None if last_ms == 0 => self.wall(),
+            None => Duration::from_millis(last_ms),
+        }
+    }
+
     /// Begins the clock of the leadership in `term`.
     fn begin(&self, term: u64, median: Duration) {
         let now = self.monotonic();
@@ -148,21 +161,24 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     };
     let mut before = None;
     let mut asked: Option<InstantOf<T>> = None;
+    let mut led: Option<(u64, InstantOf<T>)> = None;
     while let Some(replica) = next_look_or(&replica, &stop, &clocks.wanted).await {
         before = Some(clocks.look_for_step(before));
         let raft = &replica.inner.raft;
         if !raft.is_leader() {
             clocks.known.lock().skews.clear();
             asked = None;
+            led = None;
             continue;
         }
         let term = term_of(raft);
         if !clocks.goes(term) {
-            if let Some(median) = replica.median(Answers::Majority).await
-                && term_of(raft) == term
-            {
-                clocks.begin(term, median);
-            }
+            let since = match led {
+                Some((seen, since)) if seen == term => since,
+                _ => T::now(),
+            };
+            led = Some((term, since));
+            replica.begin_clock(term, since).await;
         } else if asked.is_none_or(|at| T::now() >= at + ASK_INTERVAL) {
             asked = Some(T::now());
             // Without a majority the last median goes on.
@@ -228,6 +244,28 @@ impl<T: Types> Replica<T> {
         let leads = self.is_leader();
         let ahead = leads.then(|| self.inner.clocks.log_ahead_ms()).flatten();
         ahead.unwrap_or(0)
+    }
+
+    /// Begins the clock of the leadership in `term`, seen `since` then, unless it is too early to go without the
+    /// others' clocks.
+    async fn begin_clock(&self, term: u64, since: InstantOf<T>) {
+        let clocks = &self.inner.clocks;
+        let deadline = since + self.inner.options.election_timeout.1;
+        let median = T::timeout_at(deadline, self.median(Answers::Majority)).await;
+        let median = median.ok().flatten();
+        let is_late = T::now() >= deadline;
+        if term_of(&self.inner.raft) != term || (median.is_none() && !is_late) {
+            return;
+        }
+        let begins = median.unwrap_or_else(|| {
+            let last_ms = self.inner.applied.read().last_time_ms();
+            tracing::warn!(
+                term,
+                "no majority tells this leader its clocks: the log's time goes on from what is known of it"
+            );
+            clocks.last_known(last_ms)
+        });
+        clocks.begin(term, begins);
     }
 
     /// Asks the voters for their clocks; the median, unless fewer than a majority have answered.

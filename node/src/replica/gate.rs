@@ -14,6 +14,7 @@ pub(crate) struct Gate {
     diverged: AtomicBool,
     lost_leader: AtomicBool,
     removed: AtomicBool,
+    silent: AtomicBool,
     no_room: RwLock<NoRoom>,
 }
 
@@ -69,6 +70,16 @@ impl Gate {
 
     pub(crate) fn has_lost_leader(&self) -> bool {
         self.lost_leader.load(Ordering::Acquire)
+    }
+
+    /// This leader keeps quiet so that the others elect another one: it sends no heartbeats, and confirms no
+    /// reads, because each of those sends some.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Release);
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Acquire)
     }
 
     /// Whether this node was taken out of its cluster, which it is told by nobody.

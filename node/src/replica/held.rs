@@ -22,6 +22,7 @@ struct Place {
     alone: bool,
 }
 
+/// In each lane ascending by number.
 type Lanes = HashMap<String, VecDeque<Place>>;
 
 struct Waiting<T: Types> {
@@ -143,9 +144,15 @@ impl<T: Types> Held<T> {
             let Some(places) = lanes.get_mut(lane.name()) else {
                 return;
             };
-            places.retain(|place| place.number != number);
-            // Those behind one that wants to be alone are not first.
-            for (at, place) in places.iter().enumerate() {
+            // A command that names a lane twice has one place in it.
+            let at = places.binary_search_by_key(&number, |place| place.number);
+            let Some(taken) = at.ok().and_then(|at| places.remove(at)) else {
+                return;
+            };
+            // One that did not want to be alone has only kept one that does waiting, which is now in front. Those
+            // behind one that wants to be alone are not first.
+            let freed = places.iter().take(if taken.alone { usize::MAX } else { 1 });
+            for (at, place) in freed.enumerate() {
                 if at == 0 || !place.alone {
                     next.insert(place.number);
                 }

@@ -63,19 +63,24 @@ impl AnswerTo {
     }
 }
 
-/// Whether the error says what became of an earlier try, too.
+/// Whether the error says what became of an earlier try, too. A refusal does, where the keys that the engine knows
+/// are still those of the life in which that try took effect, if it did.
 fn is_certain(error: &Error) -> bool {
     match error {
-        Error::Refused(refusal) => !names_no_instance(refusal),
+        Error::Refused(refusal) => !may_be_of_a_later_life(refusal),
         Error::LostTwice => true,
         _ => false,
     }
 }
 
-fn names_no_instance(refusal: &Refusal) -> bool {
+/// Whether it can be that the key of an earlier try ended with the life of its instance: that was deleted since, or
+/// created anew, or everything was flushed.
+fn may_be_of_a_later_life(refusal: &Refusal) -> bool {
     match refusal {
-        Refusal::InstanceNotFound { .. } => true,
-        Refusal::InBatch { refusal, .. } => names_no_instance(refusal),
+        Refusal::InstanceNotFound { .. }
+        | Refusal::InstanceExists { .. }
+        | Refusal::MachineNotFound { .. } => true,
+        Refusal::InBatch { refusal, .. } => may_be_of_a_later_life(refusal),
         _ => false,
     }
 }
@@ -268,7 +273,7 @@ impl<T: Types> Queue<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use openraft::type_config::TypeConfigExt;
-    use rstmdb_engine::{ApplyEvent, BatchOp, ListInstances, Query};
+    use rstmdb_engine::{ApplyEvent, BatchOp, DeleteInstance, ListInstances, Query};
 
     use super::*;
     use crate::server::product::Product;
@@ -374,6 +379,21 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_that_may_have_taken_effect_is_left_to_who_sent_it() {
+        let delete = || {
+            Command::DeleteInstance(DeleteInstance {
+                instance_id: "a".to_owned(),
+                idempotency_key: Some("key".to_owned()),
+            })
+        };
+        for command in [delete(), Command::Batch(vec![BatchOp::Write(delete())])] {
+            assert!(put_back(&[(command.clone(), false)])[0].is_none());
+            let told = put_back(&[(command, true)]);
+            assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+        }
+    }
+
+    #[test]
     fn what_may_not_be_repeated_overtakes_as_well() {
         let told = put_back(&[
             (event("a", Some("key")), false),
@@ -446,6 +466,33 @@ mod tests {
         assert!(matches!(told(&write, false, gone()), Error::Refused(_)));
         let unsure = told(&write, true, gone());
         assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
+    }
+
+    #[test]
+    fn what_a_later_life_refuses_says_nothing_of_an_earlier_try() {
+        let refusals = [
+            Refusal::InstanceExists {
+                instance_id: "a".to_owned(),
+            },
+            Refusal::MachineNotFound {
+                machine: "order".to_owned(),
+                version: Some(1),
+            },
+        ];
+        let write = event("a", Some("key"));
+        for refusal in refusals {
+            let in_batch = Refusal::InBatch {
+                index: 0,
+                refusal: Box::new(refusal.clone()),
+            };
+            for refusal in [refusal, in_batch] {
+                let refused = Error::Refused(refusal);
+                let sure = told(&write, false, refused.clone());
+                assert!(matches!(sure, Error::Refused(_)), "{sure}");
+                let unsure = told(&write, true, refused);
+                assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
+            }
+        }
     }
 
     #[test]

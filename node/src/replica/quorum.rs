@@ -53,13 +53,15 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
 }
 
 impl<T: Types> Replica<T> {
-    /// Whether this node leads others and no majority has answered it for the longest election timeout. `led`
-    /// is the term it was last seen to lead in, and since when.
+    /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
+    /// election timeout. `led` is the term it was last seen to lead in without that, and since when.
     fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         let mut voters = metrics.membership_config.membership().voter_ids();
-        if !metrics.state.is_leader() || voters.nth(1).is_none() {
+        // One that keeps quiet is answered by nobody.
+        let is_silent = self.inner.gate.is_silent();
+        if !metrics.state.is_leader() || voters.nth(1).is_none() || is_silent {
             *led = None;
             return false;
         }
@@ -71,7 +73,9 @@ impl<T: Types> Replica<T> {
                 now
             }
         };
-        let heard = metrics.last_quorum_acked.map_or(since, |at| *at);
+        let heard = metrics
+            .last_quorum_acked
+            .map_or(since, |at| (*at).max(since));
         now > heard + self.inner.options.election_timeout.1
     }
 

@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
 use super::applied::Applied;
+use super::gate::Gate;
 use super::handle::Done;
 use super::peers::{Peer, PeerError, Peers};
 use super::proposer::term_of;
@@ -132,6 +133,7 @@ impl<T: Types> Reads<T> {
         raft: &Raft<T, StateMachine<T>>,
         applied: &Arc<Applied>,
         peers: &Arc<dyn Peers>,
+        gate: &Arc<Gate>,
         wait_max: Duration,
     ) -> (Self, [Rounds<T>; 2]) {
         let (strict, strict_rx) = mpsc::unbounded_channel();
@@ -146,6 +148,7 @@ impl<T: Types> Reads<T> {
             raft: raft.clone(),
             applied: applied.clone(),
             peers: peers.clone(),
+            gate: gate.clone(),
             waiting: Vec::new(),
         });
         let handle = Self {
@@ -164,6 +167,7 @@ pub(crate) struct Rounds<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     applied: Arc<Applied>,
     peers: Arc<dyn Peers>,
+    gate: Arc<Gate>,
     waiting: Vec<Waiter<T>>,
 }
 
@@ -215,6 +219,9 @@ impl<T: Types> Rounds<T> {
     }
 
     async fn round(&self) -> Result<Round, Error> {
+        if self.gate.is_silent() {
+            return Ok(Round::Nobody);
+        }
         let began_in = term_of(&self.raft);
         // A leader that was cut off waits for a majority that does not come.
         let Some(deadline) = self.waiting.iter().map(|waiter| waiter.deadline).min() else {

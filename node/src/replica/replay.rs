@@ -5,6 +5,7 @@
 //! nothing, and thousands of them on large contexts are never in memory together.
 
 use openraft::EntryPayload;
+use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Reply;
 use rstmdb_engine::fact::{Entry, Message};
 
@@ -17,13 +18,19 @@ impl<T: Types> Replica<T> {
     /// Gives what a command repeated its contexts, up to about `room` bytes in sum, which are subtracted. What
     /// this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
     ///
-    /// Waits until this node has applied what the leader speaks of.
+    /// Waits until this node has applied what the leader speaks of, but no longer than for a leader.
     pub async fn complete(&self, reply: &mut Reply, room: &mut usize) {
         let Some(last) = reply.incomplete_to() else {
             return;
         };
         // Before that, the entry there may be one that was never committed.
-        self.inner.applied.wait_for(last).await;
+        let applied = self.inner.applied.wait_for(last);
+        if T::timeout(self.inner.options.leader_wait, applied)
+            .await
+            .is_err()
+        {
+            return;
+        }
         reply.complete(room, &mut |offset| self.entry_at(offset));
     }
 

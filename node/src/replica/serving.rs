@@ -94,8 +94,11 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotLeader`] when this node does not lead.
+    /// [`Error::NotLeader`] when this node does not lead, or keeps quiet so that another one will.
     pub async fn read_index(&self, level: Consistency) -> Result<u64, Error> {
+        if self.inner.gate.is_silent() {
+            return Err(Error::NotLeader);
+        }
         match self.inner.raft.get_read_log_id(policy(level)).await {
             Ok((read, _)) => Ok(read.index()),
             Err(_) => Err(Error::NotLeader),

@@ -209,7 +209,7 @@ async fn let_another_lead<T: Types>(
         return;
     }
     tracing::warn!("this leader falls silent for a while, because its entries do not get through");
-    raft.runtime_config().heartbeat(false);
+    let _silence = Silence::begin(replica);
     let mut server = raft.server_metrics();
     let deadline = T::now() + replica.inner.options.election_timeout.1 * 3;
     while server.borrow_watched().current_leader == Some(metrics.id) {
@@ -218,5 +218,22 @@ async fn let_another_lead<T: Types>(
             break;
         }
     }
-    raft.runtime_config().heartbeat(true);
+}
+
+/// While there is one, this leader sends neither heartbeats nor what takes their place.
+struct Silence<'a, T: Types>(&'a Replica<T>);
+
+impl<'a, T: Types> Silence<'a, T> {
+    fn begin(replica: &'a Replica<T>) -> Self {
+        replica.inner.gate.set_silent(true);
+        replica.inner.raft.runtime_config().heartbeat(false);
+        Self(replica)
+    }
+}
+
+impl<T: Types> Drop for Silence<'_, T> {
+    fn drop(&mut self) {
+        self.0.inner.raft.runtime_config().heartbeat(true);
+        self.0.inner.gate.set_silent(false);
+    }
 }

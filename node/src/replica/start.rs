@@ -159,9 +159,9 @@ impl<T: Types> Replica<T> {
             .await
             .map_err(recovery)?;
         form(&raft, &options).await?;
-
         let compaction = Compaction::new(&store.stats(), behind_snapshot(&store, &applied));
-        let (reads, rounds) = Reads::new(&raft, &applied, &peers, options.leader_wait);
+        let gate = Arc::new(Gate::default());
+        let (reads, rounds) = Reads::new(&raft, &applied, &peers, &gate, options.leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
         let clocks = Clocks::new(host.clone(), options.clock_skew_max, counters.clone());
         let inner = Arc::new(Inner {
@@ -171,7 +171,7 @@ impl<T: Types> Replica<T> {
             hub,
             reads,
             peers,
-            gate: Arc::new(Gate::default()),
+            gate,
             host,
             options,
             counters,

@@ -6,10 +6,11 @@ use rstmdb_engine::{BatchOp, Command, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all: with an
 /// idempotency key it takes effect once, and a machine's definition is the same again. A batch that reads as
-/// well is not: it would read what came later, and might be refused for it although it took effect.
+/// well is not: it would read what came later, and might be refused for it although it took effect. Nor is a
+/// deletion: its key ends where the id is created again, and that would be deleted, too.
 #[must_use]
 pub fn is_repeatable(command: &Command) -> bool {
-    is_keyed(command) && !(writes(command) && reads(command))
+    is_keyed(command) && !(writes(command) && reads(command)) && !deletes(command)
 }
 
 /// Whether everything that the command writes has an idempotency key or is the same again, so that who sent it
@@ -22,6 +23,14 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
         Command::Batch(ops) => written(ops).all(is_keyed),
+    }
+}
+
+fn deletes(command: &Command) -> bool {
+    match command {
+        Command::DeleteInstance(_) => true,
+        Command::Batch(ops) => written(ops).any(deletes),
+        _ => false,
     }
 }
 

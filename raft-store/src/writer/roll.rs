@@ -33,16 +33,18 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    pub(super) fn roll_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
-        match self.must_roll(requests) {
-            true => self.roll(),
-            false => Ok(()),
+    /// Goes on to the next segment exactly where it was reserved: behind the seal there is no way back, and the key
+    /// may have become another one meanwhile, which waits for the next batch.
+    pub(super) fn roll_if_reserved(&mut self) -> Result<(), Error> {
+        match self.blank.take() {
+            Some(blank) => self.roll(blank),
+            None => Ok(()),
         }
     }
 
     /// Seals the segment, begins the next, and trims the segment, each durable before the next:
     /// recovery takes what it finds otherwise for damage.
-    fn roll(&mut self) -> Result<(), Error> {
+    fn roll(&mut self, blank: F::File) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
         self.seal(&path)?;
         let Shared {
@@ -52,10 +54,6 @@ impl<F: FileSystem> Writer<F> {
             ..
         } = &*self.shared;
         let number = self.active.number + 1;
-        let blank = match self.blank.take() {
-            Some(blank) => blank,
-            None => recovery::blank_segment(fs, layout, options)?,
-        };
         let (active, index) = begin_segment(fs, layout, options, number, self.state, blank)?;
         recovery::trim(&self.active.file.file, &path, self.active.offset)?;
         self.active = active;

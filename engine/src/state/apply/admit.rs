@@ -1,6 +1,6 @@
 //! Whether a fact still fits what it was decided on: checked before anything of its entry is installed.
 
-use super::super::keys::{Scope, remembered};
+use super::super::keys::{Scope, key_name, remembered};
 use super::{At, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 use crate::Error;
 use crate::compiled::Compiled;
@@ -100,6 +100,9 @@ fn key_is_free(
     let (Some(scope), Some(key)) = (scope, key) else {
         return true;
     };
-    view.key(scope, &key.key)
-        .is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
+    let found = match at.bounds.of_lives {
+        true => view.key(scope, &key.key),
+        false => view.key_of_any_life(&key_name(scope, &key.key)),
+    };
+    found.is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
 }
