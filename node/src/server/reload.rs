@@ -79,10 +79,10 @@ impl Fresh {
                     );
                 }
                 self.config.auth = config.auth;
-                self.config.tls = super::config::Tls {
-                    enabled: self.config.tls.enabled,
-                    ..config.tls
-                };
+                // Its paths may be gone with it: TLS would end where it was to be kept.
+                if self.config.tls.enabled == config.tls.enabled {
+                    self.config.tls = config.tls;
+                }
                 let enabled = self.config.cluster.tls_enabled;
                 if enabled == config.cluster.tls_enabled {
                     let cluster = &mut self.config.cluster;
