@@ -69,7 +69,9 @@ impl Fresh {
     fn reload(&mut self) {
         tracing::info!("SIGHUP: reading the configuration, tokens and certificates again");
         self.faults.clear();
-        match self.config.load_again() {
+        let again = self.config.load_again();
+        // What a start refuses is not to come into force by a reload.
+        match again.and_then(|config| config.must_be_closed().map(|()| config)) {
             Ok(config) => {
                 let changed = changed(&self.config, &config);
                 if !changed.is_empty() {
