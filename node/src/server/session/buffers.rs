@@ -10,12 +10,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::PollSemaphore;
 
 use super::work::Tag;
-use super::{READ_BYTES, Session};
+use super::{Phase, READ_BYTES, Session};
 use crate::server::budget::{Charge, GRAIN_BYTES};
 use crate::server::ops::Job;
 
 /// While the budget is used up, a frame has so long to be completed once it is its turn, and answers to be read.
 pub(super) const STALL_MAX: Duration = Duration::from_secs(10);
+
+/// Reading that is held back looks again after so long: what others give up wakes nobody.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Requests of one connection in work or waiting, with the answers to be expected: above so many bytes the socket is
 /// not read.
@@ -28,6 +31,8 @@ pub(super) struct Buffers {
     queued_bytes: usize,
     /// The most of one of these.
     largest_bytes: usize,
+    /// Nothing is read, because all connections together hold too much.
+    held_back: bool,
     waits_for_turn: Option<PollSemaphore>,
     turn: Option<(OwnedSemaphorePermit, Instant)>,
 }
@@ -38,6 +43,7 @@ impl Buffers {
             charge,
             queued_bytes: 0,
             largest_bytes: 0,
+            held_back: false,
             waits_for_turn: None,
             turn: None,
         }
@@ -93,8 +99,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         !self.outbox.is_full() && (self.outbox.is_empty() || !self.shared.budget.is_over())
     }
 
-    /// Whether more may be read. Where it may not, something wakes the task when it may.
+    /// Whether more may be read. Where it may not, it is looked again soon.
     pub(super) fn may_receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let may = self.has_room_to_receive(cx);
+        self.buffers.held_back = !may;
+        if !may {
+            self.arm(self.now + LOOK_AGAIN);
+        }
+        may
+    }
+
+    fn has_room_to_receive(&mut self, cx: &mut Context<'_>) -> bool {
         let budget = &self.shared.budget;
         if !budget.is_over() {
             self.buffers.give_up_turn();
@@ -118,6 +133,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.buffers.turn = permit.map(|permit| (permit, self.now));
         self.arm(self.now + STALL_MAX);
         true
+    }
+
+    /// When reading that is held back is to be looked at.
+    pub(super) fn looks_again_at(&self) -> Option<Instant> {
+        let held_back = self.buffers.held_back && self.phase == Phase::Open;
+        held_back.then(|| self.now + LOOK_AGAIN)
     }
 
     /// Whether the connection holds what others wait for, and does not go on.
@@ -145,7 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.is_at_rest() {
             self.outbox.give_back();
         }
-        if (self.received.len() as u64) < GRAIN_BYTES {
+        let reads = self.phase == Phase::Open && !self.is_busy();
+        if !reads || (self.received.len() as u64) < GRAIN_BYTES {
             self.buffers.give_up_turn();
         }
         let held = self.received.capacity() + self.outbox.capacity() + self.buffers.queued_bytes;

@@ -180,12 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.poll_shutdown(cx);
             // Before anything is sent that only a bearer may see.
             self.poll_revoked(cx);
+            // Others may give up what they hold at any moment.
+            let mut held_back = !self.may_answer();
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
             self.write_notices();
             again |= self.poll_read(cx)?;
             self.finish_draining();
-            let held_back = !self.may_answer();
+            held_back |= !self.may_answer();
             self.poll_write(cx)?;
             again |= held_back && self.may_answer();
             self.tidy_buffers();

@@ -76,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.silent_since(),
             self.held.as_ref().map(|held| held.until),
             self.stalled_at(),
+            self.looks_again_at(),
             self.notice_due(),
             self.work.earliest_deadline(),
             waiting.min(),
