@@ -33,6 +33,9 @@ pub(super) struct Buffers {
     largest_bytes: usize,
     /// Nothing is read, because all connections together hold too much.
     held_back: bool,
+    /// A request was taken from a large allocation. What is left of it in `received` keeps it whole, and its capacity
+    /// tells of the rest alone.
+    was_large: bool,
     waits_for_turn: Option<PollSemaphore>,
     turn: Option<(OwnedSemaphorePermit, Instant)>,
 }
@@ -44,6 +47,7 @@ impl Buffers {
             queued_bytes: 0,
             largest_bytes: 0,
             held_back: false,
+            was_large: false,
             waits_for_turn: None,
             turn: None,
         }
@@ -55,6 +59,11 @@ impl Buffers {
         if tag.bytes >= self.largest_bytes {
             self.largest_bytes = 0;
         }
+    }
+
+    /// A request was taken from the front of so many bytes of memory.
+    pub(super) fn took_from(&mut self, capacity: usize) {
+        self.was_large |= capacity as u64 > GRAIN_BYTES;
     }
 
     /// Whether the requests there are have to be answered before more are taken.
@@ -162,6 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.received.is_empty() && (self.is_at_rest() || self.received.capacity() > READ_BYTES)
         {
             self.received = BytesMut::new();
+            self.buffers.was_large = false;
+        }
+        if self.buffers.was_large && (self.received.len() as u64) < GRAIN_BYTES {
+            self.received = BytesMut::from(&self.received[..]);
+            self.buffers.was_large = false;
         }
         if self.is_at_rest() {
             self.outbox.give_back();

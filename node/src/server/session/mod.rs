@@ -265,8 +265,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take_requests(&mut self) -> bool {
         let mut again = false;
         while self.phase == Phase::Open && !self.is_busy() {
+            let capacity = self.received.capacity();
             match self.decoder.take(&mut self.received) {
                 Ok(Some(message)) => {
+                    self.buffers.took_from(capacity);
                     self.take_request(&message.payload);
                     again = true;
                 }
