@@ -131,6 +131,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.buffers.turn.is_some() {
             return true;
         }
+        if !self.buffers.held_back && self.last_received + STALL_MAX <= self.now {
+            // It could be read all the time. Reading once more tells whether it stands still.
+            return true;
+        }
         let turns = self
             .buffers
             .waits_for_turn
@@ -150,19 +154,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         held_back.then(|| self.now + LOOK_AGAIN)
     }
 
+    /// Whether there are so many answers that it matters when the client reads them.
+    pub(super) fn holds_answers(&self) -> bool {
+        self.outbox.waiting_bytes() as u64 >= GRAIN_BYTES
+    }
+
+    /// Whether there is much of a frame, and only the client can go on with it: who waits for the turn waits rightly.
+    pub(super) fn holds_a_frame(&self) -> bool {
+        let reads = self.phase == Phase::Open && !self.is_busy() && !self.buffers.held_back;
+        reads && self.received.len() as u64 >= GRAIN_BYTES
+    }
+
     /// Whether the connection holds what others wait for, and does not go on.
     pub(super) fn is_stalled(&self) -> bool {
-        let since = match self.buffers.turn_since() {
-            Some(since) => since,
-            None if self.outbox.is_full() => self.last_sent,
-            None => return false,
+        let frame = match self.buffers.turn_since() {
+            Some(since) => Some(since),
+            None => self.holds_a_frame().then_some(self.last_received),
         };
-        self.shared.budget.is_over() && since + STALL_MAX <= self.now
+        let answers = self.holds_answers().then_some(self.last_sent);
+        let mut since = [frame, answers].into_iter().flatten();
+        self.shared.budget.is_over() && since.any(|since| since + STALL_MAX <= self.now)
     }
 
     /// When that is to be looked at.
     pub(super) fn stalled_at(&self) -> Option<Instant> {
-        let waits = self.buffers.turn_since().is_some() || self.outbox.is_full();
+        let has_turn = self.buffers.turn_since().is_some();
+        let waits = has_turn || self.holds_answers() || self.holds_a_frame();
         waits.then(|| self.now + STALL_MAX)
     }
 

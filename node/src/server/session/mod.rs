@@ -243,7 +243,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.received.reserve(READ_BYTES);
             let read = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
             match read {
-                Poll::Pending => return Ok(again),
+                Poll::Pending => {
+                    if self.holds_a_frame() {
+                        self.arm(self.now + STALL_MAX);
+                    }
+                    return Ok(again);
+                }
                 Poll::Ready(Ok(0)) => {
                     self.watches.end_all();
                     self.drain();
@@ -298,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        if self.outbox.is_full() {
+        if self.holds_answers() {
             self.arm(self.now + STALL_MAX);
         }
         if self.needs_flush && self.outbox.is_empty() {
