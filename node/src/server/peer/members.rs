@@ -3,6 +3,8 @@
 //! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
 //! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
 //! there is neither, the nodes that the configuration lists count: they are about to form the cluster.
+//!
+//! What was told may never be committed: it adds to the members of the own log, and takes none of them away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +81,11 @@ impl Members {
         match (own.nodes.is_empty(), told.nodes.is_empty()) {
             (true, true) => self.listed.clone(),
             (false, _) if own.index >= told.index => own.nodes,
-            _ => told.nodes.clone(),
+            _ => {
+                let mut nodes = own.nodes;
+                nodes.extend(told.nodes.clone());
+                nodes
+            }
         }
     }
 
