@@ -103,13 +103,16 @@ impl Members {
         self.known().values().any(|addr| is_it(addr))
     }
 
-    /// Takes in what a member has told: it was reached at an address that this node trusts.
-    pub(crate) fn hear(&self, answer: &HelloAnswer) {
+    /// Takes in what a member has told: it was reached at an address that this node trusts. Whether that was news.
+    pub(crate) fn hear(&self, answer: &HelloAnswer) -> bool {
         let heard = &answer.membership;
         let mut told = self.told.write();
-        if !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index) {
+        let is_news =
+            !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index);
+        if is_news {
             *told = heard.clone();
         }
+        is_news
     }
 
     /// Every address at which a member might be asked.
