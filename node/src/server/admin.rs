@@ -24,6 +24,8 @@ const READY_LAG_MAX: u64 = 1_000;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests are short; who sends more than this is not a scraper.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// So long a connection has to make no room: probes and scrapers ask at once.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// The pause after accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,7 +37,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) {
     // Nobody has to say who it is here, so everyone stays a stranger.
-    let strangers = Strangers::new(connections_max);
+    let strangers = Strangers::new(connections_max, PATIENCE);
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))

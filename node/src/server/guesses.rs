@@ -1,8 +1,9 @@
 //! How fast tokens can be guessed: AUTH with a wrong one is answered late, ends the connection when it is repeated,
 //! and is counted against the address it comes from and against all, so that more connections do not help.
 //!
-//! A right token is answered at once wherever its address has not used up what it may fail; who shares
-//! an address with somebody who guesses waits its turn.
+//! A right token is answered at once wherever neither its address nor all of them together have used up what they
+//! may fail: who shares an address with somebody who guesses waits its turn, and while very many addresses guess at
+//! the same time, so does everybody.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

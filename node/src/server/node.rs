@@ -29,6 +29,8 @@ const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Members are not asked more often who belongs to the cluster.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
+/// Nor more often than this, at last, while their answers bring no news.
+const ASK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -313,18 +315,26 @@ fn watch_membership(
 /// Asks members who belongs to the cluster whenever a node calls that is no member as far as this one knows: it may
 /// have been added while this node was away.
 async fn keep_asking(connections: Connections, join: Vec<String>) {
+    let mut pause = ASK_PAUSE;
     loop {
         connections.members().unknown().await;
         let known = connections.members().addresses();
+        let mut news = false;
         for addr in known.iter().chain(&join) {
             if let Ok(answer) = connections.hello(addr).await
                 && answer.cluster_id.is_some()
                 && answer.cluster_id == connections.cluster_id()
             {
-                connections.members().hear(&answer);
+                news |= connections.members().hear(&answer);
             }
         }
-        tokio::time::sleep(ASK_PAUSE).await;
+        if news {
+            pause = ASK_PAUSE;
+        }
+        tokio::time::sleep(pause).await;
+        if !news {
+            pause = (pause * 2).min(ASK_PAUSE_MAX);
+        }
     }
 }
 

@@ -69,7 +69,9 @@ impl Fresh {
     fn reload(&mut self) {
         tracing::info!("SIGHUP: reading the configuration, tokens and certificates again");
         self.faults.clear();
-        match self.config.load_again() {
+        let again = self.config.load_again();
+        // What a start refuses is not to come into force by a reload.
+        match again.and_then(|config| config.must_be_closed().map(|()| config)) {
             Ok(config) => {
                 let changed = changed(&self.config, &config);
                 if !changed.is_empty() {
@@ -79,10 +81,10 @@ impl Fresh {
                     );
                 }
                 self.config.auth = config.auth;
-                self.config.tls = super::config::Tls {
-                    enabled: self.config.tls.enabled,
-                    ..config.tls
-                };
+                // Its paths may be gone with it: TLS would end where it was to be kept.
+                if self.config.tls.enabled == config.tls.enabled {
+                    self.config.tls = config.tls;
+                }
                 let enabled = self.config.cluster.tls_enabled;
                 if enabled == config.cluster.tls_enabled {
                     let cluster = &mut self.config.cluster;

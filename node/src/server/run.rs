@@ -29,6 +29,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The thread that writes the log then has this long to write its last mark.
 pub(super) const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// So long a client that has not said who it is has to make no room: its connection may be a slow one.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Why a server ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -131,7 +134,10 @@ pub async fn run(
         tcp: listeners.rcp,
         shared,
         permits: permits.clone(),
-        strangers: Strangers::new(listener::strangers_among(descriptors.clients)),
+        strangers: Strangers::new(
+            listener::strangers_among(descriptors.clients),
+            STRANGER_PATIENCE,
+        ),
         refusals: Arc::new(Semaphore::new(descriptors.refused)),
         drain: drain.clone(),
         abort: abort.clone(),

@@ -9,12 +9,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// So long nobody has to make room: it takes a client with a slow connection to say who it is.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// The places of one port. See the module documentation.
 pub(crate) struct Strangers {
     places: usize,
+    /// So long nobody has to make room.
+    patience: Duration,
     inside: Mutex<Inside>,
     left: Notify,
 }
@@ -39,10 +38,12 @@ pub(crate) struct Stranger {
 }
 
 impl Strangers {
-    /// As many places, at least one.
-    pub(crate) fn new(places: usize) -> Arc<Self> {
+    /// As many places, at least one. Nobody has to make room within `patience`: `places` in so long are what silent
+    /// connections may take before they keep others out.
+    pub(crate) fn new(places: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             places: places.max(1),
+            patience,
             inside: Mutex::default(),
             left: Notify::new(),
         })
@@ -69,8 +70,8 @@ impl Strangers {
             && let Some(oldest) = inside.waiting.first_entry()
         {
             let age = now.saturating_duration_since(oldest.get().since);
-            if age < PATIENCE {
-                return Err(PATIENCE - age);
+            if age < self.patience {
+                return Err(self.patience - age);
             }
             oldest.remove().leave.cancel();
         }
@@ -109,9 +110,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(2);
+
     #[test]
     fn the_oldest_makes_room_once_it_has_had_its_time() {
-        let strangers = Strangers::new(2);
+        let strangers = Strangers::new(2, PATIENCE);
         let begin = Instant::now();
         let first = strangers.try_admit(begin).unwrap();
         let second = strangers.try_admit(begin + PATIENCE / 2).unwrap();
@@ -127,7 +130,7 @@ mod tests {
 
     #[test]
     fn who_is_known_makes_no_room() {
-        let strangers = Strangers::new(1);
+        let strangers = Strangers::new(1, PATIENCE);
         let begin = Instant::now();
         let known = strangers.try_admit(begin).unwrap();
         let leave = known.leave();
@@ -140,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_waits_is_let_in_when_a_place_is_given_back() {
-        let strangers = Strangers::new(1);
+        let strangers = Strangers::new(1, PATIENCE);
         let first = strangers.admit().await;
         let next = strangers.admit();
         let (_next, ()) = tokio::join!(next, async { drop(first) });

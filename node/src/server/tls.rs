@@ -20,9 +20,12 @@ pub struct Error {
     reason: String,
 }
 
-/// What the files hold, to see whether they have changed.
+/// What the files hold and how they are used, to see whether that has changed.
 #[derive(Default, PartialEq, Eq)]
-pub(crate) struct Files([Option<Vec<u8>>; 3]);
+pub(crate) struct Files {
+    contents: [Option<Vec<u8>>; 3],
+    require_client_cert: bool,
+}
 
 impl Files {
     /// # Errors
@@ -38,11 +41,14 @@ impl Files {
             },
             None => Ok(None),
         };
-        Ok(Self([
-            read("tls.cert_path", &tls.cert_path)?,
-            read("tls.key_path", &tls.key_path)?,
-            read("tls.client_ca_path", &tls.client_ca_path)?,
-        ]))
+        Ok(Self {
+            contents: [
+                read("tls.cert_path", &tls.cert_path)?,
+                read("tls.key_path", &tls.key_path)?,
+                read("tls.client_ca_path", &tls.client_ca_path)?,
+            ],
+            require_client_cert: tls.require_client_cert,
+        })
     }
 }
 

@@ -142,5 +142,21 @@ async fn slips_in_a_definition_are_refused_and_other_keys_named() {
             .collect();
         assert_eq!(places, ["transitions[0].label", "states[2]"]);
     }
+    // A client that has not offered `cluster` sees the answer that it has always seen.
+    let mut legacy = Conn::legacy(node.addr).await;
+    let answer = legacy.ok("PUT_MACHINE", put.clone()).await;
+    assert_eq!(
+        (&answer["created"], &answer["warnings"]),
+        (&json!(false), &json!(null))
+    );
+    for mode in ["atomic", "best_effort"] {
+        let batch = json!({ "mode": mode, "ops": [{ "op": "PUT_MACHINE", "params": put }] });
+        let answer = legacy.ok("BATCH", batch).await;
+        let item = &answer["results"][0];
+        assert_eq!(
+            (&item["status"], &item["result"]["warnings"]),
+            (&json!("ok"), &json!(null))
+        );
+    }
     node.stop().await;
 }

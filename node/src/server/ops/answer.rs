@@ -48,6 +48,15 @@ impl Body {
         Self::Json(out)
     }
 
+    /// Takes out what is shown only to clients that have offered `cluster`.
+    pub(crate) fn for_legacy(&mut self) {
+        match self {
+            Self::Reply(reply) => drop_warnings(reply),
+            Self::Items(items) => items.iter_mut().flatten().for_each(drop_warnings),
+            Self::Json(_) | Self::Watch(_) => {}
+        }
+    }
+
     /// Writes the result. Stops early, leaving text that is longer than a frame may be, when
     /// there is no point in going on.
     pub(crate) fn write(&self, out: &mut BytesMut) {
@@ -65,6 +74,14 @@ impl Body {
             // The session writes it, because it knows the watch's name.
             Self::Watch(_) => out.put_slice(b"{}"),
         }
+    }
+}
+
+fn drop_warnings(reply: &mut Reply) {
+    match reply {
+        Reply::PutMachine { warnings, .. } => *warnings = Vec::<Warning>::new().into(),
+        Reply::Batch(replies) => replies.iter_mut().for_each(drop_warnings),
+        _ => {}
     }
 }
 
@@ -142,7 +159,7 @@ fn write_applied(object: &mut Object<'_>, reply: &Reply) {
     }
 }
 
-/// Only where there are any: existing clients see nothing new in an ordinary answer.
+/// Only where there are any.
 fn write_warnings(object: &mut Object<'_>, warnings: &[Warning]) {
     if warnings.is_empty() {
         return;

@@ -32,7 +32,7 @@ use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
 
 /// How long opening a connection may take, with all that it begins with.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use tonic::transport::server::Connected;
 use tonic::transport::{Endpoint, Uri};
 
 use super::Open;
-use super::connections::SmallSegments;
+use super::connections::{CONNECT_TIMEOUT, SmallSegments};
 use super::credentials::{Connection, Credentials};
 use super::identity::Gate;
 use super::incoming::Arrival;
@@ -73,13 +73,20 @@ async fn dial(
     }
 }
 
-/// Tries the addresses of the host one after the other; the connector's limit of time is for all.
+/// Tries the addresses of the host one after the other. The connector's limit of time is for all, and each has its
+/// share of it, so that one that does not answer leaves time for the next.
 async fn connect(addr: &str, small: bool) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address"));
-    for addr in tokio::net::lookup_host(addr).await? {
-        match connect_to(addr, small).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+    let addrs: Vec<SocketAddr> = tokio::net::lookup_host(addr).await?.collect();
+    let share = CONNECT_TIMEOUT / u32::try_from(addrs.len()).unwrap_or(u32::MAX).max(1);
+    for addr in addrs {
+        match tokio::time::timeout(share, connect_to(addr, small)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(_) => {
+                let reason = format!("{addr} does not answer");
+                last = io::Error::new(io::ErrorKind::TimedOut, reason);
+            }
         }
     }
     Err(last)

@@ -23,6 +23,8 @@ use crate::server::strangers::{Stranger, Strangers};
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of all connections, this part may be those on which no call was taken yet.
 const STRANGERS_PART: usize = 4;
+/// So long a connection without a call has to make no room: a node calls at once.
+const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
 /// The pause after accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,7 +33,7 @@ pub(super) fn accept(
     listener: TcpListener,
     limits: Sockets,
 ) -> impl Stream<Item = io::Result<Incoming>> {
-    let strangers = Strangers::new(limits.connections_max / STRANGERS_PART);
+    let strangers = Strangers::new(limits.connections_max / STRANGERS_PART, STRANGER_PATIENCE);
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     futures_util::stream::unfold((listener, strangers, permits), move |state| async move {
         let (listener, strangers, permits) = state;

@@ -3,6 +3,8 @@
 //! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
 //! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
 //! there is neither, the nodes that the configuration lists count: they are about to form the cluster.
+//!
+//! What was told may never be committed: it adds to the members of the own log, and takes none of them away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,7 +81,11 @@ impl Members {
         match (own.nodes.is_empty(), told.nodes.is_empty()) {
             (true, true) => self.listed.clone(),
             (false, _) if own.index >= told.index => own.nodes,
-            _ => told.nodes.clone(),
+            _ => {
+                let mut nodes = own.nodes;
+                nodes.extend(told.nodes.clone());
+                nodes
+            }
         }
     }
 
@@ -97,13 +103,16 @@ impl Members {
         self.known().values().any(|addr| is_it(addr))
     }
 
-    /// Takes in what a member has told: it was reached at an address that this node trusts.
-    pub(crate) fn hear(&self, answer: &HelloAnswer) {
+    /// Takes in what a member has told: it was reached at an address that this node trusts. Whether that was news.
+    pub(crate) fn hear(&self, answer: &HelloAnswer) -> bool {
         let heard = &answer.membership;
         let mut told = self.told.write();
-        if !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index) {
+        let is_news =
+            !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index);
+        if is_news {
             *told = heard.clone();
         }
+        is_news
     }
 
     /// Every address at which a member might be asked.

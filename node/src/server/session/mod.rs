@@ -180,12 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.poll_shutdown(cx);
             // Before anything is sent that only a bearer may see.
             self.poll_revoked(cx);
+            // Others may give up what they hold at any moment.
+            let mut held_back = !self.may_answer();
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
             self.write_notices();
             again |= self.poll_read(cx)?;
             self.finish_draining();
-            let held_back = !self.may_answer();
+            held_back |= !self.may_answer();
             self.poll_write(cx)?;
             again |= held_back && self.may_answer();
             self.tidy_buffers();
@@ -241,7 +243,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.received.reserve(READ_BYTES);
             let read = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
             match read {
-                Poll::Pending => return Ok(again),
+                Poll::Pending => {
+                    if self.holds_a_frame() {
+                        self.arm(self.now + STALL_MAX);
+                    }
+                    return Ok(again);
+                }
                 Poll::Ready(Ok(0)) => {
                     self.watches.end_all();
                     self.drain();
@@ -263,8 +270,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take_requests(&mut self) -> bool {
         let mut again = false;
         while self.phase == Phase::Open && !self.is_busy() {
+            let capacity = self.received.capacity();
             match self.decoder.take(&mut self.received) {
                 Ok(Some(message)) => {
+                    self.buffers.took_from(capacity);
                     self.take_request(&message.payload);
                     again = true;
                 }
@@ -294,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        if self.outbox.is_full() {
+        if self.holds_answers() {
             self.arm(self.now + STALL_MAX);
         }
         if self.needs_flush && self.outbox.is_empty() {

@@ -39,6 +39,11 @@ impl Outbox {
         self.buffer.is_empty()
     }
 
+    /// Bytes to be sent.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether the client has to read before more is done for it.
     pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= FULL_BYTES

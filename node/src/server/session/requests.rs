@@ -169,7 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 body: Body::Watch(watching),
                 ..
             }) => self.watch(id, *watching),
-            Ok(Answer { body, wal_offset }) => {
+            Ok(Answer {
+                mut body,
+                wal_offset,
+            }) => {
+                if !self.outbox.cluster() {
+                    body.for_legacy();
+                }
                 if let Err(code) = self.outbox.ok(id, wal_offset, |out| body.write(out)) {
                     self.count_error(&code);
                 }

@@ -12,6 +12,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let mut changed = false;
         while self.timer.as_mut().poll(cx).is_ready() {
+            // The turn may have begun before the deadline.
+            self.now = Instant::now();
             changed |= self.expire();
             let next = self.next_deadline();
             self.set_timer(next);
@@ -76,6 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.silent_since(),
             self.held.as_ref().map(|held| held.until),
             self.stalled_at(),
+            self.looks_again_at(),
             self.notice_due(),
             self.work.earliest_deadline(),
             waiting.min(),
