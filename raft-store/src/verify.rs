@@ -153,7 +153,9 @@ struct Folder<'a, F> {
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
     let lock = fs.lock_existing(&layout.lock);
-    let (mut report, table) = read_all(fs, &layout, keys);
+    let is_held = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+    let running = lock.as_ref().is_err_and(is_held);
+    let (mut report, table) = read_all(fs, &layout, keys, running);
     match &lock {
         // Where something else is wrong, a catalog that disagrees only follows from it.
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
