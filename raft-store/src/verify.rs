@@ -143,6 +143,8 @@ struct Folder<'a, F> {
     keys: &'a Keyring,
     /// Whose it is; 0 where that is not known.
     cluster_id: u128,
+    /// A node runs on it, so the end of its log is not at rest.
+    running: bool,
 }
 
 /// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
@@ -160,12 +162,11 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
         // Where something else is wrong, a catalog that disagrees only follows from it.
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let running =
-                "a node runs on this folder: what it writes meanwhile may be missing here";
-            report.notes = vec![running.into()];
+        Err(_) if running => {
+            let note = "a node runs on this folder: what it writes meanwhile may be missing here";
+            report.notes.insert(0, note.into());
             if !report.is_intact() {
-                let (again, _) = read_all(fs, &layout, keys);
+                let (again, _) = read_all(fs, &layout, keys, running);
                 report
                     .damages
                     .retain(|damage| again.damages.contains(damage));
@@ -183,7 +184,12 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
-fn read_all<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> (Report, Table<F>) {
+fn read_all<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    keys: &Keyring,
+    running: bool,
+) -> (Report, Table<F>) {
     let mut report = Report::default();
     let cluster_id = match identity::read(fs, layout) {
         Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
@@ -197,6 +203,7 @@ fn read_all<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> (Report, 
         layout,
         keys,
         cluster_id,
+        running,
     };
     if let Err(error) = store::refuse_unfinished(fs, layout) {
         report.damage(error, &layout.dir);
@@ -321,7 +328,8 @@ fn verify_segment<F: FileSystem>(
         keys: folder.keys,
     };
     let found = replay::scan(&buf, source, decoding)?;
-    if segments.decide(number, &found, folder.layout)? == Action::Clear {
+    let action = segments.decide(number, &found, folder.layout)?;
+    if action == Action::Clear && !folder.running {
         report.notes.push(format!(
             "{}: an unfinished batch at offset {} will be cleared at the next start",
             path.display(),

