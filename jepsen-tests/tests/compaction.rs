@@ -149,7 +149,9 @@ fn check_keys(connection: &mut Connection, done: &Done) {
     let is_forgotten = |params: &Value, first: &Value| {
         let offset = first["wal_offset"].as_u64().unwrap();
         let id = params["instance_id"].as_str().unwrap();
-        offset < earliest && done.instances[id].last_offset != offset
+        let stands_there =
+            |(known, found): &(String, Instance)| known == id && found.last_offset == offset;
+        offset < earliest && !done.instances.iter().any(stands_there)
     };
     // What was done to a deleted instance answers INSTANCE_NOT_FOUND, but for its deletion.
     let is_live = |params: &Value| params.get("instance_id") != Some(&json!("i-0"));
