@@ -127,7 +127,8 @@ impl<T: Types> Proposer<T> {
     ) {
         let run = &mut self.run;
         let result = match (decision, &portion.read_only) {
-            (Ok(Decision::Write { .. }), Some(error)) => Err(error.clone()),
+            // That nothing is written rests on nothing in flight, which may have to wait for room itself.
+            (Ok(Decision::Write { .. }), Some(error)) => return request.refuse(error.clone()),
             (
                 Ok(Decision::Write {
                     entry,
