@@ -20,8 +20,8 @@
 //!    the same is not decided again either (`Queue::put_back`).
 //!
 //! Everybody waits for what happens here, so it is cut into portions, and the state is locked for a slice of one at a time.
-//! What costs more than a slice is [`Held`] and decided ahead ([`prepare`](super::prepare)); what touches the same waits behind it, and
-//! everything else passes. A prepared decision is taken over only if what it rests on is as it was, facts in
+//! What costs more than a slice is held (`held`) and decided ahead (`prepare`). What touches the same waits
+//! behind it, and everything else passes. A prepared decision is taken over only if what it rests on is as it was, facts in
 //! flight included, so the rules above hold for it as if it had been made here.
 
 mod decisions;
