@@ -307,7 +307,10 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
         let outcome = submit(&world, node, command.clone()).await;
         world.observe_all();
         let known = settle_try(&world, node, number, outcome, from, sure);
-        if known || !is_repeatable(&command) {
+        // A deletion under way may have ended the key of a creation: asked for again, it would make the
+        // instance anew.
+        let creates = matches!(command, Command::CreateInstance(_));
+        if known || creates || !is_repeatable(&command) {
             return;
         }
         sure = false;
