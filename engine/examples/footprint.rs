@@ -1,5 +1,5 @@
 //! Memory and time of a million instances, of keys, and of definitions as long as may be:
-//! `cargo run --release -p rstmdb-engine --example footprint [INSTANCES]`.
+//! `cargo run --release -p rstmdb-engine --example footprint [INSTANCES | definitions]`.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
