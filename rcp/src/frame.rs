@@ -138,6 +138,13 @@ pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Decoded<'a> {
     })
 }
 
+/// The length of the whole frame `buf` starts with, as its header says; `None` where there is no valid header.
+pub fn announced_bytes(buf: &[u8], limits: &Limits) -> Option<usize> {
+    let header = buf.first_chunk::<HEADER_BYTES>()?;
+    let header = check_header(header, limits).ok()?;
+    Some(HEADER_BYTES + header.extension_bytes + header.payload_bytes)
+}
+
 fn bad_magic(found: &[u8]) -> Reject {
     Reject {
         answerable: false,

@@ -54,6 +54,9 @@ pub struct Message {
 /// The most that is reserved on the word of a header alone.
 const RESERVE_BYTES_MAX: usize = 256 * 1024;
 
+/// A line that is shorter is not a large one.
+const LINE_BYTES_FREE: usize = 64 * 1024;
+
 /// Takes messages off the front of a connection's read buffer.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -96,6 +99,17 @@ impl Decoder {
         match self.mode {
             WireMode::Binary => self.take_frame(buf),
             WireMode::Jsonl => self.take_line(buf),
+        }
+    }
+
+    /// Bytes that the message at the front of `buf` will take in all; 0 where its header is not there yet. A line does
+    /// not say how long it is: once it and another read of `chunk` bytes may be a large message, this is the most it
+    /// may take.
+    pub fn announced_bytes(&self, buf: &[u8], chunk: usize) -> usize {
+        match self.mode {
+            WireMode::Binary => frame::announced_bytes(buf, &self.limits).unwrap_or(0),
+            WireMode::Jsonl if buf.len() + chunk < LINE_BYTES_FREE => buf.len(),
+            WireMode::Jsonl => self.limits.payload_bytes_max + 1,
         }
     }
 

@@ -1,20 +1,29 @@
 //! One budget of bytes for what all client connections hold: frames that are not complete, commands that wait,
 //! answers that were not read.
 //!
-//! Over it a connection that holds much is read only in its turn, one at a time, and gets no further answer before it
-//! has read the last one; so each goes on, and together they hold little more than the budget. What a connection holds
-//! below [`GRAIN_BYTES`] is not counted: the number of connections bounds that.
+//! A connection reserves bytes before it holds them. What it holds below [`GRAIN_BYTES`] is free: the number of
+//! connections bounds that. Where the budget is used up, reservations are given in the order in which they were asked
+//! for, as others give theirs back. Meanwhile connections that hold bytes for a client that stands still are closed
+//! (see the session's `buffers`), so that each reservation is given in the end.
+//!
+//! One thing could stand in the way: connections that hold requests, and can give back nothing before they have room
+//! for the answers. So one connection at a time has the *turn*, and may go [`TURN_BYTES`] beyond the budget.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::PollSemaphore;
 
-/// Counted in steps of this many bytes, so that small requests cost no shared counter.
-pub(crate) const GRAIN_BYTES: u64 = 64 * 1024;
+/// Bytes are reserved in steps of this many, so that small requests cost no shared counter.
+pub(crate) const GRAIN_BYTES: usize = 64 * 1024;
+/// How far the connection that has the turn may go beyond the budget: a request and its answer.
+const TURN_BYTES: usize = 32 << 20;
+/// What a busy connection may keep reserved beyond what it holds, so that it need not ask for each request.
+const KEPT_GRAINS: u32 = 16;
 
-/// How often it is looked whether much was given up.
+/// How often the node looks whether connections have given up much.
 const RETURN_INTERVAL: Duration = Duration::from_secs(2);
 /// Less than this is not worth while.
 const RETURN_BYTES_MIN: u64 = 4 << 20;
@@ -23,70 +32,186 @@ const RETURN_ROUNDS: u32 = 3;
 
 /// See the module documentation.
 pub(crate) struct Budget {
-    bytes_max: u64,
-    used: AtomicU64,
-    /// Whose turn it is while the budget is used up.
+    grains_max: u32,
+    free: Arc<Semaphore>,
     turn: Arc<Semaphore>,
+    pressure: Mutex<Pressure>,
 }
 
-/// What one connection holds of the budget; given back when it is dropped.
-pub(crate) struct Charge {
+/// Who waits for bytes of the budget.
+#[derive(Default)]
+struct Pressure {
+    waiting: usize,
+    since: Option<Instant>,
+}
+
+/// What one connection has reserved of the budget; given back when it is dropped.
+pub(crate) struct Room {
     budget: Arc<Budget>,
-    bytes: u64,
+    grains: u32,
+    wait: Option<Wait>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// A place in the queue for more.
+struct Wait {
+    budget: Arc<Budget>,
+    grains: u32,
+    room: PollSemaphore,
+    turn: Option<PollSemaphore>,
 }
 
 impl Budget {
     /// A budget of so many bytes.
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
+        let grains = bytes_max / GRAIN_BYTES as u64;
+        let grains_max = u32::try_from(grains).unwrap_or(u32::MAX);
         Arc::new(Self {
-            bytes_max,
-            used: AtomicU64::new(0),
+            grains_max,
+            free: Arc::new(Semaphore::new(grains_max as usize)),
             turn: Arc::new(Semaphore::new(1)),
+            pressure: Mutex::default(),
         })
     }
 
-    /// Bytes that all connections hold.
+    /// Bytes that all connections have reserved.
     pub(crate) fn used(&self) -> u64 {
-        self.used.load(Ordering::Relaxed)
+        let grains = (self.grains_max as usize).saturating_sub(self.free.available_permits());
+        grains as u64 * GRAIN_BYTES as u64
     }
 
-    /// Whether it is used up.
-    pub(crate) fn is_over(&self) -> bool {
-        self.used() >= self.bytes_max
-    }
-
-    /// Waited for in the order of coming.
-    pub(crate) fn turn(&self) -> Arc<Semaphore> {
-        self.turn.clone()
+    /// Since when connections have been waiting for bytes; `None` while none does.
+    pub(crate) fn pressed_since(&self) -> Option<Instant> {
+        self.pressure().since
     }
 
     /// For a connection that holds nothing yet.
-    pub(crate) fn charge(self: &Arc<Self>) -> Charge {
-        Charge {
+    pub(crate) fn room(self: &Arc<Self>) -> Room {
+        Room {
             budget: self.clone(),
-            bytes: 0,
+            grains: 0,
+            wait: None,
+            turn: None,
         }
+    }
+
+    fn pressure(&self) -> MutexGuard<'_, Pressure> {
+        // Two fields that are set together: a panic elsewhere does not spoil them.
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Charge {
-    /// The connection holds this much now.
-    pub(crate) fn set(&mut self, bytes: u64) {
-        let bytes = bytes - bytes % GRAIN_BYTES;
-        if bytes > self.bytes {
-            let more = bytes - self.bytes;
-            self.budget.used.fetch_add(more, Ordering::Relaxed);
-        } else if bytes < self.bytes {
-            let less = self.bytes - bytes;
-            self.budget.used.fetch_sub(less, Ordering::Relaxed);
+fn grains_of(bytes: usize) -> u32 {
+    u32::try_from(bytes / GRAIN_BYTES).unwrap_or(u32::MAX)
+}
+
+impl Room {
+    /// Reserves what is missing to hold `bytes` in all. `false`: there is too little, and the task is woken when there
+    /// is enough. `or_turn`: the connection holds what it can give back only by going on, so it may do that beyond the
+    /// budget when it has the turn.
+    pub(crate) fn reserve(&mut self, cx: &mut Context<'_>, bytes: usize, or_turn: bool) -> bool {
+        if self.covers_in_turn(bytes, or_turn) {
+            self.wait = None;
+            return true;
         }
-        self.bytes = bytes;
+        let missing = (grains_of(bytes) - self.grains).min(self.budget.grains_max);
+        if self.wait.is_none()
+            && let Ok(permit) = self.budget.free.try_acquire_many(missing)
+        {
+            permit.forget();
+            self.grains += missing;
+            return self.covers_in_turn(bytes, or_turn);
+        }
+        drop(self.wait.take_if(|wait| wait.grains < missing));
+        let wait = self
+            .wait
+            .get_or_insert_with(|| Wait::new(&self.budget, missing));
+        if let Poll::Ready(permit) = wait.room.poll_acquire_many(cx, wait.grains) {
+            if let Some(permit) = permit {
+                self.grains += wait.grains;
+                permit.forget();
+            }
+            self.wait = None;
+            return self.covers_in_turn(bytes, or_turn);
+        }
+        if or_turn && self.turn.is_none() {
+            let turn = self.budget.turn.clone();
+            let turn = wait.turn.get_or_insert_with(|| PollSemaphore::new(turn));
+            if let Poll::Ready(permit) = turn.poll_acquire(cx) {
+                self.turn = permit;
+                self.wait = None;
+            }
+        }
+        self.covers_in_turn(bytes, or_turn)
+    }
+
+    /// Takes back a question for more.
+    pub(crate) fn stop_waiting(&mut self) {
+        self.wait = None;
+    }
+
+    /// Gives back what is not needed for holding `bytes`; a busy connection keeps a little.
+    pub(crate) fn settle(&mut self, bytes: usize, is_busy: bool) {
+        let needed = grains_of(bytes);
+        if self.grains < needed {
+            return;
+        }
+        self.turn = None;
+        let spare = self.grains - needed;
+        if spare == 0 || (is_busy && spare <= KEPT_GRAINS && self.budget.pressed_since().is_none())
+        {
+            return;
+        }
+        self.give_back(spare);
+    }
+
+    /// Whether `bytes` in all are reserved.
+    pub(crate) fn covers(&self, bytes: usize) -> bool {
+        grains_of(bytes) <= self.grains
+    }
+
+    fn covers_in_turn(&self, bytes: usize, or_turn: bool) -> bool {
+        let beyond = if or_turn && self.turn.is_some() {
+            grains_of(TURN_BYTES)
+        } else {
+            0
+        };
+        grains_of(bytes) <= self.grains + beyond
+    }
+
+    fn give_back(&mut self, grains: u32) {
+        self.grains -= grains;
+        self.budget.free.add_permits(grains as usize);
     }
 }
 
-impl Drop for Charge {
+impl Drop for Room {
     fn drop(&mut self) {
-        self.set(0);
+        self.give_back(self.grains);
+    }
+}
+
+impl Wait {
+    fn new(budget: &Arc<Budget>, grains: u32) -> Self {
+        let mut pressure = budget.pressure();
+        pressure.waiting += 1;
+        pressure.since.get_or_insert_with(Instant::now);
+        Self {
+            budget: budget.clone(),
+            grains,
+            room: PollSemaphore::new(budget.free.clone()),
+            turn: None,
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut pressure = self.budget.pressure();
+        pressure.waiting -= 1;
+        if pressure.waiting == 0 {
+            pressure.since = None;
+        }
     }
 }
 
@@ -127,21 +252,81 @@ fn ask_for_memory() {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::task::Waker;
+
     use super::*;
 
+    const GRAINS_MAX: usize = 512;
+
+    fn asks(room: &mut Room, grains: usize, or_turn: bool) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        room.reserve(&mut cx, grains * GRAIN_BYTES, or_turn)
+    }
+
+    fn budget() -> Arc<Budget> {
+        Budget::new((GRAINS_MAX * GRAIN_BYTES) as u64)
+    }
+
     #[test]
-    fn what_is_held_is_counted_until_it_is_dropped() {
-        let budget = Budget::new(GRAIN_BYTES * 3);
-        let (mut one, mut other) = (budget.charge(), budget.charge());
-        one.set(GRAIN_BYTES * 2 + 1);
-        other.set(GRAIN_BYTES - 1);
-        assert_eq!(budget.used(), GRAIN_BYTES * 2);
-        assert!(!budget.is_over());
-        other.set(GRAIN_BYTES);
-        assert!(budget.is_over());
-        one.set(0);
-        assert_eq!(budget.used(), GRAIN_BYTES);
+    fn what_is_reserved_is_counted_until_it_is_dropped() {
+        let budget = budget();
+        let (mut one, mut other) = (budget.room(), budget.room());
+        assert!(one.reserve(
+            &mut Context::from_waker(Waker::noop()),
+            GRAIN_BYTES - 1,
+            false
+        ));
+        assert_eq!(budget.used(), 0);
+        assert!(asks(&mut one, 100, false) && asks(&mut other, 412, false));
+        assert_eq!(budget.used(), (GRAINS_MAX * GRAIN_BYTES) as u64);
+        one.settle(50 * GRAIN_BYTES, false);
+        assert_eq!(budget.used(), (462 * GRAIN_BYTES) as u64);
         drop((one, other));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn reservations_are_given_in_the_order_of_asking() {
+        let budget = budget();
+        let (mut holder, mut large, mut small) = (budget.room(), budget.room(), budget.room());
+        assert!(asks(&mut holder, 500, false));
+        assert!(budget.pressed_since().is_none());
+        assert!(!asks(&mut large, 100, false));
+        assert!(!asks(&mut small, 1, false));
+        assert!(budget.pressed_since().is_some());
+        holder.settle(490 * GRAIN_BYTES, false);
+        assert!(!asks(&mut small, 1, false), "the large one was first");
+        drop(holder);
+        assert!(asks(&mut large, 100, false) && asks(&mut small, 1, false));
+        assert!(budget.pressed_since().is_none());
+        assert_eq!(budget.used(), (101 * GRAIN_BYTES) as u64);
+    }
+
+    #[test]
+    fn one_at_a_time_goes_beyond_the_budget_to_get_done() {
+        let budget = budget();
+        let (mut one, mut other) = (budget.room(), budget.room());
+        assert!(asks(&mut one, 256, false) && asks(&mut other, 256, false));
+        assert!(!asks(&mut one, 300, false), "reading has no turn");
+        assert!(asks(&mut one, 300, true));
+        assert!(!asks(&mut one, 300, false) && !asks(&mut other, 300, true));
+        one.settle(256 * GRAIN_BYTES, true);
+        assert!(asks(&mut other, 300, true), "the turn was passed on");
+        let beyond = 256 + TURN_BYTES / GRAIN_BYTES + 1;
+        assert!(!asks(&mut other, beyond, true));
+    }
+
+    #[test]
+    fn who_stops_waiting_stands_in_nobody_s_way() {
+        let budget = budget();
+        let (mut holder, mut gone, mut next) = (budget.room(), budget.room(), budget.room());
+        assert!(asks(&mut holder, 400, false));
+        assert!(!asks(&mut gone, 200, false) && !asks(&mut next, 100, false));
+        drop(gone);
+        assert!(asks(&mut next, 100, false));
+        assert!(!asks(&mut holder, 500, false));
+        holder.stop_waiting();
+        assert!(budget.pressed_since().is_none());
     }
 }

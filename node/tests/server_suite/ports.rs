@@ -1,17 +1,16 @@
 //! What somebody can do who only connects: to the port for clients, to admin HTTP, to the port for nodes.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::io::Read;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rstmdb_rcp::frame::{self, Flags};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::program::Program;
 use super::support::{Conn, PATIENCE, TestNode};
 
 const TOKEN: &str = "the right one";
@@ -167,73 +166,6 @@ async fn large_frames_take_turns_and_small_ones_pass_by() {
     node.stop().await;
 }
 
-/// The program with few file descriptors, and a standard error that nobody reads.
-struct Program {
-    child: Child,
-    rcp: SocketAddr,
-    _dir: tempfile::TempDir,
-}
-
-impl Program {
-    fn start(
-        descriptors: u32,
-        variables: &[(&str, &str)],
-        reader: impl FnOnce(Box<dyn Read + Send>),
-    ) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let limited = format!("ulimit -n {descriptors}; exec \"$0\"");
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &limited, env!("CARGO_BIN_EXE_rstmdb")])
-            .env_remove("RUST_LOG")
-            .env("RSTMDB_DATA", dir.path())
-            .env("RSTMDB_BIND", "127.0.0.1:0")
-            .env("RSTMDB_METRICS_BIND", "127.0.0.1:0")
-            .env("RSTMDB_WAL_SEGMENT_SIZE_MB", "1")
-            .env("RSTMDB_MIN_FREE_MB", "0")
-            .envs(variables.iter().copied())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        let rcp = loop {
-            line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "it did not start");
-            let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = event["address"].as_str() {
-                break address.parse().unwrap();
-            }
-        };
-        reader(Box::new(lines));
-        Self {
-            child,
-            rcp,
-            _dir: dir,
-        }
-    }
-
-    /// SIGTERM; the exit code.
-    fn ended(mut self) -> Option<i32> {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(10) {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standard_error_that_nobody_has_open_costs_lines_only() {
     let node = Program::start(1024, &[("RUST_LOG", "debug")], drop);
@@ -298,7 +230,7 @@ async fn strangers_on_every_port_leave_descriptors_for_the_log() {
         conn.ok("APPLY_EVENT", params).await;
     }
     conn.ok("COMPACT", json!({ "force_snapshot": true })).await;
-    let open = std::fs::read_dir(format!("/proc/{}/fd", node.child.id())).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", node.id())).unwrap();
     assert!(open.count() < 120);
     assert_eq!(node.ended(), Some(0));
 }

@@ -18,7 +18,7 @@ use crate::server::session::order::Touch;
 use crate::server::shared::Shared;
 
 /// A page stops growing here, far below what a frame may carry.
-const PAGE_BYTES: usize = 4 << 20;
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// WAL_READ.
 pub(super) fn read(params: &RawValue) -> Result<Plan, ErrorBody> {

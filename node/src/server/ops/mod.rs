@@ -46,6 +46,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
 pub(crate) use backup::SnapshotCursors;
+pub(crate) use log::PAGE_BYTES;
 pub(crate) use name::Op;
 pub(crate) use watches::Watching;
 
@@ -83,7 +84,8 @@ impl Running {
         self
     }
 
-    fn boxed(job: impl Future<Output = Outcome> + Send + 'static) -> Self {
+    /// A job of any other kind than a write.
+    pub(crate) fn boxed(job: impl Future<Output = Outcome> + Send + 'static) -> Self {
         Self::Boxed(Box::pin(job))
     }
 }

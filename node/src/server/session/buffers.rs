@@ -1,24 +1,28 @@
-//! What the connection holds in memory, and what it may add while all connections together hold too much.
+//! What the connection holds in memory: a frame that is being read, requests in work, answers that the client has
+//! not read. It is reserved in the budget of all connections before it is held.
+//!
+//! While other connections wait for the budget, a connection that holds much for its client may not stand still:
+//! it is closed when the client has not moved a byte for [`STALL_MAX`], or takes longer over a frame, or over what it
+//! is sent, than twice that and a second for each MiB.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rstmdb_engine::Command;
+use rstmdb_engine::{BatchOp, Command};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::PollSemaphore;
 
 use super::work::Tag;
 use super::{Phase, READ_BYTES, Session};
-use crate::server::budget::{Charge, GRAIN_BYTES};
-use crate::server::ops::Job;
+use crate::server::budget::{GRAIN_BYTES, Room};
+use crate::server::ops::{Job, PAGE_BYTES};
 
-/// While the budget is used up, a frame has so long to be completed once it is its turn, and answers to be read.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(10);
-
-/// Reading that is held back looks again after so long: what others give up wakes nobody.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// See the module documentation.
+const STALL_MAX: Duration = Duration::from_secs(5);
+/// Bytes a second that a client has to send, or to read, while others wait for the budget.
+const RATE_MIN: usize = 1 << 20;
+/// So often a connection that holds much looks whether others wait.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests of one connection in work or waiting, with the answers to be expected: above so many bytes the socket is
 /// not read.
@@ -26,31 +30,40 @@ const QUEUED_BYTES_MAX: usize = 16 << 20;
 
 /// The connection's part of the budget.
 pub(super) struct Buffers {
-    charge: Charge,
+    room: Room,
     /// Bytes of the requests in work or waiting, and of the answers that they will have.
     queued_bytes: usize,
     /// The most of one of these.
     largest_bytes: usize,
-    /// Nothing is read, because all connections together hold too much.
-    held_back: bool,
-    /// A request was taken from a large allocation. What is left of it in `received` keeps it whole, and its capacity
-    /// tells of the rest alone.
-    was_large: bool,
-    waits_for_turn: Option<PollSemaphore>,
-    turn: Option<(OwnedSemaphorePermit, Instant)>,
+    /// The most that `received` has held since its memory was allocated.
+    received_bytes: usize,
+    /// What was reserved for the large frame that is being read; 0 without one.
+    frame_bytes: usize,
+    frame_since: Instant,
+    /// Since when there have been many answers that the client has not read.
+    unread_since: Option<Instant>,
+    /// Room was asked for in this turn.
+    asked: bool,
 }
 
 impl Buffers {
-    pub(super) fn new(charge: Charge) -> Self {
+    pub(super) fn new(room: Room, now: Instant) -> Self {
         Self {
-            charge,
+            room,
             queued_bytes: 0,
             largest_bytes: 0,
-            held_back: false,
-            was_large: false,
-            waits_for_turn: None,
-            turn: None,
+            received_bytes: 0,
+            frame_bytes: 0,
+            frame_since: now,
+            unread_since: None,
+            asked: false,
         }
+    }
+
+    /// A request is in work, or waits.
+    pub(super) fn count(&mut self, tag: &Tag) {
+        self.queued_bytes += tag.bytes;
+        self.largest_bytes = self.largest_bytes.max(tag.bytes);
     }
 
     /// A request is no longer in work, nor waiting.
@@ -61,147 +74,195 @@ impl Buffers {
         }
     }
 
-    /// A request was taken from the front of so many bytes of memory.
-    pub(super) fn took_from(&mut self, capacity: usize) {
-        self.was_large |= capacity as u64 > GRAIN_BYTES;
-    }
-
     /// Whether the requests there are have to be answered before more are taken.
     pub(super) fn has_enough(&self) -> bool {
         self.queued_bytes >= QUEUED_BYTES_MAX
     }
 
-    /// Since when it is this connection's turn.
-    pub(super) fn turn_since(&self) -> Option<Instant> {
-        self.turn.as_ref().map(|(_, since)| *since)
+    /// Room is reserved, or asked for, anew in each turn of the session: what was asked for in the turn before may
+    /// no longer be needed.
+    pub(super) fn begin_turn(&mut self) {
+        self.asked = false;
     }
+}
 
-    fn give_up_turn(&mut self) {
-        self.waits_for_turn = None;
-        self.turn = None;
-    }
+/// When a client is to be given up that has been sending, or reading, `bytes` since `since` and moved the last one
+/// at `last`, with others waiting since `pressed`.
+fn given_up_at(pressed: Instant, since: Instant, last: Instant, bytes: usize) -> Instant {
+    let rate = Duration::from_secs((bytes / RATE_MIN) as u64);
+    let stands_still = last.max(pressed) + STALL_MAX;
+    let takes_long = since.max(pressed) + 2 * STALL_MAX + rate;
+    stands_still.min(takes_long)
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn is_at_rest(&self) -> bool {
-        self.work.len() == 0 && self.order.waiting() == 0 && self.outbox.is_empty()
+        !self.has_requests() && self.outbox.is_empty()
     }
 
-    /// Counts a request of `bytes`; gives what it counts for. An event answers with the context, and so may take far
-    /// more than its request: as much as the context has now, or as what is still to be done may make of it.
-    pub(super) fn count_request(&mut self, job: &Job, bytes: usize) -> usize {
+    /// Bytes of memory that the connection holds, but for what it is to reserve next.
+    pub(super) fn held_bytes(&self) -> usize {
+        let buffers = &self.buffers;
+        let received = buffers.received_bytes.max(buffers.frame_bytes);
+        let unbegun = self.waiting.request.as_ref();
+        received
+            + unbegun.map_or(0, |unbegun| unbegun.bytes)
+            + self.outbox.touched_bytes()
+            + buffers.queued_bytes
+    }
+
+    /// Whether `bytes` in all are reserved.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.buffers.room.covers(bytes)
+    }
+
+    /// Reserves what is missing of `bytes` in all, for an answer or for a request that was received; see
+    /// [`Room::reserve`].
+    pub(super) fn make_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> bool {
+        self.buffers.asked = true;
+        self.buffers.room.reserve(cx, bytes, true)
+    }
+
+    /// What a request of `bytes` counts for. An event answers with the context, and so may take far more than its
+    /// request: as much as the context has now, or as what is still to be done may make of it.
+    pub(super) fn expected_bytes(&self, job: &Job, bytes: usize) -> usize {
         let largest = self.buffers.largest_bytes;
-        let answer = match job {
-            Job::Write(Command::ApplyEvent(event)) => {
+        let of_command = |command: &Command| match command {
+            Command::ApplyEvent(event) => {
                 let context = self.shared.replica.context_bytes(&event.instance_id);
-                context.map_or(largest, |context| context.max(largest))
+                context.unwrap_or(0).max(largest)
             }
             _ => 0,
         };
-        self.buffers.largest_bytes = largest.max(bytes).max(answer);
-        self.buffers.queued_bytes += bytes + answer;
+        let answer = match job {
+            Job::Write(Command::Batch(ops)) => {
+                let writes = ops.iter().filter_map(|op| match op {
+                    BatchOp::Write(command) => Some(command),
+                    BatchOp::Read(_) => None,
+                });
+                writes.map(of_command).sum()
+            }
+            Job::Write(command) => of_command(command),
+            Job::BestEffort(steps) => {
+                let writes = steps.iter().filter_map(|step| match step {
+                    Ok(Job::Write(command)) => Some(command),
+                    _ => None,
+                });
+                writes.map(of_command).sum()
+            }
+            Job::LogRead(_) | Job::Backup(_) => PAGE_BYTES,
+            _ => 0,
+        };
         bytes + answer
     }
 
-    /// Whether answers and events may be added to what waits to be sent.
-    pub(super) fn may_answer(&self) -> bool {
-        !self.outbox.is_full() && (self.outbox.is_empty() || !self.shared.budget.is_over())
-    }
-
-    /// Whether more may be read. Where it may not, it is looked again soon.
+    /// Whether more may be read: what the frame at the front will take is reserved before it is read.
     pub(super) fn may_receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let may = self.has_room_to_receive(cx);
-        self.buffers.held_back = !may;
-        if !may {
-            self.arm(self.now + LOOK_AGAIN);
-        }
-        may
-    }
-
-    fn has_room_to_receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let budget = &self.shared.budget;
-        if !budget.is_over() {
-            self.buffers.give_up_turn();
-            return true;
-        }
-        if (self.received.len() as u64) < GRAIN_BYTES {
-            // Its own work or the client's reading goes on first.
-            return self.is_at_rest();
-        }
-        if self.buffers.turn.is_some() {
-            return true;
-        }
-        if !self.buffers.held_back && self.last_received + STALL_MAX <= self.now {
-            // It could be read all the time. Reading once more tells whether it stands still.
-            return true;
-        }
-        let turns = self
-            .buffers
-            .waits_for_turn
-            .get_or_insert_with(|| PollSemaphore::new(budget.turn()));
-        let Poll::Ready(permit) = turns.poll_acquire(cx) else {
-            return false;
+        let announced = self.decoder.announced_bytes(&self.received, READ_BYTES);
+        let frame_bytes = if announced < GRAIN_BYTES {
+            0
+        } else {
+            announced
         };
-        self.buffers.waits_for_turn = None;
-        self.buffers.turn = permit.map(|permit| (permit, self.now));
-        self.arm(self.now + STALL_MAX);
+        let more =
+            frame_bytes.saturating_sub(self.buffers.received_bytes.max(self.buffers.frame_bytes));
+        self.buffers.asked = true;
+        let bytes = self.held_bytes() + more;
+        if !self.buffers.room.reserve(cx, bytes, false) {
+            return false;
+        }
+        if frame_bytes > 0 && self.buffers.frame_bytes == 0 {
+            self.buffers.frame_since = self.now;
+        }
+        self.buffers.frame_bytes = frame_bytes;
         true
     }
 
-    /// When reading that is held back is to be looked at.
-    pub(super) fn looks_again_at(&self) -> Option<Instant> {
-        let held_back = self.buffers.held_back && self.phase == Phase::Open;
-        held_back.then(|| self.now + LOOK_AGAIN)
+    /// Something was read.
+    pub(super) fn count_received(&mut self) {
+        self.last_received = self.now;
+        let bytes = self.received.len();
+        self.buffers.received_bytes = self.buffers.received_bytes.max(bytes);
     }
 
-    /// Whether there are so many answers that it matters when the client reads them.
-    pub(super) fn holds_answers(&self) -> bool {
-        self.outbox.waiting_bytes() as u64 >= GRAIN_BYTES
+    /// A message was taken from the front of what was received. After a large one, what follows it moves to memory of
+    /// its own.
+    pub(super) fn took_message(&mut self) {
+        if self.buffers.frame_bytes > 0 {
+            self.buffers.frame_bytes = 0;
+            self.keep_only_received();
+        }
     }
 
-    /// Whether there is much of a frame, and only the client can go on with it: who waits for the turn waits rightly.
-    pub(super) fn holds_a_frame(&self) -> bool {
-        let reads = self.phase == Phase::Open && !self.is_busy() && !self.buffers.held_back;
-        reads && self.received.len() as u64 >= GRAIN_BYTES
+    fn keep_only_received(&mut self) {
+        self.received = BytesMut::from(&self.received[..]);
+        self.buffers.received_bytes = self.received.len();
     }
 
-    /// Whether the connection holds what others wait for, and does not go on.
-    pub(super) fn is_stalled(&self) -> bool {
-        let frame = match self.buffers.turn_since() {
-            Some(since) => Some(since),
-            None => self.holds_a_frame().then_some(self.last_received),
-        };
-        let answers = self.holds_answers().then_some(self.last_sent);
-        let mut since = [frame, answers].into_iter().flatten();
-        self.shared.budget.is_over() && since.any(|since| since + STALL_MAX <= self.now)
+    /// Whether the client has to go on with what the connection holds much of: a frame, or answers.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.reads_a_frame() || self.buffers.unread_since.is_some()
     }
 
-    /// When that is to be looked at.
+    fn reads_a_frame(&self) -> bool {
+        self.buffers.frame_bytes > 0 && self.phase == Phase::Open && !self.is_busy()
+    }
+
+    /// When the connection is to be closed because others wait for what it holds; before that, when that is to be
+    /// looked at.
     pub(super) fn stalled_at(&self) -> Option<Instant> {
-        let has_turn = self.buffers.turn_since().is_some();
-        let waits = has_turn || self.holds_answers() || self.holds_a_frame();
-        waits.then(|| self.now + STALL_MAX)
+        if !self.waits_for_client() {
+            return None;
+        }
+        let buffers = &self.buffers;
+        let Some(pressed) = self.shared.budget.pressed_since() else {
+            return Some(self.now + LOOK_INTERVAL);
+        };
+        let frame = self.reads_a_frame().then(|| {
+            let since = buffers.frame_since;
+            given_up_at(pressed, since, self.last_received, buffers.frame_bytes)
+        });
+        let answers = buffers.unread_since.map(|since| {
+            let bytes = self.outbox.waiting_bytes();
+            given_up_at(pressed, since, self.last_sent, bytes)
+        });
+        [frame, answers].into_iter().flatten().min()
     }
 
-    /// Gives back memory that is not needed now, and counts the rest.
+    /// Whether the connection holds what others wait for, and its client does not go on.
+    pub(super) fn is_stalled(&self) -> bool {
+        let is_pressed = self.shared.budget.pressed_since().is_some();
+        is_pressed && self.stalled_at().is_some_and(|at| at <= self.now)
+    }
+
+    /// Looks at what waits for the client to read it, after some was sent.
+    pub(super) fn note_unread(&mut self) {
+        if self.outbox.waiting_bytes() < GRAIN_BYTES {
+            self.buffers.unread_since = None;
+        } else {
+            self.buffers.unread_since.get_or_insert(self.now);
+        }
+    }
+
+    /// Gives back memory that is not needed now, and what was reserved for it.
     pub(super) fn tidy_buffers(&mut self) {
-        if self.received.is_empty() && (self.is_at_rest() || self.received.capacity() > READ_BYTES)
-        {
+        if !self.buffers.asked {
+            self.buffers.room.stop_waiting();
+        }
+        let at_rest = self.is_at_rest();
+        if self.received.is_empty() && (at_rest || self.buffers.received_bytes > READ_BYTES) {
             self.received = BytesMut::new();
-            self.buffers.was_large = false;
+            self.buffers.received_bytes = 0;
+        } else if self.buffers.frame_bytes == 0
+            && self.buffers.received_bytes > 4 * self.received.len().max(GRAIN_BYTES)
+        {
+            self.keep_only_received();
         }
-        if self.buffers.was_large && (self.received.len() as u64) < GRAIN_BYTES {
-            self.received = BytesMut::from(&self.received[..]);
-            self.buffers.was_large = false;
+        self.outbox.give_back(at_rest);
+        if self.waits_for_client() {
+            self.arm(self.now + LOOK_INTERVAL);
         }
-        if self.is_at_rest() {
-            self.outbox.give_back();
-        }
-        let reads = self.phase == Phase::Open && !self.is_busy();
-        if !reads || (self.received.len() as u64) < GRAIN_BYTES {
-            self.buffers.give_up_turn();
-        }
-        let held = self.received.capacity() + self.outbox.capacity() + self.buffers.queued_bytes;
-        self.buffers.charge.set(held as u64);
+        let bytes = self.held_bytes();
+        self.buffers.room.settle(bytes, !at_rest);
     }
 }

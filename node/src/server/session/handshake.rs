@@ -201,16 +201,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         for tag in self.work.abandon() {
             self.order.release(&tag.claim);
-            self.buffers.answered(&tag);
-            let error = failure::other_bearer(tag.effect);
-            self.answer(&tag.id, tag.op, tag.began, Err(error));
+            self.refuse_tagged(&tag, failure::other_bearer(tag.effect));
         }
-        for waiting in self.order.give_up(|_| true) {
-            let tag = waiting.tag;
-            self.buffers.answered(&tag);
-            let error = failure::other_bearer(Effect::None);
-            self.answer(&tag.id, tag.op, tag.began, Err(error));
+        for (tag, _) in self.order.give_up(|_| true) {
+            self.refuse_tagged(&tag, failure::other_bearer(Effect::None));
         }
+        self.give_up_waiting();
     }
 
     /// PING.

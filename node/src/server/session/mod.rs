@@ -15,6 +15,7 @@
 //! | `pushing` | what they tell, written to the client |
 //! | `outbox` | what waits to be sent |
 //! | `buffers` | what is held in memory, and the budget of all connections |
+//! | `waiting` | what waits for room in that budget; answers |
 //! | `times` | deadlines, silence, what stands still |
 //!
 //! ```text
@@ -32,6 +33,7 @@ mod requests;
 mod subscriptions;
 mod times;
 mod token;
+mod waiting;
 mod work;
 
 use std::future::poll_fn;
@@ -51,16 +53,17 @@ use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::failure::{self, Effect};
+use super::ops::Job;
 use super::shared::Shared;
 use super::strangers::Stranger;
-use buffers::{Buffers, STALL_MAX};
+use buffers::Buffers;
 use handshake::Peer;
 use order::Order;
 use outbox::Outbox;
-use requests::Waiting;
 use subscriptions::Subscriptions;
 use token::Held;
-use work::InWork;
+use waiting::Waiting;
+use work::{InWork, Tag};
 
 /// HELLO, and AUTH where it is required, have to come within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,8 +104,10 @@ pub(crate) struct Session<S> {
     stranger: Option<Stranger>,
     /// An AUTH that waits; nothing else is taken meanwhile.
     held: Option<Held>,
-    order: Order<Waiting>,
+    /// Which requests wait for others of the connection.
+    order: Order<(Tag, Job)>,
     work: InWork,
+    waiting: Waiting,
     watches: Subscriptions,
     phase: Phase,
     /// The id of the BYE that is answered last.
@@ -131,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Self {
             stream,
             received: BytesMut::new(),
-            buffers: Buffers::new(shared.budget.charge()),
+            buffers: Buffers::new(shared.budget.room(), now),
             decoder: Decoder::new(
                 WireMode::Binary,
                 Limits {
@@ -146,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             held: None,
             order: Order::default(),
             work: InWork::default(),
+            waiting: Waiting::default(),
             watches: Subscriptions::new(shared.clone()),
             phase: Phase::Open,
             farewell: None,
@@ -177,19 +183,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         for _ in 0..TURNS_MAX {
             self.now = Instant::now();
             self.outbox.leader = self.shared.replica.is_leader();
+            self.buffers.begin_turn();
             self.poll_shutdown(cx);
             // Before anything is sent that only a bearer may see.
             self.poll_revoked(cx);
-            // Others may give up what they hold at any moment.
-            let mut held_back = !self.may_answer();
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
             self.write_notices();
             again |= self.poll_read(cx)?;
             self.finish_draining();
-            held_back |= !self.may_answer();
+            let was_full = self.outbox.is_full();
             self.poll_write(cx)?;
-            again |= held_back && self.may_answer();
+            again |= was_full && !self.outbox.is_full();
             self.tidy_buffers();
             if self.phase == Phase::Flushing && self.outbox.is_empty() && !self.needs_flush {
                 return Poll::Ready(Ok(()));
@@ -214,47 +219,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Writes the answers of what is done, and begins what has waited for it.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut again = false;
-        while self.phase != Phase::Flushing && self.may_answer() {
-            let Poll::Ready((tag, outcome)) = self.work.poll_done(cx) else {
-                break;
-            };
-            self.order.release(&tag.claim);
-            self.buffers.answered(&tag);
-            self.answer(&tag.id, tag.op, tag.began, outcome);
-            again = true;
-        }
-        if again {
-            self.begin_ready();
-        }
-        again
-    }
-
     /// Takes requests: those received already, then as many as can be read at once.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> std::io::Result<bool> {
         let mut again = false;
         loop {
             again |= self.take_requests();
+            if self.waiting.request.is_some() {
+                if !self.begin_waiting(cx) {
+                    return Ok(again);
+                }
+                again = true;
+                continue;
+            }
             if self.phase != Phase::Open || self.is_busy() || !self.may_receive(cx) {
                 return Ok(again);
             }
             self.received.reserve(READ_BYTES);
             let read = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
             match read {
-                Poll::Pending => {
-                    if self.holds_a_frame() {
-                        self.arm(self.now + STALL_MAX);
-                    }
-                    return Ok(again);
-                }
+                Poll::Pending => return Ok(again),
                 Poll::Ready(Ok(0)) => {
                     self.watches.end_all();
                     self.drain();
                     return Ok(true);
                 }
-                Poll::Ready(Ok(_)) => self.last_received = self.now,
+                Poll::Ready(Ok(_)) => self.count_received(),
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
@@ -262,7 +251,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn is_busy(&self) -> bool {
         self.held.is_some()
-            || self.outbox.is_full()
+            || !self.may_answer()
+            || self.waiting.request.is_some()
             || self.buffers.has_enough()
             || self.work.len() + self.order.waiting() >= IN_WORK_MAX
     }
@@ -270,10 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn take_requests(&mut self) -> bool {
         let mut again = false;
         while self.phase == Phase::Open && !self.is_busy() {
-            let capacity = self.received.capacity();
             match self.decoder.take(&mut self.received) {
                 Ok(Some(message)) => {
-                    self.buffers.took_from(capacity);
+                    self.took_message();
                     self.take_request(&message.payload);
                     again = true;
                 }
@@ -291,6 +280,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        self.outbox.note_touched();
         while !self.outbox.is_empty() {
             let written = pin!(self.stream.write_buf(self.outbox.buffer())).poll(cx);
             match written {
@@ -303,9 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        if self.holds_answers() {
-            self.arm(self.now + STALL_MAX);
-        }
+        self.note_unread();
         if self.needs_flush && self.outbox.is_empty() {
             // Inside TLS the last record may still be on this side.
             match Pin::new(&mut self.stream).poll_flush(cx) {
@@ -334,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn finish_draining(&mut self) {
-        if self.phase == Phase::Draining && self.work.len() == 0 && self.order.waiting() == 0 {
+        if self.phase == Phase::Draining && !self.has_requests() {
             self.give_up_held();
             if let Some(id) = self.farewell.take() {
                 self.say_goodbye(&id);

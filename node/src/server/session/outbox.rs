@@ -22,6 +22,8 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     buffer: BytesMut,
+    /// The most that the buffer has held since its memory was allocated.
+    touched_bytes: usize,
     mode: WireMode,
     features: Features,
     /// Whether this node leads, for `meta`.
@@ -49,16 +51,34 @@ impl Outbox {
         self.buffer.len() >= FULL_BYTES
     }
 
-    /// Gives back memory, once everything was sent.
-    pub(crate) fn give_back(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
+    /// Takes back what was added behind the first `bytes` of what waits.
+    pub(crate) fn cut_to(&mut self, bytes: usize) {
+        self.note_touched();
+        self.buffer.truncate(bytes);
+        self.give_back(false);
+    }
+
+    /// Gives back memory that was sent, all of it where nothing will follow soon.
+    pub(crate) fn give_back(&mut self, at_rest: bool) {
+        let touched = self.touched_bytes();
+        let keeps = if at_rest { KEPT_BYTES_MAX } else { FULL_BYTES };
+        if self.buffer.is_empty() && touched > keeps {
             self.buffer = BytesMut::new();
+            self.touched_bytes = 0;
+        } else if touched > 4 * self.buffer.len().max(FULL_BYTES) {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+            self.touched_bytes = self.buffer.len();
         }
     }
 
     /// Bytes of memory it holds.
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.capacity()
+    pub(crate) fn touched_bytes(&self) -> usize {
+        self.touched_bytes.max(self.buffer.len())
+    }
+
+    /// Remembers how much there is, before some is taken away.
+    pub(crate) fn note_touched(&mut self) {
+        self.touched_bytes = self.touched_bytes();
     }
 
     /// What HELLO has agreed upon holds from the next message on.

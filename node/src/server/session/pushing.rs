@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::subscriptions::Pulled;
+use super::waiting::Unwritten;
 use super::{Phase, Session};
 use crate::replica::WatchEnd;
 use crate::server::failure::{self, Effect};
@@ -12,33 +14,60 @@ use crate::server::failure::{self, Effect};
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Writes what the watches have found.
     pub(super) fn poll_watches(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.phase != Phase::Open {
+            self.waiting.events = None;
+            return false;
+        }
         let mut again = false;
-        while self.phase == Phase::Open && self.may_answer() {
+        if let Some(unwritten) = self.waiting.events.take() {
+            let bytes = self.held_bytes() + unwritten.bytes;
+            if self.watches.is_live(&unwritten.what.id) && !self.make_room(cx, bytes) {
+                self.waiting.events = Some(unwritten);
+                return false;
+            }
+            self.tell(cx, unwritten.what);
+            again = true;
+        }
+        while self.may_answer() {
             let Poll::Ready(pulled) = self.watches.poll_events(cx) else {
                 break;
             };
+            self.tell(cx, pulled);
             again = true;
-            match &pulled.events {
-                Ok(events) => {
-                    if events.is_empty()
-                        && let Some(offset) = self.watches.caught_up(&pulled.id, self.now)
-                    {
-                        self.outbox.progress(&pulled.id, offset);
-                    }
-                    for event in events {
-                        self.outbox.event(&pulled.id, event, pulled.include_ctx);
-                    }
-                    self.shared.metrics.events_forwarded(events.len());
-                    self.watches.ask_again(pulled, self.now);
-                }
-                Err(WatchEnd::Failed(error)) => {
-                    let error = failure::of_replica(error, Effect::None);
-                    self.outbox.end(&pulled.id, error);
-                    self.watches.remove(&pulled.id);
-                }
-            }
         }
         again
+    }
+
+    fn tell(&mut self, cx: &mut Context<'_>, pulled: Pulled) {
+        let events = match &pulled.events {
+            _ if !self.watches.is_live(&pulled.id) => return,
+            Ok(events) => events,
+            Err(WatchEnd::Failed(error)) => {
+                let error = failure::of_replica(error, Effect::None);
+                self.outbox.end(&pulled.id, error);
+                self.watches.remove(&pulled.id);
+                return;
+            }
+        };
+        if events.is_empty()
+            && let Some(offset) = self.watches.caught_up(&pulled.id, self.now)
+        {
+            self.outbox.progress(&pulled.id, offset);
+        }
+        let before = self.outbox.waiting_bytes();
+        for event in events {
+            self.outbox.event(&pulled.id, event, pulled.include_ctx);
+        }
+        let held = self.held_bytes();
+        if !events.is_empty() && !self.has_room(held) && !self.make_room(cx, held) {
+            let bytes = self.outbox.waiting_bytes() - before;
+            self.outbox.cut_to(before);
+            let what = pulled;
+            self.waiting.events = Some(Unwritten { what, bytes });
+            return;
+        }
+        self.shared.metrics.events_forwarded(events.len());
+        self.watches.ask_again(pulled, self.now);
     }
 
     /// Says how far the watches have come that have had nothing to tell for long.

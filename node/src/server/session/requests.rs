@@ -1,6 +1,6 @@
 //! From a payload to work or an answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rstmdb_engine::Reply;
 use rstmdb_rcp::Code;
@@ -9,23 +9,18 @@ use rstmdb_rcp::message::{ErrorBody, Params, RequestHead};
 use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::waiting::Unbegun;
 use super::work::Tag;
 use super::{Phase, Session};
 use crate::server::failure::{self, Effect};
 use crate::server::json;
-use crate::server::ops::{self, Answer, Body, Job, Op, Outcome, Plan, Started, Watching};
+use crate::server::ops::{self, Job, Op, Plan, Started, Watching};
 
 /// A snapshot of the whole state takes as long as it takes, within reason.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A change of the membership passes through several elections at worst.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A request that waits for others of its connection.
-pub(super) struct Waiting {
-    pub(super) tag: Tag,
-    job: Job,
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Takes one payload: a request, or what should have been one.
@@ -97,7 +92,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.request_timeout,
         };
-        let bytes = self.count_request(&plan.job, bytes);
         let tag = Tag {
             id: id.into(),
             op,
@@ -105,23 +99,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             deadline: self.now + timeout,
             claim: plan.claim,
             effect: plan.effect,
-            bytes,
+            bytes: self.expected_bytes(&plan.job, bytes),
         };
+        if self.has_room(self.held_bytes() + tag.bytes) {
+            return self.take_up(tag, plan.job);
+        }
+        self.arm(tag.deadline);
+        let job = plan.job;
+        self.waiting.request = Some(Unbegun { tag, job, bytes });
+    }
+
+    /// Begins a request for which there is room, when it is its turn within the connection.
+    pub(super) fn take_up(&mut self, tag: Tag, job: Job) {
+        self.buffers.count(&tag);
         if self.order.allows(&tag.claim) {
-            return self.begin(tag, plan.job);
+            return self.begin(tag, job);
         }
         self.arm(tag.deadline);
         // Until it begins nothing of it has been handed over.
         let claim = tag.claim.clone();
-        self.order.defer(claim, Waiting { tag, job: plan.job });
+        self.order.defer(claim, (tag, job));
     }
 
     fn begin(&mut self, tag: Tag, job: Job) {
         match job.start(&self.shared, self.peer.actor()) {
-            Started::Done(outcome) => {
-                self.buffers.answered(&tag);
-                self.answer(&tag.id, tag.op, tag.began, outcome);
-            }
+            Started::Done(outcome) => self.answer_at_once(tag, outcome),
             Started::Running(running) => {
                 self.arm(tag.deadline);
                 self.order.hold(&tag.claim);
@@ -132,8 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Begins what waited, as far as it may.
     pub(super) fn begin_ready(&mut self) {
-        while let Some((_, waiting)) = self.order.pop_ready() {
-            self.begin(waiting.tag, waiting.job);
+        while let Some((_, (tag, job))) = self.order.pop_ready() {
+            self.begin(tag, job);
         }
     }
 
@@ -141,18 +143,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn expire_requests(&mut self) -> bool {
         let now = self.now;
         let in_work = self.work.expire(now);
-        let waiting = self.order.give_up(|waiting| waiting.tag.deadline <= now);
-        let changed = !in_work.is_empty() || !waiting.is_empty();
-        for (tag, outcome) in in_work {
+        let waiting = self.order.give_up(|(tag, _)| tag.deadline <= now);
+        let unbegun = self
+            .waiting
+            .request
+            .take_if(|unbegun| unbegun.tag.deadline <= now);
+        let changed = !in_work.is_empty() || !waiting.is_empty() || unbegun.is_some();
+        for tag in in_work {
             self.order.release(&tag.claim);
-            self.buffers.answered(&tag);
-            self.answer(&tag.id, tag.op, tag.began, outcome);
+            self.refuse_tagged(&tag, failure::timeout(tag.effect, tag.timeout()));
         }
-        for waiting in waiting {
-            let tag = waiting.tag;
-            self.buffers.answered(&tag);
-            let error = failure::timeout(Effect::None, tag.timeout());
-            self.answer(&tag.id, tag.op, tag.began, Err(error));
+        for (tag, _) in waiting {
+            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
+        }
+        if let Some(Unbegun { tag, .. }) = unbegun {
+            self.buffers.count(&tag);
+            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
         }
         if changed {
             self.begin_ready();
@@ -160,31 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         changed
     }
 
-    /// Writes the answer of a request.
-    pub(super) fn answer(&mut self, id: &str, op: Op, began: Instant, outcome: Outcome) {
-        self.shared.metrics.answered(op, self.now - began);
-        match outcome {
-            Err(error) => self.refuse(id, error),
-            Ok(Answer {
-                body: Body::Watch(watching),
-                ..
-            }) => self.watch(id, *watching),
-            Ok(Answer {
-                mut body,
-                wal_offset,
-            }) => {
-                if !self.outbox.cluster() {
-                    body.for_legacy();
-                }
-                if let Err(code) = self.outbox.ok(id, wal_offset, |out| body.write(out)) {
-                    self.count_error(&code);
-                }
-            }
-        }
-    }
-
     /// Answers a watch's request and lets its events follow.
-    fn watch(&mut self, id: &str, watching: Watching) {
+    pub(super) fn watch(&mut self, id: &str, watching: Watching) {
         if self.phase != Phase::Open {
             let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
             return self.refuse(id, error);

@@ -95,6 +95,11 @@ impl Subscriptions {
         self.live.is_empty()
     }
 
+    /// Whether there is a watch of this name.
+    pub(crate) fn is_live(&self, id: &str) -> bool {
+        self.live.contains_key(id)
+    }
+
     /// Why there may not be one more of this kind.
     pub(crate) fn refusal(&self, watching: &Watching) -> Option<String> {
         if self.live.len() >= WATCHES_MAX {

@@ -28,7 +28,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return true;
         }
         if self.is_stalled() {
-            tracing::debug!(address = %self.address, "closing a connection that holds network.buffers_max_mb and stands still");
+            tracing::info!(
+                address = %self.address,
+                "closing a connection: its client sends a large request, or reads answers, too slowly while other \
+                 connections wait for memory (network.buffers_max_mb)"
+            );
             self.abandon();
             return true;
         }
@@ -57,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !self.peer.is_known(self.shared.tokens.required()) {
             return Some(self.peer.unknown_since() + HANDSHAKE_TIMEOUT);
         }
-        let at_work = self.work.len() > 0 || self.order.waiting() > 0 || !self.watches.is_empty();
+        let at_work = self.has_requests() || !self.watches.is_empty();
         match self.shared.idle_timeout {
             Some(timeout) if !at_work => Some(self.last_received + timeout),
             _ => None,
@@ -65,10 +69,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn next_deadline(&self) -> Instant {
-        let waiting = self
-            .order
-            .iter_waiting()
-            .map(|waiting| waiting.tag.deadline);
+        let waiting = self.order.iter_waiting().map(|(tag, _)| tag.deadline);
+        let unbegun = self.waiting.request.as_ref();
         let idle = self
             .shared
             .idle_timeout
@@ -78,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.silent_since(),
             self.held.as_ref().map(|held| held.until),
             self.stalled_at(),
-            self.looks_again_at(),
+            unbegun.map(|unbegun| unbegun.tag.deadline),
             self.notice_due(),
             self.work.earliest_deadline(),
             waiting.min(),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, Stream};
 
 use super::order::Claim;
-use crate::server::failure::{self, Effect};
+use crate::server::failure::Effect;
 use crate::server::ops::{Op, Outcome, Running};
 
 /// What is known of a request while it is under way.
@@ -87,9 +87,9 @@ impl InWork {
         works.into_iter().filter_map(|work| work.tag).collect()
     }
 
-    /// Takes out those whose deadline has passed, with the answer they get. Their futures are
+    /// Takes out those whose deadline has passed. Their futures are
     /// dropped: that gives up the answer, not the command.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(Tag, Outcome)> {
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Tag> {
         let mut expired = Vec::new();
         if self.earliest_deadline().is_none_or(|at| at > now) {
             return expired;
@@ -97,10 +97,7 @@ impl InWork {
         // A set of futures gives nothing back from its middle; this is rare enough to rebuild it.
         for work in std::mem::take(&mut self.running) {
             match work.tag {
-                Some(tag) if tag.deadline <= now => {
-                    let error = failure::timeout(tag.effect, tag.timeout());
-                    expired.push((tag, Err(error)));
-                }
+                Some(tag) if tag.deadline <= now => expired.push(tag),
                 tag => self.running.push(Work { tag, ..work }),
             }
         }
