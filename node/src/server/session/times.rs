@@ -23,18 +23,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn expire(&mut self) -> bool {
         if self.flush_by.is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a connection that does not read its answers");
+            tracing::debug!("closing a connection: its client does not read its answers");
             self.abandon();
             return true;
         }
         if self.is_stalled() {
-            tracing::debug!(address = %self.address, "closing a connection that holds network.buffers_max_mb and stands still");
+            tracing::debug!(
+                address = %self.address,
+                "closing a connection: it holds much of network.buffers_max_mb, and its client neither reads nor sends"
+            );
             self.abandon();
             return true;
         }
         let changed = self.expire_requests() | self.release_held();
         if self.silent_since().is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a silent connection");
+            tracing::debug!("closing a connection: its client has sent nothing for too long");
             self.give_up_held();
             self.flush();
             return true;
