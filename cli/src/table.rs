@@ -1,4 +1,4 @@
-//! Plain tables: a heading, aligned columns, cut at the terminal's edge.
+//! Plain tables: a heading, aligned columns, cut at the terminal's edge where a part of a value is still of use.
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
@@ -12,16 +12,28 @@ const COLUMN_WIDTH_MIN: usize = 8;
 #[derive(Debug, Default)]
 pub struct Table {
     headings: Vec<String>,
+    /// For each column whether it is never cut.
+    whole: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Table {
+        let headings: Vec<String> = headings.into_iter().map(Into::into).collect();
         Table {
-            headings: headings.into_iter().map(Into::into).collect(),
+            whole: vec![false; headings.len()],
+            headings,
             rows: Vec::new(),
         }
+    }
+
+    /// Never cuts the columns under these headings: half a time or half an offset is another one.
+    pub fn keeping_whole(mut self, headings: &[&str]) -> Table {
+        for (whole, heading) in self.whole.iter_mut().zip(&self.headings) {
+            *whole |= headings.contains(&heading.as_str());
+        }
+        self
     }
 
     /// Adds a row; its cells stand under the headings in order.
@@ -49,7 +61,7 @@ impl Table {
         text
     }
 
-    /// Each column as wide as its widest cell, then the widest ones narrowed until all fit.
+    /// Each column as wide as its widest cell, then the widest of those that may be cut narrowed until all fit.
     fn widths(&self, room: Option<usize>) -> Vec<usize> {
         let mut widths: Vec<usize> = self
             .headings
@@ -64,7 +76,12 @@ impl Table {
         let Some(room) = room else { return widths };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > room {
-            match widths.iter_mut().max() {
+            let cut = widths.iter_mut().zip(&self.whole);
+            match cut
+                .filter(|(_, whole)| !**whole)
+                .map(|(width, _)| width)
+                .max()
+            {
                 Some(widest) if *widest > COLUMN_WIDTH_MIN => *widest -= 1,
                 _ => break,
             }
@@ -121,6 +138,20 @@ mod tests {
         let text = sample().render(paint);
         assert!(text.lines().all(|l| measure_text_width(l) <= 40), "{text}");
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_column_that_is_kept_whole_is_never_cut() {
+        let mut table = Table::new(["time", "payload"]).keeping_whole(&["time"]);
+        table.push(["2023-11-14 22:14:20Z", "a long payload"]);
+        let paint = Paint {
+            color: false,
+            width: Some(20),
+        };
+        assert_eq!(
+            table.render(paint),
+            "time                  payload\n2023-11-14 22:14:20Z  a long …\n"
+        );
     }
 
     #[test]

@@ -19,11 +19,12 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::CLUSTER_STATUS => cluster_status(result, paint),
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
+        op::PUT_MACHINE => put_machine(result, paint),
         _ => fields(result, paint),
     }
 }
 
-/// A record of the log as a row under [`FACT_HEADINGS`].
+/// A record of the log as a row of [`facts`].
 pub fn fact_row(record: &Json) -> Vec<String> {
     let entry = &record["entry"];
     let from = if entry["from_state"].is_null() {
@@ -51,10 +52,14 @@ pub fn fact_row(record: &Json) -> Vec<String> {
     ]
 }
 
-/// The columns of a list of facts.
-pub const FACT_HEADINGS: [&str; 7] = [
+const FACT_HEADINGS: [&str; 7] = [
     "offset", "time", "type", "subject", "event", "state", "payload",
 ];
+
+/// A table for the rows of [`fact_row`].
+pub fn facts() -> Table {
+    Table::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
+}
 
 /// A list of objects under one name, one column for each of `columns`.
 fn list(result: &Json, name: &str, columns: &[&str], paint: Paint) -> String {
@@ -69,7 +74,8 @@ fn list(result: &Json, name: &str, columns: &[&str], paint: Paint) -> String {
 }
 
 fn instances(result: &Json, paint: Paint) -> String {
-    let mut table = Table::new(["id", "machine", "version", "state", "updated", "offset"]);
+    let headings = ["id", "machine", "version", "state", "updated", "offset"];
+    let mut table = Table::new(headings).keeping_whole(&["updated", "offset"]);
     for item in result["instances"].items() {
         table.push([
             cell(&item["id"]),
@@ -89,7 +95,7 @@ fn instances(result: &Json, paint: Paint) -> String {
 }
 
 fn log_page(result: &Json, paint: Paint) -> String {
-    let mut table = Table::new(FACT_HEADINGS);
+    let mut table = facts();
     for record in result["records"].items() {
         table.push(fact_row(record));
     }
@@ -134,6 +140,25 @@ fn machine(result: &Json, paint: Paint) -> String {
         paint,
     );
     format!("{}\n{transitions}", fields(&Json::Object(head), paint))
+}
+
+/// Each warning has a line of its own, which is never cut: it is there to be read.
+fn put_machine(result: &Json, paint: Paint) -> String {
+    let stored = result
+        .fields()
+        .iter()
+        .filter(|(name, _)| name != "warnings");
+    let mut text = fields(&Json::Object(stored.cloned().collect()), paint);
+    for warning in result["warnings"].items() {
+        let place = match cell(&warning["place"]) {
+            place if place.is_empty() => place,
+            place => format!("{place}: "),
+        };
+        let line = format!("warning: {place}{}", cell(&warning["text"]));
+        text.push_str(&paint.alarm(&printable(&line)));
+        text.push('\n');
+    }
+    text
 }
 
 /// An object, a line for each value; objects inside are spelled out, lists of objects are tables.
@@ -317,6 +342,33 @@ mod tests {
             "next offset 4\n",
         );
         assert_eq!(shown(op::WAL_READ, &result), expected);
+    }
+
+    #[test]
+    fn neither_warnings_nor_times_are_cut_on_a_narrow_terminal() {
+        let paint = Paint {
+            color: false,
+            width: Some(40),
+        };
+        let at_40 = |operation: &str, result: &Value| {
+            let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
+            render(operation, &result, paint)
+        };
+        let text =
+            "is not a key of a transition and is ignored; known are `from`, `event`, `to`, `guard`";
+        let put = json!({"machine": "m", "version": 1, "created": true, "warnings": [
+            {"place": "transitions[0].label", "text": text}, {"place": "", "text": "second"},
+        ]});
+        let expected = format!(
+            "machine  m\nversion  1\ncreated  true\nwarning: transitions[0].label: {text}\nwarning: second\n"
+        );
+        assert_eq!(at_40(op::PUT_MACHINE, &put), expected);
+        let records = json!({"records": [{"sequence": 3, "offset": 1_234_567, "entry": {
+            "type": "apply_event", "instance_id": "o-1", "event": "PAY", "from_state": "created",
+            "to_state": "paid", "payload": {"a": 1}, "time_ms": 1_700_000_060_000_i64,
+        }}], "next_offset": 1_234_568});
+        let facts = at_40(op::WAL_READ, &records);
+        assert!(facts.contains("1234567  2023-11-14 22:14:20Z  "), "{facts}");
     }
 
     #[test]

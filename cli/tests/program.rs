@@ -81,6 +81,83 @@ fn an_answer_that_does_not_come_exits_with_4() {
 }
 
 #[test]
+fn a_refusal_is_not_hidden_by_an_answer_that_does_not_come_any_more() {
+    let refused = std::sync::atomic::AtomicBool::new(false);
+    let fake = Fake::start(move |_, _| {
+        if refused.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            return Answer::Silence;
+        }
+        Answer::Refuse(ErrorBody::new(
+            Code::NoLeader,
+            "no leader; nothing was changed",
+        ))
+    });
+    let args = ["--timeout", "300ms", "get-instance", "a"];
+    let (out, err) = exited(&fake.cli(&args).output().unwrap(), 1);
+    assert_eq!(out, "");
+    let begin = "NO_LEADER: no leader; nothing was changed (tried for ";
+    assert!(err.starts_with(begin), "{err}");
+    assert!(err.ends_with("; the last try got no answer)\n"), "{err}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    let fake = Fake::start(|_, _| Answer::Ok(ODD_PONG.to_owned()));
+    for args in [
+        &["ping"][..],
+        &["hash-token", "secret"],
+        &["completions", "bash"],
+        &["--version"],
+        &["--help"],
+        &["bench", "--help"],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let mut command = fake.cli(args);
+        let output = command.stdout(full).stderr(Stdio::piped()).spawn();
+        let output = output.unwrap().wait_with_output().unwrap();
+        let (_, err) = exited(&output, 1);
+        assert!(
+            err.starts_with("cannot write the output: "),
+            "{args:?}: {err}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = fake.cli(args);
+        let output = command.stdout(writer).stderr(Stdio::piped()).spawn();
+        let output = output.unwrap().wait_with_output().unwrap();
+        assert_eq!(exited(&output, 0).1, "", "{args:?}");
+    }
+}
+
+#[test]
+fn reads_send_how_fresh_they_have_to_be() {
+    let fake = Fake::start(|_, _| Answer::Ok("{}".to_owned()));
+    for (args, params) in [
+        (
+            &["get-instance", "a", "--consistency", "local"][..],
+            r#"{"instance_id":"a","consistency":"local"}"#,
+        ),
+        (
+            &["get-machine", "m", "--consistency", "lease"],
+            r#"{"machine":"m","consistency":"lease"}"#,
+        ),
+        (
+            &["list-machines", "--consistency", "linearizable"],
+            r#"{"consistency":"linearizable"}"#,
+        ),
+        (
+            &["list-instances", "--consistency", "local"],
+            r#"{"consistency":"local"}"#,
+        ),
+    ] {
+        exited(&fake.cli(args).output().unwrap(), 0);
+        assert_eq!(fake.requests().pop().unwrap().1, params);
+    }
+    let wrong = ["get-instance", "a", "--consistency", "soon"];
+    exited(&fake.cli(&wrong).output().unwrap(), 2);
+}
+
+#[test]
 fn documents_are_taken_from_arguments_files_and_standard_input() {
     let fake = Fake::start(|_, _| Answer::Ok("{}".to_owned()));
     let file = tempfile::NamedTempFile::new().unwrap();

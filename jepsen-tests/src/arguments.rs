@@ -15,6 +15,15 @@ pub fn nodes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A seed.
+///
+/// # Errors
+/// When it is no number that a seed can be.
+pub fn seed(text: &str) -> Result<u64, String> {
+    let refused = |_| format!("must be a whole number from 0 to {}", u64::MAX);
+    text.parse().map_err(refused)
+}
+
 /// A time with its unit.
 ///
 /// # Errors
@@ -53,6 +62,18 @@ mod tests {
         for wrong in ["", "20", "-5s", "1d", "abc"] {
             let error = time(wrong).expect_err(wrong);
             assert!(error.contains("90s, 6m or 8h"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_seed_that_is_none_is_refused_with_the_range() {
+        assert_eq!(seed("18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["x", "", "-1", "1.5", "18446744073709551616"] {
+            let error = seed(wrong).expect_err(wrong);
+            assert_eq!(
+                error,
+                "must be a whole number from 0 to 18446744073709551615"
+            );
         }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! - acknowledged writes that are missing, or stand elsewhere than the answer said;
 //! - operations that took effect twice, in part, or after they were refused;
-//! - records nobody asked for, or that say something else than was asked for;
+//! - records that no client asked for, or that say something else than was asked for;
 //! - transitions, contexts and orders of offsets that the model does not allow;
 //! - writes of one connection to one instance that took effect in another order than they were sent.
 
@@ -150,7 +150,7 @@ impl<'a> Checker<'a> {
 
     fn expect(&mut self, record: &Record, tag: &str, is_as_asked: impl Fn(&Action) -> bool) {
         let Some(effect) = self.expected.get(tag).copied() else {
-            return self.violation(format!("offset {}: nobody asked for it", record.offset));
+            return self.violation(format!("offset {}: no client asked for it", record.offset));
         };
         let id = record.text("instance_id");
         let is_its_instance = effect.instance.as_deref().is_none_or(|asked| asked == id);

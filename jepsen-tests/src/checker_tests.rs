@@ -126,7 +126,7 @@ fn an_effect_of_a_refused_write_is_found() {
 #[test]
 fn a_record_nobody_asked_for_is_found() {
     let log = [created(1, "c", "x"), applied(2, "z", "x", 1)];
-    assert!(violations(history(Outcome::Unanswered), &log)[0].contains("nobody asked"));
+    assert!(violations(history(Outcome::Unanswered), &log)[0].contains("no client asked"));
 }
 
 #[test]

@@ -9,5 +9,8 @@ use rstmdb::server::{args::Args, commands};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    commands::execute(&Args::parse())
+    match Args::try_parse() {
+        Ok(args) => commands::execute(&args),
+        Err(said) => commands::explain(&said),
+    }
 }

@@ -27,7 +27,10 @@ impl Catalog {
         let db = match wanted {
             // sled cannot live with such a clock. What it knows would be out of date the next time.
             true if SystemTime::now() < SystemTime::UNIX_EPOCH => {
-                tracing::warn!("the clock of this machine is before 1970: there is no catalog");
+                tracing::warn!(
+                    "the clock of this machine is before 1970: the node works without its catalog, so its start \
+                     takes longer; set the clock right"
+                );
                 if RealFs.list(&path).is_ok() {
                     remove(&path);
                 }

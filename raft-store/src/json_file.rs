@@ -47,7 +47,7 @@ impl JsonFile {
         let mut content = Vec::new();
         fs::read_into(fs, &path, &mut content)?;
         check(&content).map_err(|what| self.damaged(dir, what))?;
-        let wrong = |error| self.damaged(dir, format!("it is not what was written: {error}"));
+        let wrong = |error| self.damaged(dir, format!("its content is not valid: {error}"));
         let Version { format_version } = serde_json::from_slice(&content).map_err(wrong)?;
         if format_version > self.version {
             return Err(Error::Unsupported {

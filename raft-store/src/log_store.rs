@@ -78,7 +78,7 @@ impl<C: StoreConfig, F: FileSystem> LogStore<C, F> {
         loop {
             match self.read(from, to, Limit::new(entries_max, bytes_max)) {
                 Err(error) if error.is_shortage() => {
-                    tracing::warn!(%error, "the log cannot be read now; it is tried again");
+                    tracing::warn!(%error, "the log cannot be read for now; the node retries");
                     C::sleep(READ_PAUSE).await;
                 }
                 read => return Ok(read?),
@@ -93,7 +93,7 @@ impl<C, F: FileSystem> Clone for LogStore<C, F> {
     }
 }
 
-/// The completion of an append, which openraft would await for ever if it were dropped silently.
+/// The completion of an append. If it were dropped without a call, openraft would wait for it without end.
 struct Flushed<C: RaftTypeConfig>(Option<IOFlushed<C>>);
 
 impl<C: RaftTypeConfig> Flushed<C> {

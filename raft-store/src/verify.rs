@@ -123,7 +123,7 @@ impl Report {
                 file: path.to_owned(),
                 offset: 0,
                 what: other.to_string(),
-                lost: "whatever the file holds".into(),
+                lost: "everything in this file".into(),
             },
         };
         self.damages.push(damage);

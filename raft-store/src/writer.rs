@@ -25,7 +25,7 @@ use crate::types::LogId;
 /// the sync, little enough to keep latency and the buffer small.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// How soon it is tried again to create the next segment, for which there was no room.
+/// The pause before the writer retries to create the next segment, for which there was no room.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes the log. There is one per [`Store`](crate::Store); it owns the right to write.

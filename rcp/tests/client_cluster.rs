@@ -210,6 +210,34 @@ async fn what_was_certainly_not_done_is_tried_elsewhere_even_without_a_key() {
 }
 
 #[tokio::test]
+async fn a_call_whose_time_is_over_says_why_a_node_refused_it() {
+    // As a node without a leader: it refuses late, so the next attempt has no time left for an answer.
+    let addr = server(|_, conn| async move {
+        let mut conn = conn.greet().await;
+        let request = conn.next().await.unwrap();
+        let error = ErrorBody::new(Code::NoLeader, "an election");
+        conn.error(&request.id, error).await;
+        conn.ignore().await;
+    })
+    .await;
+    let client = Client::connect(within(300, &[&addr])).await.unwrap();
+    let read = client.call::<_, Value>(op::GET_INSTANCE, &json!({})).await;
+    let client = Client::connect(within(300, &[&addr])).await.unwrap();
+    let write = client.apply_event(&apply(Some("k"))).await;
+    // A read changes nothing. The second attempt of the write was sent, so its outcome is not known.
+    for (error, in_doubt) in [(read.unwrap_err(), false), (write.unwrap_err(), true)] {
+        assert_eq!(error.outcome_unknown(), in_doubt, "{error:?}");
+        let Error::Refused(refusal) = error else {
+            panic!("the refusal is hidden: {error:?}");
+        };
+        assert_eq!(refusal.code, Code::NoLeader);
+        let told = &refusal.message;
+        assert!(told.starts_with("an election (tried for "), "{told}");
+        assert!(told.ends_with("; the last try got no answer)"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn changes_of_the_cluster_are_tried_again_without_a_leader_and_after_a_lost_connection() {
     let addr = server(|number, conn| async move {
         let mut conn = conn.greet().await;

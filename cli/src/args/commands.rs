@@ -1,6 +1,7 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use rstmdb_rcp::message::{self, ReadOptions};
 
 use super::cluster::Cluster;
 use super::tools::{Backup, Bench, Completions, Diagram, Export, History, Load};
@@ -21,11 +22,11 @@ pub enum Command {
     /// Show a machine's definition.
     GetMachine(GetMachine),
     /// List the machines and their versions.
-    ListMachines,
+    ListMachines(ListMachines),
     /// Create an instance of a machine.
     CreateInstance(CreateInstance),
     /// Show an instance.
-    GetInstance(InstanceId),
+    GetInstance(GetInstance),
     /// List instances, by id.
     ListInstances(ListInstances),
     /// Delete an instance.
@@ -72,7 +73,60 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// `get-instance`, `snapshot-instance`.
+/// How fresh the answer of a read has to be.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Freshness {
+    /// What the answer must have seen; without it every write that was acknowledged before.
+    #[arg(long, value_name = "LEVEL")]
+    consistency: Option<Consistency>,
+}
+
+/// The levels of `--consistency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Consistency {
+    /// Every write that was acknowledged before.
+    Linearizable,
+    /// The same, as long as the nodes' clocks run at about the same speed.
+    Lease,
+    /// What the node that answers has applied, also without a leader.
+    Local,
+}
+
+impl Freshness {
+    /// What the request says of it.
+    pub fn options(self) -> ReadOptions {
+        let consistency = self.consistency.map(|level| match level {
+            Consistency::Linearizable => message::Consistency::Linearizable,
+            Consistency::Lease => message::Consistency::Lease,
+            Consistency::Local => message::Consistency::Local,
+        });
+        ReadOptions {
+            consistency,
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// `get-instance`.
+#[derive(Debug, Args)]
+pub struct GetInstance {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
+}
+
+/// `list-machines`.
+#[derive(Debug, Args)]
+pub struct ListMachines {
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
+}
+
+/// `snapshot-instance`.
 #[derive(Debug, Args)]
 pub struct InstanceId {
     /// The instance.
@@ -127,6 +181,9 @@ pub struct GetMachine {
         conflicts_with = "version"
     )]
     version_option: Option<u32>,
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
     // Takes the global option's place, because -v is the version here.
     #[arg(long = "verbose", hide = true)]
     verbose: bool,
@@ -182,6 +239,9 @@ pub struct ListInstances {
     /// How many to leave out at the beginning.
     #[arg(long)]
     pub offset: Option<u64>,
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
 }
 
 /// `delete-instance`.
@@ -240,14 +300,14 @@ pub struct WatchInstance {
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,
-    /// The cluster that OFFSET comes from: refused where the log is another one.
+    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
     #[arg(long, value_name = "ID")]
     pub cluster_id: Option<String>,
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
-    /// Also print what the server answers at the beginning, and how far it has looked when nothing
-    /// matched: resume behind that offset.
+    /// Also print the server's first answer, and up to which offset the server has read the log while no
+    /// event matched. To go on later, give that offset plus 1 as --from-offset.
     #[arg(long)]
     pub progress: bool,
 }
@@ -270,14 +330,14 @@ pub struct WatchAll {
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,
-    /// The cluster that OFFSET comes from: refused where the log is another one.
+    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
     #[arg(long, value_name = "ID")]
     pub cluster_id: Option<String>,
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
-    /// Also print what the server answers at the beginning, and how far it has looked when nothing
-    /// matched: resume behind that offset.
+    /// Also print the server's first answer, and up to which offset the server has read the log while no
+    /// event matched. To go on later, give that offset plus 1 as --from-offset.
     #[arg(long)]
     pub progress: bool,
 }

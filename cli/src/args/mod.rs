@@ -10,8 +10,9 @@ mod values;
 
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, TransferLeader};
 pub use commands::{
-    ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetMachine,
-    HashToken, InstanceId, ListInstances, PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+    ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
+    Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
+    PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
 };
 pub use tools::{
     Backup, Bench, BenchOp, Completions, Diagram, DiagramFormat, Export, History, Load,
@@ -106,7 +107,7 @@ pub struct Global {
     /// The key of --client-cert (PEM).
     #[arg(long, env = "RSTMDB_CLIENT_KEY", value_name = "FILE", global = true)]
     pub client_key: Option<PathBuf>,
-    /// Accept any server certificate. Whoever is in between can read and change everything.
+    /// Accept any server certificate. Anyone between the client and the server can then read and change everything.
     #[arg(short = 'k', long, global = true)]
     pub insecure: bool,
     /// The name to expect in the server's certificate.

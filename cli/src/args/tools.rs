@@ -13,7 +13,7 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after a refused operation; the exit code still says that there was one.
+    /// Go on after an operation that was refused for good; the exit code still says that there was one.
     #[arg(long)]
     pub continue_on_error: bool,
     /// How many operations may wait for their answers.
@@ -22,7 +22,7 @@ pub struct Load {
     /// Over how many connections.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// How long an operation is tried again while the server can't be reached.
+    /// For how long an operation is retried while the server can't be reached.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub retry_for: Duration,
 }

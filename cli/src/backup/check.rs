@@ -21,7 +21,9 @@ enum Fault {
         file: String,
         reason: rstmdb_engine::Error,
     },
-    #[error("{file} is not what the cluster had: the state at offset {offset} has another digest")]
+    #[error(
+        "{file} does not lead to the state that the cluster had at offset {offset}: the digests of the two differ"
+    )]
     Digest { file: String, offset: u64 },
 }
 
@@ -36,8 +38,11 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
         .map(|error| say(error.to_string()))
         .count();
     if damaged > 0 {
-        let message = format!("{damaged} files of {} are damaged", dir.display());
-        return Err(Error::Failed(message));
+        let files = match damaged {
+            1 => "1 file of the backup is damaged".to_owned(),
+            damaged => format!("{damaged} files of the backup are damaged"),
+        };
+        return Err(Error::Failed(format!("{}: {files}", dir.display())));
     }
     if manifest.restorable().next().is_none() {
         return Err(Error::Failed(format!(

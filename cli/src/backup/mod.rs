@@ -24,6 +24,7 @@ mod target;
 use std::path::Path;
 
 use rstmdb_rcp::backup::{self, Manifest, Run};
+use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
 use crate::session::Session;
@@ -191,12 +192,13 @@ impl<'a> Report<'a> {
             dir, files, bytes, ..
         } = self;
         let done = match self.added {
-            Some(added) => format!("{added} entries added"),
+            Some(added) => format!("{} added", counted(added, "entry", "entries")),
             None => "intact".to_owned(),
         };
+        let files = counted(*files as u64, "file", "files");
         session
             .out
-            .line(&format!("{dir}: {done}; {files} files, {bytes} bytes"))?;
+            .line(&format!("{dir}: {done}; {files}, {bytes} bytes"))?;
         for range in &self.restorable {
             let (first, last) = (range.first_offset, range.last_offset);
             let times = match (&range.first_time, &range.last_time) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
 use super::plan::Plan;
@@ -116,8 +117,12 @@ impl Report {
     /// For people.
     pub fn render(&self, paint: Paint) -> String {
         let title = format!(
-            "{}, {} connections × {} in flight, {} bytes of payload, {:.1} s",
-            self.op, self.connections, self.in_flight, self.payload_bytes, self.seconds
+            "{}, {} × {} in flight, {} of payload, {:.1} s",
+            self.op,
+            counted(self.connections.into(), "connection", "connections"),
+            self.in_flight,
+            counted(self.payload_bytes.into(), "byte", "bytes"),
+            self.seconds
         );
         let latency = &self.latency_us;
         let mut text = format!(

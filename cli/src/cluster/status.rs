@@ -107,7 +107,7 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
         if !node.reachable {
             let kind = if node.voter { "" } else { ", a learner," };
             problems.push(match &node.unreachable {
-                Some(reason) => format!("node {id}{kind} does not answer: it {reason}"),
+                Some(reason) => format!("node {id}{kind} at {} {reason}", node.peer_addr),
                 None => format!("node {id}{kind} does not answer"),
             });
         }
@@ -257,6 +257,12 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         let row = "2     unreachable  10.0.0.2:7401  10.0.0.2:7402\n";
         assert!(shown(&status).contains(row), "{}", shown(&status));
         assert_eq!(problems_shown(&status), ["node 2 does not answer"]);
+        status.nodes[1].unreachable = Some("cannot be reached: connection refused".into());
+        assert_eq!(
+            problems_shown(&status),
+            ["node 2 at 10.0.0.2:7402 cannot be reached: connection refused"]
+        );
+        status.nodes[1].unreachable = None;
         status.nodes[2].reachable = false;
         status.leader = None;
         assert_eq!(

@@ -10,6 +10,7 @@ use rstmdb_rcp::message::cluster::{
 };
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
+use rstmdb_rcp::text::counted;
 use serde_json::Value;
 
 use crate::args::{self, ClusterCommand};
@@ -108,7 +109,7 @@ async fn promote_when_close(session: &Session, id: u64) -> Result<RawResponse, E
     }
 }
 
-/// How the node is; `None` while nobody can say, in an election for one.
+/// How the node is; `None` while no node can say, in an election for one.
 async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static>>, Error> {
     let status: Result<ClusterStatusResult<'_>, Error> =
         session.ask(op::CLUSTER_STATUS, &NoParams {}).await;
@@ -116,7 +117,7 @@ async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static
         Ok(status) => match status.nodes.into_iter().find(|node| node.node_id == id) {
             Some(node) => Ok(Some(node)),
             None => Err(Error::Failed(format!(
-                "node {id} is not in the cluster any more: somebody has removed it"
+                "node {id} is no longer in the cluster: another command has removed it"
             ))),
         },
         Err(error) if may_pass(&error) => Ok(None),
@@ -152,13 +153,13 @@ fn may_pass(error: &Error) -> bool {
 
 fn progress(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     match node {
-        None => "nobody can say at the moment how far it is".to_owned(),
+        None => format!("no node can say at the moment how far node {id} is"),
         Some(node) if !node.reachable => match &node.unreachable {
             Some(reason) => format!("node {id} {reason}"),
             None => format!("node {id} does not answer"),
         },
         Some(node) => match node.lag {
-            Some(lag) => format!("node {id} is {lag} entries behind"),
+            Some(lag) => format!("node {id} is {} behind", counted(lag, "entry", "entries")),
             None => format!("node {id} answers"),
         },
     }

@@ -3,7 +3,6 @@
 use rstmdb_rcp::json::Json;
 
 use crate::session::Session;
-use crate::table::Table;
 use crate::{Error, args, view, walk};
 
 pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
@@ -13,7 +12,7 @@ pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Er
             session.out.json_line(record)?;
         }
     } else {
-        let mut table = Table::new(view::FACT_HEADINGS);
+        let mut table = view::facts();
         for record in &history.records {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
             let record = Json::parse(&text).map_err(Error::unexpected)?;

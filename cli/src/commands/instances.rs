@@ -18,10 +18,10 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
     session.show(op::CREATE_INSTANCE, &params).await
 }
 
-pub(super) async fn get(session: &Session, args: args::InstanceId) -> Result<(), Error> {
+pub(super) async fn get(session: &Session, args: args::GetInstance) -> Result<(), Error> {
     let params = GetInstance {
         instance_id: args.instance_id.into(),
-        ..GetInstance::default()
+        read: args.freshness.options(),
     };
     session.show(op::GET_INSTANCE, &params).await
 }
@@ -32,6 +32,7 @@ pub(super) async fn list(session: &Session, args: args::ListInstances) -> Result
         state: args.state.map(Into::into),
         limit: args.limit.map(u64::from),
         offset: args.offset,
+        read: args.freshness.options(),
         ..ListInstances::default()
     };
     session.show(op::LIST_INSTANCES, &params).await

@@ -16,13 +16,15 @@ pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<()
     let params = GetMachine {
         machine: args.name().into(),
         version: args.version(),
-        ..GetMachine::default()
+        read: args.freshness.options(),
     };
     session.show(op::GET_MACHINE, &params).await
 }
 
-pub(super) async fn list(session: &Session) -> Result<(), Error> {
-    session
-        .show(op::LIST_MACHINES, &ListMachines::default())
-        .await
+pub(super) async fn list(session: &Session, args: &args::ListMachines) -> Result<(), Error> {
+    let params = ListMachines {
+        read: args.freshness.options(),
+        ..ListMachines::default()
+    };
+    session.show(op::LIST_MACHINES, &params).await
 }

@@ -29,7 +29,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Cluster(args) => Box::pin(cluster::run(session, args)).await,
         Command::PutMachine(args) => machines::put(session, args).await,
         Command::GetMachine(args) => machines::get(session, &args).await,
-        Command::ListMachines => machines::list(session).await,
+        Command::ListMachines(args) => machines::list(session, &args).await,
         Command::CreateInstance(args) => instances::create(session, args).await,
         Command::GetInstance(args) => instances::get(session, args).await,
         Command::ListInstances(args) => instances::list(session, args).await,

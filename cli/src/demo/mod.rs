@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rstmdb_rcp::client::{Client, ClientOptions};
 use rstmdb_rcp::message::machine::ListMachines;
+use rstmdb_rcp::text::counted;
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
@@ -195,10 +196,7 @@ fn remove(temporary: tempfile::TempDir) {
 }
 
 fn count(nodes: usize) -> String {
-    match nodes {
-        1 => "1 node".to_owned(),
-        nodes => format!("{nodes} nodes"),
-    }
+    counted(nodes as u64, "node", "nodes")
 }
 
 /// What a program that starts a demo needs to know.

@@ -15,6 +15,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rstmdb_rcp::text::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -110,8 +111,9 @@ impl Plan {
         };
         if nodes.is_some_and(|nodes| usize::from(nodes) != there) {
             return wrong(format!(
-                "{} holds a demo of {there} nodes",
-                self.dir.display()
+                "{} holds a demo of {}",
+                self.dir.display(),
+                counted(there as u64, "node", "nodes")
             ));
         }
         if let (Some(base), Some(first)) = (base_port, self.nodes.first())
@@ -189,7 +191,7 @@ fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
     let (peers, metrics) = rest.split_at(usize::from(count).min(rest.len()));
     if metrics.len() < usize::from(count) {
         return Err(Error::Usage(format!(
-            "--base-port: {count} nodes need {} ports, and 65535 is the last one",
+            "--base-port: the nodes need {} ports (three each), and 65535 is the last one",
             u32::from(count) * 3
         )));
     }

@@ -1,6 +1,7 @@
 //! For the terminal: a box for each state and its transitions below it.
 
 use console::measure_text_width;
+use rstmdb_rcp::text::counted;
 
 use super::layout::Layout;
 use super::{Arrow, Drawing};
@@ -40,7 +41,11 @@ pub(super) fn render(drawing: &Drawing<'_>, paint: Paint) -> String {
 
 fn heading(drawing: &Drawing<'_>, paint: Paint) -> String {
     let transitions: usize = drawing.leaving.iter().map(Vec::len).sum();
-    let counts = format!("{} states, {transitions} transitions", drawing.states.len());
+    let counts = format!(
+        "{}, {}",
+        counted(drawing.states.len() as u64, "state", "states"),
+        counted(transitions as u64, "transition", "transitions")
+    );
     format!(
         "{}  {}\n",
         paint.bold(&printable(&drawing.title)),

@@ -91,10 +91,10 @@ pub async fn run<S: Sink>(
     }
 }
 
-/// Only a refusal is one operation's own affair. Without a connection the rest fails as well, and
+/// Only a refusal for good is one operation's own affair. Without a connection or a leader the rest fails as well, and
 /// after an unknown outcome going on might apply things in the wrong order.
 fn stops(error: &Error, limits: Limits) -> bool {
-    !limits.continue_on_error || !matches!(error, Error::Refused(_))
+    !limits.continue_on_error || !matches!(error, Error::Refused(body) if !body.retryable)
 }
 
 fn keep_earliest(failure: &mut Option<(u64, Error)>, number: u64, error: Error) {

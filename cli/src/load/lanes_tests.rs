@@ -13,6 +13,7 @@ use super::*;
 #[derive(Default)]
 struct FakeSink {
     refuse: Vec<u64>,
+    without_leader: Vec<u64>,
     lose: Vec<u64>,
     log: RefCell<Vec<(u64, &'static str)>>,
     in_flight: Cell<usize>,
@@ -33,6 +34,10 @@ impl Sink for FakeSink {
         self.log.borrow_mut().push((line.number, "answered"));
         if self.refuse.contains(&line.number) {
             let body = ErrorBody::new(Code::GuardFailed, "no");
+            return Err(Error::Refused(Box::new(body)));
+        }
+        if self.without_leader.contains(&line.number) {
+            let body = ErrorBody::new(Code::NoLeader, "no (tried for 5000 ms)");
             return Err(Error::Refused(Box::new(body)));
         }
         if self.lose.contains(&line.number) {
@@ -198,6 +203,25 @@ async fn an_unknown_outcome_stops_even_a_load_that_continues_on_errors() {
     let error = load(&sink, limits, &texts).await.0.unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.to_string().starts_with("line 3: "), "{error}");
+    assert!(!sink.was_sent(4));
+}
+
+#[tokio::test]
+async fn a_cluster_without_a_leader_stops_even_a_load_that_continues_on_errors() {
+    let sink = FakeSink {
+        without_leader: vec![3],
+        ..FakeSink::default()
+    };
+    let texts: Vec<String> = (0..100).map(|_| apply("one")).collect();
+    let limits = Limits {
+        continue_on_error: true,
+        ..LIMITS
+    };
+    let error = load(&sink, limits, &texts).await.0.unwrap_err();
+    assert!(
+        error.to_string().starts_with("line 3: NO_LEADER"),
+        "{error}"
+    );
     assert!(!sink.was_sent(4));
 }
 

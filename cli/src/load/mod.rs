@@ -63,10 +63,11 @@ pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
     Summary::new(&totals, begin.elapsed()).print(session)?;
     outcome?;
     if totals.refused > 0 {
-        return Err(Error::Failed(format!(
-            "{} operations were refused",
-            totals.refused
-        )));
+        let refused = match totals.refused {
+            1 => "1 operation was refused".to_owned(),
+            refused => format!("{refused} operations were refused"),
+        };
+        return Err(Error::Failed(refused));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
 use super::lanes::{Effect, Observer};
@@ -67,11 +68,11 @@ impl Progress {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.position);
-            bar.set_message(format!("{} operations", self.totals.ops));
+            bar.set_message(operations(self.totals.ops));
         } else if Instant::now() >= self.next_line {
             self.next_line = Instant::now() + LINE_EVERY;
             let seconds = self.begin.elapsed().as_secs();
-            eprintln!("{} operations after {seconds} s", self.totals.ops);
+            eprintln!("{} after {seconds} s", operations(self.totals.ops));
         }
     }
 }
@@ -148,10 +149,19 @@ impl Summary {
 
     fn sentence(&self) -> String {
         format!(
-            "{} operations in {:.1} s ({}/s): {} applied, {} replayed, {} refused",
-            self.ops, self.seconds, self.ops_per_second, self.applied, self.replayed, self.refused
+            "{} in {:.1} s ({}/s): {} applied, {} replayed, {} refused",
+            operations(self.ops),
+            self.seconds,
+            self.ops_per_second,
+            self.applied,
+            self.replayed,
+            self.refused
         )
     }
+}
+
+fn operations(count: u64) -> String {
+    counted(count, "operation", "operations")
 }
 
 #[cfg(test)]
@@ -171,5 +181,7 @@ mod tests {
             summary.sentence(),
             "73088 operations in 2.0 s (36544/s): 70000 applied, 3088 replayed, 0 refused"
         );
+        let one = Summary { ops: 1, ..summary };
+        assert!(one.sentence().starts_with("1 operation in "));
     }
 }

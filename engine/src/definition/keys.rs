@@ -13,7 +13,7 @@
 //! `from`, `to` and `states` lie close to words that others use (`form`, `do`, `status`). They cannot be
 //! left out, so a slip of them is found by what is missing, and beside them gets a warning. An edit inserts, deletes or replaces a letter, or swaps two neighbours.
 
-use super::raw::{KEYS, TRANSITION_KEYS, Unknown};
+use super::raw::{KEY_CHARS_SHOWN, KEYS, TRANSITION_KEYS, Unknown};
 
 /// Words by which other systems, or people, call a guard.
 const GUARD_WORDS: [&str; 12] = [
@@ -37,7 +37,7 @@ const KEY_BYTES_MAX: usize = 32;
 impl Unknown<'_> {
     /// Where the key is, as a path like `transitions[3].gaurd`.
     pub(super) fn place(&self) -> String {
-        let key: String = self.key.chars().take(64).collect();
+        let key: String = self.key.chars().take(KEY_CHARS_SHOWN).collect();
         match self.transition {
             Some(position) => format!("transitions[{position}].{key}"),
             None => key,

@@ -9,6 +9,9 @@ pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
 /// The keys of a transition.
 pub(super) const TRANSITION_KEYS: [&str; 4] = ["from", "event", "to", "guard"];
 
+/// Of a key that is not ours, so much is shown.
+pub(super) const KEY_CHARS_SHOWN: usize = 64;
+
 pub(super) struct Raw<'a> {
     pub(super) states: Vec<Cow<'a, str>>,
     pub(super) initial: Cow<'a, str>,
@@ -38,7 +41,8 @@ pub(super) struct Unknown<'a> {
 
 type Read<T> = Result<T, String>;
 
-/// Reads a definition. The error says what is not of its form, and where.
+/// Reads a definition. The error says what is not of its form, and where. If a key is missing and there is a slip of
+/// one, the error names the slip: that is what the author has to mend.
 pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
     let mut reader = Reader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial, mut transitions) = (None, None, None);
@@ -63,11 +67,15 @@ pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
         }
     })?;
     reader.end().map_err(text_of)?;
+    let missing = |text| slip(&unknown, None).unwrap_or(text);
+    let states = required(states, "states").map_err(missing)?;
+    let initial = required(initial, "initial").map_err(missing)?;
+    let transitions = required(transitions, "transitions").map_err(missing)?;
     unknown.extend(inside);
     Ok(Raw {
-        states: required(states, "states")?,
-        initial: required(initial, "initial")?,
-        transitions: required(transitions, "transitions")?,
+        states,
+        initial,
+        transitions,
         unknown,
     })
 }
@@ -121,10 +129,11 @@ fn transition<'a>(
             Ok(())
         }
     })?;
+    let missing = |text| slip(unknown, Some(position)).unwrap_or(text);
     Ok(Transition {
-        from: required(from, "from")?,
-        event: required(event, "event")?,
-        to: required(to, "to")?,
+        from: required(from, "from").map_err(missing)?,
+        event: required(event, "event").map_err(missing)?,
+        to: required(to, "to").map_err(missing)?,
         guard: guard.unwrap_or(GuardText::Absent),
     })
 }
@@ -203,6 +212,16 @@ fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Read<()> {
 
 fn required<T>(value: Option<T>, key: &str) -> Read<T> {
     value.ok_or_else(|| format!("missing field `{key}`"))
+}
+
+/// What is said of the first key of this owner that was probably meant for one of ours.
+fn slip(unknown: &[Unknown<'_>], transition: Option<usize>) -> Option<String> {
+    let mut own = unknown.iter().filter(|it| it.transition == transition);
+    own.find_map(|it| {
+        let meant = it.meant()?;
+        let key: String = it.key.chars().take(KEY_CHARS_SHOWN).collect();
+        Some(format!("`{key}` {}", it.refusal(meant)))
+    })
 }
 
 fn text_of(fault: Fault) -> String {

@@ -229,6 +229,34 @@ fn a_slip_of_a_key_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_slip_is_told_before_the_key_that_is_missing_because_of_it() {
+    let form = "the definition is not a valid JSON object of its form: ";
+    assert_eq!(
+        fault(json!({ "states": ["a"], "initial": "a", "transition": [] })),
+        format!(
+            "{form}`transition` is not a key of a definition; did you mean `transitions`? Allowed are \
+             `states`, `initial`, `transitions`, `meta`"
+        )
+    );
+    assert_eq!(
+        fault(with(json!([
+            { "from": "a", "event": "E", "to": "b" },
+            { "from": "b", "evnet": "E", "to": "a" },
+        ]))),
+        format!(
+            "{form}transitions[1]: `evnet` is not a key of a transition; did you mean `event`? Allowed \
+             are `from`, `event`, `to`, `guard`"
+        )
+    );
+    // A key that is close to none of ours explains nothing.
+    let label = with(json!([{ "from": "a", "label": "E", "to": "b" }]));
+    assert_eq!(
+        fault(label),
+        format!("{form}transitions[0]: missing field `event`")
+    );
+}
+
+#[test]
 fn other_unknown_keys_are_ignored_with_a_warning() {
     let mut definition = with(json!([{ "from": "a", "event": "E", "to": "b", "label": "x" }]));
     definition["description"] = json!({ "gaurd": 1 });

@@ -149,7 +149,7 @@ impl Ended<'_> {
             let missed = self.came.missed;
             result
                 .notes
-                .push(format!("{missed} more faults found nobody to strike"));
+                .push(format!("{missed} more faults found no node to strike"));
         }
         result
     }

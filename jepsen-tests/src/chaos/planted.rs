@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rstmdb::planted::{self, Bug};
 
 use super::check::CheckerResult;
-use crate::{Error, binaries};
+use crate::{Error, arguments, binaries};
 
 /// How long one run has faults: a bug that shows itself does so soon.
 const RUN_SECS: u64 = 40;
@@ -22,7 +22,7 @@ pub struct Args {
     #[arg(long, value_parser = Bug::ALL.map(Bug::name))]
     bug: Option<String>,
     /// The seed of the first run.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = arguments::seed)]
     seed: u64,
     /// Where the results go.
     #[arg(long, default_value = "store/planted")]

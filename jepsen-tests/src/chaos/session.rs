@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_parser = arguments::run_time, allow_hyphen_values = true, default_value = "3m")]
     run_time: Duration,
     /// The seed of the first run; drawn when absent. Each run prints its own.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = arguments::seed)]
     seed: Option<u64>,
     /// How many nodes: 3 or 5, in turn when absent.
     #[arg(long, value_parser = arguments::nodes)]

@@ -149,7 +149,7 @@ impl Facts {
                     let prev = Some(delete.prev_offset);
                     (&delete.instance_id, false, prev, &delete.key)
                 }
-                Body::FlushAll(_) => return Some("nobody has asked for it".to_owned()),
+                Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
             };
             let (at, lives) = last(id);
             if let Some(prev) = prev

@@ -67,10 +67,10 @@ pub struct Args {
     #[arg(long, default_value_t = 100, allow_negative_numbers = true)]
     pub seeds: u64,
     /// The first seed.
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = arguments::seed)]
     pub from: u64,
     /// Only this seed, saying all that happens.
-    #[arg(long, conflicts_with_all = ["seeds", "from"])]
+    #[arg(long, conflicts_with_all = ["seeds", "from"], allow_negative_numbers = true, value_parser = arguments::seed)]
     pub seed: Option<u64>,
     /// Print the hash of the whole trace of that seed, and nothing else; fails when an invariant was violated.
     #[arg(long, requires = "seed", conflicts_with_all = ["seeds", "from"])]

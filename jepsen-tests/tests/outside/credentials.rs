@@ -45,7 +45,7 @@ fn sighup_takes_tokens_back_and_a_broken_file_changes_nothing() {
 
     std::fs::write(&secrets, "no hash\n").unwrap();
     node.signal(Signal::HUP).unwrap();
-    wait_for_log(&node, "what was in force stays");
+    wait_for_log(&node, "the node keeps the");
     bearing(&node, "one");
 
     std::fs::write(&secrets, format!("{TWO}\n")).unwrap();

@@ -52,7 +52,9 @@ pub enum ChangeError {
         reason: String,
     },
     /// The learner has not caught up yet.
-    #[error("node {node_id} is {lag} entries behind; it gets a vote once it has caught up")]
+    #[error(
+        "node {node_id} lacks {lag} of the log's entries; it gets a vote once it has caught up"
+    )]
     Lagging {
         /// The learner.
         node_id: u64,

@@ -210,8 +210,8 @@ impl<T: Types> Clocks<T> {
             self.counters.clock_steps.add(1);
             tracing::warn!(
                 step_ms = step,
-                "the wall clock of this machine was set, or the machine was suspended: the log's time follows \
-                 it by a tenth of the time that passes at most"
+                "the wall clock of this machine was set, or the machine was suspended: the log's time approaches the \
+                 clock by at most a tenth of the time that passes"
             );
         }
         after
@@ -261,7 +261,8 @@ impl<T: Types> Replica<T> {
             let last_ms = self.inner.applied.read().last_time_ms();
             tracing::warn!(
                 term,
-                "no majority tells this leader its clocks: the log's time goes on from what is known of it"
+                "this leader could not ask a majority of the voters for their clocks: the log's time goes on from its \
+                 last known value"
             );
             clocks.last_known(last_ms)
         });
@@ -325,16 +326,22 @@ impl<T: Types> Clocks<T> {
                 (true, false) if *node_id == me => tracing::warn!(
                     skew_ms,
                     skew_ms_max,
-                    "the clock of this node, which leads, is not the others': the log's time follows their median"
+                    "this leader's clock is further from the median of the voters' clocks than \
+                     cluster.max_clock_skew_ms: the log's time follows the median; set this machine's clock right"
                 ),
                 (true, false) => tracing::warn!(
                     node_id,
                     skew_ms,
                     skew_ms_max,
-                    "the clock of a member of the cluster is wrong"
+                    "a member's clock is further from the median of the voters' clocks than \
+                     cluster.max_clock_skew_ms: set the clock of its machine right"
                 ),
                 (false, true) => {
-                    tracing::info!(node_id, skew_ms, "the clock of a member is right again")
+                    tracing::info!(
+                        node_id,
+                        skew_ms,
+                        "a member's clock agrees with the others again"
+                    )
                 }
                 _ => {}
             }
@@ -354,7 +361,11 @@ mod tests {
         let secs = Duration::from_secs;
         let mut known = Known::default();
         let target = |known: &Known, wall| known.target(secs(wall), secs(7), secs(10));
-        assert_eq!(target(&known, 5_000), secs(5_000), "nobody to compare with");
+        assert_eq!(
+            target(&known, 5_000),
+            secs(5_000),
+            "no other clock to compare with"
+        );
         // The median was 1,000 s two seconds ago.
         known.median = Some((secs(1_000), secs(5)));
         for (wall, followed) in [

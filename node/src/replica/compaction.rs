@@ -78,7 +78,7 @@ impl<T: Types> Compaction<T> {
 pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     while let Some(replica) = next_look(&replica, &stop, CHECK_INTERVAL).await {
         if let Err(error) = check(&replica.inner).await {
-            tracing::warn!(%error, "compaction failed; it is tried again");
+            tracing::warn!(%error, "compaction failed; the node will retry it");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One decision, so that a fault of the program costs one request and nothing else.
 //!
 //! Deciding changes nothing: the overlay learns of a decision only once it is there. So a panic in it
-//! leaves nothing half-done, whoever asked is told, and the commands behind it are decided.
+//! leaves nothing half-done, the client gets an error, and the commands behind it are decided.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ pub(crate) fn decided<D>(
                 instance = instance_of(command),
                 %command,
                 panic = text_of(&*panic),
-                "the decision of this request failed by a fault of the program; nothing was changed"
+                "a bug in rstmdb made this request fail, and the node goes on; nothing was changed: report this line"
             );
             Err(Error::DecisionFailed)
         }

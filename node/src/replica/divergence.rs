@@ -63,7 +63,7 @@ impl<T: Types> Replica<T> {
                     offset,
                     node_id,
                     "the state of this node differs from the other nodes' at the same offset: it \
-                     serves nobody any more; replace it"
+                     answers no more requests; replace the node"
                 );
                 self.inner.gate.set_diverged();
                 self.inner.hub.rouse();

@@ -64,7 +64,7 @@ pub enum Error {
     /// This node's state differs from the other nodes' at the same offset: what it would say
     /// cannot be trusted.
     #[error(
-        "the state of this node differs from the other nodes'; it serves nobody until it is replaced"
+        "the state of this node differs from the other nodes'; it answers no requests until it is replaced"
     )]
     Diverged,
     /// No leader is known; nothing was written.
@@ -84,12 +84,13 @@ pub enum Error {
     /// Two leaders in a row were lost while they had the request. If it is what ended them, it must
     /// not end a third.
     #[error(
-        "two leaders in a row were lost while they had this request; its outcome is unknown, and it is not tried again by itself"
+        "two leaders in a row were lost while they had this request; its outcome is unknown, and the cluster does not \
+         retry it by itself"
     )]
     LostTwice,
     /// Deciding the request panicked; nothing was written.
     #[error(
-        "a fault of the program ended the decision of this request; nothing was changed, and the node goes on"
+        "a bug in rstmdb made this request fail; nothing was changed, and the node goes on (its log has the details)"
     )]
     DecisionFailed,
     /// The node takes no writes, and says why.

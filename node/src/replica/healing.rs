@@ -115,7 +115,7 @@ async fn check_snapshot<T: Types>(inner: &Inner<T>) {
     let Err(error) = read else {
         return;
     };
-    tracing::error!(%error, "the snapshot cannot be read; it is written again");
+    tracing::error!(%error, "the snapshot cannot be read; the node writes a new one");
     if let Err(error) = replace_snapshot(inner).await {
         tracing::error!(%error, "the damaged snapshot was not replaced");
     }

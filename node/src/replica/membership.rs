@@ -158,7 +158,7 @@ impl<T: Types> Replica<T> {
         }
         tracing::info!(
             ?next,
-            "ending a change of the membership that was half done"
+            "finishing a change of the membership that a leader left half done"
         );
         view.must_have_quorum(next, "the change that was begun would leave")?;
         self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
@@ -313,7 +313,7 @@ fn no_room(node_id: u64, reason: &str) -> ChangeError {
 }
 
 fn under_way() -> ChangeError {
-    refused("another change is under way: ask again in a moment".to_owned())
+    refused("another change of the membership is under way: try again in a moment".to_owned())
 }
 
 fn refused(reason: String) -> ChangeError {

@@ -20,7 +20,7 @@ use super::background::next_look;
 use super::handle::{Inner, Replica};
 use super::types::Types;
 
-/// How often it is looked. Well below the time in which the reserve can be filled.
+/// The time between two looks. Well below the time in which the reserve can be filled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long another node may take to say how it stands.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -84,7 +84,10 @@ impl<T: Types> Replica<T> {
         }
         let wanted = match more {
             0 => String::new(),
-            more => format!(" and {} MiB for what comes in", more.div_ceil(MIB)),
+            more => format!(
+                " and the {} MiB of the file to be received",
+                more.div_ceil(MIB)
+            ),
         };
         Some(format!(
             "the disk of the data folder has {} MiB free, less than storage.min_free_mb = {}{wanted}",
@@ -96,7 +99,7 @@ impl<T: Types> Replica<T> {
     fn look_here(&self) {
         // A folder that is gone fails the store, which ends the node.
         if let Err(error) = self.inner.store.check_folder() {
-            tracing::warn!(%error, "the data folder cannot be looked at");
+            tracing::warn!(%error, "the data folder cannot be checked");
         }
         let reason = self
             .lacking(0)
@@ -104,13 +107,15 @@ impl<T: Types> Replica<T> {
             .or_else(|| self.inner.host.shortage());
         let refused = reason.clone();
         let alone = self.inner.raft.voter_ids().nth(1).is_none();
-        // Whoever cannot write must not be the one that all others wait for.
+        // A node that cannot write must not be the leader that all others wait for.
         let may_lead = reason.is_none() || alone;
         self.inner.raft.runtime_config().elect(may_lead);
         if self.inner.gate.set_no_room_here(reason) {
             match refused {
-                Some(reason) => tracing::error!(%reason, "refusing writes and entries"),
-                None => tracing::info!("there is room again; taking writes and entries"),
+                Some(reason) => {
+                    tracing::error!(%reason, "this node refuses writes, and entries of a leader, until it has room")
+                }
+                None => tracing::info!("this node has room again; it takes writes and entries"),
             }
         }
     }
@@ -129,8 +134,10 @@ impl Seen {
         let refused = reason.clone();
         if replica.inner.gate.set_no_room_elsewhere(reason) {
             match refused {
-                Some(reason) => tracing::error!(%reason, "refusing writes"),
-                None => tracing::info!("enough nodes have room again; taking writes"),
+                Some(reason) => {
+                    tracing::error!(%reason, "this leader refuses writes until enough nodes have room")
+                }
+                None => tracing::info!("enough nodes have room again; this leader takes writes"),
             }
         }
     }
@@ -175,13 +182,13 @@ impl Seen {
             .map(|(id, why)| format!("node {id}: {why}"));
         let reasons: Vec<String> = reasons.collect();
         Some(format!(
-            "of {} voters {needed} are needed and only {able} answer and have room: {}",
+            "a write needs {needed} of {} voters, and only {able} of them answer and have room: {}",
             voters.len(),
             reasons.join("; ")
         ))
     }
 
-    /// Whoever takes no writes must not be the one that everybody brings them to.
+    /// A node that takes no writes must not be the leader that everybody brings them to.
     async fn hand_over<T: Types>(&mut self, replica: &Replica<T>) {
         if replica.inner.gate.no_room_here().is_none() || !replica.is_leader() {
             self.kept_because = None;
@@ -194,7 +201,7 @@ impl Seen {
         if let Some(reason) = &kept
             && kept != self.kept_because
         {
-            tracing::warn!(%reason, "this node has no room and yet goes on leading");
+            tracing::warn!(%reason, "this node has no room, but cannot hand the leadership over");
         }
         self.kept_because = kept;
     }

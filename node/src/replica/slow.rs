@@ -40,6 +40,11 @@ impl<T: Types> SlowDecisions<T> {
         }
         self.said = Some(now);
         let (took_ms, others) = (took.as_millis(), std::mem::take(&mut self.unsaid));
-        tracing::warn!(%command, took_ms, others, "a command took long to be decided");
+        tracing::warn!(
+            %command,
+            took_ms,
+            others,
+            "the decision of a command took more than 50 ms; `others` is how many more did since the last such line"
+        );
     }
 }

@@ -27,7 +27,7 @@ use super::types::Types;
 const LOOKS: u32 = 8;
 /// The least time between two looks.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(20);
-/// After a change of the leader nobody hands over for so many stall timeouts.
+/// After a change of the leader no node hands over for so many stall timeouts.
 const QUIET_TIMES: u32 = 10;
 
 /// Looks until the replica is dropped or `stop` is notified.
@@ -57,7 +57,7 @@ struct Seen<T: Types> {
     waiting_since: InstantOf<T>,
     stalled: bool,
     leader: Option<u64>,
-    /// Until when nobody hands over.
+    /// Until when no node hands over.
     quiet_until: Option<InstantOf<T>>,
 }
 
@@ -172,20 +172,20 @@ impl<T: Types> Seen<T> {
         tracing::warn!(
             index,
             ?peers,
-            "entries from this index on are not acknowledged by a majority: these nodes answer \
-             heartbeats and take no entries; look at the links to them and at their disks"
+            "a majority does not acknowledge the entries from this index on: these nodes answer heartbeats and take \
+             no entries; check the network links to them and their disks"
         );
     }
 
     fn ended(&mut self, replica: &Replica<T>) {
         if std::mem::replace(&mut self.stalled, false) {
             replica.inner.counters.replication_stalled.set(0);
-            tracing::info!("entries are acknowledged again, or this node no longer leads");
+            tracing::info!("a majority acknowledges entries again, or this node no longer leads");
         }
     }
 }
 
-/// Hands over to a voter that has everything, or falls silent so that the others elect one of them.
+/// Hands over to a voter that has everything, or stops its heartbeats so that the others elect one of them.
 async fn let_another_lead<T: Types>(
     replica: &Replica<T>,
     metrics: &RaftMetrics<T>,
@@ -202,13 +202,16 @@ async fn let_another_lead<T: Types>(
     if let Some((to, _)) = successor {
         tracing::warn!(
             to,
-            "leadership is handed over, because entries do not get through"
+            "this leader hands the leadership over, because its entries do not reach a majority"
         );
         // Without an answer the Raft core has stopped, which ends the node elsewhere.
         let _ = raft.trigger().transfer_leader(*to).await;
         return;
     }
-    tracing::warn!("this leader falls silent for a while, because its entries do not get through");
+    tracing::warn!(
+        "this leader stops its heartbeats for a while, so that another node is elected: its entries do not reach a \
+         majority"
+    );
     let _silence = Silence::begin(replica);
     let mut server = raft.server_metrics();
     let deadline = T::now() + replica.inner.options.election_timeout.1 * 3;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rstmdb_rcp::text::counted;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -121,17 +122,23 @@ impl Certificate {
     /// What is wrong with the dates at `now`, or soon will be.
     pub(crate) fn trouble(&self, now: i64) -> Option<String> {
         let left = self.not_after - now;
-        let days = left.abs() / 86_400;
         if self.not_before > now {
-            let wait = (self.not_before - now) / 86_400;
             return Some(format!(
-                "is not valid yet: it begins in {wait} days, or this machine's clock is wrong"
+                "is not valid yet: it will be in {}, unless this machine's clock is wrong",
+                days(self.not_before - now)
             ));
         }
         if left < 0 {
-            return Some(format!("has expired {days} days ago"));
+            return Some(format!("expired {} ago", days(left)));
         }
-        (left < SHORT_SECS).then(|| format!("expires in {days} days"))
+        (left < SHORT_SECS).then(|| format!("expires in {}", days(left)))
+    }
+}
+
+fn days(secs: i64) -> String {
+    match secs.unsigned_abs() / 86_400 {
+        0 => "less than a day".to_owned(),
+        days => counted(days, "day", "days"),
     }
 }
 
@@ -174,8 +181,8 @@ impl Held {
             && !own.names.cover(host)
         {
             found.push(format!(
-                "{key}: the certificate in {path} is for {}, and the other nodes reach this one at \
-                 {host:?}: they will refuse it",
+                "{key}: the certificate in {path} is for {}, but the other nodes reach this node at {host:?}: \
+                 they will refuse the certificate",
                 own.names
             ));
         }
@@ -183,8 +190,8 @@ impl Held {
     }
 }
 
-/// Reads every certificate that the configuration names. What cannot be read is left out: who uses it
-/// says so. `peer_addr` is where other nodes reach this one.
+/// Reads every certificate that the configuration names. What cannot be read is left out: the part of the node that
+/// uses it says so. `peer_addr` is where other nodes reach this one.
 pub(crate) fn of_config(config: &Config, peer_addr: &str) -> Vec<Held> {
     let (tls, cluster) = (&config.tls, &config.cluster);
     let mut files = Vec::new();
@@ -307,8 +314,10 @@ mod tests {
         assert!(at(-2).unwrap().contains("not valid yet"));
         assert_eq!(at(10), None);
         assert_eq!(at(69), None);
+        assert_eq!(at(89).unwrap(), "expires in 1 day");
+        assert_eq!(at(90).unwrap(), "expires in less than a day");
         assert_eq!(at(70).unwrap(), "expires in 20 days");
-        assert_eq!(at(93).unwrap(), "has expired 3 days ago");
+        assert_eq!(at(93).unwrap(), "expired 3 days ago");
     }
 
     #[test]

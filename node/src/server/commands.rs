@@ -1,10 +1,12 @@
 //! What the command line asks for.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rstmdb_raft_store::{self as raft_store, RealFs};
+use rstmdb_rcp::text::counted;
 
 use super::args::{Args, Command};
 use super::config::{self, Config};
@@ -27,8 +29,10 @@ enum Error {
     #[error("{what}: {reason}")]
     System {
         what: &'static str,
-        reason: std::io::Error,
+        reason: io::Error,
     },
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
     #[error(transparent)]
     Restore(#[from] restore::Error),
     #[cfg(feature = "planted-bugs")]
@@ -61,8 +65,8 @@ pub fn execute(args: &Args) -> ExitCode {
             restore(args, from, data.as_deref(), target)
         }
         Some(Command::Version) => {
-            logging::print(&format_args!("rstmdb {}", env!("CARGO_PKG_VERSION")));
-            Ok(())
+            let version = env!("CARGO_PKG_VERSION");
+            logging::print(&format_args!("rstmdb {version}")).map_err(Error::Output)
         }
     };
     match done {
@@ -71,6 +75,19 @@ pub fn execute(args: &Args) -> ExitCode {
             logging::say(&format_args!("rstmdb: {error}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Prints what clap has to say instead of running a command: help, the version, or what is wrong with the arguments.
+#[must_use]
+pub fn explain(said: &clap::Error) -> ExitCode {
+    let printed = said.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if !said.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            logging::say(&format_args!("rstmdb: {}", Error::Output(error)));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(u8::MAX)),
     }
 }
 
@@ -144,7 +161,7 @@ fn check_config(args: &Args) -> Result<(), Error> {
         logging::print(&format_args!(
             "{}: {}  # {}",
             setting.key, setting.value, setting.origin
-        ));
+        ))?;
     }
     for warning in config.warnings() {
         logging::say(&format_args!("warning: {warning}"));
@@ -162,7 +179,8 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     }
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     report.damages.extend(report.missing_snapshot(&dir));
-    print_report(&report);
+    // A damage is said even where the report cannot be printed.
+    let printed = print_report(&report);
     if !report.damages.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
@@ -179,36 +197,36 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
             dir.display()
         )));
     }
-    Ok(())
+    Ok(printed?)
 }
 
 /// What is wrong comes first: it must not be looked for behind what is right.
-fn print_report(report: &raft_store::Report) {
+fn print_report(report: &raft_store::Report) -> io::Result<()> {
     for damage in &report.damages {
-        logging::print(&format_args!("damaged: {damage}"));
+        logging::print(&format_args!("damaged: {damage}"))?;
     }
     for file in report.locked.iter().chain(&report.unread) {
-        logging::print(&format_args!("not checked: {file}"));
+        logging::print(&format_args!("not checked: {file}"))?;
     }
     for note in &report.notes {
-        logging::print(&format_args!("note: {note}"));
+        logging::print(&format_args!("note: {note}"))?;
     }
     let range = match report.range {
         Some((first, last)) => format!(" ({first} to {last})"),
         None => String::new(),
     };
     logging::print(&format_args!(
-        "{}{} segments, {} entries{}, {} snapshots",
+        "{}{}, {}{}, {}",
         match report.is_intact() {
             true => "",
             false => "readable: ",
         },
-        report.segments,
-        report.entries,
+        counted(report.segments, "segment", "segments"),
+        counted(report.entries, "entry", "entries"),
         // Between its ends something is missing.
         if report.is_intact() { &range } else { "" },
-        report.snapshots.len()
-    ));
+        counted(report.snapshots.len() as u64, "snapshot", "snapshots")
+    ))
 }
 
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
@@ -224,7 +242,7 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     logging::print(&format_args!(
         "{} is empty; start the node again under a new cluster.node_id",
         dir.display()
-    ));
+    ))?;
     Ok(())
 }
 
@@ -245,6 +263,6 @@ fn restore(
             reason,
         })?;
     let restored = runtime.block_on(restore::restore(&config, from, target))?;
-    logging::print(&restored);
+    logging::print(&restored)?;
     Ok(())
 }

@@ -153,9 +153,10 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
     }
 }
 
-/// Who asked is no longer who the connection belongs to.
+/// The connection belongs to another client, or to none, since the request was sent.
 pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
-    let message = "the connection is no longer authenticated as the one who asked for this";
+    let message =
+        "the authentication of this connection has changed or ended since the request was sent";
     let body = ErrorBody::new(Code::Unauthorized, message);
     match effect {
         Effect::None => body.with_details(json!({ "outcome": "not_applied" })),

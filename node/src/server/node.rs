@@ -80,6 +80,9 @@ pub enum Error {
         /// Why.
         reason: std::io::Error,
     },
+    /// The cluster's secret is none that protects.
+    #[error("cluster.secret_file: {0}")]
+    Secret(String),
     /// The replica did not start.
     #[error(transparent)]
     Replica(#[from] StartError),

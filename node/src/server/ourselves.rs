@@ -37,17 +37,25 @@ fn differences(
     members: &[(u64, NodeInfo)],
 ) -> Vec<String> {
     let of = |id: u64| members.iter().find(|(other, _)| *other == id);
-    let shown = |node: &NodeInfo| format!("{}/{}", node.peer_addr, node.rcp_addr);
     let mut found = Vec::new();
     match of(node_id) {
-        Some((_, known)) if known != configured => found.push(format!(
-            "this node is configured at {}, and is a member at {}",
-            shown(configured),
-            shown(known)
-        )),
+        Some((_, known)) if known != configured => {
+            let listed = cluster.peers.iter().any(|peer| peer.id == node_id);
+            let alone = members.len() == 1;
+            found.push(format!(
+                "this node is configured at {}, and is a member at {}: {}",
+                shown(configured),
+                shown(known),
+                back(node_id, configured, known, listed, alone)
+            ));
+        }
         Some(_) => {}
-        None => found.push(format!("node {node_id} is not a member")),
+        None => found.push(format!(
+            "node {node_id} is not a member: stop it, or, to bring it back, empty its data folder (`rstmdb rejoin \
+             --data DIR --yes`) and start it under an id that was never used, with cluster.join"
+        )),
     }
+    let others = found.len();
     for peer in cluster.peers.iter().filter(|peer| peer.id != node_id) {
         let configured = peer.addresses();
         match of(peer.id) {
@@ -75,7 +83,46 @@ fn differences(
             }
         }
     }
+    if found.len() > others {
+        found.push("set cluster.peers to what `rstmdb-cli cluster status` shows".to_owned());
+    }
     found
+}
+
+fn shown(node: &NodeInfo) -> String {
+    format!("{}/{}", node.peer_addr, node.rcp_addr)
+}
+
+/// What an operator does about a node that is not configured where it is a member: members keep their addresses.
+fn back(
+    node_id: u64,
+    configured: &NodeInfo,
+    known: &NodeInfo,
+    listed: bool,
+    alone: bool,
+) -> String {
+    let mut keys = Vec::new();
+    if listed {
+        keys.push(format!("its entry in cluster.peers to {}", shown(known)));
+    } else {
+        if configured.rcp_addr != known.rcp_addr {
+            keys.push(format!("network.bind_addr to {}", known.rcp_addr));
+        }
+        if configured.peer_addr != known.peer_addr {
+            keys.push(format!("cluster.bind_addr to {}", known.peer_addr));
+        }
+    }
+    let keys = keys.join(" and ");
+    match alone {
+        true => format!(
+            "set {keys} again, or, to keep the new address, take a backup (`rstmdb-cli backup DIR`) and restore it \
+             with this configuration (`rstmdb restore --from DIR`)"
+        ),
+        false => format!(
+            "set {keys} again, or, to move the node, remove it (`rstmdb-cli cluster remove {node_id}`) and add it, \
+             with an empty data folder and under a new id, at the new address"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -128,7 +175,38 @@ mod tests {
         ] {
             assert!(said.contains(part), "{said}");
         }
+        assert!(
+            said.ends_with("what `rstmdb-cli cluster status` shows"),
+            "{said}"
+        );
         let removed = differences(6, &node("f"), &listed(&[]), &members);
-        assert_eq!(removed, ["node 6 is not a member"]);
+        assert!(
+            removed[0].starts_with("node 6 is not a member: stop it, or"),
+            "{removed:?}"
+        );
+    }
+
+    #[test]
+    fn a_node_at_another_address_is_told_how_to_go_back_and_how_to_stay() {
+        let moved = NodeInfo {
+            rcp_addr: "a:7999".to_owned(),
+            ..node("a")
+        };
+        let said = |config: &[(u64, &str)], all: &[(u64, &str)]| {
+            differences(1, &moved, &listed(config), &members(all)).join("; ")
+        };
+        let alone = said(&[], &[(1, "a")]);
+        assert_eq!(
+            alone,
+            "this node is configured at a:7402/a:7999, and is a member at a:7402/a:7401: set network.bind_addr to \
+             a:7401 again, or, to keep the new address, take a backup (`rstmdb-cli backup DIR`) and restore it with \
+             this configuration (`rstmdb restore --from DIR`)"
+        );
+        let one_of_two = said(&[(1, "a"), (2, "b")], &[(1, "a"), (2, "b")]);
+        assert!(
+            one_of_two.contains("set its entry in cluster.peers to a:7402/a:7401 again")
+                && one_of_two.contains("`rstmdb-cli cluster remove 1`"),
+            "{one_of_two}"
+        );
     }
 }

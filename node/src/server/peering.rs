@@ -70,12 +70,15 @@ fn listed(peers: &[Peer]) -> String {
 
 /// What this node shows other nodes, and asks of them, as the files are now.
 pub(super) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
-    let read = |key: &'static str, path: &Option<PathBuf>| match path {
-        Some(path) => std::fs::read(path).map_err(|reason| Error::Unreadable {
+    let content = |key: &'static str, path: &PathBuf| {
+        std::fs::read(path).map_err(|reason| Error::Unreadable {
             key,
             path: path.clone(),
             reason,
-        }),
+        })
+    };
+    let read = |key: &'static str, path: &Option<PathBuf>| match path {
+        Some(path) => content(key, path),
         // The configuration was checked: with TLS all three are set.
         None => Ok(Vec::new()),
     };
@@ -89,11 +92,9 @@ pub(super) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
         None
     };
     let secret = cluster.secret_file.as_ref().map(|path| {
-        Secret::read(path).map_err(|reason| Error::Unreadable {
-            key: "cluster.secret_file",
-            path: path.clone(),
-            reason: std::io::Error::other(reason),
-        })
+        let text = content("cluster.secret_file", path)?;
+        let unusable = |reason| format!("{} cannot be used: {reason}", path.display());
+        Secret::new(&text).map_err(|reason| Error::Secret(unusable(reason)))
     });
     Ok(peer::Proofs {
         tls,

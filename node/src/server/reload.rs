@@ -1,5 +1,5 @@
 //! Tokens and certificates, read again while the node runs: at SIGHUP with the configuration file, and where the files
-//! themselves have changed, every 30 seconds. What cannot be used is said, and what was in force stays.
+//! themselves have changed, every 30 seconds. The node logs what it cannot use, and keeps what it has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl Fresh {
                 if !changed.is_empty() {
                     tracing::warn!(
                         keys = changed.join(", "),
-                        "changed keys that need a restart"
+                        "these keys have changed and need a restart"
                     );
                 }
                 self.config.auth = config.auth;
@@ -96,7 +96,7 @@ impl Fresh {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration cannot be used; what was in force stays");
+                tracing::error!(%error, "the configuration cannot be used; the node keeps the one it has");
                 return;
             }
         }
@@ -112,14 +112,17 @@ impl Fresh {
             .zip(done)
         {
             match replaced {
-                Ok(true) => tracing::info!(what, "read again and in force"),
+                Ok(true) => tracing::info!(what, "changed files were read again and are in force"),
                 Ok(false) => {}
                 Err(fault) => faults.push(fault),
             }
         }
         for fault in &faults {
             if !self.faults.contains(fault) {
-                tracing::error!(reason = fault, "what was in force stays");
+                tracing::error!(
+                    reason = fault,
+                    "changed files cannot be used; the node keeps the tokens and certificates it has"
+                );
             }
         }
         self.faults = faults;
@@ -130,7 +133,10 @@ impl Fresh {
         let hashes = self.config.token_hashes_now();
         let hashes = hashes.map_err(|error| error.to_string())?;
         if hashes.is_empty() && self.shared.tokens.required() {
-            return Err("auth.required: true, but no token could ever be accepted".to_owned());
+            return Err(
+                "auth.required: true, but no token is configured, so no client could authenticate"
+                    .to_owned(),
+            );
         }
         Ok(self.shared.tokens.replace(&hashes))
     }
@@ -152,7 +158,7 @@ impl Fresh {
         replaced.map_err(|error| error.to_string())
     }
 
-    /// Says which certificates need care: at the start, after a change, and once a day.
+    /// Logs which certificates need care: at the start, after a change, and once a day.
     fn look_at_certificates(&mut self) {
         let (_, node) = self.shared.replica.node();
         let held = certificates::of_config(&self.config, &node.peer_addr);

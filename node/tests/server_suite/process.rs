@@ -92,6 +92,70 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
+/// What a subcommand ends with when its standard output is this.
+fn ended_with(arguments: &[&str], out: impl Into<Stdio>) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rstmdb"))
+        .args(arguments)
+        .env_remove("RSTMDB_CONFIG")
+        .stdout(out)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none() {
+    // A folder in which nothing is damaged: an empty log.
+    let data = tempfile::tempdir().unwrap();
+    std::fs::create_dir(data.path().join("wal")).unwrap();
+    let verify = ["verify", "--data", data.path().to_str().unwrap()];
+    for arguments in [
+        &verify[..],
+        &["check-config"],
+        &["version"],
+        &["--version"],
+        &["--help"],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let (code, said) = ended_with(arguments, full);
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(
+            said.starts_with("rstmdb: cannot write the output: "),
+            "{arguments:?}: {said}"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, said) = ended_with(arguments, writer);
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        assert!(!said.contains("output"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_short_secret_is_reported_as_short_and_not_as_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "12345\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rstmdb"))
+        .arg("check-config")
+        .env_remove("RSTMDB_CONFIG")
+        .env("RSTMDB_CLUSTER_SECRET_FILE", &secret)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!(
+        "rstmdb: cluster.secret_file: {} cannot be used: the secret is too short: it has 5 bytes, and at least \
+         16 bytes are needed",
+        secret.display()
+    );
+    assert!(said.starts_with(&expected), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 /// A read that is answered when its offset comes: never.
 async fn keep_busy(address: SocketAddr) -> Conn {
     let mut conn = Conn::open(address).await;

@@ -23,7 +23,7 @@ pub enum Error {
         /// The call is a write that may or may not have taken effect.
         outcome_unknown: bool,
     },
-    /// The deadline passed.
+    /// The deadline passed, and no node has refused an earlier try: such a refusal is returned instead.
     #[error("no answer to {op} within {} ms", after.as_millis())]
     Timeout {
         /// The operation.

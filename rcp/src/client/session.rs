@@ -91,17 +91,23 @@ impl Session {
         params: &RawValue,
     ) -> Result<(Bytes, Option<Bytes>), Error> {
         let options = &self.dialer.options;
-        let deadline = Instant::now() + options.timeout;
+        let began = Instant::now();
+        let deadline = began + options.timeout;
         let plan = plan(op, params, options.retry_writes);
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         // Whether any attempt so far may have taken effect. A later one that is not even sent, or
         // refused for lack of a leader, does not make that undone.
         let mut maybe_done = false;
         let mut losses = 0;
+        // What a node said of an attempt before this one.
+        let mut refused = None;
         loop {
             let mut pending = match self.send(op, &plan.params, deadline).await {
                 Ok(pending) => pending,
-                Err(error) => return Err(with_doubt(error, maybe_done)),
+                Err(error) => {
+                    let error = or_refusal(error, refused, began.elapsed());
+                    return Err(with_doubt(error, maybe_done));
+                }
             };
             let attempt_end = self.attempt_end(&plan, deadline);
             let failed = match timeout_at(attempt_end, pending.answer()).await {
@@ -117,8 +123,16 @@ impl Session {
             losses += u32::from(failed.lost);
             let pause = backoff.pause();
             let is_suspect = losses > LOSSES_MAX;
-            if !failed.again || is_suspect || Instant::now() + pause >= deadline {
-                return Err(with_doubt(failed.error, maybe_done));
+            let is_over = Instant::now() + pause >= deadline;
+            if !failed.again || is_suspect || is_over {
+                let error = match is_over {
+                    true => or_refusal(failed.error, refused, began.elapsed()),
+                    false => failed.error,
+                };
+                return Err(with_doubt(error, maybe_done));
+            }
+            if let Error::Refused(refusal) = failed.error {
+                refused = Some(refusal);
             }
             sleep(pause).await;
         }
@@ -143,7 +157,7 @@ impl Session {
         // would tell. Calls that wait beside this one keep their chance as long as it has one.
         if !again && pending.is_server_silent() {
             pending.connection().fail(Error::Disconnected {
-                reason: "the server has gone silent".to_owned(),
+                reason: "the server has sent nothing for too long".to_owned(),
                 outcome_unknown: false,
             });
         } else {
@@ -270,6 +284,28 @@ fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
         maybe_done: plan.writes && lost.sent,
         lost: lost.sent,
     }
+}
+
+/// The error of a call whose time is over. If a node has refused an earlier attempt, that refusal is the reason;
+/// that the last attempt had no time left for an answer tells the caller nothing.
+fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error {
+    let Some(mut refusal) = earlier else {
+        return last;
+    };
+    let spent = format!("tried for {} ms", spent.as_millis());
+    let how = match last {
+        Error::Refused(last) if last.retryable => {
+            refusal = last;
+            spent
+        }
+        Error::Timeout { .. } => format!("{spent}; the last try got no answer"),
+        Error::Connect { .. } | Error::Disconnected { .. } => {
+            format!("{spent}; the last try failed: {last}")
+        }
+        other => return other,
+    };
+    refusal.message = format!("{} ({how})", refusal.message).into();
+    Error::Refused(refusal)
 }
 
 /// The error of the last attempt, saying so if an attempt may have taken effect.

@@ -304,7 +304,7 @@ impl Reader {
         match timeout(keepalive.min(self.dialer.options.timeout), asked).await {
             Ok(message) => message,
             Err(_) => Err(Error::Disconnected {
-                reason: "the server has gone silent".to_owned(),
+                reason: "the server has sent nothing for too long".to_owned(),
                 outcome_unknown: false,
             }),
         }

@@ -252,7 +252,7 @@ fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
     let Some(first) = attempts.first() else {
         // Instances that are there from the beginning were created before anything was recorded.
         let is_prepared = fact.kind == FactKind::Create;
-        let problem = Err("it took effect, and nobody asked for it".to_owned());
+        let problem = Err("it took effect, and no client asked for it".to_owned());
         return if is_prepared { Ok(()) } else { problem };
     };
     if attempts.iter().all(Op::is_refused) {

@@ -73,7 +73,7 @@ impl<T: Types> View<T> {
         };
         Err(refused(format!(
             "{what} {} voters, of which {needed} are needed and only {able} answer \
-             (silent: {silent:?}{without_room}): bring those back or remove them first",
+             (not answering: {silent:?}{without_room}): bring those back or remove them first",
             voters.len()
         )))
     }

@@ -24,7 +24,8 @@ fn check_auth(config: &mut Config) -> Result<(), Error> {
     if config.auth.required && config.auth.token_hashes.is_empty() {
         return conflict(
             "auth.required",
-            "true, but no token could ever be accepted: set auth.token_hashes or auth.secrets_file",
+            "true, but no token is configured, so no client could authenticate: set auth.token_hashes or \
+             auth.secrets_file",
         );
     }
     Ok(())
@@ -46,7 +47,7 @@ fn check_encryption(config: &mut Config) -> Result<(), Error> {
     if config.storage.keys.current().is_some() {
         return conflict(
             "storage.encryption_keys",
-            "set, but so is storage.encryption_key_file: only one of them can say what the keys are",
+            "set, but storage.encryption_key_file is set too: use only one of the two",
         );
     }
     config.storage.keys = read_keys(path)?;
@@ -145,8 +146,8 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
             None if cluster.tls_enabled => {
                 return conflict(
                     key,
-                    "not set, but cluster.tls.enabled is true: peers prove who they are to each \
-                     other, so each needs a certificate, its key and the authority of all",
+                    "not set, but cluster.tls.enabled is true: every node needs its certificate, its key and \
+                     the CA of all nodes' certificates",
                 );
             }
             Some(_) if !cluster.tls_enabled => {
@@ -157,7 +158,7 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
     }
     if !cluster.tls_allowed_names.is_empty() && !cluster.tls_enabled {
         let what =
-            "set, but cluster.tls.enabled is not true: without it no certificate is asked for";
+            "set, but cluster.tls.enabled is not true: without it nodes show no certificates";
         return conflict("cluster.tls.allowed_names", what);
     }
     Ok(())
@@ -192,9 +193,8 @@ pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
             return conflict(
                 key,
                 &format!(
-                    "{addr} is where this node listens, and without an entry of its own in cluster.peers it is also what \
-                     others are told to dial, which nobody can: add one with the addresses where others reach this \
-                     node ({})",
+                    "this node has no entry in cluster.peers, so it would tell other nodes to reach it at {addr}, \
+                     which they cannot dial: add an entry with the addresses where others reach this node ({})",
                     address::DIALABLE
                 ),
             );

@@ -36,8 +36,8 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file the configuration names, or the configuration file itself, cannot be read.
-    #[error("{key}: cannot read {path:?}: {reason}")]
+    /// A file the configuration names, or the configuration file itself, cannot be read, or holds what it must not.
+    #[error("{key}: {path:?} cannot be used: {reason}")]
     Unreadable {
         /// The key (or option) that names the file.
         key: String,

@@ -9,16 +9,23 @@ use super::error::Error;
 /// What a node removes by itself from its data folder: retention, recovery, `rejoin`.
 const OWN_FOLDERS: [&str; 4] = ["wal", "snapshots", "history", "catalog"];
 
-/// Refuses paths of which one would eat the other.
+/// Refuses paths that would make the node remove its own files, or those of an operator.
 pub(super) fn check(config: &Config) -> Result<(), Error> {
     let data = resolved(&config.storage.data_dir);
     if let Some(archive) = &config.compaction.archive_dir {
         let archived = resolved(archive);
-        if archived.starts_with(&data) || data.starts_with(&archived) {
+        let overlap = if archived == data {
+            Some("is the same folder as")
+        } else if archived.starts_with(&data) {
+            Some("lies in")
+        } else {
+            data.starts_with(&archived).then_some("contains")
+        };
+        if let Some(overlap) = overlap {
             return Err(Error::Conflict {
                 key: "compaction.archive_dir",
                 reason: format!(
-                    "{} and storage.data_dir {} lie in each other: choose a folder beside it",
+                    "{} {overlap} storage.data_dir {}: choose a folder outside of it that does not contain it",
                     archive.display(),
                     config.storage.data_dir.display()
                 ),
@@ -34,8 +41,8 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             return Err(Error::Conflict {
                 key,
                 reason: format!(
-                    "{} lies in the folder {folder} of storage.data_dir, in which the node removes files: \
-                     keep it elsewhere",
+                    "{} lies in the folder {folder} of storage.data_dir, where the node removes files by itself: \
+                     move it to another folder",
                     path.display()
                 ),
             });

@@ -8,7 +8,7 @@ mod lines;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -75,8 +75,12 @@ pub(crate) fn say(text: &dyn Display) {
     flush();
 }
 
-/// Prints a line of a command's result on standard output. Who has closed it wants no more.
-pub(crate) fn print(text: &dyn Display) {
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+/// Prints a line of a command's result on standard output. A reader that has closed it, `head` for one, wants no more:
+/// that is no failure.
+pub(crate) fn print(text: &dyn Display) -> io::Result<()> {
+    let mut out = io::stdout();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }

@@ -26,7 +26,7 @@ use super::wire::raft_client::RaftClient;
 use super::{
     CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
     MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
-    with_causes,
+    reason_of, with_causes,
 };
 use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
@@ -329,14 +329,14 @@ pub(super) enum CallError {
     /// One of the two sides does not talk to the other.
     #[error("{0}")]
     Refused(String),
-    /// The other side answered that it failed, or something that makes no sense.
+    /// The other side answered that it failed, or what no node answers.
     #[error("{0}")]
     Failed(String),
 }
 
 impl From<Status> for CallError {
     fn from(status: Status) -> Self {
-        let text = with_causes(&status);
+        let text = reason_of(&status);
         match status.code() {
             Code::FailedPrecondition => Self::Refused(status.message().to_owned()),
             Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded => {
@@ -355,7 +355,7 @@ impl From<super::codec::DecodeError> for CallError {
 
 impl From<super::sane::Insane> for CallError {
     fn from(insane: super::sane::Insane) -> Self {
-        Self::Failed(format!("the answer makes no sense: {insane}"))
+        Self::Failed(format!("the answer holds an impossible value: {insane}"))
     }
 }
 

@@ -146,7 +146,10 @@ where
             return None;
         }
         Ok(Err(refusal)) => refusal.to_string(),
-        Err(_) => format!("it did not begin within {} s", BEGIN_TIMEOUT.as_secs()),
+        Err(_) => format!(
+            "the caller did not finish the handshake (TLS, or the proof of the cluster's secret) within {} s",
+            BEGIN_TIMEOUT.as_secs()
+        ),
     };
     gate.refusals.connections.fetch_add(1, Ordering::Relaxed);
     gate.warn(&caller, "a connection of another node is refused", &reason);

@@ -76,13 +76,13 @@ impl Connections {
     ///
     /// # Errors
     ///
-    /// [`PeerError::Unreachable`] when nobody answers, [`PeerError::Refused`] when the two speak
+    /// [`PeerError::Unreachable`] when there is no answer, [`PeerError::Refused`] when the two speak
     /// different versions.
     pub async fn hello(&self, peer_addr: &str) -> Result<HelloAnswer, PeerError> {
         let gate = self.gate();
         let said = self.say_hello(peer_addr).await;
         if let Err(CallError::Refused(reason)) = &said {
-            let said = "another node does not fit this one";
+            let said = "another node speaks a version that this one cannot talk to";
             gate.warn(&format!("the node at {peer_addr}"), said, reason);
         }
         Ok(said?)
@@ -111,9 +111,9 @@ impl Connections {
 }
 
 fn check_version(gate: &Gate, node_id: u64, protocol: &str) -> Result<(), String> {
-    let theirs: Protocol = protocol
-        .parse()
-        .map_err(|()| format!("node {node_id} speaks a version that is none: {protocol:?}"))?;
+    let theirs: Protocol = protocol.parse().map_err(|()| {
+        format!("node {node_id} sent {protocol:?} as its protocol version, which is not one")
+    })?;
     gate.same_major(node_id, theirs)
         .map_err(|refusal| refusal.to_string())
 }
@@ -132,7 +132,11 @@ impl Introduction for IntroductionService {
         // Only logged here: the facts go out all the same, and the caller concludes the same.
         if let Err(reason) = check_version(gate, asked.node_id, &asked.protocol) {
             let caller = format!("node {}", asked.node_id);
-            gate.warn(&caller, "another node does not fit this one", &reason);
+            gate.warn(
+                &caller,
+                "another node speaks a version that this one cannot talk to",
+                &reason,
+            );
         }
         let mut formed = false;
         let (mut index, mut nodes) = (0, Vec::new());

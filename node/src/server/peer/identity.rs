@@ -56,16 +56,17 @@ impl std::str::FromStr for Protocol {
     }
 }
 
-/// Why the other side is not talked to. The texts are read far from where they are made: in the
+/// Why the two sides do not talk to each other. The texts are read far from where they are made: in the
 /// logs of both nodes and by operators.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error(
-        "the other side does not say who it is ({0} is missing or not valid): it is not a node of rstmdb"
+        "the other side sent no valid header {0}, which every node of rstmdb sends: another program is at this address"
     )]
     Stranger(HeaderName),
     #[error(
-        "node {node_id} speaks version {theirs} of the protocol between nodes and node {our_id} speaks {PROTOCOL}: another major version is not understood; upgrade one release at a time"
+        "node {node_id} speaks version {theirs} of the protocol between nodes, and node {our_id} speaks {PROTOCOL}: \
+         nodes of different major versions cannot talk to each other; upgrade one release at a time"
     )]
     Version {
         node_id: u64,
@@ -73,7 +74,8 @@ pub(super) enum Refusal {
         our_id: u64,
     },
     #[error(
-        "node {node_id} belongs to cluster {theirs} and node {our_id} to cluster {ours}: check the addresses in cluster.peers, or empty the data folder of the one that is to change"
+        "node {node_id} belongs to cluster {theirs}, and node {our_id} to cluster {ours}: check the addresses in \
+         cluster.peers, or empty the data folder of the node that is to change its cluster"
     )]
     Cluster {
         node_id: u64,
@@ -90,17 +92,22 @@ pub(super) enum Refusal {
         found: u64,
     },
     #[error(
-        "the caller has the id of this node, {0}: every node needs an id of its own, and the address of another node leads here if this node called itself"
+        "the caller has the id of this node, {0}: give every node a cluster.node_id of its own. If this node has \
+         called itself, cluster.peers lists its address for another node"
     )]
     SameId(u64),
     #[error("{0}")]
     Incarnation(String),
     #[error(
-        "node {node_id} is not a member of this cluster as far as node {our_id} knows: add it with `rstmdb-cli cluster add`; should it be one, name a present member in cluster.join of node {our_id} and start that again"
+        "node {node_id} is not a member of this cluster as far as node {our_id} knows: add it with `rstmdb-cli \
+         cluster add`. If it is a member already, name a present member in cluster.join of node {our_id} and restart \
+         node {our_id}"
     )]
     NoMember { node_id: u64, our_id: u64 },
     #[error(
-        "the certificate that calls itself node {node_id} is for {names}, and that node's address is {addr}: it needs a certificate for that address, or an entry in cluster.tls.allowed_names of node {our_id}"
+        "the caller says that it is node {node_id}, whose address is {addr}, but its certificate is for {names}: give \
+         node {node_id} a certificate for its address, or list a name of this one in cluster.tls.allowed_names of node \
+         {our_id}"
     )]
     Certificate {
         node_id: u64,
@@ -109,7 +116,8 @@ pub(super) enum Refusal {
         our_id: u64,
     },
     #[error(
-        "a caller that is no node has a certificate for {names}: it needs an entry in cluster.tls.allowed_names of node {our_id}"
+        "the caller does not say that it is a node, and its certificate is for {names}: to let it call, list one of \
+         these names in cluster.tls.allowed_names of node {our_id}"
     )]
     Operator { names: String, our_id: u64 },
 }
@@ -131,7 +139,7 @@ pub(super) struct Speaker {
 pub struct Refusals {
     /// Connections that did not begin as they should.
     pub connections: AtomicU64,
-    /// Calls of who does not belong here.
+    /// Calls of callers that may not call this node.
     pub callers: AtomicU64,
     /// Messages that no honest node sends.
     pub messages: AtomicU64,
@@ -196,7 +204,7 @@ impl Gate {
         id.map_or_else(|_| "unknown".to_owned(), |id| format!("node {id}"))
     }
 
-    /// Judges a caller of this node. Nothing is recorded of who is no member.
+    /// Judges a caller of this node. Nothing is recorded of a caller that is no member.
     pub(super) async fn admit(
         &self,
         headers: &HeaderMap,
@@ -254,7 +262,7 @@ impl Gate {
     pub(super) fn insane(&self, node_id: u64, insane: Insane) -> Status {
         self.refusals.messages.fetch_add(1, Ordering::Relaxed);
         let reason = insane.to_string();
-        let said = "a message of another node makes no sense and is refused";
+        let said = "a message of another node is refused: no healthy node sends it";
         self.warn(&format!("node {node_id}"), said, &reason);
         insane.into()
     }
@@ -336,7 +344,7 @@ impl Gate {
 
 fn named(caller: &Caller) -> String {
     let names = caller.names.as_ref();
-    names.map_or_else(|| "nobody".to_owned(), ToString::to_string)
+    names.map_or_else(|| "no name".to_owned(), ToString::to_string)
 }
 
 fn value<T>(

@@ -1,4 +1,4 @@
-//! Connections from other nodes: bounded, and closed when no call on them was taken within a while.
+//! Connections from other nodes: bounded, and closed when this node accepts no call on them within a while.
 
 use std::io;
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ use tonic::transport::server::Connected;
 use crate::server::sockets::{self, Sockets};
 use crate::server::strangers::{Stranger, Strangers};
 
-/// A call has to be taken within this time after connecting.
+/// This node must have accepted a call within this time after connecting.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of all connections, this part may be those on which no call was taken yet.
+/// Of all connections, this part may be those without an accepted call.
 const STRANGERS_PART: usize = 4;
 /// So long a connection without a call has to make no room: a node calls at once.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
@@ -47,7 +47,11 @@ pub(super) fn accept(
                 }
             };
             let Ok(permit) = permits.clone().try_acquire_owned() else {
-                tracing::debug!("a connection of another node is one too many");
+                let connections_max = limits.connections_max;
+                tracing::debug!(
+                    connections_max,
+                    "closing a new connection of another node: there are too many"
+                );
                 continue;
             };
             let stranger = strangers.admit().await;
@@ -62,13 +66,13 @@ pub(super) fn accept(
 pub(super) struct Incoming {
     stream: TcpStream,
     arrival: Arrival,
-    /// Both end the connection while no call was taken.
+    /// Both end the connection while no call was accepted.
     late: Pin<Box<Sleep>>,
     leave: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Where a connection comes from, and that it is a stranger's until a call was taken.
+/// Where a connection comes from, and that it is a stranger's until a call was accepted.
 #[derive(Clone)]
 pub(super) struct Arrival {
     from: Option<IpAddr>,
@@ -81,7 +85,7 @@ impl Arrival {
         self.from
     }
 
-    /// A call was taken.
+    /// A call was accepted.
     pub(super) fn is_known(&self) {
         self.stranger.lock().take();
     }
@@ -119,7 +123,7 @@ impl Incoming {
         if self.leave.as_mut().poll(cx).is_ready() || self.late.as_mut().poll(cx).is_ready() {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "no call was taken on this connection",
+                "closed before its first call was accepted: it took too long, or a newer connection needed its place",
             ));
         }
         Ok(())

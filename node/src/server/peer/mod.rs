@@ -172,7 +172,39 @@ pub enum Error {
 
 /// An error and everything behind it: the outermost of a transport's says the least.
 fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    causes_after(error.to_string(), error)
+}
+
+/// What failed in a call, as an operator reads it: without what tonic prints of a status beside its message. Where the
+/// operating system has an answer, that is the reason.
+fn reason_of(status: &tonic::Status) -> String {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return io_reason(error);
+        }
+        cause = error.source();
+    }
+    let message = match status.message() {
+        "" => status.code().to_string(),
+        message => message.to_owned(),
+    };
+    causes_after(message, status)
+}
+
+/// `connection refused`, and not `Connection refused (os error 111)`.
+fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let Some(code) = error.raw_os_error() else {
+        return text;
+    };
+    let text = text.trim_end_matches(&format!(" (os error {code})"));
+    let mut rest = text.chars();
+    let first = rest.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(rest).collect()
+}
+
+fn causes_after(mut text: String, error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();

@@ -193,8 +193,8 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
     ] {
         if !address::is_dialable(own) {
             return refused(format!(
-                "node {} at {addr} calls itself {own:?} ({key}), which nobody can dial: give it an entry of its own in \
-                 cluster.peers with {}",
+                "node {} at {addr} tells other nodes to reach it at {own:?} ({key}), which they cannot dial: give that \
+                 node an entry in its cluster.peers with {}",
                 found.node_id,
                 address::DIALABLE
             ));
@@ -206,8 +206,8 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
     let recorded = connections.recorded(found.node_id);
     if recorded.is_some_and(|incarnation| incarnation != found.incarnation) {
         return refused(format!(
-            "node {} has taken part in this cluster with another data folder: the one at {addr} \
-             must come under a new id",
+            "node {} has taken part in this cluster with another data folder: start the one at {addr} under a new \
+             cluster.node_id",
             found.node_id
         ));
     }
@@ -228,15 +228,17 @@ async fn must_be_there(
 ) -> Result<(), PeerError> {
     let (id, own) = (found.node_id, &found.peer_addr);
     let what = format!(
-        "node {id} at {asked_at} calls itself {own:?} (its entry in its cluster.peers), where the others will look for it"
+        "node {id} at {asked_at} tells other nodes to reach it at {own:?} (from its entry in its cluster.peers)"
     );
     match connections.hello(own).await {
         Ok(there) if there.incarnation == found.incarnation => Ok(()),
         Ok(there) => Err(PeerError::Refused(format!(
-            "{what}, and there is node {}",
+            "{what}, but node {} answers there",
             there.node_id
         ))),
-        Err(error) => Err(PeerError::Refused(format!("{what}, and which {error}"))),
+        Err(error) => Err(PeerError::Refused(format!(
+            "{what}, but that address {error}"
+        ))),
     }
 }
 

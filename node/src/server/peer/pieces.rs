@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rstmdb_rcp::text::counted;
 use tonic::Status;
 
 use super::{ENTRY_BYTES_MAX, wire};
@@ -88,15 +89,16 @@ impl Pieces {
         let at = unfinished.data.len() as u64;
         if piece.position != at || at + piece.data.len() as u64 > which.entry.bytes {
             return Err(Status::aborted(format!(
-                "a piece of {} bytes at {} of an entry does not fit: {at} of {} bytes are here",
-                piece.data.len(),
+                "the next piece of this entry must begin at byte {at}, of {} in all; this one begins at byte {} and \
+                 has {}",
+                which.entry.bytes,
                 piece.position,
-                which.entry.bytes
+                counted(piece.data.len() as u64, "byte", "bytes")
             )));
         }
         if others + piece.data.len() > ALL_BYTES_MAX {
             return Err(Status::unavailable(
-                "too many large entries of other nodes are under way to this one",
+                "this node is receiving too many large entries of other nodes at once",
             ));
         }
         unfinished.data.extend_from_slice(&piece.data);
@@ -118,7 +120,7 @@ impl Pieces {
         let data = data.unwrap_or_default();
         if data.len() as u64 != entry.bytes || crc32c::crc32c(&data) != entry.crc32c {
             return Err(Status::data_loss(format!(
-                "the entry at index {} has not arrived whole: {} of {} bytes are here, or damaged",
+                "the entry at index {} has arrived incomplete or damaged: {} of its {} bytes are here",
                 which.log_id.index,
                 data.len(),
                 entry.bytes
@@ -159,7 +161,7 @@ fn which(log_id: Option<wire::LogId>, entry: Option<wire::EntryInPieces>) -> Res
 fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Status> {
     let slot = slots.get_mut(&ticket.from);
     let slot = slot.filter(|slot| slot.stream == ticket.stream);
-    slot.ok_or_else(|| Status::aborted("a newer stream of appends has taken over"))
+    slot.ok_or_else(|| Status::aborted("the same node has opened a newer stream of appends"))
 }
 
 #[cfg(test)]

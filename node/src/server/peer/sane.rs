@@ -70,7 +70,7 @@ impl Bounds {
             return Ok(());
         }
         Err(Insane(format!(
-            "term {term} is out of any sane bound: this node believes terms up to {}",
+            "term {term} is impossible: this node accepts terms up to {}",
             self.term_max
         )))
     }
@@ -102,7 +102,7 @@ impl Bounds {
             if entry.log_id.index != expected {
                 let found = entry.log_id.index;
                 return Err(Insane(format!(
-                    "entry {found} where {expected} has to follow"
+                    "entry {found} stands where entry {expected} must follow"
                 )));
             }
         }
@@ -118,13 +118,13 @@ fn place(id: Option<&LogId>, vote: &Vote) -> Result<(), Insane> {
     if id.index > INDEX_MAX {
         let index = id.index;
         return Err(Insane(format!(
-            "index {index} is out of any sane bound ({INDEX_MAX})"
+            "index {index} is impossible: this node accepts indexes up to {INDEX_MAX}"
         )));
     }
     let (of_entry, of_vote) = (id.leader_id.term, vote.leader_id.term);
     if of_entry > of_vote {
         return Err(Insane(format!(
-            "an entry of term {of_entry} in the log of a node in term {of_vote}"
+            "an entry has term {of_entry}, but its sender is only in term {of_vote}"
         )));
     }
     Ok(())

@@ -14,10 +14,10 @@
 //! way can take over a connection. That is what `cluster.tls` is for.
 
 use std::io;
-use std::path::Path;
 
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use rstmdb_rcp::text::counted;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// A secret shorter than this could be found by trying.
@@ -65,15 +65,7 @@ pub(super) enum Refusal {
 }
 
 impl Secret {
-    /// Reads the file; the space around its content does not count.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is too short.
-    pub fn read(path: &Path) -> Result<Self, String> {
-        Self::new(&std::fs::read(path).map_err(|error| error.to_string())?)
-    }
-
-    /// The same from what a file holds.
+    /// From what the file holds; the space around it does not count.
     ///
     /// # Errors
     /// When it is too short.
@@ -81,8 +73,9 @@ impl Secret {
         let text = text.trim_ascii();
         if text.len() < BYTES_MIN {
             return Err(format!(
-                "holds {} bytes; expected at least {BYTES_MIN}, for example from `openssl rand -hex 32`",
-                text.len()
+                "the secret is too short: it has {}, and at least {BYTES_MIN} bytes are needed; write a new \
+                 one to the file of every node, for example with `openssl rand -hex 32`",
+                counted(text.len() as u64, "byte", "bytes")
             ));
         }
         Ok(Self {
@@ -253,7 +246,9 @@ mod tests {
     fn a_short_secret_is_refused_with_what_would_do() {
         let refused = Secret::new(b"  short \n").err().unwrap();
         assert!(
-            refused.contains("5 bytes") && refused.contains("at least 16"),
+            refused.starts_with(
+                "the secret is too short: it has 5 bytes, and at least 16 bytes are needed"
+            ),
             "{refused}"
         );
     }

@@ -68,10 +68,10 @@ impl Served {
     }
 }
 
-/// Who asks, as the guard found out.
+/// Which node asks, as the guard found out.
 pub(super) fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
     let speaker = request.extensions().get::<Speaker>().copied();
-    speaker.ok_or_else(|| Status::failed_precondition("the caller does not say who it is"))
+    speaker.ok_or_else(|| Status::failed_precondition("the caller did not send which node it is"))
 }
 
 /// The server for other nodes. Clones are the same server.

@@ -238,23 +238,26 @@ impl Transfer {
         let part = tokio::select! {
             part = self.parts.message() => part?.and_then(|part| part.part),
             () = filling.cancelled() => {
-                return Err(Status::aborted("a newer stream of a snapshot has taken over"));
+                return Err(Status::aborted("a newer stream of a snapshot has replaced this one"));
             }
             () = self.served.closing.cancelled() => {
                 return Err(Status::unavailable("this node is shutting down"));
             }
         };
         let Some(Part::Block(block)) = part else {
-            return Err(Status::aborted("the sender has broken the snapshot off"));
+            return Err(Status::aborted(
+                "the sender stopped before the snapshot was complete",
+            ));
         };
         let at = partial.receiver.bytes();
         let left = partial.which.bytes - at;
         if block.offset != at || block.data.is_empty() || block.data.len() as u64 > left {
             return Err(Status::invalid_argument(format!(
-                "a block of {} bytes at offset {} of the snapshot does not fit: {at} of {} bytes are here",
-                block.data.len(),
+                "the next block of this snapshot must begin at byte {at}, of {} in all; this one begins at byte {} and \
+                 has {} bytes",
+                partial.which.bytes,
                 block.offset,
-                partial.which.bytes
+                block.data.len()
             )));
         }
         if crc32c::crc32c(&block.data) != block.crc32c {

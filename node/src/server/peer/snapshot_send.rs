@@ -155,7 +155,7 @@ impl Transfer {
                 Ok(None)
             }
             None => Err(CallError::Unreachable(
-                "the receiver has broken the snapshot off".to_owned(),
+                "the receiver stopped before the snapshot was complete".to_owned(),
             )),
         }
     }

@@ -27,6 +27,7 @@ use jiff::Timestamp;
 use rstmdb_engine as engine;
 use rstmdb_raft_store as raft_store;
 use rstmdb_rcp::backup::{self, Manifest, folder};
+use rstmdb_rcp::text::counted;
 use uuid::Uuid;
 
 use super::config::Config;
@@ -124,14 +125,14 @@ impl fmt::Display for Restored {
         let cluster_id = Uuid::from_u128(self.cluster_id);
         writeln!(
             f,
-            "restored offset {}{}: {} instances, digest {:032x}, history from offset {}",
+            "restored offset {}{}: {}, digest {:032x}, history from offset {}",
             self.offset,
             match self.time_ms {
                 // Nothing but the first membership.
                 0 => String::new(),
                 time_ms => format!(" of {}", shown(time_ms)),
             },
-            self.instances,
+            counted(self.instances, "instance", "instances"),
             self.digest,
             self.first_offset
         )?;

@@ -126,7 +126,7 @@ fn hex(state: &State) -> String {
 fn differs(state: &State, place: &str) -> Error {
     Error::Contradiction {
         what: format!(
-            "the state {place} has the digest {} at offset {}, which is not what the cluster had",
+            "the state {place} has the digest {} at offset {}, but the state of the cluster had another one there",
             hex(state),
             state.last_applied()
         ),

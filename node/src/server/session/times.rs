@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn expire(&mut self) -> bool {
         if self.flush_by.is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a connection that does not read its answers");
+            tracing::debug!("closing a connection: its client does not read its answers");
             self.abandon();
             return true;
         }
@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let changed = self.expire_requests() | self.release_held();
         if self.silent_since().is_some_and(|at| at <= self.now) {
-            tracing::debug!("closing a silent connection");
+            tracing::debug!("closing a connection: its client has sent nothing for too long");
             self.give_up_held();
             self.flush();
             return true;

@@ -37,7 +37,7 @@ pub(super) async fn noticed(shared: &Shared, patience: Option<Duration>) -> Erro
             && !is_alive(shared, heard, ping, patience).await
         {
             return Error::Disconnected {
-                reason: "the server has gone silent".to_owned(),
+                reason: "the server has sent nothing for too long".to_owned(),
                 outcome_unknown: false,
             };
         }

@@ -161,7 +161,7 @@ fn a_write_without_an_answer_cannot_take_effect_before_it_was_sent() {
 fn what_nobody_asked_for_or_was_refused_must_not_be_there() {
     let (log, mut history) = register(json!({}), 3);
     history.entries.remove(1);
-    assert_finds(&judge(&log, &history), "nobody asked for it");
+    assert_finds(&judge(&log, &history), "no client asked for it");
 
     let (log, mut history) = register(json!({}), 3);
     history.entries[1].outcome = refused("NO_LEADER", json!({}));

@@ -65,6 +65,12 @@ async fn a_node_that_was_never_met_and_has_no_cluster_says_so() {
 }
 
 #[tokio::test]
+async fn an_operator_reads_why_a_node_cannot_be_reached() {
+    let error = client(2).hello(&nowhere().to_string()).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot be reached: connection refused");
+}
+
+#[tokio::test]
 async fn an_address_where_nobody_listens_or_that_is_none_is_unreachable() {
     for addr in [
         nowhere().to_string(),

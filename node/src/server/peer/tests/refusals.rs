@@ -51,7 +51,7 @@ async fn the_server_refuses_another_cluster_and_names_both() {
     let stranger = Connections::new(&of_cluster(options(1, nowhere()), 0xbad));
     let reason = told(&server, &stranger).await;
     let (theirs, ours) = (uuid(0xbad), uuid(CLUSTER));
-    let says = format!("node 1 belongs to cluster {theirs} and node 2 to cluster {ours}");
+    let says = format!("node 1 belongs to cluster {theirs}, and node 2 to cluster {ours}");
     assert!(reason.contains(&says), "{reason}");
 }
 
@@ -63,7 +63,7 @@ async fn the_client_refuses_another_cluster_and_names_both() {
     };
     let reason = concluded(other, &client(1)).await.unwrap_err();
     let (theirs, ours) = (uuid(0xbad), uuid(CLUSTER));
-    let says = format!("node 2 belongs to cluster {theirs} and node 1 to cluster {ours}");
+    let says = format!("node 2 belongs to cluster {theirs}, and node 1 to cluster {ours}");
     assert!(reason.contains(&says), "{reason}");
 }
 
@@ -115,7 +115,7 @@ async fn the_client_refuses_another_major_version_and_names_both() {
         ..Fake::node(2)
     };
     let reason = concluded(newer, &client(1)).await.unwrap_err();
-    let says = "node 2 speaks version 3.3 of the protocol between nodes and node 1 speaks 2.0";
+    let says = "node 2 speaks version 3.3 of the protocol between nodes, and node 1 speaks 2.0";
     assert!(reason.contains(says), "{reason}");
 }
 
@@ -135,7 +135,7 @@ async fn the_server_refuses_another_major_version_and_who_does_not_say_who_it_is
     }
     let refused = node.read_index(newer).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    let says = "node 1 speaks version 3.3 of the protocol between nodes and node 2 speaks 2.0";
+    let says = "node 1 speaks version 3.3 of the protocol between nodes, and node 2 speaks 2.0";
     assert!(refused.message().contains(says), "{refused}");
 
     let stranger = Request::new(wire::ReadIndexRequest::default());
