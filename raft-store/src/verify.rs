@@ -10,11 +10,11 @@ use std::path::Path;
 use crate::catalog::Catalog;
 use crate::crypto::Keyring;
 use crate::error::Error;
-use crate::format::{Position, Record, SegmentHeader};
+use crate::format::{HardState, Position, Record, SegmentHeader};
 use crate::fs::{self, FileSystem};
 use crate::history;
 use crate::identity;
-use crate::options::Layout;
+use crate::options::{Layout, PEERS_NAME};
 use crate::rebuild::Rebuild;
 use crate::recovery;
 use crate::replay::{self, Source, Visitor, damaged};
@@ -70,7 +70,7 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
         Err(_) if running => {
             let note = "a node runs on this folder: what it writes meanwhile may be missing here";
             report.notes.insert(0, note.into());
-            if !report.is_intact() {
+            if !report.is_intact() || report.nameless.is_some() {
                 let (again, _) = read(fs, &layout, keys, running, Some(&report));
                 report.keep_confirmed(&again);
             }
@@ -95,7 +95,9 @@ fn read<F: FileSystem>(
     earlier: Option<&Report>,
 ) -> (Report, Table<F>) {
     let mut report = Report::default();
-    let cluster_id = match identity::read(fs, layout) {
+    let identity = identity::read(fs, layout);
+    report.has_identity = !matches!(identity, Ok(None));
+    let cluster_id = match identity {
         Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
         Err(error) => {
             report.damage(error, &layout.identity);
@@ -110,7 +112,10 @@ fn read<F: FileSystem>(
         running,
         earlier,
     };
+    let mut finished = true;
     if let Err(error) = store::refuse_unfinished(fs, layout) {
+        // The identity is written last, and removed last.
+        finished = false;
         report.damage(error, &layout.dir);
     }
     if let Err(error) = roster::read(fs, layout) {
@@ -118,7 +123,37 @@ fn read<F: FileSystem>(
     }
     let table = verify_log(&folder, &mut report);
     verify_snapshots(&folder, &mut report);
+    if finished && !report.has_identity {
+        verify_nameless(&folder, &mut report);
+    }
     (report, table)
+}
+
+/// What a folder holds that has no identity. A first start makes the log's first segment before it writes the identity,
+/// and everything else behind it.
+fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
+    let Folder { fs, layout, .. } = *folder;
+    let log = report.log_used || !report.is_intact();
+    let segments = if log { report.segments } else { 0 };
+    let snapshots = snapshot::list_files(fs, &layout.snapshots).map_or(0, |files| files.len());
+    let counted = [
+        ("segments of the log", segments),
+        ("snapshots", snapshots as u64),
+        ("files of history", report.history_files),
+    ];
+    let counted = counted.into_iter().filter(|(_, count)| *count > 0);
+    let mut held: Vec<String> = counted
+        .map(|(what, count)| format!("{what}: {count}"))
+        .collect();
+    if fs::exists(fs, &layout.dir, PEERS_NAME).unwrap_or(false) {
+        held.push(PEERS_NAME.to_owned());
+    }
+    if !held.is_empty() {
+        report.nameless = Some(held.join(", "));
+    } else if report.segments == 0 && report.is_intact() {
+        let note = "the folder is empty: it holds no log and no snapshot of any node";
+        report.notes.push(note.into());
+    }
 }
 
 fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Table<F> {
@@ -126,11 +161,48 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
     let mut table = Table::new();
     let segments = match find_segments(fs, layout) {
         Ok(segments) => segments,
+        // Its folder is gone, and so is the whole log.
+        Err(Error::Io { path, source, .. })
+            if path == layout.wal && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Segments::default()
+        }
         Err(error) => {
             report.damage(error, &layout.wal);
             return table;
         }
     };
+    let rebuild = verify_segments(folder, &segments, &mut table, report);
+    report.log_used =
+        rebuild.state != HardState::default() || segments.numbers().any(|number| number != 1);
+    if segments.last().is_none() && folder.cluster_id != 0 {
+        let missing = layout.segment(1);
+        let what = "the folder was in use, but its log is gone";
+        report.damage(damaged(&missing, 0, what), &missing);
+    }
+    if folder.has_to_read(&layout.wal)
+        && report.is_intact()
+        && let Err(error) = recovery::check_begin(layout, &table, &rebuild.state)
+    {
+        report.damage(error, &layout.wal);
+    }
+    report.purged = rebuild.state.purged.map(|id| id.index);
+    report.entries = rebuild.entries;
+    let last = rebuild.state.last;
+    report.range = table.earliest().zip(last.map(|last| last.index));
+    let log_first = table.earliest().unwrap_or(next_index(last));
+    verify_history(folder, log_first, report);
+    table
+}
+
+/// Reads the segments; gives what they amount to.
+fn verify_segments<F: FileSystem>(
+    folder: &Folder<'_, F>,
+    segments: &Segments,
+    table: &mut Table<F>,
+    report: &mut Report,
+) -> Rebuild {
+    let layout = folder.layout;
     // Where it does not fit what was purged, any segment may be at fault.
     let whole = folder.has_to_read(&layout.wal);
     let mut decoding = Decoding::default();
@@ -143,7 +215,7 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
             decoding = Decoding::from(before);
         }
         let before = decoding.before();
-        match verify_segment(folder, &segments, number, &mut decoding, report) {
+        match verify_segment(folder, segments, number, &mut decoding, report) {
             Ok(index) => table.push(index, true, None),
             Err(error) => {
                 report.damage_behind(error, &path, before);
@@ -157,25 +229,7 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
         }
         report.segments += 1;
     }
-    let rebuild = decoding.0;
-    if segments.last().is_none() && folder.cluster_id != 0 {
-        let missing = layout.segment(1);
-        let what = "the folder was in use, but its log is gone";
-        report.damage(damaged(&missing, 0, what), &missing);
-    }
-    if whole
-        && report.is_intact()
-        && let Err(error) = recovery::check_begin(layout, &table, &rebuild.state)
-    {
-        report.damage(error, &layout.wal);
-    }
-    report.purged = rebuild.state.purged.map(|id| id.index);
-    report.entries = rebuild.entries;
-    let last = rebuild.state.last;
-    report.range = table.earliest().zip(last.map(|last| last.index));
-    let log_first = table.earliest().unwrap_or(next_index(last));
-    verify_history(folder, log_first, report);
-    table
+    decoding.0
 }
 
 fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {

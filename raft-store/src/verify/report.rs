@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::format::{HardState, Position};
+use crate::options::IDENTITY_NAME;
 use crate::snapshot::SnapshotInfo;
 
 /// One thing that is wrong.
@@ -59,6 +60,12 @@ pub struct Report {
     pub purged: Option<u64>,
     /// Intact snapshots.
     pub snapshots: Vec<SnapshotInfo>,
+    /// Whether there is an `identity.json`, readable or not.
+    pub(super) has_identity: bool,
+    /// What the folder holds all the same, if there is none.
+    pub(super) nameless: Option<String>,
+    /// Whether the log holds more than a first start leaves before it writes `identity.json`.
+    pub(super) log_used: bool,
     /// The files and folders that looked wrong, and for a segment what the log before it amounted to.
     pub(super) suspects: BTreeMap<PathBuf, Before>,
 }
@@ -90,6 +97,18 @@ impl Report {
                 "there is no snapshot of entry {purged} or a later one, and the log begins behind it"
             ),
             lost: "the whole state".into(),
+        })
+    }
+
+    /// What is wrong if a node has used the folder, and the file is gone that says which node. It is not among the
+    /// damages: a store can be read without that file, and one that is not a node's never has it.
+    pub fn missing_identity(&self, dir: &Path) -> Option<Damage> {
+        let held = self.nameless.as_ref()?;
+        Some(Damage {
+            file: dir.join(IDENTITY_NAME),
+            offset: 0,
+            what: format!("the file is missing, although the folder is not empty: it holds {held}"),
+            lost: "which node and cluster the folder belongs to".into(),
         })
     }
 
@@ -136,6 +155,9 @@ impl Report {
     pub(super) fn keep_confirmed(&mut self, again: &Report) {
         self.damages.retain(|damage| again.damages.contains(damage));
         self.unread.retain(|file| again.unread.contains(file));
+        if again.has_identity {
+            self.nameless = None;
+        }
     }
 }
 
