@@ -19,6 +19,7 @@
 //! | `state` | facts to state, snapshot records, digest |
 //! | `overlay`, `view` | the state with facts in flight over it |
 //! | `query` | reads |
+//! | [`replay`] | a state from a snapshot and a log that are not a node's own: backups |
 //! | `planted` | a bug to test the tests with |
 //! | [`limits`] | every bound |
 
@@ -39,6 +40,7 @@ mod overlay;
 mod planted;
 mod query;
 mod refusal;
+pub mod replay;
 pub mod reply;
 mod state;
 mod view;

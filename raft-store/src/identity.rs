@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::fs::FileSystem;
 use crate::json_file::JsonFile;
-use crate::options::{Layout, Options};
+use crate::options::{IDENTITY_NAME, Layout, Options};
 
 const FILE: JsonFile = JsonFile {
-    name: "identity.json",
+    name: IDENTITY_NAME,
     version: 1,
     covers: "which node and cluster the folder belongs to",
     advice: "restore it from a backup, or correct it by what the other nodes show for this one",

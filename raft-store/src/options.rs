@@ -137,6 +137,11 @@ pub struct Reclaimed {
     pub bytes: u64,
 }
 
+/// Which node the folder is, in it.
+pub(crate) const IDENTITY_NAME: &str = "identity.json";
+/// The nodes that it has met.
+pub(crate) const PEERS_NAME: &str = "peers.json";
+
 /// The folders and files inside a data folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -159,8 +164,8 @@ impl Layout {
             history: dir.join("history"),
             catalog: dir.join("catalog"),
             lock: dir.join("LOCK"),
-            identity: dir.join("identity.json"),
-            peers: dir.join("peers.json"),
+            identity: dir.join(IDENTITY_NAME),
+            peers: dir.join(PEERS_NAME),
         }
     }
 

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::fs::FileSystem;
 use crate::json_file::JsonFile;
-use crate::options::Layout;
+use crate::options::{Layout, PEERS_NAME};
 
 const FILE: JsonFile = JsonFile {
-    name: "peers.json",
+    name: PEERS_NAME,
     version: 1,
     covers: "which incarnation of each other node this one has met",
     advice: "restore the file, or the whole folder, from a backup, or copy the file from another \

@@ -55,6 +55,7 @@ pub(crate) fn action(tail: &Tail, last: bool) -> Action {
 }
 
 /// The segments in the folder.
+#[derive(Default)]
 pub(crate) struct Segments {
     /// Those with a header, or that are to be refused for the lack of it, ascending.
     numbers: Vec<u64>,

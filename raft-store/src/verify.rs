@@ -1,140 +1,30 @@
 //! Reading everything in a data folder and saying what is wrong with it.
 
-use std::fmt;
+mod report;
+
+pub use report::{Damage, Report};
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::catalog::Catalog;
 use crate::crypto::Keyring;
 use crate::error::Error;
-use crate::format::{Position, Record, SegmentHeader};
+use crate::format::{HardState, Position, Record, SegmentHeader};
 use crate::fs::{self, FileSystem};
 use crate::history;
 use crate::identity;
-use crate::options::Layout;
+use crate::options::{Layout, PEERS_NAME};
 use crate::rebuild::Rebuild;
 use crate::recovery;
 use crate::replay::{self, Source, Visitor, damaged};
 use crate::roster;
 use crate::segment::{Index, Table};
-use crate::snapshot::{self, SnapshotInfo};
+use crate::snapshot;
 use crate::store;
 use crate::survey::{Action, Segments, find_segments};
 use crate::tail::next_index;
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// Where in it.
-    pub offset: u64,
-    /// What is wrong there.
-    pub what: String,
-    /// What is lost by it.
-    pub lost: String,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        write!(
-            f,
-            "{file} at offset {}: {}; lost: {}",
-            self.offset, self.what, self.lost
-        )
-    }
-}
-
-/// What [`verify`] found.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Everything that is wrong; empty means that the node can start and serve all it should.
-    pub damages: Vec<Damage>,
-    /// Files that could not be looked into, for want of the right key.
-    pub locked: Vec<String>,
-    /// Files that could not be looked into for another reason: no right to read them, or written by a
-    /// later version. That says nothing about what they hold.
-    pub unread: Vec<String>,
-    /// What is no damage, but worth saying.
-    pub notes: Vec<String>,
-    /// Segment files read.
-    pub segments: u64,
-    /// Files read with history from other nodes.
-    pub history_files: u64,
-    /// Entries read.
-    pub entries: u64,
-    /// The first and last index that can be read, history included.
-    pub range: Option<(u64, u64)>,
-    /// Where the log ends.
-    pub end: Position,
-    /// The last entry that Raft has purged, which a snapshot must cover.
-    pub purged: Option<u64>,
-    /// Intact snapshots.
-    pub snapshots: Vec<SnapshotInfo>,
-}
-
-impl Report {
-    /// Whether nothing is wrong, as far as it could be looked into, which is everywhere.
-    pub fn is_intact(&self) -> bool {
-        self.damages.is_empty() && self.locked.is_empty() && self.unread.is_empty()
-    }
-
-    /// What is wrong if no snapshot covers what Raft has purged: a node cannot start on that.
-    pub fn missing_snapshot(&self, dir: &Path) -> Option<Damage> {
-        let purged = self.purged?;
-        let newest = self.snapshots.iter().filter_map(|info| info.index).max();
-        if newest.is_some_and(|newest| newest >= purged) || !self.is_intact() {
-            return None;
-        }
-        Some(Damage {
-            file: dir.join("snapshots"),
-            offset: 0,
-            what: format!(
-                "there is no snapshot of entry {purged} or a later one, and the log begins behind it"
-            ),
-            lost: "the whole state".into(),
-        })
-    }
-
-    fn damage(&mut self, error: Error, path: &Path) {
-        let damage = match error {
-            Error::KeyMissing { .. } | Error::KeyWrong { .. } => {
-                return self.locked.push(error.to_string());
-            }
-            // A disk that cannot read back its bytes is damage; all else says nothing of them.
-            Error::Io { ref source, .. } if !is_read_error(source) => {
-                return self.unread.push(error.to_string());
-            }
-            Error::Unsupported { .. } => return self.unread.push(error.to_string()),
-            Error::Damaged {
-                file,
-                offset,
-                what,
-                covers,
-                ..
-            } => Damage {
-                file,
-                offset,
-                what,
-                lost: covers,
-            },
-            other => Damage {
-                file: path.to_owned(),
-                offset: 0,
-                what: other.to_string(),
-                lost: "everything in this file".into(),
-            },
-        };
-        self.damages.push(damage);
-    }
-}
-
-/// Whether the disk failed to give back what the file holds.
-fn is_read_error(error: &io::Error) -> bool {
-    let device_failed = rustix::io::Errno::IO.raw_os_error();
-    error.raw_os_error() == Some(device_failed) || error.kind() == io::ErrorKind::UnexpectedEof
-}
+use report::Before;
 
 /// A data folder being verified.
 struct Folder<'a, F> {
@@ -145,19 +35,34 @@ struct Folder<'a, F> {
     cluster_id: u128,
     /// A node runs on it, so the end of its log is not at rest.
     running: bool,
+    /// What an earlier look has found, if there was one: then only what looked wrong is read.
+    earlier: Option<&'a Report>,
+}
+
+impl<F> Folder<'_, F> {
+    /// Whether to read the file, or to go through the folder, at `path`.
+    fn has_to_read(&self, path: &Path) -> bool {
+        self.earlier
+            .is_none_or(|earlier| earlier.suspects.contains_key(path))
+    }
+
+    /// What the log before a segment amounted to when that looked wrong.
+    fn before(&self, segment: &Path) -> Option<Before> {
+        self.earlier?.suspects.get(segment).copied()
+    }
 }
 
 /// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
 /// catalog, identity, roster. Changes and creates nothing, so the right to read is enough.
 ///
-/// While a node runs on the folder, its files change as they are read. So the folder is read twice then, and
-/// only what is wrong both times, at the same place, is damage.
+/// While a node runs on the folder, its files change as they are read. So what looks wrong is read a second time
+/// then, and only what is wrong both times, at the same place, is damage.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
     let lock = fs.lock_existing(&layout.lock);
     let is_held = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     let running = lock.as_ref().is_err_and(is_held);
-    let (mut report, table) = read_all(fs, &layout, keys, running);
+    let (mut report, table) = read(fs, &layout, keys, running, None);
     match &lock {
         // Where something else is wrong, a catalog that disagrees only follows from it.
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
@@ -165,12 +70,9 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
         Err(_) if running => {
             let note = "a node runs on this folder: what it writes meanwhile may be missing here";
             report.notes.insert(0, note.into());
-            if !report.is_intact() {
-                let (again, _) = read_all(fs, &layout, keys, running);
-                report
-                    .damages
-                    .retain(|damage| again.damages.contains(damage));
-                report.unread.retain(|file| again.unread.contains(file));
+            if !report.is_intact() || report.nameless.is_some() {
+                let (again, _) = read(fs, &layout, keys, running, Some(&report));
+                report.keep_confirmed(&again);
             }
         }
         Err(error) => {
@@ -184,14 +86,18 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
-fn read_all<F: FileSystem>(
+/// Reads everything, or what has looked wrong `earlier`.
+fn read<F: FileSystem>(
     fs: &F,
     layout: &Layout,
     keys: &Keyring,
     running: bool,
+    earlier: Option<&Report>,
 ) -> (Report, Table<F>) {
     let mut report = Report::default();
-    let cluster_id = match identity::read(fs, layout) {
+    let identity = identity::read(fs, layout);
+    report.has_identity = !matches!(identity, Ok(None));
+    let cluster_id = match identity {
         Ok(identity) => identity.map_or(0, |identity| identity.cluster_id),
         Err(error) => {
             report.damage(error, &layout.identity);
@@ -204,8 +110,12 @@ fn read_all<F: FileSystem>(
         keys,
         cluster_id,
         running,
+        earlier,
     };
+    let mut finished = true;
     if let Err(error) = store::refuse_unfinished(fs, layout) {
+        // The identity is written last, and removed last.
+        finished = false;
         report.damage(error, &layout.dir);
     }
     if let Err(error) = roster::read(fs, layout) {
@@ -213,7 +123,37 @@ fn read_all<F: FileSystem>(
     }
     let table = verify_log(&folder, &mut report);
     verify_snapshots(&folder, &mut report);
+    if finished && !report.has_identity {
+        verify_nameless(&folder, &mut report);
+    }
     (report, table)
+}
+
+/// What a folder holds that has no identity. A first start makes the log's first segment before it writes the identity,
+/// and everything else behind it.
+fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
+    let Folder { fs, layout, .. } = *folder;
+    let log = report.log_used || !report.is_intact();
+    let segments = if log { report.segments } else { 0 };
+    let snapshots = snapshot::list_files(fs, &layout.snapshots).map_or(0, |files| files.len());
+    let counted = [
+        ("segments of the log", segments),
+        ("snapshots", snapshots as u64),
+        ("files of history", report.history_files),
+    ];
+    let counted = counted.into_iter().filter(|(_, count)| *count > 0);
+    let mut held: Vec<String> = counted
+        .map(|(what, count)| format!("{what}: {count}"))
+        .collect();
+    if fs::exists(fs, &layout.dir, PEERS_NAME).unwrap_or(false) {
+        held.push(PEERS_NAME.to_owned());
+    }
+    if !held.is_empty() {
+        report.nameless = Some(held.join(", "));
+    } else if report.segments == 0 && report.is_intact() {
+        let note = "the folder is empty: it holds no log and no snapshot of any node";
+        report.notes.push(note.into());
+    }
 }
 
 fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Table<F> {
@@ -221,34 +161,27 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
     let mut table = Table::new();
     let segments = match find_segments(fs, layout) {
         Ok(segments) => segments,
+        // Its folder is gone, and so is the whole log.
+        Err(Error::Io { path, source, .. })
+            if path == layout.wal && source.kind() == io::ErrorKind::NotFound =>
+        {
+            Segments::default()
+        }
         Err(error) => {
             report.damage(error, &layout.wal);
             return table;
         }
     };
-    let mut decoding = Decoding::default();
-    for number in segments.numbers() {
-        match verify_segment(folder, &segments, number, &mut decoding, report) {
-            Ok(index) => table.push(index, true, None),
-            Err(error) => {
-                report.damage(error, &layout.segment(number));
-                // What follows a damaged segment is still read, on its own.
-                let entries = decoding.0.entries;
-                decoding.0 = Rebuild {
-                    entries,
-                    ..Rebuild::default()
-                };
-            }
-        }
-        report.segments += 1;
-    }
-    let rebuild = decoding.0;
+    let rebuild = verify_segments(folder, &segments, &mut table, report);
+    report.log_used =
+        rebuild.state != HardState::default() || segments.numbers().any(|number| number != 1);
     if segments.last().is_none() && folder.cluster_id != 0 {
         let missing = layout.segment(1);
         let what = "the folder was in use, but its log is gone";
         report.damage(damaged(&missing, 0, what), &missing);
     }
-    if report.is_intact()
+    if folder.has_to_read(&layout.wal)
+        && report.is_intact()
         && let Err(error) = recovery::check_begin(layout, &table, &rebuild.state)
     {
         report.damage(error, &layout.wal);
@@ -262,6 +195,43 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
     table
 }
 
+/// Reads the segments; gives what they amount to.
+fn verify_segments<F: FileSystem>(
+    folder: &Folder<'_, F>,
+    segments: &Segments,
+    table: &mut Table<F>,
+    report: &mut Report,
+) -> Rebuild {
+    let layout = folder.layout;
+    // Where it does not fit what was purged, any segment may be at fault.
+    let whole = folder.has_to_read(&layout.wal);
+    let mut decoding = Decoding::default();
+    for number in segments.numbers() {
+        let path = layout.segment(number);
+        if !whole {
+            let Some(before) = folder.before(&path) else {
+                continue;
+            };
+            decoding = Decoding::from(before);
+        }
+        let before = decoding.before();
+        match verify_segment(folder, segments, number, &mut decoding, report) {
+            Ok(index) => table.push(index, true, None),
+            Err(error) => {
+                report.damage_behind(error, &path, before);
+                // What follows a damaged segment is still read, on its own.
+                let entries = decoding.0.entries;
+                decoding.0 = Rebuild {
+                    entries,
+                    ..Rebuild::default()
+                };
+            }
+        }
+        report.segments += 1;
+    }
+    decoding.0
+}
+
 fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {
     let Folder {
         fs, layout, keys, ..
@@ -271,10 +241,14 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
         Err(error) => return report.damage(error, &layout.history),
     };
     for range in &ranges {
+        let path = layout.history_file(range.0, range.1);
+        if !folder.has_to_read(&path) {
+            continue;
+        }
         report.history_files += 1;
         match history::verify_file(fs, layout, keys, *range, folder.cluster_id) {
             Ok(entries) => report.entries += entries,
-            Err(error) => report.damage(error, &layout.history_file(range.0, range.1)),
+            Err(error) => report.damage(error, &path),
         }
     }
     let (joined, useless) = history::join(ranges, log_first);
@@ -298,6 +272,25 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
 /// Follows the log like recovery, and decodes what recovery leaves unread.
 #[derive(Default)]
 struct Decoding(Rebuild);
+
+impl Decoding {
+    fn before(&self) -> Before {
+        Before {
+            state: self.0.state,
+            continues: self.0.continues,
+        }
+    }
+}
+
+impl From<Before> for Decoding {
+    fn from(Before { state, continues }: Before) -> Self {
+        Self(Rebuild {
+            state,
+            continues,
+            ..Rebuild::default()
+        })
+    }
+}
 
 impl Visitor for Decoding {
     fn segment(&mut self, header: &SegmentHeader, path: &Path) -> Result<(), String> {
@@ -352,6 +345,9 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
         Err(error) => return report.damage(error, &layout.snapshots),
     };
     for path in files {
+        if !folder.has_to_read(&path) {
+            continue;
+        }
         match snapshot::verify_file(fs, &path, keys, folder.cluster_id) {
             Ok(info) => report.snapshots.push(info),
             Err(error) => report.damage(error, &path),

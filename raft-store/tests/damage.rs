@@ -4,7 +4,9 @@
 
 mod support;
 
-use rstmdb_raft_store::{Error, FileSystem, Identity, MemFs};
+use std::path::PathBuf;
+
+use rstmdb_raft_store::{Error, FileSystem, Identity, MemFs, Vote};
 use support::entry;
 use support::log::{Log, options};
 
@@ -261,6 +263,53 @@ fn a_log_that_does_not_reach_back_to_what_was_purged_is_refused() {
         }
         assert!(needed, "{number}");
     }
+}
+
+/// A log of many small segments, which a node has open, and the path of one in the middle.
+fn running() -> (Log, PathBuf) {
+    let mut options = options();
+    options.segment_bytes = 1024;
+    let mut log = Log::open(&MemFs::new(0), &options).unwrap();
+    (0..400).for_each(|index| log.write(index));
+    let middle = log.segment(5);
+    (log, middle)
+}
+
+#[test]
+fn while_a_node_runs_only_what_looked_wrong_is_read_again() {
+    let (log, middle) = running();
+    let verified = || {
+        let before = log.fs.operations();
+        let report = log.verify();
+        (report, log.fs.operations() - before)
+    };
+    let (report, all) = verified();
+    assert!(report.is_intact(), "{report:?}");
+    let mut content = log.fs.content(&middle).unwrap();
+    content[300] ^= 1;
+    log.fs.set_content(&middle, &content).unwrap();
+    let (report, with_one_again) = verified();
+    let [damage] = report.damages.as_slice() else {
+        panic!("{report:?}");
+    };
+    assert_eq!(damage.file, middle);
+    assert!(with_one_again < all + all / 2, "{all}, {with_one_again}");
+}
+
+#[test]
+fn while_a_node_runs_a_segment_that_does_not_continue_the_log_is_still_damage() {
+    let (log, middle) = running();
+    let mut other = Log::open(&MemFs::new(1), &log.options).unwrap();
+    other.vote(Vote::new(3, 2)).unwrap();
+    (0..400).for_each(|index| other.write(index));
+    let theirs = other.fs.content(&middle).unwrap();
+    log.fs.set_content(&middle, &theirs).unwrap();
+    let report = log.verify();
+    let [damage] = report.damages.as_slice() else {
+        panic!("{report:?}");
+    };
+    assert_eq!(damage.file, middle);
+    assert!(damage.what.contains("does not continue"), "{damage}");
 }
 
 #[test]

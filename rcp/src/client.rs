@@ -7,11 +7,17 @@
 //! - **With several addresses no node holds it up.** One that hangs (a stopped process, a dead host)
 //!   is given up after at most 1.5 s or half of the deadline without a sign of life; one that lives
 //!   but cannot answer (cut off from the others) is left after half of the deadline.
-//! - **A retry never does harm.** Reads, and writes with an idempotency key, are tried again after a
+//! - **A retry takes effect once.** Reads, and writes with an idempotency key, are tried again after a
 //!   lost connection or a retryable error, until the deadline. A write without a key is tried again
 //!   only if it certainly was not done: never sent, or refused before it was begun (no leader, a
 //!   limit, a node that takes no writes). Otherwise the error says that its outcome is unknown. With
 //!   [`ClientOptions::retry_writes`] writes without a key are given one.
+//! - **A key lives as long as its instance.** If another client deletes the instance, or creates it again, while a
+//!   call is being retried, the second try finds no key: a creation makes the deleted instance anew (without
+//!   an `instance_id`, another instance), a deletion deletes the instance that was created meanwhile, and an
+//!   event takes effect in that one, too. The client library cannot tell, and retries all the same. A program that
+//!   must not risk this gives the write no key (`null` where `retry_writes` is set), and reads the instance when
+//!   the error says that the outcome is unknown.
 //! - **Each watch has its own connection**, so that a consumer who is slow to take events holds up
 //!   nothing but its own watch. It resumes after a lost connection, on any node, without gap or
 //!   duplicate.

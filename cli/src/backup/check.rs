@@ -1,12 +1,11 @@
 //! Whether a backup can be restored: its files are whole, and what they hold adds up to the states that the
-//! cluster had. A restore makes the same checks, with the same engine, for the part that it needs.
+//! cluster had. A restore makes the same checks, by the same [`Replay`], for the part that it needs.
 
 use std::path::Path;
 
-use rstmdb_engine::fact::{Entry, Message};
-use rstmdb_engine::{State, StateLoader};
+use rstmdb_engine::replay::{self, Beginning, Replay, Until};
 use rstmdb_rcp::backup::stream::Kind;
-use rstmdb_rcp::backup::{self, LogEntry, Manifest, Run, folder};
+use rstmdb_rcp::backup::{self, Manifest, Run, folder};
 
 use super::from_backup;
 use crate::Error;
@@ -16,15 +15,17 @@ use crate::Error;
 enum Fault {
     #[error(transparent)]
     File(#[from] backup::Error),
-    #[error("{file} cannot be applied: {reason}")]
-    Engine {
-        file: String,
-        reason: rstmdb_engine::Error,
-    },
-    #[error(
-        "{file} does not lead to the state that the cluster had at offset {offset}: the digests of the two differ"
-    )]
-    Digest { file: String, offset: u64 },
+    #[error("{file}: {reason}")]
+    Replay { file: String, reason: replay::Error },
+}
+
+impl Fault {
+    fn replay(file: &str, reason: replay::Error) -> Self {
+        Self::Replay {
+            file: file.to_owned(),
+            reason,
+        }
+    }
 }
 
 /// Checks all of the backup in `dir`; each fault goes to `say`.
@@ -60,73 +61,30 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
     Ok(())
 }
 
-/// Applies a run from its beginning to its end.
+/// Applies a run from its beginning to its end, as a restore does.
 fn replay(dir: &Path, run: &Run) -> Result<(), Fault> {
-    let mut state = begin(dir, run)?;
+    let mut replay = begin(dir, run)?;
     for file in &run.log {
-        let name = &file.info.file;
+        let wrong = |reason| Fault::replay(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
             let entry = entry?;
-            // What the snapshot covers is there to be read only.
-            if entry.offset > state.last_applied() {
-                apply(dir, name, &mut state, &entry)?;
-            }
+            let facts = (entry.kind == Kind::Normal).then_some(entry.payload);
+            replay.entry(entry.offset, facts).map_err(wrong)?;
         }
         let known = file.digest.as_deref();
-        if state.last_applied() == file.last_offset {
-            compare(&state, known, name)?;
-        }
+        replay.compare(file.last_offset, known).map_err(wrong)?;
     }
     Ok(())
 }
 
-fn begin(dir: &Path, run: &Run) -> Result<State, Fault> {
+fn begin(dir: &Path, run: &Run) -> Result<Replay, Fault> {
     let Some(snapshot) = &run.snapshot else {
-        return Ok(State::new());
+        return Ok(Replay::new(Until::End));
     };
-    let name = &snapshot.info.file;
-    let wrong = |reason| Fault::Engine {
-        file: name.clone(),
-        reason,
-    };
-    let mut loader = StateLoader::new();
+    let wrong = |reason| Fault::replay(&snapshot.info.file, reason);
+    let mut beginning = Beginning::new(snapshot.offset, &snapshot.digest);
     for record in folder::snapshot_records(dir, snapshot)? {
-        loader.push(record?).map_err(wrong)?;
+        beginning.push(record?).map_err(wrong)?;
     }
-    let state = loader.finish().map_err(wrong)?;
-    if state.last_applied() != snapshot.offset {
-        return Err(Fault::Digest {
-            file: name.clone(),
-            offset: snapshot.offset,
-        });
-    }
-    compare(&state, Some(&snapshot.digest), name)?;
-    Ok(state)
-}
-
-fn apply(dir: &Path, name: &str, state: &mut State, entry: &LogEntry) -> Result<(), Fault> {
-    if entry.kind != Kind::Normal {
-        state.skip(entry.offset);
-        return Ok(());
-    }
-    let facts = Entry::decode(entry.payload.clone()).map_err(|error| {
-        let what = format!("the entry at offset {}: {error}", entry.offset);
-        backup::Error::damaged(&dir.join(name), what)
-    })?;
-    let applied = state.apply(&facts, entry.offset);
-    applied.map(drop).map_err(|reason| Fault::Engine {
-        file: name.to_owned(),
-        reason,
-    })
-}
-
-/// Compares the state with the digest that the cluster had, where that is known.
-fn compare(state: &State, known: Option<&str>, name: &str) -> Result<(), Fault> {
-    match known {
-        Some(digest) if digest != format!("{:032x}", state.digest()) => Err(Fault::Digest {
-            file: name.to_owned(),
-            offset: state.last_applied(),
-        }),
-        _ => Ok(()),
-    }
+    beginning.finish(Until::End).map_err(wrong)
 }

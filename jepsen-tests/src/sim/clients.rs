@@ -177,6 +177,9 @@ impl Client {
     }
 
     fn delete(&mut self, keyed: bool) -> (Command, Vec<Part>) {
+        let ledger = self.world.ledger.lock();
+        self.items.retain(|id| ledger.may_delete(id));
+        drop(ledger);
         let id = match self.items.is_empty() {
             true => "item-nobody".to_owned(),
             false => self.items.swap_remove(self.rng.index(self.items.len())),
@@ -307,10 +310,14 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
         let outcome = submit(&world, node, command.clone()).await;
         world.observe_all();
         let known = settle_try(&world, node, number, outcome, from, sure);
-        // A deletion under way may have ended the key of a creation: asked for again, it would make the
-        // instance anew.
-        let creates = matches!(command, Command::CreateInstance(_));
-        if known || creates || !is_repeatable(&command) {
+        let harmless = match &command {
+            Command::CreateInstance(create) => {
+                let keyed = create.idempotency_key.is_some();
+                !known && keyed && world.ledger.lock().may_create_again(&create.instance_id)
+            }
+            other => is_repeatable(other),
+        };
+        if known || !harmless {
             return;
         }
         sure = false;

@@ -1,6 +1,6 @@
 //! What clients were told, held against the committed log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rstmdb::replica::{Done, Error};
@@ -59,7 +59,10 @@ pub struct Span {
 #[derive(Debug, Default)]
 pub struct Ledger {
     operations: Vec<Operation>,
-    deletions: BTreeMap<String, usize>,
+    /// Instances whose deletion was asked for.
+    deletions: BTreeSet<String>,
+    /// Instances whose creation was asked for more than once.
+    created_again: BTreeSet<String>,
     last_turn: u64,
     /// Where first tries took effect, by the node that was asked, the instance and the turn.
     turns: BTreeMap<(u64, String), BTreeMap<u64, u64>>,
@@ -78,7 +81,7 @@ impl Ledger {
     pub fn open(&mut self, parts: Vec<Part>) -> usize {
         for part in &parts {
             if part.intent == Intent::Delete {
-                *self.deletions.entry(part.instance.clone()).or_default() += 1;
+                self.deletions.insert(part.instance.clone());
             }
         }
         self.operations.push(Operation {
@@ -86,6 +89,24 @@ impl Ledger {
             standing: Standing::Open,
         });
         self.operations.len() - 1
+    }
+
+    /// Whether a keyed creation may be asked for again. A deletion ends the key, and a creation that is decided
+    /// behind it makes the instance anew, which the log cannot tell from a creation that took effect twice. So no
+    /// instance is created again whose deletion was asked for, nor deleted once its creation was asked for again: an
+    /// earlier try may still be under way.
+    pub fn may_create_again(&mut self, instance: &str) -> bool {
+        if self.deletions.contains(instance) {
+            return false;
+        }
+        self.created_again.insert(instance.to_owned());
+        true
+    }
+
+    /// Whether the instance may be deleted; see [`Ledger::may_create_again`].
+    #[must_use]
+    pub fn may_delete(&self, instance: &str) -> bool {
+        !self.created_again.contains(instance)
     }
 
     /// The number of the next command that is submitted.

@@ -113,6 +113,20 @@ fn answer(offset: u64) -> Done {
 }
 
 #[test]
+fn no_instance_is_both_created_again_and_deleted() {
+    let mut ledger = Ledger::default();
+    assert!(ledger.may_delete("a"));
+    assert!(ledger.may_create_again("a") && ledger.may_create_again("a"));
+    assert!(!ledger.may_delete("a"));
+    ledger.open(vec![Part {
+        instance: "b".into(),
+        intent: Intent::Delete,
+        tag: "b".into(),
+    }]);
+    assert!(!ledger.may_create_again("b") && ledger.may_delete("b"));
+}
+
+#[test]
 fn nodes_that_show_the_same_log_are_believed() {
     let mut chain = begun();
     chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();

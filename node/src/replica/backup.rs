@@ -3,11 +3,13 @@
 //! Only what is committed and applied here is given, stale entries included: who applies the same
 //! entries finds the same ones stale.
 
+use openraft::async_runtime::watch::WatchReceiver;
 use rstmdb_raft_store::{self as raft_store, SnapshotHandle};
 
 use super::Error;
 use super::handle::Replica;
 use super::log_page;
+use super::proposer::term_of;
 use super::types::Types;
 
 /// What this node has at one moment.
@@ -23,8 +25,6 @@ pub struct BackupHead<T: Types> {
     pub last_offset: u64,
     /// The digest of the state there.
     pub digest: u128,
-    /// This node's clock, Unix ms.
-    pub time_ms: u64,
     /// The newest snapshot; it can be read for as long as this lives.
     pub snapshot: Option<SnapshotHandle<T::Fs>>,
 }
@@ -38,8 +38,6 @@ impl<T: Types> Replica<T> {
     pub fn backup_head(&self) -> Result<BackupHead<T>, Error> {
         let inner = &self.inner;
         inner.gate.trust()?;
-        // Before the state is looked at: no later fact may have an earlier time.
-        let time_ms = inner.host.now_ms();
         let mut snapshot = Ok(None);
         inner.host.block(&mut || {
             snapshot = inner.store.snapshots().current();
@@ -58,9 +56,43 @@ impl<T: Types> Replica<T> {
             first_offset: self.earliest_offset(),
             last_offset,
             digest,
-            time_ms,
             snapshot,
         })
+    }
+
+    /// The log's time on the leader, Unix milliseconds. Facts that are decided later have no earlier time, unless
+    /// another leader follows whose clock is behind. Where no leader tells it, this is the time of the last fact here,
+    /// which may be much earlier.
+    pub async fn log_time_ms(&self) -> u64 {
+        if let Some(time_ms) = self.led_time_ms() {
+            return time_ms;
+        }
+        let leads = self
+            .inner
+            .raft
+            .server_metrics()
+            .borrow_watched()
+            .current_leader;
+        let leader = self
+            .others()
+            .into_iter()
+            .find(|peer| Some(peer.id) == leads);
+        let told = match leader {
+            Some(leader) => self.inner.peers.report(&leader).await.ok(),
+            None => None,
+        };
+        let told = told.and_then(|report| report.log_ms);
+        told.unwrap_or_else(|| self.inner.applied.read().last_time_ms())
+    }
+
+    /// The same, if this node leads.
+    pub(super) fn led_time_ms(&self) -> Option<u64> {
+        if !self.is_leader() {
+            return None;
+        }
+        let last_ms = self.inner.applied.read().last_time_ms();
+        let term = term_of(&self.inner.raft);
+        self.inner.clocks.led_time_ms(term, last_ms)
     }
 
     /// Entries from `from` on, up to and including `to`, which must have been applied: as many as

@@ -111,6 +111,11 @@ impl<T: Types> Clocks<T> {
         u64::try_from(clock.read(target, now).as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// The same, if the clock of this node's leadership in `term` goes.
+    pub(crate) fn led_time_ms(&self, term: u64, last_ms: u64) -> Option<u64> {
+        self.goes(term).then(|| self.log_time_ms(last_ms))
+    }
+
     /// By how many milliseconds the log's time is ahead of the clock that it is slewed towards.
     fn log_ahead_ms(&self) -> Option<i64> {
         let (wall, now) = (self.wall(), self.monotonic());

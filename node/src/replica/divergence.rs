@@ -134,6 +134,7 @@ mod tests {
             version: "0".to_owned(),
             uptime_secs: 0,
             clock_ms: None,
+            log_ms: None,
             members: vec![1, 2, 3],
         }
     }

@@ -273,7 +273,9 @@ impl<T: Types> Queue<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use openraft::type_config::TypeConfigExt;
-    use rstmdb_engine::{ApplyEvent, BatchOp, DeleteInstance, ListInstances, Query};
+    use rstmdb_engine::{
+        ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, Query,
+    };
 
     use super::*;
     use crate::server::product::Product;
@@ -379,17 +381,27 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_that_may_have_taken_effect_is_left_to_who_sent_it() {
-        let delete = || {
-            Command::DeleteInstance(DeleteInstance {
-                instance_id: "a".to_owned(),
-                idempotency_key: Some("key".to_owned()),
-            })
-        };
-        for command in [delete(), Command::Batch(vec![BatchOp::Write(delete())])] {
-            assert!(put_back(&[(command.clone(), false)])[0].is_none());
-            let told = put_back(&[(command, true)]);
-            assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+    fn a_creation_or_deletion_that_may_have_taken_effect_is_left_to_the_client() {
+        let create = Command::CreateInstance(CreateInstance {
+            instance_id: "a".to_owned(),
+            id_given: true,
+            machine: "order".to_owned(),
+            version: 1,
+            initial_ctx: None,
+            idempotency_key: Some("key".to_owned()),
+        });
+        let delete = Command::DeleteInstance(DeleteInstance {
+            instance_id: "a".to_owned(),
+            idempotency_key: Some("key".to_owned()),
+        });
+        for command in [create, delete] {
+            let beside = BatchOp::Write(event("b", Some("key")));
+            let batch = Command::Batch(vec![beside, BatchOp::Write(command.clone())]);
+            for command in [command, batch] {
+                assert!(put_back(&[(command.clone(), false)])[0].is_none());
+                let told = put_back(&[(command, true)]);
+                assert!(matches!(told[0], Some(Error::OutcomeUnknown)), "{told:?}");
+            }
         }
     }
 

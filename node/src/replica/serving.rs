@@ -124,6 +124,7 @@ impl<T: Types> Replica<T> {
             members: status.members.iter().map(|member| member.node_id).collect(),
             uptime_secs: (T::now() - self.inner.started).as_secs(),
             clock_ms: Some(self.inner.host.now_ms()),
+            log_ms: self.led_time_ms(),
         }
     }
 }

@@ -133,6 +133,8 @@ pub struct Report {
     pub uptime_secs: u64,
     /// Its wall clock, Unix milliseconds; none from a node that does not tell.
     pub clock_ms: Option<u64>,
+    /// On the leader: the log's time, Unix milliseconds.
+    pub log_ms: Option<u64>,
 }
 
 impl<T: Types> Replica<T> {

@@ -6,11 +6,14 @@ use rstmdb_engine::{BatchOp, Command, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all: with an
 /// idempotency key it takes effect once, and a machine's definition is the same again. A batch that reads as
-/// well is not: it would read what came later, and might be refused for it although it took effect. Nor is a
-/// deletion: its key ends where the id is created again, and that would be deleted, too.
+/// well is not: it would read what came later, and might be refused for it although it took effect.
+///
+/// Nor is a creation or a deletion, because keys end with a life of the instance. If another client deletes the
+/// instance after the first write, a second creation would make it anew. If another client creates it anew, a
+/// second deletion would delete that one, too.
 #[must_use]
 pub fn is_repeatable(command: &Command) -> bool {
-    is_keyed(command) && !(writes(command) && reads(command)) && !deletes(command)
+    is_keyed(command) && !(writes(command) && reads(command)) && !begins_or_ends_a_life(command)
 }
 
 /// Whether everything that the command writes has an idempotency key or is the same again, so that who sent it
@@ -26,11 +29,11 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
     }
 }
 
-fn deletes(command: &Command) -> bool {
+fn begins_or_ends_a_life(command: &Command) -> bool {
     match command {
-        Command::DeleteInstance(_) => true,
-        Command::Batch(ops) => written(ops).any(deletes),
-        _ => false,
+        Command::CreateInstance(_) | Command::DeleteInstance(_) | Command::FlushAll => true,
+        Command::Batch(ops) => written(ops).any(begins_or_ends_a_life),
+        Command::PutMachine(_) | Command::ApplyEvent(_) => false,
     }
 }
 

@@ -178,7 +178,9 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         return Err(Error::Refused(missing));
     }
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
-    report.damages.extend(report.missing_snapshot(&dir));
+    let missing = [report.missing_identity(&dir), report.missing_snapshot(&dir)];
+    let missing = missing.into_iter().flatten();
+    report.damages = missing.chain(report.damages).collect();
     // A damage is said even where the report cannot be printed.
     let printed = print_report(&report);
     if !report.damages.is_empty() {

@@ -7,6 +7,7 @@
 //! | [`logging`] | structured logs |
 //! | [`node`] | a whole node: opens the data folder, starts the replica, serves |
 //! | `options`, `peering` | from the configuration to what store, replica and peer protocol are told |
+//! | `folder` | why a node cannot start on its data folder |
 //! | [`forming`] | how a node with an empty folder comes into a cluster |
 //! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership |
 //! | [`product`] | the replica's types on tokio and the real file system |
@@ -37,6 +38,7 @@ pub mod commands;
 pub mod config;
 mod descriptors;
 mod failure;
+mod folder;
 pub mod forming;
 mod guesses;
 mod json;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::config::{self, Config, Storage};
 use super::descriptors::{self, Descriptors};
+use super::folder;
 use super::forming;
 use super::options::{replica_options, store_options};
 use super::ourselves;
@@ -119,6 +120,10 @@ impl Node {
         let dir = &config.storage.data_dir;
         // Before the folder is opened, because opening may change it: another node's is left alone.
         let found = raft_store::read_identity(&RealFs, dir)?;
+        if found.is_none() {
+            let storage = config.storage.clone();
+            in_background(move || folder::refuse_nameless(&storage)).await??;
+        }
         let local = local(config, found.as_ref())?;
         let roster = Arc::new(OnceLock::new());
         let options = peer_options(config, &local, &roster)?;
@@ -236,25 +241,6 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
         "serving clients"
     );
     node.serve(config, listeners, shutdown).await
-}
-
-/// Names the damage behind a start that failed, if there is any: what comes through openraft tells
-/// more of openraft than of the file.
-fn explained(error: StartError, storage: &Storage) -> Error {
-    let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
-    let missing = report.missing_snapshot(&storage.data_dir);
-    let Some(damage) = report.damages.into_iter().chain(missing).next() else {
-        return error.into();
-    };
-    Error::Store(raft_store::Error::Damaged {
-        file: damage.file,
-        offset: damage.offset,
-        what: damage.what,
-        covers: damage.lost,
-        advice: "restore the file, or the whole folder, from a backup; `rstmdb verify` names every \
-                 damaged place; with other nodes that hold the data, empty this one with \
-                 `rstmdb rejoin`",
-    })
 }
 
 /// The outcome of `start`, or nothing once `shutdown` resolves. It runs as a task of its own: a
@@ -388,7 +374,7 @@ async fn start_replica(
     let peers = Arc::new(connections.clone());
     let replica = Replica::start(store, options, host, connections, peers)
         .await
-        .map_err(|error| explained(error, storage))?;
+        .map_err(|error| folder::explained(error, storage))?;
     Ok((replica, writer))
 }
 

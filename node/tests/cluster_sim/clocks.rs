@@ -94,3 +94,38 @@ fn a_log_that_was_dated_ahead_comes_back_to_the_right_time_without_going_back() 
         assert!(before.abs() < 100, "still {before} ms ahead");
     });
 }
+
+#[test]
+fn a_backup_reaches_up_to_the_time_of_the_log_whatever_wall_clocks_show() {
+    in_simulation(33, async {
+        let cluster = Cluster::form(33, 3).await;
+        let leader = cluster.leader().await;
+        submit(cluster.node(1), machine()).await.unwrap();
+        submit(cluster.node(1), create("a")).await.unwrap();
+        let mut n = 0;
+        for wrong_ms in [YEAR_MS, -YEAR_MS] {
+            for id in 1..=3 {
+                // While nothing is written, too.
+                Sim::sleep(Duration::from_secs(60)).await;
+                cluster.set_clock(id, wrong_ms);
+                let reached = cluster.node(id).log_time_ms().await;
+                let passed = i64::try_from((Sim::now() - cluster.began).as_millis()).unwrap();
+                let ahead = i64::try_from(reached).unwrap() - WALL_BEGINS_MS - passed;
+                assert!(ahead.abs() < TOLERANCE_MS, "node {id}: {ahead} ms ahead");
+                n += 1;
+                submit(cluster.node(id), set("a", n, false)).await.unwrap();
+                cluster.converge().await;
+                let last = cluster.node(id).with_state(|state| state.last_time_ms());
+                assert!(last >= reached, "node {id}: {last} after {reached}");
+                cluster.set_clock(id, 0);
+            }
+        }
+        // Without a leader nothing is known beyond the last fact.
+        let alone = 1 + leader % 3;
+        cluster.network.isolate(alone);
+        Sim::sleep(Duration::from_secs(10)).await;
+        let node = cluster.node(alone);
+        let last = node.with_state(|state| state.last_time_ms());
+        assert_eq!(node.log_time_ms().await, last);
+    });
+}

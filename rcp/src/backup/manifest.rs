@@ -45,7 +45,7 @@ pub struct Run {
     pub snapshot: Option<SnapshotFile>,
     /// Ascending, each beginning where the one before it ends.
     pub log: Vec<LogFile>,
-    /// The server's clock when its log was known to end here, Unix ms.
+    /// The log's time when the log was known to end here, Unix ms: as facts have it, not as wall clocks show it.
     pub until_ms: u64,
 }
 

@@ -24,7 +24,8 @@ pub struct ClientOptions {
     /// Offered in HELLO; all by default.
     pub features: Vec<String>,
     /// Gives every write that has no idempotency key one of its own, so that it can be retried. A
-    /// key given as `null` counts as a wish to have none.
+    /// key given as `null` counts as a wish to have none. What a retry does once another client has deleted the
+    /// instance is said at [`client`](crate::client).
     pub retry_writes: bool,
     /// The first pause before trying again; each further one is twice as long.
     pub backoff_min: Duration,

@@ -16,7 +16,7 @@ const KEY: &str = "idempotency_key";
 pub(super) struct Plan<'a> {
     /// With idempotency keys added, where they were asked for.
     pub(super) params: Cow<'a, RawValue>,
-    /// It may be sent twice: the second time changes nothing.
+    /// It may be sent twice: the second time changes nothing, as long as the instance lives.
     pub(super) repeatable: bool,
     /// It may be sent to another node while the first one still has it: it asks the cluster, not one
     /// node's files.

@@ -68,14 +68,13 @@ pub enum Error {
     #[error(transparent)]
     Backup(#[from] backup::Error),
     /// The backup's files do not amount to what the cluster had.
-    #[error("the backup does not add up: {what}")]
-    Contradiction {
-        /// What does not.
-        what: String,
+    #[error("the backup cannot be restored: {file}: {reason}")]
+    Replay {
+        /// The file of the backup that does not fit.
+        file: String,
+        /// What is wrong with it.
+        reason: engine::replay::Error,
     },
-    /// Its entries cannot be applied.
-    #[error("the backup cannot be replayed: {0}")]
-    Engine(#[from] engine::Error),
     /// There is something in the data folder.
     #[error(
         "the data folder {} is not empty (it holds {found}): restore into an empty one", dir.display()
@@ -95,6 +94,15 @@ pub enum Error {
     /// The configuration contradicts itself.
     #[error(transparent)]
     Node(#[from] Box<node::Error>),
+}
+
+impl Error {
+    fn replay(file: &str, reason: engine::replay::Error) -> Self {
+        Self::Replay {
+            file: file.to_owned(),
+            reason,
+        }
+    }
 }
 
 /// What was made.

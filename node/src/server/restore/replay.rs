@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use rstmdb_engine::fact::{Entry, Message};
-use rstmdb_engine::{Outcome, State, StateLoader};
+use rstmdb_engine::State;
+use rstmdb_engine::replay::{Beginning, Replay, Step, Until};
 use rstmdb_raft_store::{LogId, log_id};
 use rstmdb_rcp::backup::stream::Kind;
 use rstmdb_rcp::backup::{self, LogEntry, LogFile, Run, folder};
@@ -25,74 +25,52 @@ pub(super) fn replay(
     log: &[LogFile],
     target: Target,
 ) -> Result<Replayed, Error> {
-    let (mut state, mut last) = begin(dir, run)?;
-    let history_from = run.first_offset.max(state.stale_known_from());
-    for file in log {
-        for entry in folder::log_entries(dir, file)? {
-            let entry = entry?;
-            // What the snapshot covers is there to be read only.
-            if entry.offset <= state.last_applied() {
-                continue;
-            }
-            if !apply(&mut state, &entry, target)? {
-                return Ok(finish(state, last, history_from));
-            }
-            last = log_id(entry.term, entry.offset);
-        }
-        let compared = file.digest.as_deref();
-        if compared.is_some_and(|digest| digest != hex(&state))
-            && state.last_applied() == file.last_offset
-        {
-            let offset = file.last_offset;
-            return Err(differs(&state, &format!("at offset {offset}")));
-        }
-    }
-    Ok(finish(state, last, history_from))
-}
-
-fn begin(dir: &Path, run: &Run) -> Result<(State, LogId), Error> {
-    let Some(snapshot) = &run.snapshot else {
-        return Ok((State::new(), log_id(0, 0)));
+    let until = match target {
+        Target::End => Until::End,
+        Target::Offset(offset) => Until::Offset(offset),
+        Target::Time(_) => Until::TimeMs(choose::millis(target)),
     };
-    let mut loader = StateLoader::new();
+    let (mut replay, mut last) = begin(dir, run, until)?;
+    let history_from = run.first_offset.max(replay.state().stale_known_from());
+    for file in log {
+        let wrong = |reason| Error::replay(&file.info.file, reason);
+        for entry in folder::log_entries(dir, file)? {
+            let LogEntry {
+                kind,
+                term,
+                offset,
+                payload,
+                ..
+            } = entry?;
+            let facts = (kind == Kind::Normal).then_some(payload);
+            match replay.entry(offset, facts).map_err(wrong)? {
+                // It is there to be read only.
+                Step::Covered => {}
+                Step::Applied => last = log_id(term, offset),
+                Step::Beyond => return Ok(finish(replay, last, history_from)),
+            }
+        }
+        let known = file.digest.as_deref();
+        replay.compare(file.last_offset, known).map_err(wrong)?;
+    }
+    Ok(finish(replay, last, history_from))
+}
+
+fn begin(dir: &Path, run: &Run, until: Until) -> Result<(Replay, LogId), Error> {
+    let Some(snapshot) = &run.snapshot else {
+        return Ok((Replay::new(until), log_id(0, 0)));
+    };
+    let wrong = |reason| Error::replay(&snapshot.info.file, reason);
+    let mut beginning = Beginning::new(snapshot.offset, &snapshot.digest);
     for record in folder::snapshot_records(dir, snapshot)? {
-        loader.push(record?)?;
+        beginning.push(record?).map_err(wrong)?;
     }
-    let state = loader.finish()?;
-    if state.last_applied() != snapshot.offset || snapshot.digest != hex(&state) {
-        let name = &snapshot.info.file;
-        return Err(differs(&state, &format!("in {name}")));
-    }
-    Ok((state, log_id(snapshot.term, snapshot.offset)))
+    let replay = beginning.finish(until).map_err(wrong)?;
+    Ok((replay, log_id(snapshot.term, snapshot.offset)))
 }
 
-/// Applies one entry, unless it is beyond the target.
-fn apply(state: &mut State, entry: &LogEntry, target: Target) -> Result<bool, Error> {
-    if matches!(target, Target::Offset(to) if entry.offset > to) {
-        return Ok(false);
-    }
-    if entry.kind != Kind::Normal {
-        state.skip(entry.offset);
-        return Ok(true);
-    }
-    let facts = Entry::decode(entry.payload.clone()).map_err(|error| Error::Contradiction {
-        what: format!("the entry at offset {}: {error}", entry.offset),
-    })?;
-    let time_ms = facts.time_ms.max(state.last_time_ms());
-    if !matches!(target, Target::Time(_)) || time_ms <= choose::millis(target) {
-        state.apply(&facts, entry.offset)?;
-        return Ok(true);
-    }
-    // A stale entry has no effect at any time, and others that are in time may follow it.
-    let mut ahead = state.clone();
-    let is_stale = ahead.apply(&facts, entry.offset)? == Outcome::Stale;
-    if is_stale {
-        *state = ahead;
-    }
-    Ok(is_stale)
-}
-
-fn finish(mut state: State, last: LogId, history_from: u64) -> Replayed {
+fn finish(replay: Replay, last: LogId, history_from: u64) -> Replayed {
+    let mut state = replay.into_state();
     state.forget_stale_below(history_from);
     Replayed {
         state,
@@ -117,18 +95,4 @@ pub(super) fn to_log(entry: LogEntry) -> Result<rstmdb_raft_store::Entry, String
 /// What is wrong with an entry of a file.
 pub(super) fn bad_entry(dir: &Path, file: &LogFile, what: String) -> Error {
     backup::Error::damaged(&dir.join(&file.info.file), what).into()
-}
-
-fn hex(state: &State) -> String {
-    format!("{:032x}", state.digest())
-}
-
-fn differs(state: &State, place: &str) -> Error {
-    Error::Contradiction {
-        what: format!(
-            "the state {place} has the digest {} at offset {}, but the state of the cluster had another one there",
-            hex(state),
-            state.last_applied()
-        ),
-    }
 }

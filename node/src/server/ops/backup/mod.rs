@@ -83,8 +83,10 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
     Running::boxed(async move {
         match request {
             Request::Describe => {
+                // Before the state is looked at: what is decided later is not earlier.
+                let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
-                describe_now(&shared)
+                describe_now(&shared, time_ms)
             }
             Request::Snapshot { id, from_byte } => {
                 cursor::read_piece(&shared, id, from_byte, PIECE_BYTES)
@@ -96,7 +98,7 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
     })
 }
 
-fn describe_now(shared: &Shared) -> Outcome {
+fn describe_now(shared: &Shared, time_ms: u64) -> Outcome {
     let head = shared.replica.backup_head();
     let head = head.map_err(|error| failure::of_replica(&error, Effect::None))?;
     let snapshot = match &head.snapshot {
@@ -111,7 +113,7 @@ fn describe_now(shared: &Shared) -> Outcome {
         first_offset: head.first_offset,
         last_offset: head.last_offset,
         state_digest: format!("{:032x}", head.digest).into(),
-        time_ms: head.time_ms,
+        time_ms,
         snapshot,
     })))
 }

@@ -55,6 +55,7 @@ impl From<Report> for wire::ReportReply {
             uptime_secs: report.uptime_secs,
             members: report.members,
             clock_ms: report.clock_ms,
+            log_ms: report.log_ms,
         }
     }
 }
@@ -80,6 +81,7 @@ impl TryFrom<wire::ReportReply> for Report {
             uptime_secs: message.uptime_secs,
             members: message.members,
             clock_ms: message.clock_ms,
+            log_ms: message.log_ms,
         })
     }
 }

@@ -458,6 +458,7 @@ fn report() -> impl Strategy<Value = Report> {
         uptime_secs: numbers.5,
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
+        log_ms: rest.0.map(|ms| ms / 2),
     })
 }
 

@@ -1,0 +1,168 @@
+//! What is known of a data folder once it was read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::format::{HardState, Position};
+use crate::options::IDENTITY_NAME;
+use crate::snapshot::SnapshotInfo;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong there.
+    pub what: String,
+    /// What is lost by it.
+    pub lost: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.display();
+        write!(
+            f,
+            "{file} at offset {}: {}; lost: {}",
+            self.offset, self.what, self.lost
+        )
+    }
+}
+
+/// What [`verify`] found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Everything that is wrong; empty means that the node can start and serve all it should.
+    pub damages: Vec<Damage>,
+    /// Files that could not be looked into, for want of the right key.
+    pub locked: Vec<String>,
+    /// Files that could not be looked into for another reason: no right to read them, or written by a
+    /// later version. That says nothing about what they hold.
+    pub unread: Vec<String>,
+    /// What is no damage, but worth saying.
+    pub notes: Vec<String>,
+    /// Segment files read.
+    pub segments: u64,
+    /// Files read with history from other nodes.
+    pub history_files: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// The first and last index that can be read, history included.
+    pub range: Option<(u64, u64)>,
+    /// Where the log ends.
+    pub end: Position,
+    /// The last entry that Raft has purged, which a snapshot must cover.
+    pub purged: Option<u64>,
+    /// Intact snapshots.
+    pub snapshots: Vec<SnapshotInfo>,
+    /// Whether there is an `identity.json`, readable or not.
+    pub(super) has_identity: bool,
+    /// What the folder holds all the same, if there is none.
+    pub(super) nameless: Option<String>,
+    /// Whether the log holds more than a first start leaves before it writes `identity.json`.
+    pub(super) log_used: bool,
+    /// The files and folders that looked wrong, and for a segment what the log before it amounted to.
+    pub(super) suspects: BTreeMap<PathBuf, Before>,
+}
+
+/// What the log amounts to where a segment begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) state: HardState,
+    pub(super) continues: bool,
+}
+
+impl Report {
+    /// Whether nothing is wrong, as far as it could be looked into, which is everywhere.
+    pub fn is_intact(&self) -> bool {
+        self.damages.is_empty() && self.locked.is_empty() && self.unread.is_empty()
+    }
+
+    /// What is wrong if no snapshot covers what Raft has purged: a node cannot start on that.
+    pub fn missing_snapshot(&self, dir: &Path) -> Option<Damage> {
+        let purged = self.purged?;
+        let newest = self.snapshots.iter().filter_map(|info| info.index).max();
+        if newest.is_some_and(|newest| newest >= purged) || !self.is_intact() {
+            return None;
+        }
+        Some(Damage {
+            file: dir.join("snapshots"),
+            offset: 0,
+            what: format!(
+                "there is no snapshot of entry {purged} or a later one, and the log begins behind it"
+            ),
+            lost: "the whole state".into(),
+        })
+    }
+
+    /// What is wrong if a node has used the folder, and the file is gone that says which node. It is not among the
+    /// damages: a store can be read without that file, and one that is not a node's never has it.
+    pub fn missing_identity(&self, dir: &Path) -> Option<Damage> {
+        let held = self.nameless.as_ref()?;
+        Some(Damage {
+            file: dir.join(IDENTITY_NAME),
+            offset: 0,
+            what: format!("the file is missing, although the folder is not empty: it holds {held}"),
+            lost: "which node and cluster the folder belongs to".into(),
+        })
+    }
+
+    /// Notes what is wrong with the file, or folder, at `path`.
+    pub(super) fn damage(&mut self, error: Error, path: &Path) {
+        self.damage_behind(error, path, Before::default());
+    }
+
+    /// The same of a segment.
+    pub(super) fn damage_behind(&mut self, error: Error, path: &Path, before: Before) {
+        self.suspects.insert(path.to_owned(), before);
+        let damage = match error {
+            Error::KeyMissing { .. } | Error::KeyWrong { .. } => {
+                return self.locked.push(error.to_string());
+            }
+            // A disk that cannot read back its bytes is damage; all else says nothing of them.
+            Error::Io { ref source, .. } if !is_read_error(source) => {
+                return self.unread.push(error.to_string());
+            }
+            Error::Unsupported { .. } => return self.unread.push(error.to_string()),
+            Error::Damaged {
+                file,
+                offset,
+                what,
+                covers,
+                ..
+            } => Damage {
+                file,
+                offset,
+                what,
+                lost: covers,
+            },
+            other => Damage {
+                file: path.to_owned(),
+                offset: 0,
+                what: other.to_string(),
+                lost: "everything in this file".into(),
+            },
+        };
+        self.damages.push(damage);
+    }
+
+    /// Keeps of what is wrong only what another look at it has shown, too.
+    pub(super) fn keep_confirmed(&mut self, again: &Report) {
+        self.damages.retain(|damage| again.damages.contains(damage));
+        self.unread.retain(|file| again.unread.contains(file));
+        if again.has_identity {
+            self.nameless = None;
+        }
+    }
+}
+
+/// Whether the disk failed to give back what the file holds.
+fn is_read_error(error: &io::Error) -> bool {
+    let device_failed = rustix::io::Errno::IO.raw_os_error();
+    error.raw_os_error() == Some(device_failed) || error.kind() == io::ErrorKind::UnexpectedEof
+}
