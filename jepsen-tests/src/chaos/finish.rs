@@ -77,6 +77,8 @@ impl Ended<'_> {
         match self.truth(nodes, scratch) {
             Ok(truth) => {
                 results.push(is_of_the_log(stand, &truth));
+                let began_ms = shared.recorder.began_ms();
+                results.push(check::log_time(&entries, &truth, began_ms));
                 results.extend(check::check_all(&workload::all(), &entries, &truth));
             }
             Err(why) => results.push(check::failed("log", &why)),
