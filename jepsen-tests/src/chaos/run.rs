@@ -118,6 +118,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     let mut watching = Watching::default();
     watching.add_plain("a watcher", &directory);
     watching.add_plain("another watcher", &directory);
+    watching.add_filtered("a watcher of some", &directory);
     watching.add_library("a watcher of the library", &directory);
     let load = Load::start(&shared, plan.rate, &mut rng)?;
 
