@@ -160,6 +160,7 @@ fn start(plan: &Plan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {
     let own = Own {
         disks: kinds.contains(&Kind::PowerCut) || kinds.contains(&Kind::FullDisk),
         clocks: kinds.contains(&Kind::ClockJump),
+        few_files: kinds.contains(&Kind::Strangers),
     };
     match plan.runner {
         Runner::Processes => {
