@@ -1,10 +1,10 @@
 //! Where a majority can talk, it has a leader within five seconds.
 //!
 //! That is claimed of a set of voters, as large as a majority, in which for five seconds each reached each other both
-//! ways over links that are not slow, and in which nobody was killed, frozen, stopped, without power, without room on its
-//! disk, or damaged. Then a majority must have acknowledged some leader within that time: two majorities share a node, so
-//! one of the set follows that leader. It is judged in runs whose members stay the same and in which hardly a message gets
-//! lost; otherwise it could not be said who is a majority, or whether messages have passed.
+//! ways over links that are not slow, and in which no node was killed, frozen, shut down, without power, without room
+//! on its disk, or damaged. Then a majority must have acknowledged some leader within that time: two majorities share a
+//! node, so one of the set follows that leader. It is judged in runs whose members stay the same and in which hardly a
+//! message gets lost; otherwise it could not be said who is a majority, or whether messages have passed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,8 +47,8 @@ impl Leaders {
         }
     }
 
-    /// The voters that could talk for [`LEADER_WITHIN`] and had no leader for as long. `whole_since` says since when the
-    /// way from one node to another is neither cut nor slow.
+    /// The voters that could talk for [`LEADER_WITHIN`] and had no leader for as long. `whole_since` says since when
+    /// the way from one node to another is neither cut nor slow.
     pub fn without_leader(
         &self,
         voters: &[u64],
