@@ -35,6 +35,7 @@ pub struct Cluster {
 struct Member {
     node: Node,
     peer: SocketAddr,
+    bind: SocketAddr,
     paused: bool,
     retired: bool,
 }
@@ -137,6 +138,7 @@ impl Cluster {
         let member = Member {
             node,
             peer: place.peer,
+            bind: place.bind,
             paused: false,
             retired: false,
         };
@@ -302,6 +304,15 @@ impl Cluster {
     pub fn peer_addr(&self, id: u64) -> Result<SocketAddr, Error> {
         let member = self.members.get(&id).ok_or_else(|| unknown(id))?;
         Ok(member.peer)
+    }
+
+    /// Where a node listens for its peers.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub fn bind_addr(&self, id: u64) -> Result<SocketAddr, Error> {
+        let member = self.members.get(&id).ok_or_else(|| unknown(id))?;
+        Ok(member.bind)
     }
 
     /// Where clients reach every node, beginning with this one and going round.

@@ -11,7 +11,10 @@ use crate::process::Node;
 use crate::within::within;
 use crate::{Error, ended};
 
-const IMAGE_BYTES: u64 = 128 << 20;
+/// Sparse. More than the log of a run takes that has large contexts.
+const IMAGE_BYTES: u64 = 500 << 20;
+/// Fewer than by default: the kernel writes their tables in the background.
+const INODES: &str = "32768";
 /// How long a file system may be busy after its last user was killed.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(10);
 /// `EXT4_IOC_SHUTDOWN` without flushing the journal: as near to a power cut as a running machine
@@ -43,7 +46,7 @@ impl Disk {
         std::fs::create_dir(disk.path()).map_err(Error::io("a mount point"))?;
         run(Command::new("perl").args(["-e", "1"]))?;
         run(Command::new("mkfs.ext4")
-            .args(["-q", "-F"])
+            .args(["-q", "-F", "-N", INODES])
             .arg(disk.image()))?;
         disk.mount()?;
         Ok(disk)

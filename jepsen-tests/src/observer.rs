@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -112,20 +112,40 @@ pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Obs
         return Ok(Observed::default());
     };
     let mut addrs = addrs.iter().copied().cycle();
-    watch_until_at(|| addrs.next().unwrap_or(first), end)
+    let next = || addrs.next().unwrap_or(first);
+    watch_until_at(next, &Wanted::default(), end)
 }
 
-/// As [`watch_until`]; `next` says where to go on.
+/// What a watcher asks for, and how.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The parameters of WATCH_ALL that choose events; none for all events.
+    pub filter: Value,
+    /// How long a connection lasts before the watcher gives it up by itself; as long as the node keeps it when absent.
+    pub lasts: Option<Duration>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            filter: json!({}),
+            lasts: None,
+        }
+    }
+}
+
+/// As [`watch_until`]; `next` says where to go on, and `end` is the last of the wanted events.
 ///
 /// # Errors
 /// As [`watch_until`].
 pub fn watch_until_at(
     mut next: impl FnMut() -> SocketAddr,
+    wanted: &Wanted,
     end: &OnceLock<Position>,
 ) -> Result<Observed, Error> {
     let mut observed = Observed::default();
     loop {
-        match watch_once(next(), end, &mut observed) {
+        match watch_once(next(), wanted, end, &mut observed) {
             Ok(()) => return Ok(observed),
             Err(
                 error @ Error::Refused {
@@ -141,17 +161,24 @@ pub fn watch_until_at(
 
 fn watch_once(
     addr: SocketAddr,
+    wanted: &Wanted,
     end: &OnceLock<Position>,
     observed: &mut Observed,
 ) -> Result<(), Error> {
     let (from, mut repeats) = observed.resume();
     let mut connection = Connection::connect_within(addr, RESUME_TIMEOUT)?;
-    connection.call("WATCH_ALL", &json!({"from_offset": from}))?;
+    let mut watch = wanted.filter.clone();
+    watch["from_offset"] = Value::from(from);
+    connection.call("WATCH_ALL", &watch)?;
     observed.connections += 1;
     connection.set_timeout(READ_TIMEOUT)?;
+    let begun = Instant::now();
     loop {
         if has_reached(&observed.seen, end) {
             return Ok(());
+        }
+        if wanted.lasts.is_some_and(|lasts| begun.elapsed() >= lasts) {
+            return Err(Error::Closed);
         }
         match connection.receive() {
             Ok(Message::Event(event)) => {
@@ -202,6 +229,16 @@ pub fn difference(log: &[Seen], watcher: &[Seen]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+    use rstmdb_rcp::WireMode;
+    use rstmdb_rcp::frame::Limits;
+    use rstmdb_rcp::wire::Decoder;
+
     use super::*;
 
     fn seen(offsets: &[u64]) -> Vec<Seen> {
@@ -265,5 +302,74 @@ mod tests {
         assert!(!has_reached(&seen(&[3, 7]), &end));
         assert!(has_reached(&seen(&[3, 7, 7]), &end));
         assert!(has_reached(&seen(&[3, 8]), &end));
+    }
+
+    /// A connection of a watcher to a node that is not one.
+    struct Served {
+        stream: TcpStream,
+        received: BytesMut,
+        decoder: Decoder,
+    }
+
+    impl Served {
+        /// Greets a watcher and answers its watch; gives what it asked for.
+        fn accept(listener: &TcpListener) -> (Self, Value) {
+            let mut served = Self {
+                stream: listener.accept().unwrap().0,
+                received: BytesMut::new(),
+                decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            };
+            served.answer();
+            let watch = served.answer();
+            (served, watch)
+        }
+
+        /// Answers the next request; gives its parameters.
+        fn answer(&mut self) -> Value {
+            let message = loop {
+                if let Some(message) = self.decoder.take(&mut self.received).unwrap() {
+                    break message;
+                }
+                let mut piece = [0; 4096];
+                let count = self.stream.read(&mut piece).unwrap();
+                assert_ne!(count, 0);
+                self.received.extend_from_slice(&piece[..count]);
+            };
+            let request: Value = serde_json::from_slice(&message.payload).unwrap();
+            let id = &request["id"];
+            self.tell(&json!({"type": "response", "id": id, "status": "ok", "result": {}}));
+            request["params"].clone()
+        }
+
+        fn tell(&mut self, message: &Value) {
+            let framed = crate::raw::framed(&message.to_string());
+            self.stream.write_all(&framed).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_watcher_that_gives_up_its_connection_resumes_behind_the_last_notice() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let end = Arc::new(OnceLock::new());
+        let wanted = Wanted {
+            filter: json!({"machines": ["m"]}),
+            lasts: Some(Duration::from_secs(1)),
+        };
+        let watching = {
+            let end = Arc::clone(&end);
+            std::thread::spawn(move || watch_until_at(|| addr, &wanted, &end))
+        };
+        let (mut first, asked) = Served::accept(&listener);
+        assert_eq!(asked, json!({"machines": ["m"], "from_offset": 0}));
+        first.tell(&json!({"type": "event", "wal_offset": 3}));
+        first.tell(&json!({"type": "progress", "wal_offset": 7}));
+        let (mut second, asked) = Served::accept(&listener);
+        assert_eq!(asked, json!({"machines": ["m"], "from_offset": 8}));
+        end.set((9, 1)).unwrap();
+        second.tell(&json!({"type": "event", "wal_offset": 9}));
+        let observed = watching.join().unwrap().unwrap();
+        assert_eq!(position(&observed.seen), (9, 1));
+        assert_eq!((observed.seen.len(), observed.connections), (2, 2));
     }
 }

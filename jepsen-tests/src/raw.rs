@@ -154,6 +154,27 @@ impl Connection {
         self.stream.write_all(bytes).map_err(Error::io("sending"))
     }
 
+    /// Lets a write wait this long.
+    ///
+    /// # Errors
+    /// When `timeout` is zero.
+    pub fn set_send_timeout(&mut self, timeout: Duration) -> Result<(), Error> {
+        self.stream
+            .set_write_timeout(Some(timeout))
+            .map_err(Error::io("the write timeout"))
+    }
+
+    /// Sends as many of these bytes as the server takes in time; none is no error.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub fn send_some(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        match self.stream.write(bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+            sent => sent.map_err(Error::io("sending")),
+        }
+    }
+
     /// Tells the server that nothing more will be sent.
     ///
     /// # Errors

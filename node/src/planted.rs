@@ -31,17 +31,20 @@ pub enum Bug {
     ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
+    /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
+    LogTimeFollowsWallClock,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
+        Self::LogTimeFollowsWallClock,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -54,6 +57,7 @@ impl Bug {
             Self::WatchDrops => "watch-drops",
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
+            Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
         }
     }
 }
@@ -90,7 +94,8 @@ pub fn set(bug: Bug) {
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
-        | Bug::KeysLostOnFailover => {}
+        | Bug::KeysLostOnFailover
+        | Bug::LogTimeFollowsWallClock => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

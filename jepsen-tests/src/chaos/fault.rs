@@ -1,18 +1,30 @@
 //! What goes wrong, kind by kind: each begins, and is healed when its time is over.
 
+mod burden;
 mod clock;
+mod heavy;
+mod hoarders;
 mod members;
 mod network;
 mod processes;
 mod snapshots;
 mod storage;
+mod strangers;
+
+pub use strangers::raise_limit;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::nodes::Nodes;
 use super::schedule::Kind;
 use crate::Error;
 use crate::rng::Rng;
+
+/// What is wrong with the nodes, as faults have seen it.
+pub type Findings = Arc<Mutex<Vec<String>>>;
 
 /// Ends a fault; `false` while that has to be tried again.
 pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
@@ -37,6 +49,8 @@ pub struct Scene<'a> {
     pub is_losing: bool,
     /// The fault's number.
     pub number: u64,
+    /// Takes what is wrong when the fault is over.
+    pub findings: Findings,
     /// Its choices.
     pub rng: Rng,
 }
@@ -122,6 +136,9 @@ pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> 
         Kind::LyingWrites => storage::lie(scene),
         Kind::FullDisk => storage::fill(scene),
         Kind::Snapshots => snapshots::storm(scene),
+        Kind::Strangers => strangers::crowd(scene),
+        Kind::Hoarders => hoarders::hoard(scene),
+        Kind::Heavy => heavy::load(scene),
     }
 }
 

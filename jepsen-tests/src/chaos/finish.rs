@@ -13,9 +13,8 @@ use super::history::{Entry, Workload};
 use super::nemesis::Came;
 use super::nodes::Nodes;
 use super::run::{self, Plan};
-use super::watching::Watching;
+use super::watching::{Events, Watching};
 use super::workload;
-use crate::observer::Seen;
 use crate::process::last_lines;
 use crate::raw::Connection;
 use crate::rng::Rng;
@@ -77,6 +76,8 @@ impl Ended<'_> {
         match self.truth(nodes, scratch) {
             Ok(truth) => {
                 results.push(is_of_the_log(stand, &truth));
+                let began_ms = shared.recorder.began_ms();
+                results.push(check::log_time(&entries, &truth, began_ms));
                 results.extend(check::check_all(&workload::all(), &entries, &truth));
             }
             Err(why) => results.push(check::failed("log", &why)),
@@ -257,16 +258,16 @@ fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
 }
 
 /// Whether WAL_READ shows the same everywhere; and all events.
-fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Vec<Seen>), Error> {
+fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events), Error> {
     let first = nodes
         .leader()
         .or_else(|| nodes.ids().first().copied())
         .unwrap_or(1);
-    let mut events = Vec::new();
+    let mut events = Events::default();
     let mut connection = Connection::connect(nodes.addr(first)?)?;
     let from = wal::earliest(&mut connection)?;
     wal::visit(&mut connection, from, wal::PAGE_RECORDS, |record| {
-        events.extend(record.seen());
+        events.take(&record);
     })?;
     let log = audit::fingerprints(&mut connection)?;
     let mut wrong = Vec::new();
@@ -286,9 +287,9 @@ fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Vec<Seen>), Error> {
     Ok((verdict("wal_read", log.len(), wrong), events))
 }
 
-fn watched(watching: Watching, events: &[Seen]) -> CheckerResult {
+fn watched(watching: Watching, events: &Events) -> CheckerResult {
     let watched = watching.finish(events);
-    let mut result = verdict("watch", events.len(), watched.violations);
+    let mut result = verdict("watch", events.all.len(), watched.violations);
     let connections = watched.connections;
     result.notes.push(format!(
         "{connections} connections, {:?} events seen",

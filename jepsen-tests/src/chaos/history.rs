@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -105,10 +105,16 @@ impl Entry {
     }
 }
 
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Takes the entries of all clients of one run.
 #[derive(Debug)]
 pub struct Recorder {
     begun: Instant,
+    began_ms: u64,
     pipelines: AtomicU64,
     taken: Mutex<Vec<Entry>>,
 }
@@ -117,6 +123,7 @@ impl Default for Recorder {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
+            began_ms: unix_ms(),
             pipelines: AtomicU64::default(),
             taken: Mutex::default(),
         }
@@ -127,6 +134,11 @@ impl Recorder {
     /// Microseconds since the run began.
     pub fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// When the run began, in Unix milliseconds.
+    pub fn began_ms(&self) -> u64 {
+        self.began_ms
     }
 
     /// The number of the next pipeline, from 1 on.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault::{self, Begun, Healing, Scene};
+use super::fault::{self, Begun, Findings, Healing, Scene};
 use super::finish::TAIL_LINES;
 use super::history::Recorder;
 use super::interrupt;
@@ -69,7 +69,7 @@ pub struct Nemesis<'a> {
     /// How many found nobody to strike in time.
     missed: usize,
     /// What nodes did that no fault explains.
-    findings: Vec<String>,
+    findings: Findings,
     looked: Instant,
     is_loud: bool,
 }
@@ -82,7 +82,7 @@ impl<'a> Nemesis<'a> {
             active: Vec::new(),
             spans: Vec::new(),
             missed: 0,
-            findings: Vec::new(),
+            findings: Findings::default(),
             looked: Instant::now(),
             is_loud,
         }
@@ -172,7 +172,7 @@ impl<'a> Nemesis<'a> {
         Came {
             spans: self.spans,
             missed: self.missed,
-            findings: self.findings,
+            findings: std::mem::take(&mut *self.findings.lock()),
         }
     }
 
@@ -191,6 +191,7 @@ impl<'a> Nemesis<'a> {
             held: &held,
             is_losing,
             number: self.spans.len() as u64,
+            findings: self.findings.clone(),
             rng: Rng::new(planned.seed),
         };
         let begun = self.recorder.now();
@@ -258,7 +259,7 @@ impl<'a> Nemesis<'a> {
             let log = nodes.log(id)?;
             let tail = last_lines(&log, TAIL_LINES);
             let at = Duration::from_micros(self.recorder.now());
-            self.findings.push(format!(
+            self.findings.lock().push(format!(
                 "node {id} ended by itself, {at:.1?} into the run:\n{tail}"
             ));
             nodes.kill(id)?;

@@ -14,6 +14,17 @@ use crate::raw::Connection;
 /// How long a node may take to say how it is, before it is taken for one that cannot.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What a port of a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Port {
+    /// Clients.
+    Rcp,
+    /// Admin HTTP.
+    Admin,
+    /// Other nodes.
+    Peer,
+}
+
 /// A cluster under test.
 pub trait Nodes: Send {
     /// Its members.
@@ -27,6 +38,13 @@ pub trait Nodes: Send {
     /// # Errors
     /// When there is no such node.
     fn addr(&self, id: u64) -> Result<SocketAddr, Error>;
+    /// The ports of a node that the suite can reach, by what they are for.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    fn ports(&self, id: u64) -> Result<Vec<(Port, SocketAddr)>, Error> {
+        Ok(vec![(Port::Rcp, self.addr(id)?)])
+    }
     /// SIGKILL.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::links::{Links, Rule};
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Port};
 use super::origin::Origins;
 use super::proxy::Proxies;
 use crate::Error;
@@ -20,6 +20,11 @@ use crate::within::within;
 /// Rules of [`Nodes::isolate`] are kept under the node's id from here on, away from those of the faults.
 const ISOLATION: u64 = 1 << 32;
 
+/// Sets limits of the program that it becomes; of util-linux.
+const LIMITER: &str = "prlimit";
+/// Half of these are for clients. The other half is enough for the log, the proxies' connections and admin HTTP.
+const FILES_MAX: u64 = 512;
+
 /// A cluster of processes.
 #[derive(Debug)]
 pub struct Processes {
@@ -30,6 +35,8 @@ pub struct Processes {
     origins: Origins,
     disks: Option<BTreeMap<u64, Disk>>,
     clocks: Option<(Library, BTreeMap<u64, WallClock>)>,
+    /// As many files as a node may open; as many as it likes when absent.
+    files_max: Option<u64>,
     ids_given: u64,
 }
 
@@ -40,6 +47,16 @@ pub struct Own {
     pub disks: bool,
     /// A wall clock each.
     pub clocks: bool,
+    /// So few files each that it may open that clients can use them up.
+    pub few_files: bool,
+}
+
+/// Whether the tool is there; without it nodes have as many files as the system allows.
+fn can_limit_files() -> bool {
+    let mut tool = Command::new(LIMITER);
+    let limit = format!("--nofile={FILES_MAX}:{FILES_MAX}");
+    let ended = tool.arg(limit).arg("true").output();
+    ended.is_ok_and(|ended| ended.status.success())
 }
 
 impl Processes {
@@ -61,6 +78,7 @@ impl Processes {
             origins,
             disks: own.disks.then(BTreeMap::new),
             clocks: library.map(|library| (library, BTreeMap::new())),
+            files_max: (own.few_files && can_limit_files()).then_some(FILES_MAX),
             ids_given: nodes,
         };
         for id in 1..=nodes {
@@ -117,20 +135,19 @@ impl Processes {
         self.cluster.peer_addr(id)
     }
 
-    /// Starts a node under another program, which becomes the node; with its own clock, if it has one.
+    /// Starts a node under another program, which becomes the node; with what it has of its own.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start_under(&mut self, id: u64, mut tool: Command) -> Result<(), Error> {
-        if let Some(clock) = self.clock(id) {
+        if let Some(own) = self.own_tool(id) {
             // Behind the tool, which must not meet what is meant for the node.
-            let clock = clock.tool();
-            tool.arg(clock.get_program()).args(clock.get_args());
+            tool.arg(own.get_program()).args(own.get_args());
         }
         self.start_with(id, tool)
     }
 
-    /// As [`Self::start_under`], without a clock of its own.
+    /// As [`Self::start_under`], without what it has of its own.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -150,6 +167,20 @@ impl Processes {
             clocks.insert(id, WallClock::new(library, node.folder())?);
         }
         Ok(())
+    }
+
+    /// What a node is started under, so that it has its own limit of open files and its own clock.
+    fn own_tool(&self, id: u64) -> Option<Command> {
+        let clock = self.clock(id).map(WallClock::tool);
+        let Some(files_max) = self.files_max else {
+            return clock;
+        };
+        let mut limited = Command::new(LIMITER);
+        limited.arg(format!("--nofile={files_max}:{files_max}"));
+        if let Some(clock) = clock {
+            limited.arg(clock.get_program()).args(clock.get_args());
+        }
+        Some(limited)
     }
 
     fn note_process(&self, id: u64) -> Result<(), Error> {
@@ -175,6 +206,15 @@ impl Nodes for Processes {
         self.cluster.addr(id)
     }
 
+    fn ports(&self, id: u64) -> Result<Vec<(Port, SocketAddr)>, Error> {
+        // The node's own port, because the proxy before it lets only nodes pass.
+        Ok(vec![
+            (Port::Rcp, self.cluster.addr(id)?),
+            (Port::Admin, self.cluster.node(id)?.admin_addr()),
+            (Port::Peer, self.cluster.bind_addr(id)?),
+        ])
+    }
+
     fn kill(&mut self, id: u64) -> Result<(), Error> {
         self.cluster.kill(id)
     }
@@ -191,7 +231,7 @@ impl Nodes for Processes {
     }
 
     fn start(&mut self, id: u64) -> Result<(), Error> {
-        match self.clock(id).map(WallClock::tool) {
+        match self.own_tool(id) {
             Some(tool) => self.cluster.launch_under(id, tool)?,
             None => self.cluster.launch(id)?,
         }

@@ -118,6 +118,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     let mut watching = Watching::default();
     watching.add_plain("a watcher", &directory);
     watching.add_plain("another watcher", &directory);
+    watching.add_filtered("a watcher of some", &directory);
     watching.add_library("a watcher of the library", &directory);
     let load = Load::start(&shared, plan.rate, &mut rng)?;
 
@@ -159,6 +160,7 @@ fn start(plan: &Plan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {
     let own = Own {
         disks: kinds.contains(&Kind::PowerCut) || kinds.contains(&Kind::FullDisk),
         clocks: kinds.contains(&Kind::ClockJump),
+        few_files: kinds.contains(&Kind::Strangers),
     };
     match plan.runner {
         Runner::Processes => {

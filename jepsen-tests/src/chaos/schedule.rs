@@ -83,6 +83,12 @@ pub enum Kind {
     FullDisk,
     /// Snapshots and compaction on all nodes without a pause.
     Snapshots,
+    /// Very many connections that say nothing.
+    Strangers,
+    /// Connections with large unfinished frames, and others that read no answer.
+    Hoarders,
+    /// Legal requests with large effects.
+    Heavy,
 }
 
 impl Kind {
@@ -93,7 +99,7 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 31] = [
         Kind::KillOne,
         Kind::KillMinority,
         Kind::KillAll,
@@ -122,6 +128,9 @@ impl Kind {
         Kind::LyingWrites,
         Kind::FullDisk,
         Kind::Snapshots,
+        Kind::Strangers,
+        Kind::Hoarders,
+        Kind::Heavy,
     ];
 }
 

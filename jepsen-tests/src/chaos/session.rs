@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use super::fault::raise_limit;
 use super::nemesis::Span;
 use super::report::{self, Overall};
 use super::run::{self, Done, Plan, Runner};
@@ -123,6 +124,7 @@ impl From<Span> for report::FaultSpan {
 
 /// The kinds to draw from: what was asked for, or everything that can be done here.
 fn kinds(args: &Args) -> BTreeSet<Kind> {
+    let descriptors = raise_limit();
     if let Some(asked) = &args.faults {
         return asked.iter().copied().collect();
     }
@@ -132,13 +134,18 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
         println!("chaos: without {}: {why}", names.join(", "));
         kinds.retain(|kind| !some.contains(kind));
     };
+    if let Err(why) = descriptors {
+        leave_out(&[Kind::Strangers], &why);
+    }
     if args.runner == Runner::Containers {
         let only_processes = [
             Kind::Halves,
             Kind::LeaderAlone,
+            Kind::Tethered,
             Kind::MajorityRing,
             Kind::OneWay,
             Kind::Bridge,
+            Kind::AnyWays,
             Kind::Slow,
             Kind::Flapping,
             Kind::Resets,
@@ -152,6 +159,8 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
             Kind::FailingCall,
             Kind::LyingWrites,
             Kind::FullDisk,
+            // They are configured as users start them, with room for more than the suite sends.
+            Kind::Hoarders,
         ];
         leave_out(&only_processes, "nodes in containers");
         return kinds;

@@ -17,6 +17,8 @@ pub fn draw(rng: &mut Rng) -> Swarm {
     let mut config = Config::for_tests();
     config
         .set("network.request_timeout_ms", "2500")
+        // The least there is, so that a few connections use it up.
+        .set("network.buffers_max_mb", "32")
         .set("compaction.min_interval_secs", "0");
     let snapshots = rng.pick(&["60", "400", "2000", "20000"]);
     config.set("compaction.events_threshold", snapshots);

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use rstmdb_rcp::client::{Client, ClientOptions};
 use rstmdb_rcp::message::watch::WatchAll;
+use serde_json::json;
 
 use super::client::Directory;
 use crate::Error;
-use crate::observer::{self, Observed, Position, Seen};
+use crate::observer::{self, Observed, Position, Seen, Wanted};
+use crate::wal::Record;
 
 /// How long a watcher may take to see the last event once the log has it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,16 +21,47 @@ const POLL: Duration = Duration::from_millis(50);
 /// A client of the library looks for a node by itself; this is when another one begins.
 const LIBRARY_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The machine of a watch with a filter: about one in ten entries of the log is about it.
+const FILTERED_MACHINE: &str = "account";
+/// How long a connection of that watch lasts. Most of the time it has then seen a notice since its last event, and
+/// resumes behind that.
+const FILTERED_LASTS: Duration = Duration::from_millis(800);
+
 /// Watchers at work.
 #[derive(Debug, Default)]
 pub struct Watching {
-    end: Arc<OnceLock<Position>>,
+    all: Arc<OnceLock<Position>>,
+    filtered: Arc<OnceLock<Position>>,
     watchers: Vec<Watcher>,
+}
+
+/// The events of the log.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// All of them.
+    pub all: Vec<Seen>,
+    /// Those that a watch with a filter is to see.
+    pub filtered: Vec<Seen>,
+}
+
+impl Events {
+    /// Takes in what a record of the log shows to watchers.
+    pub fn take(&mut self, record: &Record) {
+        let Some(seen) = record.seen() else {
+            return;
+        };
+        self.all.push(seen);
+        if record.text("machine") == FILTERED_MACHINE {
+            self.filtered.push(seen);
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Watcher {
     name: String,
+    /// Whether it sees the filtered events only.
+    is_filtered: bool,
     thread: JoinHandle<Result<Observed, Error>>,
 }
 
@@ -46,22 +79,46 @@ pub struct Watched {
 impl Watching {
     /// Adds a watcher that resumes by hand, each time on the next node.
     pub fn add_plain(&mut self, name: &str, directory: &Directory) {
-        let (end, directory) = (Arc::clone(&self.end), Arc::clone(directory));
-        self.add(name, move || {
+        self.add_by_hand(name, false, directory, Wanted::default());
+    }
+
+    /// Adds a watcher of few of the events that gives up its connection again and again, so that it mostly resumes
+    /// behind a notice of progress.
+    pub fn add_filtered(&mut self, name: &str, directory: &Directory) {
+        let wanted = Wanted {
+            filter: json!({"machines": [FILTERED_MACHINE]}),
+            lasts: Some(FILTERED_LASTS),
+        };
+        self.add_by_hand(name, true, directory, wanted);
+    }
+
+    fn add_by_hand(
+        &mut self,
+        name: &str,
+        is_filtered: bool,
+        directory: &Directory,
+        wanted: Wanted,
+    ) {
+        let end = match is_filtered {
+            true => Arc::clone(&self.filtered),
+            false => Arc::clone(&self.all),
+        };
+        let directory = Arc::clone(directory);
+        self.add(name, is_filtered, move || {
             let mut turn = 0;
             let next = || {
                 let nodes = directory.read();
                 turn += 1;
                 nodes[turn % nodes.len()].1
             };
-            observer::watch_until_at(next, &end)
+            observer::watch_until_at(next, &wanted, &end)
         });
     }
 
     /// Adds a watcher of the client library.
     pub fn add_library(&mut self, name: &str, directory: &Directory) {
-        let (end, directory) = (Arc::clone(&self.end), Arc::clone(directory));
-        self.add(name, move || {
+        let (end, directory) = (Arc::clone(&self.all), Arc::clone(directory));
+        self.add(name, false, move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -73,20 +130,29 @@ impl Watching {
     fn add(
         &mut self,
         name: &str,
+        is_filtered: bool,
         watch: impl FnOnce() -> Result<Observed, Error> + Send + 'static,
     ) {
         self.watchers.push(Watcher {
             name: name.to_owned(),
+            is_filtered,
             thread: thread::spawn(watch),
         });
     }
 
     /// Lets all reach the log's last event and compares what they saw with it.
-    pub fn finish(self, events: &[Seen]) -> Watched {
-        let end = *self.end.get_or_init(|| observer::position(events));
+    pub fn finish(self, events: &Events) -> Watched {
+        let all = *self.all.get_or_init(|| observer::position(&events.all));
+        let filtered = self.filtered;
+        let filtered = *filtered.get_or_init(|| observer::position(&events.filtered));
         let begun = Instant::now();
         let mut watched = Watched::default();
-        for Watcher { name, thread } in self.watchers {
+        for watcher in self.watchers {
+            let (name, thread) = (watcher.name, watcher.thread);
+            let (events, end) = match watcher.is_filtered {
+                true => (&events.filtered, filtered),
+                false => (&events.all, all),
+            };
             while !thread.is_finished() && begun.elapsed() < CATCH_UP_TIMEOUT {
                 thread::sleep(POLL);
             }
@@ -176,4 +242,27 @@ async fn follow(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_with_a_filter_is_to_see_events_of_its_machine_alone() {
+        let mut events = Events::default();
+        for (offset, kind, machine) in [
+            (1, "create_instance", FILTERED_MACHINE),
+            (2, "apply_event", FILTERED_MACHINE),
+            (3, "apply_event", "register"),
+            (4, "apply_event", FILTERED_MACHINE),
+        ] {
+            let entry = json!({"type": kind, "machine": machine, "instance_id": "a"});
+            events.take(&Record { offset, entry });
+        }
+        assert_eq!(observer::position(&events.all), (4, 1));
+        let offsets = |seen: &[Seen]| seen.iter().map(|seen| seen.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(&events.all), [2, 3, 4]);
+        assert_eq!(offsets(&events.filtered), [2, 4]);
+    }
 }

@@ -33,10 +33,11 @@ pub struct Sum {
 }
 
 /// Faults of which there must have been some, for many seeds to count as a test.
-const REQUIRED: [&str; 13] = [
+const REQUIRED: [&str; 14] = [
     "kill",
     "power cut",
     "partition",
+    "long partition",
     "slow links",
     "message twice",
     "freeze",

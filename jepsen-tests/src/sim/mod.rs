@@ -13,6 +13,7 @@
 //! | [`nemesis`], [`members`], [`damage`] | the trouble |
 //! | [`clients`], [`watchers`] | who works meanwhile |
 //! | [`chain`], [`facts`] | the committed log, and what it means by an independent model |
+//! | [`leaders`] | that a majority has a leader |
 //! | [`ledger`] | what clients were told |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
@@ -22,6 +23,7 @@ pub mod chain;
 pub mod clients;
 pub mod damage;
 pub mod facts;
+pub mod leaders;
 pub mod ledger;
 pub mod many;
 pub mod members;

@@ -10,6 +10,7 @@ use rstmdb::replica::Change;
 use rstmdb_raft_store::FileSystem;
 
 use super::damage;
+use super::leaders::{self, LEADER_WITHIN};
 use super::members;
 use super::plan::{DATA_DIR, Fault, RESERVE_BYTES};
 use super::tasks;
@@ -20,6 +21,9 @@ use crate::shape::Shape;
 
 /// How long a clock jumps at most, in milliseconds.
 const JUMP_MS: u64 = 3_600_000;
+
+/// So many shapes are drawn until one lets a majority talk.
+const SHAPES_MAX: u64 = 50;
 
 /// Causes trouble until the plan's time is over.
 pub struct Nemesis {
@@ -44,6 +48,9 @@ impl Nemesis {
             SimRuntime::sleep(pause).await;
             let fault = *self.rng.pick(&self.world.plan.faults);
             self.cause(fault).await;
+        }
+        if self.world.plan.promises_leader() && self.world.plan.faults.contains(&Fault::Partition) {
+            self.endure().await;
         }
     }
 
@@ -120,15 +127,20 @@ impl Nemesis {
         }
     }
 
-    async fn partition(&mut self) {
-        let alone = self.victim();
+    /// The members in an order of its choice, from this one on.
+    fn order_from(&mut self, first: u64) -> Vec<u64> {
         let mut order = self.world.members();
         for place in (1..order.len()).rev() {
             order.swap(place, self.rng.index(place + 1));
         }
-        if let Some(place) = order.iter().position(|id| *id == alone) {
+        if let Some(place) = order.iter().position(|id| *id == first) {
             order.swap(0, place);
         }
+        order
+    }
+
+    /// A shape, and the number of its kind.
+    fn shape(&mut self) -> (u64, Shape) {
         let kind = self.rng.below(7);
         let shape = match kind {
             0 => Shape::Halves,
@@ -143,6 +155,13 @@ impl Nemesis {
             },
             _ => Shape::Bridge,
         };
+        (kind, shape)
+    }
+
+    async fn partition(&mut self) {
+        let alone = self.victim();
+        let order = self.order_from(alone);
+        let (kind, shape) = self.shape();
         trace::note(0, "partition", [kind, alone]);
         let flaps = if self.rng.percent(20) { 4 } else { 1 };
         for _ in 0..flaps {
@@ -153,6 +172,38 @@ impl Nemesis {
             SimRuntime::sleep(duration).await;
             self.world.network.heal();
         }
+    }
+
+    /// A partition in which a majority can talk, for as long as it takes that one has a leader. Whether that comes in
+    /// time is looked at as everything else is.
+    async fn endure(&mut self) {
+        let victim = self.victim();
+        let order = self.order_from(self.world.leader().unwrap_or(victim));
+        let places: Vec<u64> = (0..order.len() as u64).collect();
+        let is_of_use = |shape: Shape| {
+            let place = |id| usize::try_from(id).unwrap_or_default();
+            let reaches = |from, to| !shape.is_cut(order.len(), place(from), place(to));
+            leaders::talking(&places, reaches).is_some()
+        };
+        let mut drawn = (0..SHAPES_MAX).map(|_| self.shape());
+        let Some((kind, shape)) = drawn.find(|(_, shape)| is_of_use(*shape)) else {
+            return;
+        };
+        trace::note(0, "long partition", [kind, order[0]]);
+        for (from, to) in shape.cut(order.len()) {
+            self.world.network.cut(order[from], order[to]);
+        }
+        let begun = trace::now();
+        // Until then answers from before may still count for the leader of before.
+        let settled = begun + self.world.plan.election * 4;
+        let gives_up = begun + LEADER_WITHIN + Duration::from_secs(1);
+        while trace::now() < gives_up && !trace::is_violated() {
+            SimRuntime::sleep(self.world.plan.heartbeat).await;
+            if self.world.led().is_some_and(|led| led > settled) {
+                break;
+            }
+        }
+        self.world.network.heal();
     }
 
     async fn slow_links(&mut self) {
@@ -251,22 +302,24 @@ impl Nemesis {
 
     fn fill_disk(&mut self) {
         let (id, duration) = (self.victim(), self.time(Duration::from_millis(2000)));
-        let Some(disk) = self
-            .world
-            .sites
-            .lock()
-            .get(&id)
-            .map(|site| site.disk.clone())
-        else {
+        let disk = self.world.sites.lock().get_mut(&id).map(|site| {
+            site.full = true;
+            site.disk.clone()
+        });
+        let Some(disk) = disk else {
             return;
         };
         trace::note(id, "full disk", [0, 0]);
         let free = disk.free_bytes(std::path::Path::new(DATA_DIR));
         let used = u64::MAX - free.unwrap_or(u64::MAX);
         disk.set_capacity_bytes(used.saturating_add(RESERVE_BYTES / 2));
+        let world = self.world.clone();
         drop(SimRuntime::spawn(async move {
             SimRuntime::sleep(duration).await;
             disk.set_capacity_bytes(u64::MAX);
+            if let Some(site) = world.sites.lock().get_mut(&id) {
+                site.full = false;
+            }
         }));
     }
 

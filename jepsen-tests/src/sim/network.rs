@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 use super::Sim;
 use super::plan::Plan;
 use super::tasks;
+use super::trace;
 use crate::rng::Rng;
 
 /// Why a question was not answered.
@@ -52,6 +53,8 @@ struct Inner {
     cut: BTreeSet<(u64, u64)>,
     /// What is added to the time under way, in this direction.
     slow: BTreeMap<(u64, u64), Duration>,
+    /// When a link that was cut or slow became whole again.
+    healed: BTreeMap<(u64, u64), Duration>,
     transfers: u64,
 }
 
@@ -80,6 +83,7 @@ impl Network {
             processes: BTreeMap::new(),
             cut: BTreeSet::new(),
             slow: BTreeMap::new(),
+            healed: BTreeMap::new(),
             transfers: 0,
         })))
     }
@@ -107,6 +111,9 @@ impl Network {
     /// All links are whole and fast again.
     pub fn heal(&self) {
         let mut inner = self.0.lock();
+        let inner = &mut *inner;
+        let ways = inner.cut.iter().chain(inner.slow.keys());
+        inner.healed.extend(ways.map(|way| (*way, trace::now())));
         inner.cut.clear();
         inner.slow.clear();
     }
@@ -136,6 +143,15 @@ impl Network {
     #[must_use]
     pub fn is_cut(&self, from: u64, to: u64) -> bool {
         self.0.lock().cut.contains(&(from, to))
+    }
+
+    /// Since when a link is neither cut nor slow in this direction; never while it is.
+    #[must_use]
+    pub fn whole_since(&self, from: u64, to: u64) -> Option<Duration> {
+        let inner = self.0.lock();
+        let way = (from, to);
+        let is_whole = !inner.cut.contains(&way) && !inner.slow.contains_key(&way);
+        is_whole.then(|| inner.healed.get(&way).copied().unwrap_or_default())
     }
 
     /// How long the other side may take.

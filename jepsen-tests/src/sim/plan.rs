@@ -13,6 +13,8 @@ use crate::rng::Rng;
 pub const DATA_DIR: &str = "/data";
 /// A node with less than this on its disk takes no writes.
 pub const RESERVE_BYTES: u64 = 8 << 20;
+/// So few lost messages do not keep a node from being elected for long.
+const LOSS_PERMILLE_SMALL: u64 = 2;
 /// Longer than a run takes, and far less than a wall clock jumps by.
 const KEY_RETENTION_MS: u64 = 600_000;
 
@@ -155,6 +157,13 @@ impl Plan {
             instances: rng.between(1, 6),
             costly_bytes: *rng.pick(&[Options::COSTLY_BYTES, 2_100, 0]),
         }
+    }
+
+    /// Whether a majority that can talk can be told, and must have a leader soon: its members stay the same, and
+    /// messages pass.
+    #[must_use]
+    pub fn promises_leader(&self) -> bool {
+        !self.faults.contains(&Fault::Members) && self.loss_permille <= LOSS_PERMILLE_SMALL
     }
 
     /// How long a request waits for a leader.

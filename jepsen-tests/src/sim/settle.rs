@@ -29,6 +29,7 @@ pub fn calm(world: &Arc<World>) {
     world.network.calm();
     for site in world.sites.lock().values_mut() {
         site.disk.set_capacity_bytes(u64::MAX);
+        site.full = false;
         site.wall_ms.store(0, Ordering::Relaxed);
     }
     for id in world.members() {

@@ -16,9 +16,11 @@ use rstmdb_raft_store::{FileSystem, MemFs, Store};
 
 use super::Sim;
 use super::chain::Chain;
+use super::leaders::Leaders;
 use super::ledger::Ledger;
 use super::network::{Network, Process};
 use super::plan::{DATA_DIR, Plan, node_info};
+use super::runtime::NodeInstant;
 use super::tasks::{self, RATE_EXACT};
 use super::trace;
 use super::wire::Link;
@@ -42,6 +44,8 @@ pub struct Site {
     pub troubled: bool,
     /// Nobody may end it at the moment.
     pub protected: bool,
+    /// Its disk has no room.
+    pub full: bool,
     /// How many ends of its process are on their way.
     ends: u32,
     /// Something on its disk was damaged.
@@ -71,6 +75,8 @@ pub struct Up {
     seen: u64,
     term: u64,
     committed: u64,
+    /// When, by its own clock, a majority has acknowledged it as the leader.
+    acknowledged: Option<NodeInstant>,
 }
 
 /// See the module documentation.
@@ -87,6 +93,8 @@ pub struct World {
     pub ledger: Mutex<Ledger>,
     rng: Mutex<Rng>,
     leaders: Mutex<BTreeMap<u64, u64>>,
+    /// Whether a majority has a leader.
+    majority: Mutex<Leaders>,
 }
 
 /// The wall clock and the disk of a machine.
@@ -126,6 +134,7 @@ impl World {
             ledger: Mutex::default(),
             rng: Mutex::new(Rng::new(plan.seed ^ 0x3017d)),
             leaders: Mutex::default(),
+            majority: Mutex::default(),
             plan,
         })
     }
@@ -141,6 +150,7 @@ impl World {
             process: None,
             troubled: false,
             protected: false,
+            full: false,
             ends: 0,
             damaged: false,
         };
@@ -280,7 +290,9 @@ impl World {
                 seen: 0,
                 term: 0,
                 committed: 0,
+                acknowledged: None,
             });
+            self.majority.lock().changed(id);
         }
     }
 
@@ -294,6 +306,7 @@ impl World {
         if !tasks::is_alive(id) {
             return;
         }
+        self.majority.lock().changed(id);
         trace::note(id, if power { "power cut" } else { "kill" }, [0, 0]);
         tasks::kill(id, (process, self.network.detach(id)));
         match power {

@@ -28,6 +28,7 @@ use super::handle::{Inner, Replica};
 use super::log_time::{LogClock, ahead_ms, lower_median, step_ms};
 use super::proposer::term_of;
 use super::types::{Host, Types};
+use crate::planted::{self, Bug};
 
 /// How often the wall clock is held against the monotonic one.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,6 +103,9 @@ impl<T: Types> Clocks<T> {
     /// The log's time on the leader, Unix milliseconds: `last_ms`, the last time in the log, at least.
     pub(crate) fn log_time_ms(&self, last_ms: u64) -> u64 {
         let (wall, now) = (self.wall(), self.monotonic());
+        if planted::is(Bug::LogTimeFollowsWallClock) {
+            return self.host.now_ms().max(last_ms);
+        }
         let mut known = self.known.lock();
         let target = known.target(wall, now, self.skew_max);
         let Some((_, clock)) = &mut known.led else {

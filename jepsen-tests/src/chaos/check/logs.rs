@@ -247,6 +247,7 @@ fn held_by_all(logs: &[Log], index: u64) -> Option<LogId> {
 fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth, Error> {
     let mut state = State::new();
     let mut facts: Vec<Fact> = Vec::new();
+    let mut times = Vec::new();
     let mut disagreements = Vec::new();
     let mut next = *committed.keys().next().ok_or(Error::NoLog)?;
     // Entry 0 is the first membership; without it nothing is missing.
@@ -277,11 +278,13 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
                 break;
             }
         }
+        times.push((*index, entry.time_ms));
         for (position, fact) in entry.facts.iter().enumerate() {
             facts.extend(truth::of_engine(*index, position, fact)?);
         }
     }
     let mut truth = Truth::from_facts(facts);
+    truth.times = times;
     truth.last_offset = next.saturating_sub(1);
     truth.digest = format!("{:032x}", state.digest());
     truth.disagreements = disagreements;

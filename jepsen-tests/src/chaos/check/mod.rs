@@ -8,6 +8,7 @@
 //! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
 //! | `set` | listings: nothing lost, nothing back |
 //! | `monotonic` | local reads that must not go back |
+//! | `times` | the log's time: never back, never far ahead |
 //! | `pipelined` | that what one connection sent without waiting took effect in the order of sending |
 //! | `answers` | that every answer is one, and none says that the node is at its wits' end |
 //! | `search`, `models` | the same without the log: is there any order that explains the values? |
@@ -28,6 +29,7 @@ mod pipelined;
 mod result;
 mod search;
 mod set;
+mod times;
 pub mod truth;
 mod versions;
 
@@ -87,6 +89,12 @@ pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Ve
         results.push(Tally::default().finish(pipelined::NAME, register.name()));
     }
     results
+}
+
+/// Checks the times in the log of a run that began at this Unix time in milliseconds, by the suite's clock.
+pub fn log_time(entries: &[Entry], truth: &Truth, began_ms: u64) -> CheckerResult {
+    let checked = catch_unwind(AssertUnwindSafe(|| times::check(entries, truth, began_ms)));
+    checked.unwrap_or_else(|panic| failed(times::NAME, &panicked(&*panic)))
 }
 
 /// The result of a check that could not be made.

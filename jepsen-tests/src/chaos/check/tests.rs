@@ -17,4 +17,5 @@ mod pipelined;
 mod search;
 mod set;
 mod simulated;
+mod times;
 mod whole;

@@ -59,6 +59,9 @@ pub struct Truth {
     by_instance: HashMap<String, Vec<usize>>,
     by_event_id: HashMap<String, Vec<usize>>,
     by_key: HashMap<String, Vec<usize>>,
+    /// The log's time, in Unix milliseconds, at each offset that took effect, in the order of the log; empty where it
+    /// was not made from folders.
+    pub times: Vec<(u64, u64)>,
     /// Where the committed log ends.
     pub last_offset: u64,
     /// Where the nodes' logs contradict each other or themselves; each is a violation.

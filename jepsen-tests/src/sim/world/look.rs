@@ -1,16 +1,27 @@
 //! What must hold of every node at every moment.
 
+use std::time::Duration;
+
 use rstmdb::replica::{Error, Replica};
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::super::Sim;
 use super::super::chain::Wrong;
-use super::super::trace;
-use super::{Up, World, right_ms};
+use super::super::{tasks, trace};
+use super::{Site, Up, World, right_ms};
 
 /// How far the log may be ahead of the right time: clocks of another speed, nothing more, because one wall clock
 /// is wrong at a time.
 const LOG_AHEAD_MS_MAX: i64 = 3_000;
+
+impl Site {
+    /// Whether its process works, and nothing is wrong with it that keeps a node from electing and being elected.
+    fn is_fine(&self) -> bool {
+        let has_power = !self.disk.has_lost_power();
+        let is_wrong = self.troubled || self.damaged || self.full;
+        self.process.is_some() && self.ends == 0 && has_power && !is_wrong
+    }
+}
 
 impl World {
     /// Looks at every node.
@@ -18,6 +29,34 @@ impl World {
         let ids: Vec<u64> = self.sites.lock().keys().copied().collect();
         for id in ids {
             self.observe(id);
+        }
+        self.look_for_leader();
+    }
+
+    /// When a majority was last seen to have acknowledged a leader.
+    pub fn led(&self) -> Option<Duration> {
+        self.majority.lock().led()
+    }
+
+    /// Whether a majority that can talk has a leader, where the plan lets that be said.
+    fn look_for_leader(&self) {
+        let now = trace::now();
+        let voters: Vec<u64> = (1..=self.plan.nodes).collect();
+        let mut majority = self.majority.lock();
+        for id in &voters {
+            let is_fine = self.sites.lock().get(id).is_some_and(Site::is_fine);
+            majority.note(*id, is_fine && !tasks::is_frozen(*id), now);
+        }
+        if !self.plan.promises_leader() {
+            return;
+        }
+        let whole_since = |from, to| self.network.whole_since(from, to);
+        if let Some(talking) = majority.without_leader(&voters, now, whole_since) {
+            let seen = format!(
+                "{talking:?} can talk, and the last one was acknowledged at {:?}",
+                majority.led()
+            );
+            trace::violated("a majority that can talk has a leader within 5 s", seen);
         }
     }
 
@@ -108,6 +147,11 @@ impl World {
             if leader != id {
                 let seen = format!("nodes {leader} and {id} lead in term {term}");
                 return Err(("one leader a term", seen));
+            }
+            let acknowledged = metrics.last_quorum_acked.map(|at| *at);
+            if acknowledged > up.acknowledged {
+                up.acknowledged = acknowledged;
+                self.majority.lock().acknowledged(trace::now());
             }
         }
         Ok(())
