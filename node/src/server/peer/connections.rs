@@ -24,15 +24,19 @@ use super::wire::membership_client::MembershipClient;
 use super::wire::node_client::NodeClient;
 use super::wire::raft_client::RaftClient;
 use super::{
-    CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
-    with_causes,
+    HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Options,
+    RAFT_MESSAGE_BYTES_MAX, Recorded, dial, with_causes,
 };
 use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
 
 /// How long opening a connection may take, with all that it begins with.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much of the answers in one stream may lie here unread.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// The same for all streams of a connection together. This node opens these connections itself, one per lane and member.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -13,13 +13,13 @@ use super::support::eventually;
 const MIB: usize = 1024 * 1024;
 
 /// Node 1, which leads alone, and node 2, which learns from it over a link.
-struct Pair {
-    leader: Node,
-    learner: Node,
+pub struct Pair {
+    pub leader: Node,
+    pub learner: Node,
 }
 
 impl Pair {
-    async fn over(way: Way) -> Self {
+    pub async fn over(way: Way) -> Self {
         let leader = Node::fresh(1).await;
         let members = std::collections::BTreeMap::from([(1, leader.info.clone())]);
         leader.replica.raft().initialize(members).await.unwrap();
@@ -36,7 +36,7 @@ impl Pair {
     }
 
     /// Writes a context of so many bytes, and waits until both have it.
-    async fn carry(&self, bytes: usize) -> Duration {
+    pub async fn carry(&self, bytes: usize) -> Duration {
         let began = Instant::now();
         let ctx = format!("{{\"n\":\"{}\"}}", noise(9, bytes));
         let command = create(&format!("i{bytes}"), Some(ctx));
