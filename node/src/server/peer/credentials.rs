@@ -15,6 +15,7 @@ use tonic::transport::server::Connected;
 use super::incoming::Arrival;
 use super::secret::{self, Secret};
 use super::{Error, PeerTls, tls};
+use crate::server::address;
 use crate::server::certificates::{Certificate, Names};
 
 /// What this node shows, and what it asks of others.
@@ -111,8 +112,9 @@ impl Credentials {
         self.in_force.read().tls.is_some()
     }
 
-    /// Begins a connection to `host`, which is what the certificate there must name.
-    pub(super) async fn connect<C>(&self, stream: C, host: &str) -> Result<Connection, Refusal>
+    /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must be
+    /// the one at this address.
+    pub(super) async fn connect<C>(&self, stream: C, addr: &str) -> Result<Connection, Refusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -120,14 +122,14 @@ impl Credentials {
         let mut stream: Box<dyn Stream> = match &in_force.tls {
             None => Box::new(stream),
             Some((connector, _)) => {
-                let name = ServerName::try_from(host.to_owned());
+                let name = ServerName::try_from(address::host(addr).to_owned());
                 let name = name.map_err(|error| Refusal::Tls(io::Error::other(error)))?;
                 let stream = connector.connect(name, stream).await;
                 Box::new(stream.map_err(Refusal::Tls)?)
             }
         };
         if let Some(secret) = &in_force.proofs.secret {
-            secret.show(&mut stream).await?;
+            secret.show(&mut stream, addr).await?;
         }
         Ok(Connection {
             stream,
@@ -136,8 +138,12 @@ impl Credentials {
         })
     }
 
-    /// Takes a connection that has just come.
-    pub(super) async fn accept<C>(&self, stream: C) -> Result<Connection, Refusal>
+    /// Takes a connection that has just come to the node that `is_own` address says.
+    pub(super) async fn accept<C>(
+        &self,
+        stream: C,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Connection, Refusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -156,7 +162,7 @@ impl Credentials {
             }
         };
         if let Some(secret) = &in_force.proofs.secret {
-            secret.ask(&mut stream).await?;
+            secret.ask(&mut stream, is_own).await?;
         }
         Ok(Connection {
             stream,

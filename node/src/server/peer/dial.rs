@@ -20,7 +20,7 @@ use super::connections::{CONNECT_TIMEOUT, SmallSegments};
 use super::credentials::{Connection, Credentials};
 use super::identity::Gate;
 use super::incoming::Arrival;
-use crate::server::{address, sockets};
+use crate::server::sockets;
 
 /// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ async fn dial(
     let stream = connect(addr, small).await?;
     sockets::set_up(&stream, Some(KEEP_ALIVE));
     let peer = format!("the node at {addr}");
-    match credentials.connect(stream, address::host(addr)).await {
+    match credentials.connect(stream, addr).await {
         Ok(mut connection) => {
             connection.on_alert(move |alert| {
                 let said = "another node refuses a connection of this one";
@@ -135,7 +135,8 @@ where
     let info = stream.connect_info();
     let arrival = (&info as &dyn Any).downcast_ref::<Arrival>().cloned();
     let caller = origin(&info);
-    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, credentials.accept(stream)).await;
+    let accepting = credentials.accept(stream, |addr| gate.is_own_address(addr));
+    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, accepting).await;
     let reason = match accepted {
         Ok(Ok(mut connection)) => {
             connection.arrived(arrival);
