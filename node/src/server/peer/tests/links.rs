@@ -83,6 +83,18 @@ async fn an_entry_gets_through_a_link_that_breaks_before_it_is_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_gets_through_a_link_that_never_lives_as_long_as_the_wait_between_two_tries() {
+    let way = Way {
+        rate: Some(2 * MIB),
+        breaks_after: Some(Duration::from_millis(250)),
+        ..Way::default()
+    };
+    let pair = Pair::over(way).await;
+    let took = pair.carry(5 * MIB / 2).await;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_that_drops_large_packets_is_noticed_and_used_in_small_ones() {
     let way = Way {
         packet_max: Some(1000),
