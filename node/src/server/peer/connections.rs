@@ -264,18 +264,22 @@ impl Link {
         let beats = self.path.stalled(self.silence_timeout());
         let mut channels = self.connections.shared.channels.lock();
         channels.remove(&(self.peer.id, lane));
-        if !beats {
-            return;
+        drop(channels);
+        if beats {
+            self.use_small_segments(
+                "what is sent to another node does not arrive although its heartbeats are answered; \
+                 the connection is opened again in small segments",
+            );
         }
+    }
+
+    /// From now on connections for all but heartbeats are opened in small segments.
+    pub(super) fn use_small_segments(&self, said: &'static str) {
+        let mut channels = self.connections.shared.channels.lock();
         channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
         drop(channels);
-        self.connections.gate().warn(
-            &self.peer.to_string(),
-            "what is sent to another node does not arrive although its heartbeats are answered; \
-             the connection is opened again in small segments",
-            "the likely cause is a path that drops large packets: check the MTU of every link \
-             between the two nodes",
-        );
+        let gate = self.connections.gate();
+        gate.warn(&self.peer.to_string(), said, dial::LARGE_PACKETS);
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::server::Connected;
 
+use super::dial::Beginning;
 use super::incoming::Arrival;
 use super::secret::{self, Secret};
 use super::{Error, PeerTls, tls};
@@ -134,7 +135,7 @@ impl Credentials {
         Ok(Connection {
             stream,
             caller: Caller::default(),
-            on_alert: None,
+            beginning: None,
         })
     }
 
@@ -167,7 +168,7 @@ impl Credentials {
         Ok(Connection {
             stream,
             caller,
-            on_alert: None,
+            beginning: None,
         })
     }
 }
@@ -186,25 +187,19 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// Hears why the other side ended a connection.
-type OnAlert = Box<dyn Fn(&rustls::Error) + Send>;
-
 /// A connection that has begun as it should.
 pub(super) struct Connection {
     stream: Box<dyn Stream>,
     caller: Caller,
-    on_alert: Option<OnAlert>,
+    beginning: Option<Beginning>,
 }
 
 impl Connection {
-    /// The listener judges the certificate of a caller when the caller's part of the handshake is over already: so its
-    /// refusal comes with the first bytes that are read.
-    pub(super) fn on_alert(&mut self, hear: impl Fn(&rustls::Error) + Send + 'static) {
-        self.on_alert = Some(Box::new(hear));
+    /// This node has opened it.
+    pub(super) fn watch(&mut self, beginning: Beginning) {
+        self.beginning = Some(beginning);
     }
-}
 
-impl Connection {
     /// It came to this node's listener.
     pub(super) fn arrived(&mut self, arrival: Option<Arrival>) {
         self.caller.arrival = arrival;
@@ -225,12 +220,20 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let (Poll::Ready(Err(error)), Some(hear)) = (&read, &self.on_alert) {
-            let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-            if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
-                hear(alert);
+        let Some(beginning) = &mut self.beginning else {
+            return read;
+        };
+        match &read {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => beginning.answered(),
+            Poll::Ready(Err(error)) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+                if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
+                    beginning.refused(alert);
+                }
             }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
         }
         read
     }

@@ -25,7 +25,7 @@
 //! | `network` | openraft's client side |
 //! | `append_stream`, `append_cut`, `pace` | appends in a pipeline, in messages of the size that the link carries |
 //! | `append_serve`, `pieces` | the other end of it; large entries, resumed where they broke |
-//! | `dial`, `path` | opens the sockets; what is known of the way to a node |
+//! | `dial`, `path`, `holes` | opens the sockets; what is known of the way to a node, and of large packets on it |
 //! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
 //! | `peers` | what a replica asks of other nodes |
 //! | `hello` | the first exchange with a node |
@@ -43,6 +43,7 @@ mod credentials;
 mod dial;
 mod guard;
 mod hello;
+mod holes;
 mod identity;
 mod incoming;
 mod members;

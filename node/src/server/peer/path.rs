@@ -11,8 +11,10 @@ use super::pace::Window;
 use super::wire;
 
 /// For so long connections are opened in small segments after large ones did not get through.
-const SMALL_FOR: Duration = Duration::from_secs(600);
+pub(super) const SMALL_FOR: Duration = Duration::from_secs(600);
 
+/// For so long it counts that a connection fell silent: a node that was gone meanwhile would take longer to come back.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 /// The first wait before something is sent again; it doubles each time.
 pub(super) const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest of these waits.
@@ -26,7 +28,7 @@ pub(super) struct Path {
     taken: AtomicU64,
     /// Grows when something has arrived there, also where only the next stream learns of it.
     progress: AtomicU64,
-    /// How often nothing arrived although heartbeats did.
+    /// How often nothing arrived although heartbeats, or other small calls, did.
     stalls: AtomicU64,
     known: Mutex<Known>,
 }
@@ -37,6 +39,8 @@ struct Known {
     beat: Option<Instant>,
     /// Which entry had arrived in part when the last stream began, and how much of it.
     held: Option<(Option<wire::LogId>, u64)>,
+    /// When a connection with forwarded commands fell silent last.
+    silent: Option<Instant>,
     /// Until when connections are opened in small segments.
     small_until: Option<Instant>,
 }
@@ -96,6 +100,26 @@ impl Path {
             known.small_until = Some(now + SMALL_FOR);
         }
         beats
+    }
+
+    /// A connection with forwarded commands fell silent and broke.
+    pub(super) fn fell_silent(&self) {
+        self.known.lock().silent = Some(Instant::now());
+    }
+
+    /// A call was answered; whether the last connection fell silent just before. Then small packets get through, and it
+    /// is the large ones that do not.
+    pub(super) fn loses_what_is_large(&self) -> bool {
+        let now = Instant::now();
+        let mut known = self.known.lock();
+        let silent = known.silent.take();
+        let is_small = known.small_until.is_some_and(|until| now < until);
+        let loses = !is_small && silent.is_some_and(|at| now - at < SILENT_FOR);
+        if loses {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
+            known.small_until = Some(now + SMALL_FOR);
+        }
+        loses
     }
 
     /// Whether the connection that is opened now is to send small segments.
