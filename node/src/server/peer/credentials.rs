@@ -2,19 +2,19 @@
 //! the node runs; connections that are there stay.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use parking_lot::RwLock;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::server::Connected;
 
 use super::dial::Beginning;
 use super::incoming::Arrival;
 use super::secret::{self, Secret};
+use super::watched::{Watch, Watched};
 use super::{Error, PeerTls, tls};
 use crate::server::address;
 use crate::server::certificates::{Certificate, Names};
@@ -132,11 +132,7 @@ impl Credentials {
         if let Some(secret) = &in_force.proofs.secret {
             secret.show(&mut stream, addr).await?;
         }
-        Ok(Connection {
-            stream,
-            caller: Caller::default(),
-            beginning: None,
-        })
+        Ok(Connection::begun(stream, Caller::default()))
     }
 
     /// Takes a connection that has just come to the node that `is_own` address says.
@@ -165,11 +161,7 @@ impl Credentials {
         if let Some(secret) = &in_force.proofs.secret {
             secret.ask(&mut stream, is_own).await?;
         }
-        Ok(Connection {
-            stream,
-            caller,
-            beginning: None,
-        })
+        Ok(Connection::begun(stream, caller))
     }
 }
 
@@ -183,26 +175,33 @@ pub(super) struct Caller {
 }
 
 /// What bytes go over.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A connection that has begun as it should.
-pub(super) struct Connection {
-    stream: Box<dyn Stream>,
+pub(super) type Connection = Watched<Box<dyn Stream>, Begun>;
+
+/// What is known of it.
+pub(super) struct Begun {
     caller: Caller,
     beginning: Option<Beginning>,
 }
 
 impl Connection {
+    fn begun(stream: Box<dyn Stream>, caller: Caller) -> Self {
+        let beginning = None;
+        Self::new(stream, Begun { caller, beginning })
+    }
+
     /// This node has opened it.
-    pub(super) fn watch(&mut self, beginning: Beginning) {
-        self.beginning = Some(beginning);
+    pub(super) fn opened(&mut self, beginning: Beginning) {
+        self.watch.beginning = Some(beginning);
     }
 
     /// It came to this node's listener.
     pub(super) fn arrived(&mut self, arrival: Option<Arrival>) {
-        self.caller.arrival = arrival;
+        self.watch.caller.arrival = arrival;
     }
 }
 
@@ -210,61 +209,24 @@ impl Connected for Connection {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
-        self.caller.clone()
+        self.watch.caller.clone()
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+impl Watch for Begun {
+    fn has_read(&mut self, read: &Poll<io::Result<usize>>) {
         let Some(beginning) = &mut self.beginning else {
-            return read;
+            return;
         };
-        match &read {
-            Poll::Ready(Ok(())) if buf.filled().len() > before => beginning.answered(),
+        match read {
+            Poll::Ready(Ok(1..)) => beginning.answered(),
             Poll::Ready(Err(error)) => {
                 let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
                 if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
                     beginning.refused(alert);
                 }
             }
-            Poll::Ready(Ok(())) | Poll::Pending => {}
+            Poll::Ready(Ok(0)) | Poll::Pending => {}
         }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -32,8 +32,6 @@ pub(super) const LARGE_PACKETS: &str = "the likely cause is a path that drops la
                                         link between the two nodes";
 /// A connection that has come shows what it has to within this time.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// Connections that are at it at the same time.
-const BEGINNING_MAX: usize = 512;
 
 /// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
 pub(super) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
@@ -71,7 +69,7 @@ impl Dialer {
         let (gate, peer) = (self.gate.clone(), format!("the node at {addr}"));
         match self.credentials.connect(stream, addr).await {
             Ok(mut connection) => {
-                connection.watch(Beginning {
+                connection.opened(Beginning {
                     attempt,
                     gate,
                     peer,
@@ -150,7 +148,8 @@ async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
     socket.connect(addr).await
 }
 
-/// The connections among these that begin as they should.
+/// The connections among these that begin as they should. Any number may be at it at the same time: they are strangers,
+/// of which the listener lets in only so many.
 pub(super) fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,
@@ -170,7 +169,7 @@ where
         }
     });
     beginning
-        .buffer_unordered(BEGINNING_MAX)
+        .buffer_unordered(usize::MAX)
         .filter_map(std::future::ready)
 }
 

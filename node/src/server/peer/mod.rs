@@ -30,6 +30,7 @@
 //! | `peers` | what a replica asks of other nodes |
 //! | `hello` | the first exchange with a node |
 //! | `server`, `incoming`, `guard` | the listener; its connections; refuses who does not belong |
+//! | `watched` | hears what is read from a connection, on both sides |
 //! | `shares` | how much of unfinished messages lies in memory |
 //! | `raft_service`, `node_service`, `membership_service` | what is served |
 //! | `codec` | the messages |
@@ -62,6 +63,7 @@ mod shares;
 mod snapshot_receive;
 mod snapshot_send;
 mod tls;
+mod watched;
 
 #[cfg(test)]
 mod tests;
