@@ -38,12 +38,14 @@ const RAFT_BYTES: usize = 2 * RAFT_MESSAGE_BYTES_MAX;
 const OTHER_BYTES: usize = 32 * 1024 * 1024;
 /// The unfinished messages of all who are no members.
 const STRANGERS_BYTES: usize = 1024 * 1024;
+/// A member's forwarded commands that wait for their outcome.
+const COMMANDS_BYTES: usize = 64 * 1024 * 1024;
 /// An unfinished message of which no byte comes for so long is given up.
 const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What gRPC puts before each message: a flag, and the length.
 const HEAD_BYTES: usize = 5;
 
-/// The shares of all senders, by the member's id; `None`: those who are no members.
+/// The shares of all senders, by the member's id; `None`: those who are no members. They stay: ids of members are few.
 #[derive(Default)]
 pub(super) struct Shares(Mutex<HashMap<Option<u64>, Arc<Share>>>);
 
@@ -53,15 +55,12 @@ pub(super) struct Share {
     other: Arc<Semaphore>,
     /// For appends that have arrived and wait for openraft: those of a stream that broke, and of the next one.
     owed: Arc<Semaphore>,
+    commands: Arc<Semaphore>,
 }
 
 impl Shares {
     pub(super) fn of(&self, sender: Option<u64>) -> Arc<Share> {
         let mut shares = self.0.lock();
-        if !shares.contains_key(&sender) {
-            // A share that is in use is kept by its messages; the others are as good as new ones.
-            shares.retain(|_, share| Arc::strong_count(share) > 1);
-        }
         let share = shares.entry(sender);
         share
             .or_insert_with(|| Arc::new(Share::new(sender)))
@@ -96,7 +95,15 @@ impl Share {
             raft: of(RAFT_BYTES),
             other: of(sender.map_or(STRANGERS_BYTES, |_| OTHER_BYTES)),
             owed: of(2 * OWED_BYTES_MAX),
+            commands: of(COMMANDS_BYTES),
         }
+    }
+
+    /// Waits for the room of forwarded commands, which they give back with their outcomes; `None` cannot be.
+    pub(super) async fn commands(&self, bytes: usize) -> Option<Arc<OwnedSemaphorePermit>> {
+        let bytes = u32::try_from(bytes.min(COMMANDS_BYTES)).ok()?;
+        let room = self.commands.clone().acquire_many_owned(bytes).await;
+        room.ok().map(Arc::new)
     }
 
     /// For appends that wait for openraft.
@@ -320,7 +327,8 @@ mod tests {
         /// The bytes that are passed on now.
         fn passed(&mut self) -> Vec<u8> {
             let mut passed = Vec::new();
-            while let Some(frame) = self.frame().now_or_never() {
+            // Or tokio would take turns after so many polls, as if nothing had come.
+            while let Some(frame) = tokio::task::unconstrained(self.frame()).now_or_never() {
                 passed.extend_from_slice(&frame.unwrap().unwrap().into_data().unwrap());
             }
             passed
@@ -422,6 +430,17 @@ mod tests {
                 assert_eq!(taken.is_ok(), is_taken, "{path}: {bytes}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn forwarded_commands_wait_until_earlier_ones_have_their_outcomes() {
+        let shares = Shares::default();
+        let share = shares.of(Some(1));
+        let more_than_all = share.commands(2 * COMMANDS_BYTES).await;
+        assert!(shares.of(Some(1)).commands(1).now_or_never().is_none());
+        assert!(shares.of(Some(2)).commands(1).now_or_never().is_some());
+        drop(more_than_all);
+        assert!(shares.of(Some(1)).commands(1).now_or_never().is_some());
     }
 
     #[test]

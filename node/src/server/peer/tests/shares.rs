@@ -1,9 +1,14 @@
 //! Messages that never arrive whole.
 
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+
 use super::links::Pair;
 use super::relay::{Way, relay};
-use super::replica_calls::create;
-use super::support::{client, eventually, peer};
+use super::replica_calls::{create, put};
+use super::replicas::Node;
+use super::support::{PATIENCE, client, eventually, peer};
 use crate::replica::{ForwardStream, Forwarded, Peers};
 
 const MIB: usize = 1024 * 1024;
@@ -53,4 +58,21 @@ async fn many_unfinished_messages_hold_no_more_than_a_share_and_the_leaders_appe
         server.unfinished_bytes() == (0, 0)
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_for_a_forwarded_command_is_given_back_with_its_outcome() {
+    let node = Node::alone(1).await;
+    let held = Arc::new(());
+    let forwarded = Forwarded {
+        seq: 7,
+        command: put(),
+        actor: "test".into(),
+    };
+    let commands = stream::iter([vec![(forwarded, held.clone())]]).boxed();
+    let mut outcomes = node.replica.serve_forwarded(2, commands);
+    assert_eq!(Arc::strong_count(&held), 2);
+    let came = tokio::time::timeout(PATIENCE, outcomes.next()).await;
+    assert!(came.unwrap().unwrap()[0].outcome.is_ok());
+    assert_eq!(Arc::strong_count(&held), 1);
 }
