@@ -72,8 +72,10 @@ impl Holes {
     /// Whether this is the first connection that came to be in small segments where a large one has hung.
     fn answered(&self, addr: &str) -> bool {
         let mut holes = self.0.lock();
-        let hole = holes.get_mut(addr).filter(|hole| !hole.is_certain);
-        hole.map(|hole| hole.is_certain = true).is_some()
+        match holes.get_mut(addr) {
+            Some(hole) => !std::mem::replace(&mut hole.is_certain, true),
+            None => false,
+        }
     }
 }
 
