@@ -35,7 +35,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of the answers in one stream may lie here unread.
 const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// The same for all streams of a connection together. This node opens these connections itself, one per lane and member.
+/// The same for all streams of a connection together. This node opens these connections itself, one for each lane and
+/// member.
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What a connection is for.

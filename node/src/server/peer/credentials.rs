@@ -113,8 +113,8 @@ impl Credentials {
         self.in_force.read().tls.is_some()
     }
 
-    /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must be
-    /// the one at this address.
+    /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must
+    /// be the one at this address.
     pub(super) async fn connect<C>(&self, stream: C, addr: &str) -> Result<Connection, Refusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,

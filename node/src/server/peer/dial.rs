@@ -88,9 +88,9 @@ impl Dialer {
     }
 }
 
-/// Watches what comes first over a connection that this node has opened. The listener judges the certificate of a caller
-/// when the caller's part of the handshake is over already: so its refusal comes with the first bytes that are read, and
-/// so does the first sign that the caller's part has arrived.
+/// Watches what comes first over a connection that this node has opened. The listener judges the certificate of a
+/// caller when the caller's part of the handshake is over already: so its refusal comes with the first bytes that are
+/// read, and so does the first sign that the caller's part has arrived.
 pub(super) struct Beginning {
     attempt: Option<Attempt>,
     gate: Arc<Gate>,

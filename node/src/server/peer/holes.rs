@@ -1,7 +1,8 @@
 //! Paths that drop large packets, as far as the beginning of a connection shows it: the TLS handshake has some.
 //!
-//! A handshake that hangs on a connection that did open is tried again in small segments. Where it comes to an end in these,
-//! connections to that address are opened so for a while. Where it hangs in these too, packets are not the reason.
+//! A handshake that hangs on a connection that did open is tried again in small segments. Where it comes to an end in
+//! these, connections to that address are opened so for a while. Where it hangs in these too, packets are not the
+//! reason.
 
 use std::collections::HashMap;
 use std::sync::Arc;

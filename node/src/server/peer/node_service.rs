@@ -85,8 +85,8 @@ impl Node for NodeService {
 /// A command, with the room that its batch takes.
 type InRoom = (Forwarded, Arc<OwnedSemaphorePermit>);
 
-/// The batches as they came, as far as the sender's share has room for them. Of a command that is not understood only its
-/// refusal remains: the others of its batch are not to suffer from it.
+/// The batches as they came, as far as the sender's share has room for them. Of a command that is not understood only
+/// its refusal remains: the others of its batch are not to suffer from it.
 fn decoded(
     batches: Streaming<wire::ForwardBatch>,
     refused: mpsc::UnboundedSender<Vec<ForwardResult>>,

@@ -55,8 +55,8 @@ impl Path {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What is there of an entry at the beginning of a stream. A connection that broke soon may have brought some of it,
-    /// and nothing has said so.
+    /// What is there of an entry at the beginning of a stream. A connection that broke soon may have brought some of
+    /// it, and nothing has said so.
     pub(super) fn held(&self, held: Option<&wire::HeldEntry>) {
         let now = held.map(|held| (held.log_id, held.bytes));
         let before = std::mem::replace(&mut self.known.lock().held, now);

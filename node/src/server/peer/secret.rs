@@ -9,9 +9,10 @@
 //!        ◀── ACCEPTED                                                           ◀──
 //! ```
 //!
-//! Both nonces are new for each connection, so what was recorded proves nothing on another one, now or later. Both proofs
-//! hold for the address that the caller dialed, and the listener goes on only if that is its own. So who makes a node
-//! dial an address of its choice cannot pass the proofs on to another node, which has another address.
+//! Both nonces are new for each connection, so what was recorded proves nothing on another one, now or later. Both
+//! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. So a client
+//! that makes a node dial an address of its choice cannot pass the proofs on to another node, which has another
+//! address.
 //! Nothing is encrypted by it: who can read the network reads what the nodes say, and who can change what is on its
 //! way can take over a connection. That is what `cluster.tls` is for.
 
@@ -61,20 +62,19 @@ pub(super) enum Refusal {
     )]
     Other,
     #[error(
-        "it ended the connection before it showed that it knows the cluster's secret: it has no \
-         cluster.secret_file, or is no node"
+        "it does not show that it knows the cluster's secret: it has no cluster.secret_file, or is no node"
     )]
     NotAsked,
     #[error("it does not accept this node's secret: all nodes need the same cluster.secret_file")]
     NotAccepted,
     #[error(
-        "{0:?} is not its address in cluster.peers or in the membership: with cluster.secret_file a node is dialed at that \
-         address alone, so that no one in between can pass for it"
+        "{0:?} is not its address in cluster.peers or in the membership: with cluster.secret_file a node is dialed \
+         at that address alone, so that no one in between can pass for it"
     )]
     Elsewhere(String),
     #[error(
-        "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership: correct the \
-         address where the caller has it from; otherwise someone passes on what the caller shows"
+        "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership: \
+         correct the address where the caller has it from; otherwise someone passes on what the caller shows"
     )]
     NotOurs(String),
     #[error(transparent)]
@@ -119,16 +119,19 @@ impl Secret {
         let mut theirs = Nonce::default();
         let mut proof = [0; PROOF_BYTES];
         let read = async {
-            if stream.read_u8().await? != HERE {
-                return Ok(false);
+            match stream.read_u8().await? {
+                HERE => {}
+                ELSEWHERE => return Ok(Some(Refusal::Elsewhere(addr.to_owned()))),
+                // Something else is spoken there.
+                _ => return Ok(Some(Refusal::NotAsked)),
             }
             stream.read_exact(&mut theirs).await?;
             stream.read_exact(&mut proof).await?;
-            Ok::<_, io::Error>(true)
+            Ok::<_, io::Error>(None)
         };
-        let is_here = read.await.map_err(|error| gone(error, Refusal::NotAsked))?;
-        if !is_here {
-            return Err(Refusal::Elsewhere(addr.to_owned()));
+        let refusal = read.await.map_err(|error| gone(error, Refusal::NotAsked))?;
+        if let Some(refusal) = refusal {
+            return Err(refusal);
         }
         let said = Said {
             caller: &ours,
@@ -334,6 +337,18 @@ mod tests {
             matches!(&asked, Err(Refusal::NotOurs(addr)) if addr == "relay:7402"),
             "{asked:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_speaks_something_else_is_not_taken_for_a_node_at_another_address() {
+        let (mut caller, mut listener) = tokio::io::duplex(1024);
+        // As HTTP/2 begins.
+        listener
+            .write_all(&[0, 0, 18, 4, 0, 0, 0, 0, 0])
+            .await
+            .unwrap();
+        let shown = secret(OURS).show(&mut caller, ADDR).await;
+        assert!(matches!(shown, Err(Refusal::NotAsked)), "{shown:?}");
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
 //! How many bytes other nodes may have in this node's memory with messages that have not arrived whole.
 //!
 //! Each member has a share, whatever connections and streams it uses, and all callers that are no members have one
-//! together. A message that does not come in one piece takes its length from the share before the rest of it is read, and
-//! gives it back when it is whole. So a node that leaves messages unfinished holds up only itself. Raft's messages have
-//! a share of their own: neither commands nor snapshots keep back the leader's appends. A message of which no byte comes
-//! for a while is given up.
+//! together. A message that does not come in one piece takes its length from the share before the rest of it is read,
+//! and gives it back when it is whole. So a node that leaves messages unfinished holds up only itself. Raft's messages
+//! have a share of their own: neither commands nor snapshots keep back the leader's appends. A message of which no byte
+//! comes for a while is given up.
 //!
 //! What lies below, unread, is bounded by HTTP/2: by the windows of the connections.
 
