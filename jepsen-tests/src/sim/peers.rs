@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use rstmdb::replica::{
-    Change, ChangeError, Consistency, ForwardStream, HistoryRun, Peer, PeerError, Peers, Replica,
-    Report,
+    Change, ChangeError, Consistency, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
+    Replica, Report,
 };
 use tokio::sync::mpsc;
 
@@ -45,7 +45,7 @@ impl Peers for Link {
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
         let (network, from, id) = (self.network.clone(), self.from, to.id);
         self.question(to.id, move |leader| async move {
-            let (commands, taken) = mpsc::unbounded_channel();
+            let (commands, taken) = mpsc::unbounded_channel::<Vec<Forwarded>>();
             let (given, results) = mpsc::unbounded_channel();
             let way = network.clone();
             let taken = stream::unfold(taken, move |mut taken| {
@@ -53,6 +53,7 @@ impl Peers for Link {
                 async move {
                     let batch = taken.recv().await?;
                     way.pass(from, id).await.ok()?;
+                    let batch = batch.into_iter().map(|command| (command, ())).collect();
                     Some((batch, taken))
                 }
             });

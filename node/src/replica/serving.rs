@@ -65,17 +65,18 @@ impl<T: Types> Replica<T> {
     }
 
     /// Takes the commands that node `from` forwards because it believes this one leads, and
-    /// gives their outcomes. Ends with `commands`, once all were answered.
-    pub fn serve_forwarded(
+    /// gives their outcomes. Ends with `commands`, once all were answered. What comes with a command
+    /// is held until its outcome is there.
+    pub fn serve_forwarded<H: Send + 'static>(
         &self,
         from: u64,
-        commands: BoxStream<'static, Vec<Forwarded>>,
+        commands: BoxStream<'static, Vec<(Forwarded, H)>>,
     ) -> BoxStream<'static, Vec<ForwardResult>> {
         let replica = self.clone();
         let stream = OriginGuard(self.inner.origins.open(from));
         commands
             .flat_map(stream::iter)
-            .map(move |forwarded| {
+            .map(move |(forwarded, held)| {
                 let Forwarded {
                     seq,
                     command,
@@ -83,7 +84,10 @@ impl<T: Types> Replica<T> {
                 } = forwarded;
                 // Submitted here, in the order of the stream; only the answers may overtake.
                 let submitted = replica.submit_from(command, actor, Some(stream.0.clone()));
-                submitted.map(move |outcome| ForwardResult { seq, outcome })
+                submitted.map(move |outcome| {
+                    drop(held);
+                    ForwardResult { seq, outcome }
+                })
             })
             .buffer_unordered(IN_FLIGHT_MAX)
             .ready_chunks(BATCH_COMMANDS_MAX)

@@ -1,6 +1,6 @@
 //! Addresses, `host:port`, and whether anybody could dial them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What an address has to be that others are told to dial.
 pub(crate) const DIALABLE: &str = "host:port as others dial it: a name or an IP address that is not \
@@ -11,6 +11,20 @@ pub(crate) fn host(addr: &str) -> &str {
     let host = addr.rsplit_once(':').map_or(addr, |(host, _)| host);
     let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     inner.unwrap_or(host)
+}
+
+/// Whether two addresses are the same one. Names are not looked up.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    if let (Ok(one), Ok(other)) = (one.parse::<SocketAddr>(), other.parse::<SocketAddr>()) {
+        return one == other;
+    }
+    let (Some((one, port)), Some((other, other_port))) =
+        (one.rsplit_once(':'), other.rsplit_once(':'))
+    else {
+        return false;
+    };
+    let name = |host: &str| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    port == other_port && name(one) == name(other)
 }
 
 /// Whether others can dial this address, as far as it can be told by looking at it.
@@ -61,6 +75,21 @@ mod tests {
         assert_eq!(host("node-2.internal:7401"), "node-2.internal");
         assert_eq!(host("10.0.0.2:7401"), "10.0.0.2");
         assert_eq!(host("[fe80::1]:7401"), "fe80::1");
+    }
+
+    #[test]
+    fn the_same_address_may_be_written_in_several_ways() {
+        for (one, other, same) in [
+            ("db1:7402", "db1:7402", true),
+            ("db1:7402", "DB1.:7402", true),
+            ("[::1]:7402", "[0:0:0:0:0:0:0:1]:7402", true),
+            ("db1:7402", "db2:7402", false),
+            ("db1:7402", "db1:7403", false),
+            ("127.0.0.1:7402", "localhost:7402", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_same(one, other), same, "{one} {other}");
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use parking_lot::Mutex;
 use rstmdb::replica::{
-    Change, ChangeError, Consistency, ForwardStream, HistoryRun, Peer, PeerError, Peers, Replica,
-    Report, Sent,
+    Change, ChangeError, Consistency, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
+    Replica, Report, Sent,
 };
 use rstmdb_raft_store::{MemFs, NodeInfo, SnapshotHandle};
 use tokio::sync::mpsc;
@@ -294,7 +294,7 @@ impl Peers for Link {
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
         let (network, from, id) = (self.network.clone(), self.from, to.id);
         self.ask(to, move |leader| async move {
-            let (commands, taken) = mpsc::unbounded_channel();
+            let (commands, taken) = mpsc::unbounded_channel::<Vec<Forwarded>>();
             let (given, results) = mpsc::unbounded_channel();
             let way = network.clone();
             let taken = stream::unfold(taken, move |mut taken| {
@@ -302,6 +302,7 @@ impl Peers for Link {
                 async move {
                     let batch = taken.recv().await?;
                     way.reach(from, id).await.ok()?;
+                    let batch = batch.into_iter().map(|command| (command, ())).collect();
                     Some((batch, taken))
                 }
             });

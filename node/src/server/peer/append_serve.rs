@@ -1,8 +1,8 @@
 //! The other end of a stream of appends: puts entries together again, and says that bytes arrive.
 //!
 //! What arrives is taken in whether openraft takes it on or not: so a sender can tell a slow disk from
-//! a link over which nothing comes. A budget bounds what waits for openraft; an honest sender keeps
-//! within it by itself.
+//! a link over which nothing comes. A budget bounds what waits for openraft, for each stream and for all streams of one
+//! sender; an honest sender keeps within it by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::pieces::Ticket;
-use super::raft_service::{admit, no_room, stopped};
+use super::raft_service::{admit, leads, no_room, stopped};
 use super::server::Served;
+use super::shares::Share;
 use super::wire::append_part::Part;
 use super::wire::entry::Payload;
 use super::wire::stream_append_reply::Outcome;
@@ -32,6 +33,8 @@ const APPEND_BYTES: usize = 1024;
 
 type Reply = Result<wire::StreamAppendReply, Status>;
 type Request = AppendEntriesRequest<Product>;
+/// Of the stream's budget, and of the sender's.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Hands what `parts` bring to openraft; gives the answers.
 pub(super) fn serve(
@@ -45,6 +48,7 @@ pub(super) fn serve(
     let (received, progress) = watch::channel(0);
     let (bad, mut ending) = oneshot::channel();
     let intake = Intake {
+        share: served.shares.of(Some(from)),
         served,
         replica: replica.clone(),
         from,
@@ -60,7 +64,7 @@ pub(super) fn serve(
         // Not before: it ends the answers, and with them goes what was bad.
         drop(requests);
     });
-    let requests = ReceiverStream::new(waiting).map(|(request, _permit): (Request, _)| request);
+    let requests = ReceiverStream::new(waiting).map(|(request, _permits): (Request, _)| request);
     let answers = replica
         .raft()
         .stream_append(requests)
@@ -84,6 +88,7 @@ struct Intake {
     from: u64,
     ticket: Ticket,
     budget: Arc<Semaphore>,
+    share: Arc<Share>,
     /// Bytes of entries that have arrived.
     received: watch::Sender<u64>,
 }
@@ -93,7 +98,7 @@ impl Intake {
     async fn run(
         self,
         mut parts: Streaming<wire::AppendPart>,
-        requests: &mpsc::Sender<(Request, OwnedSemaphorePermit)>,
+        requests: &mpsc::Sender<(Request, Permits)>,
     ) -> Result<(), Status> {
         loop {
             let part = tokio::select! {
@@ -107,7 +112,8 @@ impl Intake {
             match part.part.ok_or_else(missing)? {
                 Part::Piece(piece) => {
                     self.replica.must_have_room().map_err(no_room)?;
-                    self.served.pieces.add(self.ticket, &piece)?;
+                    let leads = leads(&self.replica, self.from);
+                    self.served.pieces.add(self.ticket, &piece, leads)?;
                     self.arrived(piece.data.len());
                 }
                 Part::Append(append) => {
@@ -129,7 +135,7 @@ impl Intake {
     fn request(
         &self,
         mut append: wire::AppendRequest,
-    ) -> Result<impl Future<Output = Result<(Request, OwnedSemaphorePermit), Status>>, Status> {
+    ) -> Result<impl Future<Output = Result<(Request, Permits), Status>>, Status> {
         let mut brought_before = 0;
         for entry in &mut append.entries {
             if let Some(Payload::InPieces(whole)) = entry.payload {
@@ -145,11 +151,15 @@ impl Intake {
         let permits = (APPEND_BYTES + bytes).min(OWED_BYTES_MAX);
         // At most OWED_BYTES_MAX.
         let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        let permit = self.budget.clone().acquire_many_owned(permits);
+        let of_stream = self.budget.clone().acquire_many_owned(permits);
+        let of_sender = self.share.owed().acquire_many_owned(permits);
         Ok(async move {
-            let permit = permit.await;
-            let permit = permit.map_err(|_| Status::internal("the budget is closed"))?;
-            Ok((request, permit))
+            let closed = |_| Status::internal("the budget is closed");
+            let permits = (
+                of_stream.await.map_err(closed)?,
+                of_sender.await.map_err(closed)?,
+            );
+            Ok((request, permits))
         })
     }
 }

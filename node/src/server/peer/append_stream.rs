@@ -232,6 +232,7 @@ where
     ) -> Result<Option<StreamAppendResult<Product>>, CallError> {
         if let Some(Outcome::Progress(progress)) = reply.outcome {
             if matches!(self.held, Told::NotYet) {
+                self.link.path().held(progress.held.as_ref());
                 self.held = Told::Held(progress.held);
                 self.quiet_since = Instant::now();
             }

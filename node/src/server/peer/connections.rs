@@ -24,15 +24,20 @@ use super::wire::membership_client::MembershipClient;
 use super::wire::node_client::NodeClient;
 use super::wire::raft_client::RaftClient;
 use super::{
-    CONNECTION_WINDOW_BYTES, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
-    reason_of, with_causes,
+    HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Options,
+    RAFT_MESSAGE_BYTES_MAX, Recorded, dial, reason_of, with_causes,
 };
 use crate::replica::{Peer, PeerError};
 use crate::server::product::Product;
 
 /// How long opening a connection may take, with all that it begins with.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much of the answers in one stream may lie here unread.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// The same for all streams of a connection together. This node opens these connections itself, one for each lane and
+/// member.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -260,18 +265,22 @@ impl Link {
         let beats = self.path.stalled(self.silence_timeout());
         let mut channels = self.connections.shared.channels.lock();
         channels.remove(&(self.peer.id, lane));
-        if !beats {
-            return;
+        drop(channels);
+        if beats {
+            self.use_small_segments(
+                "what is sent to another node does not arrive although its heartbeats are answered; \
+                 the connection is opened again in small segments",
+            );
         }
+    }
+
+    /// From now on connections for all but heartbeats are opened in small segments.
+    pub(super) fn use_small_segments(&self, said: &'static str) {
+        let mut channels = self.connections.shared.channels.lock();
         channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
         drop(channels);
-        self.connections.gate().warn(
-            &self.peer.to_string(),
-            "what is sent to another node does not arrive although its heartbeats are answered; \
-             the connection is opened again in small segments",
-            "the likely cause is a path that drops large packets: check the MTU of every link \
-             between the two nodes",
-        );
+        let gate = self.connections.gate();
+        gate.warn(&self.peer.to_string(), said, dial::LARGE_PACKETS);
     }
 
     pub(super) fn path(&self) -> &Arc<Path> {

@@ -2,19 +2,21 @@
 //! the node runs; connections that are there stay.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use parking_lot::RwLock;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::server::Connected;
 
+use super::dial::Beginning;
 use super::incoming::Arrival;
 use super::secret::{self, Secret};
+use super::watched::{Watch, Watched};
 use super::{Error, PeerTls, tls};
+use crate::server::address;
 use crate::server::certificates::{Certificate, Names};
 
 /// What this node shows, and what it asks of others.
@@ -111,8 +113,9 @@ impl Credentials {
         self.in_force.read().tls.is_some()
     }
 
-    /// Begins a connection to `host`, which is what the certificate there must name.
-    pub(super) async fn connect<C>(&self, stream: C, host: &str) -> Result<Connection, Refusal>
+    /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must
+    /// be the one at this address.
+    pub(super) async fn connect<C>(&self, stream: C, addr: &str) -> Result<Connection, Refusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -120,24 +123,24 @@ impl Credentials {
         let mut stream: Box<dyn Stream> = match &in_force.tls {
             None => Box::new(stream),
             Some((connector, _)) => {
-                let name = ServerName::try_from(host.to_owned());
+                let name = ServerName::try_from(address::host(addr).to_owned());
                 let name = name.map_err(|error| Refusal::Tls(io::Error::other(error)))?;
                 let stream = connector.connect(name, stream).await;
                 Box::new(stream.map_err(Refusal::Tls)?)
             }
         };
         if let Some(secret) = &in_force.proofs.secret {
-            secret.show(&mut stream).await?;
+            secret.show(&mut stream, addr).await?;
         }
-        Ok(Connection {
-            stream,
-            caller: Caller::default(),
-            on_alert: None,
-        })
+        Ok(Connection::begun(stream, Caller::default()))
     }
 
-    /// Takes a connection that has just come.
-    pub(super) async fn accept<C>(&self, stream: C) -> Result<Connection, Refusal>
+    /// Takes a connection that has just come to the node that `is_own` address says.
+    pub(super) async fn accept<C>(
+        &self,
+        stream: C,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Connection, Refusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -156,13 +159,9 @@ impl Credentials {
             }
         };
         if let Some(secret) = &in_force.proofs.secret {
-            secret.ask(&mut stream).await?;
+            secret.ask(&mut stream, is_own).await?;
         }
-        Ok(Connection {
-            stream,
-            caller,
-            on_alert: None,
-        })
+        Ok(Connection::begun(stream, caller))
     }
 }
 
@@ -176,32 +175,33 @@ pub(super) struct Caller {
 }
 
 /// What bytes go over.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-/// Hears why the other side ended a connection.
-type OnAlert = Box<dyn Fn(&rustls::Error) + Send>;
-
 /// A connection that has begun as it should.
-pub(super) struct Connection {
-    stream: Box<dyn Stream>,
+pub(super) type Connection = Watched<Box<dyn Stream>, Begun>;
+
+/// What is known of it.
+pub(super) struct Begun {
     caller: Caller,
-    on_alert: Option<OnAlert>,
+    beginning: Option<Beginning>,
 }
 
 impl Connection {
-    /// The listener judges the certificate of a caller when the caller's part of the handshake is over already: so its
-    /// refusal comes with the first bytes that are read.
-    pub(super) fn on_alert(&mut self, hear: impl Fn(&rustls::Error) + Send + 'static) {
-        self.on_alert = Some(Box::new(hear));
+    fn begun(stream: Box<dyn Stream>, caller: Caller) -> Self {
+        let beginning = None;
+        Self::new(stream, Begun { caller, beginning })
     }
-}
 
-impl Connection {
+    /// This node has opened it.
+    pub(super) fn opened(&mut self, beginning: Beginning) {
+        self.watch.beginning = Some(beginning);
+    }
+
     /// It came to this node's listener.
     pub(super) fn arrived(&mut self, arrival: Option<Arrival>) {
-        self.caller.arrival = arrival;
+        self.watch.caller.arrival = arrival;
     }
 }
 
@@ -209,53 +209,24 @@ impl Connected for Connection {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
-        self.caller.clone()
+        self.watch.caller.clone()
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let (Poll::Ready(Err(error)), Some(hear)) = (&read, &self.on_alert) {
-            let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
-            if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
-                hear(alert);
+impl Watch for Begun {
+    fn has_read(&mut self, read: &Poll<io::Result<usize>>) {
+        let Some(beginning) = &mut self.beginning else {
+            return;
+        };
+        match read {
+            Poll::Ready(Ok(1..)) => beginning.answered(),
+            Poll::Ready(Err(error)) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+                if let Some(alert @ rustls::Error::AlertReceived(_)) = cause {
+                    beginning.refused(alert);
+                }
             }
+            Poll::Ready(Ok(0)) | Poll::Pending => {}
         }
-        read
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -18,58 +18,102 @@ use tonic::transport::{Endpoint, Uri};
 use super::Open;
 use super::connections::{CONNECT_TIMEOUT, SmallSegments};
 use super::credentials::{Connection, Credentials};
+use super::holes::{Attempt, Holes};
 use super::identity::Gate;
 use super::incoming::Arrival;
-use crate::server::{address, sockets};
+use crate::server::sockets;
 
 /// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The largest segment on a path that drops large packets: every IPv4 network carries it.
 const SMALL_SEGMENT_BYTES: u32 = 536;
+/// Said where small segments get through and others do not.
+pub(super) const LARGE_PACKETS: &str = "the likely cause is a path that drops large packets: check the MTU of every \
+                                        link between the two nodes";
 /// A connection that has come shows what it has to within this time.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// Connections that are at it at the same time.
-const BEGINNING_MAX: usize = 512;
 
 /// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
 pub(super) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
+    let dialer = Dialer {
+        credentials,
+        gate,
+        holes: Arc::default(),
+    };
     Arc::new(move |endpoint: &Endpoint, small: SmallSegments| {
-        let (credentials, gate) = (credentials.clone(), gate.clone());
+        let dialer = dialer.clone();
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
-            let (credentials, gate) = (credentials.clone(), gate.clone());
+            let dialer = dialer.clone();
             let small = small();
-            async move {
-                dial(&credentials, gate, &uri, small)
-                    .await
-                    .map(TokioIo::new)
-            }
+            async move { dialer.dial(&uri, small).await.map(TokioIo::new) }
         }))
     })
 }
 
-async fn dial(
-    credentials: &Credentials,
+#[derive(Clone)]
+struct Dialer {
+    credentials: Arc<Credentials>,
     gate: Arc<Gate>,
-    uri: &Uri,
-    small: bool,
-) -> io::Result<Connection> {
-    let addr = uri.authority().map_or("", |authority| authority.as_str());
-    let stream = connect(addr, small).await?;
-    sockets::set_up(&stream, Some(KEEP_ALIVE));
-    let peer = format!("the node at {addr}");
-    match credentials.connect(stream, address::host(addr)).await {
-        Ok(mut connection) => {
-            connection.on_alert(move |alert| {
-                let said = "another node refuses a connection of this one";
-                gate.warn(&peer, said, &format!("TLS: {alert}"));
-            });
-            Ok(connection)
+    holes: Arc<Holes>,
+}
+
+impl Dialer {
+    async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
+        let addr = uri.authority().map_or("", |authority| authority.as_str());
+        let small = small || self.holes.small_segments(addr);
+        let stream = connect(addr, small).await?;
+        sockets::set_up(&stream, Some(KEEP_ALIVE));
+        // Without TLS nothing that is large is said at the beginning.
+        let has_large = self.credentials.ask_for_certificates();
+        let attempt = has_large.then(|| self.holes.attempt(addr, small));
+        let (gate, peer) = (self.gate.clone(), format!("the node at {addr}"));
+        match self.credentials.connect(stream, addr).await {
+            Ok(mut connection) => {
+                connection.opened(Beginning {
+                    attempt,
+                    gate,
+                    peer,
+                });
+                Ok(connection)
+            }
+            Err(refusal) => {
+                if let Some(attempt) = attempt {
+                    attempt.failed();
+                }
+                let reason = refusal.to_string();
+                gate.warn(&peer, "a connection to another node cannot begin", &reason);
+                Err(io::Error::other(reason))
+            }
         }
-        Err(refusal) => {
-            let reason = refusal.to_string();
-            gate.warn(&peer, "a connection to another node cannot begin", &reason);
-            Err(io::Error::other(reason))
+    }
+}
+
+/// Watches what comes first over a connection that this node has opened. The listener judges the certificate of a
+/// caller when the caller's part of the handshake is over already: so its refusal comes with the first bytes that are
+/// read, and so does the first sign that the caller's part has arrived.
+pub(super) struct Beginning {
+    attempt: Option<Attempt>,
+    gate: Arc<Gate>,
+    peer: String,
+}
+
+impl Beginning {
+    /// Something has come.
+    pub(super) fn answered(&mut self) {
+        if self.attempt.as_mut().is_some_and(Attempt::answered) {
+            let said = "the TLS handshake with another node came to an end in small segments only; \
+                        connections to it are opened in these";
+            self.gate.warn(&self.peer, said, LARGE_PACKETS);
         }
+    }
+
+    /// The other side has ended the connection with a reason.
+    pub(super) fn refused(&mut self, alert: &rustls::Error) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.failed();
+        }
+        let said = "another node refuses a connection of this one";
+        self.gate.warn(&self.peer, said, &format!("TLS: {alert}"));
     }
 }
 
@@ -104,7 +148,8 @@ async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
     socket.connect(addr).await
 }
 
-/// The connections among these that begin as they should.
+/// The connections among these that begin as they should. Any number may be at it at the same time: they are strangers,
+/// of which the listener lets in only so many.
 pub(super) fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,
@@ -124,7 +169,7 @@ where
         }
     });
     beginning
-        .buffer_unordered(BEGINNING_MAX)
+        .buffer_unordered(usize::MAX)
         .filter_map(std::future::ready)
 }
 
@@ -135,7 +180,8 @@ where
     let info = stream.connect_info();
     let arrival = (&info as &dyn Any).downcast_ref::<Arrival>().cloned();
     let caller = origin(&info);
-    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, credentials.accept(stream)).await;
+    let accepting = credentials.accept(stream, |addr| gate.is_own_address(addr));
+    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, accepting).await;
     let reason = match accepted {
         Ok(Ok(mut connection)) => {
             connection.arrived(arrival);

@@ -1,4 +1,5 @@
-//! Stands before a service: refuses who does not belong, and says in every answer who gives it.
+//! Stands before a service: refuses who does not belong, bounds what the others may bring, and says in every answer who
+//! gives it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
 use super::credentials::Caller;
-use super::identity::{Gate, Refusal};
+use super::identity::{Gate, Refusal, Speaker};
+use super::shares::Shares;
 
 /// Whom a service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Audience {
     Nodes,
     /// Operators too, who do not say who they are. Who does say it must fit.
     Anybody,
+    /// All callers, before it is known who they are; the answer says by itself who gives it.
+    Strangers,
 }
 
 /// See the module documentation.
@@ -29,14 +33,16 @@ pub(super) enum Audience {
 pub(super) struct Guard<S> {
     inner: S,
     gate: Arc<Gate>,
+    shares: Arc<Shares>,
     audience: Audience,
 }
 
 impl<S> Guard<S> {
-    pub(super) fn new(inner: S, gate: Arc<Gate>, audience: Audience) -> Self {
+    pub(super) fn new(inner: S, gate: Arc<Gate>, shares: Arc<Shares>, audience: Audience) -> Self {
         Self {
             inner,
             gate,
+            shares,
             audience,
         }
     }
@@ -67,14 +73,20 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let (gate, audience) = (self.gate.clone(), self.audience);
+        let shares = self.shares.clone();
         Box::pin(async move {
+            if audience == Audience::Strangers {
+                return inner.call(shares.meter(None, request)).await;
+            }
             let mut response = match judge(&gate, audience, &mut request).await {
                 Ok(()) => {
                     let caller = request.extensions().get::<Caller>();
                     if let Some(arrival) = caller.and_then(|caller| caller.arrival.as_ref()) {
                         arrival.is_known();
                     }
-                    inner.call(request).await?
+                    let speaker = request.extensions().get::<Speaker>();
+                    let sender = speaker.map(|speaker| speaker.node_id);
+                    inner.call(shares.meter(sender, request)).await?
                 }
                 Err(status) => status.into_http(),
             };

@@ -219,6 +219,15 @@ impl Gate {
         Ok(speaker)
     }
 
+    /// Whether this is an address of this node: its own entry in the configuration, or in the membership, which may
+    /// differ while the node moves. Not where the connection arrived: in another network that can be another machine's.
+    pub(super) fn is_own_address(&self, addr: &str) -> bool {
+        let Local {
+            node_id, peer_addr, ..
+        } = &self.local;
+        address::is_same(peer_addr, addr) || self.members.is_at(*node_id, addr)
+    }
+
     /// The caller is a member, and its certificate is that member's.
     pub(super) fn must_be_member(&self, node_id: u64, caller: &Caller) -> Result<(), Refusal> {
         let our_id = self.local.node_id;

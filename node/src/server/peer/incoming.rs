@@ -4,18 +4,18 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
+use super::watched::{Watch, Watched};
 use crate::server::sockets::{self, Sockets};
 use crate::server::strangers::{Stranger, Strangers};
 
@@ -56,15 +56,18 @@ pub(super) fn accept(
             };
             let stranger = strangers.admit().await;
             sockets::set_up(&stream, limits.keepalive);
-            let incoming = Incoming::new(stream, stranger, permit);
+            let welcome = Welcome::new(&stream, stranger, permit);
+            let incoming = Watched::new(stream, welcome);
             return Some((Ok(incoming), (listener, strangers, permits)));
         }
     })
 }
 
 /// One connection of another node.
-pub(super) struct Incoming {
-    stream: TcpStream,
+pub(super) type Incoming = Watched<TcpStream, Welcome>;
+
+/// Whether a connection is still welcome.
+pub(super) struct Welcome {
     arrival: Arrival,
     /// Both end the connection while no call was accepted.
     late: Pin<Box<Sleep>>,
@@ -101,8 +104,8 @@ impl std::fmt::Debug for Arrival {
     }
 }
 
-impl Incoming {
-    fn new(stream: TcpStream, stranger: Stranger, permit: OwnedSemaphorePermit) -> Self {
+impl Welcome {
+    fn new(stream: &TcpStream, stranger: Stranger, permit: OwnedSemaphorePermit) -> Self {
         let leave = Box::pin(stranger.leave().cancelled_owned());
         Self {
             arrival: Arrival {
@@ -110,13 +113,14 @@ impl Incoming {
                 stranger: Arc::new(Mutex::new(Some(stranger))),
             },
             leave,
-            stream,
             late: Box::pin(tokio::time::sleep(CALL_TIMEOUT)),
             _permit: permit,
         }
     }
+}
 
-    fn poll_unwelcome(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+impl Watch for Welcome {
+    fn may_read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.arrival.is_stranger() {
             return Ok(());
         }
@@ -134,47 +138,6 @@ impl Connected for Incoming {
     type ConnectInfo = Arrival;
 
     fn connect_info(&self) -> Arrival {
-        self.arrival.clone()
-    }
-}
-
-impl AsyncRead for Incoming {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_unwelcome(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Incoming {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.watch.arrival.clone()
     }
 }

@@ -16,6 +16,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use super::HelloAnswer;
+use crate::server::address;
 use crate::server::product::{Product, Replica};
 
 /// Not the replica itself, which holds what holds this.
@@ -96,6 +97,13 @@ impl Members {
             self.unknown.notify_one();
         }
         found
+    }
+
+    /// Whether a member is at this address, as far as this node knows.
+    pub(super) fn is_at(&self, node_id: u64, addr: &str) -> bool {
+        let known = self.known();
+        let member = known.get(&node_id);
+        member.is_some_and(|member| address::is_same(member, addr))
     }
 
     /// Whether a certificate for one of these hosts is a member's.

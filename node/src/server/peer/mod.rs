@@ -25,11 +25,13 @@
 //! | `network` | openraft's client side |
 //! | `append_stream`, `append_cut`, `pace` | appends in a pipeline, in messages of the size that the link carries |
 //! | `append_serve`, `pieces` | the other end of it; large entries, resumed where they broke |
-//! | `dial`, `path` | opens the sockets; what is known of the way to a node |
+//! | `dial`, `path`, `holes` | opens the sockets; what is known of the way to a node, and of large packets on it |
 //! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
 //! | `peers` | what a replica asks of other nodes |
 //! | `hello` | the first exchange with a node |
 //! | `server`, `incoming`, `guard` | the listener; its connections; refuses who does not belong |
+//! | `watched` | hears what is read from a connection, on both sides |
+//! | `shares` | how much of unfinished messages lies in memory |
 //! | `raft_service`, `node_service`, `membership_service` | what is served |
 //! | `codec` | the messages |
 
@@ -42,6 +44,7 @@ mod credentials;
 mod dial;
 mod guard;
 mod hello;
+mod holes;
 mod identity;
 mod incoming;
 mod members;
@@ -56,9 +59,11 @@ mod raft_service;
 mod sane;
 mod secret;
 mod server;
+mod shares;
 mod snapshot_receive;
 mod snapshot_send;
 mod tls;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -92,10 +97,6 @@ const ENTRY_BYTES_MAX: usize = 64 * 1024 * 1024;
 const OWED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What a sender aims at with messages that it can cut as it likes.
 const PORTION_BYTES: usize = 1024 * 1024;
-/// How much of one stream may be under way before the receiver has taken it.
-const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// The same for all streams of a connection together.
-const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// A connection without traffic is asked for a sign of life this often.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection that gives no sign of life for so long is given up.

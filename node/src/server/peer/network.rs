@@ -17,16 +17,12 @@ use rstmdb_raft_store::{NodeInfo, RealFs, SnapshotHandle};
 
 use super::connections::{CallError, Connections, Lane, Link};
 use super::sane::Bounds;
-use super::{append_stream, snapshot_send, wire};
+use super::{append_stream, path, snapshot_send, wire};
 use crate::replica::Peer;
 use crate::server::product::Product;
 
 /// A vote is synced to disk before it is answered: less than this is failure by impatience.
 const VOTE_TIMEOUT_MIN: Duration = Duration::from_millis(250);
-/// The first wait before a node that cannot be reached is tried again; it doubles each time.
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// The longest of these waits: a node that is back is found within it.
-const BACKOFF_MAX: Duration = Duration::from_millis(400);
 
 /// openraft's connection to one node, for one purpose.
 pub struct PeerNetwork {
@@ -162,7 +158,7 @@ impl RaftNetworkV2<Product> for PeerNetwork {
             if opened.is_err() {
                 // openraft waits its backoff before it gives out the next request, so not before a
                 // stream that does not come to take one: a node that is starting refuses at once.
-                tokio::time::sleep(BACKOFF_MIN).await;
+                tokio::time::sleep(path::WAIT_MIN).await;
             }
             Ok(opened?)
         })
@@ -205,9 +201,9 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         Ok(self.hand_over(&req).await?)
     }
 
+    /// openraft waits so long inside of a stream, before each request, until one is answered. A connection that lives
+    /// shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
     fn backoff(&self) -> Option<Backoff> {
-        let waits =
-            std::iter::successors(Some(BACKOFF_MIN), |wait| Some((*wait * 2).min(BACKOFF_MAX)));
-        Some(Backoff::new(waits))
+        Some(Backoff::new(self.link.path().clone().waits()))
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::mpsc;
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::{cut, encode_result, not_understood};
 use super::server::{Served, speaker};
+use super::shares::Share;
 use super::wire;
 use super::wire::history_part::Part;
 use super::wire::node_server::Node;
@@ -32,7 +34,8 @@ impl Node for NodeService {
         // A node may be removed while its stream is there.
         let gate = self.0.gate.clone();
         let is_member = move || gate.members.address_of(from).is_some();
-        let commands = decoded(request.into_inner(), refused)
+        let share = self.0.shares.of(Some(from));
+        let commands = decoded(request.into_inner(), refused, share)
             .take_while(move |_| std::future::ready(is_member()))
             .boxed();
         let results = self.0.replica()?.serve_forwarded(from, commands);
@@ -79,20 +82,26 @@ impl Node for NodeService {
     }
 }
 
-/// The batches as they came. Of a command that is not understood only its refusal remains: the others
-/// of its batch are not to suffer from it.
+/// A command, with the room that its batch takes.
+type InRoom = (Forwarded, Arc<OwnedSemaphorePermit>);
+
+/// The batches as they came, as far as the sender's share has room for them. Of a command that is not understood only
+/// its refusal remains: the others of its batch are not to suffer from it.
 fn decoded(
     batches: Streaming<wire::ForwardBatch>,
     refused: mpsc::UnboundedSender<Vec<ForwardResult>>,
-) -> BoxStream<'static, Vec<Forwarded>> {
+    share: Arc<Share>,
+) -> BoxStream<'static, Vec<InRoom>> {
     // The sender goes with the last batch, and so ends the refusals as well.
-    let understood = stream::unfold((batches, refused), |(mut batches, refused)| async {
+    let understood = stream::unfold((batches, refused, share), |state| async {
+        let (mut batches, refused, share) = state;
         let batch = batches.message().await.ok()??;
+        let room = share.commands(batch.encoded_len()).await?;
         let (mut commands, mut refusals) = (Vec::new(), Vec::new());
         for message in batch.commands {
             let seq = message.seq;
             match message.try_into() {
-                Ok(command) => commands.push(command),
+                Ok(command) => commands.push((command, room.clone())),
                 Err(error) => refusals.push(not_understood(seq, &error)),
             }
         }
@@ -100,7 +109,7 @@ fn decoded(
             // Fails only once nobody waits for results any more.
             let _ = refused.send(refusals);
         }
-        Some((commands, (batches, refused)))
+        Some((commands, (batches, refused, share)))
     });
     understood.boxed()
 }

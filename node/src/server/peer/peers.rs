@@ -1,21 +1,24 @@
 //! What a replica asks of other nodes besides Raft.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use parking_lot::Mutex;
 use rstmdb_raft_store::{Entry, NodeInfo};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::HelloAnswer;
 use super::codec::{cut, decode_result, entries};
 use super::connections::{CallError, Connections, Lane, Link};
 use super::wire;
 use super::wire::history_part::Part;
 use super::wire::read_index_reply::Outcome;
+use super::{HelloAnswer, KEEP_ALIVE_TIMEOUT};
 use crate::replica::{
     Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
     Peers, Report, Sent,
@@ -28,6 +31,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one part of the history may take, which is a large entry at worst, over a slow link. A node
 /// from which no byte comes is found by its connection long before.
 const PART_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// By so much a connection may be found to be broken earlier, as seen from the last command.
+const SILENCE_MARGIN: Duration = Duration::from_millis(500);
 
 impl Peers for Connections {
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
@@ -85,9 +91,51 @@ impl Peers for Connections {
 /// The streams live until one side drops its end, or the connection breaks: how much may be under
 /// way is the business of whoever forwards.
 async fn forward(link: Link) -> Result<ForwardStream, CallError> {
+    let stream = forward_over(link.clone()).await?;
+    if !link.path().loses_what_is_large() {
+        return Ok(stream);
+    }
+    drop(stream);
+    link.use_small_segments(
+        "commands forwarded to another node, or its answers, do not arrive although small calls do; \
+         the connection is opened again in small segments",
+    );
+    forward_over(link).await
+}
+
+/// The commands of a stream that have no answer yet.
+#[derive(Default)]
+struct Owed(Mutex<(usize, Option<Instant>)>);
+
+impl Owed {
+    fn sent(&self, commands: usize) {
+        let mut owed = self.0.lock();
+        owed.0 += commands;
+        owed.1.get_or_insert_with(Instant::now);
+    }
+
+    fn answered(&self, commands: usize) {
+        let mut owed = self.0.lock();
+        owed.0 = owed.0.saturating_sub(commands);
+        owed.1 = (owed.0 > 0).then(Instant::now);
+    }
+
+    /// Whether no answer has come for as long as a connection that is healthy is not silent.
+    fn is_silent(&self) -> bool {
+        let since = self.0.lock().1;
+        since.is_some_and(|since| since.elapsed() >= KEEP_ALIVE_TIMEOUT - SILENCE_MARGIN)
+    }
+}
+
+async fn forward_over(link: Link) -> Result<ForwardStream, CallError> {
     let (commands, outgoing) = mpsc::unbounded_channel::<Vec<Forwarded>>();
     let (answers, results) = mpsc::unbounded_channel();
-    let batches = UnboundedReceiverStream::new(outgoing).flat_map(|batch| {
+    let owed = Arc::new(Owed::default());
+    let sent = owed.clone();
+    let batches = UnboundedReceiverStream::new(outgoing).flat_map(move |batch| {
+        if !batch.is_empty() {
+            sent.sent(batch.len());
+        }
         let portions = cut(batch.into_iter().map(wire::Forwarded::from));
         stream::iter(portions).map(|commands| wire::ForwardBatch { commands })
     });
@@ -103,6 +151,7 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
             };
             match message {
                 Ok(Some(message)) => {
+                    owed.answered(message.results.len());
                     let decoded = message.results.into_iter().map(decode_result).collect();
                     if answers.send(decoded).is_err() {
                         return;
@@ -110,6 +159,9 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
                 }
                 Ok(None) => return,
                 Err(status) => {
+                    if owed.is_silent() {
+                        link.path().fell_silent();
+                    }
                     let reason = link.failure(status);
                     tracing::debug!(peer = %link.peer(), %reason, "forwarding broke");
                     return;

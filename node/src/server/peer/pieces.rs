@@ -2,7 +2,8 @@
 //!
 //! Of each sender the newest one is kept when its stream breaks, so that the next stream goes on there,
 //! but not for long: it lies in memory. A newer stream of the same sender ends what an earlier one may
-//! still bring, which can be the remains of a connection that only the sender knows to be broken.
+//! still bring, which can be the remains of a connection that only the sender knows to be broken. All senders together
+//! have a bound, in which the leader goes first.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ use super::{ENTRY_BYTES_MAX, wire};
 
 /// What has arrived is kept for so long without use.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The bytes of all senders together.
-const ALL_BYTES_MAX: usize = 4 * ENTRY_BYTES_MAX;
+/// The bytes of all senders together: the leader's entry, and what the last leader has left.
+const ALL_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 
 /// Names an entry, and its bytes by their checksum.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,11 +70,17 @@ impl Pieces {
         (Ticket { from, stream }, held)
     }
 
-    /// Adds a piece.
-    pub(super) fn add(&self, ticket: Ticket, piece: &wire::EntryPiece) -> Result<(), Status> {
+    /// Adds a piece. What others have brought makes room for it where its sender `leads`.
+    pub(super) fn add(
+        &self,
+        ticket: Ticket,
+        piece: &wire::EntryPiece,
+        leads: bool,
+    ) -> Result<(), Status> {
         let which = which(piece.log_id, piece.entry)?;
         let mut slots = self.0.lock();
-        let others: usize = slots.values().map(Slot::bytes).sum();
+        slot(&mut slots, ticket)?;
+        make_room(&mut slots, ticket, piece.data.len(), leads)?;
         let slot = slot(&mut slots, ticket)?;
         slot.used = Instant::now();
         if slot.unfinished.as_ref().is_none_or(|it| it.which != which) {
@@ -95,11 +102,6 @@ impl Pieces {
                 piece.position,
                 counted(piece.data.len() as u64, "byte", "bytes")
             )));
-        }
-        if others + piece.data.len() > ALL_BYTES_MAX {
-            return Err(Status::unavailable(
-                "this node is receiving too many large entries of other nodes at once",
-            ));
         }
         unfinished.data.extend_from_slice(&piece.data);
         Ok(())
@@ -158,6 +160,29 @@ fn which(log_id: Option<wire::LogId>, entry: Option<wire::EntryInPieces>) -> Res
     Ok(Which { log_id, entry })
 }
 
+fn make_room(
+    slots: &mut HashMap<u64, Slot>,
+    ticket: Ticket,
+    bytes: usize,
+    leads: bool,
+) -> Result<(), Status> {
+    let all: usize = slots.values().map(Slot::bytes).sum();
+    if all + bytes <= ALL_BYTES_MAX {
+        return Ok(());
+    }
+    if !leads {
+        return Err(Status::unavailable(
+            "too many large entries of other nodes are under way to this one",
+        ));
+    }
+    for (from, slot) in slots {
+        if *from != ticket.from {
+            slot.unfinished = None;
+        }
+    }
+    Ok(())
+}
+
 fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Status> {
     let slot = slots.get_mut(&ticket.from);
     let slot = slot.filter(|slot| slot.stream == ticket.stream);
@@ -199,10 +224,10 @@ mod tests {
         let pieces = Pieces::default();
         let (first, held) = pieces.enter(SENDER);
         assert_eq!(held, None);
-        pieces.add(first, &piece(9, 0..100)).unwrap();
+        pieces.add(first, &piece(9, 0..100), false).unwrap();
         let (second, held) = pieces.enter(SENDER);
         assert_eq!(held.unwrap().bytes, 100);
-        pieces.add(second, &piece(9, 100..256)).unwrap();
+        pieces.add(second, &piece(9, 100..256), false).unwrap();
         let taken = pieces.take(second, Some(id(9)), whole().1).unwrap();
         assert_eq!(taken, whole().0);
         assert_eq!(pieces.enter(SENDER).1, None);
@@ -212,9 +237,9 @@ mod tests {
     fn a_stream_that_was_replaced_adds_and_takes_nothing() {
         let pieces = Pieces::default();
         let (first, _) = pieces.enter(SENDER);
-        pieces.add(first, &piece(9, 0..256)).unwrap();
+        pieces.add(first, &piece(9, 0..256), false).unwrap();
         let (second, _) = pieces.enter(SENDER);
-        assert!(pieces.add(first, &piece(10, 0..256)).is_err());
+        assert!(pieces.add(first, &piece(10, 0..256), false).is_err());
         assert!(pieces.take(first, Some(id(9)), whole().1).is_err());
         assert!(pieces.take(second, Some(id(9)), whole().1).is_ok());
     }
@@ -223,28 +248,52 @@ mod tests {
     fn only_what_fits_is_added_and_only_what_is_whole_is_taken() {
         let pieces = Pieces::default();
         let (ticket, _) = pieces.enter(SENDER);
-        assert!(pieces.add(ticket, &piece(9, 10..20)).is_err());
-        pieces.add(ticket, &piece(9, 0..255)).unwrap();
-        assert!(pieces.add(ticket, &piece(9, 0..255)).is_err());
+        assert!(pieces.add(ticket, &piece(9, 10..20), false).is_err());
+        pieces.add(ticket, &piece(9, 0..255), false).unwrap();
+        assert!(pieces.add(ticket, &piece(9, 0..255), false).is_err());
         assert!(pieces.take(ticket, Some(id(9)), whole().1).is_err());
         let mut damaged = piece(9, 0..256);
         damaged.data = vec![1; 256].into();
-        pieces.add(ticket, &damaged).unwrap();
+        pieces.add(ticket, &damaged, false).unwrap();
         assert!(pieces.take(ticket, Some(id(9)), whole().1).is_err());
         let mut huge = piece(9, 0..256);
         huge.entry = Some(wire::EntryInPieces {
             bytes: u64::MAX,
             crc32c: 0,
         });
-        assert!(pieces.add(ticket, &huge).is_err());
+        assert!(pieces.add(ticket, &huge, false).is_err());
+    }
+
+    #[test]
+    fn the_leaders_entry_goes_before_what_others_have_left() {
+        let pieces = Pieces::default();
+        let entry = wire::EntryInPieces {
+            bytes: ENTRY_BYTES_MAX as u64,
+            crc32c: 0,
+        };
+        let all = wire::EntryPiece {
+            log_id: Some(id(9)),
+            entry: Some(entry),
+            position: 0,
+            data: vec![0; ENTRY_BYTES_MAX].into(),
+        };
+        for other in [4, 5] {
+            let (ticket, _) = pieces.enter(other);
+            pieces.add(ticket, &all, false).unwrap();
+        }
+        let (leader, _) = pieces.enter(SENDER);
+        assert!(pieces.add(leader, &piece(9, 0..100), false).is_err());
+        pieces.add(leader, &piece(9, 0..100), true).unwrap();
+        assert_eq!(pieces.enter(4).1, None);
+        assert_eq!(pieces.enter(SENDER).1.unwrap().bytes, 100);
     }
 
     #[test]
     fn another_entry_of_the_same_sender_takes_the_place() {
         let pieces = Pieces::default();
         let (ticket, _) = pieces.enter(SENDER);
-        pieces.add(ticket, &piece(9, 0..100)).unwrap();
-        pieces.add(ticket, &piece(10, 0..50)).unwrap();
+        pieces.add(ticket, &piece(9, 0..100), false).unwrap();
+        pieces.add(ticket, &piece(10, 0..50), false).unwrap();
         let held = pieces.enter(SENDER).1.unwrap();
         assert_eq!((held.log_id, held.bytes), (Some(id(10)), 50));
     }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, VoteRequest};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -111,6 +112,12 @@ pub(super) fn admit(
         true => Ok(()),
         false => replica.must_have_room().map_err(no_room),
     }
+}
+
+/// Whether this node knows the other one as the leader.
+pub(super) fn leads(replica: &Replica, from: u64) -> bool {
+    let metrics = replica.raft().metrics();
+    metrics.borrow_watched().current_leader == Some(from)
 }
 
 /// The answer of a node that has no room, which its leader takes for one that cannot be reached.

@@ -20,27 +20,29 @@ use super::membership_service::MembershipService;
 use super::node_service::NodeService;
 use super::pieces::Pieces;
 use super::raft_service::RaftService;
+use super::shares::{FORWARD_BYTES_MAX, QUESTION_BYTES_MAX, Shares};
 use super::snapshot_receive::Partials;
 use super::wire::introduction_server::IntroductionServer;
 use super::wire::membership_server::MembershipServer;
 use super::wire::node_server::NodeServer;
 use super::wire::raft_server::RaftServer;
 use super::{
-    CONNECTION_WINDOW_BYTES, Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT,
-    MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded, STREAM_WINDOW_BYTES, dial,
-    incoming, with_causes,
+    Error, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Options,
+    RAFT_MESSAGE_BYTES_MAX, Recorded, dial, incoming, with_causes,
 };
 use crate::server::product::Replica;
 use crate::server::sockets::Sockets;
 
 /// Calls and streams at the same time over one connection; a node needs a handful.
 const STREAMS_MAX: u32 = 32;
-/// The largest message of forwarded commands that is taken: a client's largest request, with room.
-const FORWARD_BYTES_MAX: usize = 24 * 1024 * 1024;
-/// The largest message of those who need not be nodes.
-const QUESTION_BYTES_MAX: usize = 64 * 1024;
-/// The largest frame of HTTP/2 that is taken, in bytes.
-const FRAME_BYTES_MAX: u32 = 1024 * 1024;
+/// How much of one stream may lie here unread. A sender 100 ms away brings ten times as much in a second.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// The same for all streams of a connection together: more than one, so that a stream which is not read does not
+/// hold up the others.
+const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
+/// The largest frame of HTTP/2 that is taken, in bytes: a message that fits into one needs no share, and one frame of
+/// each stream may wait for a share.
+const FRAME_BYTES_MAX: u32 = 16 * 1024;
 /// How long connections may take to end after the shutdown began.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often snapshots that arrived in part are looked through for forgotten ones.
@@ -52,6 +54,7 @@ pub(super) struct Served {
     pub(super) recorded: Recorded,
     pub(super) partials: Partials,
     pub(super) pieces: Pieces,
+    pub(super) shares: Arc<Shares>,
     /// Ends the streams, which would otherwise outlive any shutdown.
     pub(super) closing: CancellationToken,
     replica: Mutex<Option<Replica>>,
@@ -90,6 +93,7 @@ impl PeerServer {
             recorded: options.recorded.clone(),
             partials: Partials::default(),
             pieces: Pieces::default(),
+            shares: Arc::default(),
             closing: CancellationToken::new(),
             replica: Mutex::default(),
         };
@@ -154,16 +158,12 @@ impl PeerServer {
     {
         let failed = |error: tonic::transport::Error| Error::Serve(with_causes(&error));
         let served = &self.served;
-        let gate = || served.gate.clone();
-        let incoming = dial::begun(incoming, self.credentials.clone(), gate());
+        let incoming = dial::begun(incoming, self.credentials.clone(), served.gate.clone());
         let router = builder()
-            .add_service(
-                IntroductionServer::new(IntroductionService(served.clone()))
-                    .max_decoding_message_size(QUESTION_BYTES_MAX),
-            )
-            .add_service(Guard::new(self.raft(), gate(), Audience::Nodes))
-            .add_service(Guard::new(self.node(), gate(), Audience::Nodes))
-            .add_service(Guard::new(self.membership(), gate(), Audience::Anybody));
+            .add_service(self.guarded(self.introduction(), Audience::Strangers))
+            .add_service(self.guarded(self.raft(), Audience::Nodes))
+            .add_service(self.guarded(self.node(), Audience::Nodes))
+            .add_service(self.guarded(self.membership(), Audience::Anybody));
         let begin = {
             let closing = served.closing.clone();
             async move {
@@ -196,6 +196,22 @@ impl PeerServer {
     #[cfg(test)]
     pub(super) fn partial_bytes_from(&self, sender: u64) -> Option<u64> {
         self.served.partials.bytes_from(sender)
+    }
+
+    /// Bytes that unfinished messages hold now, of Raft and others.
+    #[cfg(test)]
+    pub(super) fn unfinished_bytes(&self) -> (usize, usize) {
+        self.served.shares.held()
+    }
+
+    fn guarded<S>(&self, service: S, audience: Audience) -> Guard<S> {
+        let (gate, shares) = (self.served.gate.clone(), self.served.shares.clone());
+        Guard::new(service, gate, shares, audience)
+    }
+
+    fn introduction(&self) -> IntroductionServer<IntroductionService> {
+        IntroductionServer::new(IntroductionService(self.served.clone()))
+            .max_decoding_message_size(QUESTION_BYTES_MAX)
     }
 
     fn raft(&self) -> RaftServer<RaftService> {

@@ -12,6 +12,7 @@ mod refusals;
 mod relay;
 mod replica_calls;
 mod replicas;
+mod shares;
 mod snapshots;
 mod strangers;
 mod support;

@@ -2,24 +2,27 @@
 
 use std::time::{Duration, Instant};
 
+use rstmdb_engine::{ApplyEvent, Command, PutMachine};
 use rstmdb_raft_store::NodeInfo;
 
+use super::super::Connections;
 use super::relay::{Way, relay};
 use super::replica_calls::{create, put};
 use super::replicas::Node;
 use super::snapshots::noise;
-use super::support::eventually;
+use super::support::{PATIENCE, client, eventually, peer};
+use crate::replica::{ForwardResult, ForwardStream, Forwarded, Peer, Peers};
 
 const MIB: usize = 1024 * 1024;
 
 /// Node 1, which leads alone, and node 2, which learns from it over a link.
-struct Pair {
-    leader: Node,
-    learner: Node,
+pub struct Pair {
+    pub leader: Node,
+    pub learner: Node,
 }
 
 impl Pair {
-    async fn over(way: Way) -> Self {
+    pub async fn over(way: Way) -> Self {
         let leader = Node::fresh(1).await;
         let members = std::collections::BTreeMap::from([(1, leader.info.clone())]);
         leader.replica.raft().initialize(members).await.unwrap();
@@ -36,7 +39,7 @@ impl Pair {
     }
 
     /// Writes a context of so many bytes, and waits until both have it.
-    async fn carry(&self, bytes: usize) -> Duration {
+    pub async fn carry(&self, bytes: usize) -> Duration {
         let began = Instant::now();
         let ctx = format!("{{\"n\":\"{}\"}}", noise(9, bytes));
         let command = create(&format!("i{bytes}"), Some(ctx));
@@ -83,6 +86,18 @@ async fn an_entry_gets_through_a_link_that_breaks_before_it_is_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_gets_through_a_link_that_never_lives_as_long_as_the_wait_between_two_tries() {
+    let way = Way {
+        rate: Some(2 * MIB),
+        breaks_after: Some(Duration::from_millis(250)),
+        ..Way::default()
+    };
+    let pair = Pair::over(way).await;
+    let took = pair.carry(5 * MIB / 2).await;
+    assert!(took < Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_path_that_drops_large_packets_is_noticed_and_used_in_small_ones() {
     let way = Way {
         packet_max: Some(1000),
@@ -94,4 +109,77 @@ async fn a_path_that_drops_large_packets_is_noticed_and_used_in_small_ones() {
     assert_eq!(pair.stalls(), 1);
     pair.carry(MIB).await;
     assert_eq!(pair.stalls(), 1);
+}
+
+/// What comes of a command that is forwarded; `None` where the stream breaks before.
+async fn forwarded(caller: &Connections, target: &Peer, command: Command) -> Option<ForwardResult> {
+    let opening = async {
+        loop {
+            match caller.forward(target).await {
+                Ok(stream) => return stream,
+                // The last connection has just broken.
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let opened = tokio::time::timeout(PATIENCE, opening).await;
+    let ForwardStream {
+        commands,
+        mut results,
+    } = opened.unwrap();
+    let forwarded = Forwarded {
+        seq: 0,
+        command,
+        actor: "test".into(),
+    };
+    commands.send(vec![forwarded]).unwrap();
+    let came = tokio::time::timeout(PATIENCE, results.recv()).await;
+    came.expect("in time").map(|mut came| came.remove(0))
+}
+
+/// Forwards an event whose payload, and the context in its answer, are large, over such a link: the first connection
+/// breaks, and the next one goes in small segments.
+async fn large_packets_are_lost(way: Way) {
+    const DEFINITION: &str =
+        r#"{"states":["S"],"initial":"S","transitions":[{"from":"S","event":"E","to":"S"}]}"#;
+    let leader = Node::alone(1).await;
+    let machine = Command::PutMachine(PutMachine {
+        machine: "m".to_owned(),
+        version: 1,
+        definition: DEFINITION.into(),
+        checksum: None,
+    });
+    for command in [machine, create("i", None)] {
+        leader.replica.submit(command, "test".into()).await.unwrap();
+    }
+    let event = Command::ApplyEvent(ApplyEvent {
+        instance_id: "i".to_owned(),
+        event: "E".to_owned(),
+        payload: Some(format!("{{\"n\":\"{}\"}}", noise(9, 3000)).into()),
+        ..ApplyEvent::default()
+    });
+    let caller = client(2);
+    let target = peer(1, relay(leader.served.addr, way).await);
+    assert!(forwarded(&caller, &target, event.clone()).await.is_none());
+    let came = forwarded(&caller, &target, event).await;
+    assert!(came.is_some_and(|came| came.outcome.is_ok()));
+    assert_eq!(caller.path(1).stall_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forwarded_commands_that_are_too_large_for_the_path_go_in_small_packets() {
+    large_packets_are_lost(Way {
+        packet_max: Some(1000),
+        ..Way::default()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_to_forwarded_commands_that_are_too_large_for_the_path_come_in_small_packets() {
+    large_packets_are_lost(Way {
+        answer_max: Some(1000),
+        ..Way::default()
+    })
+    .await;
 }

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 /// What lies in the buffers of the link, as far as the system lets itself be told.
 const BUFFER_BYTES: u32 = 32 * 1024;
 
-/// How a link is, towards the node behind it; the way back has no faults.
-#[derive(Clone, Copy, Default)]
+/// How a link is, towards the node behind it; on the way back it only drops large packets.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Way {
     /// Bytes a second over each connection.
     pub rate: Option<usize>,
@@ -22,6 +22,8 @@ pub struct Way {
     /// A packet larger than this is dropped however often it is sent, and what is behind it on the
     /// same connection with it.
     pub packet_max: Option<usize>,
+    /// The same on the way back.
+    pub answer_max: Option<usize>,
 }
 
 /// Begins a link to `target`; where it begins.
@@ -49,7 +51,11 @@ async fn carry(near: TcpStream, far: TcpStream, way: Way) {
     far.set_nodelay(true).unwrap();
     let segment = SockRef::from(&near).tcp_mss().unwrap();
     // What is written in one piece goes in segments of at most this size.
-    let fits = way.packet_max.is_none_or(|max| segment as usize <= max);
+    let too_small = |max: &usize| segment as usize > *max;
+    let (packet_max, answer_max) = (
+        way.packet_max.filter(too_small),
+        way.answer_max.filter(too_small),
+    );
     let breaks = async {
         match way.breaks_after {
             Some(after) => tokio::time::sleep(after).await,
@@ -58,10 +64,9 @@ async fn carry(near: TcpStream, far: TcpStream, way: Way) {
     };
     let (from_near, to_near) = near.into_split();
     let (from_far, to_far) = far.into_split();
-    let packet_max = way.packet_max.filter(|_| !fits);
     tokio::select! {
         () = pump(from_near, to_far, way.rate, packet_max) => {}
-        () = pump(from_far, to_near, None, None) => {}
+        () = pump(from_far, to_near, None, answer_max) => {}
         () = breaks => {}
     }
 }

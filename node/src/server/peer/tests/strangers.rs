@@ -2,12 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::net::TcpListener;
 use tonic::{Code, Request};
 
 use super::super::wire::introduction_client::IntroductionClient;
 use super::super::wire::raft_client::RaftClient;
 use super::super::{Connections, Credentials, Members, Options, Proofs, Secret, wire};
 use super::fake::Fake;
+use super::relay::{Way, relay};
 use super::replicas::Node;
 use super::support::{Met, Served, channel, client, eventually, nowhere, options, options_with};
 use crate::replica::{Consistency, Peers};
@@ -47,6 +49,33 @@ async fn nodes_with_the_same_secret_talk_to_each_other_and_no_one_else_does() {
     let open = Served::start(|addr| options(2, addr)).await;
     let alone = with(OURS).hello(&open.addr.to_string()).await.unwrap_err();
     assert!(alone.to_string().contains("secret"), "{alone}");
+}
+
+#[tokio::test]
+async fn who_makes_a_node_dial_it_cannot_pass_the_proofs_on_to_another_node() {
+    let server = Served::start(|addr| with_secret(options(2, addr), OURS)).await;
+    let in_between = relay(server.addr, Way::default()).await.to_string();
+    let caller = Connections::new(&with_secret(options(1, nowhere()), OURS));
+    let refused = caller.hello(&in_between).await.unwrap_err().to_string();
+    assert!(refused.contains("is not its address"), "{refused}");
+    assert!(refused.contains(&in_between), "{refused}");
+    let refusals = || server.server.refusals().connections.load(Ordering::Relaxed);
+    eventually("it is counted", || refusals() >= 1).await;
+    let own = server.addr.to_string();
+    assert_eq!(caller.hello(&own).await.unwrap().node_id, 2);
+}
+
+#[tokio::test]
+async fn a_node_is_reached_at_its_address_in_the_membership_too() {
+    let moved = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = moved.local_addr().unwrap();
+    let _server = Served::on(moved, |addr| {
+        let mut options = with_secret(options(2, nowhere()), OURS);
+        options.members = Members::new([(2, addr.to_string())]);
+        options
+    });
+    let caller = Connections::new(&with_secret(options(1, nowhere()), OURS));
+    assert_eq!(caller.hello(&addr.to_string()).await.unwrap().node_id, 2);
 }
 
 #[tokio::test]

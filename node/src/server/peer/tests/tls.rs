@@ -12,7 +12,8 @@ use super::super::wire::membership_client::MembershipClient;
 use super::super::wire::raft_client::RaftClient;
 use super::super::{Connections, Credentials, Error, Members, Options, PeerTls, Proofs, wire};
 use super::fake::Fake;
-use super::support::{Met, Served, client, nowhere, options, options_with};
+use super::relay::{Way, relay};
+use super::support::{Met, PATIENCE, Served, client, nowhere, options, options_with};
 use crate::replica::{Consistency, PeerError, Peers};
 
 struct Ca(CertifiedIssuer<'static, KeyPair>);
@@ -26,8 +27,12 @@ impl Ca {
 
     /// For a node at `host`.
     fn sign(&self, host: &str) -> PeerTls {
+        self.sign_for(vec![host.to_owned()])
+    }
+
+    fn sign_for(&self, hosts: Vec<String>) -> PeerTls {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        let params = CertificateParams::new(hosts).unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         PeerTls {
             cert_pem: certificate.pem().into_bytes(),
@@ -268,6 +273,37 @@ async fn a_service_with_a_certificate_of_the_ca_ends_no_leadership() {
     let refused = raft.append(append).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert!(refused.message().contains("orders.test"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_too_large_for_the_path_is_tried_again_in_small_packets() {
+    let ca = Ca::new();
+    // Certificates that fit into no packet that gets through.
+    let large = || {
+        let more = (0..100).map(|at| format!("another-name-{at}.test"));
+        ca.sign_for(
+            std::iter::once("127.0.0.1".to_owned())
+                .chain(more)
+                .collect(),
+        )
+    };
+    let server = Served::start(|addr| with(options(2, addr), large())).await;
+    let towards = Way {
+        packet_max: Some(1000),
+        ..Way::default()
+    };
+    let back = Way {
+        answer_max: Some(1000),
+        ..Way::default()
+    };
+    for way in [towards, back] {
+        let caller = Connections::new(&with(options(1, nowhere()), large()));
+        let addr = relay(server.addr, way).await.to_string();
+        assert!(caller.hello(&addr).await.is_err());
+        let through = async { while caller.hello(&addr).await.is_err() {} };
+        let through = tokio::time::timeout(PATIENCE, through).await;
+        assert!(through.is_ok(), "no handshake came to an end: {way:?}");
+    }
 }
 
 #[tokio::test]
