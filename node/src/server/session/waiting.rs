@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn answer_if_room(&mut self, cx: &mut Context<'_>, tag: Tag, outcome: Outcome) {
-        let Err((outcome, bytes)) = self.try_answer(&tag, outcome, |session, held| {
+        let Some((outcome, bytes)) = self.try_answer(&tag, outcome, |session, held| {
             session.has_room(held) || session.make_room(cx, held)
         }) else {
             return;
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers a request that was done at once, or leaves it to [`Self::poll_work`].
     pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: Outcome) {
         let answered = self.try_answer(&tag, outcome, |session, held| session.has_room(held));
-        if let Err((outcome, _)) = answered {
+        if let Some((outcome, _)) = answered {
             self.order.hold(&tag.claim);
             let done = Running::boxed(std::future::ready(outcome));
             self.work.push(tag, done);
@@ -131,13 +131,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Writes an answer. Where `has_room` finds that so many bytes cannot be held, the answer is taken back and returned
-    /// with its length.
+    /// with its length; `None`: it is written.
     fn try_answer(
         &mut self,
         tag: &Tag,
         outcome: Outcome,
         has_room: impl FnOnce(&mut Self, usize) -> bool,
-    ) -> Result<(), (Outcome, usize)> {
+    ) -> Option<(Outcome, usize)> {
         let answer = match outcome {
             Ok(Answer {
                 body: Body::Watch(watching),
@@ -145,12 +145,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }) => {
                 self.watch(&tag.id, *watching);
                 self.done_with(tag);
-                return Ok(());
+                return None;
             }
             Ok(answer) => answer,
             Err(error) => {
                 self.refuse_tagged(tag, error);
-                return Ok(());
+                return None;
             }
         };
         let before = self.outbox.waiting_bytes();
@@ -160,13 +160,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !has_room(self, held) {
             let bytes = self.outbox.waiting_bytes() - before;
             self.outbox.cut_to(before);
-            return Err((Ok(answer), bytes));
+            return Some((Ok(answer), bytes));
         }
         if let Some(code) = failed {
             self.count_error(&code);
         }
         self.done_with(tag);
-        Ok(())
+        None
     }
 
     fn write_answer(&mut self, id: &str, mut answer: Answer) -> (Answer, Option<Code>) {
