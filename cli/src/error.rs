@@ -2,7 +2,7 @@
 //!
 //! | exit code | kind |
 //! |---|---|
-//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: not all that was asked for was done |
+//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: not all that was asked for was done; [`Error::Output`] |
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
 //! | 3 | [`Error::NoConnection`] |
 //! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
@@ -40,7 +40,7 @@ pub enum Error {
         error: Box<Error>,
     },
     /// Standard output is gone or can't be written.
-    #[error("cannot write the output: {0}")]
+    #[error("cannot write the output: {0} (a request that this command sends was carried out)")]
     Output(#[from] io::Error),
 }
 

@@ -213,6 +213,7 @@ mod tests {
         let late = |outcome_unknown| ClientError::Timeout {
             op: "PING".to_owned(),
             after: Duration::from_secs(5),
+            earlier: None,
             outcome_unknown,
         };
         let unreachable = ClientError::Connect {

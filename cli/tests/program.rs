@@ -92,7 +92,7 @@ fn a_refusal_is_not_hidden_by_an_answer_that_does_not_come_any_more() {
             "no leader; nothing was changed",
         ))
     });
-    let args = ["--timeout", "300ms", "get-instance", "a"];
+    let args = ["--timeout", "1s", "get-instance", "a"];
     let (out, err) = exited(&fake.cli(&args).output().unwrap(), 1);
     assert_eq!(out, "");
     let begin = "NO_LEADER: no leader; nothing was changed (tried for ";

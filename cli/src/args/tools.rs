@@ -13,7 +13,8 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after an operation that was refused for good; the exit code still says that there was one.
+    /// Go on after an operation that the server refuses and that a retry would not help; the exit code still says
+    /// that there was one. Without a leader, or when an outcome is unknown, the load ends.
     #[arg(long)]
     pub continue_on_error: bool,
     /// How many operations may wait for their answers.

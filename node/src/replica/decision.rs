@@ -31,7 +31,7 @@ pub(crate) fn decided<D>(
                 instance = instance_of(command),
                 %command,
                 panic = text_of(&*panic),
-                "a bug in rstmdb made this request fail, and the node goes on; nothing was changed: report this line"
+                "a bug in rstmdb: this request failed and changed nothing; the node goes on. Please report this line"
             );
             Err(Error::DecisionFailed)
         }

@@ -113,7 +113,7 @@ impl<T: Types> Replica<T> {
         if self.inner.gate.set_no_room_here(reason) {
             match refused {
                 Some(reason) => {
-                    tracing::error!(%reason, "this node refuses writes, and entries of a leader, until it has room")
+                    tracing::error!(%reason, "disk nearly full: this node takes no writes, and no entries from the leader, until there is room")
                 }
                 None => tracing::info!("this node has room again; it takes writes and entries"),
             }

@@ -39,12 +39,13 @@ impl<T: Types> SlowDecisions<T> {
             return;
         }
         self.said = Some(now);
-        let (took_ms, others) = (took.as_millis(), std::mem::take(&mut self.unsaid));
+        let took_ms = took.as_millis();
+        let more_since_last_line = std::mem::take(&mut self.unsaid);
         tracing::warn!(
             %command,
             took_ms,
-            others,
-            "the decision of a command took more than 50 ms; `others` is how many more did since the last such line"
+            more_since_last_line,
+            "the decision of a command took more than 50 ms"
         );
     }
 }

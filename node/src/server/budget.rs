@@ -7,8 +7,9 @@
 //! (see the session's `buffers`), so that each reservation is given in the end.
 //!
 //! One thing could stand in the way: connections that hold requests, and can give back nothing before they have room
-//! for the answers. So one connection at a time has the *turn*, and may go [`TURN_BYTES`] beyond the budget.
+//! for the answers. So one connection at a time has the *turn*, and may go [`TURN_GRAINS`] beyond the budget.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ use tokio_util::sync::PollSemaphore;
 
 /// Bytes are reserved in steps of this many, so that small requests cost no shared counter.
 pub(crate) const GRAIN_BYTES: usize = 64 * 1024;
-/// How far the connection that has the turn may go beyond the budget: a request and its answer.
-const TURN_BYTES: usize = 32 << 20;
+/// How far the connection that has the turn may go beyond the budget: a request and its answer, and what it holds
+/// besides.
+const TURN_GRAINS: u32 = 33 * 16;
 /// What a busy connection may keep reserved beyond what it holds, so that it need not ask for each request.
 const KEPT_GRAINS: u32 = 16;
 
@@ -35,10 +37,12 @@ pub(crate) struct Budget {
     grains_max: u32,
     free: Arc<Semaphore>,
     turn: Arc<Semaphore>,
+    /// How many connections wait, to be looked at without a lock.
+    waiting: AtomicUsize,
     pressure: Mutex<Pressure>,
 }
 
-/// Who waits for bytes of the budget.
+/// The connections that wait for bytes of the budget.
 #[derive(Default)]
 struct Pressure {
     waiting: usize,
@@ -70,6 +74,7 @@ impl Budget {
             grains_max,
             free: Arc::new(Semaphore::new(grains_max as usize)),
             turn: Arc::new(Semaphore::new(1)),
+            waiting: AtomicUsize::new(0),
             pressure: Mutex::default(),
         })
     }
@@ -82,7 +87,16 @@ impl Budget {
 
     /// Since when connections have been waiting for bytes; `None` while none does.
     pub(crate) fn pressed_since(&self) -> Option<Instant> {
-        self.pressure().since
+        if self.is_pressed() {
+            self.pressure().since
+        } else {
+            None
+        }
+    }
+
+    /// Whether connections wait for bytes.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// For a connection that holds nothing yet.
@@ -107,50 +121,55 @@ fn grains_of(bytes: usize) -> u32 {
 
 impl Room {
     /// Reserves what is missing to hold `bytes` in all. `false`: there is too little, and the task is woken when there
-    /// is enough. `or_turn`: the connection holds what it can give back only by going on, so it may do that beyond the
+    /// is more. `or_turn`: the connection holds what it can give back only by going on, so it may do that beyond the
     /// budget when it has the turn.
     pub(crate) fn reserve(&mut self, cx: &mut Context<'_>, bytes: usize, or_turn: bool) -> bool {
-        if self.covers_in_turn(bytes, or_turn) {
-            self.wait = None;
-            return true;
-        }
-        let missing = (grains_of(bytes) - self.grains).min(self.budget.grains_max);
-        if self.wait.is_none()
-            && let Ok(permit) = self.budget.free.try_acquire_many(missing)
-        {
-            permit.forget();
-            self.grains += missing;
-            return self.covers_in_turn(bytes, or_turn);
-        }
-        drop(self.wait.take_if(|wait| wait.grains < missing));
-        let wait = self
-            .wait
-            .get_or_insert_with(|| Wait::new(&self.budget, missing));
-        if let Poll::Ready(permit) = wait.room.poll_acquire_many(cx, wait.grains) {
-            if let Some(permit) = permit {
-                self.grains += wait.grains;
-                permit.forget();
+        // Who holds the whole budget may hold anything: nobody else could give more.
+        let wanted = grains_of(bytes).min(self.budget.grains_max);
+        loop {
+            let missing = wanted.saturating_sub(self.grains);
+            if missing == 0 || (or_turn && self.turn.is_some() && missing <= TURN_GRAINS) {
+                return true;
             }
-            self.wait = None;
-            return self.covers_in_turn(bytes, or_turn);
-        }
-        if or_turn && self.turn.is_none() {
+            let free = &self.budget.free;
+            if self.wait.is_none()
+                && let Ok(permit) = free.try_acquire_many(missing)
+            {
+                permit.forget();
+                self.grains += missing;
+                continue;
+            }
+            let wait = self
+                .wait
+                .get_or_insert_with(|| Wait::new(&self.budget, missing));
+            if let Poll::Ready(permit) = wait.room.poll_acquire_many(cx, wait.grains) {
+                if let Some(permit) = permit {
+                    permit.forget();
+                    self.grains += wait.grains;
+                }
+                self.wait = None;
+                continue;
+            }
+            if !or_turn || missing > TURN_GRAINS {
+                wait.turn = None;
+                return false;
+            }
             let turn = self.budget.turn.clone();
             let turn = wait.turn.get_or_insert_with(|| PollSemaphore::new(turn));
-            if let Poll::Ready(permit) = turn.poll_acquire(cx) {
-                self.turn = permit;
-                self.wait = None;
+            match turn.poll_acquire(cx) {
+                Poll::Ready(permit) => self.turn = permit,
+                Poll::Pending => return false,
             }
         }
-        self.covers_in_turn(bytes, or_turn)
     }
 
-    /// Takes back a question for more.
+    /// Gives up its place in the queue.
     pub(crate) fn stop_waiting(&mut self) {
         self.wait = None;
     }
 
-    /// Gives back what is not needed for holding `bytes`; a busy connection keeps a little.
+    /// Gives back what is not needed for holding `bytes`; a busy connection keeps a little, and one that waits for more
+    /// keeps what it has.
     pub(crate) fn settle(&mut self, bytes: usize, is_busy: bool) {
         let needed = grains_of(bytes);
         if self.grains < needed {
@@ -158,25 +177,15 @@ impl Room {
         }
         self.turn = None;
         let spare = self.grains - needed;
-        if spare == 0 || (is_busy && spare <= KEPT_GRAINS && self.budget.pressed_since().is_none())
-        {
-            return;
+        let keeps = is_busy && spare <= KEPT_GRAINS && !self.budget.is_pressed();
+        if spare > 0 && !keeps && self.wait.is_none() {
+            self.give_back(spare);
         }
-        self.give_back(spare);
     }
 
     /// Whether `bytes` in all are reserved.
     pub(crate) fn covers(&self, bytes: usize) -> bool {
         grains_of(bytes) <= self.grains
-    }
-
-    fn covers_in_turn(&self, bytes: usize, or_turn: bool) -> bool {
-        let beyond = if or_turn && self.turn.is_some() {
-            grains_of(TURN_BYTES)
-        } else {
-            0
-        };
-        grains_of(bytes) <= self.grains + beyond
     }
 
     fn give_back(&mut self, grains: u32) {
@@ -196,6 +205,7 @@ impl Wait {
         let mut pressure = budget.pressure();
         pressure.waiting += 1;
         pressure.since.get_or_insert_with(Instant::now);
+        budget.waiting.store(pressure.waiting, Ordering::Relaxed);
         Self {
             budget: budget.clone(),
             grains,
@@ -212,6 +222,9 @@ impl Drop for Wait {
         if pressure.waiting == 0 {
             pressure.since = None;
         }
+        self.budget
+            .waiting
+            .store(pressure.waiting, Ordering::Relaxed);
     }
 }
 
@@ -313,12 +326,60 @@ mod tests {
         assert!(!asks(&mut one, 300, false) && !asks(&mut other, 300, true));
         one.settle(256 * GRAIN_BYTES, true);
         assert!(asks(&mut other, 300, true), "the turn was passed on");
-        let beyond = 256 + TURN_BYTES / GRAIN_BYTES + 1;
-        assert!(!asks(&mut other, beyond, true));
+    }
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[test]
-    fn who_stops_waiting_stands_in_nobody_s_way() {
+    fn what_is_refused_is_woken_when_there_is_more_however_much_it_wants() {
+        for wanted in [10, 256 + 600, 2 * GRAINS_MAX] {
+            let budget = budget();
+            let (mut holder, mut asker) = (budget.room(), budget.room());
+            let mut turn = budget.room();
+            assert!(asks(&mut holder, GRAINS_MAX, false));
+            assert!(asks(&mut turn, 1, true), "it has the turn");
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(woken.clone());
+            let mut cx = Context::from_waker(&waker);
+            assert!(!asker.reserve(&mut cx, wanted * GRAIN_BYTES, true));
+            asker.settle(0, false);
+            drop((holder, turn));
+            assert!(woken.0.load(Ordering::Relaxed) > 0, "{wanted}");
+            assert!(
+                asker.reserve(&mut cx, wanted * GRAIN_BYTES, true),
+                "{wanted}"
+            );
+            assert!(!budget.is_pressed());
+        }
+    }
+
+    #[test]
+    fn a_place_in_the_queue_is_kept_when_more_is_wanted() {
+        let budget = budget();
+        let (mut holder, mut first, mut second) = (budget.room(), budget.room(), budget.room());
+        assert!(asks(&mut holder, 500, false) && asks(&mut first, 10, false));
+        assert!(!asks(&mut first, 110, false) && !asks(&mut second, 100, false));
+        first.settle(0, true);
+        holder.settle(400 * GRAIN_BYTES, false);
+        assert!(!asks(&mut second, 100, false), "the other one was first");
+        assert!(
+            !asks(&mut first, 120, false),
+            "it has got what it had asked for"
+        );
+        drop(holder);
+        assert!(asks(&mut first, 120, false) && asks(&mut second, 100, false));
+    }
+
+    #[test]
+    fn a_connection_that_stops_waiting_holds_up_no_other() {
         let budget = budget();
         let (mut holder, mut gone, mut next) = (budget.room(), budget.room(), budget.room());
         assert!(asks(&mut holder, 400, false));

@@ -241,10 +241,10 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
         )));
     }
     raft_store::rejoin(&RealFs, dir)?;
-    logging::print(&format_args!(
+    print_done(&format_args!(
         "{} is empty; start the node again under a new cluster.node_id",
         dir.display()
-    ))?;
+    ));
     Ok(())
 }
 
@@ -265,6 +265,15 @@ fn restore(
             reason,
         })?;
     let restored = runtime.block_on(restore::restore(&config, from, target))?;
-    logging::print(&restored)?;
+    print_done(&restored);
     Ok(())
+}
+
+/// Reports what cannot be done a second time: that the report cannot be written does not make it a failure.
+fn print_done(report: &dyn std::fmt::Display) {
+    if let Err(error) = logging::print(report) {
+        logging::say(&format_args!(
+            "this is done, but cannot be written to standard output ({error}): {report}"
+        ));
+    }
 }

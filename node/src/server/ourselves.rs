@@ -51,8 +51,8 @@ fn differences(
         }
         Some(_) => {}
         None => found.push(format!(
-            "node {node_id} is not a member: stop it, or, to bring it back, empty its data folder (`rstmdb rejoin \
-             --data DIR --yes`) and start it under an id that was never used, with cluster.join"
+            "this node ({node_id}) was removed from the cluster. Stop it. To use its machine again: empty its data \
+             folder (`rstmdb rejoin --data DIR --yes`), then start it with a new cluster.node_id and cluster.join"
         )),
     }
     let others = found.len();
@@ -181,7 +181,7 @@ mod tests {
         );
         let removed = differences(6, &node("f"), &listed(&[]), &members);
         assert!(
-            removed[0].starts_with("node 6 is not a member: stop it, or"),
+            removed[0].starts_with("this node (6) was removed from the cluster"),
             "{removed:?}"
         );
     }

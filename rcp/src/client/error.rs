@@ -23,13 +23,16 @@ pub enum Error {
         /// The call is a write that may or may not have taken effect.
         outcome_unknown: bool,
     },
-    /// The deadline passed, and no node has refused an earlier try: such a refusal is returned instead.
-    #[error("no answer to {op} within {} ms", after.as_millis())]
+    /// The deadline passed. If a node has refused an earlier try, and no try may have taken effect, that refusal is
+    /// returned instead.
+    #[error("no answer to {op} within {} ms{}", after.as_millis(), said_before(earlier.as_deref()))]
     Timeout {
         /// The operation.
         op: String,
         /// The deadline.
         after: Duration,
+        /// Why a node refused an earlier try, where that is known.
+        earlier: Option<String>,
         /// The call is a write that may or may not have taken effect.
         outcome_unknown: bool,
     },
@@ -82,4 +85,10 @@ impl Error {
             | Error::Closed => false,
         }
     }
+}
+
+/// What follows the text of an error when a node has refused an earlier try.
+fn said_before(earlier: Option<&str>) -> String {
+    let said = |earlier| format!("; before that a node said {earlier}");
+    earlier.map(said).unwrap_or_default()
 }

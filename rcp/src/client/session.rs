@@ -104,10 +104,10 @@ impl Session {
         loop {
             let mut pending = match self.send(op, &plan.params, deadline).await {
                 Ok(pending) => pending,
-                Err(error) => {
-                    let error = or_refusal(error, refused, began.elapsed());
-                    return Err(with_doubt(error, maybe_done));
+                Err(error) if maybe_done => {
+                    return Err(in_doubt(error, refused.as_ref(), plan.repeatable));
                 }
+                Err(error) => return Err(or_refusal(error, refused, began.elapsed())),
             };
             let attempt_end = self.attempt_end(&plan, deadline);
             let failed = match timeout_at(attempt_end, pending.answer()).await {
@@ -125,11 +125,11 @@ impl Session {
             let is_suspect = losses > LOSSES_MAX;
             let is_over = Instant::now() + pause >= deadline;
             if !failed.again || is_suspect || is_over {
-                let error = match is_over {
-                    true => or_refusal(failed.error, refused, began.elapsed()),
-                    false => failed.error,
-                };
-                return Err(with_doubt(error, maybe_done));
+                return Err(match failed.error {
+                    error if maybe_done => in_doubt(error, refused.as_ref(), plan.repeatable),
+                    error if is_over => or_refusal(error, refused, began.elapsed()),
+                    error => error,
+                });
             }
             if let Error::Refused(refusal) = failed.error {
                 refused = Some(refusal);
@@ -167,6 +167,7 @@ impl Session {
             error: Error::Timeout {
                 op: op.to_owned(),
                 after: self.dialer.options.timeout,
+                earlier: None,
                 outcome_unknown: false,
             },
             again,
@@ -286,8 +287,9 @@ fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
     }
 }
 
-/// The error of a call whose time is over. If a node has refused an earlier attempt, that refusal is the reason;
-/// that the last attempt had no time left for an answer tells the caller nothing.
+/// The error of a call none of whose attempts can have taken effect, and whose time is over. If a node has refused an
+/// earlier attempt, that refusal is the reason; that the last attempt had no time left for an answer tells the caller
+/// nothing.
 fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error {
     let Some(mut refusal) = earlier else {
         return last;
@@ -308,21 +310,21 @@ fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error
     Error::Refused(refusal)
 }
 
-/// The error of the last attempt, saying so if an attempt may have taken effect.
-fn with_doubt(error: Error, maybe_done: bool) -> Error {
-    if !maybe_done {
-        return error;
-    }
-    match error {
+/// The error of the last attempt of a call of which one may have taken effect. What a node said of an earlier attempt
+/// ("nothing was changed") is not the answer then, only a hint.
+fn in_doubt(last: Error, earlier: Option<&ErrorBody>, repeatable: bool) -> Error {
+    let earlier = earlier.map(ToString::to_string);
+    match last {
         // The last word on the call, whatever became of earlier attempts.
         Error::Refused(refusal) if !refusal.retryable => Error::Refused(refusal),
         Error::Refused(refusal) => Error::Refused(ErrorBody {
-            retryable: true,
+            retryable: repeatable,
             ..refusal.with_unknown_outcome()
         }),
         Error::Timeout { op, after, .. } => Error::Timeout {
             op,
             after,
+            earlier,
             outcome_unknown: true,
         },
         Error::Disconnected { reason, .. } => Error::Disconnected {

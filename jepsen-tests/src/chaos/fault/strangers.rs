@@ -56,6 +56,9 @@ pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         true => scene.one().into_iter().collect(),
         false => scene.free(),
     };
+    if victims.is_empty() {
+        return Ok(None);
+    }
     let mut burden = Burden::on(victims.clone());
     for id in &victims {
         let ports = scene.nodes.ports(*id)?;

@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
             return Err(Error::Conflict {
                 key: "compaction.archive_dir",
                 reason: format!(
-                    "{} {overlap} storage.data_dir {}: choose a folder outside of it that does not contain it",
+                    "{} {overlap} storage.data_dir {}: choose a folder that is neither inside it nor above it",
                     archive.display(),
                     config.storage.data_dir.display()
                 ),

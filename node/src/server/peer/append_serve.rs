@@ -118,7 +118,12 @@ impl Intake {
                 }
                 Part::Append(append) => {
                     let request = self.request(append)?;
-                    if requests.send(request.await?).await.is_err() {
+                    // What is freed is for a stream that still has somebody to answer to.
+                    let request = tokio::select! {
+                        request = request => request?,
+                        () = requests.closed() => return Ok(()),
+                    };
+                    if requests.send(request).await.is_err() {
                         return Ok(());
                     }
                 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rstmdb_engine::{BatchOp, Command};
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::work::Tag;
@@ -33,17 +34,33 @@ pub(super) struct Buffers {
     room: Room,
     /// Bytes of the requests in work or waiting, and of the answers that they will have.
     queued_bytes: usize,
-    /// The most of one of these.
+    /// The most that one of these requests, or one context that they change, has.
     largest_bytes: usize,
     /// The most that `received` has held since its memory was allocated.
     received_bytes: usize,
-    /// What was reserved for the large frame that is being read; 0 without one.
-    frame_bytes: usize,
-    frame_since: Instant,
-    /// Since when there have been many answers that the client has not read.
-    unread_since: Option<Instant>,
-    /// Room was asked for in this turn.
-    asked: bool,
+    frame: Frame,
+    unread: Option<Unread>,
+    /// Room was asked for in this turn of the session, and there was none.
+    refused: bool,
+}
+
+/// The large frame that is being read.
+struct Frame {
+    /// What was reserved for it; 0 without one.
+    bytes: usize,
+    /// Since when the node has been reading it, and when the client last sent some of it.
+    since: Instant,
+    last: Instant,
+    /// The node does not read it at the moment, because it waits for room or is busy with what came before.
+    is_paused: bool,
+}
+
+/// Answers that the client has not read.
+struct Unread {
+    since: Instant,
+    /// How many bytes there were then, and how many of these there are still.
+    bytes: usize,
+    left: usize,
 }
 
 impl Buffers {
@@ -53,23 +70,27 @@ impl Buffers {
             queued_bytes: 0,
             largest_bytes: 0,
             received_bytes: 0,
-            frame_bytes: 0,
-            frame_since: now,
-            unread_since: None,
-            asked: false,
+            frame: Frame {
+                bytes: 0,
+                since: now,
+                last: now,
+                is_paused: false,
+            },
+            unread: None,
+            refused: false,
         }
     }
 
     /// A request is in work, or waits.
     pub(super) fn count(&mut self, tag: &Tag) {
         self.queued_bytes += tag.bytes;
-        self.largest_bytes = self.largest_bytes.max(tag.bytes);
+        self.largest_bytes = self.largest_bytes.max(tag.largest_bytes);
     }
 
     /// A request is no longer in work, nor waiting.
     pub(super) fn answered(&mut self, tag: &Tag) {
         self.queued_bytes -= tag.bytes;
-        if tag.bytes >= self.largest_bytes {
+        if tag.largest_bytes >= self.largest_bytes || self.queued_bytes == 0 {
             self.largest_bytes = 0;
         }
     }
@@ -79,10 +100,9 @@ impl Buffers {
         self.queued_bytes >= QUEUED_BYTES_MAX
     }
 
-    /// Room is reserved, or asked for, anew in each turn of the session: what was asked for in the turn before may
-    /// no longer be needed.
+    /// What was asked for in the turn before may no longer be needed.
     pub(super) fn begin_turn(&mut self) {
-        self.asked = false;
+        self.refused = false;
     }
 }
 
@@ -103,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Bytes of memory that the connection holds, but for what it is to reserve next.
     pub(super) fn held_bytes(&self) -> usize {
         let buffers = &self.buffers;
-        let received = buffers.received_bytes.max(buffers.frame_bytes);
+        let received = buffers.received_bytes.max(buffers.frame.bytes);
         let unbegun = self.waiting.request.as_ref();
         received
             + unbegun.map_or(0, |unbegun| unbegun.bytes)
@@ -119,41 +139,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Reserves what is missing of `bytes` in all, for an answer or for a request that was received; see
     /// [`Room::reserve`].
     pub(super) fn make_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> bool {
-        self.buffers.asked = true;
-        self.buffers.room.reserve(cx, bytes, true)
+        let has_room = self.buffers.room.reserve(cx, bytes, true);
+        self.buffers.refused |= !has_room;
+        has_room
     }
 
-    /// What a request of `bytes` counts for. An event answers with the context, and so may take far more than its
-    /// request: as much as the context has now, or as what is still to be done may make of it.
-    pub(super) fn expected_bytes(&self, job: &Job, bytes: usize) -> usize {
-        let largest = self.buffers.largest_bytes;
-        let of_command = |command: &Command| match command {
-            Command::ApplyEvent(event) => {
+    /// What a request of `bytes` counts for, and the most that it or one context of it has. An event answers with the
+    /// context, and so may take far more than its request: as much as the context has now, or as what is still to be
+    /// done may make of it.
+    pub(super) fn expected_bytes(&self, job: &Job, bytes: usize) -> (usize, usize) {
+        let mut largest = self.buffers.largest_bytes.max(bytes);
+        let mut answer = 0;
+        let mut count = |command: &Command| {
+            if let Command::ApplyEvent(event) = command {
                 let context = self.shared.replica.context_bytes(&event.instance_id);
-                context.unwrap_or(0).max(largest)
+                largest = largest.max(context.unwrap_or(0));
+                answer += context.unwrap_or(0).max(self.buffers.largest_bytes);
             }
-            _ => 0,
         };
-        let answer = match job {
+        match job {
             Job::Write(Command::Batch(ops)) => {
-                let writes = ops.iter().filter_map(|op| match op {
-                    BatchOp::Write(command) => Some(command),
-                    BatchOp::Read(_) => None,
-                });
-                writes.map(of_command).sum()
+                for op in ops {
+                    if let BatchOp::Write(command) = op {
+                        count(command);
+                    }
+                }
             }
-            Job::Write(command) => of_command(command),
+            Job::Write(command) => count(command),
             Job::BestEffort(steps) => {
-                let writes = steps.iter().filter_map(|step| match step {
-                    Ok(Job::Write(command)) => Some(command),
-                    _ => None,
-                });
-                writes.map(of_command).sum()
+                for step in steps {
+                    if let Ok(Job::Write(command)) = step {
+                        count(command);
+                    }
+                }
             }
-            Job::LogRead(_) | Job::Backup(_) => PAGE_BYTES,
-            _ => 0,
-        };
-        bytes + answer
+            Job::LogRead(_) | Job::Backup(_) => answer = PAGE_BYTES,
+            _ => {}
+        }
+        // No answer is longer than a frame may be.
+        (bytes + answer.min(PAYLOAD_BYTES_MAX), largest)
     }
 
     /// Whether more may be read: what the frame at the front will take is reserved before it is read.
@@ -164,23 +188,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         } else {
             announced
         };
-        let more =
-            frame_bytes.saturating_sub(self.buffers.received_bytes.max(self.buffers.frame_bytes));
-        self.buffers.asked = true;
-        let bytes = self.held_bytes() + more;
+        let held = self.buffers.received_bytes.max(self.buffers.frame.bytes);
+        let bytes = self.held_bytes() + frame_bytes.saturating_sub(held);
         if !self.buffers.room.reserve(cx, bytes, false) {
+            self.buffers.refused = true;
             return false;
         }
-        if frame_bytes > 0 && self.buffers.frame_bytes == 0 {
-            self.buffers.frame_since = self.now;
+        let frame = &mut self.buffers.frame;
+        if frame_bytes > 0 && frame.bytes == 0 {
+            (frame.since, frame.last) = (self.now, self.now);
         }
-        self.buffers.frame_bytes = frame_bytes;
+        frame.bytes = frame_bytes;
         true
+    }
+
+    /// How much may be read at once: what is reserved, and no more of what follows it than usual.
+    pub(super) fn receivable_bytes(&self) -> usize {
+        let frame = self.buffers.frame.bytes;
+        frame.saturating_sub(self.received.len()).max(READ_BYTES)
     }
 
     /// Something was read.
     pub(super) fn count_received(&mut self) {
         self.last_received = self.now;
+        self.buffers.frame.last = self.now;
         let bytes = self.received.len();
         self.buffers.received_bytes = self.buffers.received_bytes.max(bytes);
     }
@@ -188,8 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// A message was taken from the front of what was received. After a large one, what follows it moves to memory of
     /// its own.
     pub(super) fn took_message(&mut self) {
-        if self.buffers.frame_bytes > 0 {
-            self.buffers.frame_bytes = 0;
+        if self.buffers.frame.bytes > 0 {
+            self.buffers.frame.bytes = 0;
             self.keep_only_received();
         }
     }
@@ -200,12 +231,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Whether the client has to go on with what the connection holds much of: a frame, or answers.
-    pub(super) fn waits_for_client(&self) -> bool {
-        self.reads_a_frame() || self.buffers.unread_since.is_some()
+    fn waits_for_client(&self) -> bool {
+        self.reads_a_frame() || self.buffers.unread.is_some()
     }
 
     fn reads_a_frame(&self) -> bool {
-        self.buffers.frame_bytes > 0 && self.phase == Phase::Open && !self.is_busy()
+        self.buffers.frame.bytes > 0 && !self.buffers.frame.is_paused
     }
 
     /// When the connection is to be closed because others wait for what it holds; before that, when that is to be
@@ -219,41 +250,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Some(self.now + LOOK_INTERVAL);
         };
         let frame = self.reads_a_frame().then(|| {
-            let since = buffers.frame_since;
-            given_up_at(pressed, since, self.last_received, buffers.frame_bytes)
+            let frame = &buffers.frame;
+            given_up_at(pressed, frame.since, frame.last, frame.bytes)
         });
-        let answers = buffers.unread_since.map(|since| {
-            let bytes = self.outbox.waiting_bytes();
-            given_up_at(pressed, since, self.last_sent, bytes)
-        });
+        let unread = buffers.unread.as_ref();
+        let answers =
+            unread.map(|unread| given_up_at(pressed, unread.since, self.last_sent, unread.bytes));
         [frame, answers].into_iter().flatten().min()
     }
 
     /// Whether the connection holds what others wait for, and its client does not go on.
     pub(super) fn is_stalled(&self) -> bool {
-        let is_pressed = self.shared.budget.pressed_since().is_some();
-        is_pressed && self.stalled_at().is_some_and(|at| at <= self.now)
+        self.shared.budget.is_pressed() && self.stalled_at().is_some_and(|at| at <= self.now)
     }
 
-    /// Looks at what waits for the client to read it, after some was sent.
-    pub(super) fn note_unread(&mut self) {
-        if self.outbox.waiting_bytes() < GRAIN_BYTES {
-            self.buffers.unread_since = None;
+    /// The client has read `sent` bytes of what waited for it.
+    pub(super) fn note_unread(&mut self, sent: usize) {
+        let waiting = self.outbox.waiting_bytes();
+        let left = self.buffers.unread.as_ref().map_or(0, |unread| unread.left);
+        if waiting < GRAIN_BYTES {
+            self.buffers.unread = None;
+        } else if left > sent {
+            self.buffers
+                .unread
+                .iter_mut()
+                .for_each(|unread| unread.left -= sent);
         } else {
-            self.buffers.unread_since.get_or_insert(self.now);
+            self.buffers.unread = Some(Unread {
+                since: self.now,
+                bytes: waiting,
+                left: waiting,
+            });
         }
+    }
+
+    /// The client is given time anew for a frame that the node goes on reading.
+    fn note_pause(&mut self) {
+        let is_paused = self.buffers.refused || self.phase != Phase::Open || self.is_busy();
+        let frame = &mut self.buffers.frame;
+        if frame.is_paused && !is_paused {
+            (frame.since, frame.last) = (self.now, self.now);
+        }
+        frame.is_paused = is_paused;
     }
 
     /// Gives back memory that is not needed now, and what was reserved for it.
     pub(super) fn tidy_buffers(&mut self) {
-        if !self.buffers.asked {
+        if !self.buffers.refused {
             self.buffers.room.stop_waiting();
         }
+        self.note_pause();
         let at_rest = self.is_at_rest();
         if self.received.is_empty() && (at_rest || self.buffers.received_bytes > READ_BYTES) {
             self.received = BytesMut::new();
             self.buffers.received_bytes = 0;
-        } else if self.buffers.frame_bytes == 0
+        } else if self.buffers.frame.bytes == 0
             && self.buffers.received_bytes > 4 * self.received.len().max(GRAIN_BYTES)
         {
             self.keep_only_received();

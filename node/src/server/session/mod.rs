@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::ErrorBody;
@@ -173,10 +173,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Err(error) = served {
             tracing::debug!(%error, "connection lost");
         }
-        let bye = tokio::time::timeout(FLUSH_TIMEOUT, self.stream.shutdown()).await;
+        // What the session holds is given back now: the client may let the node wait for the end.
+        let mut stream = self.into_stream();
+        let bye = tokio::time::timeout(FLUSH_TIMEOUT, stream.shutdown()).await;
         if let Ok(Err(error)) = bye {
             tracing::debug!(%error, "connection not closed cleanly");
         }
+    }
+
+    fn into_stream(self) -> S {
+        self.stream
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
@@ -235,7 +241,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return Ok(again);
             }
             self.received.reserve(READ_BYTES);
-            let read = pin!(self.stream.read_buf(&mut self.received)).poll(cx);
+            let room = self.receivable_bytes();
+            let mut into = (&mut self.received).limit(room);
+            let read = pin!(self.stream.read_buf(&mut into)).poll(cx);
             match read {
                 Poll::Pending => return Ok(again),
                 Poll::Ready(Ok(0)) => {
@@ -281,6 +289,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         self.outbox.note_touched();
+        let waited = self.outbox.waiting_bytes();
         while !self.outbox.is_empty() {
             let written = pin!(self.stream.write_buf(self.outbox.buffer())).poll(cx);
             match written {
@@ -293,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Poll::Ready(Err(error)) => return Err(error),
             }
         }
-        self.note_unread();
+        self.note_unread(waited - self.outbox.waiting_bytes());
         if self.needs_flush && self.outbox.is_empty() {
             // Inside TLS the last record may still be on this side.
             match Pin::new(&mut self.stream).poll_flush(cx) {

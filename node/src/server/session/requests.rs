@@ -92,6 +92,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.request_timeout,
         };
+        let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
         let tag = Tag {
             id: id.into(),
             op,
@@ -99,7 +100,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             deadline: self.now + timeout,
             claim: plan.claim,
             effect: plan.effect,
-            bytes: self.expected_bytes(&plan.job, bytes),
+            bytes: expected,
+            largest_bytes,
         };
         if self.has_room(self.held_bytes() + tag.bytes) {
             return self.take_up(tag, plan.job);

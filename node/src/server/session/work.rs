@@ -21,6 +21,8 @@ pub(crate) struct Tag {
     pub(crate) effect: Effect,
     /// Of the request, and of the answer to be expected.
     pub(crate) bytes: usize,
+    /// The most that the request, or one context that it changes, has.
+    pub(crate) largest_bytes: usize,
 }
 
 impl Tag {

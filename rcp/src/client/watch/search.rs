@@ -159,6 +159,7 @@ fn unanswered(op: &str, limit: Duration) -> Error {
     Error::Timeout {
         op: op.to_owned(),
         after: limit,
+        earlier: None,
         outcome_unknown: false,
     }
 }

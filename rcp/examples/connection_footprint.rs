@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo build --release && target/release/rstmdb --dev &
-//! cargo run --release -p rstmdb-rcp --features client --example footprint -- 127.0.0.1:7401 PID
+//! cargo run --release -p rstmdb-rcp --features client --example connection_footprint -- 127.0.0.1:7401 PID
 //! ```
 //!
 //! Prints bytes of resident memory, as `/proc/PID/status` has it.
