@@ -354,7 +354,7 @@ mod tests {
         let end = Arc::new(OnceLock::new());
         let wanted = Wanted {
             filter: json!({"machines": ["m"]}),
-            lasts: Some(Duration::from_secs(1)),
+            lasts: Some(Duration::from_secs(3)),
         };
         let watching = {
             let end = Arc::clone(&end);

@@ -149,9 +149,35 @@ async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
     assert_eq!(node.ended(), Some(0));
 }
 
+/// A client that always has more to read, and reads some megabytes a second; until it is told to stop.
+async fn steady_reader(node: &Program) -> (oneshot::Sender<()>, JoinHandle<usize>) {
+    let mut conn = narrow(node).await;
+    let machine = conn.order_machine().await;
+    let ctx = json!({ "pad": "x".repeat(100_000) });
+    let params =
+        json!({ "instance_id": "read", "machine": machine, "version": 1, "initial_ctx": ctx });
+    conn.ok("CREATE_INSTANCE", params).await;
+    for _ in 0..2000 {
+        conn.send("GET_INSTANCE", json!({ "instance_id": "read" }))
+            .await;
+    }
+    let (stop, mut stopped) = oneshot::channel();
+    let reading = tokio::spawn(async move {
+        let mut count = 0;
+        while stopped.try_recv().is_err() {
+            assert_eq!(conn.recv().await["status"], "ok");
+            count += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        count
+    });
+    (stop, reading)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_do_not_end_are_given_up_together() {
     let node = program();
+    let (stop_reading, reading) = steady_reader(&node).await;
     let before = node.resident_bytes();
     let bystander = Bystander::begin(&node);
     let whole = large_ping(12 << 20);
@@ -185,6 +211,30 @@ async fn frames_that_do_not_end_are_given_up_together() {
     }
     until_it_holds_little(&node, before).await;
     bystander.end().await;
+    stop_reading.send(()).unwrap();
+    let read = reading.await.unwrap();
+    assert!(read > 200, "{read} answers in all that time");
+    assert_eq!(node.ended(), Some(0));
+}
+
+/// What an answer may take is guessed from the contexts, not from the guesses before.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_events_in_a_pipeline_need_little() {
+    let node = program();
+    let mut conn = Conn::open(node.rcp).await;
+    let (_, id) = conn.order().await;
+    let event = json!({ "op": "APPLY_EVENT", "params": { "instance_id": id, "event": "NOTE", "payload": { "pad": "x".repeat(250) } } });
+    let ops = vec![event; 100];
+    for mode in ["atomic", "best_effort"] {
+        for _ in 0..10 {
+            conn.send("BATCH", json!({ "mode": mode, "ops": ops }))
+                .await;
+        }
+        for _ in 0..10 {
+            let answer = timeout(SOON, conn.recv()).await.unwrap();
+            assert_eq!(answer["status"], "ok", "{}", answer["error"]);
+        }
+    }
     assert_eq!(node.ended(), Some(0));
 }
 
