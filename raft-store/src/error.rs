@@ -84,6 +84,20 @@ pub enum Error {
         /// Whose it should be.
         expected: String,
     },
+    /// A data folder that was in use has lost the file that says which node and cluster it belongs to.
+    #[error(
+        "{} is missing, but the folder was in use ({held}). Put the file back from any copy of this folder. \
+         Without a copy: one node alone: start it with its old cluster.node_id and no other node configured, \
+         it writes the file anew if all else is whole; otherwise restore a backup. A node of a cluster: \
+         `rstmdb rejoin`, `rstmdb-cli cluster remove ID`, then add it under a new id",
+        file.display()
+    )]
+    IdentityMissing {
+        /// The file.
+        file: PathBuf,
+        /// What the folder holds.
+        held: String,
+    },
     /// The data folder was removed, or another one put in its place, while the node used it.
     #[error(
         "the data folder {} was removed or replaced under the running node: what it wrote since then is \
@@ -188,7 +202,7 @@ impl Error {
         match self {
             Error::Io { source, .. } => source.kind(),
             Error::Failed(first) => first.kind(),
-            Error::Damaged { .. } => io::ErrorKind::InvalidData,
+            Error::Damaged { .. } | Error::IdentityMissing { .. } => io::ErrorKind::InvalidData,
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
             Error::FolderGone { .. } => io::ErrorKind::NotFound,
             Error::ArchiveTaken { .. } => io::ErrorKind::AlreadyExists,

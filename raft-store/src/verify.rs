@@ -1,5 +1,6 @@
 //! Reading everything in a data folder and saying what is wrong with it.
 
+mod decoding;
 mod report;
 
 pub use report::{Damage, Report};
@@ -10,21 +11,24 @@ use std::path::Path;
 use crate::catalog::Catalog;
 use crate::crypto::Keyring;
 use crate::error::Error;
-use crate::format::{HardState, Position, Record, SegmentHeader};
+use crate::format::{HardState, Position};
 use crate::fs::{self, FileSystem};
 use crate::history;
 use crate::identity;
 use crate::options::{Layout, PEERS_NAME};
-use crate::rebuild::Rebuild;
 use crate::recovery;
-use crate::replay::{self, Source, Visitor, damaged};
+use crate::replay::{self, Source, damaged};
 use crate::roster;
 use crate::segment::{Index, Table};
 use crate::snapshot;
 use crate::store;
 use crate::survey::{Action, Segments, find_segments};
 use crate::tail::next_index;
+use decoding::Decoding;
 use report::Before;
+
+/// The log of a running node is looked for so often before it is called unreadable.
+const LOOKS_MAX: u32 = 5;
 
 /// A data folder being verified.
 struct Folder<'a, F> {
@@ -62,19 +66,17 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     let lock = fs.lock_existing(&layout.lock);
     let is_held = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
     let running = lock.as_ref().is_err_and(is_held);
-    let (mut report, table) = read(fs, &layout, keys, running, None);
+    if running {
+        let mut report = read_running(fs, &layout, keys);
+        let note = "a node runs on this folder: what it writes meanwhile may be missing here";
+        report.notes.insert(0, note.into());
+        return report;
+    }
+    let (mut report, table) = read(fs, &layout, keys, false, None);
     match &lock {
         // Where something else is wrong, a catalog that disagrees only follows from it.
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
         Ok(_) => {}
-        Err(_) if running => {
-            let note = "a node runs on this folder: what it writes meanwhile may be missing here";
-            report.notes.insert(0, note.into());
-            if !report.is_intact() || report.nameless.is_some() {
-                let (again, _) = read(fs, &layout, keys, running, Some(&report));
-                report.keep_confirmed(&again);
-            }
-        }
         Err(error) => {
             let unknown = format!(
                 "whether a node runs on this folder is not known: {} cannot be opened: {error}",
@@ -84,6 +86,28 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
         }
     }
     report
+}
+
+/// Reads everything while a node runs on the folder, and what looks wrong once more.
+fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Report {
+    let mut looks = 1;
+    loop {
+        let (mut report, _) = read(fs, layout, keys, true, None);
+        if report.is_intact() && report.nameless.is_none() {
+            return report;
+        }
+        let (again, _) = read(fs, layout, keys, true, Some(&report));
+        let wal_was_wrong = report.suspects.contains_key(&layout.wal);
+        if !wal_was_wrong || again.suspects.contains_key(&layout.wal) {
+            report.keep_confirmed(&again);
+            return report;
+        }
+        // The first look has not read the log, so its report says nothing of it. One that never succeeds is reported.
+        if looks == LOOKS_MAX {
+            return report;
+        }
+        looks += 1;
+    }
 }
 
 /// Reads everything, or what has looked wrong `earlier`.
@@ -133,17 +157,18 @@ fn read<F: FileSystem>(
 /// and everything else behind it.
 fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
     let Folder { fs, layout, .. } = *folder;
-    let log = report.log_used || !report.is_intact();
+    // A segment that cannot be looked into says nothing: a first start with another key leaves one, too.
+    let log = report.log_used || !report.damages.is_empty();
     let segments = if log { report.segments } else { 0 };
     let snapshots = snapshot::list_files(fs, &layout.snapshots).map_or(0, |files| files.len());
     let counted = [
-        ("segments of the log", segments),
-        ("snapshots", snapshots as u64),
-        ("files of history", report.history_files),
+        (segments, "segment of the log", "segments of the log"),
+        (snapshots as u64, "snapshot", "snapshots"),
+        (report.history_files, "file of history", "files of history"),
     ];
-    let counted = counted.into_iter().filter(|(_, count)| *count > 0);
+    let counted = counted.into_iter().filter(|(count, ..)| *count > 0);
     let mut held: Vec<String> = counted
-        .map(|(what, count)| format!("{what}: {count}"))
+        .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
         .collect();
     if fs::exists(fs, &layout.dir, PEERS_NAME).unwrap_or(false) {
         held.push(PEERS_NAME.to_owned());
@@ -172,7 +197,11 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Tab
             return table;
         }
     };
-    let rebuild = verify_segments(folder, &segments, &mut table, report);
+    let decoding = verify_segments(folder, &segments, &mut table, report);
+    if let Some((index, membership)) = decoding.membership() {
+        report.learn_membership(index, &membership);
+    }
+    let rebuild = decoding.rebuild;
     report.log_used =
         rebuild.state != HardState::default() || segments.numbers().any(|number| number != 1);
     if segments.last().is_none() && folder.cluster_id != 0 {
@@ -201,7 +230,7 @@ fn verify_segments<F: FileSystem>(
     segments: &Segments,
     table: &mut Table<F>,
     report: &mut Report,
-) -> Rebuild {
+) -> Decoding {
     let layout = folder.layout;
     // Where it does not fit what was purged, any segment may be at fault.
     let whole = folder.has_to_read(&layout.wal);
@@ -212,7 +241,7 @@ fn verify_segments<F: FileSystem>(
             let Some(before) = folder.before(&path) else {
                 continue;
             };
-            decoding = Decoding::from(before);
+            decoding.go_on(before);
         }
         let before = decoding.before();
         match verify_segment(folder, segments, number, &mut decoding, report) {
@@ -220,16 +249,12 @@ fn verify_segments<F: FileSystem>(
             Err(error) => {
                 report.damage_behind(error, &path, before);
                 // What follows a damaged segment is still read, on its own.
-                let entries = decoding.0.entries;
-                decoding.0 = Rebuild {
-                    entries,
-                    ..Rebuild::default()
-                };
+                decoding.go_on(Before::default());
             }
         }
         report.segments += 1;
     }
-    decoding.0
+    decoding
 }
 
 fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {
@@ -269,42 +294,6 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
     }
 }
 
-/// Follows the log like recovery, and decodes what recovery leaves unread.
-#[derive(Default)]
-struct Decoding(Rebuild);
-
-impl Decoding {
-    fn before(&self) -> Before {
-        Before {
-            state: self.0.state,
-            continues: self.0.continues,
-        }
-    }
-}
-
-impl From<Before> for Decoding {
-    fn from(Before { state, continues }: Before) -> Self {
-        Self(Rebuild {
-            state,
-            continues,
-            ..Rebuild::default()
-        })
-    }
-}
-
-impl Visitor for Decoding {
-    fn segment(&mut self, header: &SegmentHeader, path: &Path) -> Result<(), String> {
-        self.0.segment(header, path)
-    }
-
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
-        if let Record::Entry(entry) = record {
-            entry.to_entry()?;
-        }
-        self.0.record(at, record)
-    }
-}
-
 fn verify_segment<F: FileSystem>(
     folder: &Folder<'_, F>,
     segments: &Segments,
@@ -333,7 +322,7 @@ fn verify_segment<F: FileSystem>(
         segment: number,
         offset: found.end,
     };
-    Ok(decoding.0.finish_segment(&found))
+    Ok(decoding.rebuild.finish_segment(&found))
 }
 
 fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
@@ -349,7 +338,12 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
             continue;
         }
         match snapshot::verify_file(fs, &path, keys, folder.cluster_id) {
-            Ok(info) => report.snapshots.push(info),
+            Ok((info, stored)) => {
+                report.snapshots.push(info);
+                if let Some(id) = stored.log_id() {
+                    report.learn_membership(id.index, stored.membership());
+                }
+            }
             Err(error) => report.damage(error, &path),
         }
     }

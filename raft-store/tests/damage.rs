@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::io;
 use std::path::PathBuf;
 
+use rstmdb_raft_store::fs::{Fault, FaultOp};
 use rstmdb_raft_store::{Error, FileSystem, Identity, MemFs, Vote};
 use support::entry;
 use support::log::{Log, options};
@@ -310,6 +312,28 @@ fn while_a_node_runs_a_segment_that_does_not_continue_the_log_is_still_damage() 
     };
     assert_eq!(damage.file, middle);
     assert!(damage.what.contains("does not continue"), "{damage}");
+}
+
+#[test]
+fn while_a_node_runs_a_log_that_was_not_found_at_once_is_read_all_the_same() {
+    let (log, _) = running();
+    let sound = log.verify();
+    let fail_to_open = |nth, sticky| {
+        log.fs.inject(Fault {
+            op: FaultOp::Open,
+            nth,
+            error: io::ErrorKind::Other,
+            sticky,
+        });
+    };
+    for nth in 1..=4 {
+        fail_to_open(nth, false);
+        let report = log.verify();
+        assert!(report.is_intact(), "{nth}: {report:?}");
+        assert_eq!(report.segments, sound.segments, "{nth}: {report:?}");
+    }
+    fail_to_open(1, true);
+    assert!(!log.verify().is_intact());
 }
 
 #[test]

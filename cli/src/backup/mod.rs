@@ -87,12 +87,7 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
 
 /// Begins a run at what the server has now. That a snapshot was replaced meanwhile is no failure yet.
 async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<(), Error> {
-    let run = Run {
-        first_offset: head.first_offset,
-        snapshot: None,
-        log: Vec::new(),
-        until_ms: head.time_ms,
-    };
+    let run = new_run(head);
     if head.first_offset == 1 {
         return target.begin(run);
     }
@@ -115,6 +110,16 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
         }),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Gap | Stop::Replaced) => Ok(()),
+    }
+}
+
+fn new_run(head: &Head) -> Run {
+    Run {
+        first_offset: head.first_offset,
+        snapshot: None,
+        log: Vec::new(),
+        // Interrupted before its log is copied whole, it reaches up to its last fact and no further.
+        until_ms: 0,
     }
 }
 
@@ -221,4 +226,33 @@ fn shown(time_ms: u64) -> String {
 
 fn from_backup(error: backup::Error) -> Error {
     Error::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_run_reaches_the_time_of_the_server_only_once_it_is_copied() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut target = Target::open(dir.path()).unwrap();
+        let head = Head {
+            cluster_id: "a".into(),
+            first_offset: 1,
+            last_offset: 9,
+            time_ms: 5_000,
+            ..Head::default()
+        };
+        let until_ms = || Manifest::read(dir.path()).unwrap().unwrap().runs[0].until_ms;
+        target.belong_to(&head).unwrap();
+        target.begin(new_run(&head)).unwrap();
+        assert_eq!(
+            until_ms(),
+            0,
+            "interrupted here, it ends with its last fact"
+        );
+        target.reached(head.time_ms).unwrap();
+        assert_eq!(until_ms(), 5_000);
+    }
 }

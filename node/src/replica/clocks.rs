@@ -57,6 +57,8 @@ struct Known {
     median: Option<(Duration, Duration)>,
     /// By how many milliseconds each voter that answered is ahead of the median.
     skews: BTreeMap<u64, i64>,
+    /// The log's time of the oldest decision here whose outcome is not known yet.
+    in_flight_since_ms: Option<u64>,
 }
 
 /// What one voter's clock showed, and the monotonic time here at which that was heard.
@@ -88,7 +90,7 @@ impl<T: Types> Clocks<T> {
 
     /// Whether the clock of this node's leadership in `term` goes.
     fn goes(&self, term: u64) -> bool {
-        matches!(self.known.lock().led, Some((led, _)) if led == term)
+        self.known.lock().leads_in(term)
     }
 
     /// The same, and asks for it otherwise.
@@ -102,11 +104,14 @@ impl<T: Types> Clocks<T> {
 
     /// The log's time on the leader, Unix milliseconds: `last_ms`, the last time in the log, at least.
     pub(crate) fn log_time_ms(&self, last_ms: u64) -> u64 {
+        self.read(&mut self.known.lock(), last_ms)
+    }
+
+    fn read(&self, known: &mut Known, last_ms: u64) -> u64 {
         let (wall, now) = (self.wall(), self.monotonic());
         if planted::is(Bug::LogTimeFollowsWallClock) {
             return self.host.now_ms().max(last_ms);
         }
-        let mut known = self.known.lock();
         let target = known.target(wall, now, self.skew_max);
         let Some((_, clock)) = &mut known.led else {
             return last_ms;
@@ -115,9 +120,34 @@ impl<T: Types> Clocks<T> {
         u64::try_from(clock.read(target, now).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The same, if the clock of this node's leadership in `term` goes.
+    /// The log's time for decisions that the proposer makes now. They count as in flight until
+    /// [`Clocks::set_in_flight`] is called.
+    pub(crate) fn begin_decisions(&self, last_ms: u64) -> u64 {
+        // One lock for both: a time that is told in between would lie behind these decisions.
+        let mut known = self.known.lock();
+        let time_ms = self.read(&mut known, last_ms);
+        known.in_flight_since_ms.get_or_insert(time_ms);
+        time_ms
+    }
+
+    /// The log's time of the oldest decision that is in flight, if there is one.
+    pub(crate) fn set_in_flight(&self, since_ms: Option<u64>) {
+        self.known.lock().in_flight_since_ms = since_ms;
+    }
+
+    /// The time that every fact that is not applied yet is later than, if the clock of this node's leadership in `term`
+    /// goes.
     pub(crate) fn led_time_ms(&self, term: u64, last_ms: u64) -> Option<u64> {
-        self.goes(term).then(|| self.log_time_ms(last_ms))
+        let mut known = self.known.lock();
+        if !known.leads_in(term) {
+            return None;
+        }
+        let now_ms = self.read(&mut known, last_ms);
+        let next_ms = known
+            .in_flight_since_ms
+            .map_or(now_ms, |since_ms| since_ms.min(now_ms));
+        // The next fact may be of this very millisecond.
+        Some(next_ms.saturating_sub(1))
     }
 
     /// By how many milliseconds the log's time is ahead of the clock that it is slewed towards.
@@ -148,6 +178,10 @@ impl<T: Types> Clocks<T> {
 }
 
 impl Known {
+    fn leads_in(&self, term: u64) -> bool {
+        matches!(self.led, Some((led, _)) if led == term)
+    }
+
     /// The wall clock that the log's time is slewed towards.
     fn target(&self, wall: Duration, now: Duration, skew_max: Duration) -> Duration {
         match self.median {

@@ -65,6 +65,8 @@ const LISTED_IN_FLIGHT_MAX: usize = 1000;
 /// The entries handed to Raft in one message.
 struct Batch<T: Types> {
     decided: InstantOf<T>,
+    /// The log's time of the first one.
+    since_ms: u64,
     results: BoxStream<'static, Written<T>>,
 }
 
@@ -180,7 +182,7 @@ impl<T: Types> Proposer<T> {
                 && queue.is_open();
             tokio::select! {
                 biased;
-                written = next_written(&mut self.run.written, &self.counters) => {
+                written = next_written(&mut self.run.written, &self.counters, &self.clocks) => {
                     self.settle(written);
                     self.prepare_more();
                 }
@@ -236,14 +238,22 @@ impl<T: Types> Proposer<T> {
     }
 
     async fn write(&mut self, decided: InstantOf<T>, entries: Vec<Entry>) {
-        if entries.is_empty() {
+        let Some(since_ms) = entries.first().map(|entry| entry.time_ms) else {
+            tell_in_flight(&self.clocks, &self.run.written);
             self.pass_on_answers();
             return;
-        }
+        };
         let data = |entry: Entry| Data(entry.encode_to_vec().into());
         let entries: Vec<_> = entries.into_iter().map(data).collect();
         match self.raft.client_write_many(entries).await {
-            Ok(results) => self.run.written.push_back(Batch { decided, results }),
+            Ok(results) => {
+                self.run.written.push_back(Batch {
+                    decided,
+                    since_ms,
+                    results,
+                });
+                tell_in_flight(&self.clocks, &self.run.written);
+            }
             Err(fatal) => self.fail_all(&fatal),
         }
     }
@@ -274,7 +284,7 @@ impl<T: Types> Proposer<T> {
             if let Some((request, reply)) = self.run.in_flight.pop_write() {
                 settled = self.settle_write(request, reply, written).or(settled);
             }
-            result = next_written(&mut self.run.written, &self.counters)
+            result = next_written(&mut self.run.written, &self.counters, &self.clocks)
                 .now_or_never()
                 .flatten();
         }
@@ -365,10 +375,15 @@ pub(crate) fn term_of<T: Types>(raft: &Raft<T, StateMachine<T>>) -> u64 {
     metrics.vote.leader_id.term
 }
 
+fn tell_in_flight<T: Types>(clocks: &Clocks<T>, written: &VecDeque<Batch<T>>) {
+    clocks.set_in_flight(written.front().map(|batch| batch.since_ms));
+}
+
 /// The next result of the oldest batch in flight; never resolves while nothing is in flight.
 async fn next_written<T: Types>(
     written: &mut VecDeque<Batch<T>>,
     counters: &Counters,
+    clocks: &Clocks<T>,
 ) -> Option<Written<T>> {
     loop {
         let Some(oldest) = written.front_mut() else {
@@ -379,5 +394,6 @@ async fn next_written<T: Types>(
         }
         counters.proposal.observe(T::now() - oldest.decided);
         written.pop_front();
+        tell_in_flight(clocks, written);
     }
 }

@@ -133,7 +133,7 @@ pub struct Report {
     pub uptime_secs: u64,
     /// Its wall clock, Unix milliseconds; none from a node that does not tell.
     pub clock_ms: Option<u64>,
-    /// On the leader: the log's time, Unix milliseconds.
+    /// On the leader: the log time up to which, inclusive, all is applied there, Unix milliseconds.
     pub log_ms: Option<u64>,
 }
 

@@ -178,12 +178,12 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         return Err(Error::Refused(missing));
     }
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
-    let missing = [report.missing_identity(&dir), report.missing_snapshot(&dir)];
-    let missing = missing.into_iter().flatten();
+    let nameless = report.missing_identity(&dir);
+    let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
     // A damage is said even where the report cannot be printed.
-    let printed = print_report(&report);
-    if !report.damages.is_empty() {
+    let printed = print_report(&report, nameless.as_ref());
+    if nameless.is_some() || !report.damages.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
     if !report.locked.is_empty() {
@@ -203,7 +203,13 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
 }
 
 /// What is wrong comes first: it must not be looked for behind what is right.
-fn print_report(report: &raft_store::Report) -> io::Result<()> {
+fn print_report(
+    report: &raft_store::Report,
+    nameless: Option<&raft_store::Error>,
+) -> io::Result<()> {
+    if let Some(missing) = nameless {
+        logging::print(&format_args!("damaged: {missing}"))?;
+    }
     for damage in &report.damages {
         logging::print(&format_args!("damaged: {damage}"))?;
     }

@@ -1,18 +1,15 @@
 //! Why a node cannot start on its data folder, in words for its operator.
 
-use rstmdb_raft_store::{self as raft_store, Damage, RealFs};
+use rstmdb_raft_store::{self as raft_store, RealFs};
 
-use super::config::Storage;
+use super::config::{Config, Storage};
 use super::node::Error;
+use super::peering::{configured_id, is_alone};
 use crate::replica::start::StartError;
 
-const ADVICE_DAMAGED: &str = "restore the file, or the whole folder, from a backup; `rstmdb verify` names every \
-                              damaged place; with other nodes that hold the data, empty this one with \
-                              `rstmdb rejoin`";
-const ADVICE_NAMELESS: &str = "put the file back from a copy of this very folder (a node never changes it), or \
-                               restore the whole folder from a backup; with other nodes that hold the data, empty \
-                               this one with `rstmdb rejoin`, remove the old node with `rstmdb-cli cluster remove`, \
-                               and add this one under a new id";
+const ADVICE: &str = "restore the file, or the whole folder, from a backup; `rstmdb verify` names every \
+                      damaged place; with other nodes that hold the data, empty this one with \
+                      `rstmdb rejoin`";
 
 /// Names the damage behind a start that failed, if there is any: what comes through openraft tells
 /// more of openraft than of the file.
@@ -20,30 +17,40 @@ pub(super) fn explained(error: StartError, storage: &Storage) -> Error {
     let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
     let missing = report.missing_snapshot(&storage.data_dir);
     match report.damages.into_iter().chain(missing).next() {
-        Some(damage) => refused(damage, ADVICE_DAMAGED),
+        Some(damage) => Error::Store(raft_store::Error::Damaged {
+            file: damage.file,
+            offset: damage.offset,
+            what: damage.what,
+            covers: damage.lost,
+            advice: ADVICE,
+        }),
         None => error.into(),
     }
 }
 
-/// Refuses a folder that was in use and has lost `identity.json`. The node would take it for an empty one: alone, it
-/// would go on as if it were new; in a cluster, the others would say that it has forgotten everything. Blocks.
+/// Refuses a folder that was in use and has lost `identity.json`. In a cluster the node would come back with another
+/// incarnation, and the other nodes would refuse it: for them it has forgotten its votes. A node that was the only one
+/// of its cluster, and is configured as that, may start: its log names the cluster, and it writes the file anew.
+/// Blocks.
 ///
 /// # Errors
 /// When it is such a folder.
-pub(super) fn refuse_nameless(storage: &Storage) -> Result<(), Error> {
-    let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
-    match report.missing_identity(&storage.data_dir) {
-        Some(damage) => Err(refused(damage, ADVICE_NAMELESS)),
-        None => Ok(()),
+pub(super) fn refuse_nameless(config: &Config) -> Result<(), Error> {
+    let dir = &config.storage.data_dir;
+    let report = raft_store::verify(&RealFs, dir, &config.storage.keys, false);
+    let Some(missing) = report.missing_identity(dir) else {
+        return Ok(());
+    };
+    let node_id = configured_id(&config.cluster);
+    if !is_alone(&config.cluster) || report.only_member(dir) != Some(node_id) {
+        return Err(missing.into());
     }
-}
-
-fn refused(damage: Damage, advice: &'static str) -> Error {
-    Error::Store(raft_store::Error::Damaged {
-        file: damage.file,
-        offset: damage.offset,
-        what: damage.what,
-        covers: damage.lost,
-        advice,
-    })
+    tracing::warn!(
+        data_dir = %dir.display(),
+        node_id,
+        cluster_name = %config.cluster.name,
+        "identity.json is missing, although the folder was in use: the log is whole and has no other node, so this \
+         node writes the file anew, with the cluster's id from the log and the name from the configuration"
+    );
+    Ok(())
 }

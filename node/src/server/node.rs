@@ -18,7 +18,7 @@ use super::forming;
 use super::options::{replica_options, store_options};
 use super::ourselves;
 use super::peer::{self, Connections, Local, PeerServer};
-use super::peering::{local, peer_options};
+use super::peering::{is_alone, local, peer_options};
 use super::product::{Replica, TokioHost};
 use super::run::{self, BindError, Listeners, WRITER_TIMEOUT};
 use super::sockets::Sockets;
@@ -121,8 +121,8 @@ impl Node {
         // Before the folder is opened, because opening may change it: another node's is left alone.
         let found = raft_store::read_identity(&RealFs, dir)?;
         if found.is_none() {
-            let storage = config.storage.clone();
-            in_background(move || folder::refuse_nameless(&storage)).await??;
+            let config = config.clone();
+            in_background(move || folder::refuse_nameless(&config)).await??;
         }
         let local = local(config, found.as_ref())?;
         let roster = Arc::new(OnceLock::new());
@@ -279,8 +279,7 @@ async fn find_cluster(
     local: &Local,
     connections: &Connections,
 ) -> Result<(u128, bool), Error> {
-    let alone = config.cluster.peers.len() < 2 && config.cluster.join.is_empty();
-    let known = if alone {
+    let known = if is_alone(&config.cluster) {
         None
     } else {
         forming::find_cluster(&config.cluster, local, connections).await?

@@ -12,13 +12,25 @@ use super::config::{Cluster, Config, Peer};
 use super::node::Error;
 use super::peer::{self, Credentials, Local, Members, Secret};
 
+fn named_id(cluster: &Cluster) -> Option<u64> {
+    let first = cluster.peers.first().map(|peer| peer.id);
+    cluster.node_id.or(first)
+}
+
+/// The id that the configuration gives a node whose folder has none.
+pub(super) fn configured_id(cluster: &Cluster) -> u64 {
+    named_id(cluster).unwrap_or(1)
+}
+
+/// Whether the configuration names no other node.
+pub(super) fn is_alone(cluster: &Cluster) -> bool {
+    cluster.peers.len() < 2 && cluster.join.is_empty()
+}
+
 /// Who this node is, by its folder and its configuration, which must not contradict each other.
 pub(super) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, Error> {
     let cluster = &config.cluster;
-    let configured = cluster
-        .node_id
-        .or_else(|| cluster.peers.first().map(|peer| peer.id));
-    let node_id = match (found, configured) {
+    let node_id = match (found, named_id(cluster)) {
         (Some(found), Some(configured)) if found.node_id != configured => {
             return Err(Error::WrongNode {
                 configured,
@@ -26,7 +38,7 @@ pub(super) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, 
             });
         }
         (Some(found), _) => found.node_id,
-        (None, configured) => configured.unwrap_or(1),
+        (None, _) => configured_id(cluster),
     };
     let recorded = found.map_or("", |found| &found.cluster_name);
     if !recorded.is_empty() && recorded != cluster.name {

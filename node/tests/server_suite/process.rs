@@ -227,49 +227,42 @@ async fn a_damaged_folder_is_refused_with_the_file_the_place_and_advice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_used_folder_without_its_identity_is_not_called_empty() {
+async fn a_used_folder_without_its_identity_starts_only_as_the_one_node_it_was() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let mut program = Program::start(data.path(), &[], Some(data.path()));
     let mut conn = Conn::open(program.address()).await;
-    conn.order().await;
+    let (_, instance) = conn.order().await;
+    let cluster_id = conn.ok("INFO", json!({})).await["cluster_id"].clone();
     drop(conn);
     program.signal();
     assert_eq!(program.ended_within(END_MAX).code(), Some(0));
     let file = data.path().join("identity.json");
-    let identity = std::fs::read(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
     let verified = || Program::start(data.path(), &["verify", "--data", path], None).last_words();
 
     let (code, text) = verified();
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("is damaged"), "{text}");
-    let (code, text) = Program::start(data.path(), &[], Some(data.path())).last_words();
+    let config = data.path().join("another.yaml");
+    std::fs::write(&config, "cluster:\n  node_id: 2\n").unwrap();
+    let arguments = ["--config", config.to_str().unwrap()];
+    let (code, text) = Program::start(data.path(), &arguments, Some(data.path())).last_words();
     assert_eq!(code, Some(1), "{text}");
-    let missing = "the file is missing";
-    for part in ["identity.json", missing, "segments of the log", "rejoin"] {
+    for part in ["identity.json is missing", "segment of the log", "rejoin"] {
         assert!(text.contains(part), "{part} is missing in: {text}");
     }
+    assert!(!text.contains("at offset"), "{text}");
     assert!(!file.exists(), "a refused start made another identity");
 
-    std::fs::write(&file, identity).unwrap();
-    let (code, text) = verified();
-    assert_eq!(code, Some(0), "{text}");
     let mut program = Program::start(data.path(), &[], Some(data.path()));
-    program.address();
+    let mut conn = Conn::open(program.address()).await;
+    assert_eq!(conn.ok("INFO", json!({})).await["cluster_id"], cluster_id);
+    conn.ok("GET_INSTANCE", json!({ "instance_id": instance }))
+        .await;
+    drop(conn);
     program.signal();
     assert_eq!(program.ended_within(END_MAX).code(), Some(0));
-}
-
-#[test]
-fn giving_up_the_only_copy_is_called_that() {
-    let data = tempfile::tempdir().unwrap();
-    let path = data.path().to_str().unwrap();
-    let program = Program::start(data.path(), &["rejoin", "--data", path], None);
-    let (code, text) = program.last_words();
-    assert_eq!(code, Some(1));
-    assert!(
-        text.contains("cluster of one") && text.contains("only copy"),
-        "{text}"
-    );
+    let (code, text) = verified();
+    assert_eq!(code, Some(0), "{text}");
 }

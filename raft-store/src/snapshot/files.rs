@@ -9,6 +9,7 @@ use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
 use crate::fs::FileSystem;
 use crate::identity::are_different_clusters;
+use crate::types::StoredMembership;
 
 pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let names = match fs.list(dir) {
@@ -21,13 +22,13 @@ pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBu
     Ok(ours.map(|name| dir.join(name)).collect())
 }
 
-/// Reads a whole snapshot file; the first damage is the error.
+/// Reads a whole snapshot file; gives also the membership in it. The first damage is the error.
 pub(crate) fn verify_file<F: FileSystem>(
     fs: &F,
     path: &Path,
     keys: &Keyring,
     cluster_id: u128,
-) -> Result<SnapshotInfo, Error> {
+) -> Result<(SnapshotInfo, StoredMembership), Error> {
     let file = Arc::new(fs.open(path).during("open", path)?);
     let (totals, bytes) = read::read_footer(&*file, path)?;
     let (head, mut records) = SnapshotReader::new(file, path.to_owned(), keys)?;
@@ -35,7 +36,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     let info = info_of(&head, &totals, bytes);
     check_name(&info, path)?;
     check_cluster(&head, cluster_id, path)?;
-    Ok(info)
+    Ok((info, head.meta.last_membership))
 }
 
 /// That a snapshot is of the folder's cluster (0: not known): a log of another one must never be

@@ -1,6 +1,6 @@
 //! What is known of a data folder once it was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::format::{HardState, Position};
 use crate::options::IDENTITY_NAME;
 use crate::snapshot::SnapshotInfo;
+use crate::types::Membership;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Report {
     pub(super) nameless: Option<String>,
     /// Whether the log holds more than a first start leaves before it writes `identity.json`.
     pub(super) log_used: bool,
+    /// The newest membership in log and snapshots: the index of its entry, and its nodes.
+    membership: Option<(u64, BTreeSet<u64>)>,
     /// The files and folders that looked wrong, and for a segment what the log before it amounted to.
     pub(super) suspects: BTreeMap<PathBuf, Before>,
 }
@@ -100,16 +103,36 @@ impl Report {
         })
     }
 
-    /// What is wrong if a node has used the folder, and the file is gone that says which node. It is not among the
+    /// The error if a node has used the folder, and the file is gone that says which node. It is not among the
     /// damages: a store can be read without that file, and one that is not a node's never has it.
-    pub fn missing_identity(&self, dir: &Path) -> Option<Damage> {
-        let held = self.nameless.as_ref()?;
-        Some(Damage {
+    pub fn missing_identity(&self, dir: &Path) -> Option<Error> {
+        let held = self.nameless.clone()?;
+        Some(Error::IdentityMissing {
             file: dir.join(IDENTITY_NAME),
-            offset: 0,
-            what: format!("the file is missing, although the folder is not empty: it holds {held}"),
-            lost: "which node and cluster the folder belongs to".into(),
+            held,
         })
+    }
+
+    /// The node that the folder is of, if its log is whole and its newest membership has no other node. Such a log says
+    /// all that a lost `identity.json` did, and no other node remembers this one.
+    pub fn only_member(&self, dir: &Path) -> Option<u64> {
+        let is_whole = self.is_intact() && self.segments > 0;
+        let (_, nodes) = self.membership.as_ref()?;
+        let only = nodes.first().copied().filter(|_| nodes.len() == 1)?;
+        (is_whole && self.missing_snapshot(dir).is_none()).then_some(only)
+    }
+
+    /// Keeps the nodes of a membership, unless a newer one is known.
+    pub(super) fn learn_membership(&mut self, index: u64, membership: &Membership) {
+        if self
+            .membership
+            .as_ref()
+            .is_none_or(|(known, _)| *known <= index)
+        {
+            let voters = membership.voter_ids();
+            let nodes = membership.nodes().map(|(id, _)| *id);
+            self.membership = Some((index, nodes.chain(voters).collect()));
+        }
     }
 
     /// Notes what is wrong with the file, or folder, at `path`.

@@ -45,7 +45,8 @@ pub struct Run {
     pub snapshot: Option<SnapshotFile>,
     /// Ascending, each beginning where the one before it ends.
     pub log: Vec<LogFile>,
-    /// The log's time when the log was known to end here, Unix ms: as facts have it, not as wall clocks show it.
+    /// The log time up to which, inclusive, the log was known to end here, Unix ms: as facts have it, not as wall
+    /// clocks show it. 0 until the run was copied whole once.
     pub until_ms: u64,
 }
 

@@ -53,7 +53,8 @@ pub struct BackupDescribeResult<'a> {
     pub last_offset: u64,
     /// The digest of the state there, in hex.
     pub state_digest: Cow<'a, str>,
-    /// The log's time on the leader, Unix ms; of the last fact where the leader does not tell.
+    /// The log time up to which, inclusive, nothing is missing, Unix ms; that of the last fact where the leader does
+    /// not tell.
     pub time_ms: u64,
     /// The newest snapshot, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

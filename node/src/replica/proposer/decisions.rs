@@ -45,13 +45,9 @@ impl<T: Types> Proposer<T> {
         portion.entries
     }
 
-    fn log_time_ms(&self) -> u64 {
-        let last_ms = self.applied.read().last_time_ms();
-        self.clocks.log_time_ms(last_ms)
-    }
-
     fn new_portion(&self) -> Portion {
-        let now_ms = self.log_time_ms();
+        let last_ms = self.applied.read().last_time_ms();
+        let now_ms = self.clocks.begin_decisions(last_ms);
         let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
         Portion {
             now_ms,

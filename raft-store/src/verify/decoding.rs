@@ -1,0 +1,65 @@
+//! The log while it is verified: followed like recovery does, and decoded where recovery leaves it unread.
+
+use std::path::Path;
+
+use super::report::Before;
+use crate::format::{Position, Record, SegmentHeader};
+use crate::rebuild::Rebuild;
+use crate::replay::Visitor;
+use crate::types::{Membership, Payload};
+
+/// See the module documentation.
+#[derive(Default)]
+pub(super) struct Decoding {
+    pub(super) rebuild: Rebuild,
+    /// The memberships in the log, each with the index of its entry.
+    memberships: Vec<(u64, Membership)>,
+}
+
+impl Decoding {
+    /// Where a segment begins: what the log before it amounted to.
+    pub(super) fn before(&self) -> Before {
+        Before {
+            state: self.rebuild.state,
+            continues: self.rebuild.continues,
+        }
+    }
+
+    /// Goes on at a segment of which only this is known.
+    pub(super) fn go_on(&mut self, Before { state, continues }: Before) {
+        self.rebuild = Rebuild {
+            state,
+            continues,
+            entries: self.rebuild.entries,
+            ..Rebuild::default()
+        };
+    }
+
+    /// The newest membership in the log, and the index of its entry.
+    pub(super) fn membership(&self) -> Option<(u64, Membership)> {
+        self.memberships.last().cloned()
+    }
+}
+
+impl Visitor for Decoding {
+    fn segment(&mut self, header: &SegmentHeader, path: &Path) -> Result<(), String> {
+        self.rebuild.segment(header, path)
+    }
+
+    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => {
+                let index = entry.log_id.index;
+                if let Payload::Membership(membership) = entry.to_entry()?.payload {
+                    self.memberships.push((index, membership));
+                }
+            }
+            Record::Truncate(keep) => {
+                let is_kept = |index: u64| keep.is_some_and(|keep| index <= keep.index);
+                self.memberships.retain(|(index, _)| is_kept(*index));
+            }
+            _ => {}
+        }
+        self.rebuild.record(at, record)
+    }
+}
