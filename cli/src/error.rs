@@ -40,7 +40,7 @@ pub enum Error {
         error: Box<Error>,
     },
     /// Standard output is gone or can't be written.
-    #[error("cannot write the output: {0} (a request that this command sends was carried out)")]
+    #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 

@@ -1,11 +1,13 @@
 //! [`Replica`]: the one door through which the server half reaches a replica.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::future::{Either, select};
 use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::{Command, Query, Reply, State};
@@ -295,14 +297,17 @@ impl<T: Types> Replica<T> {
     /// for good. The text says why.
     pub async fn fatal(&self) -> String {
         let mut metrics = self.inner.raft.server_metrics();
+        // A log that fails while nothing is written changes nothing that the Raft core tells.
+        let log_failed = Arc::new(Notify::new());
+        let failed = log_failed.clone();
+        self.inner.store.on_failure(move |_| failed.notify_one());
         loop {
             if let Some(reason) = self.failure() {
                 return reason;
             }
-            if openraft::async_runtime::watch::WatchReceiver::changed(&mut metrics)
-                .await
-                .is_err()
-            {
+            let changed = pin!(WatchReceiver::changed(&mut metrics));
+            let log_failed = pin!(log_failed.notified());
+            if let Either::Left((Err(_), _)) = select(changed, log_failed).await {
                 return self
                     .failure()
                     .unwrap_or_else(|| "the Raft core has stopped".to_owned());
@@ -315,7 +320,7 @@ impl<T: Types> Replica<T> {
             return Some(error.to_string());
         }
         let metrics = self.inner.raft.metrics();
-        let metrics = openraft::async_runtime::watch::WatchReceiver::borrow_watched(&metrics);
+        let metrics = WatchReceiver::borrow_watched(&metrics);
         let running = metrics.running_state.as_ref();
         running.err().map(ToString::to_string)
     }

@@ -119,7 +119,9 @@ impl Seen {
         for node_id in silent.difference(&self.silent) {
             tracing::warn!(node_id, "a member of the cluster does not answer");
         }
-        for node_id in self.silent.difference(&silent) {
+        // Only a leader hears whether it does.
+        let heard = self.silent.intersection(&self.members);
+        for node_id in heard.filter(|id| metrics.heartbeat.is_some() && !silent.contains(id)) {
             tracing::info!(node_id, "a member of the cluster answers again");
         }
         self.silent = silent;

@@ -177,6 +177,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         let missing = format!("there is no folder {}", dir.display());
         return Err(Error::Refused(missing));
     }
+    must_be_a_node_s(&dir)?;
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
@@ -237,18 +238,62 @@ fn print_report(
     ))
 }
 
+/// What lies in a folder and is no file of a node.
+fn foreign_names(dir: &Path) -> Vec<String> {
+    const OURS: [&str; 3] = ["LOCK", "identity.json", "lost+found"];
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| !OURS.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A folder that holds other things, and nothing of a node, is most likely another one than was meant.
+fn must_be_a_node_s(dir: &Path) -> Result<(), Error> {
+    const WITH_DATA: [&str; 3] = ["wal", "snapshots", "peers.json"];
+    let names = foreign_names(dir);
+    let is_ours = |name: &String| WITH_DATA.contains(&name.as_str());
+    if names.is_empty() || names.iter().any(is_ours) || dir.join("identity.json").exists() {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(Error::Refused(
+        if names.iter().any(|name| name == "manifest.json") {
+            format!(
+                "{dir} is not a node's data folder but a backup: check it with `rstmdb-cli backup {dir} --verify`"
+            )
+        } else {
+            let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+            format!(
+                "{dir} holds nothing of a node (it holds {}): is the path right?",
+                shown.join(", ")
+            )
+        },
+    ))
+}
+
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     if !yes {
         return Err(Error::Refused(format!(
-            "rejoin removes everything in {}; say --yes to confirm that this node shall come \
+            "rejoin removes everything that the node has in {}; say --yes to confirm that this node shall come \
              back as a new member under a new id. In a cluster of one there is no other node to \
              get the data from: this deletes the only copy",
             dir.display()
         )));
     }
     raft_store::rejoin(&RealFs, dir)?;
+    let left = match foreign_names(dir) {
+        names if names.is_empty() => String::new(),
+        names => format!(
+            " What is left there is not the node's: {}.",
+            names.join(", ")
+        ),
+    };
     print_done(&format_args!(
-        "{} is empty; start the node again under a new cluster.node_id",
+        "Removed what the node had in {}.{left} On a leader, remove the old member (`rstmdb-cli cluster remove ID`); \
+         then start the node with a new cluster.node_id and cluster.join",
         dir.display()
     ));
     Ok(())

@@ -119,11 +119,7 @@ impl Node {
     pub async fn start(config: &Config, peers: Option<TcpListener>) -> Result<Self, Error> {
         let dir = &config.storage.data_dir;
         // Before the folder is opened, because opening may change it: another node's is left alone.
-        let found = raft_store::read_identity(&RealFs, dir)?;
-        if found.is_none() {
-            let config = config.clone();
-            in_background(move || folder::refuse_nameless(&config)).await??;
-        }
+        let found = identity_of(config).await?;
         let local = local(config, found.as_ref())?;
         let roster = Arc::new(OnceLock::new());
         let options = peer_options(config, &local, &roster)?;
@@ -241,6 +237,16 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
         "serving clients"
     );
     node.serve(config, listeners, shutdown).await
+}
+
+/// Who the folder says that the node is. A folder that was in use, and does not say it, is refused.
+async fn identity_of(config: &Config) -> Result<Option<Identity>, Error> {
+    let found = raft_store::read_identity(&RealFs, &config.storage.data_dir)?;
+    if found.is_none() {
+        let config = config.clone();
+        in_background(move || folder::refuse_nameless(&config)).await??;
+    }
+    Ok(found)
 }
 
 /// The outcome of `start`, or nothing once `shutdown` resolves. It runs as a task of its own: a

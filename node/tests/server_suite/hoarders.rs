@@ -149,6 +149,33 @@ async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
     assert_eq!(node.ended(), Some(0));
 }
 
+/// Answers that wait for room are not made before there is some.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_large_reads_that_nobody_reads_hold_up_no_other_client() {
+    let node = program();
+    let mut conn = Conn::open(node.rcp).await;
+    let machine = conn.order_machine().await;
+    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
+    let params =
+        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
+    conn.ok("CREATE_INSTANCE", params).await;
+    let mut hoarders = Vec::new();
+    for _ in 0..4 {
+        let mut hoarder = narrow(&node).await;
+        for _ in 0..1000 {
+            let get = json!({ "instance_id": "large", "consistency": "local" });
+            hoarder.send("GET_INSTANCE", get).await;
+        }
+        hoarders.push(hoarder);
+    }
+    for _ in 0..20 {
+        let pong = timeout(SOON / 2, conn.ok("PING", json!({}))).await;
+        assert_eq!(pong.unwrap()["pong"], true);
+    }
+    drop(hoarders);
+    assert_eq!(node.ended(), Some(0));
+}
+
 /// A client that always has more to read, and reads some megabytes a second; until it is told to stop.
 async fn steady_reader(node: &Program) -> (oneshot::Sender<()>, JoinHandle<usize>) {
     let mut conn = narrow(node).await;

@@ -235,6 +235,19 @@ async fn strangers_on_every_port_leave_descriptors_for_the_log() {
     assert_eq!(node.ended(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_that_vanishes_ends_a_node_that_nobody_writes_to() {
+    let mut said: Option<Box<dyn Read + Send>> = None;
+    let node = Program::start(1024, &[], |reader| said = Some(reader));
+    let elsewhere = node.data().with_extension("gone");
+    std::fs::rename(node.data(), &elsewhere).unwrap();
+    assert_eq!(node.ends(), Some(1));
+    let mut text = String::new();
+    said.unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.contains("the node has failed and stops"), "{text}");
+    std::fs::remove_dir_all(&elsewhere).unwrap();
+}
+
 /// Whether the system will ask for signs of life, for each connection whose local or remote port is `port`:
 /// `(it is the local one, it will)`.
 fn keepalive_timers(port: u16) -> Vec<(bool, bool)> {

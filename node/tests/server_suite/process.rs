@@ -136,6 +136,23 @@ fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_has_gone_is_none
 }
 
 #[test]
+fn a_folder_that_is_not_a_node_s_is_not_called_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = ["verify", "--data", folder.path().to_str().unwrap()];
+    let quiet = || std::fs::File::create("/dev/null").unwrap();
+    assert_eq!(ended_with(&verify, quiet()).0, Some(0), "an empty one");
+    for (file, hint) in [
+        ("a.txt", "is the path right?"),
+        ("manifest.json", "a backup"),
+    ] {
+        std::fs::write(folder.path().join(file), "{}").unwrap();
+        let (code, said) = ended_with(&verify, quiet());
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(hint), "{said}");
+    }
+}
+
+#[test]
 fn a_short_secret_is_reported_as_short_and_not_as_unreadable() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 pub struct Program {
     child: Child,
     pub rcp: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Program {
@@ -46,11 +47,7 @@ impl Program {
             }
         };
         reader(Box::new(lines));
-        Self {
-            child,
-            rcp,
-            _dir: dir,
-        }
+        Self { child, rcp, dir }
     }
 
     pub fn id(&self) -> u32 {
@@ -64,10 +61,19 @@ impl Program {
         pages * 4096
     }
 
+    pub fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// SIGTERM; the exit code.
-    pub fn ended(mut self) -> Option<i32> {
+    pub fn ended(self) -> Option<i32> {
         let pid = i32::try_from(self.child.id()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        self.ends()
+    }
+
+    /// Waits until it has ended by itself; the exit code.
+    pub fn ends(mut self) -> Option<i32> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(10) {
             if let Some(status) = self.child.try_wait().unwrap() {

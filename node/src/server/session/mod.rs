@@ -75,8 +75,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const IN_WORK_MAX: usize = 1024;
 /// Room made for each read.
 const READ_BYTES: usize = 16 * 1024;
-/// Turns taken before other tasks get theirs.
+/// Turns taken, and time spent, before other tasks get theirs.
 const TURNS_MAX: usize = 64;
+const TURNS_TIME_MAX: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -186,8 +187,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let began = Instant::now();
         for _ in 0..TURNS_MAX {
             self.now = Instant::now();
+            if self.now > began + TURNS_TIME_MAX {
+                break;
+            }
             self.outbox.leader = self.shared.replica.is_leader();
             self.buffers.begin_turn();
             self.poll_shutdown(cx);

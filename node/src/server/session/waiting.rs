@@ -120,13 +120,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.waiting.answer = Some(Unwritten { what, bytes });
     }
 
-    /// Answers a request that was done at once, or leaves it to [`Self::poll_work`].
+    /// Answers a request that was done at once. Where it has to wait, nothing more is taken; what was begun before is
+    /// left to [`Self::poll_work`].
     pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: Outcome) {
-        let answered = self.try_answer(&tag, outcome, |session, held| session.has_room(held));
-        if let Some((outcome, _)) = answered {
+        if self.waiting.holds_answers() {
             self.order.hold(&tag.claim);
             let done = Running::boxed(std::future::ready(outcome));
-            self.work.push(tag, done);
+            return self.work.push(tag, done);
+        }
+        let held = self.try_answer(&tag, outcome, |session, held| session.has_room(held));
+        if let Some((outcome, bytes)) = held {
+            let what = (tag, outcome);
+            self.waiting.answer = Some(Unwritten { what, bytes });
         }
     }
 
