@@ -149,6 +149,36 @@ async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
     assert_eq!(node.ended(), Some(0));
 }
 
+/// A batch of reads whose answer is too long for a frame is refused, and leaves nothing of it behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_do_not_fit_leave_no_memory_behind() {
+    let node = program();
+    let mut conn = Conn::open(node.rcp).await;
+    let machine = conn.order_machine().await;
+    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
+    let params =
+        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
+    conn.ok("CREATE_INSTANCE", params).await;
+    let before = node.resident_bytes();
+    let get = json!({ "op": "GET_INSTANCE", "params": { "instance_id": "large" } });
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut conn = Conn::open(node.rcp).await;
+        let params = json!({ "mode": "atomic", "ops": vec![&get; 10] });
+        conn.refused("BATCH", params, "BAD_REQUEST").await;
+        open.push(conn);
+    }
+    let now = node.resident_bytes();
+    assert!(
+        now < before + RESIDENT_MAX,
+        "{} MiB, {} before",
+        now >> 20,
+        before >> 20
+    );
+    drop(open);
+    assert_eq!(node.ended(), Some(0));
+}
+
 /// Answers that wait for room are not made before there is some.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_large_reads_that_nobody_reads_hold_up_no_other_client() {

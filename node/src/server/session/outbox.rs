@@ -118,6 +118,8 @@ impl Outbox {
             Ok(())
         });
         if let Err(error) = encoded {
+            // The text that was too long has made the buffer grow, and is cut off already.
+            self.buffer = BytesMut::from(&self.buffer[..]);
             let body = ErrorBody::new(
                 Code::BadRequest,
                 format!("the request was carried out, but its answer does not fit: {error}"),
