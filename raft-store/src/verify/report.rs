@@ -35,7 +35,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What [`verify`] found.
+/// What [`verify`](super::verify) found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Everything that is wrong; empty means that the node can start and serve all it should.
