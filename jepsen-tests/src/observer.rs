@@ -68,7 +68,7 @@ impl Observed {
     /// last event, since more events may share its offset.
     fn resume(&self) -> Position {
         let (last, count) = position(&self.seen);
-        if self.looked_at < last {
+        if self.looked_at < last || self.looked_at == 0 {
             (last, count)
         } else {
             (self.looked_at + 1, 0)

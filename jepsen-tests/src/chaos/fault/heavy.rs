@@ -175,7 +175,7 @@ fn definition() -> Value {
     loop {
         let transition = json!({
             "from": "s", "event": format!("E{}", transitions.len()), "to": "s",
-            "guard": "ctx.a > 1 && ctx.b != 'something longer'",
+            "guard": "ctx.a > 1 && ctx.b != \"something longer\"",
         });
         let bytes = transition.to_string().len() + 1;
         if bytes > left {
