@@ -155,7 +155,7 @@ mod tests {
         let lost = waiting.answer().await.err().unwrap();
         assert!(lost.sent);
         assert!(
-            matches!(&*lost.error, Error::Disconnected { reason, .. } if reason.contains("silent"))
+            matches!(&*lost.error, Error::Disconnected { reason, .. } if reason.contains("sent nothing"))
         );
         let took = begun.elapsed();
         assert!(took >= PATIENCE && took < PATIENCE * 2, "{took:?}");
