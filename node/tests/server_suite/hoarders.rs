@@ -81,6 +81,17 @@ async fn narrow(node: &Program) -> Conn {
     conn
 }
 
+/// A connection that has made the instance `large`, with a context of 4 MiB.
+async fn with_large_instance(node: &Program) -> Conn {
+    let mut conn = Conn::open(node.rcp).await;
+    let machine = conn.order_machine().await;
+    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
+    let params =
+        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
+    conn.ok("CREATE_INSTANCE", params).await;
+    conn
+}
+
 /// Waits until the node holds little more than it did before; how much it held at most until then.
 async fn until_it_holds_little(node: &Program, before: usize) -> usize {
     let began = Instant::now();
@@ -116,12 +127,7 @@ async fn most_held<T>(node: &Program, done: impl Future<Output = T>) -> (T, usiz
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
     let node = program();
-    let mut conn = Conn::open(node.rcp).await;
-    let machine = conn.order_machine().await;
-    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
-    let params =
-        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
-    conn.ok("CREATE_INSTANCE", params).await;
+    let mut conn = with_large_instance(&node).await;
     conn.ok("COMPACT", json!({ "force_snapshot": true })).await;
     let before = node.resident_bytes();
     let bystander = Bystander::begin(&node);
@@ -153,12 +159,7 @@ async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_fit_leave_no_memory_behind() {
     let node = program();
-    let mut conn = Conn::open(node.rcp).await;
-    let machine = conn.order_machine().await;
-    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
-    let params =
-        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
-    conn.ok("CREATE_INSTANCE", params).await;
+    with_large_instance(&node).await;
     let before = node.resident_bytes();
     let get = json!({ "op": "GET_INSTANCE", "params": { "instance_id": "large" } });
     let mut open = Vec::new();
@@ -183,12 +184,7 @@ async fn answers_that_do_not_fit_leave_no_memory_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_large_reads_that_nobody_reads_hold_up_no_other_client() {
     let node = program();
-    let mut conn = Conn::open(node.rcp).await;
-    let machine = conn.order_machine().await;
-    let ctx = json!({ "pad": "x".repeat(4_000 << 10) });
-    let params =
-        json!({ "instance_id": "large", "machine": machine, "version": 1, "initial_ctx": ctx });
-    conn.ok("CREATE_INSTANCE", params).await;
+    let mut conn = with_large_instance(&node).await;
     let mut hoarders = Vec::new();
     for _ in 0..4 {
         let mut hoarder = narrow(&node).await;

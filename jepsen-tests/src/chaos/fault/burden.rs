@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Begun, Findings};
+use super::{Begun, Findings, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
 
@@ -21,6 +21,14 @@ const FELT_WITHIN: Duration = Duration::from_secs(4);
 const POLL: Duration = Duration::from_millis(20);
 /// How long a node may take to answer again. Other faults last a few seconds each.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// One node, or all that other faults leave alone.
+pub(super) fn victims(scene: &mut Scene<'_>) -> Vec<u64> {
+    match scene.rng.percent(50) {
+        true => scene.one().into_iter().collect(),
+        false => scene.free(),
+    }
+}
 
 /// The parts of one fault. Dropping it tells them to end.
 pub(super) struct Burden {

@@ -8,7 +8,7 @@ use rstmdb_rcp::PROTOCOL_VERSION;
 use rstmdb_rcp::frame::{self, Flags};
 use serde_json::json;
 
-use super::burden::{Burden, Hand};
+use super::burden::{self, Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::raw::{self, Connection};
@@ -34,10 +34,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Hoarders come to one node, or to all.
 pub fn hoard(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
-    let victims = match scene.rng.percent(50) {
-        true => scene.one().into_iter().collect(),
-        false => scene.free(),
-    };
+    let victims = burden::victims(scene);
     if victims.is_empty() {
         return Ok(None);
     }

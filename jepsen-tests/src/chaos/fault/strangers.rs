@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::burden::{Burden, Hand};
+use super::burden::{self, Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Port;
@@ -52,10 +52,7 @@ pub fn raise_limit() -> Result<(), String> {
 
 /// Strangers come to one node, or to all.
 pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
-    let victims = match scene.rng.percent(50) {
-        true => scene.one().into_iter().collect(),
-        false => scene.free(),
-    };
+    let victims = burden::victims(scene);
     if victims.is_empty() {
         return Ok(None);
     }
