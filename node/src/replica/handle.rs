@@ -139,7 +139,7 @@ impl<T: Types> Replica<T> {
             command,
             actor,
             answer: AnswerTo::new(answer),
-            deadline: T::now() + self.inner.options.leader_wait,
+            deadline: T::now() + self.inner.gate.leader_wait(),
             origin,
         };
         if let Err(SendError(request)) = self.inner.requests.send(request) {

@@ -52,7 +52,7 @@ use super::handle::Done;
 use super::held::Held;
 use super::in_flight::{Decided, InFlight};
 use super::prepare::{Preparing, Ready};
-use super::queue::{BATCH_COMMANDS_MAX, Queue, Request, refuse_overtaken};
+use super::queue::{BATCH_COMMANDS_MAX, Queue, Request, refuse_expired, refuse_overtaken};
 use super::reads::Reads;
 use super::slow::SlowDecisions;
 use super::state_machine::StateMachine;
@@ -61,6 +61,9 @@ use crate::planted::{self, Bug};
 
 /// A listing goes through all commands in flight; above this many it waits.
 const LISTED_IN_FLIGHT_MAX: usize = 1000;
+
+/// The pause between two looks for commands that have waited too long, while nothing can be decided.
+const EXPIRE_POLL: Duration = Duration::from_millis(20);
 
 /// The entries handed to Raft in one message.
 struct Batch<T: Types> {
@@ -118,6 +121,8 @@ pub(crate) struct Run<T: Types> {
     again: VecDeque<Request<T>>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
     draining: bool,
+    /// When it looks next for what has waited too long.
+    expire_at: Option<InstantOf<T>>,
     slow: SlowDecisions<T>,
 }
 
@@ -135,6 +140,7 @@ impl<T: Types> Run<T> {
             preparing: Preparing::new(),
             again: VecDeque::new(),
             draining: false,
+            expire_at: None,
             slow: SlowDecisions::new(),
         }
     }
@@ -144,6 +150,21 @@ impl<T: Types> Run<T> {
         let next = self.incoming.front();
         let may_go = next.is_some_and(|request| !self.must_wait(request));
         !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
+    }
+
+    /// Refuses what has waited too long for a leader that can decide it.
+    fn expire(&mut self) {
+        let now = T::now();
+        if self.expire_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.expire_at = Some(now + EXPIRE_POLL);
+        // What is held comes before what came later. A decision that is prepared for it is dropped.
+        let mut waiting: VecDeque<_> = self.held.drain().collect();
+        waiting.append(&mut self.incoming);
+        self.incoming = waiting;
+        refuse_expired(&mut self.incoming, now);
+        refuse_expired(&mut self.again, now);
     }
 
     fn must_wait(&self, request: &Request<T>) -> bool {
@@ -176,10 +197,13 @@ impl<T: Types> Proposer<T> {
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.run.is_over(queue) {
             let has_work = self.run.has_work();
-            let takes_more = !self.run.draining
-                && self.run.incoming.is_empty()
-                && self.run.in_flight.has_room()
-                && queue.is_open();
+            // While it drains, what has waited too long is refused: so that is taken from the queue, too.
+            let draining = self.run.draining;
+            let takes_more = queue.is_open()
+                && (draining || (self.run.incoming.is_empty() && self.run.in_flight.has_room()));
+            if draining {
+                self.run.expire();
+            }
             tokio::select! {
                 biased;
                 written = next_written(&mut self.run.written, &self.counters, &self.clocks) => {
@@ -191,6 +215,7 @@ impl<T: Types> Proposer<T> {
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
                     self.run.incoming.extend(taken.drain(..));
                 }
+                () = T::sleep(EXPIRE_POLL), if draining => {}
             }
         }
         let mut again = std::mem::take(&mut self.run.again);

@@ -200,6 +200,20 @@ pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, don
     }
 }
 
+/// Refuses those that have waited for a leader longer than they may.
+pub(crate) fn refuse_expired<T: Types>(waiting: &mut VecDeque<Request<T>>, now: InstantOf<T>) {
+    if !waiting.iter().any(|request| request.deadline <= now) {
+        return;
+    }
+    for request in std::mem::take(waiting) {
+        if request.deadline <= now {
+            request.refuse(Error::NoLeader);
+        } else {
+            waiting.push_back(request);
+        }
+    }
+}
+
 /// See the module documentation.
 pub(crate) struct Queue<T: Types> {
     pub incoming: mpsc::UnboundedReceiver<Request<T>>,

@@ -12,6 +12,7 @@
 //! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
 //! refuses the vote where a majority has answered meanwhile.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use openraft::Vote;
@@ -52,31 +53,75 @@ pub(crate) async fn run<T: Types>(replica: Weak<Inner<T>>, stop: Arc<Notify>) {
     }
 }
 
+/// A term in which this node leads others.
+struct Led<T: Types> {
+    term: u64,
+    /// Since when it has been seen to lead in it without keeping quiet.
+    since: InstantOf<T>,
+    /// How many bytes of entries each voter had taken in, and when that number grew last.
+    taken: BTreeMap<u64, (u64, Option<InstantOf<T>>)>,
+}
+
+impl<T: Types> Led<T> {
+    fn begin(term: u64) -> Self {
+        Self {
+            term,
+            since: T::now(),
+            taken: BTreeMap::new(),
+        }
+    }
+
+    /// Notes which voters have taken bytes in. A heartbeat may be lost between the pieces of a large entry, again and
+    /// again on a link that the entry fills; that the pieces arrive says as much.
+    fn notice_progress(&mut self, replica: &Replica<T>, voters: impl Iterator<Item = u64>) {
+        for id in voters {
+            let bytes = replica.inner.peers.sent(id).bytes_taken;
+            let (known, at) = self.taken.entry(id).or_insert((bytes, None));
+            if *known != bytes {
+                *known = bytes;
+                *at = Some(T::now());
+            }
+        }
+    }
+
+    /// Whether this voter has answered a heartbeat or taken bytes in after `earliest`.
+    fn has_heard(&self, metrics: &RaftMetrics<T>, id: u64, earliest: InstantOf<T>) -> bool {
+        let beats = metrics.heartbeat.as_ref();
+        let beat = beats.and_then(|all| all.get(&id).copied().flatten());
+        let took = self.taken.get(&id).and_then(|(_, at)| *at);
+        beat.is_some_and(|at| *at >= earliest) || took.is_some_and(|at| at >= earliest)
+    }
+}
+
 impl<T: Types> Replica<T> {
     /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
-    /// election timeout. `led` is the term it was last seen to lead in without that, and since when.
-    fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
+    /// election timeout.
+    fn misses_majority(&self, led: &mut Option<Led<T>>) -> bool {
         let metrics = self.inner.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let mut voters = metrics.membership_config.membership().voter_ids();
-        // One that keeps quiet is answered by nobody.
+        let membership = metrics.membership_config.membership();
+        // The others do not answer a leader that keeps quiet.
         let is_silent = self.inner.gate.is_silent();
-        if !metrics.state.is_leader() || voters.nth(1).is_none() || is_silent {
+        if !metrics.state.is_leader() || membership.voter_ids().nth(1).is_none() || is_silent {
             *led = None;
             return false;
         }
-        let (term, now) = (metrics.current_term, T::now());
-        let since = match *led {
-            Some((seen, since)) if seen == term => since,
-            _ => {
-                *led = Some((term, now));
-                now
-            }
+        let led = match led {
+            Some(led) if led.term == metrics.current_term => led,
+            _ => led.insert(Led::begin(metrics.current_term)),
         };
-        let heard = metrics
-            .last_quorum_acked
-            .map_or(since, |at| (*at).max(since));
-        now > heard + self.inner.options.election_timeout.1
+        led.notice_progress(self, membership.voter_ids());
+        let silence = self.inner.options.election_timeout.1;
+        let now = T::now();
+        if now <= led.since + silence {
+            return false;
+        }
+        let earliest = now - silence;
+        let answers = |id: &&u64| **id == metrics.id || led.has_heard(&metrics, **id, earliest);
+        let groups = membership.get_joint_config().iter();
+        let is_majority =
+            |voters: &BTreeSet<u64>| voters.iter().filter(answers).count() * 2 > voters.len();
+        !groups.into_iter().all(is_majority)
     }
 
     async fn step_down(&self) {

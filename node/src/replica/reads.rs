@@ -90,7 +90,7 @@ impl<T: Types> Waiter<T> {
 pub(crate) struct Reads<T: Types> {
     strict: mpsc::UnboundedSender<Waiter<T>>,
     lease: mpsc::UnboundedSender<Waiter<T>>,
-    wait_max: Duration,
+    gate: Arc<Gate>,
 }
 
 impl<T: Types> Reads<T> {
@@ -103,7 +103,7 @@ impl<T: Types> Reads<T> {
             Consistency::Linearizable => &self.strict,
         };
         let (tell, told) = oneshot::channel();
-        let deadline = T::now() + self.wait_max;
+        let deadline = T::now() + self.gate.leader_wait();
         let purpose = Purpose::Barrier(tell);
         if rounds.send(Waiter { purpose, deadline }).is_err() {
             return Err(Error::ShuttingDown);
@@ -120,21 +120,20 @@ impl<T: Types> Reads<T> {
                 result,
                 term,
             },
-            deadline: T::now() + self.wait_max,
+            deadline: T::now() + self.gate.leader_wait(),
         };
         if let Err(mpsc::error::SendError(waiter)) = self.strict.send(waiter) {
             waiter.resolve(Err(Error::ShuttingDown));
         }
     }
 
-    /// Makes the handle and what runs the rounds, one for each policy. A read waits for at most
-    /// `wait_max`.
+    /// Makes the handle and what runs the rounds, one for each policy. A read waits
+    /// for a leader as long as the gate says.
     pub(crate) fn new(
         raft: &Raft<T, StateMachine<T>>,
         applied: &Arc<Applied>,
         peers: &Arc<dyn Peers>,
         gate: &Arc<Gate>,
-        wait_max: Duration,
     ) -> (Self, [Rounds<T>; 2]) {
         let (strict, strict_rx) = mpsc::unbounded_channel();
         let (lease, lease_rx) = mpsc::unbounded_channel();
@@ -154,7 +153,7 @@ impl<T: Types> Reads<T> {
         let handle = Self {
             strict,
             lease,
-            wait_max,
+            gate: gate.clone(),
         };
         (handle, rounds)
     }

@@ -20,7 +20,7 @@ use super::counters::Counters;
 use super::dispatch::Dispatcher;
 use super::divergence;
 use super::forwarder::Forwarder;
-use super::gate::Gate;
+use super::gate::{Gate, LeaderWait};
 use super::handle::{Inner, Replica};
 use super::healing;
 use super::history::{self, History};
@@ -160,8 +160,11 @@ impl<T: Types> Replica<T> {
             .map_err(recovery)?;
         form(&raft, &options).await?;
         let compaction = Compaction::new(&store.stats(), behind_snapshot(&store, &applied));
-        let gate = Arc::new(Gate::default());
-        let (reads, rounds) = Reads::new(&raft, &applied, &peers, &gate, options.leader_wait);
+        let gate = Arc::new(Gate::new(LeaderWait {
+            usual: options.leader_wait,
+            leaderless: options.election_timeout.1 * 2,
+        }));
+        let (reads, rounds) = Reads::new(&raft, &applied, &peers, &gate);
         let (requests, queue) = mpsc::unbounded_channel();
         let clocks = Clocks::new(host.clone(), options.clock_skew_max, counters.clone());
         let inner = Arc::new(Inner {

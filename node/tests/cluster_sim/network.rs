@@ -90,6 +90,11 @@ impl Network {
         self.inner.lock().taken.insert((from, to), 0);
     }
 
+    /// As if a part of an entry had arrived just now.
+    pub fn count_as_taken(&self, from: u64, to: u64) {
+        *self.inner.lock().taken.entry((from, to)).or_default() += 1;
+    }
+
     async fn lose(&self, from: u64, to: u64) -> bool {
         {
             let mut inner = self.inner.lock();

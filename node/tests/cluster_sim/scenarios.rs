@@ -57,6 +57,36 @@ fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
 }
 
 #[test]
+fn a_leader_that_lost_its_majority_with_writes_under_way_denies_later_ones_in_time() {
+    in_simulation(26, async {
+        let cluster = Cluster::form(26, 3).await;
+        let leader = cluster.leader().await;
+        let node = cluster.node(leader).clone();
+        submit(&node, machine()).await.unwrap();
+        for id in ["a", "b"] {
+            submit(&node, create(id)).await.unwrap();
+        }
+        cluster.network.isolate(leader);
+        let mut under_way = std::pin::pin!(submit(&node, set("a", 5, false)));
+        assert!(
+            Sim::timeout(Duration::from_secs(3), &mut under_way)
+                .await
+                .is_err()
+        );
+        let began = Sim::now();
+        let denied = Sim::timeout(LEADER_WAIT * 2, submit(&node, set("b", 5, false))).await;
+        let denied = denied.expect("it is answered in time").unwrap_err();
+        assert!(matches!(denied, Error::NoLeader), "{denied}");
+        assert!(Sim::now() - began < LEADER_WAIT * 2);
+        cluster.network.heal();
+        // What was under way may or may not have taken effect, or it is lost for certain.
+        let _ = under_way.await;
+        cluster.converge().await;
+        assert!(!values_in_log(&node).contains_key("b"));
+    });
+}
+
+#[test]
 fn a_node_that_was_away_for_long_gets_a_snapshot_and_then_the_history_behind_it() {
     in_simulation(2, async {
         let cluster = Cluster::form(2, 3).await;

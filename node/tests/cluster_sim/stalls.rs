@@ -127,3 +127,31 @@ fn a_follower_that_takes_bytes_is_slow_and_no_stall() {
         assert_eq!(values_in_log(cluster.node(first))["a"], [5]);
     });
 }
+
+#[test]
+fn a_leader_whose_heartbeats_are_lost_leads_on_while_a_majority_takes_bytes() {
+    in_simulation(25, async {
+        let (cluster, first) = cluster(25, 5).await;
+        let stepped_down = || cluster.node(first).counters().stepped_down.load();
+        // Its followers hear it, and it does not hear them.
+        cluster
+            .network
+            .cut(others(5, first).map(|other| (other, first)));
+        for _ in 0..100 {
+            for taking in others(5, first).take(2) {
+                cluster.network.count_as_taken(first, taking);
+            }
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(stepped_down(), 0);
+        // One of them is no majority.
+        let taking = others(5, first).next().unwrap();
+        for _ in 0..30 {
+            cluster.network.count_as_taken(first, taking);
+            Sim::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(stepped_down(), 1);
+        cluster.network.heal();
+        cluster.converge().await;
+    });
+}
