@@ -14,9 +14,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
-use super::sockets;
-use super::strangers::{Stranger, Strangers};
+use crate::server::clients::shared::Shared;
+use crate::server::metrics::Scrape;
+use crate::server::transport::sockets;
+use crate::server::transport::strangers::{Stranger, Strangers};
 
 /// Under load a node is always a few entries behind.
 const READY_LAG_MAX: u64 = 1_000;
@@ -83,7 +84,13 @@ async fn answer(stream: TcpStream, router: Router, stranger: Stranger, stop: Can
     }
 }
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.metrics.render(&shared) {
+    let rendered = shared.metrics.render(&Scrape {
+        replica: &shared.replica,
+        buffers_bytes: shared.budget.used(),
+        certificates: &shared.certificates.read(),
+        peer_refusals: shared.peers.refusals(),
+    });
+    match rendered {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be rendered");

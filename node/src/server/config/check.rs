@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
+use super::address;
 use super::error::Error;
 use super::file::read_text;
+use super::hash::parse_hash;
 use super::{Auth, Cluster, Config, paths};
-use crate::server::address;
 
 /// Refuses what cannot work, and reads the files with secrets.
 pub(super) fn check(config: &mut Config) -> Result<(), Error> {
@@ -88,21 +89,6 @@ fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {
         hashes.push(hash);
     }
     Ok(hashes)
-}
-
-/// 64 hexadecimal digits.
-pub(super) fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(hash)
 }
 
 fn check_tls(config: &Config) -> Result<(), Error> {

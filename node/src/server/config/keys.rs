@@ -7,10 +7,10 @@ use std::time::Duration;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 use tracing_subscriber::EnvFilter;
 
-use super::check::parse_hash;
+use super::address;
+use super::hash::parse_hash;
 use super::value::Value;
 use super::{Config, LogFormat, Peer};
-use crate::server::address;
 
 /// One key.
 pub(super) struct Key {

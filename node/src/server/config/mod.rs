@@ -5,6 +5,8 @@
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `network` | the RCP listener's part |
 //! | `value` | a value before it has a type, and the parser of each type |
+//! | `address` | what an address is |
+//! | `hash` | hashes as they are written |
 //! | `file` | the YAML file, as pairs of key and value |
 //! | `check` | values that must fit each other |
 //! | `paths` | folders and files that must keep apart, and for their owner alone |
@@ -12,9 +14,11 @@
 //!
 //! `docs/configuration.md` says what every key means; a test compares the two.
 
+pub(crate) mod address;
 mod check;
 mod error;
 mod file;
+mod hash;
 mod keys;
 mod network;
 mod paths;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::config::{LogFormat, Logging};
+use crate::server::config::{LogFormat, Logging};
 use lines::Lines;
 
 /// The last lines of a process have this long.

@@ -21,10 +21,12 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use rstmdb_rcp::Code;
 
-use super::logging;
-use super::ops::Op;
-use super::shared::Shared;
 use crate::replica::counters::Histogram;
+use crate::server::logging;
+use crate::server::op::Op;
+use crate::server::peer::Refusals;
+use crate::server::product::Replica;
+use crate::server::transport::certificates::Held;
 use guards::Guards;
 use scraped::Scraped;
 
@@ -44,6 +46,18 @@ pub struct Metrics {
     events_forwarded: IntCounter,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
+}
+
+/// What is read when the metrics are asked for.
+pub(crate) struct Scrape<'a> {
+    /// The replica behind the server.
+    pub(crate) replica: &'a Replica,
+    /// What all connections hold in memory, in bytes.
+    pub(crate) buffers_bytes: u64,
+    /// The certificates that are in use.
+    pub(crate) certificates: &'a [Held],
+    /// What the port for other nodes refused.
+    pub(crate) peer_refusals: &'a Refusals,
 }
 
 /// Makes collectors and registers them.
@@ -173,14 +187,14 @@ impl Metrics {
     ///
     /// # Errors
     /// When the format cannot hold a metric: a fault of this file.
-    pub(crate) fn render(&self, shared: &Shared) -> prometheus::Result<String> {
-        let replica = &shared.replica;
-        let buffers = i64::try_from(shared.budget.used());
+    pub(crate) fn render(&self, scrape: &Scrape<'_>) -> prometheus::Result<String> {
+        let replica = scrape.replica;
+        let buffers = i64::try_from(scrape.buffers_bytes);
         self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
         let families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
-            self.guards.lock().set(shared);
+            self.guards.lock().set(scrape);
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));

@@ -2,11 +2,11 @@
 
 use rstmdb_raft_store::NodeInfo;
 
-use super::super::wire;
-use super::super::wire::change_error::Kind;
-use super::super::wire::change_request::Change as Wire;
 use super::{DecodeError, required};
 use crate::replica::{Change, ChangeError};
+use crate::server::peer::wire;
+use crate::server::peer::wire::change_error::Kind;
+use crate::server::peer::wire::change_request::Change as Wire;
 
 impl From<&Change> for wire::ChangeRequest {
     fn from(change: &Change) -> Self {

@@ -21,11 +21,11 @@ use rstmdb_raft_store::{
     Vote, log_id,
 };
 
-use super::super::codec::{DecodeError, decode_result, encode_result};
-use super::super::wire;
 use crate::replica::{
     Change, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, Report, Role,
 };
+use crate::server::peer::codec::{DecodeError, decode_result, encode_result};
+use crate::server::peer::wire;
 use crate::server::product::Product;
 
 /// Over the wire and back: through the bytes, which is where unset and default fields differ.

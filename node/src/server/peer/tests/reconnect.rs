@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::super::Connections;
 use super::fake::Fake;
 use super::support::{PATIENCE, Served, client, nowhere, options, peer};
 use crate::replica::{Change, PeerError, Peers};
+use crate::server::peer::Connections;
 
 const CHANGE: Change = Change::Promote { node_id: 7 };
 

@@ -5,16 +5,18 @@ use std::sync::atomic::Ordering;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::super::wire::introduction_client::IntroductionClient;
+use crate::server::peer::wire::introduction_client::IntroductionClient;
 use tonic::{Code, Request};
 
-use super::super::wire::membership_client::MembershipClient;
-use super::super::wire::raft_client::RaftClient;
-use super::super::{Connections, Credentials, Error, Members, Options, PeerTls, Proofs, wire};
 use super::fake::Fake;
 use super::relay::{Way, relay};
 use super::support::{Met, PATIENCE, Served, client, nowhere, options, options_with};
 use crate::replica::{Consistency, PeerError, Peers};
+use crate::server::peer::wire::membership_client::MembershipClient;
+use crate::server::peer::wire::raft_client::RaftClient;
+use crate::server::peer::{
+    Connections, Credentials, Error, Members, Options, PeerTls, Proofs, wire,
+};
 
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
