@@ -88,6 +88,34 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
+/// Whose a file or folder at the top of a data folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A node's: its log, its snapshots, its identity.
+    Node,
+    /// A file system makes it, or any command that locks the folder.
+    System,
+    /// Something else has put it there.
+    Other,
+}
+
+/// Whose a file or folder of this name is at the top of a data folder.
+#[must_use]
+pub fn owner_of(name: &str) -> Owner {
+    if name == "lost+found" {
+        return Owner::System;
+    }
+    let layout = Layout::of(Path::new(""));
+    let path = Path::new(name);
+    if path == layout.lock {
+        return Owner::System;
+    }
+    match layout.has_data_at(path) {
+        true => Owner::Node,
+        false => Owner::Other,
+    }
+}
+
 /// Reads everything while a node runs on the folder, and what looks wrong once more.
 fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Report {
     let mut looks = 1;

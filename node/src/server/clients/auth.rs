@@ -18,7 +18,7 @@ pub(crate) struct Tokens {
     hashes: watch::Sender<Arc<[Hash]>>,
 }
 
-/// Who bears an accepted token.
+/// A client with an accepted token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bearer {
     hash: Hash,
@@ -57,10 +57,10 @@ impl Tokens {
         })
     }
 
-    /// Who bears `token`, or `None` for a wrong one.
+    /// The bearer of `token`, or `None` for a wrong one.
     pub(crate) fn bearer(&self, token: &str) -> Option<Bearer> {
         let hash: Hash = Sha256::digest(token.as_bytes()).into();
-        // Every hash is looked at, whichever matches: the time tells nothing.
+        // Compares every hash, also after a match: the time tells an attacker nothing.
         let mut found = Choice::from(0);
         for known in self.hashes.borrow().iter() {
             found |= known.as_slice().ct_eq(hash.as_slice());

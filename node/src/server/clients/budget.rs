@@ -124,7 +124,13 @@ impl Room {
     /// is more. `or_turn`: the connection holds what it can give back only by going on, so it may do that beyond the
     /// budget when it has the turn.
     pub(crate) fn reserve(&mut self, cx: &mut Context<'_>, bytes: usize, or_turn: bool) -> bool {
-        // Who holds the whole budget may hold anything: nobody else could give more.
+        let has_room = self.try_reserve(cx, bytes, or_turn);
+        self.check_invariants();
+        has_room
+    }
+
+    fn try_reserve(&mut self, cx: &mut Context<'_>, bytes: usize, or_turn: bool) -> bool {
+        // A connection that has reserved the whole budget may hold anything: no other could give it more.
         let wanted = grains_of(bytes).min(self.budget.grains_max);
         loop {
             let missing = wanted.saturating_sub(self.grains);
@@ -181,6 +187,24 @@ impl Room {
         if spare > 0 && !keeps && self.wait.is_none() {
             self.give_back(spare);
         }
+        self.check_invariants();
+    }
+
+    /// What holds between any two calls, whatever clients send.
+    fn check_invariants(&self) {
+        let waits_for = self.wait.as_ref().map_or(0, |wait| wait.grains);
+        debug_assert!(
+            self.grains + waits_for <= self.budget.grains_max,
+            "a connection reserves more than the whole budget"
+        );
+        debug_assert!(
+            self.budget.free.available_permits() <= self.budget.grains_max as usize,
+            "more was given back than was reserved"
+        );
+        debug_assert!(
+            self.wait.is_none() || self.budget.is_pressed(),
+            "a connection waits for bytes and is not counted"
+        );
     }
 
     /// Whether `bytes` in all are reserved.
@@ -229,7 +253,8 @@ impl Drop for Wait {
 }
 
 /// Gives memory back to the system after connections have given up much of it, for as long as it is polled. The
-/// allocator does so when it is asked for more, a second after the memory was freed, which an idle node may not do for long.
+/// allocator does so when it is asked for more, a second after the memory was freed, which an idle node may not do for
+/// long.
 pub(crate) async fn return_memory(budget: Arc<Budget>) {
     let mut look = tokio::time::interval(RETURN_INTERVAL);
     let (mut held, mut rounds) = (0, 0);

@@ -1,9 +1,9 @@
 //! How fast tokens can be guessed: AUTH with a wrong one is answered late, ends the connection when it is repeated,
 //! and is counted against the address it comes from and against all, so that more connections do not help.
 //!
-//! A right token is answered at once wherever neither its address nor all of them together have used up what they
-//! may fail: who shares an address with somebody who guesses waits its turn, and while very many addresses guess at
-//! the same time, so does everybody.
+//! A right token is answered at once unless its address, or all addresses together, have used up what they may fail: a
+//! client that shares an address with an attacker waits its turn, and while very many addresses guess at the same time,
+//! every client does.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 pub(crate) const FAILURES_MAX: u32 = 5;
 /// The first wrong token is answered after so long, each further one of the connection after twice as long.
 const DELAY: Duration = Duration::from_millis(100);
-/// A token is looked at again so long after it was its address's turn to wait.
+/// A token that had to wait is checked after this time.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Wrong tokens of one address: so many at once, then so many in a second.
 const OF_ONE: Rate = Rate {
@@ -51,10 +51,10 @@ impl Left {
 
 /// Wrong tokens of late. See the module documentation.
 pub(crate) struct Guesses {
-    seen: Mutex<Seen>,
+    seen: Mutex<RecentGuesses>,
 }
 
-struct Seen {
+struct RecentGuesses {
     all: Left,
     addresses: HashMap<IpAddr, Left>,
 }
@@ -67,7 +67,7 @@ pub(crate) fn delay(count: u32) -> Duration {
 impl Guesses {
     pub(crate) fn new() -> Self {
         Self {
-            seen: Mutex::new(Seen {
+            seen: Mutex::new(RecentGuesses {
                 all: Left {
                     failures: OF_ALL.burst,
                     at: Instant::now(),
@@ -93,7 +93,7 @@ impl Guesses {
         };
         let address = network(address);
         if seen.addresses.len() >= ADDRESSES_MAX && !seen.addresses.contains_key(&address) {
-            // Who has not failed for a while is as good as unknown.
+            // An address that has not failed for a while need not be remembered.
             let is_full = |left: &Left| left.now(&OF_ONE, now) >= OF_ONE.burst;
             seen.addresses.retain(|_, left| !is_full(left));
             if seen.addresses.len() >= ADDRESSES_MAX {
@@ -111,7 +111,7 @@ impl Guesses {
     }
 }
 
-/// Who has one IPv6 address has 2^64 of them.
+/// A client that has one IPv6 address has 2^64 of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

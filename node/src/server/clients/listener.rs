@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::session::{HANDSHAKE_TIMEOUT, Session};
-use super::shared::Shared;
+use super::shared::ServerShared;
 use crate::server::transport::sockets;
 use crate::server::transport::strangers::{Stranger, Strangers};
 
@@ -29,10 +29,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The RCP listener.
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<ServerShared>,
     /// One permit for each connection there may be.
     pub(crate) permits: Arc<Semaphore>,
-    /// Of these, the places of those of whom it is not known yet who they are.
+    /// Of these, the places of clients that have not authenticated.
     pub(crate) strangers: Arc<Strangers>,
     /// One permit for each refused connection that is waited for until it has taken the reason; more at a
     /// time are told and closed at once, or inside TLS closed without a word.
@@ -43,7 +43,7 @@ pub(crate) struct Listener {
     pub(crate) abort: CancellationToken,
 }
 
-/// How many of so many clients may be strangers: half of them, or all of a few. A client says who it is in a moment.
+/// How many of so many clients may be strangers: half of them, or all of a few. An honest client authenticates at once.
 pub(crate) fn strangers_among(clients: usize) -> usize {
     const FEW: usize = 64;
     (clients / 2).max(clients.min(FEW))
@@ -111,7 +111,10 @@ impl Listener {
             tokio::select! {
                 biased;
                 () = abort.cancelled() => {}
-                () = leave.cancelled() => tracing::debug!(%address, "closing a stranger's connection for a newer one"),
+                () = leave.cancelled() => tracing::debug!(
+                    %address,
+                    "closing an unauthenticated connection to make room for a newer one"
+                ),
                 () = connection.run(stream, address, stranger, tls, &drain) => {}
             }
         });
@@ -120,7 +123,7 @@ impl Listener {
 
 /// A connection that counts, until it is dropped.
 struct Connection {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -171,7 +174,7 @@ async fn refuse(stream: TcpStream, tls: Option<TlsAcceptor>, permit: OwnedSemaph
         }
     };
     if let Ok(Err(error)) = tokio::time::timeout(REFUSAL_TIMEOUT, told).await {
-        tracing::debug!(%error, "a refused connection was not told");
+        tracing::debug!(%error, "a refused client could not be told the reason");
     }
     drop(permit);
 }
@@ -195,7 +198,7 @@ fn tell_at_once(stream: TcpStream, peer: &SocketAddr) {
         stream.shutdown(Shutdown::Write)
     });
     if let Err(error) = told {
-        tracing::debug!(%error, %peer, "a refused connection was not told");
+        tracing::debug!(%error, %peer, "a refused client could not be told the reason");
     }
 }
 

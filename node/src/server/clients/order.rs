@@ -16,6 +16,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+/// Lanes up to which debug builds check the sums after every step.
+const CHECKED_LANES_MAX: usize = 64;
+
 /// What a request touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Touch {
@@ -56,13 +59,13 @@ impl Claim {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Held {
+struct Unfinished {
     reads: u32,
     writes: u32,
     exclusive: u32,
 }
 
-impl Held {
+impl Unfinished {
     fn slot(&mut self, access: Access) -> &mut u32 {
         match access {
             Access::Read => &mut self.reads,
@@ -87,7 +90,7 @@ impl Held {
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
-    held: Held,
+    held: Unfinished,
     waiting: u32,
 }
 
@@ -98,7 +101,7 @@ pub(crate) struct Order<T> {
     /// Requests that touch everything.
     everything: Lane,
     /// All unfinished requests that touch anything.
-    total: Held,
+    total: Unfinished,
     waiting: VecDeque<(Claim, T)>,
 }
 
@@ -107,7 +110,7 @@ impl<T> Default for Order<T> {
         Self {
             lanes: HashMap::new(),
             everything: Lane::default(),
-            total: Held::default(),
+            total: Unfinished::default(),
             waiting: VecDeque::new(),
         }
     }
@@ -131,17 +134,20 @@ impl<T> Order<T> {
     /// A request has begun, and will not be finished at once.
     pub(crate) fn hold(&mut self, claim: &Claim) {
         self.count(claim, |held, access| *held.slot(access) += 1);
+        self.check_invariants();
     }
 
     /// A held request is finished.
     pub(crate) fn release(&mut self, claim: &Claim) {
         self.count(claim, |held, access| *held.slot(access) -= 1);
+        self.check_invariants();
     }
 
     /// A request has to wait.
     pub(crate) fn defer(&mut self, claim: Claim, item: T) {
         self.wait(&claim, |waiting| *waiting += 1);
         self.waiting.push_back((claim, item));
+        self.check_invariants();
     }
 
     /// The next waiting request that may begin now; it no longer waits.
@@ -171,6 +177,7 @@ impl<T> Order<T> {
         })?;
         let (claim, item) = self.waiting.remove(position)?;
         self.wait(&claim, |waiting| *waiting -= 1);
+        self.check_invariants();
         Some((claim, item))
     }
 
@@ -190,12 +197,45 @@ impl<T> Order<T> {
                 self.waiting.push_back((claim, item));
             }
         }
+        self.check_invariants();
         given_up
     }
 
     /// The waiting requests.
     pub(crate) fn iter_waiting(&self) -> impl Iterator<Item = &T> {
         self.waiting.iter().map(|(_, item)| item)
+    }
+
+    /// What holds between any two calls, whatever clients send. The sums are checked while there are few lanes.
+    fn check_invariants(&self) {
+        if !cfg!(debug_assertions) || self.lanes.len() > CHECKED_LANES_MAX {
+            return;
+        }
+        let (total, everything) = (&self.total, &self.everything);
+        let lanes = || self.lanes.values();
+        debug_assert!(
+            lanes().all(|lane| lane.waiting > 0 || !lane.held.is_empty()),
+            "an instance has an entry that no request touches"
+        );
+        for (all, of) in [
+            (total.reads, (|held| held.reads) as fn(&Unfinished) -> u32),
+            (total.writes, |held| held.writes),
+            (total.exclusive, |held| held.exclusive),
+        ] {
+            debug_assert!(
+                lanes().all(|lane| of(&lane.held) + of(&everything.held) <= all),
+                "an unfinished request is not counted among all"
+            );
+        }
+        let waiting = self.waiting.len();
+        debug_assert!(
+            lanes().all(|lane| (lane.waiting + everything.waiting) as usize <= waiting),
+            "a request is counted that no longer waits"
+        );
+        debug_assert!(
+            !total.is_empty() || lanes().all(|lane| lane.held.is_empty()),
+            "an instance is held by a request that is finished"
+        );
     }
 
     fn lane(&self, hash: u64) -> Lane {
@@ -214,7 +254,7 @@ impl<T> Order<T> {
         }
     }
 
-    fn count(&mut self, claim: &Claim, change: impl Fn(&mut Held, Access)) {
+    fn count(&mut self, claim: &Claim, change: impl Fn(&mut Unfinished, Access)) {
         if claim.touch == Touch::Nothing {
             return;
         }

@@ -16,7 +16,7 @@ use crate::server::config::{self, Config};
 use crate::server::metrics::Metrics;
 use crate::server::peer::PeerServer;
 use crate::server::product::Replica;
-use crate::server::transport::certificates::Held;
+use crate::server::transport::certificates::CertificateInUse;
 
 /// `server_name` on the wire.
 pub(crate) const SERVER_NAME: &str = "rstmdb";
@@ -24,7 +24,7 @@ pub(crate) const SERVER_NAME: &str = "rstmdb";
 pub(crate) const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What all sessions of a server share.
-pub(crate) struct Shared {
+pub(crate) struct ServerShared {
     /// The replica behind the server.
     pub(crate) replica: Replica,
     /// Who may use it.
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     /// Encryption for clients that connect from now on; none where it is off.
     pub(crate) tls: RwLock<Option<TlsAcceptor>>,
     /// The certificates that are in use.
-    pub(crate) certificates: RwLock<Vec<Held>>,
+    pub(crate) certificates: RwLock<Vec<CertificateInUse>>,
     /// The port for other nodes.
     pub(crate) peers: PeerServer,
     /// What is counted.
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) backups: SnapshotCursors,
 }
 
-impl Shared {
+impl ServerShared {
     /// For one server.
     pub(crate) fn new(
         config: &Config,

@@ -150,7 +150,7 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve nobody.
+/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve no node and no client.
 pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
     let cluster = &config.cluster;
     if !config.listens_to_peers() {

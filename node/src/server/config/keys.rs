@@ -1,4 +1,4 @@
-//! The table of all keys. Whoever adds a key adds one entry here and one line to
+//! The table of all keys. A new key needs one entry here and one line in
 //! `docs/configuration.md`.
 
 use std::ops::RangeInclusive;
@@ -27,8 +27,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The value for messages: whoever writes a token where its hash belongs must not find it
-    /// in a log.
+    /// The value for messages: a token that was written in place of its hash must not get into
+    /// a log.
     pub(super) fn shown(&self, value: &Value) -> String {
         if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
             return match value {

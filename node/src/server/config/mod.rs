@@ -5,8 +5,7 @@
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `network` | the RCP listener's part |
 //! | `value` | a value before it has a type, and the parser of each type |
-//! | `address` | what an address is |
-//! | `hash` | hashes as they are written |
+//! | `address`, `hash` | what an address is; hashes as they are written |
 //! | `file` | the YAML file, as pairs of key and value |
 //! | `check` | values that must fit each other |
 //! | `paths` | folders and files that must keep apart, and for their owner alone |
@@ -310,7 +309,7 @@ impl Config {
         check::token_hashes(&self.auth)
     }
 
-    /// Refuses to serve other nodes where everybody could pass for one, or under an address that none can dial.
+    /// Refuses to serve other nodes where any caller could pass for one, or under an address that no node can dial.
     ///
     /// # Errors
     /// [`Error::Conflict`], with what to do.

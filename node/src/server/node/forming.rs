@@ -10,8 +10,8 @@
 //! ```text
 //!            asks all of cluster.peers                      asks any of cluster.join
 //! listed ─────────────────────────────▶ id known     joining ──────────────────────▶ id known
-//!    │ somebody does not answer yet: ask again           │ nobody answers yet: ask again
-//!    └ somebody knows an older folder: refuse            └ somebody knows an older folder: refuse
+//!    │ a node does not answer yet: ask again             │ no node answers yet: ask again
+//!    └ a node knows an older folder: refuse              └ a node knows an older folder: refuse
 //! ```
 
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ use crate::server::peer::{Connections, HelloAnswer, Local};
 
 /// How often others are asked again.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often it is said who has not answered yet.
+/// How often the nodes that have not answered yet are logged.
 const SAY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a node cannot take part.
@@ -44,7 +44,7 @@ pub enum Error {
         node_id: u64,
         /// The cluster that knows it.
         cluster: String,
-        /// Who knows it.
+        /// The node that knows it.
         witness: String,
     },
     /// Another node is where this one was expected to be, or the other way round.
@@ -57,9 +57,9 @@ pub enum Error {
         key: &'static str,
         /// The address.
         addr: String,
-        /// Who was expected there.
+        /// The node that was expected there.
         expected: u64,
-        /// Who is there.
+        /// The node that is there.
         found: u64,
     },
     /// The other node belongs to a cluster of another name.
@@ -169,7 +169,7 @@ pub(crate) async fn find_cluster(
 enum Found {
     /// The others' cluster; `formed`: it is there already, and this node's Raft waits for its log.
     Cluster { id: u128, formed: bool },
-    /// Nobody has one, and this node is to make it.
+    /// No node has one, and this node is to make it.
     Ours,
     /// These have not answered, or are not ready.
     Waiting(Vec<String>),
@@ -295,7 +295,7 @@ fn check_answer(local: &Local, addr: &str, answer: &HelloAnswer) -> Result<(), E
     Ok(())
 }
 
-/// All who know their cluster must name the same.
+/// All nodes that know their cluster must name the same one.
 fn one_cluster(
     known: Option<u128>,
     addr: &str,
@@ -314,7 +314,7 @@ fn one_cluster(
 }
 
 /// Asks every listed node once whether it is of the cluster that this node's folder belongs to.
-/// Who does not answer may be down, and is found out later, by every call. Says whether anybody's Raft is
+/// A node that does not answer may be down: later calls check it again. Says whether the Raft of any node is
 /// initialized.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             config.cluster.election_timeout_max,
         ),
         clock_skew_max: config.cluster.clock_skew_max,
-        // Whoever waits in vain learns it before the session gives up on it.
+        // A client that waits in vain is told before the session gives up on its request.
         leader_wait: config.network.request_timeout * 9 / 10,
         stall_timeout: config.cluster.stall_timeout,
         limits: Limits {

@@ -1,5 +1,5 @@
 //! What the membership says of this node, held against its configuration: after the first start only the membership
-//! counts, and an edited configuration would mislead who reads it.
+//! counts, and an edited configuration would mislead its reader.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::peering;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::config::Config;
 use crate::server::transport::{certificates, tls};
 
@@ -23,7 +23,7 @@ const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.en
 
 struct Fresh {
     config: Config,
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     tls: tls::Files,
     /// What was wrong the last time: said once.
     faults: Vec<String>,
@@ -31,7 +31,7 @@ struct Fresh {
 }
 
 /// Never ends.
-pub(crate) async fn keep_fresh(config: Config, shared: Arc<Shared>) {
+pub(crate) async fn keep_fresh(config: Config, shared: Arc<ServerShared>) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => Some(hangups),
         Err(error) => {

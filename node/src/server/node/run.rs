@@ -13,7 +13,7 @@ use super::reload;
 use crate::server::admin;
 use crate::server::clients::budget;
 use crate::server::clients::listener::{self, Listener};
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::config::Config;
 use crate::server::metrics::Metrics;
 use crate::server::peer::PeerServer;
@@ -31,7 +31,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The thread that writes the log then has this long to write its last mark.
 pub(crate) const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// So long a client that has not said who it is has to make no room: its connection may be a slow one.
+/// A client that has not authenticated keeps its place for so long: its connection may be a slow one.
 const STRANGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown` resolves or the replica fails, then ends: no new connections, answers
@@ -48,7 +48,7 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let tls = tls::acceptor(&config.tls)?;
     let metrics = Arc::new(Metrics::new()?);
-    let shared = Shared::new(config, replica.clone(), peers, tls, metrics);
+    let shared = ServerShared::new(config, replica.clone(), peers, tls, metrics);
     let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // However this function is left, nothing it has started outlives it.
@@ -90,7 +90,7 @@ pub async fn run(
         .await
         .is_err()
     {
-        tracing::info!("leadership not handed over in time");
+        tracing::info!("leadership was not handed over in time: the other nodes elect a leader");
     }
     drain.cancel();
     wait_for_sessions(&permits, descriptors.clients).await;

@@ -158,7 +158,7 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
         Ok::<_, Error>((node, listeners))
     };
     let Some(started) = start_unless(shutdown.as_mut(), start).await else {
-        tracing::info!("asked to stop before the node was up");
+        tracing::info!("asked to stop before the node had started");
         return Ok(());
     };
     let (node, listeners) = started??;
@@ -172,7 +172,7 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
     node.serve(config, listeners, shutdown).await
 }
 
-/// Who the folder says that the node is. A folder that was in use, and does not say it, is refused.
+/// The node that the folder belongs to. A folder that was in use and names no node is refused.
 async fn identity_of(config: &Config) -> Result<Option<Identity>, Error> {
     let found = raft_store::read_identity(&RealFs, &config.storage.data_dir)?;
     if found.is_none() {
@@ -207,7 +207,7 @@ async fn in_background<T: Send + 'static>(
 
 fn fallen(error: tokio::task::JoinError) -> Error {
     Error::System {
-        what: "the start was broken off",
+        what: "starting the node was interrupted",
         reason: std::io::Error::other(error),
     }
 }
@@ -272,7 +272,7 @@ async fn serve_peers(
     stop: CancellationToken,
 ) {
     if let Err(error) = server.serve(listener, sockets, stop).await {
-        tracing::error!(%error, "other nodes are no longer served");
+        tracing::error!(%error, "the listener for other nodes has failed: this node no longer answers them");
     }
 }
 

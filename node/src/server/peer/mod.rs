@@ -6,13 +6,13 @@
 //! replica ─── peers ────┘                          └── guard ── node service ──▶ replica
 //! ```
 //!
-//! Nothing is believed before it is known who speaks: every request and every answer carries the
+//! Nothing is believed before the sender is known: every request and every answer carries the
 //! protocol version, the cluster's id, the node's id and its incarnation, which changes with the data
 //! folder. What does not fit is refused on both sides, before Raft sees it, and logged on both.
 //!
 //! Every node has several connections to every other, so that what fills or hangs one does not hold
 //! up the rest; see `connections`. They are opened when first used and open themselves again.
-//! Whoever calls decides whether to try again.
+//! The caller decides whether to retry.
 //!
 //! | module | subject | uses |
 //! |---|---|---|
@@ -26,11 +26,15 @@
 //! | `warnings` | warnings of other nodes, each only once in a while | |
 //! | `sane` | terms and indexes that cannot be | |
 //! | `codec` | the messages | |
+//! | `fuzzing` | any bytes as each message, for tests | all of these |
 
 mod asking;
 mod budget;
 mod codec;
 mod connecting;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod identity;
 mod sane;

@@ -180,7 +180,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
         let missing = format!("there is no folder {}", dir.display());
         return Err(Error::Refused(missing));
     }
-    must_be_a_node_s(&dir)?;
+    must_be_data_folder(&dir)?;
     let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
@@ -243,32 +243,34 @@ fn print_report(
 
 /// What lies in a folder and is no file of a node.
 fn foreign_names(dir: &Path) -> Vec<String> {
-    const OURS: [&str; 3] = ["LOCK", "identity.json", "lost+found"];
+    names_of(dir, raft_store::Owner::Other)
+}
+
+/// The names in a folder that are this owner's, sorted.
+fn names_of(dir: &Path, owner: raft_store::Owner) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names
-        .filter(|name| !OURS.contains(&name.as_str()))
+        .filter(|name| raft_store::owner_of(name) == owner)
         .collect();
     names.sort();
     names
 }
 
 /// A folder that holds other things, and nothing of a node, is most likely another one than was meant.
-fn must_be_a_node_s(dir: &Path) -> Result<(), Error> {
-    const WITH_DATA: [&str; 3] = ["wal", "snapshots", "peers.json"];
-    let names = foreign_names(dir);
-    let is_ours = |name: &String| WITH_DATA.contains(&name.as_str());
-    if names.is_empty() || names.iter().any(is_ours) || dir.join("identity.json").exists() {
+fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
+    let foreign = foreign_names(dir);
+    if foreign.is_empty() || !names_of(dir, raft_store::Owner::Node).is_empty() {
         return Ok(());
     }
     let dir = dir.display();
     Err(Error::Refused(
-        if names.iter().any(|name| name == "manifest.json") {
+        if foreign.iter().any(|name| name == "manifest.json") {
             format!(
                 "{dir} is not a node's data folder but a backup: check it with `rstmdb-cli backup {dir} --verify`"
             )
         } else {
-            let shown: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+            let shown: Vec<&str> = foreign.iter().take(5).map(String::as_str).collect();
             format!(
                 "{dir} holds nothing of a node (it holds {}): is the path right?",
                 shown.join(", ")

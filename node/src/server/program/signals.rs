@@ -32,7 +32,7 @@ pub(crate) fn shutdown(
         (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
-            // Whoever reads files again asks for it elsewhere; from here on it does not end the process.
+            // `reload` listens for it and reads files again; from here on it does not end the process.
             signal(SignalKind::hangup())?,
         )
     };

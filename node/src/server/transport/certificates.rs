@@ -151,7 +151,7 @@ fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
 
 /// The certificates of one file that the configuration names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct CertificateInUse {
     /// The key that names the file.
     pub(crate) key: &'static str,
     path: PathBuf,
@@ -160,7 +160,7 @@ pub struct Held {
     host: Option<String>,
 }
 
-impl Held {
+impl CertificateInUse {
     /// When the first of them ends, in seconds since 1970.
     pub(crate) fn not_after(&self) -> Option<i64> {
         self.certificates.iter().map(|it| it.not_after).min()
@@ -192,7 +192,7 @@ impl Held {
 
 /// Reads every certificate that the configuration names. What cannot be read is left out: the part of the node that
 /// uses it says so. `peer_addr` is where other nodes reach this one.
-pub(crate) fn of_config(config: &Config, peer_addr: &str) -> Vec<Held> {
+pub(crate) fn of_config(config: &Config, peer_addr: &str) -> Vec<CertificateInUse> {
     let (tls, cluster) = (&config.tls, &config.cluster);
     let mut files = Vec::new();
     if tls.enabled {
@@ -206,7 +206,7 @@ pub(crate) fn of_config(config: &Config, peer_addr: &str) -> Vec<Held> {
     }
     let held = files.into_iter().filter_map(|(key, path, host)| {
         let path = path.clone()?;
-        Some(Held {
+        Some(CertificateInUse {
             key,
             certificates: read(&path).ok()?,
             path,
@@ -223,7 +223,7 @@ fn read(path: &Path) -> Result<Vec<Certificate>, String> {
 }
 
 /// Everything about these certificates that an operator should know now.
-pub(crate) fn warnings(held: &[Held]) -> Vec<String> {
+pub(crate) fn warnings(held: &[CertificateInUse]) -> Vec<String> {
     let now = unix_secs();
     held.iter().flat_map(|it| it.warnings(now)).collect()
 }
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_certificate_for_another_host_is_warned_of() {
-        let held = |host: &str| Held {
+        let held = |host: &str| CertificateInUse {
             key: "cluster.tls.cert_path",
             path: "n.pem".into(),
             certificates: vec![certificate(&["db1.test"])],

@@ -1,5 +1,5 @@
-//! Connections of which it is not known yet who is at the other end. They have places of their own, so that
-//! they take none from those who are known; where all are taken, the oldest one makes room.
+//! Connections whose other end is not known yet. They have places of their own, so that they take none from known
+//! clients and nodes. When all places are taken, the oldest connection makes room.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// The places of one port. See the module documentation.
 pub(crate) struct Strangers {
     places: usize,
-    /// So long nobody has to make room.
+    /// For so long no connection has to make room.
     patience: Duration,
     inside: Mutex<Inside>,
     left: Notify,
@@ -38,8 +38,8 @@ pub(crate) struct Stranger {
 }
 
 impl Strangers {
-    /// As many places, at least one. Nobody has to make room within `patience`: `places` in so long are what silent
-    /// connections may take before they keep others out.
+    /// As many places, at least one. No connection has to make room within `patience`: so silent connections keep others
+    /// out only once there are more than `places` of them in this time.
     pub(crate) fn new(places: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             places: places.max(1),

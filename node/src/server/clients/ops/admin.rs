@@ -12,14 +12,14 @@ use rstmdb_rcp::message::storage::{
 use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, Plan, Running, read_params};
+use super::{Answer, Body, Job, RequestPlan, Running, read_params};
 use crate::replica::{Role, Status};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::{Access, Claim, Touch};
-use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, Shared};
+use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
-pub(super) fn info(shared: &Shared, cluster: bool) -> Plan {
+pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
     let status = cluster.then(|| shared.replica.status());
     let info = InfoResult {
         server_name: SERVER_NAME.into(),
@@ -30,10 +30,10 @@ pub(super) fn info(shared: &Shared, cluster: bool) -> Plan {
         max_batch_ops: BATCH_OPS_MAX as u64,
         cluster: status.as_ref().map(|status| cluster_info(shared, status)),
     };
-    Plan::answered(Body::json(&info))
+    RequestPlan::answered(Body::json(&info))
 }
 
-fn cluster_info<'a>(shared: &Shared, status: &'a Status) -> ClusterInfo<'a> {
+fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a> {
     let members: Vec<MemberInfo<'a>> = status
         .members
         .iter()
@@ -69,12 +69,12 @@ fn cluster_info<'a>(shared: &Shared, status: &'a Status) -> ClusterInfo<'a> {
 }
 
 /// FLUSH_ALL; whether it is allowed is the engine's rule.
-pub(super) fn flush_all() -> Plan {
-    Plan::write_alone(Command::FlushAll)
+pub(super) fn flush_all() -> RequestPlan {
+    RequestPlan::write_alone(Command::FlushAll)
 }
 
 /// REPLICATION_STATUS.
-pub(super) fn replication_status(shared: &Shared) -> Plan {
+pub(super) fn replication_status(shared: &ServerShared) -> RequestPlan {
     let status = shared.replica.status();
     let result = if status.members.len() <= 1 {
         ReplicationStatusResult::Standalone {}
@@ -105,17 +105,17 @@ pub(super) fn replication_status(shared: &Shared) -> Plan {
             lag_seconds: 0.0,
         }
     };
-    Plan::answered(Body::json(&result))
+    RequestPlan::answered(Body::json(&result))
 }
 
 /// COMPACT.
-pub(super) fn compact(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn compact(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: Compact = read_params(params)?;
     let job = Job::Compact {
         force_snapshot: params.force_snapshot.unwrap_or(false),
     };
     // A snapshot asked for behind writes covers them.
-    Ok(Plan {
+    Ok(RequestPlan {
         claim: Claim {
             touch: Touch::Everything,
             access: Access::Read,
@@ -125,7 +125,7 @@ pub(super) fn compact(params: &RawValue) -> Result<Plan, ErrorBody> {
     })
 }
 
-pub(super) fn start_compact(shared: Arc<Shared>, force_snapshot: bool) -> Running {
+pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> Running {
     Running::boxed(async move {
         let done = shared
             .replica

@@ -4,8 +4,11 @@
 //! by hand, because a context has to be spliced as it is and not parsed again. The tests read
 //! every answer with the types of `rstmdb_rcp`.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::definition::Warning;
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::ErrorBody;
@@ -73,17 +76,25 @@ impl Body {
     pub(crate) fn write(&self, out: &mut BytesMut) {
         match self {
             Self::Reply(reply) => write_reply(out, reply),
-            Self::Items(items) => write_results(out, items.iter(), |out, item| match item {
-                Ok(reply) => write_ok(out, reply),
-                Err(error) => {
-                    let mut object = Object::begin(out);
-                    object.str("status", "error").value("error", error);
-                    object.end();
-                }
-            }),
+            Self::Items(items) => {
+                let mut object = Object::begin(out);
+                write_results(&mut object, items, write_item);
+                object.end();
+            }
             Self::Json(text) => out.put_slice(text),
             // The session writes it, because it knows the watch's name.
             Self::Watch(_) => out.put_slice(b"{}"),
+        }
+    }
+}
+
+fn write_item(out: &mut BytesMut, item: &Item) {
+    match item {
+        Ok(reply) => write_ok(out, reply),
+        Err(error) => {
+            let mut object = Object::begin(out);
+            object.str("status", "error").value("error", error);
+            object.end();
         }
     }
 }
@@ -104,93 +115,23 @@ fn write_ok(out: &mut BytesMut, reply: &Reply) {
 }
 
 fn write_results<T>(
-    out: &mut BytesMut,
+    object: &mut Object<'_>,
     items: impl IntoIterator<Item = T>,
     item: impl FnMut(&mut BytesMut, T),
 ) {
-    let mut object = Object::begin(out);
     let results = object.key("results");
     let end = results.len() + PAYLOAD_BYTES_MAX;
     json::array(results, items, end, item);
-    object.end();
 }
 
 fn write_reply(out: &mut BytesMut, reply: &Reply) {
-    if let Reply::Batch(replies) = reply {
-        return write_results(out, replies, write_ok);
-    }
     let mut object = Object::begin(out);
-    match reply {
-        Reply::PutMachine { .. }
-        | Reply::Created { .. }
-        | Reply::Applied { .. }
-        | Reply::Replayed { .. }
-        | Reply::Deleted { .. }
-        | Reply::Flushed { .. } => write_effect(&mut object, reply),
-        Reply::Instance(instance) => write_instance(&mut object, instance),
-        Reply::Machine {
-            machine: _,
-            version,
-            definition,
-            checksum,
-        } => {
-            object
-                .raw("definition", definition)
-                .str("checksum", checksum)
-                .int("version", u64::from(*version));
-        }
-        Reply::Instances { .. } | Reply::Machines { .. } => write_page(&mut object, reply),
-        // Written above.
-        Reply::Batch(_) => {}
-    }
+    write_fields(&mut object, reply);
     object.end();
 }
 
-/// The reply of APPLY_EVENT.
-fn write_applied(object: &mut Object<'_>, reply: &Reply) {
-    let Reply::Applied {
-        from_state,
-        to_state,
-        ctx,
-        applied,
-        event_id,
-        wal_offset,
-    } = reply
-    else {
-        return;
-    };
-    object
-        .str("from_state", from_state)
-        .str("to_state", to_state)
-        .raw("ctx", ctx)
-        .int("wal_offset", *wal_offset)
-        .flag("applied", *applied);
-    if let Some(event_id) = event_id {
-        object.str("event_id", event_id);
-    }
-}
-
-/// Only where there are any.
-fn write_warnings(object: &mut Object<'_>, warnings: &[Warning]) {
-    if warnings.is_empty() {
-        return;
-    }
-    json::array(
-        object.key("warnings"),
-        warnings,
-        usize::MAX,
-        |out, warning| {
-            let mut object = Object::begin(out);
-            object
-                .str("place", &warning.place)
-                .str("text", &warning.text);
-            object.end();
-        },
-    );
-}
-
-/// The reply of an operation that changes something.
-fn write_effect(object: &mut Object<'_>, reply: &Reply) {
+/// The only place that knows all replies: each has one arm.
+fn write_fields(object: &mut Object<'_>, reply: &Reply) {
     match reply {
         Reply::PutMachine {
             machine,
@@ -198,73 +139,118 @@ fn write_effect(object: &mut Object<'_>, reply: &Reply) {
             checksum,
             created,
             warnings,
-        } => {
-            object
-                .str("machine", machine)
-                .int("version", u64::from(*version))
-                .str("stored_checksum", checksum)
-                .flag("created", *created);
-            write_warnings(object, warnings);
-        }
+        } => write_stored(object, machine, *version, checksum, *created, warnings),
         Reply::Created {
             instance_id,
             state,
             wal_offset,
-        } => {
-            object
-                .str("instance_id", instance_id)
-                .str("state", state)
-                .int("wal_offset", *wal_offset);
-        }
-        Reply::Applied { .. } => write_applied(object, reply),
-        Reply::Replayed { .. } => write_replayed(object, reply),
+        } => write_created(object, instance_id, state, *wal_offset),
+        Reply::Applied {
+            from_state: from,
+            to_state: to,
+            ctx,
+            applied,
+            event_id: id,
+            wal_offset,
+        } => write_event(object, (from, to), ctx, *applied, id, *wal_offset),
+        // A retry whose context the log no longer has; a client that reads `ctx` finds the field.
+        Reply::Replayed {
+            from_state: from,
+            to_state: to,
+            event_id: id,
+            wal_offset,
+            ..
+        } => write_event(object, (from, to), b"null", false, id, *wal_offset),
         Reply::Deleted {
             instance_id,
             wal_offset,
-        } => {
-            object
-                .str("instance_id", instance_id)
-                .flag("deleted", true)
-                .int("wal_offset", *wal_offset);
-        }
+        } => write_deleted(object, instance_id, *wal_offset),
         Reply::Flushed {
             instances_removed,
             machines_removed,
-        } => {
-            object
-                .flag("flushed", true)
-                .int("instances_removed", *instances_removed)
-                .int("machines_removed", *machines_removed);
-        }
-        // Written by `write_reply`.
-        Reply::Instance(_)
-        | Reply::Instances { .. }
-        | Reply::Machine { .. }
-        | Reply::Machines { .. }
-        | Reply::Batch(_) => {}
+        } => write_flushed(object, *instances_removed, *machines_removed),
+        Reply::Instance(instance) => write_instance(object, instance),
+        Reply::Instances {
+            items,
+            total,
+            has_more,
+        } => write_instances(object, items, *total, *has_more),
+        Reply::Machine {
+            machine: _,
+            version,
+            definition,
+            checksum,
+        } => write_machine(object, definition, checksum, *version),
+        Reply::Machines { items } => write_machines(object, items),
+        Reply::Batch(replies) => write_results(object, replies, write_ok),
     }
 }
 
-/// The answer to a retry whose context the log no longer has; a client that reads `ctx` finds the field.
-fn write_replayed(object: &mut Object<'_>, reply: &Reply) {
-    if let Reply::Replayed {
-        from_state,
-        to_state,
-        event_id,
-        wal_offset,
-        ..
-    } = reply
-    {
-        object
-            .str("from_state", from_state)
-            .str("to_state", to_state)
-            .raw("ctx", b"null")
-            .int("wal_offset", *wal_offset)
-            .flag("applied", false);
-        if let Some(event_id) = event_id {
-            object.str("event_id", event_id);
-        }
+fn write_stored(
+    object: &mut Object<'_>,
+    machine: &str,
+    version: u32,
+    checksum: &str,
+    created: bool,
+    warnings: &[Warning],
+) {
+    object
+        .str("machine", machine)
+        .int("version", u64::from(version))
+        .str("stored_checksum", checksum)
+        .flag("created", created);
+    // The field is there only where there are any.
+    if !warnings.is_empty() {
+        let out = object.key("warnings");
+        json::array(out, warnings, usize::MAX, |out, warning| {
+            let mut object = Object::begin(out);
+            object
+                .str("place", &warning.place)
+                .str("text", &warning.text);
+            object.end();
+        });
     }
+}
+
+fn write_created(object: &mut Object<'_>, instance_id: &str, state: &str, wal_offset: u64) {
+    object
+        .str("instance_id", instance_id)
+        .str("state", state)
+        .int("wal_offset", wal_offset);
+}
+
+/// The reply of APPLY_EVENT.
+fn write_event(
+    object: &mut Object<'_>,
+    (from_state, to_state): (&str, &str),
+    ctx: &[u8],
+    applied: bool,
+    event_id: &Option<Arc<str>>,
+    wal_offset: u64,
+) {
+    object
+        .str("from_state", from_state)
+        .str("to_state", to_state)
+        .raw("ctx", ctx)
+        .int("wal_offset", wal_offset)
+        .flag("applied", applied);
+    if let Some(event_id) = event_id {
+        object.str("event_id", event_id);
+    }
+}
+
+fn write_deleted(object: &mut Object<'_>, instance_id: &str, wal_offset: u64) {
+    object
+        .str("instance_id", instance_id)
+        .flag("deleted", true)
+        .int("wal_offset", wal_offset);
+}
+
+fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_removed: u64) {
+    object
+        .flag("flushed", true)
+        .int("instances_removed", instances_removed)
+        .int("machines_removed", machines_removed);
 }
 
 fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
@@ -279,38 +265,37 @@ fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
     object.int("last_wal_offset", instance.last_wal_offset);
 }
 
-fn write_page(object: &mut Object<'_>, reply: &Reply) {
-    match reply {
-        Reply::Instances {
-            items,
-            total,
-            has_more,
-        } => {
-            json::array(object.key("instances"), items, usize::MAX, |out, item| {
-                let mut object = Object::begin(out);
-                object
-                    .str("id", &item.id)
-                    .str("machine", &item.machine)
-                    .int("version", u64::from(item.version))
-                    .str("state", &item.state)
-                    .int("created_at", item.created_ms)
-                    .int("updated_at", item.updated_ms)
-                    .int("last_wal_offset", item.last_wal_offset);
-                object.end();
-            });
-            object.int("total", *total).flag("has_more", *has_more);
-        }
-        Reply::Machines { items } => {
-            json::array(object.key("items"), items, usize::MAX, |out, item| {
-                let mut object = Object::begin(out);
-                object
-                    .str("machine", &item.machine)
-                    .value("versions", &item.versions);
-                object.end();
-            });
-        }
-        _ => {}
-    }
+fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u64, has_more: bool) {
+    json::array(object.key("instances"), items, usize::MAX, |out, item| {
+        let mut object = Object::begin(out);
+        object
+            .str("id", &item.id)
+            .str("machine", &item.machine)
+            .int("version", u64::from(item.version))
+            .str("state", &item.state)
+            .int("created_at", item.created_ms)
+            .int("updated_at", item.updated_ms)
+            .int("last_wal_offset", item.last_wal_offset);
+        object.end();
+    });
+    object.int("total", total).flag("has_more", has_more);
+}
+
+fn write_machine(object: &mut Object<'_>, definition: &[u8], checksum: &str, version: u32) {
+    object
+        .raw("definition", definition)
+        .str("checksum", checksum)
+        .int("version", u64::from(version));
+}
+
+fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {
+    json::array(object.key("items"), items, usize::MAX, |out, item| {
+        let mut object = Object::begin(out);
+        object
+            .str("machine", &item.machine)
+            .value("versions", &item.versions);
+        object.end();
+    });
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use rstmdb_rcp::message::backup::{
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Outcome, Plan, Running, fresh, read_params};
+use super::{Answer, Body, JobOutcome, RequestPlan, Running, fresh, read_params};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Claim;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::clients::snapshot_cursors;
 
 /// A piece has at most this many bytes: base64 makes it a third longer, far below what a frame carries.
@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 4 << 20;
 const PIECE_ENTRIES: usize = 16_384;
 
 /// What a backup asks for.
-pub(crate) enum Request {
+pub(crate) enum BackupRequest {
     /// What there is.
     Describe,
     /// A piece of a snapshot.
@@ -41,21 +41,21 @@ pub(crate) enum Request {
 }
 
 /// BACKUP_DESCRIBE.
-pub(super) fn describe() -> Plan {
-    plan(Request::Describe)
+pub(super) fn describe() -> RequestPlan {
+    plan(BackupRequest::Describe)
 }
 
 /// BACKUP_SNAPSHOT.
-pub(super) fn snapshot(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn snapshot(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: BackupSnapshot<'_> = read_params(params)?;
-    Ok(plan(Request::Snapshot {
+    Ok(plan(BackupRequest::Snapshot {
         id: params.snapshot_id.into_owned(),
         from_byte: params.from_byte,
     }))
 }
 
 /// BACKUP_LOG.
-pub(super) fn log(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn log(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: BackupLog = read_params(params)?;
     if params.from_offset == 0 || params.from_offset > params.to_offset {
         let problem = format!(
@@ -64,11 +64,11 @@ pub(super) fn log(params: &RawValue) -> Result<Plan, ErrorBody> {
         );
         return Err(failure::bad_request("params.from_offset", &problem));
     }
-    Ok(plan(Request::Log(params)))
+    Ok(plan(BackupRequest::Log(params)))
 }
 
-fn plan(request: Request) -> Plan {
-    Plan {
+fn plan(request: BackupRequest) -> RequestPlan {
+    RequestPlan {
         claim: Claim::FREE,
         effect: Effect::None,
         job: super::Job::Backup(request),
@@ -76,28 +76,28 @@ fn plan(request: Request) -> Plan {
 }
 
 /// Answers.
-pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
+pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Running {
     Running::boxed(async move {
         match request {
-            Request::Describe => {
-                // Before the state is looked at: what is decided later is not earlier.
+            BackupRequest::Describe => {
+                // Taken before the state is read: what is decided later has no earlier time.
                 let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
                 describe_now(&shared, time_ms)
             }
-            Request::Snapshot { id, from_byte } => {
+            BackupRequest::Snapshot { id, from_byte } => {
                 let snapshots = shared.replica.snapshots();
                 let read = shared
                     .backups
                     .read_piece(snapshots, id, from_byte, PIECE_BYTES);
                 read.await.map(|piece| answer(Body::json(&piece)))
             }
-            Request::Log(wanted) => log_piece(&shared, wanted).await,
+            BackupRequest::Log(wanted) => log_piece(&shared, wanted).await,
         }
     })
 }
 
-fn describe_now(shared: &Shared, time_ms: u64) -> Outcome {
+fn describe_now(shared: &ServerShared, time_ms: u64) -> JobOutcome {
     let head = shared.replica.backup_head();
     let head = head.map_err(|error| failure::of_replica(&error, Effect::None))?;
     let snapshot = match &head.snapshot {
@@ -117,7 +117,7 @@ fn describe_now(shared: &Shared, time_ms: u64) -> Outcome {
     })))
 }
 
-async fn log_piece(shared: &Shared, wanted: BackupLog) -> Outcome {
+async fn log_piece(shared: &ServerShared, wanted: BackupLog) -> JobOutcome {
     // Another node may have described more than this one has applied yet.
     let applied = ReadOptions {
         consistency: Some(Consistency::Local),

@@ -13,21 +13,22 @@ use serde_json::value::RawValue;
 
 use super::answer::Item;
 use super::{
-    Answer, Body, Job, Outcome, Plan, Running, Started, events, instances, machines, read_params,
+    Answer, Body, Job, JobOutcome, RequestPlan, Running, Started, events, instances, machines,
+    read_params,
 };
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::{Access, Claim, Touch};
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::op::Op;
 
 /// One operation of a best-effort batch, understood or refused.
-pub(crate) type Step = Result<Job, ErrorBody>;
+pub(crate) type BatchStep = Result<Job, ErrorBody>;
 
 /// BATCH.
-pub(super) fn batch(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn batch(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let batch: Batch<'_> = read_params(params)?;
     if batch.ops.is_empty() {
-        return Ok(Plan::answered(Body::Items(Vec::new())));
+        return Ok(RequestPlan::answered(Body::Items(Vec::new())));
     }
     match batch.mode {
         BatchMode::Atomic => atomic(&batch),
@@ -35,7 +36,7 @@ pub(super) fn batch(params: &RawValue) -> Result<Plan, ErrorBody> {
     }
 }
 
-fn plan_op(op: &Requested<'_>) -> Result<Plan, ErrorBody> {
+fn plan_op(op: &Requested<'_>) -> Result<RequestPlan, ErrorBody> {
     let params = op.params;
     match Op::from_name(&op.op) {
         Some(Op::PutMachine) => machines::put(params),
@@ -53,7 +54,7 @@ fn plan_op(op: &Requested<'_>) -> Result<Plan, ErrorBody> {
     }
 }
 
-fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
+fn atomic(batch: &Batch<'_>) -> Result<RequestPlan, ErrorBody> {
     let mut ops = Vec::with_capacity(batch.ops.len());
     let mut touches = Vec::with_capacity(batch.ops.len());
     for (index, op) in batch.ops.iter().enumerate() {
@@ -77,20 +78,20 @@ fn atomic(batch: &Batch<'_>) -> Result<Plan, ErrorBody> {
             BatchOp::Read(query) => Some(query),
             BatchOp::Write(_) => None,
         });
-        return Ok(Plan::read(touch, Job::ReadAll(queries.collect())));
+        return Ok(RequestPlan::read(touch, Job::ReadAll(queries.collect())));
     }
-    let mut plan = Plan::write(touch, Command::Batch(ops));
+    let mut plan = RequestPlan::write(touch, Command::Batch(ops));
     if plan.claim.touch == Touch::Everything {
         plan.claim.access = Access::Exclusive;
     }
     Ok(plan)
 }
 
-fn best_effort_plan(batch: &Batch<'_>) -> Plan {
+fn best_effort_plan(batch: &Batch<'_>) -> RequestPlan {
     let mut touches = Vec::with_capacity(batch.ops.len());
     let mut effect = Effect::None;
     let mut reads = false;
-    let steps: Vec<Step> = batch
+    let steps: Vec<BatchStep> = batch
         .ops
         .iter()
         .map(|op| {
@@ -106,7 +107,7 @@ fn best_effort_plan(batch: &Batch<'_>) -> Plan {
             Ok(plan.job)
         })
         .collect();
-    Plan {
+    RequestPlan {
         claim: Claim {
             touch: merge(touches),
             access: if reads {
@@ -122,7 +123,11 @@ fn best_effort_plan(batch: &Batch<'_>) -> Plan {
 
 /// Runs each operation for itself. Neighbouring writes are handed over together, so that they share
 /// a commit; a read waits for the writes before it, and the writes after it wait for the read.
-pub(super) fn best_effort(shared: &Arc<Shared>, steps: Vec<Step>, actor: &Arc<str>) -> Running {
+pub(super) fn best_effort(
+    shared: &Arc<ServerShared>,
+    steps: Vec<BatchStep>,
+    actor: &Arc<str>,
+) -> Running {
     let mut steps = steps.into_iter();
     let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
     let (shared, actor) = (shared.clone(), actor.clone());
@@ -155,8 +160,8 @@ pub(super) fn best_effort(shared: &Arc<Shared>, steps: Vec<Step>, actor: &Arc<st
 
 /// Hands over writes until a read comes, which is returned beside them.
 fn submit_writes(
-    shared: &Arc<Shared>,
-    steps: &mut std::vec::IntoIter<Step>,
+    shared: &Arc<ServerShared>,
+    steps: &mut std::vec::IntoIter<BatchStep>,
     actor: &Arc<str>,
 ) -> (Vec<Running>, Option<Job>) {
     let mut running = Vec::new();
@@ -173,7 +178,7 @@ fn submit_writes(
     (running, None)
 }
 
-fn item_of(index: usize, outcome: Outcome) -> Item {
+fn item_of(index: usize, outcome: JobOutcome) -> Item {
     match outcome.map(|answer| answer.body) {
         Ok(Body::Reply(reply)) => Ok(reply),
         Ok(_) => Err(ErrorBody::new(

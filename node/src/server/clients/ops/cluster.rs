@@ -12,15 +12,15 @@ use rstmdb_rcp::message::cluster::{
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, Outcome, Plan, Running, read_params};
+use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
 use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
 use crate::server::clients::failure::{Effect, bad_request};
 use crate::server::clients::order::Claim;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
 
 /// What is asked of the cluster as a whole.
-pub(crate) enum Request {
+pub(crate) enum ClusterRequest {
     /// How every member stands.
     Status,
     /// Take in the node at this address.
@@ -35,12 +35,12 @@ pub(crate) enum Request {
 }
 
 /// CLUSTER_STATUS.
-pub(super) fn status() -> Plan {
-    plan(Request::Status, Effect::None)
+pub(super) fn status() -> RequestPlan {
+    plan(ClusterRequest::Status, Effect::None)
 }
 
 /// CLUSTER_ADD.
-pub(super) fn add(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn add(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterAdd { peer_addr, node_id } = read_params(params)?;
     let peer_addr = peer_addr.into_owned();
     if !address::is_dialable(&peer_addr) {
@@ -51,33 +51,36 @@ pub(super) fn add(params: &RawValue) -> Result<Plan, ErrorBody> {
         );
         return Err(bad_request("params.peer_addr", &problem));
     }
-    Ok(plan(Request::Add { peer_addr, node_id }, Effect::Upkeep))
+    Ok(plan(
+        ClusterRequest::Add { peer_addr, node_id },
+        Effect::Upkeep,
+    ))
 }
 
 /// CLUSTER_PROMOTE.
-pub(super) fn promote(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn promote(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterPromote { node_id } = read_params(params)?;
     Ok(change(Change::Promote { node_id }))
 }
 
 /// CLUSTER_REMOVE.
-pub(super) fn remove(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn remove(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterRemove { node_id } = read_params(params)?;
     Ok(change(Change::Remove { node_id }))
 }
 
 /// CLUSTER_TRANSFER_LEADER.
-pub(super) fn transfer_leader(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn transfer_leader(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterTransferLeader { node_id } = read_params(params)?;
     Ok(change(Change::TransferLeader { to: node_id }))
 }
 
-fn change(change: Change) -> Plan {
-    plan(Request::Change(change), Effect::Upkeep)
+fn change(change: Change) -> RequestPlan {
+    plan(ClusterRequest::Change(change), Effect::Upkeep)
 }
 
-fn plan(request: Request, effect: Effect) -> Plan {
-    Plan {
+fn plan(request: ClusterRequest, effect: Effect) -> RequestPlan {
+    RequestPlan {
         claim: Claim::FREE,
         effect,
         job: Job::Cluster(request),
@@ -85,12 +88,14 @@ fn plan(request: Request, effect: Effect) -> Plan {
 }
 
 /// Asks the cluster.
-pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
+pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> Running {
     Running::boxed(async move {
         match request {
-            Request::Status => Ok(show_status(&shared).await),
-            Request::Add { peer_addr, node_id } => add_node(&shared, &peer_addr, node_id).await,
-            Request::Change(change) => {
+            ClusterRequest::Status => Ok(show_status(&shared).await),
+            ClusterRequest::Add { peer_addr, node_id } => {
+                add_node(&shared, &peer_addr, node_id).await
+            }
+            ClusterRequest::Change(change) => {
                 let changed = shared.replica.change(&change).await;
                 changed.map_err(|error| refusal(&error))?;
                 Ok(confirm(&shared, &change))
@@ -99,7 +104,7 @@ pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
     })
 }
 
-async fn add_node(shared: &Shared, peer_addr: &str, wanted: Option<u64>) -> Outcome {
+async fn add_node(shared: &ServerShared, peer_addr: &str, wanted: Option<u64>) -> JobOutcome {
     let introduced = shared.replica.introduce(peer_addr).await;
     let Peer { id, node } = introduced.map_err(|error| not_introduced(peer_addr, &error))?;
     if let Some(wanted) = wanted.filter(|wanted| *wanted != id) {
@@ -127,7 +132,7 @@ async fn add_node(shared: &Shared, peer_addr: &str, wanted: Option<u64>) -> Outc
     })))
 }
 
-fn confirm(shared: &Shared, change: &Change) -> Answer {
+fn confirm(shared: &ServerShared, change: &Change) -> Answer {
     answer(match change {
         Change::AddLearner { node_id, .. } | Change::Promote { node_id } => {
             Body::json(&ClusterPromoteResult {
@@ -148,7 +153,7 @@ fn confirm(shared: &Shared, change: &Change) -> Answer {
     })
 }
 
-async fn show_status(shared: &Shared) -> Answer {
+async fn show_status(shared: &ServerShared) -> Answer {
     let status = shared.replica.status();
     let reports = shared.replica.member_reports().await;
     let end = reports

@@ -4,10 +4,10 @@ use rstmdb_engine::{ApplyEvent, Command};
 use rstmdb_rcp::message::{ErrorBody, instance};
 use serde_json::value::RawValue;
 
-use super::{Plan, document, read_params, touch};
+use super::{RequestPlan, document, read_params, touch};
 
 /// APPLY_EVENT.
-pub(super) fn apply(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn apply(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: instance::ApplyEvent<'_> = read_params(params)?;
     let payload = match params.payload {
         Some(payload) => Some(document("payload", payload)?),
@@ -23,5 +23,5 @@ pub(super) fn apply(params: &RawValue) -> Result<Plan, ErrorBody> {
         event_id: params.event_id.map(Into::into),
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Plan::write(touch, command))
+    Ok(RequestPlan::write(touch, command))
 }

@@ -10,14 +10,14 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Answer, Body, Job, Plan, Running, document, fresh, read_params, touch};
+use super::{Answer, Body, Job, RequestPlan, Running, document, fresh, read_params, touch};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Touch;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::product::block;
 
 /// CREATE_INSTANCE.
-pub(super) fn create(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn create(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: instance::CreateInstance<'_> = read_params(params)?;
     let id_given = params.instance_id.is_some();
     let instance_id = params
@@ -36,21 +36,21 @@ pub(super) fn create(params: &RawValue) -> Result<Plan, ErrorBody> {
         initial_ctx,
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Plan::write(touch, command))
+    Ok(RequestPlan::write(touch, command))
 }
 
 /// GET_INSTANCE.
-pub(super) fn get(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn get(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: instance::GetInstance<'_> = read_params(params)?;
     let touch = touch(&params.instance_id);
     let query = Query::GetInstance {
         instance_id: params.instance_id.into_owned(),
     };
-    Ok(Plan::read(touch, Job::Read(query, params.read)))
+    Ok(RequestPlan::read(touch, Job::Read(query, params.read)))
 }
 
 /// LIST_INSTANCES.
-pub(super) fn list(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn list(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: instance::ListInstances<'_> = read_params(params)?;
     let limit = params.page_limit();
     let query = Query::ListInstances(ListInstances {
@@ -60,31 +60,34 @@ pub(super) fn list(params: &RawValue) -> Result<Plan, ErrorBody> {
         offset: params.offset,
         after: params.after.map(Into::into),
     });
-    Ok(Plan::read(Touch::Everything, Job::Read(query, params.read)))
+    Ok(RequestPlan::read(
+        Touch::Everything,
+        Job::Read(query, params.read),
+    ))
 }
 
 /// DELETE_INSTANCE.
-pub(super) fn delete(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn delete(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: instance::DeleteInstance<'_> = read_params(params)?;
     let touch = touch(&params.instance_id);
     let command = Command::DeleteInstance(DeleteInstance {
         instance_id: params.instance_id.into_owned(),
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Plan::write(touch, command))
+    Ok(RequestPlan::write(touch, command))
 }
 
 /// SNAPSHOT_INSTANCE.
-pub(super) fn snapshot(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn snapshot(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: SnapshotInstance<'_> = read_params(params)?;
     let touch = touch(&params.instance_id);
     let job = Job::SnapshotInstance(params.instance_id.into_owned());
-    Ok(Plan::read(touch, job))
+    Ok(RequestPlan::read(touch, job))
 }
 
 /// Describes the instance as it is: the log and the snapshots of the whole state keep it, so there
 /// is no file to write; the checksum lets two descriptions be compared.
-pub(super) fn start_snapshot(shared: Arc<Shared>, instance_id: String) -> Running {
+pub(super) fn start_snapshot(shared: Arc<ServerShared>, instance_id: String) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         let query = Query::GetInstance {

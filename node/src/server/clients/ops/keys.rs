@@ -8,14 +8,14 @@ use rstmdb_rcp::message::keys::{RotateKey, RotateKeyResult};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, Plan, Running, read_params};
+use super::{Answer, Body, Job, RequestPlan, Running, read_params};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Claim;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 
-pub(super) fn rotate(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn rotate(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let RotateKey { switch } = read_params(params)?;
-    Ok(Plan {
+    Ok(RequestPlan {
         claim: Claim::FREE,
         effect: Effect::Upkeep,
         job: Job::RotateKey {
@@ -24,7 +24,7 @@ pub(super) fn rotate(params: &RawValue) -> Result<Plan, ErrorBody> {
     })
 }
 
-pub(super) fn start(shared: Arc<Shared>, switch: bool) -> Running {
+pub(super) fn start(shared: Arc<ServerShared>, switch: bool) -> Running {
     Running::boxed(async move {
         let (last_key_id, last_key_fingerprint) = learn(&shared, switch)?;
         // A write is what begins a file with the new key, so the answer waits for one.
@@ -46,7 +46,7 @@ pub(super) fn start(shared: Arc<Shared>, switch: bool) -> Running {
 }
 
 /// Gives the id and the fingerprint of the last key in the file.
-fn learn(shared: &Shared, switch: bool) -> Result<(u32, String), ErrorBody> {
+fn learn(shared: &ServerShared, switch: bool) -> Result<(u32, String), ErrorBody> {
     let refused = |why: String| ErrorBody::new(Code::Conflict, why).with_details(json!({}));
     if shared.keys.current().is_none() {
         return Err(refused(

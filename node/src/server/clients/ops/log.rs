@@ -9,28 +9,28 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, FRAME_ROOM_BYTES, Job, Plan, Running, fresh, read_params};
+use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
 use crate::replica::{LogItem, LogPage};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::json::{self, Object};
 use crate::server::clients::order::Touch;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::product::block;
 
 /// A page stops growing here, far below what a frame may carry.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// WAL_READ.
-pub(super) fn read(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: WalRead = read_params(params)?;
     if params.limit == Some(0) {
         let problem = "expected an integer ≥ 1, got 0";
         return Err(failure::bad_request("params.limit", problem));
     }
-    Ok(Plan::read(Touch::Everything, Job::LogRead(params)))
+    Ok(RequestPlan::read(Touch::Everything, Job::LogRead(params)))
 }
 
-pub(super) fn start_read(shared: Arc<Shared>, request: WalRead) -> Running {
+pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(request.from_offset).await;
@@ -179,9 +179,9 @@ fn write_origin(out: &mut Object<'_>, entry: &Entry, prev_offset: u64, key: Opti
 }
 
 /// WAL_STATS.
-pub(super) fn stats(shared: &Shared) -> Plan {
+pub(super) fn stats(shared: &ServerShared) -> RequestPlan {
     let stats = shared.replica.store_stats();
-    Plan::answered(Body::json(&WalStatsResult {
+    RequestPlan::answered(Body::json(&WalStatsResult {
         entry_count: stats.entry_count,
         segment_count: stats.segment_count,
         total_size_bytes: stats.total_size_bytes,

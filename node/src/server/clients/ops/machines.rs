@@ -7,12 +7,14 @@ use rstmdb_engine::{Command, PutMachine, Query};
 use rstmdb_rcp::message::{ErrorBody, machine};
 use serde_json::value::RawValue;
 
-use super::{Job, Plan, document, read_params};
+use super::{Job, RequestPlan, document, read_params};
 use crate::server::clients::order::Touch;
 
 /// PUT_MACHINE.
-pub(super) fn put(params: &RawValue) -> Result<Plan, ErrorBody> {
-    Ok(Plan::write_alone(Command::PutMachine(put_command(params)?)))
+pub(super) fn put(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    Ok(RequestPlan::write_alone(Command::PutMachine(put_command(
+        params,
+    )?)))
 }
 
 pub(super) fn put_command(params: &RawValue) -> Result<PutMachine, ErrorBody> {
@@ -26,21 +28,27 @@ pub(super) fn put_command(params: &RawValue) -> Result<PutMachine, ErrorBody> {
 }
 
 /// GET_MACHINE.
-pub(super) fn get(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn get(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: machine::GetMachine<'_> = read_params(params)?;
     let query = Query::GetMachine {
         machine: params.machine.into_owned(),
         version: params.version,
     };
-    Ok(Plan::read(Touch::Everything, Job::Read(query, params.read)))
+    Ok(RequestPlan::read(
+        Touch::Everything,
+        Job::Read(query, params.read),
+    ))
 }
 
 /// LIST_MACHINES.
-pub(super) fn list(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn list(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: machine::ListMachines = read_params(params)?;
     let query = Query::ListMachines {
         limit: params.limit,
         offset: params.offset,
     };
-    Ok(Plan::read(Touch::Everything, Job::Read(query, params.read)))
+    Ok(RequestPlan::read(
+        Touch::Everything,
+        Job::Read(query, params.read),
+    ))
 }

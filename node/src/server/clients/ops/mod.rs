@@ -1,6 +1,6 @@
 //! The operations of RCP: what each takes, what it asks of the replica, what it answers.
 //!
-//! A request becomes a [`Plan`]: what it touches (for the order within its connection) and a
+//! A request becomes a [`RequestPlan`]: what it touches (for the order within its connection) and a
 //! [`Job`]. The session starts the job when the order allows it; [`Job::start`] hands writes to the
 //! replica before it returns, so the order of the calls is the order of the decisions.
 //!
@@ -48,7 +48,7 @@ pub(crate) use log::PAGE_BYTES;
 
 use super::failure::{self, Effect};
 use super::order::{Access, Claim, Touch};
-use super::shared::Shared;
+use super::shared::ServerShared;
 use crate::replica::{self, Done, Submitted};
 use crate::server::op::Op;
 
@@ -56,7 +56,7 @@ use crate::server::op::Op;
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// The answer of a job, or why there is none.
-pub(crate) type Outcome = Result<Answer, ErrorBody>;
+pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
 /// A job under way.
 pub(crate) enum Running {
     /// A write: by far the most are, so it has no box of its own.
@@ -66,10 +66,10 @@ pub(crate) enum Running {
         /// For the error.
         effect: Effect,
         /// Who gives repeated events their contexts; none in a batch, which does it for all of them.
-        completer: Option<Arc<Shared>>,
+        completer: Option<Arc<ServerShared>>,
     },
     /// Any other.
-    Boxed(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Boxed(Pin<Box<dyn Future<Output = JobOutcome> + Send>>),
 }
 
 impl Running {
@@ -82,15 +82,15 @@ impl Running {
     }
 
     /// A job of any other kind than a write.
-    pub(crate) fn boxed(job: impl Future<Output = Outcome> + Send + 'static) -> Self {
+    pub(crate) fn boxed(job: impl Future<Output = JobOutcome> + Send + 'static) -> Self {
         Self::Boxed(Box::pin(job))
     }
 }
 
 impl Future for Running {
-    type Output = Outcome;
+    type Output = JobOutcome;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobOutcome> {
         match &mut *self {
             Self::Boxed(job) => job.as_mut().poll(cx),
             Self::Write {
@@ -116,7 +116,7 @@ impl Future for Running {
 }
 
 /// A request that was understood.
-pub(crate) struct Plan {
+pub(crate) struct RequestPlan {
     /// What it touches.
     pub(crate) claim: Claim,
     /// What it may have changed when its answer does not come.
@@ -134,9 +134,9 @@ pub(crate) enum Job {
     /// Look several things up, all at one moment.
     ReadAll(Vec<Query>),
     /// Operations that stand alone.
-    BestEffort(Vec<batch::Step>),
+    BestEffort(Vec<batch::BatchStep>),
     /// Begin a watch.
-    Watch(watches::Request),
+    Watch(watches::WatchRequest),
     /// Read a page of the log.
     LogRead(rstmdb_rcp::message::storage::WalRead),
     /// Describe an instance as it is.
@@ -146,9 +146,9 @@ pub(crate) enum Job {
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
     /// Ask or change the cluster.
-    Cluster(cluster::Request),
+    Cluster(cluster::ClusterRequest),
     /// Give what a backup is made of.
-    Backup(backup::Request),
+    Backup(backup::BackupRequest),
     /// Nothing: the answer is there.
     Answered(Box<Answer>),
 }
@@ -156,7 +156,7 @@ pub(crate) enum Job {
 /// A job that was started.
 pub(crate) enum Started {
     /// And is done.
-    Done(Outcome),
+    Done(JobOutcome),
     /// And will be done.
     Running(Running),
 }
@@ -165,9 +165,9 @@ pub(crate) enum Started {
 pub(crate) fn plan(
     op: Op,
     params: &RawValue,
-    shared: &Shared,
+    shared: &ServerShared,
     cluster: bool,
-) -> Option<Result<Plan, ErrorBody>> {
+) -> Option<Result<RequestPlan, ErrorBody>> {
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
         Op::Info => Ok(admin::info(shared, cluster)),
@@ -207,7 +207,7 @@ fn unknown_without_cluster(op: Op) -> ErrorBody {
     failure::bad_request("op", &problem)
 }
 
-impl Plan {
+impl RequestPlan {
     fn write(touch: Touch, command: Command) -> Self {
         Self {
             claim: Claim {
@@ -252,7 +252,7 @@ impl Plan {
 
 impl Job {
     /// Starts it. A write has been handed to the replica when this returns.
-    pub(crate) fn start(self, shared: &Arc<Shared>, actor: &Arc<str>) -> Started {
+    pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
             Self::Write(command) => Started::Running(submit(shared, command, actor)),
@@ -290,7 +290,7 @@ impl Job {
     }
 }
 
-fn submit(shared: &Arc<Shared>, command: Command, actor: &Arc<str>) -> Running {
+fn submit(shared: &Arc<ServerShared>, command: Command, actor: &Arc<str>) -> Running {
     let effect = effect_of(&command);
     Running::Write {
         submitted: shared.replica.submit(command, actor.clone()),
@@ -306,7 +306,7 @@ fn answer_of(done: Done) -> Answer {
     }
 }
 
-async fn completed(shared: Arc<Shared>, mut done: Done) -> Outcome {
+async fn completed(shared: Arc<ServerShared>, mut done: Done) -> JobOutcome {
     let mut room = PAYLOAD_BYTES_MAX;
     shared.replica.complete(&mut done.reply, &mut room).await;
     Ok(answer_of(done))
@@ -326,7 +326,7 @@ fn is_immediate(options: &ReadOptions) -> bool {
 }
 
 /// Waits until the applied state is as fresh as `options` asks for.
-async fn fresh(shared: &Shared, options: ReadOptions) -> Result<(), ErrorBody> {
+async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
     let level = match options.consistency.unwrap_or_default() {
         Consistency::Linearizable => replica::Consistency::Linearizable,
         Consistency::Lease => replica::Consistency::Lease,
@@ -336,7 +336,7 @@ async fn fresh(shared: &Shared, options: ReadOptions) -> Result<(), ErrorBody> {
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
 }
 
-fn answer(read: Result<Body, replica::Error>) -> Outcome {
+fn answer(read: Result<Body, replica::Error>) -> JobOutcome {
     let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
     read.map(|body| Answer {
         body,

@@ -6,17 +6,17 @@ use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, Plan, Running, Watching, fresh, read_params, touch};
+use super::{Answer, Body, Job, RequestPlan, Running, Watching, fresh, read_params, touch};
 use crate::replica::WatchFilter;
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Touch;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 
 /// Bytes of all names in the lists of one watch.
 const FILTER_BYTES_MAX: usize = 64 * 1024;
 
 /// A watch to begin.
-pub(crate) struct Request {
+pub(crate) struct WatchRequest {
     filter: WatchFilter,
     include_ctx: bool,
     from: Option<u64>,
@@ -24,24 +24,24 @@ pub(crate) struct Request {
 }
 
 /// WATCH_INSTANCE.
-pub(super) fn instance(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: WatchInstance<'_> = read_params(params)?;
     let touch = touch(&params.instance_id);
     let filter = WatchFilter {
         instance: Some(params.instance_id.into_owned()),
         ..WatchFilter::default()
     };
-    let request = Request {
+    let request = WatchRequest {
         filter,
         include_ctx: params.include_ctx.unwrap_or(true),
         from: params.from_offset,
         cluster_id: params.cluster_id.map(Into::into),
     };
-    Ok(Plan::read(touch, Job::Watch(request)))
+    Ok(RequestPlan::read(touch, Job::Watch(request)))
 }
 
 /// WATCH_ALL.
-pub(super) fn all(params: &RawValue) -> Result<Plan, ErrorBody> {
+pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: WatchAll<'_> = read_params(params)?;
     let filter = WatchFilter {
         instance: None,
@@ -58,19 +58,19 @@ pub(super) fn all(params: &RawValue) -> Result<Plan, ErrorBody> {
         );
         return Err(failure::bad_request("params", &problem));
     }
-    let request = Request {
+    let request = WatchRequest {
         filter,
         include_ctx: params.include_ctx.unwrap_or(true),
         from: params.from_offset,
         cluster_id: params.cluster_id.map(Into::into),
     };
-    Ok(Plan::read(Touch::Everything, Job::Watch(request)))
+    Ok(RequestPlan::read(Touch::Everything, Job::Watch(request)))
 }
 
 /// Begins the watch.
-pub(super) fn start(shared: Arc<Shared>, request: Request) -> Running {
+pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running {
     Running::boxed(async move {
-        let Request {
+        let WatchRequest {
             filter,
             include_ctx,
             from,

@@ -315,5 +315,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let bytes = self.held_bytes();
         self.buffers.room.settle(bytes, !at_rest);
+        self.check_buffers();
+    }
+
+    /// What holds at the end of each turn, whatever the client sends.
+    fn check_buffers(&self) {
+        let buffers = &self.buffers;
+        debug_assert!(
+            self.received.len() <= buffers.received_bytes,
+            "more was received than was counted"
+        );
+        debug_assert!(
+            self.has_requests() || buffers.queued_bytes == 0,
+            "bytes are counted for requests that were answered"
+        );
+        debug_assert!(
+            buffers
+                .unread
+                .as_ref()
+                .is_none_or(|unread| unread.left <= unread.bytes),
+            "more is unread than there was"
+        );
     }
 }

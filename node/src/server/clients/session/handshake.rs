@@ -22,38 +22,38 @@ use crate::server::clients::json::{self, Object};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION};
 use crate::server::op::Op;
 
-/// Who is at the other end.
-pub(super) struct Peer {
+/// The client at the other end.
+pub(super) struct ClientIdentity {
     hello: bool,
     bearer: Option<Authenticated>,
-    /// Of who has not authenticated.
-    nobody: Arc<str>,
-    /// Since when it is not known who is there.
+    /// The actor of a client that has not authenticated.
+    unnamed: Arc<str>,
+    /// Since when the client is unknown.
     unknown_since: Instant,
     /// Wrong tokens so far.
     failures: u32,
 }
 
-/// Who has authenticated.
+/// A client that has authenticated.
 struct Authenticated {
     bearer: Bearer,
     /// Resolves once the token is no longer accepted.
     revoked: BoxFuture<'static, ()>,
 }
 
-impl Default for Peer {
+impl Default for ClientIdentity {
     fn default() -> Self {
         Self {
             hello: false,
             bearer: None,
-            nobody: "".into(),
+            unnamed: "".into(),
             unknown_since: Instant::now(),
             failures: 0,
         }
     }
 }
 
-impl Peer {
+impl ClientIdentity {
     /// Whether HELLO is done, and AUTH where it is required.
     pub(super) fn is_known(&self, auth_required: bool) -> bool {
         self.hello && (self.bearer.is_some() || !auth_required)
@@ -69,11 +69,11 @@ impl Peer {
         self.failures
     }
 
-    /// The name that facts carry as who asked.
+    /// The name that facts carry as their actor.
     pub(super) fn actor(&self) -> &Arc<str> {
         match &self.bearer {
             Some(authenticated) => authenticated.bearer.actor(),
-            None => &self.nobody,
+            None => &self.unnamed,
         }
     }
 
@@ -100,7 +100,7 @@ impl Peer {
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// HELLO. The answer still goes out in the old mode: it tells of the new one.
     pub(super) fn hello(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
-        if self.peer.hello {
+        if self.client.hello {
             let message = "HELLO comes once, at the start of a connection";
             return Err(ErrorBody::new(Code::BadRequest, message));
         }
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             .ok(id, None, |out| json::serialized(out, &result));
         self.outbox.agree(mode, features);
         self.decoder.set_mode(mode);
-        self.peer.hello = true;
+        self.client.hello = true;
         self.mind_standing();
         tracing::debug!(
             client = hello.client_name.as_deref().unwrap_or(""),
@@ -136,37 +136,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// AUTH. Who has authenticated before and is now somebody else, or nobody, gets nothing more of what
-    /// was begun before.
+    /// AUTH. A client that had authenticated as another one, or whose new token is wrong, gets nothing more of what it
+    /// began before.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
         self.look_at_token(id, &auth.token);
         Ok(())
     }
 
-    /// From now on it is this one who asks, or nobody, after a wrong token.
+    /// From now on the client is the bearer of this token or, after a wrong one, unnamed.
     pub(super) fn is_now(&mut self, bearer: Option<Bearer>) {
-        let was = self.peer.bearer.as_ref().map(|it| &it.bearer);
-        let (was_somebody, is_another) = (was.is_some(), was != bearer.as_ref());
-        if was_somebody && is_another {
+        let was = self.client.bearer.as_ref().map(|it| &it.bearer);
+        let (had_bearer, is_another) = (was.is_some(), was != bearer.as_ref());
+        if had_bearer && is_another {
             self.end_what_was_begun();
         }
         if bearer.is_none() {
-            self.peer.failures += 1;
-            if was_somebody {
-                self.peer.unknown_since = self.now;
+            self.client.failures += 1;
+            if had_bearer {
+                self.client.unknown_since = self.now;
             }
         }
-        self.peer.bearer = bearer.map(|bearer| Authenticated {
+        self.client.bearer = bearer.map(|bearer| Authenticated {
             revoked: self.shared.tokens.revocation(&bearer).boxed(),
             bearer,
         });
         self.mind_standing();
     }
 
-    /// What may be sent, and whether a stranger's place is taken, follow from whether it is known who is there.
+    /// What may be sent, and whether a stranger's place is taken, follow from whether the client is known.
     pub(super) fn mind_standing(&mut self) {
-        let known = self.peer.is_known(self.shared.tokens.required());
+        let known = self.client.is_known(self.shared.tokens.required());
         self.decoder.set_limits(Limits {
             payload_bytes_max: match known {
                 true => PAYLOAD_BYTES_MAX,
@@ -180,21 +180,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Ends the connection of a client whose token is no longer accepted.
     pub(super) fn poll_revoked(&mut self, cx: &mut Context<'_>) {
-        if !self.peer.is_revoked(cx) {
+        if !self.client.is_revoked(cx) {
             return;
         }
         tracing::info!(
-            actor = &**self.peer.actor(),
+            actor = &**self.client.actor(),
             "ending a connection: its token is no longer accepted"
         );
         self.end_what_was_begun();
-        self.peer.bearer = None;
+        self.client.bearer = None;
         let message = "the token of this connection is no longer accepted";
         self.refuse("", ErrorBody::new(Code::Unauthorized, message));
         self.flush();
     }
 
-    /// Ends the watches, and answers what is under way: its outcome is not for who is here now.
+    /// Ends the watches, and answers what is under way: its outcome is not for the client of the new token.
     fn end_what_was_begun(&mut self) {
         for watch in self.watches.end_all() {
             self.outbox.end(&watch, failure::other_bearer(Effect::None));

@@ -53,19 +53,19 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::failure::{self, Effect};
 use super::ops::Job;
 use super::order::Order;
-use super::shared::Shared;
+use super::shared::ServerShared;
 use crate::server::transport::strangers::Stranger;
 use buffers::Buffers;
-use handshake::Peer;
+use handshake::ClientIdentity;
 use outbox::Outbox;
 use subscriptions::Subscriptions;
-use token::Held;
+use token::WaitingAuth;
 use waiting::Waiting;
 use work::{InWork, Tag};
 
 /// HELLO, and AUTH where it is required, have to come within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest payload from somebody of whom it is not known yet who it is.
+/// The longest payload from a client that has not said who it is.
 const STRANGER_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 /// What is left to be sent at the end has this long.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -89,20 +89,20 @@ enum Phase {
 
 /// See the module documentation.
 pub(crate) struct Session<S> {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     stream: S,
     received: BytesMut,
     buffers: Buffers,
     decoder: Decoder,
     outbox: Outbox,
     needs_flush: bool,
-    peer: Peer,
+    client: ClientIdentity,
     /// Where the connection comes from.
     address: IpAddr,
-    /// Until it is known who is there.
+    /// Until the client is known.
     stranger: Option<Stranger>,
     /// An AUTH that waits; nothing else is taken meanwhile.
-    held: Option<Held>,
+    held: Option<WaitingAuth>,
     /// Which requests wait for others of the connection.
     order: Order<(Tag, Job)>,
     work: InWork,
@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// A session on a connection that `stranger` has just made from `address`.
     pub(crate) fn new(
         stream: S,
-        shared: Arc<Shared>,
+        shared: Arc<ServerShared>,
         address: IpAddr,
         stranger: Stranger,
         shutdown: &CancellationToken,
@@ -144,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ),
             outbox: Outbox::default(),
             needs_flush: false,
-            peer: Peer::default(),
+            client: ClientIdentity::default(),
             address,
             stranger: Some(stranger),
             held: None,

@@ -20,8 +20,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let mut again = false;
         if let Some(unwritten) = self.waiting.events.take() {
-            let bytes = self.held_bytes() + unwritten.bytes;
-            if self.watches.is_live(&unwritten.what.id) && !self.make_room(cx, bytes) {
+            if self.watches.is_live(&unwritten.what.id) && !self.has_room_again(cx, &unwritten, 0) {
                 self.waiting.events = Some(unwritten);
                 return false;
             }
@@ -54,19 +53,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         {
             self.outbox.progress(&pulled.id, offset);
         }
-        let before = self.outbox.waiting_bytes();
-        for event in events {
-            self.outbox.event(&pulled.id, event, pulled.include_ctx);
-        }
-        let held = self.held_bytes();
-        if !events.is_empty() && !self.has_room(held) && !self.make_room(cx, held) {
-            let bytes = self.outbox.waiting_bytes() - before;
-            self.outbox.cut_to(before);
+        let write = |session: &mut Self| {
+            for event in events {
+                session.outbox.event(&pulled.id, event, pulled.include_ctx);
+            }
+        };
+        let ((), unwritten) = self.encode_if_room(0, write, |session, held| {
+            events.is_empty() || session.has_room(held) || session.make_room(cx, held)
+        });
+        let count = events.len();
+        if let Some(bytes) = unwritten {
             let what = pulled;
             self.waiting.events = Some(Unwritten { what, bytes });
             return;
         }
-        self.shared.metrics.events_forwarded(events.len());
+        self.shared.metrics.events_forwarded(count);
         self.watches.ask_again(pulled, self.now);
     }
 

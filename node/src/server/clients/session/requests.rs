@@ -14,7 +14,7 @@ use super::work::Tag;
 use super::{Phase, Session};
 use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::json;
-use crate::server::clients::ops::{self, Job, Plan, Started, Watching};
+use crate::server::clients::ops::{self, Job, RequestPlan, Started, Watching};
 use crate::server::op::Op;
 
 /// A snapshot of the whole state takes as long as it takes, within reason.
@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let error = failure::bad_request("op", &format!("{shown:?} is not an operation"));
             return self.refuse(&request.id, error);
         };
-        let refusal = self.peer.refusal(op, self.shared.tokens.required());
+        let refusal = self.client.refusal(op, self.shared.tokens.required());
         if let Some(error) = refusal {
             return self.refuse_request(&request.id, op, error);
         }
@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn take_plan(&mut self, id: &str, op: Op, plan: Plan, bytes: usize) {
+    fn take_plan(&mut self, id: &str, op: Op, plan: RequestPlan, bytes: usize) {
         let timeout = match op {
             Op::Compact => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
@@ -125,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn begin(&mut self, tag: Tag, job: Job) {
-        match job.start(&self.shared, self.peer.actor()) {
+        match job.start(&self.shared, self.client.actor()) {
             Started::Done(outcome) => self.answer_at_once(tag, outcome),
             Started::Running(running) => {
                 self.arm(tag.deadline);

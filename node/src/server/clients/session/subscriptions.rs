@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::replica::{Progress, Watch, WatchEnd, WatchEvent};
 use crate::server::clients::ops::Watching;
-use crate::server::clients::shared::Shared;
+use crate::server::clients::shared::ServerShared;
 use crate::server::product::Product;
 
 /// Watches one connection may have.
@@ -71,7 +71,7 @@ impl Notices {
 
 /// See the module documentation.
 pub(crate) struct Subscriptions {
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     live: HashMap<Arc<str>, Live>,
     filter_bytes: usize,
     /// Which watch is to tell how far it has come, and when.
@@ -80,7 +80,7 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<ServerShared>) -> Self {
         Self {
             shared,
             live: HashMap::new(),

@@ -58,8 +58,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.phase != Phase::Open {
             return None;
         }
-        if !self.peer.is_known(self.shared.tokens.required()) {
-            return Some(self.peer.unknown_since() + HANDSHAKE_TIMEOUT);
+        if !self.client.is_known(self.shared.tokens.required()) {
+            return Some(self.client.unknown_since() + HANDSHAKE_TIMEOUT);
         }
         let at_work = self.has_requests() || !self.watches.is_empty();
         match self.shared.idle_timeout {

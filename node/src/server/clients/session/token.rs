@@ -1,5 +1,5 @@
-//! AUTH: when a token is looked at, and when the answer to a wrong one goes out. While that waits nothing else of
-//! the connection is taken.
+//! AUTH: when a token is checked, and when the answer to a wrong one goes out. Until then no other request of the
+//! connection is taken.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::Session;
 use crate::server::clients::guesses::{self, FAILURES_MAX, RETRY_PAUSE};
 
 /// An AUTH that waits.
-pub(super) struct Held {
+pub(super) struct WaitingAuth {
     pub(super) until: Instant,
     id: Box<str>,
     /// The token that is still to be looked at; none where it was wrong.
@@ -35,12 +35,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if is_right {
             return self.flag(id, "authenticated");
         }
-        let until = self.now + guesses::delay(self.peer.failures());
+        let until = self.now + guesses::delay(self.client.failures());
         self.hold(until, id, None);
     }
 
     fn hold(&mut self, until: Instant, id: &str, token: Option<&str>) {
-        self.held = Some(Held {
+        self.held = Some(WaitingAuth {
             until,
             id: id.into(),
             token: token.map(Into::into),
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn refuse_held(&mut self, held: &Held) {
+    fn refuse_held(&mut self, held: &WaitingAuth) {
         if held.token.is_some() {
             let message = "too many wrong tokens came from this address; try again later";
             return self.refuse(&held.id, ErrorBody::new(Code::RateLimited, message));
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             &held.id,
             ErrorBody::new(Code::AuthFailed, "the token is not known"),
         );
-        if self.peer.failures() >= FAILURES_MAX {
+        if self.client.failures() >= FAILURES_MAX {
             tracing::debug!(address = %self.address, "closing a connection after {FAILURES_MAX} wrong tokens");
             self.flush();
         }

@@ -11,13 +11,13 @@ use super::subscriptions::Pulled;
 use super::work::Tag;
 use super::{Phase, Session};
 use crate::server::clients::failure::{self, Effect};
-use crate::server::clients::ops::{Answer, Body, Job, Outcome, Running};
+use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
 
 /// See the module documentation.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) request: Option<Unbegun>,
-    pub(super) answer: Option<Unwritten<(Tag, Outcome)>>,
+    pub(super) answer: Option<Unwritten<(Tag, JobOutcome)>>,
     pub(super) events: Option<Unwritten<Pulled>>,
 }
 
@@ -92,6 +92,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         again
     }
 
+    /// Encodes with `write`. Where `has_room` finds that all of it cannot be held, what was encoded is taken back, and
+    /// its length returned. `reserved` of its bytes have been counted before.
+    pub(super) fn encode_if_room<T>(
+        &mut self,
+        reserved: usize,
+        write: impl FnOnce(&mut Self) -> T,
+        has_room: impl FnOnce(&mut Self, usize) -> bool,
+    ) -> (T, Option<usize>) {
+        let before = self.outbox.waiting_bytes();
+        let written = write(self);
+        let held = self.held_bytes() - reserved;
+        if has_room(self, held) {
+            return (written, None);
+        }
+        let bytes = self.outbox.waiting_bytes() - before;
+        self.outbox.cut_to(before);
+        (written, Some(bytes))
+    }
+
+    /// Whether there is room now for what was taken back. `reserved` of its bytes are counted already.
+    pub(super) fn has_room_again<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        unwritten: &Unwritten<T>,
+        reserved: usize,
+    ) -> bool {
+        let bytes = self.held_bytes() + unwritten.bytes.saturating_sub(reserved);
+        self.make_room(cx, bytes)
+    }
+
     fn answer_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         if self.phase == Phase::Flushing {
             return false;
@@ -99,9 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let Some(unwritten) = self.waiting.answer.take() else {
             return false;
         };
-        let (tag, _) = &unwritten.what;
-        let bytes = self.held_bytes() + unwritten.bytes.saturating_sub(tag.bytes);
-        if !self.make_room(cx, bytes) {
+        let reserved = unwritten.what.0.bytes;
+        if !self.has_room_again(cx, &unwritten, reserved) {
             self.waiting.answer = Some(unwritten);
             return false;
         }
@@ -110,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         true
     }
 
-    fn answer_if_room(&mut self, cx: &mut Context<'_>, tag: Tag, outcome: Outcome) {
+    fn answer_if_room(&mut self, cx: &mut Context<'_>, tag: Tag, outcome: JobOutcome) {
         let Some((outcome, bytes)) = self.try_answer(&tag, outcome, |session, held| {
             session.has_room(held) || session.make_room(cx, held)
         }) else {
@@ -122,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Answers a request that was done at once. Where it has to wait, nothing more is taken; what was begun before is
     /// left to [`Self::poll_work`].
-    pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: Outcome) {
+    pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: JobOutcome) {
         if self.waiting.holds_answers() {
             self.order.hold(&tag.claim);
             let done = Running::boxed(std::future::ready(outcome));
@@ -135,14 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Writes an answer. Where `has_room` finds that so many bytes cannot be held, the answer is taken back and returned
-    /// with its length; `None`: it is written.
+    /// Writes an answer. Where `has_room` finds that so many bytes cannot be held, the answer is taken back and
+    /// returned with its length; `None`: it is written.
     fn try_answer(
         &mut self,
         tag: &Tag,
-        outcome: Outcome,
+        outcome: JobOutcome,
         has_room: impl FnOnce(&mut Self, usize) -> bool,
-    ) -> Option<(Outcome, usize)> {
+    ) -> Option<(JobOutcome, usize)> {
         let answer = match outcome {
             Ok(Answer {
                 body: Body::Watch(watching),
@@ -158,13 +187,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return None;
             }
         };
-        let before = self.outbox.waiting_bytes();
-        let (answer, failed) = self.write_answer(&tag.id, answer);
         // What the answer was expected to take has been counted with the request.
-        let held = self.held_bytes() - tag.bytes;
-        if !has_room(self, held) {
-            let bytes = self.outbox.waiting_bytes() - before;
-            self.outbox.cut_to(before);
+        let write = |session: &mut Self| session.write_answer(&tag.id, answer);
+        let ((answer, failed), unwritten) = self.encode_if_room(tag.bytes, write, has_room);
+        if let Some(bytes) = unwritten {
             return Some((Ok(answer), bytes));
         }
         if let Some(code) = failed {
@@ -194,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.shared.metrics.answered(tag.op, self.now - tag.began);
     }
 
-    /// Gives up what waits, because it is not for the one who is here now.
+    /// Gives up what waits, because it is not for the client of the new token.
     pub(super) fn give_up_waiting(&mut self) {
         self.waiting.events = None;
         if let Some(Unwritten { what: (tag, _), .. }) = self.waiting.answer.take() {

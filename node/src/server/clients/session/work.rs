@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, Stream};
 
 use crate::server::clients::failure::Effect;
-use crate::server::clients::ops::{Outcome, Running};
+use crate::server::clients::ops::{JobOutcome, Running};
 use crate::server::clients::order::Claim;
 use crate::server::op::Op;
 
@@ -40,7 +40,7 @@ struct Work {
 }
 
 impl Future for Work {
-    type Output = Option<(Tag, Outcome)>;
+    type Output = Option<(Tag, JobOutcome)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match Pin::new(&mut self.running).poll(cx) {
@@ -71,7 +71,7 @@ impl InWork {
     }
 
     /// The next one that is done. `Pending` also when there is none.
-    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<(Tag, Outcome)> {
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<(Tag, JobOutcome)> {
         match Pin::new(&mut self.running).poll_next(cx) {
             Poll::Ready(Some(Some(done))) => Poll::Ready(done),
             Poll::Ready(_) | Poll::Pending => Poll::Pending,

@@ -116,7 +116,7 @@ struct Pipeline<S> {
     quiet_since: Instant,
 }
 
-enum Step {
+enum SenderStep {
     Answer(Result<Option<wire::StreamAppendReply>, tonic::Status>),
     Next(Option<AppendEntriesRequest<Product>>),
     Sent(Option<Sent>),
@@ -138,21 +138,21 @@ where
     async fn next(&mut self) -> Option<Result<StreamAppendResult<Product>, CallError>> {
         loop {
             match self.step().await {
-                Step::Answer(Ok(Some(reply))) => {
+                SenderStep::Answer(Ok(Some(reply))) => {
                     if let Some(answer) = self.answered(reply).transpose() {
                         return Some(answer);
                     }
                 }
-                Step::Answer(Ok(None)) if self.has_ended() => return None,
-                Step::Answer(Ok(None)) | Step::Sent(None) => {
+                SenderStep::Answer(Ok(None)) if self.has_ended() => return None,
+                SenderStep::Answer(Ok(None)) | SenderStep::Sent(None) => {
                     let what = "the other side has ended the stream";
                     return Some(Err(CallError::Unreachable(what.to_owned())));
                 }
-                Step::Answer(Err(status)) => return Some(Err(self.link.failure(status))),
-                Step::Next(Some(request)) => self.cut(request),
-                Step::Next(None) => self.input = None,
-                Step::Sent(Some(sent)) => self.sent(&sent),
-                Step::Silence => return Some(Err(self.silence())),
+                SenderStep::Answer(Err(status)) => return Some(Err(self.link.failure(status))),
+                SenderStep::Next(Some(request)) => self.cut(request),
+                SenderStep::Next(None) => self.input = None,
+                SenderStep::Sent(Some(sent)) => self.sent(&sent),
+                SenderStep::Silence => return Some(Err(self.silence())),
             }
             if self.input.is_none() && self.ready.is_empty() {
                 self.requests = None;
@@ -176,7 +176,7 @@ where
         }
     }
 
-    async fn step(&mut self) -> Step {
+    async fn step(&mut self) -> SenderStep {
         let takes_more = self.ready.is_empty()
             && matches!(self.held, Told::Held(_))
             && self.owed.len() < OWED_MAX
@@ -193,10 +193,10 @@ where
         } = self;
         tokio::select! {
             biased;
-            answer = answers.message() => Step::Answer(answer),
-            sent = hand_over(requests.as_ref(), ready), if may_send => Step::Sent(sent),
-            request = next_of(input), if takes_more => Step::Next(request),
-            () = tokio::time::sleep_until(deadline), if owes => Step::Silence,
+            answer = answers.message() => SenderStep::Answer(answer),
+            sent = hand_over(requests.as_ref(), ready), if may_send => SenderStep::Sent(sent),
+            request = next_of(input), if takes_more => SenderStep::Next(request),
+            () = tokio::time::sleep_until(deadline), if owes => SenderStep::Silence,
         }
     }
 

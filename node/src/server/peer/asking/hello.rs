@@ -36,7 +36,8 @@ pub struct HelloAnswer {
 }
 
 impl HelloAnswer {
-    fn decode(reply: wire::HelloReply) -> Result<Self, CallError> {
+    /// What the reply says.
+    pub(crate) fn decode(reply: wire::HelloReply) -> Result<Self, CallError> {
         let cluster_id = reply
             .cluster_id
             .map(|id| id_from("HelloReply.cluster_id", &id));
@@ -67,7 +68,7 @@ impl HelloAnswer {
 }
 
 impl Connections {
-    /// Asks who listens at `peer_addr`, which may be this very node.
+    /// Asks which node listens at `peer_addr`, which may be this very node.
     ///
     /// # Errors
     ///

@@ -90,7 +90,7 @@ impl Peers for Connections {
 }
 
 /// The streams live until one side drops its end, or the connection breaks: how much may be under
-/// way is the business of whoever forwards.
+/// way is the business of the node that forwards.
 async fn forward(link: Link) -> Result<ForwardStream, CallError> {
     let stream = forward_over(link.clone()).await?;
     if !link.path().loses_what_is_large() {

@@ -114,6 +114,7 @@ impl Metered {
             let closed = |_| Status::internal("the share of this node is closed");
             self.wanted = Some(wanted.map(move |permit| permit.map_err(closed)).boxed());
         }
+        self.check_invariants();
         Ok(())
     }
 
@@ -124,7 +125,21 @@ impl Metered {
         if self.missing == 0 {
             self.held = None;
         }
+        self.check_invariants();
         part
+    }
+
+    /// What holds between any two steps, whatever the other node sends.
+    fn check_invariants(&self) {
+        debug_assert!(
+            self.missing > 0 || self.held.is_none(),
+            "a message that is whole keeps its part of the share"
+        );
+        debug_assert!(
+            self.wanted.is_none() || self.held.is_none(),
+            "a message waits for the share although it has its part"
+        );
+        self.share.check_invariants();
     }
 
     fn take_in(&mut self, data: Bytes) {
@@ -164,7 +179,7 @@ impl Metered {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 Poll::Ready(None) if self.rest.is_empty() => return Poll::Ready(None),
-                // Not even a head: refused by who decodes it.
+                // Not even a head: the decoder refuses it.
                 Poll::Ready(None) => {
                     let rest = std::mem::take(&mut self.rest);
                     return Poll::Ready(Some(Ok(Frame::data(rest))));
@@ -193,7 +208,7 @@ impl hyper::body::Body for Metered {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = self.poll_next(cx);
         if matches!(polled, Poll::Ready(Some(Err(_)))) {
-            // Whoever reads this may keep it for longer than it is of use.
+            // The reader of this body may keep it for a while after the error.
             self.held = None;
         }
         polled

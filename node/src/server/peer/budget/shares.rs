@@ -19,11 +19,11 @@ use crate::server::peer::{OWED_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 const RAFT_BYTES: usize = 2 * RAFT_MESSAGE_BYTES_MAX;
 /// A member's other unfinished messages: the largest one of forwarded commands, and a snapshot beside it.
 pub(super) const OTHER_BYTES: usize = 32 * 1024 * 1024;
-/// The unfinished messages of all who are no members.
+/// The unfinished messages of all callers that are no members.
 const STRANGERS_BYTES: usize = 1024 * 1024;
 /// A member's forwarded commands that wait for their outcome.
 const COMMANDS_BYTES: usize = 64 * 1024 * 1024;
-/// The shares of all senders, by the member's id; `None`: those who are no members. They stay: ids of members are few.
+/// The shares of all senders, by the member's id; `None`: callers that are no members. They stay: members are few.
 #[derive(Default)]
 pub(crate) struct Shares(Mutex<HashMap<Option<u64>, Arc<Share>>>);
 
@@ -75,6 +75,17 @@ impl Share {
         let bytes = u32::try_from(bytes.min(COMMANDS_BYTES)).ok()?;
         let room = self.commands.clone().acquire_many_owned(bytes).await;
         room.ok().map(Arc::new)
+    }
+
+    /// No more is free than there is in all.
+    pub(super) fn check_invariants(&self) {
+        debug_assert!(
+            self.raft.available_permits() <= RAFT_BYTES
+                && self.other.available_permits() <= OTHER_BYTES
+                && self.owed.available_permits() <= 2 * OWED_BYTES_MAX
+                && self.commands.available_permits() <= COMMANDS_BYTES,
+            "more of a share was given back than was taken"
+        );
     }
 
     /// For appends that wait for openraft.

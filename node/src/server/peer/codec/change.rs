@@ -45,7 +45,7 @@ impl From<ChangeError> for wire::ChangeError {
     fn from(error: ChangeError) -> Self {
         let text = error.to_string();
         let kind = match error {
-            // Whoever asked looks for the leader itself.
+            // The node that asked looks for the leader itself.
             ChangeError::NotLeader | ChangeError::NoLeader => Kind::NotLeader(wire::Blank {}),
             ChangeError::UnknownNode { node_id } => Kind::UnknownNode(node_id),
             ChangeError::Refused { reason } => Kind::Refused(reason),

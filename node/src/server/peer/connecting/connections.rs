@@ -19,9 +19,9 @@ use super::CallError;
 use super::dial;
 use super::open::{CONNECT_TIMEOUT, Open, SmallSegments};
 use crate::replica::Peer;
-use crate::server::peer::identity::gate::Gate;
+use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::identity::members::Members;
-use crate::server::peer::identity::refusal::Refusal;
+use crate::server::peer::identity::refusal::IdentityRefusal;
 use crate::server::peer::way::holes::LARGE_PACKETS;
 use crate::server::peer::way::path::Path;
 use crate::server::peer::wire::introduction_client::IntroductionClient;
@@ -57,11 +57,11 @@ pub(crate) enum Lane {
 /// Connections to other nodes. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
-    shared: Arc<Shared>,
+    shared: Arc<SharedConnections>,
 }
 
-struct Shared {
-    gate: Arc<Gate>,
+struct SharedConnections {
+    gate: Arc<PeerGate>,
     recorded: Recorded,
     open: Open,
     rpc_timeout: Duration,
@@ -73,10 +73,10 @@ struct Shared {
 }
 
 impl Connections {
-    /// Connects to nobody yet.
+    /// Opens no connection yet.
     #[must_use]
     pub fn new(options: &Options) -> Self {
-        let gate = Gate::new(options);
+        let gate = PeerGate::new(options);
         let open = dial::opener(options.credentials.clone(), gate.clone());
         Self::opened_by(options, gate, open)
     }
@@ -84,11 +84,11 @@ impl Connections {
     /// As [`Connections::new`], over something else than this machine's TCP. Such connections begin with nothing.
     #[must_use]
     pub fn with_transport(options: &Options, open: Open) -> Self {
-        Self::opened_by(options, Gate::new(options), open)
+        Self::opened_by(options, PeerGate::new(options), open)
     }
 
-    fn opened_by(options: &Options, gate: Arc<Gate>, open: Open) -> Self {
-        let shared = Shared {
+    fn opened_by(options: &Options, gate: Arc<PeerGate>, open: Open) -> Self {
+        let shared = SharedConnections {
             gate,
             recorded: options.recorded.clone(),
             open,
@@ -127,7 +127,7 @@ impl Connections {
         self.shared.paths.lock().entry(id).or_default().clone()
     }
 
-    pub(crate) fn gate(&self) -> &Gate {
+    pub(crate) fn gate(&self) -> &PeerGate {
         &self.shared.gate
     }
 
@@ -141,7 +141,7 @@ impl Connections {
         Some((self.shared.recorded)(node_id)).filter(|incarnation| *incarnation != 0)
     }
 
-    /// A connection for the first exchange with whoever listens at `addr`.
+    /// A connection for the first exchange with the node that listens at `addr`.
     pub(crate) fn introduction(
         &self,
         addr: &str,
@@ -280,7 +280,7 @@ impl Link {
         &self.path
     }
 
-    fn refused(&self, refusal: &Refusal) -> CallError {
+    fn refused(&self, refusal: &IdentityRefusal) -> CallError {
         let reason = refusal.to_string();
         let gate = self.connections.gate();
         gate.warn(

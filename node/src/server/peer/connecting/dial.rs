@@ -19,7 +19,7 @@ use super::open::{CONNECT_TIMEOUT, Open, SmallSegments};
 use crate::server::peer::handshake::Beginning;
 use crate::server::peer::handshake::credentials::{Connection, Credentials};
 use crate::server::peer::handshake::incoming::Arrival;
-use crate::server::peer::identity::gate::Gate;
+use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::way::holes::Holes;
 use crate::server::transport::sockets;
 
@@ -31,7 +31,7 @@ const SMALL_SEGMENT_BYTES: u32 = 536;
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
-pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
+pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open {
     let dialer = Dialer {
         credentials,
         gate,
@@ -50,7 +50,7 @@ pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<Gate>) -> Open {
 #[derive(Clone)]
 struct Dialer {
     credentials: Arc<Credentials>,
-    gate: Arc<Gate>,
+    gate: Arc<PeerGate>,
     holes: Arc<Holes>,
 }
 
@@ -121,7 +121,7 @@ async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
 pub(crate) fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,
-    gate: Arc<Gate>,
+    gate: Arc<PeerGate>,
 ) -> impl Stream<Item = io::Result<Connection>>
 where
     I: Stream<Item = io::Result<C>>,
@@ -141,7 +141,7 @@ where
         .filter_map(std::future::ready)
 }
 
-async fn begin<C>(credentials: &Credentials, gate: &Gate, stream: C) -> Option<Connection>
+async fn begin<C>(credentials: &Credentials, gate: &PeerGate, stream: C) -> Option<Connection>
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {

@@ -43,20 +43,20 @@ struct InForce {
 
 /// Why a connection did not come to be.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum HandshakeRefusal {
     #[error("TLS: {0}")]
     Tls(io::Error),
     #[error("TLS: its certificate cannot be read: {0}")]
     Certificate(String),
     #[error(transparent)]
-    Secret(#[from] secret::Refusal),
+    Secret(#[from] secret::SecretRefusal),
 }
 
-impl Refusal {
-    /// The other side has gone without a word, as who only looks whether somebody listens.
+impl HandshakeRefusal {
+    /// The other side has closed the connection without a word, as a check does that only tries the port.
     pub(crate) fn is_farewell(&self) -> bool {
         match self {
-            Self::Tls(error) | Self::Secret(secret::Refusal::Io(error)) => {
+            Self::Tls(error) | Self::Secret(secret::SecretRefusal::Io(error)) => {
                 error.kind() == io::ErrorKind::UnexpectedEof
             }
             Self::Certificate(_) | Self::Secret(_) => false,
@@ -116,7 +116,11 @@ impl Credentials {
 
     /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must
     /// be the one at this address.
-    pub(crate) async fn connect<C>(&self, stream: C, addr: &str) -> Result<Connection, Refusal>
+    pub(crate) async fn connect<C>(
+        &self,
+        stream: C,
+        addr: &str,
+    ) -> Result<Connection, HandshakeRefusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -125,9 +129,9 @@ impl Credentials {
             None => Box::new(stream),
             Some((connector, _)) => {
                 let name = ServerName::try_from(address::host(addr).to_owned());
-                let name = name.map_err(|error| Refusal::Tls(io::Error::other(error)))?;
+                let name = name.map_err(|error| HandshakeRefusal::Tls(io::Error::other(error)))?;
                 let stream = connector.connect(name, stream).await;
-                Box::new(stream.map_err(Refusal::Tls)?)
+                Box::new(stream.map_err(HandshakeRefusal::Tls)?)
             }
         };
         if let Some(secret) = &in_force.proofs.secret {
@@ -141,7 +145,7 @@ impl Credentials {
         &self,
         stream: C,
         is_own: impl Fn(&str) -> bool,
-    ) -> Result<Connection, Refusal>
+    ) -> Result<Connection, HandshakeRefusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -150,10 +154,13 @@ impl Credentials {
         let mut stream: Box<dyn Stream> = match &in_force.tls {
             None => Box::new(stream),
             Some((_, acceptor)) => {
-                let stream = acceptor.accept(stream).await.map_err(Refusal::Tls)?;
+                let stream = acceptor
+                    .accept(stream)
+                    .await
+                    .map_err(HandshakeRefusal::Tls)?;
                 let certificates = stream.get_ref().1.peer_certificates();
                 if let Some(own) = certificates.and_then(<[_]>::first) {
-                    let own = Certificate::parse(own).map_err(Refusal::Certificate)?;
+                    let own = Certificate::parse(own).map_err(HandshakeRefusal::Certificate)?;
                     caller.names = Some(Arc::new(own.names));
                 }
                 Box::new(stream)
@@ -166,7 +173,7 @@ impl Credentials {
     }
 }
 
-/// Who is at the other end of a connection, as far as the connection says.
+/// The other end of a connection, as far as the connection says.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     /// Of its certificate, where it has shown one.

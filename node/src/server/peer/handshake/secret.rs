@@ -13,8 +13,9 @@
 //! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. So a client
 //! that makes a node dial an address of its choice cannot pass the proofs on to another node, which has another
 //! address.
-//! Nothing is encrypted by it: who can read the network reads what the nodes say, and who can change what is on its
-//! way can take over a connection. That is what `cluster.tls` is for.
+//!
+//! Nothing is encrypted by it: an attacker that can read the network reads what the nodes say, and one that can change
+//! what is on its way can take over a connection. That is what `cluster.tls` is for.
 
 use std::io;
 
@@ -52,7 +53,7 @@ impl PartialEq for Secret {
 
 /// Why the other side is not talked to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum SecretRefusal {
     #[error(
         "it does not show that it knows the cluster's secret: it is no node, or one without cluster.secret_file"
     )]
@@ -102,7 +103,7 @@ impl Secret {
     }
 
     /// The caller's side, of a connection to `addr`.
-    pub(crate) async fn show<S>(&self, stream: &mut S, addr: &str) -> Result<(), Refusal>
+    pub(crate) async fn show<S>(&self, stream: &mut S, addr: &str) -> Result<(), SecretRefusal>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -114,15 +115,17 @@ impl Secret {
         let read = async {
             match stream.read_u8().await? {
                 HERE => {}
-                ELSEWHERE => return Ok(Some(Refusal::Elsewhere(addr.to_owned()))),
+                ELSEWHERE => return Ok(Some(SecretRefusal::Elsewhere(addr.to_owned()))),
                 // Something else is spoken there.
-                _ => return Ok(Some(Refusal::NotAsked)),
+                _ => return Ok(Some(SecretRefusal::NotAsked)),
             }
             stream.read_exact(&mut theirs).await?;
             stream.read_exact(&mut proof).await?;
             Ok::<_, io::Error>(None)
         };
-        let refusal = read.await.map_err(|error| gone(error, Refusal::NotAsked))?;
+        let refusal = read
+            .await
+            .map_err(|error| gone(error, SecretRefusal::NotAsked))?;
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
@@ -138,8 +141,8 @@ impl Secret {
         stream.flush().await?;
         match stream.read_u8().await {
             Ok(ACCEPTED) => Ok(()),
-            Ok(_) => Err(Refusal::NotAccepted),
-            Err(error) => Err(gone(error, Refusal::NotAccepted)),
+            Ok(_) => Err(SecretRefusal::NotAccepted),
+            Err(error) => Err(gone(error, SecretRefusal::NotAccepted)),
         }
     }
 
@@ -148,7 +151,7 @@ impl Secret {
         &self,
         stream: &mut S,
         is_own: impl Fn(&str) -> bool,
-    ) -> Result<(), Refusal>
+    ) -> Result<(), SecretRefusal>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -156,7 +159,7 @@ impl Secret {
         if !is_own(&addr) {
             stream.write_u8(ELSEWHERE).await?;
             stream.flush().await?;
-            return Err(Refusal::NotOurs(addr));
+            return Err(SecretRefusal::NotOurs(addr));
         }
         let ours = nonce()?;
         let said = Said {
@@ -172,7 +175,7 @@ impl Secret {
         let mut proof = [0; PROOF_BYTES];
         let read = stream.read_exact(&mut proof).await;
         // A caller with another secret sees it first, and goes.
-        read.map_err(|error| gone(error, Refusal::Other))?;
+        read.map_err(|error| gone(error, SecretRefusal::Other))?;
         self.check(b"caller", &said, &proof)?;
         stream.write_u8(ACCEPTED).await?;
         stream.flush().await?;
@@ -183,8 +186,8 @@ impl Secret {
         hmac::sign(&self.key, &said.by(side))
     }
 
-    fn check(&self, side: &[u8], said: &Said<'_>, proof: &[u8]) -> Result<(), Refusal> {
-        hmac::verify(&self.key, &said.by(side), proof).map_err(|_| Refusal::Other)
+    fn check(&self, side: &[u8], said: &Said<'_>, proof: &[u8]) -> Result<(), SecretRefusal> {
+        hmac::verify(&self.key, &said.by(side), proof).map_err(|_| SecretRefusal::Other)
     }
 }
 
@@ -202,7 +205,7 @@ impl Said<'_> {
     }
 }
 
-fn greeting(nonce: &Nonce, addr: &str) -> Result<Vec<u8>, Refusal> {
+fn greeting(nonce: &Nonce, addr: &str) -> Result<Vec<u8>, SecretRefusal> {
     let length = u16::try_from(addr.len()).ok();
     let length = length.filter(|length| usize::from(*length) <= ADDRESS_BYTES_MAX);
     let length = length.ok_or_else(|| io::Error::other("the address is too long"))?;
@@ -210,29 +213,29 @@ fn greeting(nonce: &Nonce, addr: &str) -> Result<Vec<u8>, Refusal> {
     Ok([MAGIC.as_slice(), nonce, &length, addr.as_bytes()].concat())
 }
 
-async fn greeted<S>(stream: &mut S) -> Result<(Nonce, String), Refusal>
+async fn greeted<S>(stream: &mut S) -> Result<(Nonce, String), SecretRefusal>
 where
     S: AsyncRead + Unpin,
 {
     let mut magic = [0; MAGIC.len()];
     stream.read_exact(&mut magic).await?;
     if magic != *MAGIC {
-        return Err(Refusal::Silent);
+        return Err(SecretRefusal::Silent);
     }
     let mut nonce = Nonce::default();
     stream.read_exact(&mut nonce).await?;
     let length = usize::from(stream.read_u16().await?);
     if length > ADDRESS_BYTES_MAX {
-        return Err(Refusal::Silent);
+        return Err(SecretRefusal::Silent);
     }
     let mut addr = vec![0; length];
     stream.read_exact(&mut addr).await?;
-    let addr = String::from_utf8(addr).map_err(|_| Refusal::Silent)?;
+    let addr = String::from_utf8(addr).map_err(|_| SecretRefusal::Silent)?;
     Ok((nonce, addr))
 }
 
 /// The other side ended the connection, which at this place has a meaning.
-fn gone(error: io::Error, meaning: Refusal) -> Refusal {
+fn gone(error: io::Error, meaning: SecretRefusal) -> SecretRefusal {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     match error.kind() {
         UnexpectedEof | ConnectionReset | BrokenPipe => meaning,
@@ -240,7 +243,7 @@ fn gone(error: io::Error, meaning: Refusal) -> Refusal {
     }
 }
 
-fn nonce() -> Result<Nonce, Refusal> {
+fn nonce() -> Result<Nonce, SecretRefusal> {
     let mut nonce = Nonce::default();
     let filled = SystemRandom::new().fill(&mut nonce);
     filled.map_err(|_| io::Error::other("the system gives no random numbers"))?;
@@ -282,8 +285,8 @@ mod tests {
         let show = async move { ours.show(&mut { caller }, ADDR).await };
         let ask = async move { other.ask(&mut { listener }, is_own).await };
         let (shown, asked) = tokio::join!(show, ask);
-        assert!(matches!(shown, Err(Refusal::Other)), "{shown:?}");
-        assert!(matches!(asked, Err(Refusal::Other)), "{asked:?}");
+        assert!(matches!(shown, Err(SecretRefusal::Other)), "{shown:?}");
+        assert!(matches!(asked, Err(SecretRefusal::Other)), "{asked:?}");
     }
 
     #[tokio::test]
@@ -314,7 +317,7 @@ mod tests {
         let (mut replayer, mut listener) = tokio::io::duplex(1024);
         replayer.write_all(&recorded).await.unwrap();
         let asked = ours.ask(&mut listener, is_own).await;
-        assert!(matches!(asked, Err(Refusal::Other)), "{asked:?}");
+        assert!(matches!(asked, Err(SecretRefusal::Other)), "{asked:?}");
     }
 
     #[tokio::test]
@@ -325,9 +328,12 @@ mod tests {
             ours.show(&mut caller, "relay:7402"),
             ours.ask(&mut listener, is_own)
         );
-        assert!(matches!(shown, Err(Refusal::Elsewhere(_))), "{shown:?}");
         assert!(
-            matches!(&asked, Err(Refusal::NotOurs(addr)) if addr == "relay:7402"),
+            matches!(shown, Err(SecretRefusal::Elsewhere(_))),
+            "{shown:?}"
+        );
+        assert!(
+            matches!(&asked, Err(SecretRefusal::NotOurs(addr)) if addr == "relay:7402"),
             "{asked:?}"
         );
     }
@@ -341,7 +347,7 @@ mod tests {
             .await
             .unwrap();
         let shown = secret(OURS).show(&mut caller, ADDR).await;
-        assert!(matches!(shown, Err(Refusal::NotAsked)), "{shown:?}");
+        assert!(matches!(shown, Err(SecretRefusal::NotAsked)), "{shown:?}");
     }
 
     #[tokio::test]
@@ -364,8 +370,8 @@ mod tests {
             ours.ask(&mut listener, is_own),
             passed_on
         );
-        assert!(matches!(shown, Err(Refusal::Other)), "{shown:?}");
-        assert!(matches!(asked, Err(Refusal::Other)), "{asked:?}");
+        assert!(matches!(shown, Err(SecretRefusal::Other)), "{shown:?}");
+        assert!(matches!(asked, Err(SecretRefusal::Other)), "{asked:?}");
     }
 
     #[tokio::test]
@@ -376,7 +382,7 @@ mod tests {
             .await
             .unwrap();
         let asked = secret(OURS).ask(&mut listener, is_own).await;
-        assert!(matches!(asked, Err(Refusal::Silent)), "{asked:?}");
+        assert!(matches!(asked, Err(SecretRefusal::Silent)), "{asked:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A connection with somebody who watches what is read from it; what is written passes.
+//! A connection with an observer of what is read from it; what is written passes.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Who speaks: every request and every answer says it, and nothing is believed before it fits.
+//! Which node speaks: every request and every answer says it, and nothing is believed before that fits.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::members::Members;
 use super::protocol::{PROTOCOL, Protocol};
-use super::refusal::Refusal;
+use super::refusal::IdentityRefusal;
 use crate::server::config::address;
 use crate::server::peer::handshake::credentials::{Caller, Credentials};
 use crate::server::peer::sane::Insane;
@@ -42,7 +42,7 @@ pub struct Refusals {
 }
 
 /// Says who this node is, and judges who others say they are.
-pub(crate) struct Gate {
+pub(crate) struct PeerGate {
     pub(crate) local: Local,
     pub(crate) members: Arc<Members>,
     pub(crate) refusals: Refusals,
@@ -53,7 +53,7 @@ pub(crate) struct Gate {
     pub(crate) warnings: Arc<Warnings>,
 }
 
-impl Gate {
+impl PeerGate {
     pub(crate) fn new(options: &Options) -> Arc<Self> {
         Arc::new(Self {
             local: options.local.clone(),
@@ -105,10 +105,10 @@ impl Gate {
         &self,
         headers: &HeaderMap,
         caller: &Caller,
-    ) -> Result<Speaker, Refusal> {
+    ) -> Result<Speaker, IdentityRefusal> {
         let (speaker, incarnation) = self.same_cluster(headers)?;
         if speaker.node_id == self.local.node_id {
-            return Err(Refusal::SameId(speaker.node_id));
+            return Err(IdentityRefusal::SameId(speaker.node_id));
         }
         self.must_be_member(speaker.node_id, caller)?;
         self.meet(speaker.node_id, incarnation).await?;
@@ -125,15 +125,19 @@ impl Gate {
     }
 
     /// The caller is a member, and its certificate is that member's.
-    pub(crate) fn must_be_member(&self, node_id: u64, caller: &Caller) -> Result<(), Refusal> {
+    pub(crate) fn must_be_member(
+        &self,
+        node_id: u64,
+        caller: &Caller,
+    ) -> Result<(), IdentityRefusal> {
         let our_id = self.local.node_id;
         let Some(addr) = self.members.address_of(node_id) else {
-            return Err(Refusal::NoMember { node_id, our_id });
+            return Err(IdentityRefusal::NoMember { node_id, our_id });
         };
         if self.has_proven(caller, |names| names.cover(address::host(&addr))) {
             return Ok(());
         }
-        Err(Refusal::Certificate {
+        Err(IdentityRefusal::Certificate {
             node_id,
             names: named(caller),
             addr,
@@ -142,14 +146,14 @@ impl Gate {
     }
 
     /// Judges a caller that does not say which node it is.
-    pub(crate) fn admit_operator(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub(crate) fn admit_operator(&self, caller: &Caller) -> Result<(), IdentityRefusal> {
         let members = &self.members;
         let is_member =
             |names: &Names| members.any_address(|addr| names.cover(address::host(addr)));
         if self.has_proven(caller, is_member) {
             return Ok(());
         }
-        Err(Refusal::Operator {
+        Err(IdentityRefusal::Operator {
             names: named(caller),
             our_id: self.local.node_id,
         })
@@ -178,10 +182,10 @@ impl Gate {
         headers: &HeaderMap,
         wanted: u64,
         addr: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), IdentityRefusal> {
         let (speaker, incarnation) = self.same_cluster(headers)?;
         if speaker.node_id != wanted {
-            return Err(Refusal::WrongNode {
+            return Err(IdentityRefusal::WrongNode {
                 addr: addr.to_owned(),
                 wanted,
                 found: speaker.node_id,
@@ -190,11 +194,11 @@ impl Gate {
         self.meet(speaker.node_id, incarnation).await
     }
 
-    fn same_major(&self, node_id: u64, theirs: Protocol) -> Result<(), Refusal> {
+    fn same_major(&self, node_id: u64, theirs: Protocol) -> Result<(), IdentityRefusal> {
         if theirs.major == PROTOCOL.major {
             return Ok(());
         }
-        Err(Refusal::Version {
+        Err(IdentityRefusal::Version {
             node_id,
             theirs,
             our_id: self.local.node_id,
@@ -215,7 +219,7 @@ impl Gate {
             .map_err(|refusal| refusal.to_string())
     }
 
-    fn same_cluster(&self, headers: &HeaderMap) -> Result<(Speaker, u128), Refusal> {
+    fn same_cluster(&self, headers: &HeaderMap) -> Result<(Speaker, u128), IdentityRefusal> {
         let node_id: u64 = value(headers, NODE_HEADER, |text| text.parse().ok())?;
         let theirs = value(headers, PROTOCOL_HEADER, |text| text.parse().ok())?;
         self.same_major(node_id, theirs)?;
@@ -223,7 +227,7 @@ impl Gate {
         let incarnation = value(headers, INCARNATION_HEADER, hexadecimal)?;
         let ours = self.local.cluster_id.get().copied();
         if ours != Some(cluster) {
-            return Err(Refusal::Cluster {
+            return Err(IdentityRefusal::Cluster {
                 node_id,
                 theirs: Uuid::from_u128(cluster),
                 our_id: self.local.node_id,
@@ -233,14 +237,14 @@ impl Gate {
         Ok((Speaker { node_id }, incarnation))
     }
 
-    async fn meet(&self, node_id: u64, incarnation: u128) -> Result<(), Refusal> {
+    async fn meet(&self, node_id: u64, incarnation: u128) -> Result<(), IdentityRefusal> {
         if self.met.lock().contains(&(node_id, incarnation)) {
             return Ok(());
         }
         let meet = self.meet.clone();
         let met = tokio::task::spawn_blocking(move || meet(node_id, incarnation)).await;
         met.unwrap_or_else(|error| Err(format!("the record of nodes cannot be read: {error}")))
-            .map_err(Refusal::Incarnation)?;
+            .map_err(IdentityRefusal::Incarnation)?;
         self.met.lock().insert((node_id, incarnation));
         Ok(())
     }
@@ -255,9 +259,9 @@ fn value<T>(
     headers: &HeaderMap,
     name: HeaderName,
     parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, Refusal> {
+) -> Result<T, IdentityRefusal> {
     let text = headers.get(&name).and_then(|value| value.to_str().ok());
-    text.and_then(parse).ok_or(Refusal::Stranger(name))
+    text.and_then(parse).ok_or(IdentityRefusal::Stranger(name))
 }
 
 fn hexadecimal(text: &str) -> Option<u128> {

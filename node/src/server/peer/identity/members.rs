@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, and at which address: nobody else is answered.
+//! Who belongs to the cluster, and at which address: no other node is answered.
 //!
 //! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
 //! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
@@ -89,7 +89,7 @@ impl Members {
         }
     }
 
-    /// Where a member is reached by its peers; `None` when there is no such member. Who knows better is asked then.
+    /// Where a member is reached by its peers; `None` when there is no such member. Then members are asked.
     pub(crate) fn address_of(&self, node_id: u64) -> Option<String> {
         let found = self.known().remove(&node_id);
         if found.is_none() {

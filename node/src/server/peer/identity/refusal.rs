@@ -9,7 +9,7 @@ use super::protocol::{PROTOCOL, Protocol};
 /// Why the two sides do not talk to each other. The texts are read far from where they are made: in the
 /// logs of both nodes and by operators.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum IdentityRefusal {
     #[error(
         "the other side sent no valid header {0}, which every node of rstmdb sends: another program is at this address"
     )]
@@ -72,8 +72,8 @@ pub(crate) enum Refusal {
     Operator { names: String, our_id: u64 },
 }
 
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
+impl From<IdentityRefusal> for Status {
+    fn from(refusal: IdentityRefusal) -> Self {
         Self::failed_precondition(refusal.to_string())
     }
 }

@@ -7,13 +7,13 @@ use openraft::raft::AppendEntriesRequest;
 use tonic::Status;
 
 use crate::replica;
-use crate::server::peer::identity::gate::Gate;
+use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::sane::Bounds;
 use crate::server::product::{Product, Replica};
 
 /// Refuses what cannot be, and entries for which this node has no room; a heartbeat has none.
 pub(crate) fn admit(
-    gate: &Gate,
+    gate: &PeerGate,
     from: u64,
     replica: &Replica,
     append: &AppendEntriesRequest<Product>,

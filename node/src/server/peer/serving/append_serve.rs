@@ -119,7 +119,7 @@ impl Intake {
                 }
                 Part::Append(append) => {
                     let request = self.request(append)?;
-                    // What is freed is for a stream that still has somebody to answer to.
+                    // What is freed is for a stream whose sender still waits for answers.
                     let request = tokio::select! {
                         request = request => request?,
                         () = requests.closed() => return Ok(()),

@@ -1,5 +1,5 @@
-//! Stands before a service: refuses who does not belong, bounds what the others may bring, and says in every answer who
-//! gives it.
+//! Checks each call before a service gets it: refuses callers that do not belong, bounds what the others may bring, and
+//! says in every answer which node gives it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use tonic::server::NamedService;
 use crate::server::peer::budget::metered;
 use crate::server::peer::budget::shares::Shares;
 use crate::server::peer::handshake::credentials::Caller;
-use crate::server::peer::identity::gate::{Gate, Speaker};
-use crate::server::peer::identity::refusal::Refusal;
+use crate::server::peer::identity::gate::{PeerGate, Speaker};
+use crate::server::peer::identity::refusal::IdentityRefusal;
 
 /// Whom a service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// Nodes of this cluster, and nobody else.
+    /// Nodes of this cluster only.
     Nodes,
-    /// Operators too, who do not say who they are. Who does say it must fit.
+    /// Operators too, who do not name themselves. A caller that names itself as a node must be one of this cluster.
     Anybody,
-    /// All callers, before it is known who they are; the answer says by itself who gives it.
+    /// All callers, before they are known; the answer itself names the node that gives it.
     Strangers,
 }
 
@@ -34,13 +34,18 @@ pub(crate) enum Audience {
 #[derive(Clone)]
 pub(crate) struct Guard<S> {
     inner: S,
-    gate: Arc<Gate>,
+    gate: Arc<PeerGate>,
     shares: Arc<Shares>,
     audience: Audience,
 }
 
 impl<S> Guard<S> {
-    pub(crate) fn new(inner: S, gate: Arc<Gate>, shares: Arc<Shares>, audience: Audience) -> Self {
+    pub(crate) fn new(
+        inner: S,
+        gate: Arc<PeerGate>,
+        shares: Arc<Shares>,
+        audience: Audience,
+    ) -> Self {
         Self {
             inner,
             gate,
@@ -98,10 +103,14 @@ where
     }
 }
 
-async fn judge(gate: &Gate, audience: Audience, request: &mut Request<Body>) -> Result<(), Status> {
+async fn judge(
+    gate: &PeerGate,
+    audience: Audience,
+    request: &mut Request<Body>,
+) -> Result<(), Status> {
     let known = request.extensions().get::<Caller>();
     let caller = known.cloned().unwrap_or_default();
-    if audience == Audience::Anybody && !Gate::is_signed(request.headers()) {
+    if audience == Audience::Anybody && !PeerGate::is_signed(request.headers()) {
         let admitted = gate.admit_operator(&caller);
         return admitted.map_err(|refusal| refused(gate, "an operator", refusal));
     }
@@ -115,12 +124,12 @@ async fn judge(gate: &Gate, audience: Audience, request: &mut Request<Body>) -> 
             request.extensions_mut().insert(speaker);
             Ok(())
         }
-        Err(refusal) => Err(refused(gate, &Gate::caller(request.headers()), refusal)),
+        Err(refusal) => Err(refused(gate, &PeerGate::caller(request.headers()), refusal)),
     }
 }
 
-fn refused(gate: &Gate, caller: &str, refusal: Refusal) -> Status {
-    if matches!(refusal, Refusal::NoMember { .. }) && !gate.members.are_in_force() {
+fn refused(gate: &PeerGate, caller: &str, refusal: IdentityRefusal) -> Status {
+    if matches!(refusal, IdentityRefusal::NoMember { .. }) && !gate.members.are_in_force() {
         // The members are in the log, which is still being read.
         return Status::unavailable(format!("this node is starting: {refusal}"));
     }

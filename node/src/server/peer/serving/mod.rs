@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `server` | the listener |
-//! | `guard` | refuses who does not belong |
+//! | `guard` | refuses callers that do not belong |
 //! | `introduction` | the first exchange with a node |
 //! | `raft_service`, `node_service`, `membership_service` | the other services |
 //! | `served` | what the services share |
@@ -18,7 +18,7 @@ mod introduction;
 mod membership_service;
 mod node_service;
 mod partials;
-mod pieces;
+pub(super) mod pieces;
 mod raft_service;
 mod served;
 pub(crate) mod server;

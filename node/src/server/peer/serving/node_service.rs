@@ -106,7 +106,7 @@ fn decoded(
             }
         }
         if !refusals.is_empty() {
-            // Fails only once nobody waits for results any more.
+            // Fails only once the stream of results was dropped.
             let _ = refused.send(refusals);
         }
         Some((commands, (batches, refused, share)))

@@ -41,7 +41,7 @@ struct Slot {
 pub(crate) struct Partials(Mutex<HashMap<u64, Slot>>);
 
 impl Partials {
-    /// Drops what nobody has added to for long.
+    /// Drops what no sender has added to for long.
     pub(crate) fn sweep(&self) {
         self.0.lock().retain(|_, slot| {
             let Ok(partial) = slot.partial.try_lock() else {

@@ -22,13 +22,13 @@ const ALL_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 
 /// Names an entry, and its bytes by their checksum.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Which {
+struct EntryName {
     log_id: wire::LogId,
     entry: wire::EntryInPieces,
 }
 
 struct Unfinished {
-    which: Which,
+    which: EntryName,
     data: Vec<u8>,
 }
 
@@ -104,6 +104,7 @@ impl Pieces {
             )));
         }
         unfinished.data.extend_from_slice(&piece.data);
+        check_invariants(&slots);
         Ok(())
     }
 
@@ -147,7 +148,10 @@ impl Slot {
     }
 }
 
-fn which(log_id: Option<wire::LogId>, entry: Option<wire::EntryInPieces>) -> Result<Which, Status> {
+fn which(
+    log_id: Option<wire::LogId>,
+    entry: Option<wire::EntryInPieces>,
+) -> Result<EntryName, Status> {
     let missing = |what: &str| Status::invalid_argument(format!("{what} is missing"));
     let log_id = log_id.ok_or_else(|| missing("the log id of an entry in pieces"))?;
     let entry = entry.ok_or_else(|| missing("EntryPiece.entry"))?;
@@ -157,7 +161,7 @@ fn which(log_id: Option<wire::LogId>, entry: Option<wire::EntryInPieces>) -> Res
             entry.bytes
         )));
     }
-    Ok(Which { log_id, entry })
+    Ok(EntryName { log_id, entry })
 }
 
 fn make_room(
@@ -181,6 +185,18 @@ fn make_room(
         }
     }
     Ok(())
+}
+
+/// What holds after each piece, whatever the senders send.
+fn check_invariants(slots: &HashMap<u64, Slot>) {
+    debug_assert!(
+        slots.values().map(Slot::bytes).sum::<usize>() <= ALL_BYTES_MAX,
+        "the pieces of all senders take more than their bound"
+    );
+    debug_assert!(
+        slots.values().all(|slot| slot.bytes() <= ENTRY_BYTES_MAX),
+        "an entry in pieces is larger than the largest one"
+    );
 }
 
 fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Status> {

@@ -9,13 +9,13 @@ use tonic::{Request, Status};
 use super::partials::Partials;
 use super::pieces::Pieces;
 use crate::server::peer::budget::shares::Shares;
-use crate::server::peer::identity::gate::{Gate, Speaker};
+use crate::server::peer::identity::gate::{PeerGate, Speaker};
 use crate::server::peer::{Options, Recorded};
 use crate::server::product::Replica;
 
 /// What the services share.
 pub(crate) struct Served {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<PeerGate>,
     pub(crate) recorded: Recorded,
     pub(crate) partials: Partials,
     pub(crate) pieces: Pieces,
@@ -29,7 +29,7 @@ impl Served {
     /// Serves nothing yet.
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            gate: Gate::new(options),
+            gate: PeerGate::new(options),
             recorded: options.recorded.clone(),
             partials: Partials::default(),
             pieces: Pieces::default(),

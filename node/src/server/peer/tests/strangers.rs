@@ -1,4 +1,4 @@
-//! Who has no business at the port for other nodes: no secret, no member, no sane term.
+//! Callers that have no business at the port for other nodes: no secret, no member, no sane term.
 
 use std::sync::atomic::Ordering;
 

@@ -143,12 +143,12 @@ pub fn peer(id: u64, addr: SocketAddr) -> Peer {
     }
 }
 
-/// Connections of a node that serves nobody.
+/// Connections of a node that serves no other node.
 pub fn client(node_id: u64) -> Connections {
     Connections::new(&options(node_id, nowhere()))
 }
 
-/// A connection of somebody who need not be a node.
+/// A connection of a caller that need not be a node.
 pub fn channel(addr: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{addr}"));
     endpoint.unwrap().connect_lazy()

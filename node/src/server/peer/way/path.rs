@@ -30,11 +30,11 @@ pub(crate) struct Path {
     progress: AtomicU64,
     /// How often nothing arrived although heartbeats, or other small calls, did.
     stalls: AtomicU64,
-    known: Mutex<Known>,
+    known: Mutex<PathFacts>,
 }
 
 #[derive(Default)]
-struct Known {
+struct PathFacts {
     /// When a heartbeat was answered last.
     beat: Option<Instant>,
     /// Which entry had arrived in part when the last stream began, and how much of it.
