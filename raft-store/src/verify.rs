@@ -396,3 +396,28 @@ fn verify_catalog<F: FileSystem>(layout: &Layout, table: &Table<F>, report: &mut
         report.notes.push(note.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_files_are_told_from_others() {
+        for name in [
+            "wal",
+            "snapshots",
+            "history",
+            "catalog",
+            "identity.json",
+            PEERS_NAME,
+        ] {
+            assert_eq!(owner_of(name), Owner::Node, "{name}");
+        }
+        for name in ["LOCK", "lost+found"] {
+            assert_eq!(owner_of(name), Owner::System, "{name}");
+        }
+        for name in ["manifest.json", "WAL", "wal2", ""] {
+            assert_eq!(owner_of(name), Owner::Other, "{name}");
+        }
+    }
+}

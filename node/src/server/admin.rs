@@ -25,7 +25,7 @@ const READY_LAG_MAX: u64 = 1_000;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests are short; a client that sends more than this is not a scraper.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// So long a connection has to make no room: probes and scrapers ask at once.
+/// A connection keeps its place for this time: probes and scrapers ask at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The pause after accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

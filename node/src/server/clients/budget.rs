@@ -29,7 +29,7 @@ const KEPT_GRAINS: u32 = 16;
 const RETURN_INTERVAL: Duration = Duration::from_secs(2);
 /// Less than this is not worth while.
 const RETURN_BYTES_MIN: u64 = 4 << 20;
-/// So often is the allocator asked then: what one thread has freed for another takes a second time.
+/// How often the allocator is asked then: memory that one thread has freed for another takes a second time.
 const RETURN_ROUNDS: u32 = 3;
 
 /// See the module documentation.
@@ -66,7 +66,7 @@ struct Wait {
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// A budget of `bytes_max` bytes.
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
         let grains = bytes_max / GRAIN_BYTES as u64;
         let grains_max = u32::try_from(grains).unwrap_or(u32::MAX);

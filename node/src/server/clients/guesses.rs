@@ -17,7 +17,7 @@ pub(crate) const FAILURES_MAX: u32 = 5;
 const DELAY: Duration = Duration::from_millis(100);
 /// A token that had to wait is checked after this time.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Wrong tokens of one address: so many at once, then so many in a second.
+/// Wrong tokens that one address may send: at once, and then in a second.
 const OF_ONE: Rate = Rate {
     burst: 20.0,
     per_sec: 10.0,

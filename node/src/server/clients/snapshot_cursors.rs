@@ -19,9 +19,9 @@ use rstmdb_rcp::message::backup::{BackupSnapshotInfo, BackupSnapshotResult, Blob
 
 use super::failure;
 
-/// So many are kept; the one that waited longest goes first.
+/// How many are kept; the one that waited longest goes first.
 const CURSORS_MAX: usize = 4;
-/// A reader that is silent for so long has given up: its file shall not take up room for ever.
+/// A reader has given up when it is silent for this time: its file must not take up room for ever.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The places of the readers. Clones are the same.

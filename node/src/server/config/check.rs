@@ -150,7 +150,8 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve no node and no client.
+/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve no node
+/// and no client.
 pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
     let cluster = &config.cluster;
     if !config.listens_to_peers() {
@@ -206,7 +207,7 @@ fn check_members(cluster: &Cluster) -> Result<(), Error> {
              used in it",
         );
     }
-    let own = |peer: &super::Peer| cluster.node_id.is_none_or(|id| peer.id == id);
+    let own = |peer: &super::ListedNode| cluster.node_id.is_none_or(|id| peer.id == id);
     if !cluster.peers.is_empty() && !cluster.peers.iter().any(own) {
         return conflict(
             "cluster.peers",
@@ -255,11 +256,11 @@ fn cluster_warnings(config: &Config) -> Vec<String> {
     if config.listens_to_peers() && !cluster.tls_enabled && !is_loopback(&cluster.bind_addr) {
         warnings.push(match &cluster.secret_file {
             None => format!(
-                "RUNNING OPEN: cluster.insecure is true and cluster.bind_addr is {}: EVERYONE WHO REACHES IT CAN ACT AS A \
-                 NODE OF THIS CLUSTER, read and write everything, without a token",
+                "RUNNING OPEN: cluster.insecure is true and cluster.bind_addr is {}: EVERYONE WHO REACHES IT CAN ACT \
+                 AS A NODE OF THIS CLUSTER, read and write everything, without a token",
                 cluster.bind_addr
             ),
-            Some(_) => "cluster.tls.enabled is false: what nodes say to each other crosses the network unencrypted".to_owned(),
+            Some(_) => "cluster.tls.enabled is false: messages between nodes cross the network unencrypted".to_owned(),
         });
     }
     warnings

@@ -202,7 +202,7 @@ pub struct Cluster {
     /// `cluster.name`
     pub name: String,
     /// `cluster.peers`
-    pub peers: Vec<Peer>,
+    pub peers: Vec<ListedNode>,
     /// `cluster.join`
     pub join: Vec<String>,
     /// `cluster.bind_addr`
@@ -235,7 +235,7 @@ pub struct Cluster {
 
 /// A member of the cluster as `cluster.peers` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct ListedNode {
     /// Its node id.
     pub id: u64,
     /// Where the other nodes reach it.
@@ -244,7 +244,7 @@ pub struct Peer {
     pub rcp_addr: String,
 }
 
-impl Peer {
+impl ListedNode {
     /// Where it is reached, as the membership keeps it.
     #[must_use]
     pub fn addresses(&self) -> NodeInfo {

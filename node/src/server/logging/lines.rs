@@ -120,7 +120,10 @@ impl Lines {
                     if dropped > told {
                         let lines = dropped - told;
                         told = dropped;
-                        tracing::warn!(lines, "log lines were dropped: standard error took none");
+                        tracing::warn!(
+                            lines,
+                            "log lines were dropped: standard error accepted none"
+                        );
                     }
                 }
             }

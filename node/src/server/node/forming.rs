@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::replica::PeerError;
-use crate::server::config::{Cluster, Peer};
+use crate::server::config::{Cluster, ListedNode};
 use crate::server::peer::{Connections, HelloAnswer, Local};
 
 /// How often others are asked again.
@@ -132,7 +132,7 @@ pub enum Error {
     },
 }
 
-/// Asks until it is known which cluster this fresh node belongs to, and whether it is formed already:
+/// Asks until the other nodes have said which cluster this fresh node belongs to, and whether it is formed already:
 /// then this node must not make a membership of its own. `None`: this node is the one that makes the
 /// id up.
 ///
@@ -180,7 +180,7 @@ async fn ask_listed(
     local: &Local,
     connections: &Connections,
 ) -> Result<Found, Error> {
-    let others: Vec<&Peer> = config
+    let others: Vec<&ListedNode> = config
         .peers
         .iter()
         .filter(|peer| peer.id != local.node_id)
@@ -327,7 +327,7 @@ pub(crate) async fn check_cluster(
     connections: &Connections,
 ) -> Result<bool, Error> {
     let others = config.peers.iter().filter(|peer| peer.id != local.node_id);
-    let others: Vec<&Peer> = others.collect();
+    let others: Vec<&ListedNode> = others.collect();
     let questions = others.iter().map(|peer| connections.hello(&peer.peer_addr));
     let mut formed = false;
     for (peer, answer) in others.iter().zip(join_all(questions).await) {

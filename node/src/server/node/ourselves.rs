@@ -128,7 +128,7 @@ fn back(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::config::Peer;
+    use crate::server::config::ListedNode;
 
     fn node(host: &str) -> NodeInfo {
         NodeInfo {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn listed(nodes: &[(u64, &str)]) -> Cluster {
-        let peer = |(id, host): &(u64, &str)| Peer {
+        let peer = |(id, host): &(u64, &str)| ListedNode {
             id: *id,
             peer_addr: format!("{host}:7402"),
             rcp_addr: format!("{host}:7401"),

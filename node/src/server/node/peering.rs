@@ -9,7 +9,7 @@ use rstmdb_raft_store::{Acquaintance, Identity, NodeInfo, RealFs, Roster};
 use uuid::Uuid;
 
 use super::error::Error;
-use crate::server::config::{Cluster, Config, Peer};
+use crate::server::config::{Cluster, Config, ListedNode};
 use crate::server::peer::{self, Credentials, Local, Members, Secret};
 
 fn named_id(cluster: &Cluster) -> Option<u64> {
@@ -69,11 +69,11 @@ pub(crate) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, 
 }
 
 /// The list as text, whatever its order was, for comparison with the others'.
-fn listed(peers: &[Peer]) -> String {
+fn listed(peers: &[ListedNode]) -> String {
     if peers.len() < 2 {
         return String::new();
     }
-    let by_id: BTreeMap<u64, &Peer> = peers.iter().map(|peer| (peer.id, peer)).collect();
+    let by_id: BTreeMap<u64, &ListedNode> = peers.iter().map(|peer| (peer.id, peer)).collect();
     let texts = by_id
         .values()
         .map(|peer| format!("{}={}/{}", peer.id, peer.peer_addr, peer.rcp_addr));

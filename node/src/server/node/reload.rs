@@ -14,7 +14,7 @@ use crate::server::transport::{certificates, tls};
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// How often it is said again that a certificate needs care.
+/// Interval between warnings of the same certificate.
 const SAY_INTERVAL: Duration = Duration::from_secs(86_400);
 /// What SIGHUP brings into force; all else needs a restart.
 const RELOADED: [&str; 4] = ["auth.", "tls.", "cluster.tls.", "cluster.secret_file"];

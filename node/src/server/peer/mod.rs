@@ -77,7 +77,7 @@ const OWED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PORTION_BYTES: usize = 1024 * 1024;
 /// A connection without traffic is asked for a sign of life this often.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// A connection that gives no sign of life for so long is given up.
+/// A connection is given up when it gives no sign of life within this time.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a node says of itself fits into far less.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;

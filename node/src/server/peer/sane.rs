@@ -102,7 +102,7 @@ impl Bounds {
             if entry.log_id.index != expected {
                 let found = entry.log_id.index;
                 return Err(Insane(format!(
-                    "entry {found} stands where entry {expected} must follow"
+                    "entry {found} comes where entry {expected} must follow"
                 )));
             }
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// The places of one port. See the module documentation.
 pub(crate) struct Strangers {
     places: usize,
-    /// For so long no connection has to make room.
+    /// No connection has to make room within this time.
     patience: Duration,
     inside: Mutex<Inside>,
     left: Notify,
@@ -38,8 +38,8 @@ pub(crate) struct Stranger {
 }
 
 impl Strangers {
-    /// As many places, at least one. No connection has to make room within `patience`: so silent connections keep others
-    /// out only once there are more than `places` of them in this time.
+    /// As many places, at least one. No connection has to make room within `patience`: so silent connections keep
+    /// others out only once there are more than `places` of them in this time.
     pub(crate) fn new(places: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             places: places.max(1),

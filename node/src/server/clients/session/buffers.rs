@@ -22,7 +22,7 @@ use crate::server::clients::ops::{Job, PAGE_BYTES};
 const STALL_MAX: Duration = Duration::from_secs(5);
 /// Bytes a second that a client has to send, or to read, while others wait for the budget.
 const RATE_MIN: usize = 1 << 20;
-/// So often a connection that holds much looks whether others wait.
+/// Interval between the checks of a connection that holds much whether others wait.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests of one connection in work or waiting, with the answers to be expected: above so many bytes the socket is

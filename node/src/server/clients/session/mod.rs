@@ -15,7 +15,7 @@
 //! | `outbox` | what waits to be sent |
 //! | `buffers` | what is held in memory, and the budget of all connections |
 //! | `waiting` | what waits for room in that budget; answers |
-//! | `times` | deadlines, silence, what stands still |
+//! | `times` | deadlines, silence, clients that do not go on |
 //!
 //! ```text
 //!        BYE, end of input, shutdown              all answered

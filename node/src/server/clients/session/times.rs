@@ -1,4 +1,4 @@
-//! Everything of a connection that has a time: deadlines of requests, silence, what stands still.
+//! Everything of a connection that has a time: deadlines of requests, silence, clients that do not go on.
 
 use std::task::Context;
 use std::time::{Duration, Instant};

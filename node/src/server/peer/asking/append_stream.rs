@@ -29,7 +29,7 @@ use crate::server::product::Product;
 const OWED_MAX: usize = 256;
 /// Messages between this stream and the transport.
 const HANDED_OVER_MAX: usize = 2;
-/// Where everything has arrived, the other side may owe its answers for so many silence timeouts: its disk
+/// After everything has arrived, the other side may owe its answers for this many silence timeouts: its disk
 /// is slow, and sending it again would not help.
 const SLOW_DISK_TIMES: u32 = 5;
 
@@ -241,7 +241,7 @@ where
             return Ok(None);
         }
         let Some(owed) = self.owed.pop_front() else {
-            let what = "an answer to nothing that was sent";
+            let what = "an answer to a message that was not sent";
             return Err(CallError::Failed(what.to_owned()));
         };
         self.owed_bytes -= owed.bytes;

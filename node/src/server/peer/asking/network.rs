@@ -99,7 +99,7 @@ impl PeerNetwork {
         let response: AppendEntriesResponse<Product> = reply.try_into()?;
         // openraft takes for granted that the empty beginning fits every log, and would stop.
         if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {
-            let what = "a conflict before the first entry, which cannot be";
+            let what = "a conflict before the first entry, which is impossible";
             return Err(CallError::Failed(what.to_owned()));
         }
         if let AppendEntriesResponse::HigherVote(vote) = &response {
@@ -204,7 +204,7 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         Ok(self.hand_over(&req).await?)
     }
 
-    /// openraft waits so long inside of a stream, before each request, until one is answered. A connection that lives
+    /// openraft waits for this time inside of a stream, before each request, until one is answered. A connection that lives
     /// shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(self.link.path().clone().waits()))

@@ -99,7 +99,7 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
     drop(stream);
     link.use_small_segments(
         "commands forwarded to another node, or its answers, do not arrive although small calls do; \
-         the connection is opened again in small segments",
+         the connection is opened again with small TCP segments",
     );
     forward_over(link).await
 }
@@ -324,7 +324,7 @@ fn portions(
             Ok(None) => return None,
             Ok(Some(Part::Entries(portion))) => entries(portion.entries).map_err(Into::into),
             Ok(Some(Part::Range(_))) => Err(CallError::Failed(
-                "the history says its range twice".to_owned(),
+                "the history names its range twice".to_owned(),
             )),
             Err(error) => Err(error),
         };

@@ -26,7 +26,7 @@ pub(crate) const FORWARD_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// The largest message of all calls that never need a large one, a vote or a heartbeat for example.
 pub(crate) const QUESTION_BYTES_MAX: usize = 64 * 1024;
 
-/// An unfinished message of which no byte comes for so long is given up.
+/// An unfinished message is given up when no byte of it comes within this time.
 const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What gRPC puts before each message: a flag, and the length.
 const HEAD_BYTES: usize = 5;

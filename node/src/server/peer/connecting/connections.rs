@@ -262,7 +262,7 @@ impl Link {
         if beats {
             self.use_small_segments(
                 "what is sent to another node does not arrive although its heartbeats are answered; \
-                 the connection is opened again in small segments",
+                 the connection is opened again with small TCP segments",
             );
         }
     }

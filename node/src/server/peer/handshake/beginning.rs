@@ -18,8 +18,8 @@ impl Beginning {
     /// Something has come.
     pub(crate) fn answered(&mut self) {
         if self.attempt.as_mut().is_some_and(Attempt::answered) {
-            let said = "the TLS handshake with another node came to an end in small segments only; \
-                        connections to it are opened in these";
+            let said = "the TLS handshake with another node succeeds only with small TCP segments; \
+                        connections to it use these from now on";
             self.warnings.warn(&self.peer, said, LARGE_PACKETS);
         }
     }

@@ -23,7 +23,7 @@ use crate::server::transport::strangers::{Stranger, Strangers};
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of all connections, this part may be those without an accepted call.
 const STRANGERS_PART: usize = 4;
-/// So long a connection without a call has to make no room: a node calls at once.
+/// A connection without a call keeps its place for this time: a node calls at once.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
 /// The pause after accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

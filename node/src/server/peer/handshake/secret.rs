@@ -246,7 +246,7 @@ fn gone(error: io::Error, meaning: SecretRefusal) -> SecretRefusal {
 fn nonce() -> Result<Nonce, SecretRefusal> {
     let mut nonce = Nonce::default();
     let filled = SystemRandom::new().fill(&mut nonce);
-    filled.map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    filled.map_err(|_| io::Error::other("the operating system gives no random numbers"))?;
     Ok(nonce)
 }
 

@@ -25,7 +25,7 @@ use crate::server::peer::wire::stream_append_reply::Outcome;
 use crate::server::peer::{OWED_BYTES_MAX, wire};
 use crate::server::product::{Product, Replica};
 
-/// How often it is said that bytes arrive, while no answer says more.
+/// Interval between reports that bytes arrive, while no answer says more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Appends that may wait for openraft.
 const WAITING_MAX: usize = 1024;
@@ -176,7 +176,7 @@ struct Answers {
     progress: watch::Receiver<u64>,
     /// What the sender was told last.
     said: u64,
-    /// When it is told the next time, where there is news.
+    /// When the sender is told the next time, where there is news.
     say_at: Option<Instant>,
 }
 

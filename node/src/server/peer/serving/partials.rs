@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// What has arrived is kept for so long without use.
+/// What has arrived is dropped when no stream adds to it within this time.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long an earlier stream of the same sender may take to let go.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);

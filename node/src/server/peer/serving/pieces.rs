@@ -15,7 +15,7 @@ use tonic::Status;
 
 use crate::server::peer::{ENTRY_BYTES_MAX, wire};
 
-/// What has arrived is kept for so long without use.
+/// What has arrived is dropped when no stream adds to it within this time.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(60);
 /// The bytes of all senders together: the leader's entry, and what the last leader has left.
 const ALL_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;

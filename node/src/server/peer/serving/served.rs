@@ -49,7 +49,7 @@ impl Served {
     }
 
     pub(crate) fn replica(&self) -> Result<Replica, Status> {
-        let starting = || Status::unavailable("this node is starting, or about to end");
+        let starting = || Status::unavailable("this node is starting or shutting down");
         self.replica_if_started().ok_or_else(starting)
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::path::SMALL_FOR;
 
-/// A handshake that got no answer for so long hangs. The time to connect is longer.
+/// A handshake hangs when it gets no answer within this time. The time to connect is longer.
 const HANGS_AFTER: Duration = Duration::from_millis(250);
 
 /// Said where small segments get through and others do not.

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::pace::Window;
 use crate::server::peer::wire;
 
-/// For so long connections are opened in small segments after large ones did not get through.
+/// How long connections are opened in small segments after large ones did not get through.
 pub(crate) const SMALL_FOR: Duration = Duration::from_secs(600);
 
-/// For so long it counts that a connection fell silent: a node that was gone meanwhile would take longer to come back.
+/// How long the silence of a connection counts: a node that was gone meanwhile would take longer to come back.
 const SILENT_FOR: Duration = Duration::from_secs(1);
 /// The first wait before something is sent again; it doubles each time.
 pub(crate) const WAIT_MIN: Duration = Duration::from_millis(50);
