@@ -204,8 +204,8 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         Ok(self.hand_over(&req).await?)
     }
 
-    /// openraft waits for this time inside of a stream, before each request, until one is answered. A connection that lives
-    /// shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
+    /// openraft waits for this time inside of a stream, before each request, until one is answered. A connection that
+    /// lives shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(self.link.path().clone().waits()))
     }
