@@ -11,7 +11,7 @@
 //!
 //! [`planted`] is for the tests alone: bugs that they must find, in builds that are made for it.
 //!
-//! What the node promises its users is listed in `docs/architecture.md`; the shortest form:
+//! What the node promises its users is listed in `docs/promises.md`; the shortest form:
 //! an acknowledged write survives a crash, reads are linearizable unless the client asks for
 //! less, and a watch loses nothing, repeats nothing and keeps the order.
 

@@ -1,9 +1,9 @@
-//! The `rstmdb` program: the server and its subcommands. See `rstmdb::server`.
+//! The `rstmdb` program: the server and its subcommands. See `rstmdb::server::program`.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use rstmdb::server::{args::Args, commands};
+use rstmdb::server::program::{args::Args, commands};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -96,5 +96,5 @@ pub use types::{
     CommittedLeaderId, Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta,
     StoreConfig, StoredMembership, Vote, log_id,
 };
-pub use verify::{Damage, Report, verify};
+pub use verify::{Damage, Owner, Report, owner_of, verify};
 pub use writer::Writer;

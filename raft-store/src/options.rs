@@ -169,6 +169,22 @@ impl Layout {
         }
     }
 
+    /// Whether a node keeps data in the file or folder at `path`.
+    pub(crate) fn has_data_at(&self, path: &Path) -> bool {
+        let Layout {
+            wal,
+            snapshots,
+            history,
+            catalog,
+            identity,
+            peers,
+            ..
+        } = self;
+        [wal, snapshots, history, catalog, identity, peers]
+            .into_iter()
+            .any(|ours| ours == path)
+    }
+
     pub(crate) fn segment(&self, number: u64) -> PathBuf {
         self.wal.join(format!("{number:016}.wal"))
     }

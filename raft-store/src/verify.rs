@@ -88,6 +88,34 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
+/// Whose a file or folder at the top of a data folder is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A node's: its log, its snapshots, its identity.
+    Node,
+    /// A file system makes it, or any command that locks the folder.
+    System,
+    /// Something else has put it there.
+    Other,
+}
+
+/// Whose a file or folder of this name is at the top of a data folder.
+#[must_use]
+pub fn owner_of(name: &str) -> Owner {
+    if name == "lost+found" {
+        return Owner::System;
+    }
+    let layout = Layout::of(Path::new(""));
+    let path = Path::new(name);
+    if path == layout.lock {
+        return Owner::System;
+    }
+    match layout.has_data_at(path) {
+        true => Owner::Node,
+        false => Owner::Other,
+    }
+}
+
 /// Reads everything while a node runs on the folder, and what looks wrong once more.
 fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Report {
     let mut looks = 1;
@@ -366,5 +394,30 @@ fn verify_catalog<F: FileSystem>(layout: &Layout, table: &Table<F>, report: &mut
     if !agrees {
         let note = "the catalog disagrees with the files; it will be rebuilt at the next start";
         report.notes.push(note.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_files_are_told_from_others() {
+        for name in [
+            "wal",
+            "snapshots",
+            "history",
+            "catalog",
+            "identity.json",
+            PEERS_NAME,
+        ] {
+            assert_eq!(owner_of(name), Owner::Node, "{name}");
+        }
+        for name in ["LOCK", "lost+found"] {
+            assert_eq!(owner_of(name), Owner::System, "{name}");
+        }
+        for name in ["manifest.json", "WAL", "wal2", ""] {
+            assert_eq!(owner_of(name), Owner::Other, "{name}");
+        }
     }
 }

@@ -14,17 +14,18 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::Shared;
-use super::sockets;
-use super::strangers::{Stranger, Strangers};
+use crate::server::clients::shared::ServerShared;
+use crate::server::metrics::Scrape;
+use crate::server::transport::sockets;
+use crate::server::transport::strangers::{Stranger, Strangers};
 
 /// Under load a node is always a few entries behind.
 const READY_LAG_MAX: u64 = 1_000;
 /// The head of a request has to come within this time, the first one's and each further one's.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests are short; who sends more than this is not a scraper.
+/// Requests are short; a client that sends more than this is not a scraper.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// So long a connection has to make no room: probes and scrapers ask at once.
+/// A connection keeps its place for this time: probes and scrapers ask at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The pause after accept has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,11 +33,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `stop` is cancelled, at most `connections_max` connections at a time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<ServerShared>,
     connections_max: usize,
     stop: CancellationToken,
 ) {
-    // Nobody has to say who it is here, so everyone stays a stranger.
+    // Callers do not authenticate here, so each of them stays a stranger.
     let strangers = Strangers::new(connections_max, PATIENCE);
     let router = Router::new()
         .route("/metrics", get(metrics))
@@ -78,12 +79,18 @@ async fn answer(stream: TcpStream, router: Router, stranger: Stranger, stop: Can
                 tracing::debug!(%error, "a connection to admin HTTP has failed");
             }
         }
-        () = leave.cancelled() => tracing::debug!("closing a connection to admin HTTP for a newer one"),
+        () = leave.cancelled() => tracing::debug!("closing a connection to admin HTTP to make room for a newer one"),
         () = stop.cancelled() => {}
     }
 }
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    match shared.metrics.render(&shared) {
+async fn metrics(State(shared): State<Arc<ServerShared>>) -> Response {
+    let rendered = shared.metrics.render(&Scrape {
+        replica: &shared.replica,
+        buffers_bytes: shared.budget.used(),
+        certificates: &shared.certificates.read(),
+        peer_refusals: shared.peers.refusals(),
+    });
+    match rendered {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "the metrics could not be rendered");
@@ -93,7 +100,7 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// Ready: a leader is known, and about everything known to be committed was applied.
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+async fn ready(State(shared): State<Arc<ServerShared>>) -> Response {
     let status = shared.replica.status();
     let reason = if status.leader.is_none() {
         "no leader is known\n"

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::replica;
 
-/// Below so many free inodes no writes are taken: segments and snapshots are few files.
+/// Below this number of free inodes the node takes no writes: segments and snapshots are few files.
 const INODES_MIN: u64 = 64;
 
 openraft::declare_raft_types!(

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
+use super::address;
 use super::error::Error;
 use super::file::read_text;
+use super::hash::parse_hash;
 use super::{Auth, Cluster, Config, paths};
-use crate::server::address;
 
 /// Refuses what cannot work, and reads the files with secrets.
 pub(super) fn check(config: &mut Config) -> Result<(), Error> {
@@ -90,21 +91,6 @@ fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {
     Ok(hashes)
 }
 
-/// 64 hexadecimal digits.
-pub(super) fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(hash)
-}
-
 fn check_tls(config: &Config) -> Result<(), Error> {
     let tls = &config.tls;
     if !tls.enabled {
@@ -164,7 +150,8 @@ fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve nobody.
+/// See [`Config::must_be_closed`]: not among the checks of every command, because `verify` and `restore` serve no node
+/// and no client.
 pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
     let cluster = &config.cluster;
     if !config.listens_to_peers() {
@@ -220,7 +207,7 @@ fn check_members(cluster: &Cluster) -> Result<(), Error> {
              used in it",
         );
     }
-    let own = |peer: &super::Peer| cluster.node_id.is_none_or(|id| peer.id == id);
+    let own = |peer: &super::ListedNode| cluster.node_id.is_none_or(|id| peer.id == id);
     if !cluster.peers.is_empty() && !cluster.peers.iter().any(own) {
         return conflict(
             "cluster.peers",
@@ -269,11 +256,11 @@ fn cluster_warnings(config: &Config) -> Vec<String> {
     if config.listens_to_peers() && !cluster.tls_enabled && !is_loopback(&cluster.bind_addr) {
         warnings.push(match &cluster.secret_file {
             None => format!(
-                "RUNNING OPEN: cluster.insecure is true and cluster.bind_addr is {}: EVERYONE WHO REACHES IT CAN ACT AS A \
-                 NODE OF THIS CLUSTER, read and write everything, without a token",
+                "RUNNING OPEN: cluster.insecure is true and cluster.bind_addr is {}: EVERYONE WHO REACHES IT CAN ACT \
+                 AS A NODE OF THIS CLUSTER, read and write everything, without a token",
                 cluster.bind_addr
             ),
-            Some(_) => "cluster.tls.enabled is false: what nodes say to each other crosses the network unencrypted".to_owned(),
+            Some(_) => "cluster.tls.enabled is false: messages between nodes cross the network unencrypted".to_owned(),
         });
     }
     warnings

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody set it.
+    /// It is not set.
     Default,
     /// The configuration file, at this line (counted from 1).
     File {
@@ -54,7 +54,7 @@ pub enum Error {
         /// What the parser says, with line and column.
         reason: String,
     },
-    /// A key nobody knows: a typing mistake must not silently leave a default in force.
+    /// An unknown key: a typing mistake must not silently leave a default in force.
     #[error("unknown key `{key}` ({origin}); known here: {known}")]
     UnknownKey {
         /// The whole key.

@@ -1,4 +1,4 @@
-//! The table of all keys. Whoever adds a key adds one entry here and one line to
+//! The table of all keys. A new key needs one entry here and one line in
 //! `docs/configuration.md`.
 
 use std::ops::RangeInclusive;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 use tracing_subscriber::EnvFilter;
 
-use super::check::parse_hash;
+use super::address;
+use super::hash::parse_hash;
 use super::value::Value;
-use super::{Config, LogFormat, Peer};
-use crate::server::address;
+use super::{Config, ListedNode, LogFormat};
 
 /// One key.
 pub(super) struct Key {
@@ -27,8 +27,8 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The value for messages: whoever writes a token where its hash belongs must not find it
-    /// in a log.
+    /// The value for messages: a token that was written in place of its hash must not get into
+    /// a log.
     pub(super) fn shown(&self, value: &Value) -> String {
         if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
             return match value {
@@ -242,8 +242,8 @@ fn allowed_names(value: &Value) -> Option<Vec<String>> {
     fit.then(|| names.into_iter().map(str::to_owned).collect())
 }
 
-fn peers(value: &Value) -> Option<Vec<Peer>> {
-    let peers: Vec<Peer> = match value {
+fn peers(value: &Value) -> Option<Vec<ListedNode>> {
+    let peers: Vec<ListedNode> = match value {
         Value::Null => Vec::new(),
         Value::List(items) => items.iter().map(peer_of_map).collect::<Option<_>>()?,
         Value::Text(text) => text.split(',').map(peer_of_text).collect::<Option<_>>()?,
@@ -256,20 +256,20 @@ fn peers(value: &Value) -> Option<Vec<Peer>> {
     (!repeated).then_some(peers)
 }
 
-fn peer_of_map(value: &Value) -> Option<Peer> {
+fn peer_of_map(value: &Value) -> Option<ListedNode> {
     let [id, peer_addr, rcp_addr] = value.fields(["id", "peer_addr", "rcp_addr"])?;
-    Some(Peer {
+    Some(ListedNode {
         id: id.number(1..=u64::MAX >> 1)?,
         peer_addr: dialable(peer_addr)?,
         rcp_addr: dialable(rcp_addr)?,
     })
 }
 
-fn peer_of_text(text: &str) -> Option<Peer> {
+fn peer_of_text(text: &str) -> Option<ListedNode> {
     let (id, addresses) = text.split_once('=')?;
     let (peer_addr, rcp_addr) = addresses.split_once('/')?;
     let value = |text: &str| Value::Text(text.to_owned());
-    Some(Peer {
+    Some(ListedNode {
         id: value(id).number(1..=u64::MAX >> 1)?,
         peer_addr: dialable(&value(peer_addr))?,
         rcp_addr: dialable(&value(rcp_addr))?,

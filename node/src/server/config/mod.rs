@@ -5,6 +5,7 @@
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `network` | the RCP listener's part |
 //! | `value` | a value before it has a type, and the parser of each type |
+//! | `address`, `hash` | what an address is; hashes as they are written |
 //! | `file` | the YAML file, as pairs of key and value |
 //! | `check` | values that must fit each other |
 //! | `paths` | folders and files that must keep apart, and for their owner alone |
@@ -12,9 +13,11 @@
 //!
 //! `docs/configuration.md` says what every key means; a test compares the two.
 
+pub(crate) mod address;
 mod check;
 mod error;
 mod file;
+mod hash;
 mod keys;
 mod network;
 mod paths;
@@ -199,7 +202,7 @@ pub struct Cluster {
     /// `cluster.name`
     pub name: String,
     /// `cluster.peers`
-    pub peers: Vec<Peer>,
+    pub peers: Vec<ListedNode>,
     /// `cluster.join`
     pub join: Vec<String>,
     /// `cluster.bind_addr`
@@ -232,7 +235,7 @@ pub struct Cluster {
 
 /// A member of the cluster as `cluster.peers` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct ListedNode {
     /// Its node id.
     pub id: u64,
     /// Where the other nodes reach it.
@@ -241,7 +244,7 @@ pub struct Peer {
     pub rcp_addr: String,
 }
 
-impl Peer {
+impl ListedNode {
     /// Where it is reached, as the membership keeps it.
     #[must_use]
     pub fn addresses(&self) -> NodeInfo {
@@ -306,7 +309,7 @@ impl Config {
         check::token_hashes(&self.auth)
     }
 
-    /// Refuses to serve other nodes where everybody could pass for one, or under an address that none can dial.
+    /// Refuses to serve other nodes where any caller could pass for one, or under an address that no node can dial.
     ///
     /// # Errors
     /// [`Error::Conflict`], with what to do.

@@ -61,7 +61,7 @@ impl Lines {
         LineWriter
     }
 
-    /// Starts the thread. Without it lines are written by who logs them.
+    /// Starts the thread. Without it each thread writes its own lines.
     pub(super) fn start() {
         let thread = std::thread::Builder::new().name("log".to_owned());
         let started = thread.spawn(|| LINES.run()).is_ok();
@@ -120,7 +120,10 @@ impl Lines {
                     if dropped > told {
                         let lines = dropped - told;
                         told = dropped;
-                        tracing::warn!(lines, "log lines were dropped: standard error took none");
+                        tracing::warn!(
+                            lines,
+                            "log lines were dropped: standard error accepted none"
+                        );
                     }
                 }
             }
@@ -140,14 +143,14 @@ impl Lines {
     }
 }
 
-/// Writes past the standard library's lock of standard error: who panics or prints would wait for it.
+/// Writes past the standard library's lock of standard error: a thread that panics or prints would wait for it.
 fn write(mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match rustix::io::write(io::stderr(), line) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => line = line.get(written..).unwrap_or_default(),
             Err(rustix::io::Errno::INTR) => {}
-            // Who shares the terminal has made it non-blocking.
+            // Another program at the same terminal has made it non-blocking.
             Err(rustix::io::Errno::AGAIN) => std::thread::sleep(RETRY_PAUSE),
             Err(error) => return Err(error.into()),
         }

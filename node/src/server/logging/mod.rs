@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use super::config::{LogFormat, Logging};
+use crate::server::config::{LogFormat, Logging};
 use lines::Lines;
 
 /// The last lines of a process have this long.
@@ -24,7 +24,7 @@ pub fn init(logging: &Logging) {
     // openraft tells each of its steps at `info` and every failed call at `warn`; what matters of it is said
     // by `replica/observer`. A directive for it in the level still wins.
     let directives = format!("openraft=error,{}", logging.level);
-    // The configuration has parsed it already; whoever builds one by hand gets the default.
+    // The configuration has parsed it already; one that a test builds by hand gets the default.
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let format = logging.format.unwrap_or(if terminal {
@@ -48,7 +48,7 @@ pub fn init(logging: &Logging) {
     }
 }
 
-/// What the standard library prints of a panic would wait for a standard error that nobody reads.
+/// What the standard library prints of a panic would wait for a standard error that is not read.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();

@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
-use super::Maker;
 use super::scraped::counter;
-use crate::server::shared::Shared;
+use super::{Maker, Scrape};
 
 /// See the module documentation.
 pub(super) struct Guards {
@@ -35,14 +34,14 @@ impl Guards {
     }
 
     /// Not to be called twice at the same time: counters would count a difference twice.
-    pub(super) fn set(&self, shared: &Shared) {
+    pub(super) fn set(&self, scrape: &Scrape<'_>) {
         self.certificates.reset();
-        for held in shared.certificates.read().iter() {
+        for held in scrape.certificates {
             if let Some(at) = held.not_after() {
                 self.certificates.with_label_values(&[held.key]).set(at);
             }
         }
-        let refusals = shared.peers.refusals();
+        let refusals = scrape.peer_refusals;
         for (kind, count) in [
             ("connection", &refusals.connections),
             ("caller", &refusals.callers),

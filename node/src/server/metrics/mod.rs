@@ -1,30 +1,32 @@
 //! What is counted and measured, for Prometheus.
 //!
 //! Labels are resolved once, when the server starts: counting a request is two atomic additions.
-//! What the replica and its log count themselves is read when somebody asks for the metrics.
+//! What the replica and its log count themselves is read when the metrics are asked for.
 //!
 //! | module | subject |
 //! |---|---|
+//! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `scraped` | what the replica and its log count |
-//! | `text` | latencies in Prometheus's text format |
 
+mod families;
 mod guards;
 mod scraped;
-mod text;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use rstmdb_rcp::Code;
 
-use super::logging;
-use super::ops::Op;
-use super::shared::Shared;
 use crate::replica::counters::Histogram;
+use crate::server::logging;
+use crate::server::op::Op;
+use crate::server::peer::Refusals;
+use crate::server::product::Replica;
+use crate::server::transport::certificates::CertificateInUse;
 use guards::Guards;
 use scraped::Scraped;
 
@@ -44,6 +46,18 @@ pub struct Metrics {
     events_forwarded: IntCounter,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
+}
+
+/// What is read when the metrics are asked for.
+pub(crate) struct Scrape<'a> {
+    /// The replica behind the server.
+    pub(crate) replica: &'a Replica,
+    /// What all connections hold in memory, in bytes.
+    pub(crate) buffers_bytes: u64,
+    /// The certificates that are in use.
+    pub(crate) certificates: &'a [CertificateInUse],
+    /// What the port for other nodes refused.
+    pub(crate) peer_refusals: &'a Refusals,
 }
 
 /// Makes collectors and registers them.
@@ -173,40 +187,54 @@ impl Metrics {
     ///
     /// # Errors
     /// When the format cannot hold a metric: a fault of this file.
-    pub(crate) fn render(&self, shared: &Shared) -> prometheus::Result<String> {
-        let replica = &shared.replica;
-        let buffers = i64::try_from(shared.budget.used());
+    pub(crate) fn render(&self, scrape: &Scrape<'_>) -> prometheus::Result<String> {
+        let replica = scrape.replica;
+        let buffers = i64::try_from(scrape.buffers_bytes);
         self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
-        let families = {
+        let mut families = {
             let scraped = self.scraped.lock();
             scraped.set(replica);
-            self.guards.lock().set(shared);
+            self.guards.lock().set(scrape);
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));
             self.registry.gather()
         };
-        let mut out = TextEncoder::new().encode_to_string(&families)?;
-        self.write_requests(&mut out);
-        scraped::write_latencies(&mut out, replica);
-        Ok(out)
+        families.extend(self.requests());
+        families.extend(scraped::latencies(replica));
+        TextEncoder::new().encode_to_string(&families)
     }
 
-    fn write_requests(&self, out: &mut String) {
-        let label = |op: &Op| format!("op=\"{}\"", op.name());
-        let name = "rstmdb_requests_total";
-        text::head(out, name, "Requests answered.", "counter");
-        for (op, durations) in Op::ALL.iter().zip(&self.ops) {
-            let count: u64 = durations.counts().iter().sum();
-            // Writing to a `String` cannot fail.
-            let _ = writeln!(out, "{name}{{{}}} {count}", label(op));
-        }
-        let name = "rstmdb_request_duration_seconds";
-        let help = "From the request's arrival to its answer.";
-        text::head(out, name, help, "histogram");
-        for (op, durations) in Op::ALL.iter().zip(&self.ops) {
-            text::histogram(out, name, &label(op), durations);
-        }
+    fn requests(&self) -> [MetricFamily; 2] {
+        let of_each = |set: fn(&mut Metric, &Histogram)| {
+            let ops = Op::ALL.iter().zip(&self.ops);
+            ops.map(|(op, durations)| {
+                let mut series = families::labelled("op", op.name());
+                set(&mut series, durations);
+                series
+            })
+            .collect()
+        };
+        let counts = of_each(|series, durations| {
+            let answered = durations.counts().iter().sum();
+            series.set_counter(families::counter(answered));
+        });
+        let durations =
+            of_each(|series, durations| series.set_histogram(families::histogram(durations)));
+        [
+            families::family(
+                "rstmdb_requests_total",
+                "Requests answered.",
+                MetricType::COUNTER,
+                counts,
+            ),
+            families::family(
+                "rstmdb_request_duration_seconds",
+                "From the request's arrival to its answer.",
+                MetricType::HISTOGRAM,
+                durations,
+            ),
+        ]
     }
 }
 

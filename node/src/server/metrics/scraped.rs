@@ -1,10 +1,11 @@
-//! What the replica and its log count themselves: read when somebody asks for the metrics.
+//! What the replica and its log count themselves: read when the metrics are asked for.
 
 use std::time::Duration;
 
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::{Maker, text};
+use super::{Maker, families};
 use crate::replica::Role;
 use crate::server::product::Replica;
 
@@ -194,20 +195,27 @@ impl Scraped {
     }
 }
 
-/// What is a latency, in text.
-pub(super) fn write_latencies(out: &mut String, replica: &Replica) {
-    let name = "rstmdb_proposal_duration_seconds";
-    text::head(
-        out,
-        name,
-        "From the decision of a batch of commands until its last entry was applied.",
-        "histogram",
-    );
-    text::histogram(out, name, "", &replica.counters().proposal);
-    let name = "rstmdb_wal_fsync_duration_seconds";
+/// What is a latency.
+pub(super) fn latencies(replica: &Replica) -> [MetricFamily; 2] {
+    let mut proposals = Metric::default();
+    proposals.set_histogram(families::histogram(&replica.counters().proposal));
     let log = replica.store_stats();
-    text::head(out, name, "Syncs of the log.", "summary");
-    text::sum_and_count(out, name, "", log.fsync_us_sum, log.fsyncs);
+    let mut syncs = Metric::default();
+    syncs.set_summary(families::summary(log.fsync_us_sum, log.fsyncs));
+    [
+        families::family(
+            "rstmdb_proposal_duration_seconds",
+            "From the decision of a batch of commands until its last entry was applied.",
+            MetricType::HISTOGRAM,
+            vec![proposals],
+        ),
+        families::family(
+            "rstmdb_wal_fsync_duration_seconds",
+            "Syncs of the log.",
+            MetricType::SUMMARY,
+            vec![syncs],
+        ),
+    ]
 }
 
 impl Snapshots {
@@ -234,7 +242,7 @@ impl Snapshots {
         counter(&self.taken, counters.snapshots_taken.load());
         counter(&self.failed, counters.snapshots_failed.load());
         gauge(&self.last_bytes, counters.snapshot_last_bytes.load());
-        let took = text::secs(counters.snapshot_last_us.load());
+        let took = families::secs(counters.snapshot_last_us.load());
         self.last_secs.set(took);
     }
 }

@@ -6,64 +6,41 @@
 //! replica ─── peers ────┘                          └── guard ── node service ──▶ replica
 //! ```
 //!
-//! Nothing is believed before it is known who speaks: every request and every answer carries the
+//! Nothing is believed before the sender is known: every request and every answer carries the
 //! protocol version, the cluster's id, the node's id and its incarnation, which changes with the data
 //! folder. What does not fit is refused on both sides, before Raft sees it, and logged on both.
 //!
 //! Every node has several connections to every other, so that what fills or hangs one does not hold
 //! up the rest; see `connections`. They are opened when first used and open themselves again.
-//! Whoever calls decides whether to try again.
+//! The caller decides whether to retry.
 //!
-//! | module | subject |
-//! |---|---|
-//! | `identity` | who speaks, and whether that fits |
-//! | `members` | who belongs to the cluster, and at which address |
-//! | `connections` | channels to other nodes, calls and their failures |
-//! | `dial` | how a connection begins, on both sides |
-//! | `credentials`, `tls`, `secret` | what both sides show then: certificates, the shared secret |
-//! | `sane` | terms and indexes that cannot be |
-//! | `network` | openraft's client side |
-//! | `append_stream`, `append_cut`, `pace` | appends in a pipeline, in messages of the size that the link carries |
-//! | `append_serve`, `pieces` | the other end of it; large entries, resumed where they broke |
-//! | `dial`, `path`, `holes` | opens the sockets; what is known of the way to a node, and of large packets on it |
-//! | `snapshot_send`, `snapshot_receive` | a snapshot in checked blocks, resumed where it broke |
-//! | `peers` | what a replica asks of other nodes |
-//! | `hello` | the first exchange with a node |
-//! | `server`, `incoming`, `guard` | the listener; its connections; refuses who does not belong |
-//! | `watched` | hears what is read from a connection, on both sides |
-//! | `shares` | how much of unfinished messages lies in memory |
-//! | `raft_service`, `node_service`, `membership_service` | what is served |
-//! | `codec` | the messages |
+//! | module | subject | uses |
+//! |---|---|---|
+//! | `serving` | the listener, and what this node answers | `budget`, `connecting`, and what that uses |
+//! | `asking` | what this node sends | `connecting`, and what that uses |
+//! | `connecting` | channels to other nodes, calls and their failures | `identity`, `handshake`, `way`, `codec` |
+//! | `budget` | how much of the messages of others lies in memory | |
+//! | `identity` | who speaks, and whether that fits; who belongs to the cluster | `handshake`, `sane` |
+//! | `handshake` | what a connection begins with: TLS, the shared secret | `way`, `warnings` |
+//! | `way` | what is known of the way to a node, and of large packets on it | |
+//! | `warnings` | warnings of other nodes, each only once in a while | |
+//! | `sane` | terms and indexes that cannot be | |
+//! | `codec` | the messages | |
+//! | `fuzzing` | any bytes as each message, for tests | all of these |
 
-mod append_cut;
-mod append_serve;
-mod append_stream;
+mod asking;
+mod budget;
 mod codec;
-mod connections;
-mod credentials;
-mod dial;
-mod guard;
-mod hello;
-mod holes;
+mod connecting;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod handshake;
 mod identity;
-mod incoming;
-mod members;
-mod membership_service;
-mod network;
-mod node_service;
-mod pace;
-mod path;
-mod peers;
-mod pieces;
-mod raft_service;
 mod sane;
-mod secret;
-mod server;
-mod shares;
-mod snapshot_receive;
-mod snapshot_send;
-mod tls;
-mod watched;
+mod serving;
+mod warnings;
+mod way;
 
 #[cfg(test)]
 mod tests;
@@ -77,14 +54,15 @@ mod wire {
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use connections::{Connections, Open, SmallSegments};
-pub use credentials::{Credentials, Proofs};
-pub use hello::HelloAnswer;
-pub use identity::Refusals;
-pub use members::{Members, Membership};
-pub use network::PeerNetwork;
-pub use secret::Secret;
-pub use server::PeerServer;
+pub use asking::hello::HelloAnswer;
+pub use asking::network::PeerNetwork;
+pub use connecting::connections::Connections;
+pub use connecting::open::{Open, SmallSegments};
+pub use handshake::credentials::{Credentials, Proofs};
+pub use handshake::secret::Secret;
+pub use identity::gate::Refusals;
+pub use identity::members::{Members, Membership};
+pub use serving::server::PeerServer;
 
 /// The largest message that is sent or taken: four entries of the largest size there may be.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -99,7 +77,7 @@ const OWED_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PORTION_BYTES: usize = 1024 * 1024;
 /// A connection without traffic is asked for a sign of life this often.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// A connection that gives no sign of life for so long is given up.
+/// A connection is given up when it gives no sign of life within this time.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a node says of itself fits into far less.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;

@@ -22,13 +22,13 @@ const INDEX_MAX: u64 = 1 << 56;
 
 /// The highest term that is believed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     term_max: u64,
 }
 
 /// A message that no honest node sends; the text says what is wrong with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Insane(String);
+pub(crate) struct Insane(String);
 
 impl fmt::Display for Insane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,14 +44,14 @@ impl From<Insane> for Status {
 
 impl Bounds {
     /// What this node believes now.
-    pub(super) fn of(replica: &Replica) -> Self {
+    pub(crate) fn of(replica: &Replica) -> Self {
         let metrics = replica.raft().metrics();
         let term = metrics.borrow_watched().current_term;
         Self::beyond(term)
     }
 
     /// What a node of this term believes.
-    pub(super) fn beyond(term: u64) -> Self {
+    pub(crate) fn beyond(term: u64) -> Self {
         let term_max = match term {
             0 => FIRST_TERM_MAX,
             term => term.saturating_add(TERM_JUMP_MAX),
@@ -61,7 +61,7 @@ impl Bounds {
         Self { term_max }
     }
 
-    pub(super) fn vote(&self, vote: &Vote) -> Result<(), Insane> {
+    pub(crate) fn vote(&self, vote: &Vote) -> Result<(), Insane> {
         self.term(vote.leader_id.term)
     }
 
@@ -75,22 +75,22 @@ impl Bounds {
         )))
     }
 
-    pub(super) fn vote_request(&self, request: &VoteRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn vote_request(&self, request: &VoteRequest<Product>) -> Result<(), Insane> {
         self.vote(&request.vote)?;
         place(request.last_log_id.as_ref(), &request.vote)
     }
 
-    pub(super) fn transfer(&self, request: &TransferLeaderRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn transfer(&self, request: &TransferLeaderRequest<Product>) -> Result<(), Insane> {
         self.vote(request.from_leader())?;
         place(request.last_log_id(), request.from_leader())
     }
 
-    pub(super) fn snapshot(&self, vote: &Vote, meta: &SnapshotMeta) -> Result<(), Insane> {
+    pub(crate) fn snapshot(&self, vote: &Vote, meta: &SnapshotMeta) -> Result<(), Insane> {
         self.vote(vote)?;
         place(meta.last_log_id.as_ref(), vote)
     }
 
-    pub(super) fn append(&self, request: &AppendEntriesRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn append(&self, request: &AppendEntriesRequest<Product>) -> Result<(), Insane> {
         let vote = &request.vote;
         self.vote(vote)?;
         place(request.prev_log_id.as_ref(), vote)?;
@@ -102,7 +102,7 @@ impl Bounds {
             if entry.log_id.index != expected {
                 let found = entry.log_id.index;
                 return Err(Insane(format!(
-                    "entry {found} stands where entry {expected} must follow"
+                    "entry {found} comes where entry {expected} must follow"
                 )));
             }
         }
@@ -110,7 +110,7 @@ impl Bounds {
     }
 }
 
-/// A place in the log of who has this vote.
+/// A place in the log of a node that has this vote.
 fn place(id: Option<&LogId>, vote: &Vote) -> Result<(), Insane> {
     let Some(id) = id else {
         return Ok(());

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::replay::{self, Replayed};
 use super::{Error, Restored};
 use crate::server::config::Config;
-use crate::server::options::store_options;
-use crate::server::peering::local;
+use crate::server::node::options::store_options;
+use crate::server::node::peering::local;
 use crate::server::product::Product;
 
 /// Entries that are written to the history at once.

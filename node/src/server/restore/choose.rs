@@ -36,7 +36,7 @@ pub(super) fn files(run: &Run, target: Target) -> &[LogFile] {
     &run.log[..needed]
 }
 
-/// Up to which time it is known what happened.
+/// The time up to which the backup knows what happened.
 fn end_ms(run: &Run) -> u64 {
     let last = run.times().map_or(0, |(_, last)| last);
     run.until_ms.max(last)

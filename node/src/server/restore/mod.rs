@@ -30,8 +30,8 @@ use rstmdb_rcp::backup::{self, Manifest, folder};
 use rstmdb_rcp::text::counted;
 use uuid::Uuid;
 
-use super::config::Config;
-use super::node;
+use crate::server::config::Config;
+use crate::server::node;
 
 /// Which state is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{Error, Target, choose};
 pub(super) struct Replayed {
     pub(super) state: State,
     pub(super) last: LogId,
-    /// The first offset of which it is known whether its entry took effect.
+    /// The first offset of which the backup tells whether its entry took effect.
     pub(super) history_from: u64,
 }
 

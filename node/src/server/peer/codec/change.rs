@@ -2,11 +2,11 @@
 
 use rstmdb_raft_store::NodeInfo;
 
-use super::super::wire;
-use super::super::wire::change_error::Kind;
-use super::super::wire::change_request::Change as Wire;
 use super::{DecodeError, required};
 use crate::replica::{Change, ChangeError};
+use crate::server::peer::wire;
+use crate::server::peer::wire::change_error::Kind;
+use crate::server::peer::wire::change_request::Change as Wire;
 
 impl From<&Change> for wire::ChangeRequest {
     fn from(change: &Change) -> Self {
@@ -45,7 +45,7 @@ impl From<ChangeError> for wire::ChangeError {
     fn from(error: ChangeError) -> Self {
         let text = error.to_string();
         let kind = match error {
-            // Whoever asked looks for the leader itself.
+            // The node that asked looks for the leader itself.
             ChangeError::NotLeader | ChangeError::NoLeader => Kind::NotLeader(wire::Blank {}),
             ChangeError::UnknownNode { node_id } => Kind::UnknownNode(node_id),
             ChangeError::Refused { reason } => Kind::Refused(reason),

@@ -4,9 +4,9 @@ use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query,
 };
 
-use super::super::wire;
 use super::{DecodeError, required};
 use crate::replica::Forwarded;
+use crate::server::peer::wire;
 
 impl From<Command> for wire::Command {
     fn from(command: Command) -> Self {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rstmdb_raft_store::{Membership, NodeInfo};
 
-use super::super::wire;
 use super::{DecodeError, invalid, required};
+use crate::server::peer::wire;
 
 impl From<&NodeInfo> for wire::NodeInfo {
     fn from(node: &NodeInfo) -> Self {

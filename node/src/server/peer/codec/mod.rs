@@ -5,12 +5,14 @@
 //!
 //! | module | messages |
 //! |---|---|
+//! | `append_cut` | appends, cut into messages of the size that the link carries |
 //! | `raft` | votes, appends, entries, snapshots |
 //! | `membership` | who belongs to the cluster |
 //! | `command`, `query` | what is forwarded |
 //! | `reply`, `refusal`, `outcome` | what comes of it |
 //! | `change`, `report` | changes of the membership, how a node stands |
 
+pub(super) mod append_cut;
 mod change;
 mod command;
 mod membership;

@@ -3,10 +3,10 @@
 use prost::Message;
 use rstmdb_engine::Refusal;
 
-use super::super::wire::error::Kind;
-use super::super::{MESSAGE_BYTES_MAX, wire};
 use super::{DecodeError, required};
 use crate::replica::{Done, Error, ForwardResult};
+use crate::server::peer::wire::error::Kind;
+use crate::server::peer::{MESSAGE_BYTES_MAX, wire};
 
 /// The largest outcome that is sent; the rest is for the message around it.
 const RESULT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 1024;

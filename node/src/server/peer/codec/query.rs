@@ -2,8 +2,8 @@
 
 use rstmdb_engine::{ListInstances, Query};
 
-use super::super::wire;
 use super::{DecodeError, required};
+use crate::server::peer::wire;
 
 impl From<Query> for wire::Query {
     fn from(query: Query) -> Self {

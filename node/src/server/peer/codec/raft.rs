@@ -8,8 +8,8 @@ use rstmdb_raft_store::{
     Data, Entry, LeaderId, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Vote, log_id,
 };
 
-use super::super::wire;
 use super::{DecodeError, required};
+use crate::server::peer::wire;
 use crate::server::product::Product;
 
 impl From<LogId> for wire::LogId {

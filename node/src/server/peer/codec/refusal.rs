@@ -2,9 +2,9 @@
 
 use rstmdb_engine::Refusal;
 
-use super::super::wire;
-use super::super::wire::refusal::Reason as Wire;
 use super::{DecodeError, invalid, required};
+use crate::server::peer::wire;
+use crate::server::peer::wire::refusal::Reason as Wire;
 
 impl From<Refusal> for wire::Refusal {
     fn from(refusal: Refusal) -> Self {

@@ -4,9 +4,9 @@ use rstmdb_engine::definition::Warning;
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
 use rstmdb_engine::{InstanceView, Reply};
 
-use super::super::wire;
-use super::super::wire::reply::Reply as Wire;
 use super::{DecodeError, required};
+use crate::server::peer::wire;
+use crate::server::peer::wire::reply::Reply as Wire;
 
 impl From<Reply> for wire::Reply {
     fn from(reply: Reply) -> Self {

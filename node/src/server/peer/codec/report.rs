@@ -1,8 +1,8 @@
 //! How a node stands.
 
-use super::super::wire;
 use super::{DecodeError, id_bytes, id_from, invalid, required};
 use crate::replica::{DigestAt, Report, Role};
+use crate::server::peer::wire;
 
 impl From<Role> for wire::Role {
     fn from(role: Role) -> Self {

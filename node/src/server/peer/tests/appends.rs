@@ -13,12 +13,12 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::wire::append_part::Part;
-use super::super::wire::raft_server::{Raft, RaftServer};
-use super::super::wire::stream_append_reply::Outcome;
-use super::super::{Connections, PeerNetwork, wire};
 use super::fake::Fake;
 use super::support::{PATIENCE, nowhere, options, peer};
+use crate::server::peer::wire::append_part::Part;
+use crate::server::peer::wire::raft_server::{Raft, RaftServer};
+use crate::server::peer::wire::stream_append_reply::Outcome;
+use crate::server::peer::{Connections, PeerNetwork, wire};
 use crate::server::product::Product;
 
 const SILENCE: Duration = Duration::from_millis(200);

@@ -8,11 +8,11 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::wire;
-use super::super::wire::introduction_server::{Introduction, IntroductionServer};
-use super::super::wire::membership_server::{Membership, MembershipServer};
-use super::super::wire::node_server::{Node, NodeServer};
 use super::support::{CLUSTER, incarnation};
+use crate::server::peer::wire;
+use crate::server::peer::wire::introduction_server::{Introduction, IntroductionServer};
+use crate::server::peer::wire::membership_server::{Membership, MembershipServer};
+use crate::server::peer::wire::node_server::{Node, NodeServer};
 
 /// See the module documentation.
 #[derive(Clone)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::{Connections, HelloAnswer};
 use super::fake::Fake;
 use super::support::{CLUSTER, Met, Served, client, incarnation, nowhere, options, options_with};
 use crate::replica::{PeerError, Peers};
+use crate::server::peer::{Connections, HelloAnswer};
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_on_which_no_call_is_taken_is_closed() {

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use rstmdb_engine::{ApplyEvent, Command, PutMachine};
 use rstmdb_raft_store::NodeInfo;
 
-use super::super::Connections;
 use super::relay::{Way, relay};
 use super::replica_calls::{create, put};
 use super::replicas::Node;
 use super::snapshots::noise;
 use super::support::{PATIENCE, client, eventually, peer};
 use crate::replica::{ForwardResult, ForwardStream, Forwarded, Peer, Peers};
+use crate::server::peer::Connections;
 
 const MIB: usize = 1024 * 1024;
 

@@ -1,19 +1,19 @@
-//! Connections break and heal, and a node that hangs concerns nobody else.
+//! Connections break and heal, and a node that hangs does not affect the others.
 
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::super::Connections;
 use super::fake::Fake;
 use super::support::{PATIENCE, Served, client, nowhere, options, peer};
 use crate::replica::{Change, PeerError, Peers};
+use crate::server::peer::Connections;
 
 const CHANGE: Change = Change::Promote { node_id: 7 };
 
 #[tokio::test]
 async fn a_node_that_hangs_does_not_hold_up_calls_to_another() {
-    // Connections are taken by the system, and nobody ever says a word.
+    // Connections are taken by the system, and no byte ever comes.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_addr = silent.local_addr().unwrap();
     let healthy = peer(2, Fake::node(2).serve().await);

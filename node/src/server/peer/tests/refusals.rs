@@ -1,4 +1,4 @@
-//! Who does not belong is refused, on both sides, in words that name what does not fit.
+//! A node that does not belong is refused on both sides, in words that name what does not fit.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tonic::{Code, Request};
 
-use super::super::wire::membership_client::MembershipClient;
-use super::super::wire::node_client::NodeClient;
-use super::super::{Connections, Options, wire};
 use super::fake::Fake;
 use super::support::{
     CLUSTER, Met, Served, channel, client, incarnation, nowhere, options, options_with, peer,
 };
 use crate::replica::{Change, Consistency, PeerError, Peers};
+use crate::server::peer::wire::membership_client::MembershipClient;
+use crate::server::peer::wire::node_client::NodeClient;
+use crate::server::peer::{Connections, Options, wire};
 
 fn of_cluster(mut options: Options, cluster: u128) -> Options {
     options.local.cluster_id = Arc::new(OnceLock::from(cluster));

@@ -10,9 +10,6 @@ use rstmdb_raft_store::{Entry, Payload, log_id};
 use tokio::sync::Notify;
 use tonic::Request;
 
-use super::super::wire::membership_client::MembershipClient;
-use super::super::wire::node_client::NodeClient;
-use super::super::{Connections, wire};
 use super::fake::Fake;
 use super::replicas::Node;
 use super::support::{CLUSTER, PATIENCE, channel, client, incarnation, peer};
@@ -22,6 +19,9 @@ use crate::replica::{
     Change, Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, PeerError, Peers,
     Role,
 };
+use crate::server::peer::wire::membership_client::MembershipClient;
+use crate::server::peer::wire::node_client::NodeClient;
+use crate::server::peer::{Connections, wire};
 
 const DEFINITION: &str = r#"{"states":["new"],"initial":"new","transitions":[]}"#;
 

@@ -11,10 +11,10 @@ use rstmdb_raft_store::{NodeInfo, RealFs, Retention, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::super::Connections;
 use super::support::{CLUSTER, Served, options};
 use crate::replica::no_peers::NoPeers;
 use crate::replica::{self, CompactionOptions, Formation};
+use crate::server::peer::Connections;
 use crate::server::product::{Product, Replica, TokioHost};
 
 /// A node: its replica, and the protocol in front of it.

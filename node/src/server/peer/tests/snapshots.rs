@@ -13,13 +13,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use super::super::wire::raft_client::RaftClient;
-use super::super::wire::snapshot_part::Part;
-use super::super::wire::snapshot_progress::Progress;
-use super::super::{PORTION_BYTES, wire};
 use super::replica_calls::{fill, signed};
 use super::replicas::Node;
 use super::support::{PATIENCE, channel, eventually, peer};
+use crate::server::peer::wire::raft_client::RaftClient;
+use crate::server::peer::wire::snapshot_part::Part;
+use crate::server::peer::wire::snapshot_progress::Progress;
+use crate::server::peer::{PORTION_BYTES, wire};
 use crate::server::product::Product;
 
 /// Node 2, which leads itself and has a snapshot of several blocks, and node 3, which has nothing.

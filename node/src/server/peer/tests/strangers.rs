@@ -1,18 +1,18 @@
-//! Who has no business at the port for other nodes: no secret, no member, no sane term.
+//! Callers that have no business at the port for other nodes: no secret, no member, no sane term.
 
 use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 use tonic::{Code, Request};
 
-use super::super::wire::introduction_client::IntroductionClient;
-use super::super::wire::raft_client::RaftClient;
-use super::super::{Connections, Credentials, Members, Options, Proofs, Secret, wire};
 use super::fake::Fake;
 use super::relay::{Way, relay};
 use super::replicas::Node;
 use super::support::{Met, Served, channel, client, eventually, nowhere, options, options_with};
 use crate::replica::{Consistency, Peers};
+use crate::server::peer::wire::introduction_client::IntroductionClient;
+use crate::server::peer::wire::raft_client::RaftClient;
+use crate::server::peer::{Connections, Credentials, Members, Options, Proofs, Secret, wire};
 
 fn with_secret(mut options: Options, secret: &str) -> Options {
     let proofs = Proofs {

@@ -11,12 +11,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use super::super::{
-    Connections, Credentials, HelloAnswer, Local, Meet, Members, Membership, Options, PeerServer,
-    Proofs,
-};
 use crate::replica::Peer;
-use crate::server::sockets::Sockets;
+use crate::server::peer::{
+    Connections, Credentials, Local, Meet, Members, Membership, Options, PeerServer, Proofs,
+};
+use crate::server::transport::sockets::Sockets;
 use rstmdb_raft_store::NodeInfo;
 
 /// Longer than anything here takes.
@@ -79,12 +78,9 @@ pub fn options_with(node_id: u64, addr: SocketAddr, met: &Met) -> Options {
 /// Every node of these tests, at the address where all of them are; newer than any membership there is.
 fn everybody() -> Arc<Members> {
     let members = Members::new([]);
-    members.hear(&HelloAnswer {
-        membership: Membership {
-            index: u64::MAX,
-            nodes: (1..10).map(|id| (id, nowhere().to_string())).collect(),
-        },
-        ..HelloAnswer::default()
+    members.hear(&Membership {
+        index: u64::MAX,
+        nodes: (1..10).map(|id| (id, nowhere().to_string())).collect(),
     });
     members
 }
@@ -147,12 +143,12 @@ pub fn peer(id: u64, addr: SocketAddr) -> Peer {
     }
 }
 
-/// Connections of a node that serves nobody.
+/// Connections of a node that serves no other node.
 pub fn client(node_id: u64) -> Connections {
     Connections::new(&options(node_id, nowhere()))
 }
 
-/// A connection of somebody who need not be a node.
+/// A connection of a caller that need not be a node.
 pub fn channel(addr: SocketAddr) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{addr}"));
     endpoint.unwrap().connect_lazy()

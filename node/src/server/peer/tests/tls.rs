@@ -5,16 +5,18 @@ use std::sync::atomic::Ordering;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::super::wire::introduction_client::IntroductionClient;
+use crate::server::peer::wire::introduction_client::IntroductionClient;
 use tonic::{Code, Request};
 
-use super::super::wire::membership_client::MembershipClient;
-use super::super::wire::raft_client::RaftClient;
-use super::super::{Connections, Credentials, Error, Members, Options, PeerTls, Proofs, wire};
 use super::fake::Fake;
 use super::relay::{Way, relay};
 use super::support::{Met, PATIENCE, Served, client, nowhere, options, options_with};
 use crate::replica::{Consistency, PeerError, Peers};
+use crate::server::peer::wire::membership_client::MembershipClient;
+use crate::server::peer::wire::raft_client::RaftClient;
+use crate::server::peer::{
+    Connections, Credentials, Error, Members, Options, PeerTls, Proofs, wire,
+};
 
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
@@ -212,7 +214,7 @@ async fn a_certificate_is_a_node_only_at_that_nodes_address() {
         stranger.to_string().contains("node 77 is not a member"),
         "{stranger}"
     );
-    // Only who belongs is written down.
+    // Only nodes that belong are recorded.
     assert_eq!(met.ids(), [1]);
     assert_eq!(server.server.refusals().callers.load(Ordering::Relaxed), 2);
 }
@@ -244,7 +246,7 @@ async fn an_operator_needs_a_certificate_that_is_a_members_or_allowed() {
     }
 }
 
-/// A connection of somebody with this certificate, by tonic's own TLS.
+/// A connection of a caller with this certificate, by tonic's own TLS.
 fn over_tls(server: &Served, ca: &Ca, own: &PeerTls) -> Channel {
     let config = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(ca.0.pem()))

@@ -1,0 +1,26 @@
+//! The port for clients.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `listener` | accepts RCP connections, refuses those beyond the limit |
+//! | `session` | one connection: reads, orders, works, writes |
+//! | `ops` | the operations |
+//! | `order` | the order of the requests of one connection |
+//! | `shared` | what all sessions share |
+//! | `auth`, `guesses` | tokens; wrong tokens of late |
+//! | `budget` | what all connections together may hold in memory |
+//! | `failure` | what a client is told when a request was not done |
+//! | `json` | answers written straight into a connection's buffer |
+//! | `snapshot_cursors` | the places of backups in the snapshots that they read |
+
+mod auth;
+pub(crate) mod budget;
+mod failure;
+mod guesses;
+mod json;
+pub(crate) mod listener;
+mod ops;
+mod order;
+mod session;
+pub(crate) mod shared;
+mod snapshot_cursors;

@@ -1,0 +1,147 @@
+//! INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT.
+
+use std::sync::Arc;
+
+use rstmdb_engine::Command;
+use rstmdb_rcp::feature::Features;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
+use rstmdb_rcp::message::storage::{
+    Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
+};
+use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use crate::replica::{Role, Status};
+use crate::server::clients::failure::{self, Effect};
+use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
+
+/// INFO; what the cluster adds is shown to clients that asked for it.
+pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
+    let status = cluster.then(|| shared.replica.status());
+    let info = InfoResult {
+        server_name: SERVER_NAME.into(),
+        server_version: SERVER_VERSION.into(),
+        protocol_version: PROTOCOL_VERSION,
+        features: Features::ALL.names().map(Into::into).collect(),
+        max_frame_bytes: PAYLOAD_BYTES_MAX as u64,
+        max_batch_ops: BATCH_OPS_MAX as u64,
+        cluster: status.as_ref().map(|status| cluster_info(shared, status)),
+    };
+    RequestPlan::answered(Body::json(&info))
+}
+
+fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a> {
+    let members: Vec<MemberInfo<'a>> = status
+        .members
+        .iter()
+        .map(|member| MemberInfo {
+            node_id: member.node_id,
+            rcp_addr: member.node.rcp_addr.as_str().into(),
+            peer_addr: member.node.peer_addr.as_str().into(),
+            voter: member.voter,
+        })
+        .collect();
+    let leader = status.leader.map(|id| LeaderInfo {
+        node_id: id,
+        rcp_addr: members
+            .iter()
+            .find(|member| member.node_id == id)
+            .map_or_else(Default::default, |member| member.rcp_addr.clone()),
+    });
+    ClusterInfo {
+        node_id: status.node_id,
+        cluster_id: status.cluster_id.as_str().into(),
+        role: status.role.as_str().into(),
+        leader,
+        term: status.term,
+        last_applied: status.last_applied,
+        commit_index: status.commit_index,
+        members,
+        uptime_secs: shared.started.elapsed().as_secs(),
+        connections: shared.metrics.connections_active(),
+        instances: status.instances,
+        earliest_offset: status.earliest_offset,
+        state_digest: format!("{:032x}", status.digest).into(),
+    }
+}
+
+/// FLUSH_ALL; whether it is allowed is the engine's rule.
+pub(super) fn flush_all() -> RequestPlan {
+    RequestPlan::write_alone(Command::FlushAll)
+}
+
+/// REPLICATION_STATUS.
+pub(super) fn replication_status(shared: &ServerShared) -> RequestPlan {
+    let status = shared.replica.status();
+    let result = if status.members.len() <= 1 {
+        ReplicationStatusResult::Standalone {}
+    } else if status.role == Role::Leader {
+        let end = shared.replica.log_end();
+        let replicas = status.lag.iter().map(|(node_id, lag)| ReplicaStatus {
+            replica_id: node_id.to_string().into(),
+            last_acked_sequence: end.saturating_sub(*lag),
+            lag_entries: *lag,
+        });
+        let replicas: Vec<_> = replicas.collect();
+        ReplicationStatusResult::Primary {
+            mode: "sync".into(),
+            primary_sequence: end,
+            connected_replicas: status.connected,
+            replicas,
+        }
+    } else {
+        let leader = status
+            .members
+            .iter()
+            .find(|member| Some(member.node_id) == status.leader);
+        ReplicationStatusResult::Replica {
+            upstream: leader.map_or("", |member| &member.node.rcp_addr).into(),
+            last_applied_sequence: status.last_applied,
+            primary_sequence: status.commit_index,
+            lag_entries: status.commit_index.saturating_sub(status.last_applied),
+            lag_seconds: 0.0,
+        }
+    };
+    RequestPlan::answered(Body::json(&result))
+}
+
+/// COMPACT.
+pub(super) fn compact(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let params: Compact = read_params(params)?;
+    let job = Job::Compact {
+        force_snapshot: params.force_snapshot.unwrap_or(false),
+    };
+    // A snapshot asked for behind writes covers them.
+    Ok(RequestPlan {
+        claim: Claim {
+            touch: Touch::Everything,
+            access: Access::Read,
+        },
+        effect: Effect::Upkeep,
+        job,
+    })
+}
+
+pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> Running {
+    Running::boxed(async move {
+        let done = shared
+            .replica
+            .compact(force_snapshot)
+            .await
+            .map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
+        let result = CompactResult {
+            snapshots_created: done.snapshots_created,
+            segments_deleted: done.segments_deleted,
+            bytes_reclaimed: done.bytes_reclaimed,
+            total_snapshots: done.total_snapshots,
+            wal_segments: done.wal_segments,
+        };
+        Ok(Answer {
+            body: Body::json(&result),
+            wal_offset: None,
+        })
+    })
+}

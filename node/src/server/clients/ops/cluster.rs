@@ -1,0 +1,235 @@
+//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_TRANSFER_LEADER.
+
+use std::sync::Arc;
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::cluster::{
+    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
+    ClusterRemoveResult, ClusterStatusResult, ClusterTransferLeader, ClusterTransferLeaderResult,
+    NodeStatus,
+};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
+use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
+use crate::server::clients::failure::{Effect, bad_request};
+use crate::server::clients::order::Claim;
+use crate::server::clients::shared::ServerShared;
+use crate::server::config::address;
+
+/// What is asked of the cluster as a whole.
+pub(crate) enum ClusterRequest {
+    /// How every member stands.
+    Status,
+    /// Take in the node at this address.
+    Add {
+        /// Where it listens for peers.
+        peer_addr: String,
+        /// The id it must have.
+        node_id: Option<u64>,
+    },
+    /// Anything else that changes the membership.
+    Change(Change),
+}
+
+/// CLUSTER_STATUS.
+pub(super) fn status() -> RequestPlan {
+    plan(ClusterRequest::Status, Effect::None)
+}
+
+/// CLUSTER_ADD.
+pub(super) fn add(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let ClusterAdd { peer_addr, node_id } = read_params(params)?;
+    let peer_addr = peer_addr.into_owned();
+    if !address::is_dialable(&peer_addr) {
+        let shown: String = peer_addr.chars().take(300).collect();
+        let problem = format!(
+            "{shown:?} is not an address; expected {}",
+            address::DIALABLE
+        );
+        return Err(bad_request("params.peer_addr", &problem));
+    }
+    Ok(plan(
+        ClusterRequest::Add { peer_addr, node_id },
+        Effect::Upkeep,
+    ))
+}
+
+/// CLUSTER_PROMOTE.
+pub(super) fn promote(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let ClusterPromote { node_id } = read_params(params)?;
+    Ok(change(Change::Promote { node_id }))
+}
+
+/// CLUSTER_REMOVE.
+pub(super) fn remove(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let ClusterRemove { node_id } = read_params(params)?;
+    Ok(change(Change::Remove { node_id }))
+}
+
+/// CLUSTER_TRANSFER_LEADER.
+pub(super) fn transfer_leader(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let ClusterTransferLeader { node_id } = read_params(params)?;
+    Ok(change(Change::TransferLeader { to: node_id }))
+}
+
+fn change(change: Change) -> RequestPlan {
+    plan(ClusterRequest::Change(change), Effect::Upkeep)
+}
+
+fn plan(request: ClusterRequest, effect: Effect) -> RequestPlan {
+    RequestPlan {
+        claim: Claim::FREE,
+        effect,
+        job: Job::Cluster(request),
+    }
+}
+
+/// Asks the cluster.
+pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> Running {
+    Running::boxed(async move {
+        match request {
+            ClusterRequest::Status => Ok(show_status(&shared).await),
+            ClusterRequest::Add { peer_addr, node_id } => {
+                add_node(&shared, &peer_addr, node_id).await
+            }
+            ClusterRequest::Change(change) => {
+                let changed = shared.replica.change(&change).await;
+                changed.map_err(|error| refusal(&error))?;
+                Ok(confirm(&shared, &change))
+            }
+        }
+    })
+}
+
+async fn add_node(shared: &ServerShared, peer_addr: &str, wanted: Option<u64>) -> JobOutcome {
+    let introduced = shared.replica.introduce(peer_addr).await;
+    let Peer { id, node } = introduced.map_err(|error| not_introduced(peer_addr, &error))?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != id) {
+        let message =
+            format!("params.node_id: the node at {peer_addr} has the id {id}, not {wanted}");
+        return Err(ErrorBody::new(Code::Conflict, message).with_details(json!({
+            "expected_node_id": wanted,
+            "actual_node_id": id,
+        })));
+    }
+    let change = Change::AddLearner {
+        node_id: id,
+        node: node.clone(),
+    };
+    let added = shared.replica.change(&change).await;
+    added.map_err(|error| refusal(&error))?;
+    let members = shared.replica.status().members;
+    Ok(answer(Body::json(&ClusterAddResult {
+        node_id: id,
+        peer_addr: node.peer_addr.into(),
+        rcp_addr: node.rcp_addr.into(),
+        voter: members
+            .iter()
+            .any(|member| member.node_id == id && member.voter),
+    })))
+}
+
+fn confirm(shared: &ServerShared, change: &Change) -> Answer {
+    answer(match change {
+        Change::AddLearner { node_id, .. } | Change::Promote { node_id } => {
+            Body::json(&ClusterPromoteResult {
+                node_id: *node_id,
+                voter: true,
+            })
+        }
+        Change::Remove { node_id } => Body::json(&ClusterRemoveResult {
+            node_id: *node_id,
+            removed: true,
+        }),
+        Change::TransferLeader { to } => {
+            let leader = to.or_else(|| shared.replica.status().leader);
+            Body::json(&ClusterTransferLeaderResult {
+                leader: leader.unwrap_or(0),
+            })
+        }
+    })
+}
+
+async fn show_status(shared: &ServerShared) -> Answer {
+    let status = shared.replica.status();
+    let reports = shared.replica.member_reports().await;
+    let end = reports
+        .iter()
+        .filter_map(|member| member.report.as_ref())
+        .map(|report| report.last_log)
+        .max();
+    let nodes = reports.iter().map(|member| node_status(member, end));
+    answer(Body::json(&ClusterStatusResult {
+        cluster_id: status.cluster_id.as_str().into(),
+        cluster_name: shared.replica.cluster_name().into(),
+        leader: status.leader,
+        term: status.term,
+        nodes: nodes.collect(),
+    }))
+}
+
+fn node_status(shown: &MemberReport, log_end: Option<u64>) -> NodeStatus<'_> {
+    let MemberReport {
+        member,
+        report,
+        fault,
+    } = shown;
+    let known = NodeStatus {
+        node_id: member.node_id,
+        voter: member.voter,
+        peer_addr: member.node.peer_addr.as_str().into(),
+        rcp_addr: member.node.rcp_addr.as_str().into(),
+        unreachable: fault.as_ref().map(|fault| fault.to_string().into()),
+        ..NodeStatus::default()
+    };
+    let Some(report) = report else {
+        return known;
+    };
+    NodeStatus {
+        reachable: true,
+        role: Some(report.role.as_str().into()),
+        term: Some(report.term),
+        last_log: Some(report.last_log),
+        applied: Some(report.applied.0),
+        lag: log_end.map(|end| end.saturating_sub(report.last_log)),
+        version: Some(report.version.as_str().into()),
+        digest: Some(format!("{:032x}", report.applied.1).into()),
+        digest_offset: Some(report.applied.0),
+        earliest_offset: Some(report.earliest_offset),
+        read_only: report.read_only.as_deref().map(Into::into),
+        diverged: report.diverged,
+        uptime_secs: Some(report.uptime_secs),
+        ..known
+    }
+}
+
+fn answer(body: Body) -> Answer {
+    Answer {
+        body,
+        wal_offset: None,
+    }
+}
+
+fn refusal(error: &ChangeError) -> ErrorBody {
+    let message = error.to_string();
+    match error {
+        ChangeError::NotLeader | ChangeError::NoLeader => ErrorBody::new(Code::NoLeader, message),
+        ChangeError::UnknownNode { node_id } => {
+            ErrorBody::new(Code::NotFound, message).with_details(json!({ "node_id": node_id }))
+        }
+        ChangeError::Refused { .. } => ErrorBody::new(Code::Conflict, message),
+        ChangeError::Lagging { node_id, lag } => ErrorBody::new(Code::Conflict, message)
+            .with_details(json!({ "node_id": node_id, "lag": lag })),
+        ChangeError::Unconfirmed { .. } => {
+            ErrorBody::new(Code::Timeout, message).with_details(json!({ "outcome": "unknown" }))
+        }
+    }
+}
+
+fn not_introduced(peer_addr: &str, error: &PeerError) -> ErrorBody {
+    let message = format!("params.peer_addr: the node at {peer_addr} {error}");
+    ErrorBody::new(Code::Conflict, message).with_details(json!({ "field": "params.peer_addr" }))
+}

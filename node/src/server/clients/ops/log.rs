@@ -1,0 +1,197 @@
+//! WAL_READ and WAL_STATS.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rstmdb_engine::fact::{Body as FactBody, Entry, Fact, Key};
+use rstmdb_rcp::message::storage::{IoStats, WalRead, WalStatsResult};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
+use crate::replica::{LogItem, LogPage};
+use crate::server::clients::failure::{self, Effect};
+use crate::server::clients::json::{self, Object};
+use crate::server::clients::order::Touch;
+use crate::server::clients::shared::ServerShared;
+use crate::server::product::block;
+
+/// A page stops growing here, far below what a frame may carry.
+pub(crate) const PAGE_BYTES: usize = 4 << 20;
+
+/// WAL_READ.
+pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let params: WalRead = read_params(params)?;
+    if params.limit == Some(0) {
+        let problem = "expected an integer ≥ 1, got 0";
+        return Err(failure::bad_request("params.limit", problem));
+    }
+    Ok(RequestPlan::read(Touch::Everything, Job::LogRead(params)))
+}
+
+pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running {
+    Running::boxed(async move {
+        fresh(&shared, ReadOptions::default()).await?;
+        shared.replica.wait_for_history(request.from_offset).await;
+        let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
+        let page = shared
+            .replica
+            .log_read(request.from_offset, limit)
+            .map_err(|error| failure::of_replica(&error, Effect::None))?;
+        Ok(Answer {
+            body: Body::Json(block(|| write_page(&page, limit))?),
+            wal_offset: None,
+        })
+    })
+}
+
+/// Writes whole offsets until the page is full; `next_offset` says where to read on.
+fn write_page(page: &LogPage, records_max: usize) -> Result<BytesMut, ErrorBody> {
+    let mut out = BytesMut::new();
+    let mut next_offset = page.next_offset;
+    let mut records = 0;
+    let mut result = Object::begin(&mut out);
+    let text = result.key("records");
+    text.extend_from_slice(b"[");
+    for (offset, item) in &page.items {
+        let start = text.len();
+        let count = write_item(text, records == 0, *offset, item);
+        let too_long = text.len() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
+        let is_full = records + count > records_max || start > PAGE_BYTES || too_long;
+        if is_full && records > 0 {
+            text.truncate(start);
+            next_offset = *offset;
+            break;
+        }
+        if too_long {
+            return Err(ErrorBody::new(
+                Code::BadRequest,
+                format!(
+                    "the records at offset {offset} are larger than a frame can carry; read on \
+                     from offset {}",
+                    offset + 1
+                ),
+            ));
+        }
+        records += count;
+    }
+    text.extend_from_slice(b"]");
+    result.int("next_offset", next_offset);
+    result.end();
+    Ok(out)
+}
+
+/// Writes the records of one offset, and says how many they are.
+fn write_item(out: &mut BytesMut, first: bool, offset: u64, item: &LogItem) -> usize {
+    let facts: &[Fact] = match item {
+        LogItem::Facts(entry) => &entry.facts,
+        LogItem::Membership => &[],
+    };
+    let mut record = |position: usize, write: &dyn Fn(&mut Object<'_>)| {
+        if !(first && position == 0) {
+            out.extend_from_slice(b",");
+        }
+        let mut record = Object::begin(out);
+        record.int("sequence", offset).int("offset", offset);
+        let mut entry = record.object("entry");
+        write(&mut entry);
+        entry.end();
+        record.end();
+    };
+    match item {
+        LogItem::Membership => {
+            record(0, &|entry| {
+                entry.str("type", "checkpoint");
+            });
+            1
+        }
+        LogItem::Facts(entry) => {
+            for (position, fact) in facts.iter().enumerate() {
+                record(position, &|out| write_fact(out, entry, fact));
+            }
+            facts.len()
+        }
+    }
+}
+
+fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
+    match &fact.body {
+        Some(FactBody::PutMachine(put)) => {
+            out.str("type", "put_machine")
+                .str("machine", &put.machine)
+                .int("version", u64::from(put.version))
+                .str("definition_hash", &put.checksum)
+                .raw("definition", &put.definition);
+            write_origin(out, entry, 0, None);
+        }
+        Some(FactBody::CreateInstance(create)) => {
+            out.str("type", "create_instance")
+                .str("instance_id", &create.instance_id)
+                .str("machine", &create.machine)
+                .int("version", u64::from(create.version))
+                .str("initial_state", &create.state)
+                .raw("initial_ctx", &create.ctx);
+            write_origin(out, entry, create.prev_offset, create.key.as_ref());
+        }
+        Some(FactBody::ApplyEvent(apply)) => {
+            out.str("type", "apply_event")
+                .str("instance_id", &apply.instance_id)
+                .str("event", &apply.event)
+                .str("from_state", &apply.from_state)
+                .str("to_state", &apply.to_state)
+                .raw("payload", apply.payload.as_deref().unwrap_or(b"null"))
+                .raw("ctx", &apply.ctx)
+                .str("machine", &apply.machine)
+                .int("version", u64::from(apply.version));
+            if let Some(event_id) = &apply.event_id {
+                out.str("event_id", event_id);
+            }
+            write_origin(out, entry, apply.prev_offset, apply.key.as_ref());
+        }
+        Some(FactBody::DeleteInstance(delete)) => {
+            out.str("type", "delete_instance")
+                .str("instance_id", &delete.instance_id);
+            write_origin(out, entry, delete.prev_offset, delete.key.as_ref());
+        }
+        Some(FactBody::FlushAll(_)) => {
+            out.str("type", "flush_all");
+            write_origin(out, entry, 0, None);
+        }
+        // A fact of a newer version: that there is one is all that is known.
+        None => {
+            out.str("type", "unknown");
+        }
+    }
+}
+
+fn write_origin(out: &mut Object<'_>, entry: &Entry, prev_offset: u64, key: Option<&Key>) {
+    out.int("time_ms", entry.time_ms);
+    if !entry.actor.is_empty() {
+        out.str("actor", &entry.actor);
+    }
+    if prev_offset != 0 {
+        out.int("prev_offset", prev_offset);
+    }
+    if let Some(key) = key {
+        json::string(out.key("idempotency_key"), &key.key);
+    }
+}
+
+/// WAL_STATS.
+pub(super) fn stats(shared: &ServerShared) -> RequestPlan {
+    let stats = shared.replica.store_stats();
+    RequestPlan::answered(Body::json(&WalStatsResult {
+        entry_count: stats.entry_count,
+        segment_count: stats.segment_count,
+        total_size_bytes: stats.total_size_bytes,
+        latest_offset: stats.latest_index,
+        io_stats: IoStats {
+            bytes_written: stats.bytes_written,
+            bytes_read: stats.bytes_read,
+            writes: stats.writes,
+            reads: stats.reads,
+            fsyncs: stats.fsyncs,
+        },
+    }))
+}

@@ -1,0 +1,375 @@
+//! The operations of RCP: what each takes, what it asks of the replica, what it answers.
+//!
+//! A request becomes a [`RequestPlan`]: what it touches (for the order within its connection) and a
+//! [`Job`]. The session starts the job when the order allows it; [`Job::start`] hands writes to the
+//! replica before it returns, so the order of the calls is the order of the decisions.
+//!
+//! | module | operations |
+//! |---|---|
+//! | `machines` | PUT_MACHINE, GET_MACHINE, LIST_MACHINES |
+//! | `instances` | CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, SNAPSHOT_INSTANCE |
+//! | `events` | APPLY_EVENT |
+//! | `batch` | BATCH |
+//! | `watches` | WATCH_INSTANCE, WATCH_ALL |
+//! | `log` | WAL_READ, WAL_STATS |
+//! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
+//! | `cluster` | CLUSTER_STATUS and what changes the membership |
+//! | `keys` | ROTATE_KEY |
+//! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
+//! | `answer` | what was answered, and its JSON |
+//!
+//! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
+
+mod admin;
+mod answer;
+mod backup;
+mod batch;
+mod cluster;
+mod events;
+mod instances;
+mod keys;
+mod log;
+mod machines;
+mod watches;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rstmdb_engine::{Command, Query, Reply};
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
+use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
+use serde_json::value::RawValue;
+
+pub(crate) use answer::Watching;
+pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use log::PAGE_BYTES;
+
+use super::failure::{self, Effect};
+use super::order::{Access, Claim, Touch};
+use super::shared::ServerShared;
+use crate::replica::{self, Done, Submitted};
+use crate::server::op::Op;
+
+/// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
+/// The answer of a job, or why there is none.
+pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
+/// A job under way.
+pub(crate) enum Running {
+    /// A write: by far the most are, so it has no box of its own.
+    Write {
+        /// Handed over.
+        submitted: Submitted,
+        /// For the error.
+        effect: Effect,
+        /// Who gives repeated events their contexts; none in a batch, which does it for all of them.
+        completer: Option<Arc<ServerShared>>,
+    },
+    /// Any other.
+    Boxed(Pin<Box<dyn Future<Output = JobOutcome> + Send>>),
+}
+
+impl Running {
+    /// Leaves repeated events as they are.
+    fn without_completing(mut self) -> Self {
+        if let Self::Write { completer, .. } = &mut self {
+            *completer = None;
+        }
+        self
+    }
+
+    /// A job of any other kind than a write.
+    pub(crate) fn boxed(job: impl Future<Output = JobOutcome> + Send + 'static) -> Self {
+        Self::Boxed(Box::pin(job))
+    }
+}
+
+impl Future for Running {
+    type Output = JobOutcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobOutcome> {
+        match &mut *self {
+            Self::Boxed(job) => job.as_mut().poll(cx),
+            Self::Write {
+                submitted,
+                effect,
+                completer,
+            } => {
+                let effect = *effect;
+                let done = match ready!(Pin::new(submitted).poll(cx)) {
+                    Ok(done) => done,
+                    Err(error) => return Poll::Ready(Err(failure::of_replica(&error, effect))),
+                };
+                match completer.take() {
+                    Some(shared) if done.reply.incomplete_to().is_some() => {
+                        *self = Self::boxed(completed(shared, done));
+                        self.poll(cx)
+                    }
+                    _ => Poll::Ready(Ok(answer_of(done))),
+                }
+            }
+        }
+    }
+}
+
+/// A request that was understood.
+pub(crate) struct RequestPlan {
+    /// What it touches.
+    pub(crate) claim: Claim,
+    /// What it may have changed when its answer does not come.
+    pub(crate) effect: Effect,
+    /// What to do.
+    pub(crate) job: Job,
+}
+
+/// What to do.
+pub(crate) enum Job {
+    /// Submit one command.
+    Write(Command),
+    /// Look something up.
+    Read(Query, ReadOptions),
+    /// Look several things up, all at one moment.
+    ReadAll(Vec<Query>),
+    /// Operations that stand alone.
+    BestEffort(Vec<batch::BatchStep>),
+    /// Begin a watch.
+    Watch(watches::WatchRequest),
+    /// Read a page of the log.
+    LogRead(rstmdb_rcp::message::storage::WalRead),
+    /// Describe an instance as it is.
+    SnapshotInstance(String),
+    /// Take a snapshot if due, and drop what retention no longer keeps.
+    Compact { force_snapshot: bool },
+    /// Read the encryption keys again, and perhaps use the last one.
+    RotateKey { switch: bool },
+    /// Ask or change the cluster.
+    Cluster(cluster::ClusterRequest),
+    /// Give what a backup is made of.
+    Backup(backup::BackupRequest),
+    /// Nothing: the answer is there.
+    Answered(Box<Answer>),
+}
+
+/// A job that was started.
+pub(crate) enum Started {
+    /// And is done.
+    Done(JobOutcome),
+    /// And will be done.
+    Running(Running),
+}
+
+/// Understands a request. `None` for the operations that belong to the session.
+pub(crate) fn plan(
+    op: Op,
+    params: &RawValue,
+    shared: &ServerShared,
+    cluster: bool,
+) -> Option<Result<RequestPlan, ErrorBody>> {
+    Some(match op {
+        Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        Op::Info => Ok(admin::info(shared, cluster)),
+        Op::PutMachine => machines::put(params),
+        Op::GetMachine => machines::get(params),
+        Op::ListMachines => machines::list(params),
+        Op::CreateInstance => instances::create(params),
+        Op::GetInstance => instances::get(params),
+        Op::ListInstances => instances::list(params),
+        Op::DeleteInstance => instances::delete(params),
+        Op::ApplyEvent => events::apply(params),
+        Op::Batch => batch::batch(params),
+        Op::WatchInstance => watches::instance(params),
+        Op::WatchAll => watches::all(params),
+        Op::SnapshotInstance => instances::snapshot(params),
+        Op::WalRead => log::read(params),
+        Op::WalStats => Ok(log::stats(shared)),
+        Op::FlushAll => Ok(admin::flush_all()),
+        Op::ReplicationStatus => Ok(admin::replication_status(shared)),
+        Op::Compact => admin::compact(params),
+        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        Op::ClusterStatus => Ok(cluster::status()),
+        Op::ClusterAdd => cluster::add(params),
+        Op::ClusterPromote => cluster::promote(params),
+        Op::ClusterRemove => cluster::remove(params),
+        Op::ClusterTransferLeader => cluster::transfer_leader(params),
+        Op::RotateKey => keys::rotate(params),
+        Op::BackupDescribe => Ok(backup::describe()),
+        Op::BackupSnapshot => backup::snapshot(params),
+        Op::BackupLog => backup::log(params),
+    })
+}
+
+fn unknown_without_cluster(op: Op) -> ErrorBody {
+    let name = op.name();
+    let problem = format!("{name} needs the feature \"cluster\", which HELLO did not offer");
+    failure::bad_request("op", &problem)
+}
+
+impl RequestPlan {
+    fn write(touch: Touch, command: Command) -> Self {
+        Self {
+            claim: Claim {
+                touch,
+                access: Access::Write,
+            },
+            effect: effect_of(&command),
+            job: Job::Write(command),
+        }
+    }
+
+    /// A write that touches everything. The proposer lets commands pass one that takes long to decide and does not
+    /// touch the same; so that it passes nothing of its connection, it is alone there.
+    fn write_alone(command: Command) -> Self {
+        let mut plan = Self::write(Touch::Everything, command);
+        plan.claim.access = Access::Exclusive;
+        plan
+    }
+
+    fn read(touch: Touch, job: Job) -> Self {
+        Self {
+            claim: Claim {
+                touch,
+                access: Access::Read,
+            },
+            effect: Effect::None,
+            job,
+        }
+    }
+
+    fn answered(body: Body) -> Self {
+        Self {
+            claim: Claim::FREE,
+            effect: Effect::None,
+            job: Job::Answered(Box::new(Answer {
+                body,
+                wal_offset: None,
+            })),
+        }
+    }
+}
+
+impl Job {
+    /// Starts it. A write has been handed to the replica when this returns.
+    pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
+        match self {
+            Self::Answered(answer) => Started::Done(Ok(*answer)),
+            Self::Write(command) => Started::Running(submit(shared, command, actor)),
+            Self::Read(query, options) if is_immediate(&options) && !query.lists() => {
+                Started::Done(answer(shared.replica.query(&query).map(Body::Reply)))
+            }
+            Self::Read(query, options) => {
+                let shared = shared.clone();
+                Started::Running(Running::boxed(async move {
+                    fresh(&shared, options).await?;
+                    answer(shared.replica.look_up(&query).await.map(Body::Reply))
+                }))
+            }
+            Self::ReadAll(queries) => {
+                let shared = shared.clone();
+                Started::Running(Running::boxed(async move {
+                    fresh(&shared, ReadOptions::default()).await?;
+                    let replies = shared.replica.look_up_all(&queries).await;
+                    answer(replies.map(|replies| Body::Reply(Reply::Batch(replies))))
+                }))
+            }
+            Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
+            Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
+            Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::SnapshotInstance(id) => {
+                Started::Running(instances::start_snapshot(shared.clone(), id))
+            }
+            Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
+            Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
+            Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
+            Self::Compact { force_snapshot } => {
+                Started::Running(admin::start_compact(shared.clone(), force_snapshot))
+            }
+        }
+    }
+}
+
+fn submit(shared: &Arc<ServerShared>, command: Command, actor: &Arc<str>) -> Running {
+    let effect = effect_of(&command);
+    Running::Write {
+        submitted: shared.replica.submit(command, actor.clone()),
+        effect,
+        completer: Some(shared.clone()),
+    }
+}
+
+fn answer_of(done: Done) -> Answer {
+    Answer {
+        body: Body::Reply(done.reply),
+        wal_offset: done.offset,
+    }
+}
+
+async fn completed(shared: Arc<ServerShared>, mut done: Done) -> JobOutcome {
+    let mut room = PAYLOAD_BYTES_MAX;
+    shared.replica.complete(&mut done.reply, &mut room).await;
+    Ok(answer_of(done))
+}
+
+fn effect_of(command: &Command) -> Effect {
+    if !replica::writes(command) {
+        return Effect::None;
+    }
+    Effect::Write {
+        keyed: replica::is_keyed(command),
+    }
+}
+
+fn is_immediate(options: &ReadOptions) -> bool {
+    options.consistency == Some(Consistency::Local) && options.min_wal_offset.is_none()
+}
+
+/// Waits until the applied state is as fresh as `options` asks for.
+async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
+    let level = match options.consistency.unwrap_or_default() {
+        Consistency::Linearizable => replica::Consistency::Linearizable,
+        Consistency::Lease => replica::Consistency::Lease,
+        Consistency::Local => replica::Consistency::Local,
+    };
+    let barrier = shared.replica.barrier(level, options.min_wal_offset).await;
+    barrier.map_err(|error| failure::of_replica(&error, Effect::None))
+}
+
+fn answer(read: Result<Body, replica::Error>) -> JobOutcome {
+    let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
+    read.map(|body| Answer {
+        body,
+        wal_offset: None,
+    })
+}
+
+fn read_params<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {
+    P::read(params).map_err(ErrorBody::from)
+}
+
+/// A document out of a request: copied, so that what is stored does not hold on to the
+/// connection's read buffer.
+fn document(field: &str, json: &RawValue) -> Result<Bytes, ErrorBody> {
+    let text = json.get();
+    if text.len() > DOCUMENT_BYTES_MAX {
+        let problem = format!(
+            "at most {DOCUMENT_BYTES_MAX} bytes, got {} bytes",
+            text.len()
+        );
+        return Err(failure::bad_request(&format!("params.{field}"), &problem));
+    }
+    Ok(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// The lane of an instance in the order of its connection.
+fn lane(instance_id: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    hasher.write(instance_id.as_bytes());
+    hasher.finish()
+}
+
+fn touch(instance_id: &str) -> Touch {
+    Touch::Instance(lane(instance_id))
+}

@@ -1,0 +1,110 @@
+//! WATCH_INSTANCE and WATCH_ALL. What follows the answer is the session's business.
+
+use std::sync::Arc;
+
+use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, Job, RequestPlan, Running, Watching, fresh, read_params, touch};
+use crate::replica::WatchFilter;
+use crate::server::clients::failure::{self, Effect};
+use crate::server::clients::order::Touch;
+use crate::server::clients::shared::ServerShared;
+
+/// Bytes of all names in the lists of one watch.
+const FILTER_BYTES_MAX: usize = 64 * 1024;
+
+/// A watch to begin.
+pub(crate) struct WatchRequest {
+    filter: WatchFilter,
+    include_ctx: bool,
+    from: Option<u64>,
+    cluster_id: Option<String>,
+}
+
+/// WATCH_INSTANCE.
+pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let params: WatchInstance<'_> = read_params(params)?;
+    let touch = touch(&params.instance_id);
+    let filter = WatchFilter {
+        instance: Some(params.instance_id.into_owned()),
+        ..WatchFilter::default()
+    };
+    let request = WatchRequest {
+        filter,
+        include_ctx: params.include_ctx.unwrap_or(true),
+        from: params.from_offset,
+        cluster_id: params.cluster_id.map(Into::into),
+    };
+    Ok(RequestPlan::read(touch, Job::Watch(request)))
+}
+
+/// WATCH_ALL.
+pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let params: WatchAll<'_> = read_params(params)?;
+    let filter = WatchFilter {
+        instance: None,
+        machines: params.machines.into_iter().collect(),
+        from_states: params.from_states.into_iter().collect(),
+        to_states: params.to_states.into_iter().collect(),
+        events: params.events.into_iter().collect(),
+    };
+    let bytes: usize = filter.names().map(str::len).sum();
+    if bytes > FILTER_BYTES_MAX {
+        let problem = format!(
+            "the names in a watch's lists may have {FILTER_BYTES_MAX} bytes in all, each name \
+             counted once; these have {bytes}"
+        );
+        return Err(failure::bad_request("params", &problem));
+    }
+    let request = WatchRequest {
+        filter,
+        include_ctx: params.include_ctx.unwrap_or(true),
+        from: params.from_offset,
+        cluster_id: params.cluster_id.map(Into::into),
+    };
+    Ok(RequestPlan::read(Touch::Everything, Job::Watch(request)))
+}
+
+/// Begins the watch.
+pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running {
+    Running::boxed(async move {
+        let WatchRequest {
+            filter,
+            include_ctx,
+            from,
+            cluster_id,
+        } = request;
+        let told = |error| failure::of_replica(&error, Effect::None);
+        let resume = shared.replica.check_resume(from, cluster_id.as_deref());
+        resume.await.map_err(told)?;
+        // Replay from a given offset needs no head, so it works while there is no leader.
+        if from.is_none() || filter.instance.is_some() {
+            fresh(&shared, ReadOptions::default()).await?;
+        }
+        if let Some(from) = from {
+            shared.replica.wait_for_history(from).await;
+        }
+        let watching = match filter.instance {
+            Some(id) => {
+                let begun = shared.replica.watch_instance(&id, from);
+                let (watch, reply) = begun.map_err(told)?;
+                Watching {
+                    watch,
+                    include_ctx,
+                    instance: Some((id, reply)),
+                }
+            }
+            None => Watching {
+                watch: shared.replica.watch(filter, from).map_err(told)?,
+                include_ctx,
+                instance: None,
+            },
+        };
+        Ok(Answer {
+            body: Body::Watch(Box::new(watching)),
+            wal_offset: None,
+        })
+    })
+}

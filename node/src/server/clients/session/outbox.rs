@@ -1,0 +1,219 @@
+//! What waits to be sent on one connection: responses, events, ends of streams.
+
+use bytes::BytesMut;
+use rstmdb_rcp::Code;
+use rstmdb_rcp::feature::Features;
+use rstmdb_rcp::frame::Flags;
+use rstmdb_rcp::message::response::{encode_end, encode_error};
+use rstmdb_rcp::message::watch::End;
+use rstmdb_rcp::message::{ErrorBody, ResponseMeta};
+use rstmdb_rcp::wire::{self, WireMode};
+use serde_json::json;
+
+use crate::replica::WatchEvent;
+use crate::server::clients::json::Object;
+
+/// Above this nothing is added that can wait: a client that does not read is not worked for.
+const FULL_BYTES: usize = 256 * 1024;
+/// What is kept for the next answer once there is nothing to be sent.
+const KEPT_BYTES_MAX: usize = 4 * 1024;
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    buffer: BytesMut,
+    /// The most that the buffer has held since its memory was allocated.
+    touched_bytes: usize,
+    mode: WireMode,
+    features: Features,
+    /// Whether this node leads, for `meta`.
+    pub(crate) leader: bool,
+}
+
+impl Outbox {
+    /// What is to be sent.
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Whether there is nothing to be sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Bytes to be sent.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether the client has to read before more is done for it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.buffer.len() >= FULL_BYTES
+    }
+
+    /// Takes back what was added behind the first `bytes` of what waits.
+    pub(crate) fn cut_to(&mut self, bytes: usize) {
+        self.note_touched();
+        self.buffer.truncate(bytes);
+        self.give_back(false);
+    }
+
+    /// Gives back memory that was sent, all of it where nothing will follow soon.
+    pub(crate) fn give_back(&mut self, at_rest: bool) {
+        let touched = self.touched_bytes();
+        let keeps = if at_rest { KEPT_BYTES_MAX } else { FULL_BYTES };
+        if self.buffer.is_empty() && touched > keeps {
+            self.buffer = BytesMut::new();
+            self.touched_bytes = 0;
+        } else if touched > 4 * self.buffer.len().max(FULL_BYTES) {
+            self.buffer = BytesMut::from(&self.buffer[..]);
+            self.touched_bytes = self.buffer.len();
+        }
+    }
+
+    /// Bytes of memory it holds.
+    pub(crate) fn touched_bytes(&self) -> usize {
+        self.touched_bytes.max(self.buffer.len())
+    }
+
+    /// Remembers how much there is, before some is taken away.
+    pub(crate) fn note_touched(&mut self) {
+        self.touched_bytes = self.touched_bytes();
+    }
+
+    /// What HELLO has agreed upon holds from the next message on.
+    pub(crate) fn agree(&mut self, mode: WireMode, features: Features) {
+        self.mode = mode;
+        self.features = features;
+    }
+
+    /// Whether the client has asked for what only `cluster` shows.
+    pub(crate) fn cluster(&self) -> bool {
+        self.features.contains(Features::CLUSTER)
+    }
+
+    /// Adds a successful response; `result` writes the result. What does not fit into a frame
+    /// becomes an error, which is returned.
+    pub(crate) fn ok(
+        &mut self,
+        id: &str,
+        wal_offset: Option<u64>,
+        result: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), Code> {
+        let leader = self.leader;
+        let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::NONE, |out| {
+            let mut response = Object::begin(out);
+            response
+                .str("type", "response")
+                .str("id", id)
+                .str("status", "ok");
+            result(response.key("result"));
+            let mut meta = response.object("meta");
+            meta.flag("leader", leader);
+            if let Some(offset) = wal_offset {
+                meta.int("wal_offset", offset);
+            }
+            meta.end();
+            response.end();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            // The text that was too long has made the buffer grow, and is cut off already.
+            self.buffer = BytesMut::from(&self.buffer[..]);
+            let body = ErrorBody::new(
+                Code::BadRequest,
+                format!("the request was carried out, but its answer does not fit: {error}"),
+            );
+            let body = match wal_offset {
+                Some(offset) => {
+                    body.with_details(json!({ "outcome": "applied", "wal_offset": offset }))
+                }
+                None => body,
+            };
+            self.error(id, body);
+            return Err(Code::BadRequest);
+        }
+        Ok(())
+    }
+
+    /// Adds an error response, with the codes this client knows.
+    pub(crate) fn error(&mut self, id: &str, error: ErrorBody) {
+        let error = self.told(error);
+        let meta = ResponseMeta {
+            leader: Some(self.leader),
+            ..ResponseMeta::default()
+        };
+        let encoded = encode_error(self.mode, &mut self.buffer, id, &error, Some(&meta));
+        if let Err(error) = encoded {
+            tracing::error!(%error, "an error response could not be encoded");
+        }
+    }
+
+    /// Adds the event of a watch.
+    pub(crate) fn event(&mut self, subscription_id: &str, event: &WatchEvent, with_ctx: bool) {
+        let fact = event.fact();
+        let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
+            let mut frame = Object::begin(out);
+            frame
+                .str("type", "event")
+                .str("subscription_id", subscription_id)
+                .str("instance_id", &fact.instance_id)
+                .str("machine", &fact.machine)
+                .int("version", u64::from(fact.version))
+                .int("wal_offset", event.offset)
+                .str("from_state", &fact.from_state)
+                .str("to_state", &fact.to_state)
+                .str("event", &fact.event);
+            if let Some(payload) = &fact.payload {
+                frame.raw("payload", payload);
+            }
+            if with_ctx {
+                frame.raw("ctx", &fact.ctx);
+            }
+            frame.end();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            // Contexts and payloads are bounded well below a frame.
+            tracing::error!(%error, offset = event.offset, "an event does not fit into a frame");
+        }
+    }
+
+    /// Adds a notice of a watch's progress; only for clients that know of it.
+    pub(crate) fn progress(&mut self, subscription_id: &str, wal_offset: u64) {
+        let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
+            let mut frame = Object::begin(out);
+            frame
+                .str("type", "progress")
+                .str("subscription_id", subscription_id)
+                .int("wal_offset", wal_offset);
+            frame.end();
+            Ok(())
+        });
+        if let Err(error) = encoded {
+            tracing::error!(%error, "the progress of a watch could not be encoded");
+        }
+    }
+
+    /// Adds the last frame of a watch, for clients that know of it.
+    pub(crate) fn end(&mut self, subscription_id: &str, error: ErrorBody) {
+        if !self.cluster() {
+            return;
+        }
+        let end = End {
+            subscription_id: subscription_id.into(),
+            error,
+        };
+        if let Err(error) = encode_end(self.mode, &mut self.buffer, &end) {
+            tracing::error!(%error, "the end of a watch could not be encoded");
+        }
+    }
+
+    fn told(&self, error: ErrorBody) -> ErrorBody {
+        if self.cluster() {
+            error
+        } else {
+            error.for_legacy()
+        }
+    }
+}

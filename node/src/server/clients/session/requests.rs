@@ -1,0 +1,231 @@
+//! From a payload to work or an answer.
+
+use std::time::Duration;
+
+use rstmdb_engine::Reply;
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::watch::{Unwatch, UnwatchResult, WatchAllResult, WatchInstanceResult};
+use rstmdb_rcp::message::{ErrorBody, Params, RequestHead};
+use serde_json::value::RawValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::waiting::Unbegun;
+use super::work::Tag;
+use super::{Phase, Session};
+use crate::server::clients::failure::{self, Effect};
+use crate::server::clients::json;
+use crate::server::clients::ops::{self, Job, RequestPlan, Started, Watching};
+use crate::server::op::Op;
+
+/// A snapshot of the whole state takes as long as it takes, within reason.
+const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A change of the membership passes through several elections at worst.
+const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Takes one payload: a request, or what should have been one.
+    pub(super) fn take_request(&mut self, payload: &[u8]) {
+        let request = match RequestHead::parse(payload) {
+            Ok(request) => request,
+            Err(fault) => {
+                self.refuse(&fault.id, fault.error());
+                if fault.closes {
+                    self.flush();
+                }
+                return;
+            }
+        };
+        let Some(op) = Op::from_name(&request.op) else {
+            let shown: String = request.op.chars().take(64).collect();
+            let error = failure::bad_request("op", &format!("{shown:?} is not an operation"));
+            return self.refuse(&request.id, error);
+        };
+        let refusal = self.client.refusal(op, self.shared.tokens.required());
+        if let Some(error) = refusal {
+            return self.refuse_request(&request.id, op, error);
+        }
+        let cluster = self.outbox.cluster();
+        match ops::plan(op, request.params, &self.shared, cluster) {
+            Some(Ok(plan)) => self.take_plan(&request.id, op, plan, payload.len()),
+            Some(Err(error)) => self.refuse_request(&request.id, op, error),
+            None => self.take_session_request(&request.id, op, request.params),
+        }
+    }
+
+    fn refuse_request(&mut self, id: &str, op: Op, error: ErrorBody) {
+        self.shared.metrics.answered(op, Duration::ZERO);
+        self.refuse(id, error);
+    }
+
+    /// HELLO, AUTH, PING, BYE, UNWATCH.
+    fn take_session_request(&mut self, id: &str, op: Op, params: &RawValue) {
+        let done = match op {
+            Op::Hello => self.hello(id, params),
+            Op::Auth => self.auth(id, params),
+            Op::Bye => {
+                self.farewell = Some(id.into());
+                self.watches.end_all();
+                self.drain();
+                Ok(())
+            }
+            Op::Unwatch => self.unwatch(id, params),
+            _ => {
+                self.ping(id);
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => self.shared.metrics.answered(op, self.now.elapsed()),
+            Err(error) => {
+                let closes = error.code == Code::UnsupportedProtocol;
+                self.refuse_request(id, op, error);
+                if closes {
+                    self.flush();
+                }
+            }
+        }
+    }
+
+    fn take_plan(&mut self, id: &str, op: Op, plan: RequestPlan, bytes: usize) {
+        let timeout = match op {
+            Op::Compact => COMPACT_TIMEOUT,
+            op if op.is_extension() => CLUSTER_TIMEOUT,
+            _ => self.shared.request_timeout,
+        };
+        let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
+        let tag = Tag {
+            id: id.into(),
+            op,
+            began: self.now,
+            deadline: self.now + timeout,
+            claim: plan.claim,
+            effect: plan.effect,
+            bytes: expected,
+            largest_bytes,
+        };
+        if self.has_room(self.held_bytes() + tag.bytes) {
+            return self.take_up(tag, plan.job);
+        }
+        self.arm(tag.deadline);
+        let job = plan.job;
+        self.waiting.request = Some(Unbegun { tag, job, bytes });
+    }
+
+    /// Begins a request for which there is room, when it is its turn within the connection.
+    pub(super) fn take_up(&mut self, tag: Tag, job: Job) {
+        self.buffers.count(&tag);
+        if self.order.allows(&tag.claim) {
+            return self.begin(tag, job);
+        }
+        self.arm(tag.deadline);
+        // Until it begins nothing of it has been handed over.
+        let claim = tag.claim.clone();
+        self.order.defer(claim, (tag, job));
+    }
+
+    fn begin(&mut self, tag: Tag, job: Job) {
+        match job.start(&self.shared, self.client.actor()) {
+            Started::Done(outcome) => self.answer_at_once(tag, outcome),
+            Started::Running(running) => {
+                self.arm(tag.deadline);
+                self.order.hold(&tag.claim);
+                self.work.push(tag, running);
+            }
+        }
+    }
+
+    /// Begins what waited, as far as it may.
+    pub(super) fn begin_ready(&mut self) {
+        while let Some((_, (tag, job))) = self.order.pop_ready() {
+            self.begin(tag, job);
+        }
+    }
+
+    /// Answers the requests whose deadline has passed; true when there were any.
+    pub(super) fn expire_requests(&mut self) -> bool {
+        let now = self.now;
+        let in_work = self.work.expire(now);
+        let waiting = self.order.give_up(|(tag, _)| tag.deadline <= now);
+        let unbegun = self
+            .waiting
+            .request
+            .take_if(|unbegun| unbegun.tag.deadline <= now);
+        let changed = !in_work.is_empty() || !waiting.is_empty() || unbegun.is_some();
+        for tag in in_work {
+            self.order.release(&tag.claim);
+            self.refuse_tagged(&tag, failure::timeout(tag.effect, tag.timeout()));
+        }
+        for (tag, _) in waiting {
+            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
+        }
+        if let Some(Unbegun { tag, .. }) = unbegun {
+            self.buffers.count(&tag);
+            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
+        }
+        if changed {
+            self.begin_ready();
+        }
+        changed
+    }
+
+    /// Answers a watch's request and lets its events follow.
+    pub(super) fn watch(&mut self, id: &str, watching: Watching) {
+        if self.phase != Phase::Open {
+            let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
+            return self.refuse(id, error);
+        }
+        if let Some(message) = self.watches.refusal(&watching) {
+            return self.refuse(id, ErrorBody::new(Code::RateLimited, message));
+        }
+        let head = watching.watch.head;
+        let cluster = self.outbox.cluster();
+        let earliest = cluster.then_some(watching.watch.earliest);
+        let cluster_id = cluster.then(|| self.shared.replica.cluster_id().to_owned().into());
+        let instance = match &watching.instance {
+            Some((id, Reply::Instance(view))) => {
+                Some((id.clone(), view.state.clone(), view.last_wal_offset))
+            }
+            _ => None,
+        };
+        let subscription_id = self.watches.add(watching, self.now, cluster);
+        if let Some(due) = self.watches.next_notice() {
+            self.arm(due);
+        }
+        let _ = self.outbox.ok(id, None, |out| match &instance {
+            Some((instance_id, state, offset)) => json::serialized(
+                out,
+                &WatchInstanceResult {
+                    subscription_id: (*subscription_id).into(),
+                    instance_id: instance_id.into(),
+                    current_state: (**state).into(),
+                    current_wal_offset: *offset,
+                    earliest_offset: earliest,
+                    cluster_id,
+                },
+            ),
+            None => json::serialized(
+                out,
+                &WatchAllResult {
+                    subscription_id: (*subscription_id).into(),
+                    wal_offset: head,
+                    earliest_offset: earliest,
+                    cluster_id,
+                },
+            ),
+        });
+    }
+
+    fn unwatch(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
+        let params = Unwatch::read(params)?;
+        let removed = self.watches.remove(&params.subscription_id);
+        let result = UnwatchResult {
+            subscription_id: params.subscription_id,
+            removed,
+        };
+        let _ = self
+            .outbox
+            .ok(id, None, |out| json::serialized(out, &result));
+        Ok(())
+    }
+}

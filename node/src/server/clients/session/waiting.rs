@@ -1,0 +1,234 @@
+//! What waits for room in the budget of all connections: one request that was received and is not begun, one answer
+//! or the events of one watch that are not written. While one of these waits nothing else is taken, answered or told.
+
+use std::task::{Context, Poll};
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::subscriptions::Pulled;
+use super::work::Tag;
+use super::{Phase, Session};
+use crate::server::clients::failure::{self, Effect};
+use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
+
+/// See the module documentation.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) request: Option<Unbegun>,
+    pub(super) answer: Option<Unwritten<(Tag, JobOutcome)>>,
+    pub(super) events: Option<Unwritten<Pulled>>,
+}
+
+/// A request that is understood.
+pub(super) struct Unbegun {
+    pub(super) tag: Tag,
+    pub(super) job: Job,
+    /// Its length.
+    pub(super) bytes: usize,
+}
+
+/// What was encoded once, to learn how long it is, and taken back.
+pub(super) struct Unwritten<T> {
+    pub(super) what: T,
+    pub(super) bytes: usize,
+}
+
+impl Waiting {
+    /// Whether nothing may be added to what waits to be sent.
+    pub(super) fn holds_answers(&self) -> bool {
+        self.answer.is_some() || self.events.is_some()
+    }
+
+    /// Whether a request is not answered.
+    pub(super) fn holds_requests(&self) -> bool {
+        self.request.is_some() || self.answer.is_some()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Whether there are requests without an answer.
+    pub(super) fn has_requests(&self) -> bool {
+        self.work.len() > 0 || self.order.waiting() > 0 || self.waiting.holds_requests()
+    }
+
+    /// Whether answers and events may be added to what waits to be sent.
+    pub(super) fn may_answer(&self) -> bool {
+        !self.outbox.is_full() && !self.waiting.holds_answers()
+    }
+
+    /// Begins the request that has waited for room, if there is room; true when it was begun.
+    pub(super) fn begin_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.phase == Phase::Flushing {
+            return false;
+        }
+        let Some(unbegun) = self.waiting.request.take() else {
+            return false;
+        };
+        let bytes = self.held_bytes() + unbegun.tag.bytes;
+        if !self.make_room(cx, bytes) {
+            self.waiting.request = Some(unbegun);
+            return false;
+        }
+        self.take_up(unbegun.tag, unbegun.job);
+        true
+    }
+
+    /// Writes the answers of what is done, and begins what has waited for it.
+    pub(super) fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut again = self.answer_waiting(cx);
+        while self.phase != Phase::Flushing && self.may_answer() {
+            let Poll::Ready((tag, outcome)) = self.work.poll_done(cx) else {
+                break;
+            };
+            self.order.release(&tag.claim);
+            self.answer_if_room(cx, tag, outcome);
+            again = true;
+        }
+        if again {
+            self.begin_ready();
+        }
+        again
+    }
+
+    /// Encodes with `write`. Where `has_room` finds that all of it cannot be held, what was encoded is taken back, and
+    /// its length returned. `reserved` of its bytes have been counted before.
+    pub(super) fn encode_if_room<T>(
+        &mut self,
+        reserved: usize,
+        write: impl FnOnce(&mut Self) -> T,
+        has_room: impl FnOnce(&mut Self, usize) -> bool,
+    ) -> (T, Option<usize>) {
+        let before = self.outbox.waiting_bytes();
+        let written = write(self);
+        let held = self.held_bytes() - reserved;
+        if has_room(self, held) {
+            return (written, None);
+        }
+        let bytes = self.outbox.waiting_bytes() - before;
+        self.outbox.cut_to(before);
+        (written, Some(bytes))
+    }
+
+    /// Whether there is room now for what was taken back. `reserved` of its bytes are counted already.
+    pub(super) fn has_room_again<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        unwritten: &Unwritten<T>,
+        reserved: usize,
+    ) -> bool {
+        let bytes = self.held_bytes() + unwritten.bytes.saturating_sub(reserved);
+        self.make_room(cx, bytes)
+    }
+
+    fn answer_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.phase == Phase::Flushing {
+            return false;
+        }
+        let Some(unwritten) = self.waiting.answer.take() else {
+            return false;
+        };
+        let reserved = unwritten.what.0.bytes;
+        if !self.has_room_again(cx, &unwritten, reserved) {
+            self.waiting.answer = Some(unwritten);
+            return false;
+        }
+        let (tag, outcome) = unwritten.what;
+        self.answer_if_room(cx, tag, outcome);
+        true
+    }
+
+    fn answer_if_room(&mut self, cx: &mut Context<'_>, tag: Tag, outcome: JobOutcome) {
+        let Some((outcome, bytes)) = self.try_answer(&tag, outcome, |session, held| {
+            session.has_room(held) || session.make_room(cx, held)
+        }) else {
+            return;
+        };
+        let what = (tag, outcome);
+        self.waiting.answer = Some(Unwritten { what, bytes });
+    }
+
+    /// Answers a request that was done at once. Where it has to wait, nothing more is taken; what was begun before is
+    /// left to [`Self::poll_work`].
+    pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: JobOutcome) {
+        if self.waiting.holds_answers() {
+            self.order.hold(&tag.claim);
+            let done = Running::boxed(std::future::ready(outcome));
+            return self.work.push(tag, done);
+        }
+        let held = self.try_answer(&tag, outcome, |session, held| session.has_room(held));
+        if let Some((outcome, bytes)) = held {
+            let what = (tag, outcome);
+            self.waiting.answer = Some(Unwritten { what, bytes });
+        }
+    }
+
+    /// Writes an answer. Where `has_room` finds that so many bytes cannot be held, the answer is taken back and
+    /// returned with its length; `None`: it is written.
+    fn try_answer(
+        &mut self,
+        tag: &Tag,
+        outcome: JobOutcome,
+        has_room: impl FnOnce(&mut Self, usize) -> bool,
+    ) -> Option<(JobOutcome, usize)> {
+        let answer = match outcome {
+            Ok(Answer {
+                body: Body::Watch(watching),
+                ..
+            }) => {
+                self.watch(&tag.id, *watching);
+                self.done_with(tag);
+                return None;
+            }
+            Ok(answer) => answer,
+            Err(error) => {
+                self.refuse_tagged(tag, error);
+                return None;
+            }
+        };
+        // What the answer was expected to take has been counted with the request.
+        let write = |session: &mut Self| session.write_answer(&tag.id, answer);
+        let ((answer, failed), unwritten) = self.encode_if_room(tag.bytes, write, has_room);
+        if let Some(bytes) = unwritten {
+            return Some((Ok(answer), bytes));
+        }
+        if let Some(code) = failed {
+            self.count_error(&code);
+        }
+        self.done_with(tag);
+        None
+    }
+
+    fn write_answer(&mut self, id: &str, mut answer: Answer) -> (Answer, Option<Code>) {
+        if !self.outbox.cluster() {
+            answer.body.for_legacy();
+        }
+        let body = &answer.body;
+        let written = self.outbox.ok(id, answer.wal_offset, |out| body.write(out));
+        (answer, written.err())
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn refuse_tagged(&mut self, tag: &Tag, error: ErrorBody) {
+        self.done_with(tag);
+        self.refuse(&tag.id, error);
+    }
+
+    fn done_with(&mut self, tag: &Tag) {
+        self.buffers.answered(tag);
+        self.shared.metrics.answered(tag.op, self.now - tag.began);
+    }
+
+    /// Gives up what waits, because it is not for the client of the new token.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.waiting.events = None;
+        if let Some(Unwritten { what: (tag, _), .. }) = self.waiting.answer.take() {
+            self.refuse_tagged(&tag, failure::other_bearer(tag.effect));
+        }
+        if let Some(Unbegun { tag, .. }) = self.waiting.request.take() {
+            self.buffers.count(&tag);
+            self.refuse_tagged(&tag, failure::other_bearer(Effect::None));
+        }
+    }
+}

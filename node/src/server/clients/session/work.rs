@@ -1,0 +1,109 @@
+//! The requests of one connection that are under way.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, Stream};
+
+use crate::server::clients::failure::Effect;
+use crate::server::clients::ops::{JobOutcome, Running};
+use crate::server::clients::order::Claim;
+use crate::server::op::Op;
+
+/// What is known of a request while it is under way.
+#[derive(Debug)]
+pub(crate) struct Tag {
+    pub(crate) id: Box<str>,
+    pub(crate) op: Op,
+    pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) claim: Claim,
+    pub(crate) effect: Effect,
+    /// Of the request, and of the answer to be expected.
+    pub(crate) bytes: usize,
+    /// The most that the request, or one context that it changes, has.
+    pub(crate) largest_bytes: usize,
+}
+
+impl Tag {
+    /// How long it may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.deadline - self.began
+    }
+}
+
+struct Work {
+    /// Taken when it is done.
+    tag: Option<Tag>,
+    running: Running,
+}
+
+impl Future for Work {
+    type Output = Option<(Tag, JobOutcome)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match Pin::new(&mut self.running).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(outcome) => Poll::Ready(self.tag.take().map(|tag| (tag, outcome))),
+        }
+    }
+}
+
+/// See the module documentation.
+#[derive(Default)]
+pub(crate) struct InWork {
+    running: FuturesUnordered<Work>,
+}
+
+impl InWork {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Adds one.
+    pub(crate) fn push(&mut self, tag: Tag, running: Running) {
+        self.running.push(Work {
+            tag: Some(tag),
+            running,
+        });
+    }
+
+    /// The next one that is done. `Pending` also when there is none.
+    pub(crate) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<(Tag, JobOutcome)> {
+        match Pin::new(&mut self.running).poll_next(cx) {
+            Poll::Ready(Some(Some(done))) => Poll::Ready(done),
+            Poll::Ready(_) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The earliest deadline of all.
+    pub(crate) fn earliest_deadline(&self) -> Option<Instant> {
+        let tags = self.running.iter().filter_map(|work| work.tag.as_ref());
+        tags.map(|tag| tag.deadline).min()
+    }
+
+    /// Gives up on all; the commands may go on.
+    pub(crate) fn abandon(&mut self) -> Vec<Tag> {
+        let works = std::mem::take(&mut self.running);
+        works.into_iter().filter_map(|work| work.tag).collect()
+    }
+
+    /// Takes out those whose deadline has passed. Their futures are
+    /// dropped: that gives up the answer, not the command.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<Tag> {
+        let mut expired = Vec::new();
+        if self.earliest_deadline().is_none_or(|at| at > now) {
+            return expired;
+        }
+        // A set of futures gives nothing back from its middle; this is rare enough to rebuild it.
+        for work in std::mem::take(&mut self.running) {
+            match work.tag {
+                Some(tag) if tag.deadline <= now => expired.push(tag),
+                tag => self.running.push(Work { tag, ..work }),
+            }
+        }
+        expired
+    }
+}

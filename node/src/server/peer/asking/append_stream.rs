@@ -1,0 +1,298 @@
+//! Appends in a pipeline: entries go out without waiting for the answers before them.
+//!
+//! The stream of answers drives both directions. So openraft's stream of requests, which holds a
+//! lock while it waits for the next one, ends at once when openraft drops the answers; handed to
+//! the transport it would live until the transport found out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::errors::RPCError;
+use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::server::peer::codec::append_cut::{self, Message};
+use crate::server::peer::connecting::CallError;
+use crate::server::peer::connecting::connections::{Lane, Link};
+use crate::server::peer::sane::Bounds;
+use crate::server::peer::way::pace::Flight;
+use crate::server::peer::wire::append_part::Part;
+use crate::server::peer::wire::stream_append_reply::Outcome;
+use crate::server::peer::{OWED_BYTES_MAX, wire};
+use crate::server::product::Product;
+
+/// Appends that may be owed an answer.
+const OWED_MAX: usize = 256;
+/// Messages between this stream and the transport.
+const HANDED_OVER_MAX: usize = 2;
+/// After everything has arrived, the other side may owe its answers for this many silence timeouts: its disk
+/// is slow, and sending it again would not help.
+const SLOW_DISK_TIMES: u32 = 5;
+
+type Answer = Result<StreamAppendResult<Product>, RPCError<Product>>;
+
+/// Opens the stream, and gives the answers in the order of the requests.
+pub(crate) async fn open<'s, S>(
+    link: Link,
+    lane: Lane,
+    input: S,
+) -> Result<BoxStream<'s, Answer>, CallError>
+where
+    S: Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+{
+    let (requests, outgoing) = mpsc::channel(HANDED_OVER_MAX);
+    let mut client = link.raft(lane)?;
+    let request = link.request(ReceiverStream::new(outgoing))?;
+    let limit = link.silence_timeout();
+    let answers = link.answer(limit, client.stream_append(request)).await?;
+    let pipeline = Pipeline {
+        silence_timeout: limit,
+        flight: Flight::new(link.path().window.clone(), limit),
+        link,
+        lane,
+        input: Some(input),
+        ready: VecDeque::new(),
+        requests: Some(requests),
+        answers,
+        held: Told::NotYet,
+        owed: VecDeque::new(),
+        owed_bytes: 0,
+        term: 0,
+        begun_bytes: 0,
+        quiet_since: Instant::now(),
+    };
+    let answers = stream::unfold(Some(pipeline), |pipeline| async {
+        let mut pipeline = pipeline?;
+        match pipeline.next().await? {
+            Ok(answer) => {
+                // The other side ends the stream after anything but a match.
+                let more = answer.is_ok().then_some(pipeline);
+                Some((Ok(answer), more))
+            }
+            Err(error) => Some((Err(error.into()), None)),
+        }
+    });
+    Ok(answers.boxed())
+}
+
+/// What the other side has said at the beginning of what it holds.
+enum Told {
+    NotYet,
+    Held(Option<wire::HeldEntry>),
+}
+
+/// An append without an answer.
+struct Owed {
+    bytes: u64,
+    /// Where it ends in the flight.
+    end: u64,
+}
+
+struct Pipeline<S> {
+    link: Link,
+    lane: Lane,
+    silence_timeout: Duration,
+    /// `None` once it has ended.
+    input: Option<S>,
+    /// What brings the next append, until the transport takes it.
+    ready: VecDeque<Message>,
+    /// Dropped when the input has ended: so the other side learns of it.
+    requests: Option<mpsc::Sender<wire::AppendPart>>,
+    answers: Streaming<wire::StreamAppendReply>,
+    held: Told,
+    flight: Flight,
+    /// In order.
+    owed: VecDeque<Owed>,
+    owed_bytes: u64,
+    /// Bytes of pieces whose append was not sent yet; they are owed too.
+    begun_bytes: u64,
+    /// That of the last request.
+    term: u64,
+    /// When the last answer came or the last byte arrived, or when the first was owed.
+    quiet_since: Instant,
+}
+
+enum SenderStep {
+    Answer(Result<Option<wire::StreamAppendReply>, tonic::Status>),
+    Next(Option<AppendEntriesRequest<Product>>),
+    Sent(Option<Sent>),
+    Silence,
+}
+
+/// A message that the transport has taken.
+struct Sent {
+    bytes: u64,
+    /// Whether it is to be answered.
+    is_append: bool,
+}
+
+impl<S> Pipeline<S>
+where
+    S: Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+{
+    /// The next answer; `None` at the end of both directions.
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<Product>, CallError>> {
+        loop {
+            match self.step().await {
+                SenderStep::Answer(Ok(Some(reply))) => {
+                    if let Some(answer) = self.answered(reply).transpose() {
+                        return Some(answer);
+                    }
+                }
+                SenderStep::Answer(Ok(None)) if self.has_ended() => return None,
+                SenderStep::Answer(Ok(None)) | SenderStep::Sent(None) => {
+                    let what = "the other side has ended the stream";
+                    return Some(Err(CallError::Unreachable(what.to_owned())));
+                }
+                SenderStep::Answer(Err(status)) => return Some(Err(self.link.failure(status))),
+                SenderStep::Next(Some(request)) => self.cut(request),
+                SenderStep::Next(None) => self.input = None,
+                SenderStep::Sent(Some(sent)) => self.sent(&sent),
+                SenderStep::Silence => return Some(Err(self.silence())),
+            }
+            if self.input.is_none() && self.ready.is_empty() {
+                self.requests = None;
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.input.is_none() && self.ready.is_empty() && self.owed.is_empty()
+    }
+
+    fn owes(&self) -> bool {
+        matches!(self.held, Told::NotYet) || !self.owed.is_empty() || !self.flight.has_landed()
+    }
+
+    fn patience(&self) -> Duration {
+        if self.owed.is_empty() || !self.flight.has_landed() || matches!(self.held, Told::NotYet) {
+            self.silence_timeout
+        } else {
+            self.silence_timeout * SLOW_DISK_TIMES
+        }
+    }
+
+    async fn step(&mut self) -> SenderStep {
+        let takes_more = self.ready.is_empty()
+            && matches!(self.held, Told::Held(_))
+            && self.owed.len() < OWED_MAX
+            && self.owed_bytes < OWED_BYTES_MAX as u64;
+        let owes = self.owes();
+        let deadline = self.quiet_since + self.patience();
+        let may_send = self.flight.may_send();
+        let Self {
+            input,
+            ready,
+            requests,
+            answers,
+            ..
+        } = self;
+        tokio::select! {
+            biased;
+            answer = answers.message() => SenderStep::Answer(answer),
+            sent = hand_over(requests.as_ref(), ready), if may_send => SenderStep::Sent(sent),
+            request = next_of(input), if takes_more => SenderStep::Next(request),
+            () = tokio::time::sleep_until(deadline), if owes => SenderStep::Silence,
+        }
+    }
+
+    fn cut(&mut self, request: AppendEntriesRequest<Product>) {
+        self.term = request.vote.leader_id.term;
+        let message_bytes = self.link.path().window.message_bytes();
+        let held = match &self.held {
+            Told::Held(held) => held.as_ref(),
+            Told::NotYet => None,
+        };
+        self.ready = append_cut::cut(request, message_bytes, held);
+    }
+
+    fn sent(&mut self, sent: &Sent) {
+        let now = Instant::now();
+        if !self.owes() {
+            self.quiet_since = now;
+        }
+        self.flight.sent(sent.bytes, now);
+        self.owed_bytes += sent.bytes;
+        self.begun_bytes += sent.bytes;
+        if sent.is_append {
+            self.owed.push_back(Owed {
+                bytes: std::mem::take(&mut self.begun_bytes),
+                end: self.flight.end(),
+            });
+        }
+    }
+
+    /// What an answer says; `None` where it says only that bytes arrive.
+    fn answered(
+        &mut self,
+        reply: wire::StreamAppendReply,
+    ) -> Result<Option<StreamAppendResult<Product>>, CallError> {
+        if let Some(Outcome::Progress(progress)) = reply.outcome {
+            if matches!(self.held, Told::NotYet) {
+                self.link.path().held(progress.held.as_ref());
+                self.held = Told::Held(progress.held);
+                self.quiet_since = Instant::now();
+            }
+            self.arrived(progress.received);
+            return Ok(None);
+        }
+        let Some(owed) = self.owed.pop_front() else {
+            let what = "an answer to a message that was not sent";
+            return Err(CallError::Failed(what.to_owned()));
+        };
+        self.owed_bytes -= owed.bytes;
+        self.arrived(owed.end);
+        self.quiet_since = Instant::now();
+        let result: StreamAppendResult<Product> = reply.try_into()?;
+        if let Err(StreamAppendError::HigherVote(vote)) = &result {
+            Bounds::beyond(self.term).vote(vote)?;
+        }
+        Ok(Some(result))
+    }
+
+    fn arrived(&mut self, end: u64) {
+        let now = Instant::now();
+        let bytes = self.flight.arrived(end, now);
+        if bytes > 0 {
+            self.quiet_since = now;
+            self.link.path().taken(bytes);
+        }
+    }
+
+    fn silence(&self) -> CallError {
+        if !self.flight.has_landed() {
+            self.link.stalled(self.lane);
+        }
+        CallError::Timeout(self.patience())
+    }
+}
+
+/// Gives the next message to the transport when it takes one; `None` when the transport has stopped
+/// taking any. Waits while nothing is ready.
+async fn hand_over(
+    requests: Option<&mpsc::Sender<wire::AppendPart>>,
+    ready: &mut VecDeque<Message>,
+) -> Option<Sent> {
+    let (Some(requests), false) = (requests, ready.is_empty()) else {
+        return std::future::pending().await;
+    };
+    let place = requests.reserve().await.ok()?;
+    let Message { part, bytes } = ready.pop_front()?;
+    let is_append = matches!(part, Part::Append(_));
+    place.send(wire::AppendPart { part: Some(part) });
+    Some(Sent { bytes, is_append })
+}
+
+async fn next_of<S>(input: &mut Option<S>) -> Option<S::Item>
+where
+    S: Stream + Unpin,
+{
+    match input {
+        Some(input) => input.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,15 @@
+//! What this node sends to other nodes.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `network` | openraft's client side |
+//! | `append_stream` | appends in a pipeline |
+//! | `snapshot_send` | a snapshot in checked blocks, resumed where it broke |
+//! | `peers` | what a replica asks of other nodes |
+//! | `hello` | the first exchange with a node |
+
+mod append_stream;
+pub(crate) mod hello;
+pub(crate) mod network;
+mod peers;
+mod snapshot_send;

@@ -1,0 +1,212 @@
+//! openraft's side of the connections.
+
+use std::future::Future;
+use std::time::Duration;
+
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError};
+use openraft::network::{
+    Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
+};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use rstmdb_raft_store::{NodeInfo, RealFs, SnapshotHandle};
+
+use super::{append_stream, snapshot_send};
+use crate::replica::Peer;
+use crate::server::peer::connecting::CallError;
+use crate::server::peer::connecting::connections::{Connections, Lane, Link};
+use crate::server::peer::sane::Bounds;
+use crate::server::peer::way::path;
+use crate::server::peer::wire;
+use crate::server::product::Product;
+
+/// A vote is synced to disk before it is answered: less than this is failure by impatience.
+const VOTE_TIMEOUT_MIN: Duration = Duration::from_millis(250);
+
+/// openraft's connection to one node, for one purpose.
+pub struct PeerNetwork {
+    link: Link,
+    /// Where appends go.
+    lane: Lane,
+}
+
+impl Connections {
+    fn network(&self, target: u64, node: &NodeInfo, lane: Lane) -> PeerNetwork {
+        let peer = Peer {
+            id: target,
+            node: node.clone(),
+        };
+        PeerNetwork {
+            link: self.to(peer),
+            lane,
+        }
+    }
+}
+
+impl RaftNetworkFactory<Product> for Connections {
+    type Network = PeerNetwork;
+
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+        self.network(target, node, Lane::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+        self.network(target, node, Lane::Beat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+        self.network(target, node, Lane::Bulk)
+    }
+}
+
+impl PeerNetwork {
+    async fn ask_vote(
+        &self,
+        rpc: VoteRequest<Product>,
+        option: &RPCOption,
+        pre: bool,
+    ) -> Result<VoteResponse<Product>, CallError> {
+        let limit = option.soft_ttl().max(VOTE_TIMEOUT_MIN);
+        let mut client = self.link.raft(Lane::Beat)?;
+        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
+        let request = self.link.request(wire::VoteRequest::from(rpc))?;
+        let reply = if pre {
+            self.link.answer(limit, client.pre_vote(request)).await?
+        } else {
+            self.link.answer(limit, client.vote(request)).await?
+        };
+        self.link.path().beat();
+        let response: VoteResponse<Product> = reply.try_into()?;
+        bounds.vote(&response.vote)?;
+        Ok(response)
+    }
+
+    async fn append_one(
+        &self,
+        rpc: AppendEntriesRequest<Product>,
+        limit: Duration,
+    ) -> Result<AppendEntriesResponse<Product>, CallError> {
+        let follows_something = rpc.prev_log_id.is_some();
+        let mut client = self.link.raft(self.lane)?;
+        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
+        let request = self.link.request(wire::AppendRequest::from(rpc))?;
+        let reply = self.link.answer(limit, client.append(request)).await?;
+        self.link.path().beat();
+        let response: AppendEntriesResponse<Product> = reply.try_into()?;
+        // openraft takes for granted that the empty beginning fits every log, and would stop.
+        if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {
+            let what = "a conflict before the first entry, which is impossible";
+            return Err(CallError::Failed(what.to_owned()));
+        }
+        if let AppendEntriesResponse::HigherVote(vote) = &response {
+            bounds.vote(vote)?;
+        }
+        Ok(response)
+    }
+
+    async fn hand_over(
+        &self,
+        request: &TransferLeaderRequest<Product>,
+    ) -> Result<TransferLeaderResponse<Product>, CallError> {
+        let mut client = self.link.raft(Lane::Beat)?;
+        let request = self
+            .link
+            .request(wire::TransferLeaderRequest::from(request))?;
+        let limit = self.link.rpc_timeout();
+        let reply = self
+            .link
+            .answer(limit, client.transfer_leader(request))
+            .await?;
+        Ok(reply.try_into()?)
+    }
+}
+
+impl RaftNetworkV2<Product> for PeerNetwork {
+    type SnapshotData = SnapshotHandle<RealFs>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Product>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Product>, RPCError<Product>> {
+        Ok(self.append_one(rpc, option.hard_ttl()).await?)
+    }
+
+    /// A heartbeat is one message and one answer, for which a stream would be too much.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<
+            BoxStream<'s, Result<StreamAppendResult<Product>, RPCError<Product>>>,
+            RPCError<Product>,
+        >,
+    >
+    where
+        S: futures_util::Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+    {
+        if self.lane == Lane::Beat {
+            return stream_append_sequential(self, input, option);
+        }
+        let link = self.link.clone();
+        let lane = self.lane;
+        Box::pin(async move {
+            let opened = append_stream::open(link, lane, input).await;
+            if opened.is_err() {
+                // openraft waits its backoff before it gives out the next request, so not before a
+                // stream that does not come to take one: a node that is starting refuses at once.
+                tokio::time::sleep(path::WAIT_MIN).await;
+            }
+            Ok(opened?)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Product>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Product>, RPCError<Product>> {
+        Ok(self.ask_vote(rpc, &option, false).await?)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Product>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Product>, RPCError<Product>> {
+        Ok(self.ask_vote(rpc, &option, true).await?)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<Product>,
+        snapshot: SnapshotOf<Product, SnapshotHandle<RealFs>>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Product>, StreamingError<Product>> {
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            sent = snapshot_send::send(&self.link, vote, snapshot.snapshot) => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        req: TransferLeaderRequest<Product>,
+        _option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Product>, RPCError<Product>> {
+        Ok(self.hand_over(&req).await?)
+    }
+
+    /// openraft waits for this time inside of a stream, before each request, until one is answered. A connection that
+    /// lives shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::new(self.link.path().clone().waits()))
+    }
+}

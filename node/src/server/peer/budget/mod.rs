@@ -1,0 +1,9 @@
+//! How much memory one node may use of another one.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `shares` | the bytes that each sender may have here |
+//! | `metered` | requests, of which only as much is read as the sender's share allows |
+
+pub(crate) mod metered;
+pub(crate) mod shares;

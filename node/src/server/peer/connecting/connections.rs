@@ -1,0 +1,320 @@
+//! Connections to other nodes, and what a call over one can come to.
+//!
+//! Every node is reached over several connections, one per [`Lane`]: a full or slow one holds up
+//! nothing in the others, neither by flow control nor by the order of bytes in one TCP connection.
+//! A connection is opened by the first call over it and again by the first call after it broke;
+//! signs of life are asked for while it is idle too, so that a broken one is found before it is
+//! needed.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use super::CallError;
+use super::dial;
+use super::open::{CONNECT_TIMEOUT, Open, SmallSegments};
+use crate::replica::Peer;
+use crate::server::peer::identity::gate::PeerGate;
+use crate::server::peer::identity::members::Members;
+use crate::server::peer::identity::refusal::IdentityRefusal;
+use crate::server::peer::way::holes::LARGE_PACKETS;
+use crate::server::peer::way::path::Path;
+use crate::server::peer::wire::introduction_client::IntroductionClient;
+use crate::server::peer::wire::membership_client::MembershipClient;
+use crate::server::peer::wire::node_client::NodeClient;
+use crate::server::peer::wire::raft_client::RaftClient;
+use crate::server::peer::{
+    HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Options,
+    RAFT_MESSAGE_BYTES_MAX, Recorded, with_causes,
+};
+
+/// How much of the answers in one stream may lie here unread.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// The same for all streams of a connection together. This node opens these connections itself, one for each lane and
+/// member.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    /// Entries of the log.
+    Append,
+    /// Heartbeats and votes: small, and late is as bad as lost.
+    Beat,
+    /// Snapshots and history: large, and in no hurry.
+    Bulk,
+    /// Forwarded commands and reads.
+    Forward,
+    /// Reports and changes of the membership.
+    Control,
+}
+
+/// Connections to other nodes. Clones share them.
+#[derive(Clone)]
+pub struct Connections {
+    shared: Arc<SharedConnections>,
+}
+
+struct SharedConnections {
+    gate: Arc<PeerGate>,
+    recorded: Recorded,
+    open: Open,
+    rpc_timeout: Duration,
+    silence_timeout: Duration,
+    /// By the node's id; with the address it was opened for, which a node may change.
+    channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+    /// By the node's id.
+    paths: Mutex<HashMap<u64, Arc<Path>>>,
+}
+
+impl Connections {
+    /// Opens no connection yet.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let gate = PeerGate::new(options);
+        let open = dial::opener(options.credentials.clone(), gate.clone());
+        Self::opened_by(options, gate, open)
+    }
+
+    /// As [`Connections::new`], over something else than this machine's TCP. Such connections begin with nothing.
+    #[must_use]
+    pub fn with_transport(options: &Options, open: Open) -> Self {
+        Self::opened_by(options, PeerGate::new(options), open)
+    }
+
+    fn opened_by(options: &Options, gate: Arc<PeerGate>, open: Open) -> Self {
+        let shared = SharedConnections {
+            gate,
+            recorded: options.recorded.clone(),
+            open,
+            rpc_timeout: options.rpc_timeout,
+            silence_timeout: options.silence_timeout,
+            channels: Mutex::default(),
+            paths: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The way to one node.
+    pub(crate) fn to(&self, peer: Peer) -> Link {
+        let path = self.path(peer.id);
+        Link {
+            connections: self.clone(),
+            peer,
+            path,
+        }
+    }
+
+    /// Who belongs to the cluster.
+    pub(crate) fn members(&self) -> &Members {
+        &self.shared.gate.members
+    }
+
+    /// The cluster that this node belongs to; `None` while it belongs to none.
+    pub(crate) fn cluster_id(&self) -> Option<u128> {
+        self.shared.gate.local.cluster_id.get().copied()
+    }
+
+    /// What is known of the way to a node.
+    pub(crate) fn path(&self, id: u64) -> Arc<Path> {
+        self.shared.paths.lock().entry(id).or_default().clone()
+    }
+
+    pub(crate) fn gate(&self) -> &PeerGate {
+        &self.shared.gate
+    }
+
+    /// How long a call may take that asks for little.
+    pub(crate) fn rpc_timeout(&self) -> Duration {
+        self.shared.rpc_timeout
+    }
+
+    /// The incarnation under which a node has taken part; `None` when it never has.
+    pub(crate) fn recorded(&self, node_id: u64) -> Option<u128> {
+        Some((self.shared.recorded)(node_id)).filter(|incarnation| *incarnation != 0)
+    }
+
+    /// A connection for the first exchange with the node that listens at `addr`.
+    pub(crate) fn introduction(
+        &self,
+        addr: &str,
+    ) -> Result<IntroductionClient<Channel>, CallError> {
+        Ok(IntroductionClient::new(
+            self.open(addr, Arc::new(|| false))?,
+        ))
+    }
+
+    fn open(&self, addr: &str, small: SmallSegments) -> Result<Channel, CallError> {
+        let bad = |error: &dyn std::error::Error| {
+            CallError::Unreachable(format!(
+                "{addr:?} is not an address (host:port): {}",
+                with_causes(error)
+            ))
+        };
+        // Also with TLS, which is not tonic's business: see `dial`.
+        let endpoint =
+            Endpoint::from_shared(format!("http://{addr}")).map_err(|error| bad(&error))?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        Ok((self.shared.open)(&endpoint, small))
+    }
+}
+
+/// The way to one node.
+#[derive(Clone)]
+pub(crate) struct Link {
+    connections: Connections,
+    peer: Peer,
+    path: Arc<Path>,
+}
+
+impl Link {
+    /// Opens nothing; the first call does.
+    fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
+        let addr = &self.peer.node.peer_addr;
+        let mut channels = self.connections.shared.channels.lock();
+        if let Some((known, channel)) = channels.get(&(self.peer.id, lane))
+            && known == addr
+        {
+            return Ok(channel.clone());
+        }
+        let path = self.path.clone();
+        let channel = self
+            .connections
+            .open(addr, Arc::new(move || path.small_segments()))?;
+        channels.insert((self.peer.id, lane), (addr.clone(), channel.clone()));
+        Ok(channel)
+    }
+
+    pub(crate) fn raft(&self, lane: Lane) -> Result<RaftClient<Channel>, CallError> {
+        Ok(RaftClient::new(self.channel(lane)?)
+            .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(crate) fn node(&self, lane: Lane) -> Result<NodeClient<Channel>, CallError> {
+        Ok(NodeClient::new(self.channel(lane)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    pub(crate) fn membership(&self) -> Result<MembershipClient<Channel>, CallError> {
+        Ok(MembershipClient::new(self.channel(Lane::Control)?)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// A request that says who asks.
+    pub(crate) fn request<T>(&self, message: T) -> Result<Request<T>, CallError> {
+        let mut request = Request::new(message);
+        if !self
+            .connections
+            .gate()
+            .sign(request.metadata_mut().as_mut())
+        {
+            return Err(CallError::Unreachable(
+                "this node belongs to no cluster yet".to_owned(),
+            ));
+        }
+        Ok(request)
+    }
+
+    /// Waits for the answer, or the beginning of a stream of answers, and checks who gave it.
+    pub(crate) async fn answer<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, CallError> {
+        let Ok(answer) = tokio::time::timeout(limit, call).await else {
+            return Err(CallError::Timeout(limit));
+        };
+        let answer = answer.map_err(|status| self.failure(status))?;
+        let gate = self.connections.gate();
+        let headers = answer.metadata().as_ref();
+        let addr = &self.peer.node.peer_addr;
+        if let Err(refusal) = gate.recognize(headers, self.peer.id, addr).await {
+            return Err(self.refused(&refusal));
+        }
+        Ok(answer.into_inner())
+    }
+
+    /// Nothing of what was sent over a lane arrives. The next call over it opens a new connection, in
+    /// small segments where what is small gets through.
+    pub(crate) fn stalled(&self, lane: Lane) {
+        let beats = self.path.stalled(self.silence_timeout());
+        let mut channels = self.connections.shared.channels.lock();
+        channels.remove(&(self.peer.id, lane));
+        drop(channels);
+        if beats {
+            self.use_small_segments(
+                "what is sent to another node does not arrive although its heartbeats are answered; \
+                 the connection is opened again with small TCP segments",
+            );
+        }
+    }
+
+    /// From now on connections for all but heartbeats are opened in small segments.
+    pub(crate) fn use_small_segments(&self, said: &'static str) {
+        let mut channels = self.connections.shared.channels.lock();
+        channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
+        drop(channels);
+        let gate = self.connections.gate();
+        gate.warn(&self.peer.to_string(), said, LARGE_PACKETS);
+    }
+
+    pub(crate) fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    fn refused(&self, refusal: &IdentityRefusal) -> CallError {
+        let reason = refusal.to_string();
+        let gate = self.connections.gate();
+        gate.warn(
+            &self.peer.to_string(),
+            "the answer of another node is refused",
+            &reason,
+        );
+        CallError::Refused(reason)
+    }
+
+    /// What a status means; a refusal is logged.
+    pub(crate) fn failure(&self, status: Status) -> CallError {
+        let failure = CallError::from(status);
+        if let CallError::Refused(reason) = &failure {
+            let gate = self.connections.gate();
+            gate.warn(
+                &self.peer.to_string(),
+                "another node refuses to talk to this one",
+                reason,
+            );
+        }
+        failure
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// How long the other side of a stream may owe an answer.
+    pub(crate) fn silence_timeout(&self) -> Duration {
+        self.connections.shared.silence_timeout
+    }
+
+    pub(crate) fn rpc_timeout(&self) -> Duration {
+        self.connections.rpc_timeout()
+    }
+}

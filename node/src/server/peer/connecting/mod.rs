@@ -1,0 +1,15 @@
+//! Connections to other nodes, and what calls over them come to.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `connections` | channels to other nodes, and calls over them |
+//! | `call_error` | why a call came to nothing |
+//! | `dial` | how a connection begins, on both sides |
+//! | `open` | what opens a channel |
+
+mod call_error;
+pub(crate) mod connections;
+pub(crate) mod dial;
+pub(crate) mod open;
+
+pub(crate) use call_error::CallError;

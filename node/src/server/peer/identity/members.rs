@@ -1,0 +1,166 @@
+//! Who belongs to the cluster, and at which address: no other node is answered.
+//!
+//! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
+//! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
+//! there is neither, the nodes that the configuration lists count: they are about to form the cluster.
+//!
+//! What was told may never be committed: it adds to the members of the own log, and takes none of them away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use crate::server::config::address;
+use crate::server::product::{Product, Replica};
+
+/// Not the replica itself, which holds what holds this.
+type Log = WatchReceiverOf<Product, RaftServerMetrics<Product>>;
+
+/// A membership: the index of the log entry that holds it, and the members' addresses for peers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Membership {
+    pub(crate) index: u64,
+    pub(crate) nodes: BTreeMap<u64, String>,
+}
+
+/// See the module documentation.
+#[derive(Default)]
+pub struct Members {
+    listed: BTreeMap<u64, String>,
+    told: RwLock<Membership>,
+    log: RwLock<Option<Log>>,
+    /// A node asks that is no member, as far as this one knows.
+    unknown: Notify,
+}
+
+impl Members {
+    /// `listed`: the nodes of the configuration, with their addresses for peers.
+    #[must_use]
+    pub fn new(listed: impl IntoIterator<Item = (u64, String)>) -> Arc<Self> {
+        Arc::new(Self {
+            listed: listed.into_iter().collect(),
+            ..Self::default()
+        })
+    }
+
+    pub(crate) fn set_replica(&self, replica: &Replica) {
+        *self.log.write() = Some(replica.raft().server_metrics());
+    }
+
+    /// Whether this node's log has been read.
+    pub(crate) fn are_in_force(&self) -> bool {
+        self.log.read().is_some()
+    }
+
+    /// The membership of this node's log; empty before it has one.
+    pub(crate) fn own(&self) -> Membership {
+        let log = self.log.read();
+        let Some(log) = &*log else {
+            return Membership::default();
+        };
+        let metrics = log.borrow_watched();
+        let stored = &metrics.membership_config;
+        let nodes = stored.membership().nodes();
+        Membership {
+            index: stored.log_id().as_ref().map_or(0, |id| id.index),
+            nodes: nodes
+                .map(|(id, node)| (*id, node.peer_addr.clone()))
+                .collect(),
+        }
+    }
+
+    /// The members, as far as this node knows.
+    fn known(&self) -> BTreeMap<u64, String> {
+        let own = self.own();
+        let told = self.told.read();
+        match (own.nodes.is_empty(), told.nodes.is_empty()) {
+            (true, true) => self.listed.clone(),
+            (false, _) if own.index >= told.index => own.nodes,
+            _ => {
+                let mut nodes = own.nodes;
+                nodes.extend(told.nodes.clone());
+                nodes
+            }
+        }
+    }
+
+    /// Where a member is reached by its peers; `None` when there is no such member. Then members are asked.
+    pub(crate) fn address_of(&self, node_id: u64) -> Option<String> {
+        let found = self.known().remove(&node_id);
+        if found.is_none() {
+            self.unknown.notify_one();
+        }
+        found
+    }
+
+    /// Whether a member is at this address, as far as this node knows.
+    pub(crate) fn is_at(&self, node_id: u64, addr: &str) -> bool {
+        let known = self.known();
+        let member = known.get(&node_id);
+        member.is_some_and(|member| address::is_same(member, addr))
+    }
+
+    /// Whether a certificate for one of these hosts is a member's.
+    pub(crate) fn any_address(&self, is_it: impl Fn(&str) -> bool) -> bool {
+        self.known().values().any(|addr| is_it(addr))
+    }
+
+    /// Takes in what a member has told: it was reached at an address that this node trusts. Whether that was news.
+    pub(crate) fn hear(&self, heard: &Membership) -> bool {
+        let mut told = self.told.write();
+        let is_news =
+            !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index);
+        if is_news {
+            *told = heard.clone();
+        }
+        is_news
+    }
+
+    /// Every address at which a member might be asked.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let listed = self.listed.values().cloned();
+        let mut all: Vec<String> = self.known().into_values().chain(listed).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Resolves once a node has asked that is no member, as far as this one knows.
+    pub(crate) async fn unknown(&self) {
+        self.unknown.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(index: u64, ids: &[u64]) -> Membership {
+        Membership {
+            index,
+            nodes: ids.iter().map(|id| (*id, format!("db{id}:7402"))).collect(),
+        }
+    }
+
+    #[test]
+    fn the_newest_membership_counts_and_before_any_the_list() {
+        let members = Members::new([(1, "db1:7402".to_owned()), (2, "db2:7402".to_owned())]);
+        assert_eq!(members.address_of(2).as_deref(), Some("db2:7402"));
+        assert_eq!(members.address_of(3), None);
+        members.hear(&told(7, &[1, 3]));
+        assert_eq!(members.address_of(3).as_deref(), Some("db3:7402"));
+        // Removed, although the configuration still lists it.
+        assert_eq!(members.address_of(2), None);
+        members.hear(&told(5, &[1, 2]));
+        members.hear(&told(9, &[]));
+        assert_eq!(members.address_of(2), None);
+        members.hear(&told(9, &[1, 2, 4]));
+        assert_eq!(members.address_of(3), None);
+        assert!(members.address_of(4).is_some());
+    }
+}

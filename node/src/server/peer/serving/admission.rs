@@ -1,0 +1,43 @@
+//! What is refused before Raft sees it, and what Raft's own refusals become.
+
+use std::fmt::Display;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::raft::AppendEntriesRequest;
+use tonic::Status;
+
+use crate::replica;
+use crate::server::peer::identity::gate::PeerGate;
+use crate::server::peer::sane::Bounds;
+use crate::server::product::{Product, Replica};
+
+/// Refuses what cannot be, and entries for which this node has no room; a heartbeat has none.
+pub(crate) fn admit(
+    gate: &PeerGate,
+    from: u64,
+    replica: &Replica,
+    append: &AppendEntriesRequest<Product>,
+) -> Result<(), Status> {
+    let sane = Bounds::of(replica).append(append);
+    sane.map_err(|insane| gate.insane(from, insane))?;
+    match append.entries.is_empty() {
+        true => Ok(()),
+        false => replica.must_have_room().map_err(no_room),
+    }
+}
+
+/// Whether this node knows the other one as the leader.
+pub(crate) fn leads(replica: &Replica, from: u64) -> bool {
+    let metrics = replica.raft().metrics();
+    metrics.borrow_watched().current_leader == Some(from)
+}
+
+/// The answer of a node that has no room, which its leader takes for one that cannot be reached.
+pub(crate) fn no_room(error: replica::Error) -> Status {
+    Status::resource_exhausted(error.to_string())
+}
+
+/// openraft's answer when it has stopped, which is all that can go wrong inside.
+pub(crate) fn stopped(error: impl Display) -> Status {
+    Status::unavailable(format!("this node's Raft has stopped: {error}"))
+}

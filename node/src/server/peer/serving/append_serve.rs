@@ -1,0 +1,225 @@
+//! The other end of a stream of appends: puts entries together again, and says that bytes arrive.
+//!
+//! What arrives is taken in whether openraft takes it on or not: so a sender can tell a slow disk from
+//! a link over which nothing comes. A budget bounds what waits for openraft, for each stream and for all streams of one
+//! sender; an honest sender keeps within it by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use openraft::raft::AppendEntriesRequest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::admission::{admit, leads, no_room, stopped};
+use super::pieces::Ticket;
+use super::served::Served;
+use crate::server::peer::budget::shares::Share;
+use crate::server::peer::codec::append_cut;
+use crate::server::peer::wire::append_part::Part;
+use crate::server::peer::wire::entry::Payload;
+use crate::server::peer::wire::stream_append_reply::Outcome;
+use crate::server::peer::{OWED_BYTES_MAX, wire};
+use crate::server::product::{Product, Replica};
+
+/// Interval between reports that bytes arrive, while no answer says more.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// Appends that may wait for openraft.
+const WAITING_MAX: usize = 1024;
+/// What every append counts in the budget besides its entries.
+const APPEND_BYTES: usize = 1024;
+
+type Reply = Result<wire::StreamAppendReply, Status>;
+type Request = AppendEntriesRequest<Product>;
+/// Of the stream's budget, and of the sender's.
+type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+/// Hands what `parts` bring to openraft; gives the answers.
+pub(crate) fn serve(
+    served: Arc<Served>,
+    replica: &Replica,
+    from: u64,
+    parts: Streaming<wire::AppendPart>,
+) -> BoxStream<'static, Reply> {
+    let (ticket, held) = served.pieces.enter(from);
+    let (requests, waiting) = mpsc::channel(WAITING_MAX);
+    let (received, progress) = watch::channel(0);
+    let (bad, mut ending) = oneshot::channel();
+    let intake = Intake {
+        share: served.shares.of(Some(from)),
+        served,
+        replica: replica.clone(),
+        from,
+        ticket,
+        budget: Arc::new(Semaphore::new(OWED_BYTES_MAX)),
+        received,
+    };
+    tokio::spawn(async move {
+        if let Err(status) = intake.run(parts, &requests).await {
+            // An end of the answers that was faster needs no reason.
+            let _ = bad.send(status);
+        }
+        // Not before: it ends the answers, and with them goes what was bad.
+        drop(requests);
+    });
+    let requests = ReceiverStream::new(waiting).map(|(request, _permits): (Request, _)| request);
+    let answers = replica
+        .raft()
+        .stream_append(requests)
+        .map(|answer| answer.map(Into::into).map_err(stopped));
+    // What made the requests end is told after all that was answered before it.
+    let ending = stream::once(async move { ending.try_recv().ok() })
+        .filter_map(|status| async { status.map(Err) });
+    let answers = Answers {
+        answers: answers.chain(ending).boxed(),
+        first: Some(reply(0, held)),
+        progress,
+        said: 0,
+        say_at: None,
+    };
+    answers.into_stream().boxed()
+}
+
+struct Intake {
+    served: Arc<Served>,
+    replica: Replica,
+    from: u64,
+    ticket: Ticket,
+    budget: Arc<Semaphore>,
+    share: Arc<Share>,
+    /// Bytes of entries that have arrived.
+    received: watch::Sender<u64>,
+}
+
+impl Intake {
+    /// Reads to the end, or to the first part that is not understood or not taken.
+    async fn run(
+        self,
+        mut parts: Streaming<wire::AppendPart>,
+        requests: &mpsc::Sender<(Request, Permits)>,
+    ) -> Result<(), Status> {
+        loop {
+            let part = tokio::select! {
+                part = parts.message() => part?,
+                () = requests.closed() => return Ok(()),
+            };
+            let Some(part) = part else {
+                return Ok(());
+            };
+            let missing = || Status::invalid_argument("AppendPart.part is missing");
+            match part.part.ok_or_else(missing)? {
+                Part::Piece(piece) => {
+                    self.replica.must_have_room().map_err(no_room)?;
+                    let leads = leads(&self.replica, self.from);
+                    self.served.pieces.add(self.ticket, &piece, leads)?;
+                    self.arrived(piece.data.len());
+                }
+                Part::Append(append) => {
+                    let request = self.request(append)?;
+                    // What is freed is for a stream whose sender still waits for answers.
+                    let request = tokio::select! {
+                        request = request => request?,
+                        () = requests.closed() => return Ok(()),
+                    };
+                    if requests.send(request).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn arrived(&self, bytes: usize) {
+        if bytes > 0 {
+            self.received.send_modify(|all| *all += bytes as u64);
+        }
+    }
+
+    fn request(
+        &self,
+        mut append: wire::AppendRequest,
+    ) -> Result<impl Future<Output = Result<(Request, Permits), Status>>, Status> {
+        let mut brought_before = 0;
+        for entry in &mut append.entries {
+            if let Some(Payload::InPieces(whole)) = entry.payload {
+                let data = self.served.pieces.take(self.ticket, entry.log_id, whole)?;
+                brought_before += data.len();
+                entry.payload = Some(Payload::Normal(data));
+            }
+        }
+        let request = Request::try_from(append)?;
+        admit(&self.served.gate, self.from, &self.replica, &request)?;
+        let bytes: usize = request.entries.iter().map(append_cut::size).sum();
+        self.arrived(bytes.saturating_sub(brought_before));
+        let permits = (APPEND_BYTES + bytes).min(OWED_BYTES_MAX);
+        // At most OWED_BYTES_MAX.
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        let of_stream = self.budget.clone().acquire_many_owned(permits);
+        let of_sender = self.share.owed().acquire_many_owned(permits);
+        Ok(async move {
+            let closed = |_| Status::internal("the budget is closed");
+            let permits = (
+                of_stream.await.map_err(closed)?,
+                of_sender.await.map_err(closed)?,
+            );
+            Ok((request, permits))
+        })
+    }
+}
+
+struct Answers {
+    answers: BoxStream<'static, Reply>,
+    first: Option<wire::StreamAppendReply>,
+    progress: watch::Receiver<u64>,
+    /// What the sender was told last.
+    said: u64,
+    /// When the sender is told the next time, where there is news.
+    say_at: Option<Instant>,
+}
+
+impl Answers {
+    fn into_stream(self) -> impl Stream<Item = Reply> {
+        stream::unfold(self, |mut answers| async {
+            let reply = answers.next().await?;
+            Some((reply, answers))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Reply> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
+        }
+        loop {
+            tokio::select! {
+                biased;
+                answer = self.answers.next() => return answer,
+                () = until(self.say_at), if self.say_at.is_some() => {
+                    self.say_at = None;
+                    self.said = *self.progress.borrow_and_update();
+                    return Some(Ok(reply(self.said, None)));
+                }
+                // Where the sender's parts have ended only the answers are left.
+                Ok(()) = self.progress.changed(), if self.say_at.is_none() => {
+                    self.say_at = Some(Instant::now() + PROGRESS_INTERVAL);
+                }
+            }
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn reply(received: u64, held: Option<wire::HeldEntry>) -> wire::StreamAppendReply {
+    let progress = wire::AppendProgress { received, held };
+    wire::StreamAppendReply {
+        outcome: Some(Outcome::Progress(progress)),
+    }
+}

@@ -1,0 +1,140 @@
+//! Checks each call before a service gets it: refuses callers that do not belong, bounds what the others may bring, and
+//! says in every answer which node gives it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response};
+use tonic::server::NamedService;
+
+use crate::server::peer::budget::metered;
+use crate::server::peer::budget::shares::Shares;
+use crate::server::peer::handshake::credentials::Caller;
+use crate::server::peer::identity::gate::{PeerGate, Speaker};
+use crate::server::peer::identity::refusal::IdentityRefusal;
+
+/// Whom a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Nodes of this cluster only.
+    Nodes,
+    /// Operators too, who do not name themselves. A caller that names itself as a node must be one of this cluster.
+    Anybody,
+    /// All callers, before they are known; the answer itself names the node that gives it.
+    Strangers,
+}
+
+/// See the module documentation.
+#[derive(Clone)]
+pub(crate) struct Guard<S> {
+    inner: S,
+    gate: Arc<PeerGate>,
+    shares: Arc<Shares>,
+    audience: Audience,
+}
+
+impl<S> Guard<S> {
+    pub(crate) fn new(
+        inner: S,
+        gate: Arc<PeerGate>,
+        shares: Arc<Shares>,
+        audience: Audience,
+    ) -> Self {
+        Self {
+            inner,
+            gate,
+            shares,
+            audience,
+        }
+    }
+}
+
+impl<S: NamedService> NamedService for Guard<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        // The one that was asked whether it is ready must be the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let (gate, audience) = (self.gate.clone(), self.audience);
+        let shares = self.shares.clone();
+        Box::pin(async move {
+            if audience == Audience::Strangers {
+                return inner.call(metered::meter(&shares, None, request)).await;
+            }
+            let mut response = match judge(&gate, audience, &mut request).await {
+                Ok(()) => {
+                    let caller = request.extensions().get::<Caller>();
+                    if let Some(arrival) = caller.and_then(|caller| caller.arrival.as_ref()) {
+                        arrival.is_known();
+                    }
+                    let speaker = request.extensions().get::<Speaker>();
+                    let sender = speaker.map(|speaker| speaker.node_id);
+                    inner.call(metered::meter(&shares, sender, request)).await?
+                }
+                Err(status) => status.into_http(),
+            };
+            gate.sign(response.headers_mut());
+            Ok(response)
+        })
+    }
+}
+
+async fn judge(
+    gate: &PeerGate,
+    audience: Audience,
+    request: &mut Request<Body>,
+) -> Result<(), Status> {
+    let known = request.extensions().get::<Caller>();
+    let caller = known.cloned().unwrap_or_default();
+    if audience == Audience::Anybody && !PeerGate::is_signed(request.headers()) {
+        let admitted = gate.admit_operator(&caller);
+        return admitted.map_err(|refusal| refused(gate, "an operator", refusal));
+    }
+    if gate.local.cluster_id.get().is_none() {
+        return Err(Status::unavailable(
+            "this node is starting: it belongs to no cluster yet",
+        ));
+    }
+    match gate.admit(request.headers(), &caller).await {
+        Ok(speaker) => {
+            request.extensions_mut().insert(speaker);
+            Ok(())
+        }
+        Err(refusal) => Err(refused(gate, &PeerGate::caller(request.headers()), refusal)),
+    }
+}
+
+fn refused(gate: &PeerGate, caller: &str, refusal: IdentityRefusal) -> Status {
+    if matches!(refusal, IdentityRefusal::NoMember { .. }) && !gate.members.are_in_force() {
+        // The members are in the log, which is still being read.
+        return Status::unavailable(format!("this node is starting: {refusal}"));
+    }
+    gate.refusals.callers.fetch_add(1, Ordering::Relaxed);
+    let reason = refusal.to_string();
+    gate.warn(caller, "a call of another node is refused", &reason);
+    refusal.into()
+}

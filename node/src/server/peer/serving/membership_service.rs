@@ -1,0 +1,44 @@
+//! The members of the cluster, for operators and for nodes that pass on what they were asked.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::served::Served;
+use crate::replica::Change;
+use crate::server::config::address;
+use crate::server::peer::wire;
+use crate::server::peer::wire::membership_server::Membership;
+
+/// See the module documentation.
+pub(crate) struct MembershipService(pub(crate) Arc<Served>);
+
+#[tonic::async_trait]
+impl Membership for MembershipService {
+    async fn report(
+        &self,
+        _request: Request<wire::ReportRequest>,
+    ) -> Result<Response<wire::ReportReply>, Status> {
+        Ok(Response::new(self.0.replica()?.report().into()))
+    }
+
+    async fn change(
+        &self,
+        request: Request<wire::ChangeRequest>,
+    ) -> Result<Response<wire::ChangeReply>, Status> {
+        let change = Change::try_from(request.into_inner())?;
+        if let Change::AddLearner { node, .. } = &change {
+            for addr in [&node.peer_addr, &node.rcp_addr] {
+                if !address::is_dialable(addr) {
+                    let expected = address::DIALABLE;
+                    let refused = format!("{addr:?} is not an address; expected {expected}");
+                    return Err(Status::invalid_argument(refused));
+                }
+            }
+        }
+        let changed = self.0.replica()?.change_here(&change).await;
+        Ok(Response::new(wire::ChangeReply {
+            error: changed.err().map(Into::into),
+        }))
+    }
+}

@@ -1,0 +1,141 @@
+//! What nodes ask of each other besides Raft, handed to the replica.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::served::{Served, speaker};
+use crate::replica::{Consistency, ForwardResult, Forwarded, HistoryRun, PeerError};
+use crate::server::peer::budget::shares::Share;
+use crate::server::peer::codec::{cut, encode_result, not_understood};
+use crate::server::peer::wire;
+use crate::server::peer::wire::history_part::Part;
+use crate::server::peer::wire::node_server::Node;
+use crate::server::peer::wire::read_index_reply::Outcome;
+
+/// See the module documentation.
+pub(crate) struct NodeService(pub(crate) Arc<Served>);
+
+#[tonic::async_trait]
+impl Node for NodeService {
+    type ForwardStream = BoxStream<'static, Result<wire::ForwardResults, Status>>;
+    type HistoryStream = BoxStream<'static, Result<wire::HistoryPart, Status>>;
+
+    async fn forward(
+        &self,
+        request: Request<Streaming<wire::ForwardBatch>>,
+    ) -> Result<Response<Self::ForwardStream>, Status> {
+        let from = speaker(&request)?.node_id;
+        let (refused, refusals) = mpsc::unbounded_channel();
+        // A node may be removed while its stream is there.
+        let gate = self.0.gate.clone();
+        let is_member = move || gate.members.address_of(from).is_some();
+        let share = self.0.shares.of(Some(from));
+        let commands = decoded(request.into_inner(), refused, share)
+            .take_while(move |_| std::future::ready(is_member()))
+            .boxed();
+        let results = self.0.replica()?.serve_forwarded(from, commands);
+        let refusals = UnboundedReceiverStream::new(refusals);
+        let closing = self.0.closing.clone().cancelled_owned();
+        let results = stream::select(results, refusals).take_until(closing);
+        let encoded = results.flat_map(|results| {
+            let portions = cut(results.into_iter().map(encode_result));
+            stream::iter(portions).map(|results| Ok(wire::ForwardResults { results }))
+        });
+        Ok(Response::new(encoded.boxed()))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<wire::ReadIndexRequest>,
+    ) -> Result<Response<wire::ReadIndexReply>, Status> {
+        // A level that is not known is one of a newer version: the strictest includes it.
+        let level = match request.into_inner().level() {
+            wire::ReadLevel::Lease => Consistency::Lease,
+            wire::ReadLevel::Linearizable | wire::ReadLevel::Unspecified => {
+                Consistency::Linearizable
+            }
+        };
+        let outcome = match self.0.replica()?.read_index(level).await {
+            Ok(offset) => Outcome::Offset(offset),
+            Err(error) => Outcome::Error(error.into()),
+        };
+        Ok(Response::new(wire::ReadIndexReply {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn history(
+        &self,
+        request: Request<wire::HistoryRequest>,
+    ) -> Result<Response<Self::HistoryStream>, Status> {
+        let before = request.into_inner().before;
+        let Some(run) = self.0.replica()?.history_below(before) else {
+            return Ok(Response::new(stream::empty().boxed()));
+        };
+        let closing = self.0.closing.clone().cancelled_owned();
+        Ok(Response::new(parts(run).take_until(closing).boxed()))
+    }
+}
+
+/// A command, with the room that its batch takes.
+type InRoom = (Forwarded, Arc<OwnedSemaphorePermit>);
+
+/// The batches as they came, as far as the sender's share has room for them. Of a command that is not understood only
+/// its refusal remains: the others of its batch are not to suffer from it.
+fn decoded(
+    batches: Streaming<wire::ForwardBatch>,
+    refused: mpsc::UnboundedSender<Vec<ForwardResult>>,
+    share: Arc<Share>,
+) -> BoxStream<'static, Vec<InRoom>> {
+    // The sender goes with the last batch, and so ends the refusals as well.
+    let understood = stream::unfold((batches, refused, share), |state| async {
+        let (mut batches, refused, share) = state;
+        let batch = batches.message().await.ok()??;
+        let room = share.commands(batch.encoded_len()).await?;
+        let (mut commands, mut refusals) = (Vec::new(), Vec::new());
+        for message in batch.commands {
+            let seq = message.seq;
+            match message.try_into() {
+                Ok(command) => commands.push((command, room.clone())),
+                Err(error) => refusals.push(not_understood(seq, &error)),
+            }
+        }
+        if !refusals.is_empty() {
+            // Fails only once the stream of results was dropped.
+            let _ = refused.send(refusals);
+        }
+        Some((commands, (batches, refused, share)))
+    });
+    understood.boxed()
+}
+
+fn parts(run: HistoryRun) -> impl futures_util::Stream<Item = Result<wire::HistoryPart, Status>> {
+    let range = Part::Range(wire::HistoryRange {
+        first: run.first,
+        last: run.last,
+    });
+    let entries = run.entries.flat_map(|portion| {
+        let parts = match portion {
+            Ok(entries) => cut(entries.into_iter().map(wire::Entry::from))
+                .into_iter()
+                .map(|entries| Ok(part(Part::Entries(wire::Entries { entries }))))
+                .collect(),
+            Err(error) => vec![Err(unreadable(&error))],
+        };
+        stream::iter(parts)
+    });
+    stream::once(async move { Ok(part(range)) }).chain(entries)
+}
+
+fn part(part: Part) -> wire::HistoryPart {
+    wire::HistoryPart { part: Some(part) }
+}
+
+fn unreadable(error: &PeerError) -> Status {
+    Status::internal(format!("the history cannot be read: {error}"))
+}

@@ -1,0 +1,81 @@
+//! Snapshots of which a part has arrived.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rstmdb_raft_store::{RealFs, SnapshotReceiver};
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// What has arrived is dropped when no stream adds to it within this time.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long an earlier stream of the same sender may take to let go.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A snapshot of which a part has arrived.
+pub(crate) struct Partial {
+    pub(crate) which: OfferedFile,
+    pub(crate) receiver: SnapshotReceiver<RealFs>,
+    pub(crate) used: Instant,
+}
+
+/// The file that a sender offers.
+#[derive(PartialEq, Eq)]
+pub(crate) struct OfferedFile {
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
+    pub(crate) checksum: String,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Ends the stream that fills the slot now.
+    filling: CancellationToken,
+    partial: Arc<tokio::sync::Mutex<Option<Partial>>>,
+}
+
+/// Snapshots of which a part has arrived, by sender.
+#[derive(Default)]
+pub(crate) struct Partials(Mutex<HashMap<u64, Slot>>);
+
+impl Partials {
+    /// Drops what no sender has added to for long.
+    pub(crate) fn sweep(&self) {
+        self.0.lock().retain(|_, slot| {
+            let Ok(partial) = slot.partial.try_lock() else {
+                return true;
+            };
+            partial
+                .as_ref()
+                .is_some_and(|partial| partial.used.elapsed() < KEEP_TIMEOUT)
+        });
+    }
+
+    /// The slot of a sender, for this stream alone until the token is cancelled.
+    pub(crate) async fn enter(
+        &self,
+        from: u64,
+    ) -> Result<(OwnedMutexGuard<Option<Partial>>, CancellationToken), Status> {
+        let filling = CancellationToken::new();
+        let partial = {
+            let mut slots = self.0.lock();
+            let slot = slots.entry(from).or_default();
+            std::mem::replace(&mut slot.filling, filling.clone()).cancel();
+            slot.partial.clone()
+        };
+        let entered = tokio::time::timeout(TAKE_OVER_TIMEOUT, partial.lock_owned()).await;
+        let partial = entered.map_err(|_| {
+            Status::unavailable("an earlier stream of a snapshot is still being worked on")
+        })?;
+        Ok((partial, filling))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes_from(&self, sender: u64) -> Option<u64> {
+        let slots = self.0.lock();
+        let partial = slots.get(&sender)?.partial.try_lock().ok()?;
+        partial.as_ref().map(|partial| partial.receiver.bytes())
+    }
+}

@@ -1,0 +1,61 @@
+//! What the services share.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+
+use super::partials::Partials;
+use super::pieces::Pieces;
+use crate::server::peer::budget::shares::Shares;
+use crate::server::peer::identity::gate::{PeerGate, Speaker};
+use crate::server::peer::{Options, Recorded};
+use crate::server::product::Replica;
+
+/// What the services share.
+pub(crate) struct Served {
+    pub(crate) gate: Arc<PeerGate>,
+    pub(crate) recorded: Recorded,
+    pub(crate) partials: Partials,
+    pub(crate) pieces: Pieces,
+    pub(crate) shares: Arc<Shares>,
+    /// Ends the streams, which would otherwise outlive any shutdown.
+    pub(crate) closing: CancellationToken,
+    replica: Mutex<Option<Replica>>,
+}
+
+impl Served {
+    /// Serves nothing yet.
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            gate: PeerGate::new(options),
+            recorded: options.recorded.clone(),
+            partials: Partials::default(),
+            pieces: Pieces::default(),
+            shares: Arc::default(),
+            closing: CancellationToken::new(),
+            replica: Mutex::default(),
+        }
+    }
+
+    /// Serves this replica from now on, or none any more.
+    pub(crate) fn set_replica(&self, replica: Option<Replica>) {
+        *self.replica.lock() = replica;
+    }
+
+    pub(crate) fn replica_if_started(&self) -> Option<Replica> {
+        self.replica.lock().clone()
+    }
+
+    pub(crate) fn replica(&self) -> Result<Replica, Status> {
+        let starting = || Status::unavailable("this node is starting or shutting down");
+        self.replica_if_started().ok_or_else(starting)
+    }
+}
+
+/// Which node asks, as the guard found out.
+pub(crate) fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
+    let speaker = request.extensions().get::<Speaker>().copied();
+    speaker.ok_or_else(|| Status::failed_precondition("the caller did not send which node it is"))
+}

@@ -1,0 +1,273 @@
+//! Takes a snapshot in, block by block.
+//!
+//! What has arrived is kept when the stream breaks, so that the next stream of the same snapshot
+//! goes on there: at most one per sender, and not for long, because it takes room on the disk.
+//! A second stream of the same sender ends the first, which may be the remains of a connection that
+//! only the sender knows to be broken.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{BoxStream, StreamExt};
+use openraft::async_runtime::watch::WatchReceiver;
+use rstmdb_raft_store::{RealFs, SnapshotHandle, SnapshotMeta, Vote};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, Streaming};
+
+use super::admission::{no_room, stopped};
+use super::partials::{OfferedFile, Partial};
+use super::served::Served;
+use crate::server::peer::sane::Bounds;
+use crate::server::peer::wire;
+use crate::server::peer::wire::snapshot_part::Part;
+use crate::server::peer::wire::snapshot_progress::Progress;
+use crate::server::product::{Product, Replica};
+
+/// Signs of life while the snapshot is verified and installed come this often.
+const INSTALL_TICK: Duration = Duration::from_secs(1);
+/// Answers that wait for the transport.
+const ANSWERS_MAX: usize = 16;
+
+type Answers = mpsc::Sender<Result<wire::SnapshotProgress, Status>>;
+
+/// Takes the snapshot that `parts` bring and installs it; gives the answers.
+pub(crate) fn receive(
+    served: Arc<Served>,
+    replica: Replica,
+    from: u64,
+    parts: Streaming<wire::SnapshotPart>,
+) -> BoxStream<'static, Result<wire::SnapshotProgress, Status>> {
+    let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
+    let transfer = Transfer {
+        served,
+        replica,
+        from,
+        parts,
+        answers,
+    };
+    // A task of its own: what has arrived completely is installed even if the sender goes away.
+    tokio::spawn(transfer.run());
+    ReceiverStream::new(outgoing).boxed()
+}
+
+struct Transfer {
+    served: Arc<Served>,
+    replica: Replica,
+    from: u64,
+    parts: Streaming<wire::SnapshotPart>,
+    answers: Answers,
+}
+
+struct Offer {
+    vote: Vote,
+    meta: SnapshotMeta,
+    which: OfferedFile,
+}
+
+impl Transfer {
+    async fn run(mut self) {
+        let from = self.from;
+        if let Err(status) = self.take_in().await {
+            // Without room it is refused again and again, which is said elsewhere, once.
+            if status.code() != Code::ResourceExhausted {
+                tracing::warn!(from, reason = status.message(), "a snapshot did not arrive");
+            }
+            // A sender that is gone needs no answer.
+            let _ = self.answers.send(Err(status)).await;
+        }
+    }
+
+    async fn take_in(&mut self) -> Result<(), Status> {
+        let offer = self.offer().await?;
+        let sane = Bounds::of(&self.replica).snapshot(&offer.vote, &offer.meta);
+        sane.map_err(|insane| self.served.gate.insane(self.from, insane))?;
+        let ours = self.replica.raft().metrics().borrow_watched().vote;
+        if ours > offer.vote {
+            return self.answer(Progress::Done(ours.into())).await;
+        }
+        let served = self.served.clone();
+        let (mut slot, filling) = served.partials.enter(self.from).await?;
+        let mut partial = match slot.take() {
+            Some(partial) if partial.which == offer.which => partial,
+            other => {
+                drop(other);
+                self.begin(offer.which).await?
+            }
+        };
+        let at = partial.receiver.bytes();
+        let missing = partial.which.bytes.saturating_sub(at);
+        // Left alone, what has arrived would go on taking the room that is lacking: it goes.
+        let room = self.replica.must_have_room_for(missing);
+        room.map_err(no_room)?;
+        self.answer(Progress::Written(at)).await?;
+        while partial.receiver.bytes() < partial.which.bytes {
+            let block = self.next_block(&partial, &filling).await;
+            match block {
+                Ok(block) => {
+                    self.replica.must_have_room().map_err(no_room)?;
+                    partial = written(partial, block).await?;
+                }
+                Err(status) => {
+                    *slot = Some(partial);
+                    return Err(status);
+                }
+            }
+            // Also where the sender is gone: the next part tells.
+            let bytes = partial.receiver.bytes();
+            let _ = self.answer(Progress::Written(bytes)).await;
+        }
+        let bytes = partial.which.bytes;
+        let vote = {
+            let install = install(&self.replica, partial, offer.vote, &offer.meta);
+            tick_while(install, &self.answers, bytes).await?
+        };
+        self.answer(Progress::Done(vote.into())).await
+    }
+
+    async fn offer(&mut self) -> Result<Offer, Status> {
+        let missing = |what: &str| Status::invalid_argument(format!("{what} is missing"));
+        let part = self.parts.message().await?.and_then(|part| part.part);
+        let Some(Part::Offer(offer)) = part else {
+            return Err(missing("SnapshotPart.offer"));
+        };
+        Ok(Offer {
+            vote: offer
+                .vote
+                .ok_or_else(|| missing("SnapshotOffer.vote"))?
+                .into(),
+            meta: offer
+                .meta
+                .ok_or_else(|| missing("SnapshotOffer.meta"))?
+                .try_into()?,
+            which: OfferedFile {
+                file: offer.file,
+                bytes: offer.bytes,
+                checksum: offer.checksum,
+            },
+        })
+    }
+
+    async fn begin(&self, which: OfferedFile) -> Result<Partial, Status> {
+        let snapshots = self.replica.snapshots();
+        let receiver = blocking(move || snapshots.receive()).await?;
+        Ok(Partial {
+            which,
+            receiver,
+            used: Instant::now(),
+        })
+    }
+
+    async fn next_block(
+        &mut self,
+        partial: &Partial,
+        filling: &CancellationToken,
+    ) -> Result<wire::SnapshotBlock, Status> {
+        let part = tokio::select! {
+            part = self.parts.message() => part?.and_then(|part| part.part),
+            () = filling.cancelled() => {
+                return Err(Status::aborted("a newer stream of a snapshot has replaced this one"));
+            }
+            () = self.served.closing.cancelled() => {
+                return Err(Status::unavailable("this node is shutting down"));
+            }
+        };
+        let Some(Part::Block(block)) = part else {
+            return Err(Status::aborted(
+                "the sender stopped before the snapshot was complete",
+            ));
+        };
+        let at = partial.receiver.bytes();
+        let left = partial.which.bytes - at;
+        if block.offset != at || block.data.is_empty() || block.data.len() as u64 > left {
+            return Err(Status::invalid_argument(format!(
+                "the next block of this snapshot must begin at byte {at}, of {} in all; this one begins at byte {} and \
+                 has {} bytes",
+                partial.which.bytes,
+                block.offset,
+                block.data.len()
+            )));
+        }
+        if crc32c::crc32c(&block.data) != block.crc32c {
+            return Err(Status::data_loss(format!(
+                "the block at offset {at} of the snapshot was damaged on the way"
+            )));
+        }
+        Ok(block)
+    }
+
+    async fn answer(&self, progress: Progress) -> Result<(), Status> {
+        answer(&self.answers, progress).await
+    }
+}
+
+async fn answer(answers: &Answers, progress: Progress) -> Result<(), Status> {
+    let progress = wire::SnapshotProgress {
+        progress: Some(progress),
+    };
+    let gone = |_| Status::cancelled("the sender of the snapshot is gone");
+    answers.send(Ok(progress)).await.map_err(gone)
+}
+
+/// A failed write ends the attempt: what is on the disk then is not known.
+async fn written(mut partial: Partial, block: wire::SnapshotBlock) -> Result<Partial, Status> {
+    blocking(move || {
+        partial.receiver.write_block(&block.data)?;
+        partial.used = Instant::now();
+        Ok(partial)
+    })
+    .await
+}
+
+/// Verifies and publishes the file, then hands it to openraft.
+async fn install(
+    replica: &Replica,
+    partial: Partial,
+    vote: Vote,
+    meta: &SnapshotMeta,
+) -> Result<Vote, Status> {
+    let receiver = partial.receiver;
+    let handle: SnapshotHandle<RealFs> = blocking(move || receiver.finish()).await?;
+    if handle.meta() != meta || handle.info().checksum != partial.which.checksum {
+        return Err(Status::data_loss(
+            "the snapshot that arrived is not the one that was offered",
+        ));
+    }
+    let snapshot = openraft::type_config::alias::SnapshotOf::<Product, _> {
+        meta: handle.meta().clone(),
+        snapshot: handle,
+    };
+    let installed = replica.install_snapshot(vote, snapshot).await;
+    Ok(installed.map_err(stopped)?.vote)
+}
+
+/// Waits for `work`, and lets the sender know all the while that it goes on.
+async fn tick_while<T>(
+    work: impl Future<Output = Result<T, Status>>,
+    answers: &Answers,
+    bytes: u64,
+) -> Result<T, Status> {
+    let mut work = std::pin::pin!(work);
+    let mut tick = tokio::time::interval(INSTALL_TICK);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            // A sender that takes no answers is no reason to wait for it.
+            _ = tick.tick() => {
+                let written = wire::SnapshotProgress {
+                    progress: Some(Progress::Written(bytes)),
+                };
+                let _ = answers.try_send(Ok(written));
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, rstmdb_raft_store::Error> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| Status::internal(error.to_string()))?;
+    done.map_err(|error| Status::internal(error.to_string()))
+}

@@ -1,0 +1,11 @@
+//! What is known of the way to a node.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `path` | what has arrived there, what fell silent |
+//! | `pace` | how much may be under way |
+//! | `holes` | paths that drop large packets |
+
+pub(crate) mod holes;
+pub(crate) mod pace;
+pub(crate) mod path;

@@ -1,0 +1,172 @@
+//! What is known of the way to one node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::pace::Window;
+use crate::server::peer::wire;
+
+/// How long connections are opened in small segments after large ones did not get through.
+pub(crate) const SMALL_FOR: Duration = Duration::from_secs(600);
+
+/// How long the silence of a connection counts: a node that was gone meanwhile would take longer to come back.
+const SILENT_FOR: Duration = Duration::from_secs(1);
+/// The first wait before something is sent again; it doubles each time.
+pub(crate) const WAIT_MIN: Duration = Duration::from_millis(50);
+/// The longest of these waits.
+const WAIT_MAX: Duration = Duration::from_millis(400);
+
+/// See the module documentation.
+#[derive(Default)]
+pub(crate) struct Path {
+    pub(crate) window: Arc<Window>,
+    /// Bytes of entries that have arrived there.
+    taken: AtomicU64,
+    /// Grows when something has arrived there, also where only the next stream learns of it.
+    progress: AtomicU64,
+    /// How often nothing arrived although heartbeats, or other small calls, did.
+    stalls: AtomicU64,
+    known: Mutex<PathFacts>,
+}
+
+#[derive(Default)]
+struct PathFacts {
+    /// When a heartbeat was answered last.
+    beat: Option<Instant>,
+    /// Which entry had arrived in part when the last stream began, and how much of it.
+    held: Option<(Option<wire::LogId>, u64)>,
+    /// When a connection with forwarded commands fell silent last.
+    silent: Option<Instant>,
+    /// Until when connections are opened in small segments.
+    small_until: Option<Instant>,
+}
+
+impl Path {
+    pub(crate) fn beat(&self) {
+        self.known.lock().beat = Some(Instant::now());
+    }
+
+    pub(crate) fn taken(&self, bytes: u64) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What is there of an entry at the beginning of a stream. A connection that broke soon may have brought some of
+    /// it, and nothing has said so.
+    pub(crate) fn held(&self, held: Option<&wire::HeldEntry>) {
+        let now = held.map(|held| (held.log_id, held.bytes));
+        let before = std::mem::replace(&mut self.known.lock().held, now);
+        let is_more = match (now, before) {
+            (Some((entry, now)), Some((same, before))) if entry == same => now > before,
+            (now, _) => now.is_some(),
+        };
+        if is_more {
+            self.progress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long to wait before each try to send something again: longer each time, and not at all where the last
+    /// connection has brought something. After the longest it begins anew: where connections never live that long,
+    /// a shorter wait lets one of them bring something.
+    pub(crate) fn waits(self: Arc<Self>) -> impl Iterator<Item = Duration> + Send + 'static {
+        let mut seen = self.progress.load(Ordering::Relaxed);
+        let mut next = WAIT_MIN;
+        std::iter::from_fn(move || {
+            let progress = self.progress.load(Ordering::Relaxed);
+            if progress != seen {
+                seen = progress;
+                next = WAIT_MIN;
+                return Some(Duration::ZERO);
+            }
+            let wait = next;
+            next = if wait < WAIT_MAX { wait * 2 } else { WAIT_MIN };
+            Some(wait)
+        })
+    }
+
+    /// Nothing has arrived for `silence`; whether heartbeats were answered meanwhile, which takes a
+    /// path that drops only what is large.
+    pub(crate) fn stalled(&self, silence: Duration) -> bool {
+        self.window.close();
+        let now = Instant::now();
+        let mut known = self.known.lock();
+        let beats = known.beat.is_some_and(|at| now - at < silence / 2);
+        if beats {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
+            known.small_until = Some(now + SMALL_FOR);
+        }
+        beats
+    }
+
+    /// A connection with forwarded commands fell silent and broke.
+    pub(crate) fn fell_silent(&self) {
+        self.known.lock().silent = Some(Instant::now());
+    }
+
+    /// A call was answered; whether the last connection fell silent just before. Then small packets get through, and it
+    /// is the large ones that do not.
+    pub(crate) fn loses_what_is_large(&self) -> bool {
+        let now = Instant::now();
+        let mut known = self.known.lock();
+        let silent = known.silent.take();
+        let is_small = known.small_until.is_some_and(|until| now < until);
+        let loses = !is_small && silent.is_some_and(|at| now - at < SILENT_FOR);
+        if loses {
+            self.stalls.fetch_add(1, Ordering::Relaxed);
+            known.small_until = Some(now + SMALL_FOR);
+        }
+        loses
+    }
+
+    /// Whether the connection that is opened now is to send small segments.
+    pub(crate) fn small_segments(&self) -> bool {
+        let until = self.known.lock().small_until;
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    pub(crate) fn bytes_taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stall_count(&self) -> u64 {
+        self.stalls.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(index: u64, bytes: u64) -> wire::HeldEntry {
+        wire::HeldEntry {
+            log_id: Some(wire::LogId { term: 1, index }),
+            entry: None,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_node_is_tried_again_at_once_after_a_connection_that_has_brought_something() {
+        let path = Arc::new(Path::default());
+        let mut waits = path.clone().waits().map(|wait| wait.as_millis());
+        let mut next = |count| waits.by_ref().take(count).collect::<Vec<_>>();
+        assert_eq!(next(5), [50, 100, 200, 400, 50]);
+        path.taken(10);
+        assert_eq!(next(3), [0, 50, 100]);
+        // What arrived unsaid counts too, and only where it is more than the last time.
+        for (said, waited) in [
+            (Some(held(9, 100)), [0, 50]),
+            (Some(held(9, 100)), [100, 200]),
+            (Some(held(9, 101)), [0, 50]),
+            (Some(held(10, 5)), [0, 50]),
+            (None, [100, 200]),
+        ] {
+            path.held(said.as_ref());
+            assert_eq!(next(2), waited, "{said:?}");
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What the command line asks for.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use rstmdb_raft_store::{self as raft_store, RealFs};
+use rstmdb_rcp::text::counted;
+
+use super::args::{Args, Command};
+use super::signals;
+use crate::server::config::{self, Config};
+use crate::server::node::{self, peering};
+use crate::server::transport::tls;
+use crate::server::{logging, restore};
+
+/// What is left of the runtime's tasks at the end has this long.
+const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    #[error(transparent)]
+    Store(#[from] raft_store::Error),
+    #[error("{what}: {reason}")]
+    System {
+        what: &'static str,
+        reason: io::Error,
+    },
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    #[error(transparent)]
+    Restore(#[from] restore::Error),
+    #[cfg(feature = "planted-bugs")]
+    #[error(transparent)]
+    Planted(#[from] crate::planted::UnknownBug),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Does what the command line asks for; the process's exit code says how it went: 0, or 1 with the
+/// reason on standard error.
+#[must_use]
+pub fn execute(args: &Args) -> ExitCode {
+    let done = match &args.command {
+        None => serve(args),
+        Some(Command::CheckConfig) => check_config(args),
+        Some(Command::Verify { data }) => verify(args, data.as_deref()),
+        Some(Command::Rejoin { data, yes }) => rejoin(data, *yes),
+        Some(Command::Restore {
+            from,
+            data,
+            to_offset,
+            to_time,
+        }) => {
+            let target = match (to_offset, to_time) {
+                (Some(offset), _) => restore::Target::Offset(*offset),
+                (None, Some(time)) => restore::Target::Time(*time),
+                (None, None) => restore::Target::End,
+            };
+            restore(args, from, data.as_deref(), target)
+        }
+        Some(Command::Version) => {
+            let version = env!("CARGO_PKG_VERSION");
+            logging::print(&format_args!("rstmdb {version}")).map_err(Error::Output)
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::say(&format_args!("rstmdb: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what clap has to say instead of running a command: help, the version, or what is wrong with the arguments.
+#[must_use]
+pub fn explain(said: &clap::Error) -> ExitCode {
+    let printed = said.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(error) if !said.use_stderr() && error.kind() != io::ErrorKind::BrokenPipe => {
+            logging::say(&format_args!("rstmdb: {}", Error::Output(error)));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(u8::MAX)),
+    }
+}
+
+fn load(args: &Args) -> Result<Config, Error> {
+    let config = Config::load(args.config_path(), |name| std::env::var(name).ok())?;
+    Ok(config)
+}
+
+fn serve(args: &Args) -> Result<(), Error> {
+    let mut config = load(args)?;
+    config.must_be_closed()?;
+    logging::init(&config.logging);
+    #[cfg(feature = "planted-bugs")]
+    crate::planted::set_by_environment()?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    // Dropped, and with it removed, when this function returns.
+    let temporary = if args.dev {
+        Some(temporary_folder(&mut config)?)
+    } else {
+        None
+    };
+    let folder = temporary.as_ref().map(|folder| folder.path().to_owned());
+    let shutdown = signals::shutdown(folder).map_err(|reason| Error::System {
+        what: "the signal handlers cannot be installed",
+        reason,
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|reason| Error::System {
+            what: "the runtime cannot be started",
+            reason,
+        })?;
+    let served = runtime.block_on(node::run_until(&config, shutdown));
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    if let Some(folder) = temporary {
+        tracing::warn!(folder = %folder.path().display(), "--dev: removing the data folder");
+    }
+    match &served {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(%error, "stopped"),
+    }
+    logging::flush();
+    Ok(served?)
+}
+
+fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("rstmdb-dev-")
+        .tempdir()
+        .map_err(|reason| Error::System {
+            what: "--dev: the temporary data folder cannot be made",
+            reason,
+        })?;
+    config.set_data_dir(folder.path(), "--dev");
+    tracing::warn!(
+        folder = %folder.path().display(),
+        "--dev: EVERYTHING IS LOST AT EXIT: the data folder is temporary"
+    );
+    Ok(folder)
+}
+
+fn check_config(args: &Args) -> Result<(), Error> {
+    let config = load(args)?;
+    config.must_be_closed()?;
+    tls::acceptor(&config.tls)?;
+    peering::proofs(&config.cluster)?;
+    for setting in config.settings() {
+        logging::print(&format_args!(
+            "{}: {}  # {}",
+            setting.key, setting.value, setting.origin
+        ))?;
+    }
+    for warning in config.warnings() {
+        logging::say(&format_args!("warning: {warning}"));
+    }
+    Ok(())
+}
+
+fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
+    // Also where the folder is named: the keys it needs are in the configuration.
+    let storage = load(args)?.storage;
+    let dir = data.map_or(storage.data_dir, Path::to_owned);
+    if !dir.is_dir() {
+        let missing = format!("there is no folder {}", dir.display());
+        return Err(Error::Refused(missing));
+    }
+    must_be_data_folder(&dir)?;
+    let mut report = raft_store::verify(&RealFs, &dir, &storage.keys, true);
+    let nameless = report.missing_identity(&dir);
+    let missing = report.missing_snapshot(&dir).into_iter();
+    report.damages = missing.chain(report.damages).collect();
+    // A damage is said even where the report cannot be printed.
+    let printed = print_report(&report, nameless.as_ref());
+    if nameless.is_some() || !report.damages.is_empty() {
+        return Err(Error::Refused(format!("{} is damaged", dir.display())));
+    }
+    if !report.locked.is_empty() {
+        return Err(Error::Refused(format!(
+            "{} cannot be checked without its keys: give the configuration that has them, by --config \
+             or RSTMDB_ENCRYPTION_KEY_FILE",
+            dir.display()
+        )));
+    }
+    if !report.unread.is_empty() {
+        return Err(Error::Refused(format!(
+            "{} could not be read whole, so whether it is damaged is not known",
+            dir.display()
+        )));
+    }
+    Ok(printed?)
+}
+
+/// What is wrong comes first: it must not be looked for behind what is right.
+fn print_report(
+    report: &raft_store::Report,
+    nameless: Option<&raft_store::Error>,
+) -> io::Result<()> {
+    if let Some(missing) = nameless {
+        logging::print(&format_args!("damaged: {missing}"))?;
+    }
+    for damage in &report.damages {
+        logging::print(&format_args!("damaged: {damage}"))?;
+    }
+    for file in report.locked.iter().chain(&report.unread) {
+        logging::print(&format_args!("not checked: {file}"))?;
+    }
+    for note in &report.notes {
+        logging::print(&format_args!("note: {note}"))?;
+    }
+    let range = match report.range {
+        Some((first, last)) => format!(" ({first} to {last})"),
+        None => String::new(),
+    };
+    logging::print(&format_args!(
+        "{}{}, {}{}, {}",
+        match report.is_intact() {
+            true => "",
+            false => "readable: ",
+        },
+        counted(report.segments, "segment", "segments"),
+        counted(report.entries, "entry", "entries"),
+        // Between its ends something is missing.
+        if report.is_intact() { &range } else { "" },
+        counted(report.snapshots.len() as u64, "snapshot", "snapshots")
+    ))
+}
+
+/// What lies in a folder and is no file of a node.
+fn foreign_names(dir: &Path) -> Vec<String> {
+    names_of(dir, raft_store::Owner::Other)
+}
+
+/// The names in a folder that are this owner's, sorted.
+fn names_of(dir: &Path, owner: raft_store::Owner) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| raft_store::owner_of(name) == owner)
+        .collect();
+    names.sort();
+    names
+}
+
+/// A folder that holds other things, and nothing of a node, is most likely another one than was meant.
+fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
+    let foreign = foreign_names(dir);
+    if foreign.is_empty() || !names_of(dir, raft_store::Owner::Node).is_empty() {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(Error::Refused(
+        if foreign.iter().any(|name| name == "manifest.json") {
+            format!(
+                "{dir} is not a node's data folder but a backup: check it with `rstmdb-cli backup {dir} --verify`"
+            )
+        } else {
+            let shown: Vec<&str> = foreign.iter().take(5).map(String::as_str).collect();
+            format!(
+                "{dir} holds nothing of a node (it holds {}): is the path right?",
+                shown.join(", ")
+            )
+        },
+    ))
+}
+
+fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
+    if !yes {
+        return Err(Error::Refused(format!(
+            "rejoin removes everything that the node has in {}; say --yes to confirm that this node shall come \
+             back as a new member under a new id. In a cluster of one there is no other node to \
+             get the data from: this deletes the only copy",
+            dir.display()
+        )));
+    }
+    raft_store::rejoin(&RealFs, dir)?;
+    let left = match foreign_names(dir) {
+        names if names.is_empty() => String::new(),
+        names => format!(
+            " What is left there is not the node's: {}.",
+            names.join(", ")
+        ),
+    };
+    print_done(&format_args!(
+        "Removed what the node had in {}.{left} On a leader, remove the old member (`rstmdb-cli cluster remove ID`); \
+         then start the node with a new cluster.node_id and cluster.join",
+        dir.display()
+    ));
+    Ok(())
+}
+
+fn restore(
+    args: &Args,
+    from: &Path,
+    data: Option<&Path>,
+    target: restore::Target,
+) -> Result<(), Error> {
+    let mut config = load(args)?;
+    if let Some(dir) = data {
+        config.set_data_dir(dir, "--data");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|reason| Error::System {
+            what: "the runtime cannot be started",
+            reason,
+        })?;
+    let restored = runtime.block_on(restore::restore(&config, from, target))?;
+    print_done(&restored);
+    Ok(())
+}
+
+/// Reports what cannot be done a second time: that the report cannot be written does not make it a failure.
+fn print_done(report: &dyn std::fmt::Display) {
+    if let Err(error) = logging::print(report) {
+        logging::say(&format_args!(
+            "this is done, but cannot be written to standard output ({error}): {report}"
+        ));
+    }
+}
