@@ -3,25 +3,24 @@
 //! Pure: it reads the applied state under the facts in flight, and what it writes down holds once
 //! those are applied.
 
+mod apply_event;
 mod batch;
 mod cost;
-mod event;
+mod idempotency;
 mod instance;
-mod key;
-mod machine;
 mod prepare;
+mod put_machine;
 
 use std::sync::Arc;
 
-use crate::command::Command;
-use crate::compiled::Compiled;
+use crate::api::command::Command;
+use crate::api::reply::Reply;
 use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::machine::Compiled;
 use crate::machine::Machine;
-use crate::reply::Reply;
 use crate::view::View;
 use crate::{Limits, Pending, Refusal, State, query};
 
-pub(crate) use batch::check_ops;
 pub use cost::{cost, lists};
 pub use prepare::{Prepared, is_settled, prepare};
 

@@ -5,10 +5,9 @@ mod list;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::command::{ListInstances, Query};
-use crate::decide::check_ops;
-use crate::limits::check_name;
-use crate::reply::{MachineSummary, Reply};
+use crate::api::command::{ListInstances, Query};
+use crate::api::reply::{MachineSummary, Reply};
+use crate::api::{check_name, check_ops};
 use crate::view::View;
 use crate::{Refusal, State};
 

@@ -1,13 +1,14 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
 use super::{Decider, Step, cost};
-use crate::command::{BatchOp, Command};
-use crate::compiled::Compiled;
+use crate::api::check_ops;
+use crate::api::command::{BatchOp, Command};
+use crate::api::reply::Reply;
 use crate::fact::{Body, Fact};
-use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, BATCH_OPS_MAX, ENTRY_BYTES_MAX};
-use crate::overlay::Overlay;
+use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
+use crate::machine::Compiled;
 use crate::query::Steps;
-use crate::reply::Reply;
+use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
 
@@ -37,15 +38,6 @@ pub(super) fn decide(
             })?;
     }
     Ok((batch.facts, batch.replies))
-}
-
-/// Refuses a batch of too many operations.
-pub(crate) fn check_ops(count: usize) -> Result<(), Refusal> {
-    if count <= BATCH_OPS_MAX {
-        return Ok(());
-    }
-    let problem = format!("ops holds {count} operations; {BATCH_OPS_MAX} are allowed");
-    Err(Refusal::bad("ops", problem))
 }
 
 /// A batch that lists cannot be decided ahead, because what it rests on changes all the time: it must be cheap.

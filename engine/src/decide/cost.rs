@@ -1,6 +1,6 @@
 //! What a decision costs, by a few look-ups: the proposer decides only what is cheap where everybody waits.
 
-use crate::command::{BatchOp, Command, PutMachine};
+use crate::api::command::{BatchOp, Command, PutMachine};
 use crate::view::View;
 use crate::{Pending, State};
 

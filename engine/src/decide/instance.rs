@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::key::{KeyCheck, Params};
+use super::idempotency::{KeyCheck, Params};
 use super::{Decider, Step};
 use crate::Refusal;
-use crate::command::{CreateInstance, DeleteInstance};
+use crate::api::check_name;
+use crate::api::command::{CreateInstance, DeleteInstance};
+use crate::api::reply::Reply;
 use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
-use crate::limits::{CTX_BYTES_MAX, check_name};
-use crate::reply::Reply;
-use crate::state::Scope;
-use crate::view::Last;
+use crate::limits::CTX_BYTES_MAX;
+use crate::state::{Last, Scope};
 
 /// A JSON object from a client; null counts as absent.
 pub(super) struct ObjectParam<'a> {

@@ -9,9 +9,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Steps, size};
-use crate::command::ListInstances;
+use crate::api::command::ListInstances;
+use crate::api::reply::{InstanceSummary, Reply};
 use crate::limits::{LIST_ITEMS_DEFAULT, LIST_ITEMS_MAX};
-use crate::reply::{InstanceSummary, Reply};
 use crate::state::Instance;
 use crate::view::{Current, View};
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::definition::Warning;
 use crate::fact::{Body, Entry};
+use crate::machine::definition::Warning;
 
 /// The answer to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq)]

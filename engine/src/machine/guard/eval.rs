@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 pub(crate) use crate::json::Stopped;
-use crate::json::{Bytes, Context, Decimal, Found, Kind, Reader, equal};
+use crate::json::{Context, Decimal, Found, Kind, ReadBudget, Reader, equal};
 use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 
 use super::{Comparison, Expr, Guard, Operand, OperandKind};
@@ -13,14 +13,14 @@ use super::{Comparison, Expr, Guard, Operand, OperandKind};
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: usize,
-    bytes: Bytes,
+    bytes: ReadBudget,
 }
 
 impl Budget {
     pub(crate) fn new() -> Self {
         Self {
             steps: GUARD_STEPS_MAX,
-            bytes: Bytes::new(GUARD_READ_BYTES_MAX),
+            bytes: ReadBudget::new(GUARD_READ_BYTES_MAX),
         }
     }
 

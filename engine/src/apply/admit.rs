@@ -1,12 +1,12 @@
 //! Whether a fact still fits what it was decided on: checked before anything of its entry is installed.
 
-use super::super::keys::{Scope, key_name, remembered};
-use super::{At, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
-use crate::Error;
-use crate::compiled::Compiled;
+use super::planted;
 use crate::fact::{self, Body, Fact};
-use crate::planted;
-use crate::view::{Last, View};
+use crate::machine::Compiled;
+use crate::state::{
+    At, Error, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered, usable,
+};
+use crate::view::View;
 
 /// Whether a fact still fits what it was decided on.
 ///

@@ -1,11 +1,11 @@
 //! A machine's definition: read, and every rule checked, each fault with its place.
 
-mod keys;
 mod raw;
+mod unknown;
 
 use std::borrow::Cow;
 
-use crate::guard::{self, Guard};
+use super::guard::{self, Guard};
 use crate::hash::Map;
 use crate::limits::{
     DEFINITION_BYTES_MAX, GUARD_NODES_MAX, STATES_MAX, TRANSITIONS_MAX, WARNINGS_MAX, name_fault,

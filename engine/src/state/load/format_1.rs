@@ -6,11 +6,11 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::instance::Instance;
-use super::key_record::Brief;
-use super::keys::instance_in;
-use super::load::{StateLoader, parts};
-use super::records::proto::{self, key};
+use super::super::instance::Instance;
+use super::super::key_name::instance_in;
+use super::super::key_record::KeyBrief;
+use super::{StateLoader, parts, proto};
+use proto::key;
 
 impl StateLoader {
     /// Takes an instance into account that was added when the items' digest was `before`.
@@ -56,7 +56,7 @@ impl StateLoader {
             if let Some(key::Result::Deleted(id)) = &message.result {
                 text.extend_from_slice(id.as_bytes());
             }
-            self.state.remember(&parts(message, Brief::default()));
+            self.state.remember(&parts(message, KeyBrief::default()));
         }
         self.correct(&text, before);
         Ok(())
@@ -76,10 +76,10 @@ fn brief_of<'a>(
     message: &proto::Key,
     after: &proto::After,
     instance: &'a Instance,
-) -> Result<Brief<'a>, String> {
+) -> Result<KeyBrief<'a>, String> {
     let from = after.from_state.unwrap_or_default();
     let is_of_machine = instance_in(&message.name).is_none();
-    Ok(Brief {
+    Ok(KeyBrief {
         machine: instance.machine(),
         from: u16::try_from(from).map_err(|_| "a key's state is out of range")?,
         to: instance.state(),

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::limits::{BATCH_OPS_MAX, name_fault};
+
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -205,4 +207,21 @@ impl Refusal {
             }
         }
     }
+}
+
+/// Refuses a name that is empty, too long or not printable.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
+    match name_fault(name) {
+        None => Ok(()),
+        Some(fault) => Err(Refusal::bad(field, format!("{field} {fault}"))),
+    }
+}
+
+/// Refuses a batch of too many operations.
+pub(crate) fn check_ops(count: usize) -> Result<(), Refusal> {
+    if count <= BATCH_OPS_MAX {
+        return Ok(());
+    }
+    let problem = format!("ops holds {count} operations; {BATCH_OPS_MAX} are allowed");
+    Err(Refusal::bad("ops", problem))
 }

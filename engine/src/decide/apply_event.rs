@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
-use super::key::{KeyCheck, Params};
 use super::prepare::NO_OFFSET;
 use super::{Decider, Step};
 use crate::Refusal;
-use crate::command::ApplyEvent;
+use crate::api::check_name;
+use crate::api::command::ApplyEvent;
+use crate::api::reply::Reply;
 use crate::fact::{self, Body};
-use crate::guard::Budget;
 use crate::json::{Context, compact};
-use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX, check_name};
+use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
-use crate::reply::Reply;
+use crate::machine::guard::Budget;
 use crate::state::Scope;
 use crate::view::Current;
 

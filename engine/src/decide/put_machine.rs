@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{Decider, Step};
 use crate::Refusal;
-use crate::command::PutMachine;
-use crate::definition::{Definition, Warning};
+use crate::api::check_name;
+use crate::api::command::PutMachine;
+use crate::api::reply::Reply;
 use crate::fact::{self, Body};
-use crate::json::{Bytes, Reader, check, equal};
-use crate::limits::check_name;
+use crate::json::{ReadBudget, Reader, check, equal};
+use crate::machine::definition::{Definition, Warning};
 use crate::machine::{Machine, checksum};
-use crate::reply::Reply;
 
 impl Decider<'_> {
     pub(super) fn put_machine(self, put: &PutMachine) -> Result<Step, Refusal> {
@@ -106,7 +106,9 @@ fn same_value(left: &[u8], right: &[u8]) -> bool {
     }
     let value = |text| Reader::of_bytes(text).and_then(|mut reader| reader.skip());
     match (value(left), value(right)) {
-        (Ok(left), Ok(right)) => equal(left, right, &mut Bytes::new(usize::MAX)).unwrap_or(false),
+        (Ok(left), Ok(right)) => {
+            equal(left, right, &mut ReadBudget::new(usize::MAX)).unwrap_or(false)
+        }
         _ => false,
     }
 }

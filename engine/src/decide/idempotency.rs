@@ -6,12 +6,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Decider, Step};
 use crate::Refusal;
-use crate::command::ApplyEvent;
+use crate::api::check_name;
+use crate::api::command::ApplyEvent;
+use crate::api::reply::Reply;
 use crate::fact::Key;
-use crate::limits::check_name;
-use crate::reply::Reply;
-use crate::state::{Scope, remembered};
-use crate::view::{KeyFound, KeyOutcome};
+use crate::state::{KeyFound, KeyOutcome, Scope, remembered};
 
 /// The parameters of a command that a repetition must have too, hashed by value.
 #[derive(Default)]

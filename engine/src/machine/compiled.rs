@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::version::Machine;
 use crate::fact::{self, Body, Entry};
-use crate::machine::Machine;
 
 /// The machines that an entry defines, compiled.
 #[derive(Clone, Debug, Default)]

@@ -1,57 +1,37 @@
-//! Installing facts: total, deterministic, the same on every node whatever its role.
+//! Installing facts that were found admissible: each one changes the tables, the counts and the digest together.
 //!
-//! First the whole entry is checked, each fact against the state as the facts before it leave it;
-//! then it is installed whole. A check that fails makes the entry stale: it changes nothing but the
-//! last offset and the set of stale offsets.
-//!
-//! Entries of earlier versions leave behind what a snapshot of those has: not where a life began, and of no key
-//! whether it is its entry's last. A replica that has loaded such a snapshot ends like one that has applied
-//! everything.
-
-mod admit;
+//! Entries of earlier versions leave behind what a snapshot of those versions holds. It does not say where a life began,
+//! and of a key not whether it is the last of its entry. So a replica that has loaded such a snapshot ends like one that
+//! has applied everything.
 
 use std::sync::Arc;
 
 use super::digest::used_id_digest;
-use super::instance::{Instance, Parts};
-use super::key_record::{Brief, Parts as KeyParts};
-use super::keys::{Scope, key_name, name_in};
+use super::error::Error;
+use super::instance::{Instance, InstanceParts};
+use super::key_name::{Scope, key_name, name_in};
+use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
-use crate::Error;
-use crate::compiled::Compiled;
-use crate::fact::{self, Body, Entry, Fact, KeyBounds};
-use crate::machine::Machine;
-use crate::overlay::Overlay;
-use crate::planted;
-use crate::view::View;
-use admit::admissible;
+use crate::fact::{self, Body, Fact, KeyBounds};
+use crate::machine::{Compiled, Machine};
 
 /// The longest id an instance has room for; decisions allow far less.
-const ID_BYTES_MAX: usize = u16::MAX as usize;
-const ID_TOO_LONG: &str = "an id is too long";
-
-/// What an entry did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It took effect, whole.
-    Applied,
-    /// It was decided on something that is no longer so, and changed nothing.
-    Stale,
-}
+pub(crate) const ID_BYTES_MAX: usize = u16::MAX as usize;
+pub(crate) const ID_TOO_LONG: &str = "an id is too long";
 
 /// Where and when a fact takes effect.
 #[derive(Clone, Copy)]
-struct At<'a> {
-    offset: u64,
-    time_ms: u64,
-    bounds: KeyBounds,
+pub(crate) struct At<'a> {
+    pub(crate) offset: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) bounds: KeyBounds,
     /// The entry's facts before this one, and those behind it.
-    before: &'a [Fact],
-    behind: &'a [Fact],
+    pub(crate) before: &'a [Fact],
+    pub(crate) behind: &'a [Fact],
 }
 
 impl<'a> At<'a> {
-    fn fact(self, facts: &'a [Fact], place: usize) -> Self {
+    pub(crate) fn fact(self, facts: &'a [Fact], place: usize) -> Self {
         Self {
             before: facts.get(..place).unwrap_or_default(),
             behind: facts.get(place + 1..).unwrap_or_default(),
@@ -69,63 +49,13 @@ impl<'a> At<'a> {
 }
 
 impl State {
-    /// Applies the entry at an offset of the log.
-    ///
-    /// An error means that the log and this state do not belong together: the node must stop. The
-    /// state is then as it was.
-    pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<Outcome, Error> {
-        self.apply_compiled(entry, offset, &Compiled::of(entry))
-    }
-
-    /// [`State::apply`], with the entry's machines compiled before.
-    pub fn apply_compiled(
+    /// Installs a fact that is admissible: it was checked against the state as it is now.
+    pub(crate) fn install(
         &mut self,
-        entry: &Entry,
-        offset: u64,
+        fact: &Fact,
+        at: At<'_>,
         compiled: &Compiled,
-    ) -> Result<Outcome, Error> {
-        if offset <= self.last_applied {
-            return Err(Error::OutOfOrder {
-                offset,
-                last_applied: self.last_applied,
-            });
-        }
-        let at = At {
-            offset,
-            time_ms: entry.time_ms.max(self.last_time_ms),
-            bounds: entry.key_bounds.unwrap_or_default(),
-            before: &[],
-            behind: &[],
-        };
-        let landed = entry.index == offset || planted::applies_stale_events();
-        if !landed || !self.admits(entry, at, compiled)? {
-            self.stale.insert(offset);
-            self.last_applied = offset;
-            return Ok(Outcome::Stale);
-        }
-        for (place, fact) in entry.facts.iter().enumerate() {
-            self.install(fact, at.fact(&entry.facts, place), compiled)?;
-        }
-        self.forget_keys(at);
-        self.last_time_ms = at.time_ms;
-        self.last_applied = offset;
-        Ok(Outcome::Applied)
-    }
-
-    fn admits(&self, entry: &Entry, at: At<'_>, compiled: &Compiled) -> Result<bool, Error> {
-        let mut earlier = Overlay::default();
-        for fact in &entry.facts {
-            if !admissible(View::new(self).over(&earlier), fact, at, compiled)? {
-                return Ok(false);
-            }
-            if entry.facts.len() > 1 {
-                earlier.push(fact, at.offset, at.time_ms, compiled);
-            }
-        }
-        Ok(true)
-    }
-
-    fn install(&mut self, fact: &Fact, at: At<'_>, compiled: &Compiled) -> Result<(), Error> {
+    ) -> Result<(), Error> {
         match &fact.body {
             None => Err(Error::UnknownFact { offset: at.offset }),
             Some(Body::PutMachine(put)) => self.put_machine(put, at, compiled),
@@ -163,7 +93,7 @@ impl State {
             let digest = used_id_digest(&used, &mut self.scratch);
             self.remove_digest(digest);
         }
-        let parts = Parts {
+        let parts = InstanceParts {
             id: &create.instance_id,
             machine,
             state,
@@ -179,14 +109,14 @@ impl State {
         };
         self.put_instance(&parts, at)?;
         if let Some(key) = &create.key {
-            let brief = Brief {
+            let brief = KeyBrief {
                 machine,
                 to: state,
                 instance_id: match key.of_machine {
                     true => &create.instance_id,
                     false => "",
                 },
-                ..Brief::default()
+                ..KeyBrief::default()
             };
             self.put_key(Scope::of_create(create, key), key, at, brief);
         }
@@ -207,7 +137,7 @@ impl State {
                 "the state moved to is not one of the machine's",
             ));
         };
-        let parts = Parts {
+        let parts = InstanceParts {
             id: &apply.instance_id,
             machine: before.machine(),
             state: to,
@@ -220,12 +150,12 @@ impl State {
         };
         self.put_instance(&parts, at)?;
         if let Some(key) = &apply.key {
-            let brief = Brief {
+            let brief = KeyBrief {
                 machine: before.machine(),
                 from: before.state(),
                 to,
                 is_last: at.bounds.of_lives && at.is_last_of(&apply.instance_id),
-                ..Brief::default()
+                ..KeyBrief::default()
             };
             self.put_key(Scope::Apply(&apply.instance_id), key, at, brief);
         }
@@ -253,7 +183,7 @@ impl State {
         }
         if let Some(key) = &delete.key {
             let scope = Scope::Delete(&delete.instance_id);
-            self.put_key(scope, key, at, Brief::default());
+            self.put_key(scope, key, at, KeyBrief::default());
         }
         Ok(())
     }
@@ -289,7 +219,7 @@ impl State {
     }
 
     /// Puts the instance in place of its earlier version, with counters and digest.
-    fn put_instance(&mut self, parts: &Parts<'_>, at: At<'_>) -> Result<(), Error> {
+    fn put_instance(&mut self, parts: &InstanceParts<'_>, at: At<'_>) -> Result<(), Error> {
         let Some(instance) = Instance::new(parts, &mut self.scratch) else {
             return Err(contradiction(at, ID_TOO_LONG));
         };
@@ -320,7 +250,7 @@ impl State {
         self.machines.count(instance.machine(), instance.state(), 1);
     }
 
-    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At<'_>, brief: Brief<'_>) {
+    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At<'_>, brief: KeyBrief<'_>) {
         self.remember(&KeyParts {
             name: &key_name(scope, &key.key),
             params_hash: key.params_hash,
@@ -342,6 +272,19 @@ impl State {
         self.scratch = scratch;
     }
 
+    /// Ends an entry whose facts are all installed.
+    pub(crate) fn end_entry(&mut self, at: At<'_>) {
+        self.forget_keys(at);
+        self.last_time_ms = at.time_ms;
+        self.last_applied = at.offset;
+    }
+
+    /// Passes over an entry that changes nothing.
+    pub(crate) fn end_stale_entry(&mut self, offset: u64) {
+        self.stale.insert(offset);
+        self.last_applied = offset;
+    }
+
     fn forget_keys(&mut self, at: At<'_>) {
         let mut scratch = std::mem::take(&mut self.scratch);
         for record in self.keys.forget(at.bounds, at.time_ms) {
@@ -352,12 +295,17 @@ impl State {
     }
 }
 
-fn usable(put: &fact::PutMachine, at: At<'_>, compiled: &Compiled) -> Result<Arc<Machine>, Error> {
+/// The machine that a fact defines.
+pub(crate) fn usable(
+    put: &fact::PutMachine,
+    at: At<'_>,
+    compiled: &Compiled,
+) -> Result<Arc<Machine>, Error> {
     let machine = compiled.machine(put);
     machine.map_err(|reason| contradiction(at, &reason))
 }
 
-fn contradiction(at: At<'_>, what: &str) -> Error {
+pub(crate) fn contradiction(at: At<'_>, what: &str) -> Error {
     Error::Contradiction {
         offset: at.offset,
         what: what.to_owned(),

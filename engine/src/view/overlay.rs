@@ -7,56 +7,15 @@
 //! One thing an overlay does not know: which keys an entry in flight will push out of a full
 //! idempotency table. Such a key is answered a little longer, never a little shorter.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::compiled::Compiled;
-use crate::fact::{self, Body, Entry, Fact};
+use crate::fact::{self, Body, Fact};
 use crate::hash::Map;
-use crate::machine::Machine;
-use crate::state::{Scope, key_name};
-use crate::view::KeyOutcome;
-
-/// The entries in flight, by the offsets predicted for them.
-#[derive(Default)]
-pub struct Pending {
-    pub(crate) overlay: Overlay,
-    pub(crate) last_time_ms: u64,
-}
-
-impl Pending {
-    /// Nothing in flight.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a decided entry at its predicted offset, with the machines it defines; entries come in
-    /// ascending order.
-    pub fn push(&mut self, entry: &Entry, compiled: &Compiled) {
-        self.last_time_ms = self.last_time_ms.max(entry.time_ms);
-        for fact in &entry.facts {
-            self.overlay
-                .push(fact, entry.index, entry.time_ms, compiled);
-        }
-    }
-
-    /// Removes what was applied up to and including this offset.
-    pub fn settle(&mut self, applied: u64) {
-        self.overlay.settle(applied);
-    }
-
-    /// Removes everything: the proposer starts again from the log's end.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Whether nothing is in flight.
-    pub fn is_empty(&self) -> bool {
-        self.overlay.is_empty()
-    }
-}
+use crate::machine::{Compiled, Machine};
+use crate::state::{BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
 
 #[derive(Default)]
 pub(crate) struct Overlay {
@@ -127,6 +86,61 @@ impl Overlay {
             Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
             Some(Body::FlushAll(_)) => self.flush(offset),
+        }
+    }
+
+    /// Checks what holds once everything up to `settled` was removed: what is held ascends and is above it, and
+    /// all of it is known to the list by which it is removed.
+    pub(super) fn check(&self, settled: u64) -> Result<(), BrokenInvariant> {
+        let mut before = settled + 1;
+        let mut held = BTreeSet::new();
+        for (offset, touched) in &self.touched {
+            ensure(before <= *offset, || {
+                format!("offset {offset} is in flight behind {before}, the first that may follow")
+            })?;
+            before = *offset;
+            if let Some(item) = self.held_at(*offset, touched) {
+                held.insert(item);
+            }
+        }
+        let items = self.instances.len() + self.machines.len() + self.keys.len();
+        ensure(items == held.len(), || {
+            format!(
+                "{items} items are in flight, {} of them will be removed",
+                held.len()
+            )
+        })?;
+        ensure(
+            self.flushed_at.is_none_or(|offset| offset > settled),
+            || {
+                format!(
+                    "a flush at {:?} is in flight, {settled} is settled",
+                    self.flushed_at
+                )
+            },
+        )?;
+        let mut keys = self.instances.values().filter_map(|item| item.key.as_ref());
+        ensure(keys.all(|name| self.keys.contains_key(name)), || {
+            "the key of an instance in flight is not in flight".to_owned()
+        })
+    }
+
+    /// The item that was last changed at this offset, as one name.
+    fn held_at<'a>(&self, offset: u64, touched: &'a Touched) -> Option<(u8, &'a [u8], u32)> {
+        match touched {
+            Touched::Instance(id) => {
+                let item = self.instances.get(id)?;
+                (item.offset == offset).then_some((b'i', id.as_bytes(), 0))
+            }
+            Touched::Key(name) => {
+                let item = self.keys.get(name)?;
+                (item.offset == offset).then_some((b'k', &**name, 0))
+            }
+            Touched::Machine(name, version) => {
+                let item = self.machines.get(&(name.clone(), *version))?;
+                (item.0 == offset).then_some((b'm', name.as_bytes(), *version))
+            }
+            Touched::Everything => None,
         }
     }
 
@@ -272,7 +286,7 @@ impl Overlay {
         self.keys.insert(name, key);
     }
 
-    fn settle(&mut self, applied: u64) {
+    pub(super) fn settle(&mut self, applied: u64) {
         while let Some((_, touched)) = self.touched.pop_front_if(|(offset, _)| *offset <= applied) {
             match touched {
                 Touched::Instance(id) => {
