@@ -9,7 +9,7 @@ mod planted;
 
 use crate::fact::Entry;
 use crate::machine::Compiled;
-use crate::state::{At, Error, State};
+use crate::state::{Error, FactAt, State};
 use crate::view::{Overlay, View};
 use admit::admissible;
 #[cfg(feature = "planted-bugs")]
@@ -46,7 +46,7 @@ impl State {
                 last_applied: self.last_applied(),
             });
         }
-        let at = At {
+        let at = FactAt {
             offset,
             time_ms: entry.time_ms.max(self.last_time_ms()),
             bounds: entry.key_bounds.unwrap_or_default(),
@@ -67,7 +67,12 @@ impl State {
     }
 }
 
-fn admits(state: &State, entry: &Entry, at: At<'_>, compiled: &Compiled) -> Result<bool, Error> {
+fn admits(
+    state: &State,
+    entry: &Entry,
+    at: FactAt<'_>,
+    compiled: &Compiled,
+) -> Result<bool, Error> {
     let mut earlier = Overlay::default();
     for fact in &entry.facts {
         if !admissible(View::new(state).over(&earlier), fact, at, compiled)? {

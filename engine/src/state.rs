@@ -21,7 +21,7 @@ pub use invariants::BrokenInvariant;
 pub use load::StateLoader;
 
 pub(crate) use idempotency::remembered;
-pub(crate) use install::{At, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
+pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 pub(crate) use instance::{Instance, ctx_bytes};
 pub(crate) use invariants::ensure;
 pub(crate) use key_name::{Scope, key_name};

@@ -51,7 +51,7 @@ pub enum Reply {
         wal_offset: u64,
     },
     /// An idempotency key repeats an event whose context is not at hand: [`Reply::complete`] finds it in the
-    /// log. Where the log no longer has it, this is all that is known, and true.
+    /// log. Where the log no longer has it, the client is told what is here.
     Replayed {
         /// The instance's id.
         instance_id: Arc<str>,
@@ -99,7 +99,7 @@ pub enum Reply {
         version: u32,
         /// The definition's text, as put.
         definition: Bytes,
-        /// SHA-256 of that text, in hex.
+        /// SHA-256 of the definition's text, in hex.
         checksum: Arc<str>,
     },
     /// A page of machines.
@@ -160,7 +160,7 @@ impl Reply {
     }
 }
 
-/// The context behind the event of that key; the last one, if the instance had several lives in the entry.
+/// The context that the event with this key left; the last one, if the instance had several lives in the entry.
 fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
     entry.facts.iter().rev().find_map(|fact| match &fact.body {
         Some(Body::ApplyEvent(apply))

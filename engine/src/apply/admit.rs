@@ -4,7 +4,8 @@ use super::planted;
 use crate::fact::{self, Body, Fact};
 use crate::machine::Compiled;
 use crate::state::{
-    At, Error, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered, usable,
+    Error, FactAt, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered,
+    usable,
 };
 use crate::view::View;
 
@@ -15,7 +16,7 @@ use crate::view::View;
 pub(super) fn admissible(
     view: View<'_>,
     fact: &Fact,
-    at: At<'_>,
+    at: FactAt<'_>,
     compiled: &Compiled,
 ) -> Result<bool, Error> {
     match &fact.body {
@@ -57,7 +58,11 @@ pub(super) fn admissible(
     }
 }
 
-fn admissible_event(view: View<'_>, apply: &fact::ApplyEvent, at: At<'_>) -> Result<bool, Error> {
+fn admissible_event(
+    view: View<'_>,
+    apply: &fact::ApplyEvent,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
     let Some(current) = view.instance(&apply.instance_id) else {
         return Ok(false);
     };
@@ -95,7 +100,7 @@ fn key_is_free(
     view: View<'_>,
     scope: Option<Scope<'_>>,
     key: Option<&fact::Key>,
-    at: At<'_>,
+    at: FactAt<'_>,
 ) -> bool {
     let (Some(scope), Some(key)) = (scope, key) else {
         return true;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
 use super::prepare::NO_OFFSET;
-use super::{Decider, Step};
+use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
@@ -21,7 +21,7 @@ use crate::state::Scope;
 use crate::view::Current;
 
 impl Decider<'_> {
-    pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<Step, Refusal> {
+    pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<OpDecision, Refusal> {
         check_names(apply)?;
         let payload = object_param("payload", apply.payload.as_ref())?;
         let scope = Scope::Apply(&apply.instance_id);
@@ -50,7 +50,7 @@ impl Decider<'_> {
         check_ctx_bytes("payload", &ctx)?;
         let from_state = current.state_name();
         let to_state = current.machine.state_name(rule.to);
-        Ok(Step::Write {
+        Ok(OpDecision::Write {
             body: Body::ApplyEvent(fact::ApplyEvent {
                 instance_id: apply.instance_id.clone(),
                 machine: current.machine.name.to_string(),
@@ -108,7 +108,7 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
         });
     }
     match apply.expected_wal_offset {
-        // What is prepared in a batch stands nowhere yet; nobody can have seen it there.
+        // What a batch prepares has no offset yet, so no client can have seen one.
         Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
             Err(Refusal::OffsetConflict {
                 expected_wal_offset: expected,

@@ -1,13 +1,13 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
-use super::{Decider, Step, cost};
+use super::{Decider, OpDecision, cost};
 use crate::api::check_ops;
 use crate::api::command::{BatchOp, Command};
 use crate::api::reply::Reply;
 use crate::fact::{Body, Fact};
 use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
 use crate::machine::Compiled;
-use crate::query::Steps;
+use crate::query::StepBudget;
 use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
@@ -24,7 +24,7 @@ pub(super) fn decide(
         facts: Vec::new(),
         replies: Vec::new(),
         bytes: 0,
-        listings: Steps {
+        listings: StepBudget {
             left: BATCH_LISTED_MAX,
         },
         compiled,
@@ -46,8 +46,8 @@ fn check_listing(view: View<'_>, ops: &[BatchOp]) -> Result<(), Refusal> {
         return Ok(());
     }
     let problem = format!(
-        "the contexts, payloads and definitions of an atomic batch that lists too come to more than \
-         {BATCH_LISTED_BYTES_MAX} bytes: list outside of it"
+        "the contexts, payloads and definitions of an atomic batch with listings have more than \
+         {BATCH_LISTED_BYTES_MAX} bytes together: list outside of the batch"
     );
     Err(Refusal::bad("ops", problem))
 }
@@ -57,7 +57,7 @@ struct Batch<'a> {
     facts: Vec<Fact>,
     replies: Vec<Reply>,
     bytes: usize,
-    listings: Steps,
+    listings: StepBudget,
     compiled: &'a mut Compiled,
 }
 
@@ -79,8 +79,8 @@ impl Batch<'_> {
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
-            Step::Answer { reply, .. } => self.replies.push(reply),
-            Step::Write {
+            OpDecision::Answer { reply, .. } => self.replies.push(reply),
+            OpDecision::Write {
                 body,
                 reply,
                 machine,
@@ -104,13 +104,13 @@ impl Batch<'_> {
     }
 }
 
-/// Everybody's writes wait while a batch is decided, so what its listings look at is bounded.
+/// The writes of all clients wait while a batch is decided, so what its listings look at is bounded.
 fn too_much_listed() -> Refusal {
     Refusal::bad(
         "ops",
         format!(
             "the batch's LIST_INSTANCES and LIST_MACHINES look at more than {BATCH_LISTED_MAX} instances and \
-             machines, which is what an atomic batch that writes too may look at: list outside of it"
+             machines, the most that an atomic batch with writes may look at: list outside of the batch"
         ),
     )
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Decider, Step};
+use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
@@ -35,7 +35,7 @@ impl Params {
 impl Decider<'_> {
     /// What a repetition of the call is told. An event is told its context from the instance as long as that
     /// still stands where the event left it, else from the log.
-    pub(super) fn replay(self, found: KeyFound, event: Option<&ApplyEvent>) -> Step {
+    pub(super) fn replay(self, found: KeyFound, event: Option<&ApplyEvent>) -> OpDecision {
         let wal_offset = found.offset;
         let reply = match found.outcome {
             KeyOutcome::Created { state } => Reply::Created {
@@ -79,7 +79,7 @@ impl Decider<'_> {
                 }
             }
         };
-        Step::Answer {
+        OpDecision::Answer {
             reply,
             offset: Some(wal_offset),
         }

@@ -1,4 +1,4 @@
-//! Decisions made ahead, on a copy of the state, to be taken over where everybody waits.
+//! Decisions made ahead, on a copy of the state. The proposer takes them over while all other writes wait.
 //!
 //! A decision rests on its *premises*: the instances, machines and keys that its command names. It may be
 //! taken over later as long as those are the same. The offset and the time are put in then.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Decider, Step};
+use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::PutMachine;
@@ -13,7 +13,7 @@ use crate::machine::definition::{Definition, Warning};
 use crate::machine::{Machine, checksum};
 
 impl Decider<'_> {
-    pub(super) fn put_machine(self, put: &PutMachine) -> Result<Step, Refusal> {
+    pub(super) fn put_machine(self, put: &PutMachine) -> Result<OpDecision, Refusal> {
         check_name("machine", &put.machine)?;
         if put.version == 0 {
             return Err(Refusal::bad(
@@ -55,7 +55,7 @@ impl Decider<'_> {
             None => self.check_versions(&put.machine)?,
         }
         let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
-        Ok(Step::Write {
+        Ok(OpDecision::Write {
             machine: Some(Arc::new(machine)),
             reply: Reply::PutMachine {
                 machine: Arc::from(put.machine.as_str()),
@@ -85,8 +85,8 @@ impl Decider<'_> {
     }
 }
 
-fn already_there(existing: &Machine, warnings: Arc<[Warning]>) -> Step {
-    Step::Answer {
+fn already_there(existing: &Machine, warnings: Arc<[Warning]>) -> OpDecision {
+    OpDecision::Answer {
         reply: Reply::PutMachine {
             machine: existing.name.clone(),
             version: existing.version,

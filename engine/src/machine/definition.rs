@@ -70,7 +70,7 @@ pub enum Error {
         bytes: usize,
     },
     /// The text is not JSON of the right form.
-    #[error("the definition is not a valid JSON object of its form: {0}")]
+    #[error("the definition is not a JSON object of the required form: {0}")]
     Json(String),
     /// A value is not allowed where it stands.
     #[error("{place}: {fault}")]
@@ -124,8 +124,8 @@ impl Definition {
         })
     }
 
-    /// Reads a definition that was accepted once. What is refused only lest its author be misled is
-    /// accepted here: the version that accepted it may not have known better.
+    /// Reads a definition that was accepted once. Rules that only protect an author from mistakes do not count here:
+    /// the version that accepted it may not have had them.
     pub(crate) fn of_log(text: &[u8]) -> Result<Self, Error> {
         Self::build(&raw::read(text).map_err(Error::Json)?)
     }
@@ -184,7 +184,7 @@ impl Definition {
     }
 }
 
-/// The states and the initial one of a definition this version may not understand otherwise.
+/// The states and the initial state of a definition. This version may not understand the rest of it.
 pub(crate) fn outline(text: &[u8]) -> Result<(Vec<String>, String), String> {
     let (states, initial) = raw::outline(text)?;
     if !states.contains(&initial) || states.len() > usize::from(u16::MAX) {
@@ -201,7 +201,7 @@ fn fault(place: impl Into<String>, fault: impl Into<String>) -> Error {
     }
 }
 
-/// Refuses what makes a transition other than its author meant it.
+/// Refuses a transition that would not do what its author meant.
 fn check_slips(raw: &Raw<'_>) -> Result<(), Error> {
     for unknown in &raw.unknown {
         if let Some(meant) = unknown.meant() {

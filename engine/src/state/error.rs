@@ -34,7 +34,7 @@ pub enum Error {
         what: String,
     },
     /// The loaded state is not the one that was written.
-    #[error("the snapshot does not add up: {what}")]
+    #[error("the snapshot is incomplete or damaged: {what}")]
     Snapshot {
         /// What differs.
         what: String,

@@ -24,7 +24,7 @@ pub(crate) struct IdempotencyKeys {
     bytes: u64,
 }
 
-/// Whether a key of that time still counts.
+/// Whether a key that was used at `time_ms` still counts at `now_ms`.
 pub(crate) fn remembered(time_ms: u64, now_ms: u64, retention_ms: u64) -> bool {
     now_ms < time_ms.saturating_add(retention_ms)
 }

@@ -21,7 +21,7 @@ pub(crate) const ID_TOO_LONG: &str = "an id is too long";
 
 /// Where and when a fact takes effect.
 #[derive(Clone, Copy)]
-pub(crate) struct At<'a> {
+pub(crate) struct FactAt<'a> {
     pub(crate) offset: u64,
     pub(crate) time_ms: u64,
     pub(crate) bounds: KeyBounds,
@@ -30,7 +30,7 @@ pub(crate) struct At<'a> {
     pub(crate) behind: &'a [Fact],
 }
 
-impl<'a> At<'a> {
+impl<'a> FactAt<'a> {
     pub(crate) fn fact(self, facts: &'a [Fact], place: usize) -> Self {
         Self {
             before: facts.get(..place).unwrap_or_default(),
@@ -53,7 +53,7 @@ impl State {
     pub(crate) fn install(
         &mut self,
         fact: &Fact,
-        at: At<'_>,
+        at: FactAt<'_>,
         compiled: &Compiled,
     ) -> Result<(), Error> {
         match &fact.body {
@@ -72,7 +72,7 @@ impl State {
     fn put_machine(
         &mut self,
         put: &fact::PutMachine,
-        at: At<'_>,
+        at: FactAt<'_>,
         compiled: &Compiled,
     ) -> Result<(), Error> {
         let machine = usable(put, at, compiled)?;
@@ -81,7 +81,7 @@ impl State {
         Ok(())
     }
 
-    fn create(&mut self, create: &fact::CreateInstance, at: At<'_>) -> Result<(), Error> {
+    fn create(&mut self, create: &fact::CreateInstance, at: FactAt<'_>) -> Result<(), Error> {
         let number = self.machines.number(&create.machine, create.version);
         let state = number
             .and_then(|number| self.machines.by_number(number))
@@ -123,7 +123,7 @@ impl State {
         Ok(())
     }
 
-    fn apply_event(&mut self, apply: &fact::ApplyEvent, at: At<'_>) -> Result<(), Error> {
+    fn apply_event(&mut self, apply: &fact::ApplyEvent, at: FactAt<'_>) -> Result<(), Error> {
         let Some(before) = self.instances.get(apply.instance_id.as_bytes()).cloned() else {
             return Err(contradiction(at, "the moved instance is gone"));
         };
@@ -162,7 +162,7 @@ impl State {
         Ok(())
     }
 
-    fn delete(&mut self, delete: &fact::DeleteInstance, at: At<'_>) -> Result<(), Error> {
+    fn delete(&mut self, delete: &fact::DeleteInstance, at: FactAt<'_>) -> Result<(), Error> {
         let Some(before) = self.instances.remove(delete.instance_id.as_bytes()) else {
             return Err(contradiction(at, "the deleted instance is gone"));
         };
@@ -190,7 +190,7 @@ impl State {
 
     /// Forgets the keys that earlier facts of the entry gave the instance. Those of earlier entries are told
     /// from those of its next life by their offsets; these could not be.
-    fn end_keys_of_entry(&mut self, id: &str, at: At<'_>) {
+    fn end_keys_of_entry(&mut self, id: &str, at: FactAt<'_>) {
         for fact in at.before {
             let Some(name) = name_in(fact).filter(|_| fact.instance_id() == Some(id)) else {
                 continue;
@@ -219,7 +219,7 @@ impl State {
     }
 
     /// Puts the instance in place of its earlier version, with counters and digest.
-    fn put_instance(&mut self, parts: &InstanceParts<'_>, at: At<'_>) -> Result<(), Error> {
+    fn put_instance(&mut self, parts: &InstanceParts<'_>, at: FactAt<'_>) -> Result<(), Error> {
         let Some(instance) = Instance::new(parts, &mut self.scratch) else {
             return Err(contradiction(at, ID_TOO_LONG));
         };
@@ -250,7 +250,7 @@ impl State {
         self.machines.count(instance.machine(), instance.state(), 1);
     }
 
-    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: At<'_>, brief: KeyBrief<'_>) {
+    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: FactAt<'_>, brief: KeyBrief<'_>) {
         self.remember(&KeyParts {
             name: &key_name(scope, &key.key),
             params_hash: key.params_hash,
@@ -273,7 +273,7 @@ impl State {
     }
 
     /// Ends an entry whose facts are all installed.
-    pub(crate) fn end_entry(&mut self, at: At<'_>) {
+    pub(crate) fn end_entry(&mut self, at: FactAt<'_>) {
         self.forget_keys(at);
         self.last_time_ms = at.time_ms;
         self.last_applied = at.offset;
@@ -285,7 +285,7 @@ impl State {
         self.last_applied = offset;
     }
 
-    fn forget_keys(&mut self, at: At<'_>) {
+    fn forget_keys(&mut self, at: FactAt<'_>) {
         let mut scratch = std::mem::take(&mut self.scratch);
         for record in self.keys.forget(at.bounds, at.time_ms) {
             let digest = self.key_digest(&record, &mut scratch);
@@ -298,14 +298,14 @@ impl State {
 /// The machine that a fact defines.
 pub(crate) fn usable(
     put: &fact::PutMachine,
-    at: At<'_>,
+    at: FactAt<'_>,
     compiled: &Compiled,
 ) -> Result<Arc<Machine>, Error> {
     let machine = compiled.machine(put);
     machine.map_err(|reason| contradiction(at, &reason))
 }
 
-pub(crate) fn contradiction(at: At<'_>, what: &str) -> Error {
+pub(crate) fn contradiction(at: FactAt<'_>, what: &str) -> Error {
     Error::Contradiction {
         offset: at.offset,
         what: what.to_owned(),

@@ -1,4 +1,4 @@
-//! Records back to a state, and the proof that it is the one that was written.
+//! Snapshot records back to a state, and the proof that it is the state that was written.
 
 mod format_1;
 

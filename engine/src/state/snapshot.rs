@@ -35,7 +35,7 @@ enum Next {
     End,
 }
 
-struct Records {
+struct SnapshotRecords {
     state: State,
     /// In the order of a hash table that no longer changes.
     used_ids: Vec<UsedId>,
@@ -47,7 +47,7 @@ impl State {
     ///
     /// Shares the state as a clone does; later changes of `self` do not show.
     pub fn records(&self) -> impl Iterator<Item = Bytes> + Send + 'static {
-        Records {
+        SnapshotRecords {
             used_ids: self.used_ids.iter().cloned().collect(),
             state: self.clone(),
             next: Next::Header,
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-impl Iterator for Records {
+impl Iterator for SnapshotRecords {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -72,7 +72,7 @@ impl Iterator for Records {
     }
 }
 
-impl Records {
+impl SnapshotRecords {
     /// The record that is next, if that part has any left, and what follows it.
     fn step(&self) -> (Option<Body>, Next) {
         match &self.next {

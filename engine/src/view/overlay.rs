@@ -31,7 +31,7 @@ pub(crate) struct Overlay {
 pub(crate) struct InFlight {
     pub(crate) offset: u64,
     pub(crate) change: Change,
-    /// The name of that fact's key, where it has one.
+    /// The name of the fact's idempotency key, where it has one.
     pub(crate) key: Option<Arc<[u8]>>,
 }
 

@@ -9,7 +9,7 @@ pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
 /// The keys of a transition.
 pub(super) const TRANSITION_KEYS: [&str; 4] = ["from", "event", "to", "guard"];
 
-/// Of a key that is not ours, so much is shown.
+/// So many characters of an unknown key are shown.
 pub(super) const KEY_CHARS_SHOWN: usize = 64;
 
 pub(super) struct Raw<'a> {
@@ -32,7 +32,7 @@ pub(super) enum GuardText<'a> {
     Text(Cow<'a, str>),
 }
 
-/// A key that means nothing to us, where it could be meant for one of ours.
+/// A key that this version does not know. It may be a misspelt known key.
 pub(super) struct Unknown<'a> {
     /// The transition's position; none for the definition itself.
     pub(super) transition: Option<usize>,
@@ -80,7 +80,7 @@ pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
     })
 }
 
-/// Only the states and the initial one; whatever else there is may have any form.
+/// Only the states and the initial state; all other fields may have any form.
 pub(super) fn outline(text: &[u8]) -> Read<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
     let mut reader = Reader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial) = (None, None);
@@ -202,7 +202,7 @@ fn guard_text<'a>(reader: &mut Reader<'a>) -> Read<GuardText<'a>> {
     }
 }
 
-/// Of our own keys each may be there once: with two, one of them would silently not count.
+/// Each known key may be there once: of two, one would be ignored without a word.
 fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Read<()> {
     match slot.replace(value) {
         None => Ok(()),
@@ -214,7 +214,7 @@ fn required<T>(value: Option<T>, key: &str) -> Read<T> {
     value.ok_or_else(|| format!("missing field `{key}`"))
 }
 
-/// What is said of the first key of this owner that was probably meant for one of ours.
+/// The message about the first key of this owner that is probably a misspelt known key.
 fn slip(unknown: &[Unknown<'_>], transition: Option<usize>) -> Option<String> {
     let mut own = unknown.iter().filter(|it| it.transition == transition);
     own.find_map(|it| {

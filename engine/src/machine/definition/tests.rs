@@ -178,7 +178,7 @@ fn only_objects_of_the_right_form_are_definitions() {
         r#"{"states":["a"],"initial":"a","transitions":[]} x"#,
     ] {
         let error = Definition::parse(text.as_bytes()).unwrap_err().to_string();
-        let start = "the definition is not a valid JSON object of its form: ";
+        let start = "the definition is not a JSON object of the required form: ";
         assert!(error.starts_with(start), "{text}: {error}");
         assert!(
             !error.contains("struct"),
@@ -230,7 +230,7 @@ fn a_slip_of_a_key_is_refused_with_its_place() {
 
 #[test]
 fn a_slip_is_told_before_the_key_that_is_missing_because_of_it() {
-    let form = "the definition is not a valid JSON object of its form: ";
+    let form = "the definition is not a JSON object of the required form: ";
     assert_eq!(
         fault(json!({ "states": ["a"], "initial": "a", "transition": [] })),
         format!(
@@ -248,7 +248,7 @@ fn a_slip_is_told_before_the_key_that_is_missing_because_of_it() {
              are `from`, `event`, `to`, `guard`"
         )
     );
-    // A key that is close to none of ours explains nothing.
+    // A key that is close to no known key explains nothing.
     let label = with(json!([{ "from": "a", "label": "E", "to": "b" }]));
     assert_eq!(
         fault(label),

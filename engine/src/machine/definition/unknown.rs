@@ -1,4 +1,4 @@
-//! Keys that are not ours: slips of ours are refused, others are named in warnings.
+//! Unknown keys: misspelt known keys are refused, others are named in warnings.
 //!
 //! A transition whose `guard` is misspelt would be taken without a condition, for good: definitions
 //! are immutable. But clients send keys of their own and rely on their being ignored, so a key must be
@@ -10,8 +10,9 @@
 //! | in a transition | within one edit of `event` |
 //! | in the definition | within one edit of `initial` or `transitions` |
 //!
-//! `from`, `to` and `states` lie close to words that others use (`form`, `do`, `status`). They cannot be
-//! left out, so a slip of them is found by what is missing, and beside them gets a warning. An edit inserts, deletes or replaces a letter, or swaps two neighbours.
+//! `from`, `to` and `states` are close to words of other systems (`form`, `do`, `status`). They cannot be left out, so
+//! a misspelling shows by the missing key; where the right key is there too, the other one gets a warning. An edit
+//! inserts, deletes or replaces a letter, or swaps two neighbours.
 
 use super::raw::{KEY_CHARS_SHOWN, KEYS, TRANSITION_KEYS, Unknown};
 
@@ -31,7 +32,7 @@ const GUARD_WORDS: [&str; 12] = [
     "whenever",
 ];
 
-/// Longer keys are no slip of ours.
+/// Longer keys are no misspelt known keys.
 const KEY_BYTES_MAX: usize = 32;
 
 impl Unknown<'_> {
@@ -58,7 +59,7 @@ impl Unknown<'_> {
         }
     }
 
-    /// The key of ours that was probably meant.
+    /// The known key that was probably meant.
     pub(super) fn meant(&self) -> Option<&'static str> {
         if self.key.len() > KEY_BYTES_MAX {
             return None;

@@ -83,7 +83,7 @@ fn brief_of<'a>(
         machine: instance.machine(),
         from: u16::try_from(from).map_err(|_| "a key's state is out of range")?,
         to: instance.state(),
-        // As entries of that version are applied now.
+        // Entries that a version with format 1 wrote are applied in the same way now.
         is_last: false,
         instance_id: match is_of_machine {
             true => instance.id(),
