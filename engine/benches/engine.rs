@@ -1,5 +1,5 @@
 //! What the engine takes for an order's event: deciding it, applying its entry, encoding the entry for the log, and the
-//! guards alone: `cargo bench -p rstmdb-engine`.
+//! guards alone: `cargo bench -p rstmdb-engine --bench engine`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -26,7 +26,8 @@ fn order(guard: Option<&str>) -> Bytes {
         format!(",\"guard\":{}", serde_json::Value::from(guard))
     });
     let text = format!(
-        r#"{{"states":["open"],"initial":"open","transitions":[{{"from":"open","event":"CHANGE","to":"open"{guard}}}]}}"#
+        r#"{{"states":["open"],"initial":"open",
+        "transitions":[{{"from":"open","event":"CHANGE","to":"open"{guard}}}]}}"#
     );
     Bytes::from(text)
 }

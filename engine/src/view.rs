@@ -225,7 +225,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// A remembered key, if it was used in the present life of its instance. A deletion is remembered until the id is created again.
+    /// A remembered key, if it was used in the present life of its instance. A deletion is remembered until the id is
+    /// created again.
     pub(crate) fn key(self, scope: Scope<'_>, key: &str) -> Option<KeyFound> {
         let found = self.key_of_any_life(&key_name(scope, key))?;
         let counts = match scope {

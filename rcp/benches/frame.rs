@@ -1,5 +1,5 @@
 //! What a frame takes: written with its CRC, and read back with the head of the request in it:
-//! `cargo bench -p rstmdb-rcp`.
+//! `cargo bench -p rstmdb-rcp --bench frame`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -17,7 +17,8 @@ const SIZES: [usize; 2] = [100, 2_000];
 fn request(payload_bytes: usize) -> Vec<u8> {
     let note = "n".repeat(payload_bytes.saturating_sub(40));
     format!(
-        r#"{{"type":"request","id":"7","op":"APPLY_EVENT","params":{{"instance_id":"order-000001","event":"CHANGE","payload":{{"total":130.00,"note":"{note}"}}}}}}"#
+        r#"{{"type":"request","id":"7","op":"APPLY_EVENT","params":{{"instance_id":"order-000001",
+        "event":"CHANGE","payload":{{"total":130.00,"note":"{note}"}}}}}}"#
     )
     .into_bytes()
 }

@@ -1,8 +1,8 @@
 //! Installing facts that were found admissible: each one changes the tables, the counts and the digest together.
 //!
-//! Entries of earlier versions leave behind what a snapshot of those versions holds. It does not say where a life began,
-//! and of a key not whether it is the last of its entry. So a replica that has loaded such a snapshot ends like one that
-//! has applied everything.
+//! Entries of earlier versions leave behind what a snapshot of those versions holds. Such a snapshot does not say where
+//! a life began, nor whether a key is the last of its entry. So a replica that has loaded it ends like one that has
+//! applied everything.
 
 use std::sync::Arc;
 

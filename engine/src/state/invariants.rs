@@ -214,3 +214,6 @@ impl IdempotencyKeys {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,3 +52,70 @@ impl Pending {
         self.overlay.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Body, CreateInstance, DeleteInstance, Fact, Key};
+
+    fn entry(index: u64, bodies: Vec<Body>) -> Entry {
+        Entry {
+            index,
+            facts: bodies.into_iter().map(Fact::from).collect(),
+            ..Entry::default()
+        }
+    }
+
+    fn create(id: &str) -> Body {
+        let key = Key {
+            key: "k".to_owned(),
+            ..Key::default()
+        };
+        Body::CreateInstance(CreateInstance {
+            instance_id: id.to_owned(),
+            key: Some(key),
+            ..CreateInstance::default()
+        })
+    }
+
+    fn delete(id: &str) -> Body {
+        Body::DeleteInstance(DeleteInstance {
+            instance_id: id.to_owned(),
+            ..DeleteInstance::default()
+        })
+    }
+
+    #[test]
+    fn what_is_in_flight_is_removed_as_it_is_applied() {
+        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        pending.push(&entry(5, vec![create("a"), create("b")]), &compiled);
+        pending.push(&entry(6, vec![delete("a")]), &compiled);
+        pending.push(&entry(7, vec![create("a"), delete("a")]), &compiled);
+        assert_eq!(pending.check_invariants(4), Ok(()));
+        for applied in 5..8 {
+            pending.settle(applied);
+            assert_eq!(pending.check_invariants(applied), Ok(()));
+        }
+        assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_above_what_was_applied_or_does_not_ascend_is_seen() {
+        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        pending.push(&entry(5, vec![create("a")]), &compiled);
+        assert!(pending.check_invariants(5).is_err());
+        pending.push(&entry(4, vec![create("b")]), &compiled);
+        assert!(pending.check_invariants(0).is_err());
+    }
+
+    #[test]
+    fn what_would_stay_for_good_is_seen() {
+        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        pending.push(&entry(5, vec![create("a")]), &compiled);
+        pending.push(&entry(6, vec![create("b")]), &compiled);
+        for item in pending.overlay.instances.values_mut() {
+            item.offset += 1;
+        }
+        assert!(pending.check_invariants(4).is_err());
+    }
+}
