@@ -1,5 +1,4 @@
-//! What an event's entry weighs, and what of that is the payload beside the context that it became a part
-//! of: `cargo run --release -p rstmdb-engine --example entry_bytes`.
+//! The size of an event's entry, and how much of it is the payload, whose fields the context holds too: `cargo run --release -p rstmdb-engine --example entry_bytes`.
 
 #![allow(missing_docs)]
 

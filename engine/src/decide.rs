@@ -3,25 +3,24 @@
 //! Pure: it reads the applied state under the facts in flight, and what it writes down holds once
 //! those are applied.
 
+mod apply_event;
 mod batch;
 mod cost;
-mod event;
+mod idempotency;
 mod instance;
-mod key;
-mod machine;
 mod prepare;
+mod put_machine;
 
 use std::sync::Arc;
 
-use crate::command::Command;
-use crate::compiled::Compiled;
+use crate::api::command::Command;
+use crate::api::reply::Reply;
 use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::machine::Compiled;
 use crate::machine::Machine;
-use crate::reply::Reply;
 use crate::view::View;
 use crate::{Limits, Pending, Refusal, State, query};
 
-pub(crate) use batch::check_ops;
 pub use cost::{cost, lists};
 pub use prepare::{Prepared, is_settled, prepare};
 
@@ -30,7 +29,7 @@ pub use prepare::{Prepared, is_settled, prepare};
 pub struct DecideAt<'a> {
     /// The index that the entry will have in the log.
     pub offset: u64,
-    /// The leader's clock, Unix milliseconds; never below what was seen is what counts.
+    /// The leader's clock, Unix milliseconds. Where it is behind the time of the last entry, that time counts.
     pub now_ms: u64,
     /// Who asked; may be empty.
     pub actor: &'a str,
@@ -82,7 +81,7 @@ pub fn decide(
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
-            Step::Write {
+            OpDecision::Write {
                 body,
                 reply,
                 machine,
@@ -90,7 +89,7 @@ pub fn decide(
                 compiled.extend(machine);
                 (vec![body.into()], reply, None)
             }
-            Step::Answer { reply, offset } => (Vec::new(), reply, offset),
+            OpDecision::Answer { reply, offset } => (Vec::new(), reply, offset),
         },
     };
     if facts.is_empty() {
@@ -109,7 +108,7 @@ pub fn decide(
     clippy::large_enum_variant,
     reason = "lives for one call; a box would cost more"
 )]
-enum Step {
+enum OpDecision {
     Write {
         body: Body,
         reply: Reply,
@@ -131,7 +130,7 @@ struct Decider<'a> {
 }
 
 impl Decider<'_> {
-    fn single(self, command: &Command) -> Result<Step, Refusal> {
+    fn single(self, command: &Command) -> Result<OpDecision, Refusal> {
         match command {
             Command::PutMachine(put) => self.put_machine(put),
             Command::CreateInstance(create) => self.create_instance(create),
@@ -142,7 +141,7 @@ impl Decider<'_> {
         }
     }
 
-    fn flush_all(self) -> Result<Step, Refusal> {
+    fn flush_all(self) -> Result<OpDecision, Refusal> {
         if !self.limits.allow_flush_all {
             return Err(Refusal::BadRequest {
                 field: None,
@@ -150,7 +149,7 @@ impl Decider<'_> {
             });
         }
         let (instances_removed, machines_removed) = query::counts(self.view);
-        Ok(Step::Write {
+        Ok(OpDecision::Write {
             body: Body::FlushAll(FlushAll {}),
             reply: Reply::Flushed {
                 instances_removed,

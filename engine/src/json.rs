@@ -11,7 +11,7 @@ mod reader;
 
 pub(crate) use check::check;
 pub(crate) use context::{Context, Found};
-pub(crate) use equal::{Bytes, Stopped, equal};
+pub(crate) use equal::{ReadBudget, Stopped, equal};
 pub(crate) use number::Decimal;
 pub(crate) use object::{Object, compact};
 pub(crate) use reader::{Fault, Kind, Reader};

@@ -1,61 +1,57 @@
 //! State machines as pure functions.
 //!
-//! A leader turns a [`Command`] into facts with [`decide`]; the log carries the facts as an
-//! [`Entry`]; every replica installs them with [`State::apply`]. Guards run once, on the
-//! leader; apply only checks that what the decision rested on is still so, and otherwise changes
+//! A leader turns a [`Command`] into facts with [`decide`]. The log carries the facts as an
+//! [`Entry`]. Every replica installs them with [`State::apply`]. Guards run once, on the
+//! leader. Apply only checks that what the decision rested on is still so; otherwise the entry changes
 //! nothing, on every node alike.
 //!
 //! Promises: no I/O, clock, randomness, thread or async; no panic on any input; the same entries
 //! give the same state, byte for byte, on every machine. A [`Refusal`] is a value for the client; an
 //! [`Error`] means a corrupt log or snapshot and must stop the node.
 //!
+//! The modules, each using only those below it:
+//!
 //! | module | holds |
 //! |---|---|
-//! | [`command`], [`reply`] | what is asked and answered |
-//! | [`definition`], [`guard`] | machines as users write them |
-//! | [`fact`] | what the log carries |
-//! | `decide` | command to facts, on the leader |
-//! | `compiled` | machines compiled ahead of where they are needed |
-//! | `state` | facts to state, snapshot records, digest |
-//! | `overlay`, `view` | the state with facts in flight over it |
-//! | `query` | reads |
 //! | [`replay`] | a state from a snapshot and a log that are not a node's own: backups |
-//! | `planted` | a bug to test the tests with |
+//! | `decide` | command to facts, on the leader: one file per operation, batches, decisions made ahead |
+//! | `query` | reads: one instance, one machine, pages of both |
+//! | `apply` | entries to state: what is still admissible is installed, the rest is stale; a planted bug for tests |
+//! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
+//! | `state` | what is applied: its tables, digest, snapshot records and invariants |
+//! | `api` | what callers and the engine say to each other: [`command`], [`reply`], [`Refusal`] |
+//! | `machine` | machines as users write them ([`definition`], [`guard`]), and compiled for deciding |
+//! | `json` | users' JSON text, read and merged without building values |
+//! | [`fact`] | what the log carries |
 //! | [`limits`] | every bound |
+//! | `hash` | a map without a random seed |
 
 #![deny(clippy::iter_over_hash_type)]
 
-pub mod command;
-mod compiled;
+mod api;
+mod apply;
 mod decide;
-pub mod definition;
-mod error;
 pub mod fact;
-pub mod guard;
 mod hash;
 mod json;
 pub mod limits;
 mod machine;
-mod overlay;
-mod planted;
 mod query;
-mod refusal;
 pub mod replay;
-pub mod reply;
 mod state;
 mod view;
 
-pub use command::{
+pub use api::command::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
 };
-pub use compiled::Compiled;
+pub use api::reply::{InstanceView, Reply};
+pub use api::{Refusal, command, reply};
+pub use apply::Outcome;
+#[cfg(feature = "planted-bugs")]
+pub use apply::apply_stale_events;
 pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
-pub use error::Error;
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use overlay::Pending;
-#[cfg(feature = "planted-bugs")]
-pub use planted::apply_stale_events;
-pub use refusal::Refusal;
-pub use reply::{InstanceView, Reply};
-pub use state::{Outcome, State, StateLoader};
+pub use machine::{Compiled, definition, guard};
+pub use state::{BrokenInvariant, Error, State, StateLoader};
+pub use view::Pending;

@@ -1,7 +1,5 @@
 //! Bounds: the configured ones, and those that never change.
 
-use crate::Refusal;
-
 /// Longest machine name, version-independent, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Longest definition text, in bytes.
@@ -83,12 +81,4 @@ pub(crate) fn name_fault(name: &str) -> Option<String> {
         "holds a control character at position {}; names must be printable",
         control + 1
     ))
-}
-
-/// Refuses a name that is empty, too long or not printable.
-pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
-    match name_fault(name) {
-        None => Ok(()),
-        Some(fault) => Err(Refusal::bad(field, format!("{field} {fault}"))),
-    }
 }

@@ -5,10 +5,9 @@ mod list;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::command::{ListInstances, Query};
-use crate::decide::check_ops;
-use crate::limits::check_name;
-use crate::reply::{MachineSummary, Reply};
+use crate::api::command::{ListInstances, Query};
+use crate::api::reply::{MachineSummary, Reply};
+use crate::api::{check_name, check_ops};
 use crate::view::View;
 use crate::{Refusal, State};
 
@@ -19,7 +18,7 @@ impl State {
         reply.ok_or_else(|| Refusal::bad("limit", "there is more to look at than can be counted"))
     }
 
-    /// Refuses a batch of so many queries, if they are too many for one.
+    /// Refuses a batch with too many queries.
     pub fn check_batch(queries: usize) -> Result<(), Refusal> {
         check_ops(queries)
     }
@@ -27,16 +26,16 @@ impl State {
     /// Answers a query if that takes looking at `steps` instances and machines at most; a listing may take
     /// looking at all of them.
     pub fn query_within(&self, query: &Query, steps: usize) -> Result<Option<Reply>, Refusal> {
-        answer(View::new(self), query, &mut Steps { left: steps })
+        answer(View::new(self), query, &mut StepBudget { left: steps })
     }
 }
 
 /// How much listings may still look at.
-pub(crate) struct Steps {
+pub(crate) struct StepBudget {
     pub(crate) left: usize,
 }
 
-impl Steps {
+impl StepBudget {
     /// Takes this many; `None` when that is too much.
     pub(crate) fn take(&mut self, steps: usize) -> Option<()> {
         self.left = self.left.checked_sub(steps)?;
@@ -48,7 +47,7 @@ impl Steps {
 pub(crate) fn answer(
     view: View<'_>,
     query: &Query,
-    steps: &mut Steps,
+    steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
     match query {
         Query::GetInstance { instance_id } => get_instance(view, instance_id).map(Some),

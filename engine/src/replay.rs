@@ -6,15 +6,16 @@
 use bytes::Bytes;
 use prost::Message;
 
+use crate::apply::Outcome;
 use crate::fact::Entry;
-use crate::state::{Outcome, State, StateLoader};
+use crate::state::{self, State, StateLoader};
 
 /// Why a replay cannot go on. Which file it was, the caller knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A record of the snapshot, or an entry, does not fit.
     #[error("it cannot be applied: {0}")]
-    Engine(#[from] crate::Error),
+    Engine(#[from] state::Error),
     /// An entry does not hold facts.
     #[error("the entry at offset {offset} cannot be decoded: {reason}")]
     Undecodable {

@@ -3,30 +3,35 @@
 //! Cloning it is cheap and is how a snapshot is taken: the tables are shared until either side
 //! writes. Every change goes through [`State::apply`].
 
-mod apply;
 mod digest;
+mod error;
+mod idempotency;
+mod install;
 mod instance;
+mod invariants;
+mod key_name;
 mod key_record;
-mod keys;
 mod load;
-mod load_format_1;
 mod machines;
-mod records;
+mod snapshot;
 mod table;
 
-pub use apply::Outcome;
+pub use error::Error;
+pub use invariants::BrokenInvariant;
 pub use load::StateLoader;
 
+pub(crate) use idempotency::remembered;
+pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 pub(crate) use instance::{Instance, ctx_bytes};
-pub(crate) use keys::{Scope, key_name, remembered};
+pub(crate) use invariants::ensure;
+pub(crate) use key_name::{Scope, key_name};
 
 use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use crate::view::{KeyFound, KeyOutcome, Last};
+use idempotency::IdempotencyKeys;
 use key_record::KeyRecord;
-use keys::Keys;
 use machines::Machines;
 use table::{Keyed, Table};
 
@@ -42,7 +47,7 @@ pub struct State {
     /// The ids of `instances`, in order; boxed, because an `Arc` would cost 16 bytes more.
     pub(crate) ids: OrdSet<Box<str>>,
     used_ids: Table<UsedId>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
     scratch: Vec<u8>,
@@ -53,6 +58,41 @@ pub struct State {
 struct UsedId {
     id: Arc<str>,
     last_offset: u64,
+}
+
+/// What is known of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// There is such an instance; its last fact is here.
+    Live(u64),
+    /// It was deleted here, and its id stays used.
+    Used(u64),
+    Never,
+}
+
+/// A remembered idempotency key.
+pub(crate) struct KeyFound {
+    pub(crate) params_hash: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) offset: u64,
+    pub(crate) instance_id: Arc<str>,
+    /// No later fact of its entry changed the instance.
+    pub(crate) is_last: bool,
+    pub(crate) outcome: KeyOutcome,
+}
+
+/// What the first call with a key came to.
+#[derive(Clone)]
+pub(crate) enum KeyOutcome {
+    Created {
+        state: Arc<str>,
+    },
+    /// The context is in the log.
+    Moved {
+        from_state: Arc<str>,
+        to_state: Arc<str>,
+    },
+    Deleted,
 }
 
 impl Keyed for UsedId {
@@ -78,7 +118,7 @@ impl State {
             instances: Table::new(),
             ids: OrdSet::new(),
             used_ids: Table::new(),
-            keys: Keys::new(),
+            keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,
             scratch: Vec::new(),
@@ -169,11 +209,11 @@ impl State {
 
     fn key_outcome(&self, record: &KeyRecord) -> Option<KeyOutcome> {
         let brief = record.brief();
-        if keys::is_of_delete(record.name()) {
+        if key_name::is_of_delete(record.name()) {
             return Some(KeyOutcome::Deleted);
         }
         let to_state = self.state_name(brief.machine, brief.to)?;
-        if keys::is_of_create(record.name()) {
+        if key_name::is_of_create(record.name()) {
             return Some(KeyOutcome::Created { state: to_state });
         }
         let from_state = self.state_name(brief.machine, brief.from)?;

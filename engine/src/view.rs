@@ -1,30 +1,26 @@
 //! The state under up to two overlays, read as one: how it will be once all in flight is applied.
 
+mod overlay;
+mod pending;
+
+pub(crate) use overlay::Overlay;
+pub use pending::Pending;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::api::reply::InstanceView;
 use crate::machine::Machine;
-use crate::overlay::{Change, Created, InFlight, Live, Overlay};
-use crate::reply::InstanceView;
-use crate::state::{Instance, Scope, State, ctx_bytes, key_name};
+use crate::state::{Instance, KeyFound, Last, Scope, State, ctx_bytes, key_name};
+use overlay::{Change, Created, InFlight, Live};
 
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) state: &'a State,
     /// The newest first.
     layers: [Option<&'a Overlay>; 2],
-}
-
-/// What is known of an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Last {
-    /// There is such an instance; its last fact is here.
-    Live(u64),
-    /// It was deleted here, and its id stays used.
-    Used(u64),
-    Never,
 }
 
 /// An instance as the view shows it.
@@ -40,31 +36,6 @@ pub(crate) struct Current<'a> {
 enum Source<'a> {
     Applied(&'a Instance),
     InFlight(&'a Arc<str>, &'a Live),
-}
-
-/// A remembered idempotency key.
-pub(crate) struct KeyFound {
-    pub(crate) params_hash: u64,
-    pub(crate) time_ms: u64,
-    pub(crate) offset: u64,
-    pub(crate) instance_id: Arc<str>,
-    /// No later fact of its entry changed the instance.
-    pub(crate) is_last: bool,
-    pub(crate) outcome: KeyOutcome,
-}
-
-/// What the first call with a key came to.
-#[derive(Clone)]
-pub(crate) enum KeyOutcome {
-    Created {
-        state: Arc<str>,
-    },
-    /// The context is in the log.
-    Moved {
-        from_state: Arc<str>,
-        to_state: Arc<str>,
-    },
-    Deleted,
 }
 
 enum Seen<'a> {
@@ -254,8 +225,8 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// A remembered key, if it counts in the life that its instance has now: one of an earlier life is
-    /// none. A deletion is remembered until the id is created again.
+    /// A remembered key, if it was used in the present life of its instance. A deletion is remembered until the id is
+    /// created again.
     pub(crate) fn key(self, scope: Scope<'_>, key: &str) -> Option<KeyFound> {
         let found = self.key_of_any_life(&key_name(scope, key))?;
         let counts = match scope {

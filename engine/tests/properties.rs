@@ -1,4 +1,4 @@
-//! What must hold for every sequence of commands, and for entries nobody would decide.
+//! What must hold for every sequence of commands, and for entries that no leader would decide.
 
 #![allow(clippy::unwrap_used)]
 
@@ -180,7 +180,7 @@ proptest! {
         for (command, pause_ms) in commands {
             now_ms += pause_ms;
             let Ok((_, reply)) = run(&mut state, &command, now_ms, &limits) else { continue };
-            prop_assert_eq!(state.digest(), state.recompute_digest());
+            prop_assert_eq!(state.check_invariants(), Ok(()));
             if let Reply::Applied { ctx, to_state, applied: true, .. } = reply
                 && let Command::ApplyEvent(apply) = &command
             {
@@ -258,11 +258,14 @@ proptest! {
                 );
                 pending.push(&entry, &compiled);
                 in_flight.push_back(entry);
+                prop_assert_eq!(ahead.check_invariants(), Ok(()));
             }
             if settle && let Some(entry) = in_flight.pop_front() {
                 prop_assert_eq!(behind.apply(&entry, entry.index), Ok(Outcome::Applied));
                 pending.settle(entry.index);
             }
+            prop_assert_eq!(pending.check_invariants(behind.last_applied()), Ok(()));
+            prop_assert_eq!(behind.check_invariants(), Ok(()));
         }
         for entry in in_flight {
             prop_assert_eq!(behind.apply(&entry, entry.index), Ok(Outcome::Applied));
@@ -295,8 +298,10 @@ proptest! {
                 prop_assert_eq!(shown(&state), before);
             }
             prop_assert_eq!(state.is_stale(offset), outcome == Ok(Outcome::Stale));
-            prop_assert_eq!(state.digest(), state.recompute_digest());
-            prop_assert_eq!(shown(&reload(&state)), shown(&state));
+            prop_assert_eq!(state.check_invariants(), Ok(()));
+            let reloaded = reload(&state);
+            prop_assert_eq!(reloaded.check_invariants(), Ok(()));
+            prop_assert_eq!(shown(&reloaded), shown(&state));
             if outcome.is_err() {
                 state.skip(offset);
                 twin.skip(offset);

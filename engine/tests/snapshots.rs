@@ -133,7 +133,7 @@ fn a_snapshot_cut_off_after_any_record_is_not_loaded() {
         let error = load(records[..count].to_vec()).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "the snapshot does not add up: its last record is missing"
+            "the snapshot is incomplete or damaged: its last record is missing"
         );
     }
 }

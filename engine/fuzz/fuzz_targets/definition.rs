@@ -42,6 +42,7 @@ fuzz_target!(|data: &[u8]| {
         ..ApplyEvent::default()
     };
     run(&mut state, &Command::ApplyEvent(apply));
+    state.check_invariants().expect("the state is consistent");
 });
 
 fn run(state: &mut State, command: &Command) {

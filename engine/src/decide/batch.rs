@@ -1,13 +1,14 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
-use super::{Decider, Step, cost};
-use crate::command::{BatchOp, Command};
-use crate::compiled::Compiled;
+use super::{Decider, OpDecision, cost};
+use crate::api::check_ops;
+use crate::api::command::{BatchOp, Command};
+use crate::api::reply::Reply;
 use crate::fact::{Body, Fact};
-use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, BATCH_OPS_MAX, ENTRY_BYTES_MAX};
-use crate::overlay::Overlay;
-use crate::query::Steps;
-use crate::reply::Reply;
+use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
+use crate::machine::Compiled;
+use crate::query::StepBudget;
+use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
 
@@ -23,7 +24,7 @@ pub(super) fn decide(
         facts: Vec::new(),
         replies: Vec::new(),
         bytes: 0,
-        listings: Steps {
+        listings: StepBudget {
             left: BATCH_LISTED_MAX,
         },
         compiled,
@@ -39,23 +40,14 @@ pub(super) fn decide(
     Ok((batch.facts, batch.replies))
 }
 
-/// Refuses a batch of too many operations.
-pub(crate) fn check_ops(count: usize) -> Result<(), Refusal> {
-    if count <= BATCH_OPS_MAX {
-        return Ok(());
-    }
-    let problem = format!("ops holds {count} operations; {BATCH_OPS_MAX} are allowed");
-    Err(Refusal::bad("ops", problem))
-}
-
 /// A batch that lists cannot be decided ahead, because what it rests on changes all the time: it must be cheap.
 fn check_listing(view: View<'_>, ops: &[BatchOp]) -> Result<(), Refusal> {
     if !cost::batch_lists(ops) || cost::batch(view, ops) <= BATCH_LISTED_BYTES_MAX {
         return Ok(());
     }
     let problem = format!(
-        "the contexts, payloads and definitions of an atomic batch that lists too come to more than \
-         {BATCH_LISTED_BYTES_MAX} bytes: list outside of it"
+        "the contexts, payloads and definitions of an atomic batch with listings have more than \
+         {BATCH_LISTED_BYTES_MAX} bytes together: list outside of the batch"
     );
     Err(Refusal::bad("ops", problem))
 }
@@ -65,7 +57,7 @@ struct Batch<'a> {
     facts: Vec<Fact>,
     replies: Vec<Reply>,
     bytes: usize,
-    listings: Steps,
+    listings: StepBudget,
     compiled: &'a mut Compiled,
 }
 
@@ -87,8 +79,8 @@ impl Batch<'_> {
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
-            Step::Answer { reply, .. } => self.replies.push(reply),
-            Step::Write {
+            OpDecision::Answer { reply, .. } => self.replies.push(reply),
+            OpDecision::Write {
                 body,
                 reply,
                 machine,
@@ -112,13 +104,13 @@ impl Batch<'_> {
     }
 }
 
-/// Everybody's writes wait while a batch is decided, so what its listings look at is bounded.
+/// The writes of all clients wait while a batch is decided, so what its listings look at is bounded.
 fn too_much_listed() -> Refusal {
     Refusal::bad(
         "ops",
         format!(
             "the batch's LIST_INSTANCES and LIST_MACHINES look at more than {BATCH_LISTED_MAX} instances and \
-             machines, which is what an atomic batch that writes too may look at: list outside of it"
+             machines, the most that an atomic batch with writes may look at: list outside of the batch"
         ),
     )
 }

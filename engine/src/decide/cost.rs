@@ -1,6 +1,7 @@
-//! What a decision costs, by a few look-ups: the proposer decides only what is cheap where everybody waits.
+//! What a decision costs, by a few look-ups: what is dear is decided ahead, because all other writes wait
+//! for a decision of the proposer.
 
-use crate::command::{BatchOp, Command, PutMachine};
+use crate::api::command::{BatchOp, Command, PutMachine};
 use crate::view::View;
 use crate::{Pending, State};
 
@@ -59,7 +60,7 @@ fn single(view: View<'_>, command: &Command, carried: usize) -> usize {
         }
 }
 
-/// The text that stands where another is put: both are compared by value.
+/// Bytes of the definition that is there already: both are compared by value.
 fn defined(view: View<'_>, put: &PutMachine) -> usize {
     let existing = view.machine(&put.machine, put.version);
     existing.map_or(0, |existing| existing.definition.len())

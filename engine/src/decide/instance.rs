@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::key::{KeyCheck, Params};
-use super::{Decider, Step};
+use super::idempotency::{KeyCheck, Params};
+use super::{Decider, OpDecision};
 use crate::Refusal;
-use crate::command::{CreateInstance, DeleteInstance};
+use crate::api::check_name;
+use crate::api::command::{CreateInstance, DeleteInstance};
+use crate::api::reply::Reply;
 use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
-use crate::limits::{CTX_BYTES_MAX, check_name};
-use crate::reply::Reply;
-use crate::state::Scope;
-use crate::view::Last;
+use crate::limits::CTX_BYTES_MAX;
+use crate::state::{Last, Scope};
 
 /// A JSON object from a client; null counts as absent.
 pub(super) struct ObjectParam<'a> {
@@ -59,7 +59,7 @@ pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
 }
 
 impl Decider<'_> {
-    pub(super) fn create_instance(self, create: &CreateInstance) -> Result<Step, Refusal> {
+    pub(super) fn create_instance(self, create: &CreateInstance) -> Result<OpDecision, Refusal> {
         check_name("instance_id", &create.instance_id)?;
         check_name("machine", &create.machine)?;
         let ctx = object_param("initial_ctx", create.initial_ctx.as_ref())?;
@@ -93,7 +93,7 @@ impl Decider<'_> {
         };
         check_ctx_bytes("initial_ctx", &ctx)?;
         let state = machine.state_name(machine.initial);
-        Ok(Step::Write {
+        Ok(OpDecision::Write {
             body: Body::CreateInstance(fact::CreateInstance {
                 instance_id: create.instance_id.clone(),
                 machine: create.machine.clone(),
@@ -123,7 +123,7 @@ impl Decider<'_> {
         }
     }
 
-    pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<Step, Refusal> {
+    pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<OpDecision, Refusal> {
         check_name("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
@@ -135,7 +135,7 @@ impl Decider<'_> {
                 instance_id: delete.instance_id.clone(),
             });
         };
-        Ok(Step::Write {
+        Ok(OpDecision::Write {
             body: Body::DeleteInstance(fact::DeleteInstance {
                 instance_id: delete.instance_id.clone(),
                 prev_offset,

@@ -1,13 +1,13 @@
-//! Decisions made ahead, on a copy of the state, to be taken over where everybody waits.
+//! Decisions made ahead, on a copy of the state. The proposer takes them over while all other writes wait.
 //!
 //! A decision rests on its *premises*: the instances, machines and keys that its command names. It may be
 //! taken over later as long as those are the same. The offset and the time are put in then.
 
-use crate::command::{BatchOp, Command, Query};
+use crate::api::command::{BatchOp, Command, Query};
+use crate::api::reply::Reply;
 use crate::fact::{Body, Entry};
-use crate::reply::Reply;
-use crate::state::{Scope, remembered};
-use crate::view::{Last, View};
+use crate::state::{Last, Scope, remembered};
+use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;

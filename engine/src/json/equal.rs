@@ -12,7 +12,7 @@ const FIELD_BYTES: usize = 32;
 
 /// How much more may be read.
 #[derive(Debug)]
-pub(crate) struct Bytes(usize);
+pub(crate) struct ReadBudget(usize);
 
 /// More would have to be read than was allowed, or the text is not valid.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl From<Fault> for Stopped {
     }
 }
 
-impl Bytes {
+impl ReadBudget {
     pub(crate) fn new(bytes: usize) -> Self {
         Self(bytes)
     }
@@ -37,7 +37,7 @@ impl Bytes {
 
 /// Compares two values, each without spaces around it. Recurses as deep as the text is nested, which
 /// the reader bounds.
-pub(crate) fn equal(left: &str, right: &str, bytes: &mut Bytes) -> Result<bool, Stopped> {
+pub(crate) fn equal(left: &str, right: &str, bytes: &mut ReadBudget) -> Result<bool, Stopped> {
     bytes.spend(left.len() + right.len())?;
     if left == right {
         return Ok(true);
@@ -74,7 +74,7 @@ pub(crate) fn equal(left: &str, right: &str, bytes: &mut Bytes) -> Result<bool, 
 fn lists(
     left: &mut Reader<'_>,
     right: &mut Reader<'_>,
-    bytes: &mut Bytes,
+    bytes: &mut ReadBudget,
 ) -> Result<bool, Stopped> {
     loop {
         match (left.item()?, right.item()?) {
@@ -92,7 +92,7 @@ fn lists(
 /// The fields by name, each once.
 fn fields<'a>(
     object: &mut Reader<'a>,
-    bytes: &mut Bytes,
+    bytes: &mut ReadBudget,
 ) -> Result<Vec<(Cow<'a, str>, &'a str)>, Stopped> {
     object.enter()?;
     let mut fields = Vec::new();

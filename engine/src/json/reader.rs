@@ -1,7 +1,7 @@
 //! Reads JSON text where it lies, token by token.
 //!
 //! Nothing is built, no key means anything, and numbers stay text. Nesting is bounded by
-//! [`JSON_DEPTH_MAX`] before it is followed, so whoever recurses along with the reader is bounded too.
+//! [`JSON_DEPTH_MAX`] before it is followed, so code that recurses along with the reader is bounded too.
 
 mod strings;
 

@@ -23,7 +23,7 @@ fn merged(ctx: &str, payload: &str) -> String {
 }
 
 fn same(left: &str, right: &str) -> bool {
-    equal(left, right, &mut Bytes::new(usize::MAX)).unwrap()
+    equal(left, right, &mut ReadBudget::new(usize::MAX)).unwrap()
 }
 
 /// The value at a path, as the context's one scan finds it.
@@ -325,12 +325,12 @@ fn no_key_has_a_meaning() {
 fn what_comparing_costs_is_bounded() {
     let list = |last: &str| format!("[{}{last}]", "1,".repeat(1000));
     let (left, right) = (list("1"), list("1.0"));
-    assert!(equal(&left, &right, &mut Bytes::new(10_000)).unwrap());
-    assert!(equal(&left, &right, &mut Bytes::new(4_010)).is_err());
-    assert!(equal(&left, &left, &mut Bytes::new(4_010)).unwrap());
+    assert!(equal(&left, &right, &mut ReadBudget::new(10_000)).unwrap());
+    assert!(equal(&left, &right, &mut ReadBudget::new(4_010)).is_err());
+    assert!(equal(&left, &left, &mut ReadBudget::new(4_010)).unwrap());
     let chain = |end: &str| format!("{}{end}{}", r#"{"a":"#.repeat(120), "}".repeat(120));
-    assert!(equal(&chain("1"), &chain("1.0"), &mut Bytes::new(50_000)).is_err());
-    assert!(equal(&chain("1"), &chain("1.0"), &mut Bytes::new(usize::MAX)).unwrap());
+    assert!(equal(&chain("1"), &chain("1.0"), &mut ReadBudget::new(50_000)).is_err());
+    assert!(equal(&chain("1"), &chain("1.0"), &mut ReadBudget::new(usize::MAX)).unwrap());
 }
 
 /// Equality as serde_json's values tell it.

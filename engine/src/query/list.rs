@@ -8,20 +8,24 @@ use std::iter::Peekable;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Steps, size};
-use crate::command::ListInstances;
+use super::{StepBudget, size};
+use crate::api::command::ListInstances;
+use crate::api::reply::{InstanceSummary, Reply};
 use crate::limits::{LIST_ITEMS_DEFAULT, LIST_ITEMS_MAX};
-use crate::reply::{InstanceSummary, Reply};
 use crate::state::Instance;
 use crate::view::{Current, View};
 
 /// Looking an instance up by its id takes as long as passing over this many in the table.
 const TABLE_SPEED: usize = 8;
-/// Among this many instances the way does not matter.
+/// With so few instances both ways are fast enough.
 const FEW: usize = 4096;
 
 /// A page, or `None` when finding it takes too many steps.
-pub(super) fn instances(view: View<'_>, list: &ListInstances, steps: &mut Steps) -> Option<Reply> {
+pub(super) fn instances(
+    view: View<'_>,
+    list: &ListInstances,
+    steps: &mut StepBudget,
+) -> Option<Reply> {
     let limit = size(list.limit.unwrap_or(LIST_ITEMS_DEFAULT).min(LIST_ITEMS_MAX));
     let total = total(view, list);
     let offset = list.offset.unwrap_or(0);
@@ -66,7 +70,7 @@ fn page(
     list: &ListInstances,
     wanted: &Wanted,
     total: u64,
-    steps: &mut Steps,
+    steps: &mut StepBudget,
 ) -> Option<Page> {
     let filtered = list.machine.is_some() || list.state.is_some();
     let all = view.state.instances.len();
@@ -77,7 +81,7 @@ fn page(
     let matches = wanted.skip.saturating_add(wanted.items).max(1);
     let expected = all.saturating_mul(matches) / size(total).max(1);
     if expected < through_table {
-        let mut some = Steps {
+        let mut some = StepBudget {
             left: steps.left.min(through_table),
         };
         let before = some.left;
@@ -95,12 +99,12 @@ fn in_order(
     view: View<'_>,
     list: &ListInstances,
     wanted: &Wanted,
-    steps: &mut Steps,
+    steps: &mut StepBudget,
 ) -> Option<Page> {
     let unfiltered = list.machine.is_none() && list.state.is_none();
     let mut ids = ids(view, list.after.as_deref());
     let mut skip = wanted.skip;
-    // Applied ids are all of instances; those in flight may be of some that are no more.
+    // Every applied id is of an instance. An id in flight may be of an instance that is deleted.
     if unfiltered && view.layers().all(|layer| layer.instances.is_empty()) && skip > 0 {
         steps.take(skip.min(view.state.instances.len()) / TABLE_SPEED)?;
         ids.nth(skip - 1);
@@ -188,7 +192,7 @@ impl Filter {
     }
 }
 
-/// All ids after one, ascending: those applied and those in flight, some of which may be no more.
+/// All ids after one, ascending: those applied and those in flight, some of them of deleted instances.
 fn ids<'a>(view: View<'a>, after: Option<&str>) -> impl Iterator<Item = &'a str> {
     let from = match after {
         None => Bound::Unbounded,

@@ -30,7 +30,7 @@ mod at {
 }
 
 /// What an instance is made of.
-pub(crate) struct Parts<'a> {
+pub(crate) struct InstanceParts<'a> {
     pub(crate) id: &'a str,
     pub(crate) machine: u32,
     pub(crate) state: u16,
@@ -46,7 +46,7 @@ impl Instance {
     /// Copies the context: a slice of a log entry would keep the whole entry in memory.
     ///
     /// None when an id is longer than a u16 can say, which no decision allows.
-    pub(crate) fn new(parts: &Parts<'_>, buffer: &mut Vec<u8>) -> Option<Self> {
+    pub(crate) fn new(parts: &InstanceParts<'_>, buffer: &mut Vec<u8>) -> Option<Self> {
         let id_bytes = u16::try_from(parts.id.len()).ok()?;
         let event_id_bytes = u16::try_from(parts.event_id.len()).ok()?;
         buffer.clear();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::keys::{instance_in, is_of_delete};
+use super::key_name::{instance_in, is_of_delete};
 use super::table::Keyed;
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.
@@ -29,7 +29,7 @@ mod at {
 
 /// What a retry is told. A context is not in it: the log has that.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Brief<'a> {
+pub(crate) struct KeyBrief<'a> {
     /// Of the instance, as its position in the state's machines.
     pub(crate) machine: u32,
     /// The state it came from, for an event.
@@ -43,17 +43,17 @@ pub(crate) struct Brief<'a> {
 }
 
 /// What a record is made of.
-pub(crate) struct Parts<'a> {
+pub(crate) struct KeyParts<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) params_hash: u64,
     pub(crate) time_ms: u64,
     pub(crate) offset: u64,
-    pub(crate) brief: Brief<'a>,
+    pub(crate) brief: KeyBrief<'a>,
 }
 
 impl KeyRecord {
     /// `place` is where it stands in the order of all keys of this node.
-    pub(super) fn new(parts: &Parts<'_>, place: u64, buffer: &mut Vec<u8>) -> Self {
+    pub(super) fn new(parts: &KeyParts<'_>, place: u64, buffer: &mut Vec<u8>) -> Self {
         buffer.clear();
         buffer.extend_from_slice(&parts.params_hash.to_le_bytes());
         buffer.extend_from_slice(&parts.time_ms.to_le_bytes());
@@ -89,8 +89,8 @@ impl KeyRecord {
         u64::from_le_bytes(self.number(at::PLACE))
     }
 
-    pub(crate) fn brief(&self) -> Brief<'_> {
-        Brief {
+    pub(crate) fn brief(&self) -> KeyBrief<'_> {
+        KeyBrief {
             machine: u32::from_le_bytes(self.number(at::MACHINE)),
             from: u16::from_le_bytes(self.number(at::FROM)),
             to: u16::from_le_bytes(self.number(at::TO)),

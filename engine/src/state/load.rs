@@ -1,4 +1,6 @@
-//! Records back to a state, and the proof that it is the one that was written.
+//! Snapshot records back to a state, and the proof that it is the state that was written.
+
+mod format_1;
 
 use std::sync::Arc;
 
@@ -6,14 +8,15 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::digest::used_id_digest;
-use super::instance::{Instance, Parts as InstanceParts};
-use super::key_record::{Brief, Parts};
-use super::keys::{is_name, is_of_delete};
-use super::records::proto::{self, key, record::Body};
+use super::error::Error;
+use super::instance::{Instance, InstanceParts};
+use super::key_name::{is_name, is_of_delete};
+use super::key_record::{KeyBrief, KeyParts};
+use super::snapshot::{FORMAT, proto};
 use super::table::Table;
-use super::{State, UsedId, records};
-use crate::Error;
+use super::{State, UsedId};
 use crate::machine::Machine;
+use proto::{key, record::Body};
 
 /// How many instances the header alone makes room for, before their records prove them.
 const RESERVED_INSTANCES_MAX: u64 = 4_000_000;
@@ -21,11 +24,11 @@ const RESERVED_INSTANCES_MAX: u64 = 4_000_000;
 /// Builds a state from the records of [`State::records`], in their order.
 #[derive(Default)]
 pub struct StateLoader {
-    pub(super) state: State,
+    state: State,
     records: u64,
-    pub(super) format: u32,
+    format: u32,
     /// What the digest of records of an earlier format has more than this version's.
-    pub(super) earlier_digest: u128,
+    earlier_digest: u128,
     last_key_offset: u64,
     footer: Option<proto::Footer>,
 }
@@ -114,11 +117,10 @@ impl StateLoader {
     }
 
     fn header(&mut self, header: proto::Header) -> Result<(), String> {
-        if !(1..=records::FORMAT).contains(&header.format) {
+        if !(1..=FORMAT).contains(&header.format) {
             return Err(format!(
                 "its format is {}, this version reads 1 to {}",
-                header.format,
-                records::FORMAT
+                header.format, FORMAT
             ));
         }
         self.format = header.format;
@@ -156,7 +158,7 @@ impl StateLoader {
         Ok(())
     }
 
-    pub(super) fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
+    fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
         let state = self
             .state_number(message.machine, message.state)
             .ok_or_else(|| format!("instance {:?} is in no known state", message.id))?;
@@ -237,15 +239,15 @@ impl StateLoader {
         &self,
         message: &proto::Key,
         brief: &'a proto::Brief,
-    ) -> Result<Brief<'a>, String> {
+    ) -> Result<KeyBrief<'a>, String> {
         if is_of_delete(&message.name) {
-            return Ok(Brief::default());
+            return Ok(KeyBrief::default());
         }
         let state = |number| {
             self.state_number(brief.machine, number)
                 .ok_or("a key's state is out of range")
         };
-        Ok(Brief {
+        Ok(KeyBrief {
             machine: brief.machine,
             from: state(brief.from_state)?,
             to: state(brief.to_state)?,
@@ -255,8 +257,8 @@ impl StateLoader {
     }
 }
 
-pub(super) fn parts<'a>(message: &'a proto::Key, brief: Brief<'a>) -> Parts<'a> {
-    Parts {
+fn parts<'a>(message: &'a proto::Key, brief: KeyBrief<'a>) -> KeyParts<'a> {
+    KeyParts {
         name: &message.name,
         params_hash: message.params_hash,
         time_ms: message.time_ms,

@@ -99,6 +99,13 @@ impl Machines {
         }
     }
 
+    /// The instances in each state of a machine.
+    pub(super) fn counts(&self, number: usize) -> &[u64] {
+        self.slots.get(number).map_or(&[], |slot| {
+            &self.counts[slot.counts_from..slot.counts_from + slot.machine.states.len()]
+        })
+    }
+
     /// How many instances of a machine (all when none is named) are in a state (any when none is).
     pub(crate) fn total(&self, machine: Option<&str>, state: Option<&str>) -> u64 {
         self.slots

@@ -1,0 +1,227 @@
+//! Why a command or a query is refused: a value with everything the client is told.
+
+use serde_json::{Value, json};
+
+use crate::limits::{BATCH_OPS_MAX, name_fault};
+
+/// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request is not valid.
+    #[error("{message}")]
+    BadRequest {
+        /// The field at fault, where there is one.
+        field: Option<String>,
+        /// What is wrong and what is allowed.
+        message: String,
+    },
+    /// There is no such machine, or no such version of it.
+    #[error("machine {machine:?}{} is not defined", .version.map(|v| format!(" version {v}")).unwrap_or_default())]
+    MachineNotFound {
+        /// The name asked for.
+        machine: String,
+        /// The version asked for.
+        version: Option<u32>,
+    },
+    /// The version is defined, differently.
+    #[error(
+        "machine {machine:?} version {version} is already defined differently; put a new version"
+    )]
+    MachineVersionExists {
+        /// The machine's name.
+        machine: String,
+        /// The version.
+        version: u32,
+    },
+    /// The machine has as many versions as is allowed.
+    #[error(
+        "machine {machine:?} already has {versions_max} versions, the most allowed (storage.max_machine_versions)"
+    )]
+    MachineVersionLimitExceeded {
+        /// The machine's name.
+        machine: String,
+        /// The limit.
+        versions_max: u32,
+    },
+    /// There is no such instance, or it was deleted.
+    #[error("instance {instance_id:?} does not exist")]
+    InstanceNotFound {
+        /// The id asked for.
+        instance_id: String,
+    },
+    /// The id is taken.
+    #[error("instance {instance_id:?} already exists, or existed and ids must not be used again")]
+    InstanceExists {
+        /// The id asked for.
+        instance_id: String,
+    },
+    /// The machine has no transition for this event from this state.
+    #[error("event {event:?} is not possible in state {current_state:?}")]
+    InvalidTransition {
+        /// The instance's state.
+        current_state: String,
+        /// The event asked for.
+        event: String,
+    },
+    /// There are transitions, but no guard holds.
+    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", .guards.join("; "))]
+    GuardFailed {
+        /// The instance's state.
+        current_state: String,
+        /// The event asked for.
+        event: String,
+        /// The texts of the guards tried, in order.
+        guards: Vec<String>,
+    },
+    /// The instance is not in the expected state.
+    #[error("expected state {expected_state:?}, but the instance is in {actual_state:?}")]
+    StateConflict {
+        /// What the client expected.
+        expected_state: String,
+        /// What is.
+        actual_state: String,
+    },
+    /// The instance's last fact is not at the expected offset.
+    #[error(
+        "expected wal_offset {expected_wal_offset}, but the instance's last is {actual_wal_offset}"
+    )]
+    OffsetConflict {
+        /// What the client expected.
+        expected_wal_offset: u64,
+        /// What is.
+        actual_wal_offset: u64,
+    },
+    /// The idempotency key was used with other parameters.
+    #[error(
+        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {actual_wal_offset}"
+    )]
+    KeyConflict {
+        /// The key.
+        idempotency_key: String,
+        /// Where it was used first.
+        actual_wal_offset: u64,
+    },
+    /// This node is too old to decide with this definition.
+    #[error("this node cannot evaluate machine {machine:?} version {version}: {reason}")]
+    MachineNotUnderstood {
+        /// The machine's name.
+        machine: String,
+        /// Its version.
+        version: u32,
+        /// What it does not understand.
+        reason: String,
+    },
+    /// An operation of an atomic batch is refused, so all of it is.
+    #[error("operation {index} of the batch: {refusal}")]
+    InBatch {
+        /// The operation's position, from 0.
+        index: usize,
+        /// Why it is refused.
+        refusal: Box<Refusal>,
+    },
+}
+
+impl Refusal {
+    pub(crate) fn bad(field: &str, message: impl Into<String>) -> Self {
+        Self::BadRequest {
+            field: Some(field.to_owned()),
+            message: message.into(),
+        }
+    }
+
+    /// RCP's error code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest { .. } => "BAD_REQUEST",
+            Self::MachineNotFound { .. } => "MACHINE_NOT_FOUND",
+            Self::MachineVersionExists { .. } => "MACHINE_VERSION_EXISTS",
+            Self::MachineVersionLimitExceeded { .. } => "MACHINE_VERSION_LIMIT_EXCEEDED",
+            Self::InstanceNotFound { .. } => "INSTANCE_NOT_FOUND",
+            Self::InstanceExists { .. } => "INSTANCE_EXISTS",
+            Self::InvalidTransition { .. } => "INVALID_TRANSITION",
+            Self::GuardFailed { .. } => "GUARD_FAILED",
+            Self::StateConflict { .. } | Self::OffsetConflict { .. } | Self::KeyConflict { .. } => {
+                "CONFLICT"
+            }
+            Self::MachineNotUnderstood { .. } => "INTERNAL_ERROR",
+            Self::InBatch { refusal, .. } => refusal.code(),
+        }
+    }
+
+    /// RCP's error details, a JSON object.
+    pub fn details(&self) -> Value {
+        match self {
+            Self::BadRequest { field: None, .. } => json!({}),
+            Self::BadRequest {
+                field: Some(field), ..
+            } => json!({ "field": field }),
+            Self::MachineNotFound {
+                machine,
+                version: None,
+            } => json!({ "machine": machine }),
+            Self::MachineNotFound { machine, version } => {
+                json!({ "machine": machine, "version": version })
+            }
+            Self::MachineVersionExists { machine, version }
+            | Self::MachineNotUnderstood {
+                machine, version, ..
+            } => json!({ "machine": machine, "version": version }),
+            Self::MachineVersionLimitExceeded {
+                machine,
+                versions_max,
+            } => json!({ "machine": machine, "versions_max": versions_max }),
+            Self::InstanceNotFound { instance_id } | Self::InstanceExists { instance_id } => {
+                json!({ "instance_id": instance_id })
+            }
+            Self::InvalidTransition {
+                current_state,
+                event,
+            } => json!({ "current_state": current_state, "event": event }),
+            Self::GuardFailed {
+                current_state,
+                event,
+                guards,
+            } => json!({ "current_state": current_state, "event": event, "guards": guards }),
+            Self::StateConflict {
+                expected_state,
+                actual_state,
+            } => json!({ "expected_state": expected_state, "actual_state": actual_state }),
+            Self::OffsetConflict {
+                expected_wal_offset,
+                actual_wal_offset,
+            } => json!({
+                "expected_wal_offset": expected_wal_offset,
+                "actual_wal_offset": actual_wal_offset,
+            }),
+            Self::KeyConflict {
+                idempotency_key,
+                actual_wal_offset,
+            } => json!({
+                "idempotency_key": idempotency_key,
+                "actual_wal_offset": actual_wal_offset,
+            }),
+            Self::InBatch { index, refusal } => {
+                let mut details = refusal.details();
+                details["index"] = json!(index);
+                details
+            }
+        }
+    }
+}
+
+/// Refuses a name that is empty, too long or not printable.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
+    match name_fault(name) {
+        None => Ok(()),
+        Some(fault) => Err(Refusal::bad(field, format!("{field} {fault}"))),
+    }
+}
+
+/// Refuses a batch of too many operations.
+pub(crate) fn check_ops(count: usize) -> Result<(), Refusal> {
+    if count <= BATCH_OPS_MAX {
+        return Ok(());
+    }
+    let problem = format!("ops holds {count} operations; {BATCH_OPS_MAX} are allowed");
+    Err(Refusal::bad("ops", problem))
+}

@@ -1,0 +1,113 @@
+//! Whether a fact still fits what it was decided on: checked before anything of its entry is installed.
+
+use super::planted;
+use crate::fact::{self, Body, Fact};
+use crate::machine::Compiled;
+use crate::state::{
+    Error, FactAt, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered,
+    usable,
+};
+use crate::view::View;
+
+/// Whether a fact still fits what it was decided on.
+///
+/// What cannot be although it is not stale is an error: an offset names one version of one
+/// instance, so with the right `prev_offset` the rest must fit too.
+pub(super) fn admissible(
+    view: View<'_>,
+    fact: &Fact,
+    at: FactAt<'_>,
+    compiled: &Compiled,
+) -> Result<bool, Error> {
+    match &fact.body {
+        None => Err(Error::UnknownFact { offset: at.offset }),
+        Some(Body::FlushAll(_)) => Ok(true),
+        Some(Body::PutMachine(put)) => {
+            let free = view.machine(&put.machine, put.version).is_none();
+            if free {
+                usable(put, at, compiled)?;
+            }
+            Ok(free)
+        }
+        Some(Body::CreateInstance(create)) => {
+            let prev_offset = match view.last(&create.instance_id) {
+                Last::Live(_) => return Ok(false),
+                Last::Used(offset) => offset,
+                Last::Never => 0,
+            };
+            let initial = view
+                .machine(&create.machine, create.version)
+                .and_then(|machine| machine.state_number(&create.state));
+            let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
+            let admitted = prev_offset == create.prev_offset
+                && initial.is_some()
+                && key_is_free(view, scope, create.key.as_ref(), at);
+            if admitted && create.instance_id.len() > ID_BYTES_MAX {
+                return Err(contradiction(at, ID_TOO_LONG));
+            }
+            Ok(admitted)
+        }
+        Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
+        Some(Body::DeleteInstance(delete)) => {
+            let scope = Some(Scope::Delete(&delete.instance_id));
+            Ok(
+                view.last(&delete.instance_id) == Last::Live(delete.prev_offset)
+                    && key_is_free(view, scope, delete.key.as_ref(), at),
+            )
+        }
+    }
+}
+
+fn admissible_event(
+    view: View<'_>,
+    apply: &fact::ApplyEvent,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
+    let Some(current) = view.instance(&apply.instance_id) else {
+        return Ok(false);
+    };
+    let scope = Some(Scope::Apply(&apply.instance_id));
+    let moved_on = current.last_offset != apply.prev_offset;
+    if moved_on && planted::applies_stale_events() {
+        return Ok(true);
+    }
+    if moved_on || !key_is_free(view, scope, apply.key.as_ref(), at) {
+        return Ok(false);
+    }
+    if *current.machine.name != *apply.machine || current.machine.version != apply.version {
+        return Err(contradiction(at, "the instance is of another machine"));
+    }
+    if **current.state_name() != *apply.from_state {
+        return Err(contradiction(at, "the instance is in another state"));
+    }
+    if current.machine.state_number(&apply.to_state).is_none() {
+        return Err(contradiction(
+            at,
+            "the state moved to is not one of the machine's",
+        ));
+    }
+    if apply
+        .event_id
+        .as_ref()
+        .is_some_and(|id| id.len() > ID_BYTES_MAX)
+    {
+        return Err(contradiction(at, ID_TOO_LONG));
+    }
+    Ok(true)
+}
+
+fn key_is_free(
+    view: View<'_>,
+    scope: Option<Scope<'_>>,
+    key: Option<&fact::Key>,
+    at: FactAt<'_>,
+) -> bool {
+    let (Some(scope), Some(key)) = (scope, key) else {
+        return true;
+    };
+    let found = match at.bounds.of_lives {
+        true => view.key(scope, &key.key),
+        false => view.key_of_any_life(&key_name(scope, &key.key)),
+    };
+    found.is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
+}

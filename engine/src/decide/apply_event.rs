@@ -1,0 +1,195 @@
+//! APPLY_EVENT.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::idempotency::{KeyCheck, Params};
+use super::instance::{ObjectParam, check_ctx_bytes, object_param};
+use super::prepare::NO_OFFSET;
+use super::{Decider, OpDecision};
+use crate::Refusal;
+use crate::api::check_name;
+use crate::api::command::ApplyEvent;
+use crate::api::reply::Reply;
+use crate::fact::{self, Body};
+use crate::json::{Context, compact};
+use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
+use crate::machine::Rule;
+use crate::machine::guard::Budget;
+use crate::state::Scope;
+use crate::view::Current;
+
+impl Decider<'_> {
+    pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<OpDecision, Refusal> {
+        check_names(apply)?;
+        let payload = object_param("payload", apply.payload.as_ref())?;
+        let scope = Scope::Apply(&apply.instance_id);
+        let params = || params(apply, payload.as_ref());
+        let key = match self.key(apply.idempotency_key.as_deref(), scope, params)? {
+            KeyCheck::Seen(found) => return Ok(self.replay(found, Some(apply))),
+            KeyCheck::New(key) => key,
+        };
+        let current =
+            self.view
+                .instance(&apply.instance_id)
+                .ok_or_else(|| Refusal::InstanceNotFound {
+                    instance_id: apply.instance_id.clone(),
+                })?;
+        check_expected(apply, &current)?;
+        let mut ctx = Context::new(
+            current.ctx(),
+            payload.as_ref().map(|payload| &payload.object),
+        );
+        let rule = choose(apply, &current, &mut ctx)?;
+        let sent = payload.as_ref().map(|payload| compact(&payload.object));
+        let ctx = match &payload {
+            Some(payload) if !payload.object.is_empty() => merged(ctx)?,
+            _ => current.ctx_bytes(),
+        };
+        check_ctx_bytes("payload", &ctx)?;
+        let from_state = current.state_name();
+        let to_state = current.machine.state_name(rule.to);
+        Ok(OpDecision::Write {
+            body: Body::ApplyEvent(fact::ApplyEvent {
+                instance_id: apply.instance_id.clone(),
+                machine: current.machine.name.to_string(),
+                version: current.machine.version,
+                event: apply.event.clone(),
+                from_state: from_state.to_string(),
+                to_state: to_state.to_string(),
+                ctx: ctx.clone(),
+                payload: sent,
+                event_id: apply.event_id.clone(),
+                prev_offset: current.last_offset,
+                key,
+            }),
+            reply: Reply::Applied {
+                from_state: from_state.clone(),
+                to_state: to_state.clone(),
+                ctx,
+                applied: true,
+                event_id: apply.event_id.as_deref().map(Arc::from),
+                wal_offset: self.offset,
+            },
+            machine: None,
+        })
+    }
+}
+
+fn check_names(apply: &ApplyEvent) -> Result<(), Refusal> {
+    check_name("instance_id", &apply.instance_id)?;
+    check_name("event", &apply.event)?;
+    if let Some(state) = &apply.expected_state {
+        check_name("expected_state", state)?;
+    }
+    match &apply.event_id {
+        Some(id) => check_name("event_id", id),
+        None => Ok(()),
+    }
+}
+
+fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> Params {
+    Params::default()
+        .text(Some(&apply.event))
+        .number(payload.map(|payload| payload.hash()))
+        .text(apply.expected_state.as_deref())
+        .number(apply.expected_wal_offset)
+        .text(apply.event_id.as_deref())
+}
+
+fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refusal> {
+    if let Some(expected) = &apply.expected_state
+        && **expected != **current.state_name()
+    {
+        return Err(Refusal::StateConflict {
+            expected_state: expected.clone(),
+            actual_state: current.state_name().to_string(),
+        });
+    }
+    match apply.expected_wal_offset {
+        // What a batch prepares has no offset yet, so no client can have seen one.
+        Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
+            Err(Refusal::OffsetConflict {
+                expected_wal_offset: expected,
+                actual_wal_offset: current.last_offset,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first transition whose guard holds, or that has none.
+fn choose<'a>(
+    apply: &ApplyEvent,
+    current: &Current<'a>,
+    ctx: &mut Context<'a>,
+) -> Result<&'a Rule, Refusal> {
+    let rules = current
+        .machine
+        .rules(current.state, &apply.event)
+        .map_err(|reason| Refusal::MachineNotUnderstood {
+            machine: current.machine.name.to_string(),
+            version: current.machine.version,
+            reason: reason.to_owned(),
+        })?;
+    let mut budget = Budget::new();
+    let mut guards = Vec::new();
+    for rule in rules.clone() {
+        let Some(guard) = &rule.guard else {
+            return Ok(rule);
+        };
+        if !ctx.is_scanned() {
+            let all = rules.clone().filter_map(|rule| rule.guard.as_ref());
+            all.for_each(|guard| guard.want(ctx));
+            scan(ctx)?;
+        }
+        match guard.holds(ctx, &mut budget) {
+            Ok(true) => return Ok(rule),
+            Ok(false) => guards.push(guard.text().to_owned()),
+            Err(_) => return Err(too_costly(apply, current, guard.text())),
+        }
+    }
+    let current_state = current.state_name().to_string();
+    let event = apply.event.clone();
+    Err(match guards.is_empty() {
+        true => Refusal::InvalidTransition {
+            current_state,
+            event,
+        },
+        false => Refusal::GuardFailed {
+            current_state,
+            event,
+            guards,
+        },
+    })
+}
+
+fn too_costly(apply: &ApplyEvent, current: &Current<'_>, guard: &str) -> Refusal {
+    Refusal::BadRequest {
+        field: None,
+        message: format!(
+            "the guards of event {:?} in state {:?} cost too much on this instance's context: at \
+             guard {guard:?} they had taken more than {GUARD_STEPS_MAX} steps or compared more \
+             than {GUARD_READ_BYTES_MAX} bytes",
+            apply.event,
+            current.state_name(),
+        ),
+    }
+}
+
+fn merged(mut ctx: Context<'_>) -> Result<Bytes, Refusal> {
+    if !ctx.is_scanned() {
+        scan(&mut ctx)?;
+    }
+    Ok(ctx.merged())
+}
+
+/// Every stored context was checked when it was decided; one that is not an object can only come
+/// from a log that was written by something else.
+fn scan(ctx: &mut Context<'_>) -> Result<(), Refusal> {
+    ctx.scan().map_err(|error| Refusal::BadRequest {
+        field: None,
+        message: format!("the instance's stored context is not a JSON object: {error}"),
+    })
+}

@@ -1,0 +1,114 @@
+//! PUT_MACHINE.
+
+use std::sync::Arc;
+
+use super::{Decider, OpDecision};
+use crate::Refusal;
+use crate::api::check_name;
+use crate::api::command::PutMachine;
+use crate::api::reply::Reply;
+use crate::fact::{self, Body};
+use crate::json::{ReadBudget, Reader, check, equal};
+use crate::machine::definition::{Definition, Warning};
+use crate::machine::{Machine, checksum};
+
+impl Decider<'_> {
+    pub(super) fn put_machine(self, put: &PutMachine) -> Result<OpDecision, Refusal> {
+        check_name("machine", &put.machine)?;
+        if put.version == 0 {
+            return Err(Refusal::bad(
+                "version",
+                "version is 0; 1 or more is allowed",
+            ));
+        }
+        let sum = checksum(&put.definition);
+        if let Some(expected) = &put.checksum
+            && !expected.eq_ignore_ascii_case(&sum)
+        {
+            return Err(Refusal::bad(
+                "checksum",
+                format!("checksum does not match the definition, whose SHA-256 is {sum}"),
+            ));
+        }
+        let existing = self.view.machine(&put.machine, put.version);
+        if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
+            // What was accepted once stays: its author hears what there is to say, if it can be said.
+            let warnings = match Definition::parse(&put.definition) {
+                Ok(definition) => definition.warnings.into(),
+                Err(_) => Arc::default(),
+            };
+            return Ok(already_there(existing, warnings));
+        }
+        let mut definition = Definition::parse(&put.definition)
+            .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
+        let warnings: Arc<[Warning]> = std::mem::take(&mut definition.warnings).into();
+        match existing {
+            Some(existing) if same_value(&existing.definition, &put.definition) => {
+                return Ok(already_there(existing, warnings));
+            }
+            Some(_) => {
+                return Err(Refusal::MachineVersionExists {
+                    machine: put.machine.clone(),
+                    version: put.version,
+                });
+            }
+            None => self.check_versions(&put.machine)?,
+        }
+        let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
+        Ok(OpDecision::Write {
+            machine: Some(Arc::new(machine)),
+            reply: Reply::PutMachine {
+                machine: Arc::from(put.machine.as_str()),
+                version: put.version,
+                checksum: Arc::from(sum.as_str()),
+                created: true,
+                warnings,
+            },
+            body: Body::PutMachine(fact::PutMachine {
+                machine: put.machine.clone(),
+                version: put.version,
+                definition: put.definition.clone(),
+                checksum: sum,
+            }),
+        })
+    }
+
+    fn check_versions(self, machine: &str) -> Result<(), Refusal> {
+        let versions_max = self.limits.max_machine_versions;
+        if versions_max == 0 || self.view.versions(machine).len() < versions_max as usize {
+            return Ok(());
+        }
+        Err(Refusal::MachineVersionLimitExceeded {
+            machine: machine.to_owned(),
+            versions_max,
+        })
+    }
+}
+
+fn already_there(existing: &Machine, warnings: Arc<[Warning]>) -> OpDecision {
+    OpDecision::Answer {
+        reply: Reply::PutMachine {
+            machine: existing.name.clone(),
+            version: existing.version,
+            checksum: existing.checksum.clone(),
+            created: false,
+            warnings,
+        },
+        offset: None,
+    }
+}
+
+/// Whether two definitions say the same, however they are written.
+fn same_value(left: &[u8], right: &[u8]) -> bool {
+    // Equal values have equal hashes, which are much cheaper to compare.
+    if !matches!((check(left), check(right)), (Ok(left), Ok(right)) if left == right) {
+        return false;
+    }
+    let value = |text| Reader::of_bytes(text).and_then(|mut reader| reader.skip());
+    match (value(left), value(right)) {
+        (Ok(left), Ok(right)) => {
+            equal(left, right, &mut ReadBudget::new(usize::MAX)).unwrap_or(false)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,229 @@
+//! A definition's text as it is written, before any rule but its form is looked at.
+
+use std::borrow::Cow;
+
+use crate::json::{Fault, Kind, Reader};
+
+/// The keys of a definition.
+pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
+/// The keys of a transition.
+pub(super) const TRANSITION_KEYS: [&str; 4] = ["from", "event", "to", "guard"];
+
+/// So many characters of an unknown key are shown.
+pub(super) const KEY_CHARS_SHOWN: usize = 64;
+
+pub(super) struct Raw<'a> {
+    pub(super) states: Vec<Cow<'a, str>>,
+    pub(super) initial: Cow<'a, str>,
+    pub(super) transitions: Vec<Transition<'a>>,
+    pub(super) unknown: Vec<Unknown<'a>>,
+}
+
+pub(super) struct Transition<'a> {
+    pub(super) from: Vec<Cow<'a, str>>,
+    pub(super) event: Cow<'a, str>,
+    pub(super) to: Cow<'a, str>,
+    pub(super) guard: GuardText<'a>,
+}
+
+pub(super) enum GuardText<'a> {
+    Absent,
+    Null,
+    Text(Cow<'a, str>),
+}
+
+/// A key that this version does not know. It may be a misspelt known key.
+pub(super) struct Unknown<'a> {
+    /// The transition's position; none for the definition itself.
+    pub(super) transition: Option<usize>,
+    pub(super) key: Cow<'a, str>,
+}
+
+type Read<T> = Result<T, String>;
+
+/// Reads a definition. The error says what is not of its form, and where. If a key is missing and there is a slip of
+/// one, the error names the slip: that is what the author has to mend.
+pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
+    let mut reader = Reader::of_bytes(text).map_err(text_of)?;
+    let (mut states, mut initial, mut transitions) = (None, None, None);
+    let mut meta = None;
+    let mut unknown = Vec::new();
+    let mut inside = Vec::new();
+    object(&mut reader, |reader, key| match &*key {
+        "states" => once(&mut states, "states", names(reader, "`states`")?),
+        "initial" => once(&mut initial, "initial", name(reader, "`initial`")?),
+        "transitions" => {
+            let read = list_of_transitions(reader, &mut inside)?;
+            once(&mut transitions, "transitions", read)
+        }
+        "meta" => once(&mut meta, "meta", reader.pass().map_err(text_of)?),
+        _ => {
+            reader.pass().map_err(text_of)?;
+            unknown.push(Unknown {
+                transition: None,
+                key,
+            });
+            Ok(())
+        }
+    })?;
+    reader.end().map_err(text_of)?;
+    let missing = |text| slip(&unknown, None).unwrap_or(text);
+    let states = required(states, "states").map_err(missing)?;
+    let initial = required(initial, "initial").map_err(missing)?;
+    let transitions = required(transitions, "transitions").map_err(missing)?;
+    unknown.extend(inside);
+    Ok(Raw {
+        states,
+        initial,
+        transitions,
+        unknown,
+    })
+}
+
+/// Only the states and the initial state; all other fields may have any form.
+pub(super) fn outline(text: &[u8]) -> Read<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
+    let mut reader = Reader::of_bytes(text).map_err(text_of)?;
+    let (mut states, mut initial) = (None, None);
+    object(&mut reader, |reader, key| match &*key {
+        "states" => once(&mut states, "states", names(reader, "`states`")?),
+        "initial" => once(&mut initial, "initial", name(reader, "`initial`")?),
+        _ => reader.pass().map(drop).map_err(text_of),
+    })?;
+    Ok((required(states, "states")?, required(initial, "initial")?))
+}
+
+fn list_of_transitions<'a>(
+    reader: &mut Reader<'a>,
+    unknown: &mut Vec<Unknown<'a>>,
+) -> Read<Vec<Transition<'a>>> {
+    expect(reader, Kind::List, "`transitions`: expected a list")?;
+    reader.enter().map_err(text_of)?;
+    let mut all = Vec::new();
+    while reader.item().map_err(text_of)? {
+        let place = all.len();
+        all.push(
+            transition(reader, place, unknown)
+                .map_err(|fault| format!("transitions[{place}]: {fault}"))?,
+        );
+    }
+    Ok(all)
+}
+
+fn transition<'a>(
+    reader: &mut Reader<'a>,
+    position: usize,
+    unknown: &mut Vec<Unknown<'a>>,
+) -> Read<Transition<'a>> {
+    let (mut from, mut event, mut to, mut guard) = (None, None, None, None);
+    object(reader, |reader, key| match &*key {
+        "from" => once(&mut from, "from", one_or_more(reader)?),
+        "event" => once(&mut event, "event", name(reader, "`event`")?),
+        "to" => once(&mut to, "to", name(reader, "`to`")?),
+        "guard" => once(&mut guard, "guard", guard_text(reader)?),
+        _ => {
+            reader.pass().map_err(text_of)?;
+            unknown.push(Unknown {
+                transition: Some(position),
+                key,
+            });
+            Ok(())
+        }
+    })?;
+    let missing = |text| slip(unknown, Some(position)).unwrap_or(text);
+    Ok(Transition {
+        from: required(from, "from").map_err(missing)?,
+        event: required(event, "event").map_err(missing)?,
+        to: required(to, "to").map_err(missing)?,
+        guard: guard.unwrap_or(GuardText::Absent),
+    })
+}
+
+fn object<'a>(
+    reader: &mut Reader<'a>,
+    mut field: impl FnMut(&mut Reader<'a>, Cow<'a, str>) -> Read<()>,
+) -> Read<()> {
+    expect(reader, Kind::Object, "expected an object")?;
+    reader.enter().map_err(text_of)?;
+    while let Some(key) = reader.field().map_err(text_of)? {
+        field(reader, key)?;
+    }
+    Ok(())
+}
+
+fn expect(reader: &mut Reader<'_>, kind: Kind, otherwise: &'static str) -> Read<()> {
+    match reader.kind() {
+        Ok(found) if found == kind => Ok(()),
+        Ok(_) => Err(text_of(reader.fault(otherwise))),
+        Err(fault) => Err(text_of(fault)),
+    }
+}
+
+fn names<'a>(reader: &mut Reader<'a>, what: &str) -> Read<Vec<Cow<'a, str>>> {
+    let fault =
+        |reader: &Reader<'_>| format!("{what}: {}", reader.fault("expected a list of names"));
+    if reader.kind().map_err(text_of)? != Kind::List {
+        return Err(fault(reader));
+    }
+    reader.enter().map_err(text_of)?;
+    let mut all = Vec::new();
+    while reader.item().map_err(text_of)? {
+        if reader.kind().map_err(text_of)? != Kind::String {
+            return Err(fault(reader));
+        }
+        all.push(reader.string().map_err(text_of)?);
+    }
+    Ok(all)
+}
+
+fn name<'a>(reader: &mut Reader<'a>, what: &str) -> Read<Cow<'a, str>> {
+    match reader.kind().map_err(text_of)? {
+        Kind::String => reader.string().map_err(text_of),
+        _ => Err(format!("{what}: {}", reader.fault("expected a string"))),
+    }
+}
+
+fn one_or_more<'a>(reader: &mut Reader<'a>) -> Read<Vec<Cow<'a, str>>> {
+    match reader.kind().map_err(text_of)? {
+        Kind::String => Ok(vec![reader.string().map_err(text_of)?]),
+        Kind::List => names(reader, "`from`"),
+        _ => Err(text_of(
+            reader.fault("`from` must be a state's name or a list of names,"),
+        )),
+    }
+}
+
+fn guard_text<'a>(reader: &mut Reader<'a>) -> Read<GuardText<'a>> {
+    match reader.kind().map_err(text_of)? {
+        Kind::Null => {
+            reader.word("null").map_err(text_of)?;
+            Ok(GuardText::Null)
+        }
+        _ => name(reader, "`guard`").map(GuardText::Text),
+    }
+}
+
+/// Each known key may be there once: of two, one would be ignored without a word.
+fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Read<()> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(format!("`{key}` is there twice")),
+    }
+}
+
+fn required<T>(value: Option<T>, key: &str) -> Read<T> {
+    value.ok_or_else(|| format!("missing field `{key}`"))
+}
+
+/// The message about the first key of this owner that is probably a misspelt known key.
+fn slip(unknown: &[Unknown<'_>], transition: Option<usize>) -> Option<String> {
+    let mut own = unknown.iter().filter(|it| it.transition == transition);
+    own.find_map(|it| {
+        let meant = it.meant()?;
+        let key: String = it.key.chars().take(KEY_CHARS_SHOWN).collect();
+        Some(format!("`{key}` {}", it.refusal(meant)))
+    })
+}
+
+fn text_of(fault: Fault) -> String {
+    fault.to_string()
+}

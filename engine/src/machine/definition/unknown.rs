@@ -1,0 +1,202 @@
+//! Unknown keys: misspelt known keys are refused, others are named in warnings.
+//!
+//! A transition whose `guard` is misspelt would be taken without a condition, for good: definitions
+//! are immutable. But clients send keys of their own and rely on their being ignored, so a key must be
+//! close to be refused:
+//!
+//! | key | refused, beside other capitals or `_` and `-` |
+//! |---|---|
+//! | in a transition | within two edits of `guard`, or a word that others use for it |
+//! | in a transition | within one edit of `event` |
+//! | in the definition | within one edit of `initial` or `transitions` |
+//!
+//! `from`, `to` and `states` are close to words of other systems (`form`, `do`, `status`). They cannot be left out, so
+//! a misspelling shows by the missing key; where the right key is there too, the other one gets a warning. An edit
+//! inserts, deletes or replaces a letter, or swaps two neighbours.
+
+use super::raw::{KEY_CHARS_SHOWN, KEYS, TRANSITION_KEYS, Unknown};
+
+/// Words by which other systems, or people, call a guard.
+const GUARD_WORDS: [&str; 12] = [
+    "cond",
+    "conds",
+    "condition",
+    "conditions",
+    "if",
+    "iff",
+    "onlyif",
+    "predicate",
+    "precondition",
+    "unless",
+    "when",
+    "whenever",
+];
+
+/// Longer keys are no misspelt known keys.
+const KEY_BYTES_MAX: usize = 32;
+
+impl Unknown<'_> {
+    /// Where the key is, as a path like `transitions[3].gaurd`.
+    pub(super) fn place(&self) -> String {
+        let key: String = self.key.chars().take(KEY_CHARS_SHOWN).collect();
+        match self.transition {
+            Some(position) => format!("transitions[{position}].{key}"),
+            None => key,
+        }
+    }
+
+    fn ours(&self) -> [&'static str; 4] {
+        match self.transition {
+            Some(_) => TRANSITION_KEYS,
+            None => KEYS,
+        }
+    }
+
+    fn owner(&self) -> &'static str {
+        match self.transition {
+            Some(_) => "transition",
+            None => "definition",
+        }
+    }
+
+    /// The known key that was probably meant.
+    pub(super) fn meant(&self) -> Option<&'static str> {
+        if self.key.len() > KEY_BYTES_MAX {
+            return None;
+        }
+        let key: Vec<char> = self
+            .key
+            .chars()
+            .filter(|c| !matches!(c, '_' | '-' | ' '))
+            .flat_map(char::to_lowercase)
+            .collect();
+        let word: String = key.iter().collect();
+        if self.transition.is_some() && GUARD_WORDS.contains(&word.as_str()) {
+            return Some("guard");
+        }
+        self.ours().into_iter().find(|ours| {
+            let edits_max = match *ours {
+                "guard" => 2,
+                "from" | "to" | "states" | "meta" => 0,
+                _ => 1,
+            };
+            edits(&key, &ours.chars().collect::<Vec<_>>()) <= edits_max
+        })
+    }
+
+    /// Why it is refused.
+    pub(super) fn refusal(&self, meant: &str) -> String {
+        format!(
+            "is not a key of a {}; did you mean `{meant}`? Allowed are {}",
+            self.owner(),
+            self.ours().map(|key| format!("`{key}`")).join(", ")
+        )
+    }
+
+    /// What the client is told where it is ignored.
+    pub(super) fn warning(&self) -> String {
+        format!(
+            "is not a key of a {} and is ignored; known are {}",
+            self.owner(),
+            self.ours().map(|key| format!("`{key}`")).join(", ")
+        )
+    }
+}
+
+/// How many edits make one word of the other. Each letter is edited once at most.
+fn edits(left: &[char], right: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, r) in right.iter().enumerate() {
+            let replaced = last[j] + usize::from(l != r);
+            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn meant(transition: Option<usize>, key: &str) -> Option<&'static str> {
+        let key = Cow::Borrowed(key);
+        Unknown { transition, key }.meant()
+    }
+
+    #[test]
+    fn edits_are_counted_with_swaps_as_one() {
+        let count = |left: &str, right: &str| {
+            let [left, right] = [left, right].map(|word| word.chars().collect::<Vec<_>>());
+            edits(&left, &right)
+        };
+        for (left, right, expected) in [
+            ("guard", "guard", 0),
+            ("gaurd", "guard", 1),
+            ("gard", "guard", 1),
+            ("guards", "guard", 1),
+            ("gurad", "guard", 1),
+            ("grd", "guard", 2),
+            ("", "to", 2),
+            ("label", "guard", 5),
+        ] {
+            assert_eq!(count(left, right), expected, "{left} {right}");
+            assert_eq!(count(right, left), expected, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn slips_are_told_from_keys_of_others() {
+        for key in [
+            "gaurd", "gard", "guards", "Guard", "GUARD", "guard_", "grd", "cond", "if",
+        ] {
+            assert_eq!(meant(Some(0), key), Some("guard"), "{key}");
+        }
+        for key in ["when", "unless", "only_if", "Condition", "pre-condition"] {
+            assert_eq!(meant(Some(0), key), Some("guard"), "{key}");
+        }
+        for (key, ours) in [
+            ("events", "event"),
+            ("Event", "event"),
+            ("TO", "to"),
+            ("From", "from"),
+        ] {
+            assert_eq!(meant(Some(0), key), Some(ours), "{key}");
+        }
+        for (key, ours) in [
+            ("States", "states"),
+            ("intial", "initial"),
+            ("Meta", "meta"),
+        ] {
+            assert_eq!(meant(None, key), Some(ours), "{key}");
+        }
+        for key in [
+            "label", "do", "form", "id", "t", "", "name", "actions", "emits", "after",
+        ] {
+            assert_eq!(meant(Some(0), key), None, "{key}");
+        }
+        for key in [
+            "status",
+            "state",
+            "name",
+            "version",
+            "description",
+            "guard",
+            "when",
+            "id",
+            "data",
+        ] {
+            assert_eq!(meant(None, key), None, "{key}");
+        }
+        assert_eq!(meant(Some(0), &"guard".repeat(1000)), None);
+    }
+}

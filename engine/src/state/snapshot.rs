@@ -1,0 +1,210 @@
+//! The state as snapshot records, made piece by piece from a clone.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::instance::Instance;
+use super::key_record::KeyRecord;
+use super::{State, UsedId};
+
+#[allow(missing_docs, clippy::all)]
+pub(super) mod proto {
+    include!(concat!(env!("OUT_DIR"), "/rstmdb.record.rs"));
+}
+
+use proto::record::Body;
+
+/// Changes when older versions could not read the records. In format 1 a key held its instance.
+pub(super) const FORMAT: u32 = 2;
+
+/// A record is closed once it holds this much, so none is longer than this and one item.
+const RECORD_BYTES: usize = 64 << 10;
+
+/// What comes next.
+enum Next {
+    Header,
+    Machine(usize),
+    /// Instances by id, after this one.
+    Instances(Option<Box<str>>),
+    UsedIds(usize),
+    /// Keys from this place on.
+    Keys(u64),
+    Footer,
+    End,
+}
+
+struct SnapshotRecords {
+    state: State,
+    /// In the order of a hash table that no longer changes.
+    used_ids: Vec<UsedId>,
+    next: Next,
+}
+
+impl State {
+    /// The state as snapshot records: each is a Protobuf message of at most a few MiB.
+    ///
+    /// Shares the state as a clone does; later changes of `self` do not show.
+    pub fn records(&self) -> impl Iterator<Item = Bytes> + Send + 'static {
+        SnapshotRecords {
+            used_ids: self.used_ids.iter().cloned().collect(),
+            state: self.clone(),
+            next: Next::Header,
+        }
+    }
+}
+
+impl Iterator for SnapshotRecords {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (body, next) = loop {
+            match self.step() {
+                (Some(body), next) => break (body, next),
+                (None, Next::End) => return None,
+                (None, next) => self.next = next,
+            }
+        };
+        self.next = next;
+        let record = proto::Record { body: Some(body) };
+        Some(Bytes::from(record.encode_to_vec()))
+    }
+}
+
+impl SnapshotRecords {
+    /// The record that is next, if that part has any left, and what follows it.
+    fn step(&self) -> (Option<Body>, Next) {
+        match &self.next {
+            Next::Header => (Some(self.header()), Next::Machine(0)),
+            Next::Machine(number) => match self.state.machines.by_number(*number as u32) {
+                Some(machine) => {
+                    let body = Body::Machine(proto::Machine {
+                        machine: machine.name.to_string(),
+                        version: machine.version,
+                        definition: machine.definition.clone(),
+                    });
+                    (Some(body), Next::Machine(number + 1))
+                }
+                None => (None, Next::Instances(None)),
+            },
+            Next::Instances(after) => self.instances(after.as_deref()),
+            Next::UsedIds(from) => self.used_ids(*from),
+            Next::Keys(from) => self.keys(*from),
+            Next::Footer => (Some(self.footer()), Next::End),
+            Next::End => (None, Next::End),
+        }
+    }
+
+    fn header(&self) -> Body {
+        Body::Header(proto::Header {
+            format: FORMAT,
+            last_applied: self.state.last_applied,
+            last_time_ms: self.state.last_time_ms,
+            instances: self.state.instance_count(),
+            stale_offsets: self.state.stale.iter().copied().collect(),
+            stale_known_from: self.state.stale_known_from,
+        })
+    }
+
+    fn instances(&self, after: Option<&str>) -> (Option<Body>, Next) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        for id in self.state.ids.range::<_, str>((from, Bound::Unbounded)) {
+            let Some(instance) = self.state.instances.get(id.as_bytes()) else {
+                continue;
+            };
+            bytes += 64 + id.len() + instance.ctx().len();
+            items.push(instance_message(instance));
+            if bytes >= RECORD_BYTES {
+                let items = proto::Instances { items };
+                return (
+                    Some(Body::Instances(items)),
+                    Next::Instances(Some(id.clone())),
+                );
+            }
+        }
+        let last = (!items.is_empty()).then_some(Body::Instances(proto::Instances { items }));
+        (last, Next::UsedIds(0))
+    }
+
+    fn used_ids(&self, from: usize) -> (Option<Body>, Next) {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        for used in self.used_ids.iter().skip(from) {
+            bytes += 16 + used.id.len();
+            items.push(proto::UsedId {
+                id: used.id.to_string(),
+                last_offset: used.last_offset,
+            });
+            if bytes >= RECORD_BYTES {
+                break;
+            }
+        }
+        if items.is_empty() {
+            return (None, Next::Keys(0));
+        }
+        let next = Next::UsedIds(from + items.len());
+        (Some(Body::UsedIds(proto::UsedIds { items })), next)
+    }
+
+    fn keys(&self, from: u64) -> (Option<Body>, Next) {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let mut next = Next::Footer;
+        for record in self.state.keys.since(from) {
+            if bytes >= RECORD_BYTES {
+                next = Next::Keys(record.place());
+                break;
+            }
+            let item = key_message(record);
+            bytes += item.encoded_len();
+            items.push(item);
+        }
+        let body = (!items.is_empty()).then_some(Body::Keys(proto::Keys { items }));
+        (body, next)
+    }
+
+    fn footer(&self) -> Body {
+        let digest = self.state.digest();
+        Body::Footer(proto::Footer {
+            instances: self.state.instance_count(),
+            used_ids: self.used_ids.len() as u64,
+            keys: self.state.key_count(),
+            digest_high: (digest >> 64) as u64,
+            digest_low: digest as u64,
+        })
+    }
+}
+
+fn key_message(record: &KeyRecord) -> proto::Key {
+    let brief = record.brief();
+    proto::Key {
+        name: Bytes::copy_from_slice(record.name()),
+        params_hash: record.params_hash(),
+        time_ms: record.time_ms(),
+        offset: record.offset(),
+        result: Some(proto::key::Result::Brief(proto::Brief {
+            machine: brief.machine,
+            from_state: u32::from(brief.from),
+            to_state: u32::from(brief.to),
+            is_last: brief.is_last,
+            instance_id: brief.instance_id.to_owned(),
+        })),
+    }
+}
+
+fn instance_message(instance: &Instance) -> proto::Instance {
+    proto::Instance {
+        id: instance.id().to_owned(),
+        machine: instance.machine(),
+        state: u32::from(instance.state()),
+        ctx: Bytes::copy_from_slice(instance.ctx()),
+        created_ms: instance.created_ms(),
+        updated_ms: instance.updated_ms(),
+        last_offset: instance.last_offset(),
+        last_event_id: instance.event_id().unwrap_or_default().to_owned(),
+        created_offset: instance.created_offset(),
+    }
+}
