@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::fault::{self, Begun, Findings, Healing, Scene};
-use super::finish::TAIL_LINES;
 use super::history::Recorder;
 use super::interrupt;
 use super::nodes::Nodes;
 use super::schedule::{Kind, Planned};
 use crate::Error;
-use crate::process::last_lines;
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
+use crate::process::node::last_lines;
 
 /// How often it is looked what is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -27,6 +26,8 @@ const GRACE: Duration = Duration::from_secs(20);
 const LASTS_MIN: Duration = Duration::from_secs(2);
 /// Between two looks whether every node still runs.
 const LOOK: Duration = Duration::from_millis(500);
+/// Lines of a log that go with a finding.
+pub const TAIL_LINES: usize = 5;
 
 /// A fault as it came about.
 #[derive(Debug, Clone, Serialize, Deserialize)]

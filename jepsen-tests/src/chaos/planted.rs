@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use rstmdb::planted::{self, Bug};
 
 use super::check::CheckerResult;
-use crate::{Error, arguments, binaries};
+use crate::Error;
+use crate::harness::arguments;
+use crate::process::binaries;
 
 /// How long one run has faults: a bug that shows itself does so soon.
 const RUN_SECS: u64 = 40;

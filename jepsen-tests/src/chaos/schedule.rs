@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::faketime::NOTICED_WITHIN;
-use crate::rng::Rng;
+use crate::faults::faketime::NOTICED_WITHIN;
+use crate::harness::rng::Rng;
 
 /// A kind of fault.
 #[derive(

@@ -13,9 +13,11 @@ use super::report::{self, Overall};
 use super::run::{self, Done, Plan, Runner};
 use super::schedule::Kind;
 use super::{check, interrupt};
-use crate::faketime::Library;
-use crate::rng::{self, Rng};
-use crate::{Error, arguments, disk, strace};
+use crate::Error;
+use crate::faults::faketime::Library;
+use crate::faults::{disk, strace};
+use crate::harness::arguments;
+use crate::harness::rng::{self, Rng};
 
 /// The schedule of a run, in its folder.
 const SCHEDULE: &str = "schedule.json";

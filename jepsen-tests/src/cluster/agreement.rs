@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Cluster;
 use crate::Error;
-use crate::within::within;
+use crate::harness::wait::within;
 
 /// How long all nodes may take to agree once nobody writes, and the cluster to have a leader.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -14,7 +14,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 use super::plan::Plan;
 use super::run::{self, Verdict, Watched};
-use super::{Args, tasks, trace};
+use super::runtime::tasks;
+use super::{Args, trace};
 
 /// What many seeds came to.
 #[derive(Debug, Default)]

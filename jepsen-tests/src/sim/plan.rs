@@ -7,7 +7,7 @@ use rstmdb::replica::{CompactionOptions, Formation, Options};
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{self as raft_store, NodeInfo, Retention};
 
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
 
 /// Where the data folder is on the simulated disks.
 pub const DATA_DIR: &str = "/data";

@@ -8,13 +8,13 @@ use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
+use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
 use super::nemesis::Nemesis;
 use super::plan::Plan;
+use super::runtime::tasks;
 use super::settle;
-use super::tasks;
 use super::trace::{self, Record};
-use super::watchers::Watcher;
 use super::world::World;
 
 /// How often the invariants are looked at.

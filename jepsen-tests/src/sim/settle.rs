@@ -10,10 +10,10 @@ use rstmdb::replica::{LogItem, Replica};
 use rstmdb_engine::Command;
 
 use super::Sim;
-use super::chain::Wrong;
+use super::check::chain::Wrong;
 use super::clients;
-use super::members;
-use super::tasks;
+use super::nemesis::members;
+use super::runtime::tasks;
 use super::trace;
 use super::world::World;
 
@@ -65,7 +65,7 @@ pub async fn settle(world: &Arc<World>) {
     }
     for (count, node) in world.members().into_iter().enumerate() {
         let id = format!("settled-{count}");
-        let command = clients::create(&id, crate::model::Machine::Counter, true);
+        let command = clients::create(&id, crate::load::machines::Machine::Counter, true);
         if !written(world, node, &command).await {
             return;
         }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{Begun, Scene};
 use crate::Error;
-use crate::faketime::{self, Library};
+use crate::faults::faketime::{self, Library};
 
 /// How wrong a wall clock gets, in milliseconds: less than anybody notices, up to more than a day.
 const JUMPS_MS: [i64; 6] = [40, 900, 12_000, 600_000, 7_200_000, 100_000_000];

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::burden::{Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
-use crate::raw::{Connection, Message};
+use crate::rcp::raw::{Connection, Message};
 
 /// Of the instances with a large context. The name of every machine and instance begins like this.
 const MACHINE: &str = "heavy";

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::burden::{self, Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
-use crate::raw::{self, Connection};
+use crate::rcp::raw::{self, Connection};
 
 /// So much has to be sent: what two frames have, which together with the answers that are not read use up what the
 /// nodes of a run hold for connections (`network.buffers_max_mb` in the swarm's configuration). The node does not read

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
-use crate::process::Node;
+use crate::process::node::Node;
 
 /// A change of the members waits for the log, not for ever.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -9,7 +9,7 @@ use super::members::{next_id, replacement};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
-use crate::process::Node;
+use crate::process::node::Node;
 
 /// What the log's writer calls.
 const WRITE: &str = "pwrite64";

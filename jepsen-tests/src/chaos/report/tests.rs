@@ -6,7 +6,7 @@ use super::*;
 use crate::chaos::check::truth::{Fact, FactKind};
 use crate::chaos::check::{Violation, Window, failed};
 use crate::chaos::history::{Entry, Outcome, Workload};
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
 
 fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: Outcome) -> Entry {
     Entry {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use rstmdb::replica::{Error, Replica};
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
-use super::super::Sim;
-use super::super::chain::Wrong;
-use super::super::{tasks, trace};
 use super::{Site, Up, World, right_ms};
+use crate::sim::Sim;
+use crate::sim::check::chain::Wrong;
+use crate::sim::runtime::tasks;
+use crate::sim::trace;
 
 /// How far the log may be ahead of the right time: clocks of another speed, nothing more, because one wall clock
 /// is wrong at a time.
