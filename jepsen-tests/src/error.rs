@@ -73,7 +73,7 @@ pub enum Error {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// Somebody has asked for the end.
+    /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
     /// The server sent what is not RCP.

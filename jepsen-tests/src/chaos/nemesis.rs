@@ -14,17 +14,17 @@ use crate::Error;
 use crate::harness::rng::Rng;
 use crate::process::node::last_lines;
 
-/// How often it is looked what is due.
+/// Interval between checks for what is due.
 const TICK: Duration = Duration::from_millis(20);
 /// Between two attempts to end a fault that needs more than one.
 const RETRY: Duration = Duration::from_millis(250);
-/// While so many wait, nothing new begins.
+/// While so many faults wait, no new one begins.
 const WAITING_MAX: usize = 2;
-/// How long after the end of a run a fault may still find somebody to strike.
+/// How long after the end of a run a waiting fault may still begin.
 const GRACE: Duration = Duration::from_secs(20);
 /// One that begins late lasts at least this long, as far as its plan does.
 const LASTS_MIN: Duration = Duration::from_secs(2);
-/// Between two looks whether every node still runs.
+/// Interval between checks whether every node still runs.
 const LOOK: Duration = Duration::from_millis(500);
 /// Lines of a log that go with a finding.
 pub const TAIL_LINES: usize = 5;
@@ -47,7 +47,7 @@ pub struct Span {
 pub struct Came {
     /// What went wrong.
     pub spans: Vec<Span>,
-    /// How many faults found nobody to strike in time.
+    /// How many faults could not begin in time, because they could affect no node.
     pub missed: usize,
     /// What nodes did that no fault explains.
     pub findings: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Nemesis<'a> {
     recorder: &'a Recorder,
     active: Vec<Active>,
     spans: Vec<Span>,
-    /// How many found nobody to strike in time.
+    /// How many faults could not begin in time.
     missed: usize,
     /// What nodes did that no fault explains.
     findings: Findings,
@@ -102,11 +102,11 @@ impl<'a> Nemesis<'a> {
     ) -> Result<(), Error> {
         let begun = Instant::now();
         let mut schedule = schedule.iter().peekable();
-        // Those that found nobody to strike wait until they do.
+        // Faults that can affect no node now wait until they can.
         let mut waiting: Vec<&Planned> = Vec::new();
         let mut tried = Instant::now();
         while begun.elapsed() < length || !waiting.is_empty() && begun.elapsed() < length + GRACE {
-            // Others would only keep away whom these wait for.
+            // New faults would only hold the nodes that the waiting ones need.
             while waiting.len() < WAITING_MAX
                 && let Some(planned) =
                     schedule.next_if(|next| begun.elapsed() >= Duration::from_millis(next.at_ms))

@@ -206,7 +206,7 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     let schedule = schedule.map_err(Error::content(Path::new(SCHEDULE)))?;
     std::fs::write(dir.join(SCHEDULE), schedule).map_err(file(SCHEDULE))?;
     let begun = Instant::now();
-    // What the suite could not do says nothing of the nodes, and is no pass.
+    // An error of the suite says nothing about the nodes; it counts as inconclusive, which fails the run.
     let done = run::carry_out(plan, &dir, args.verbose).unwrap_or_else(|error| Done {
         entries: Vec::new(),
         spans: Vec::new(),

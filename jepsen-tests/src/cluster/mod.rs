@@ -151,7 +151,7 @@ impl Cluster {
     /// Starts a node that was prepared to join, and waits until its peers can talk to it.
     ///
     /// # Errors
-    /// When it cannot be started or nobody listens in time.
+    /// When it cannot be started or does not listen in time.
     pub fn launch_joining(&mut self, id: u64) -> Result<(), Error> {
         self.launch(id)?;
         let peer = self.peer_addr(id)?;

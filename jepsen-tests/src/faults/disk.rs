@@ -155,7 +155,7 @@ impl Drop for Disk {
 }
 
 fn run(command: &mut Command) -> Result<(), Error> {
-    // Where mkfs.ext4 is, and not everybody's path leads.
+    // mkfs.ext4 is in a folder that not every user's PATH has.
     let path = std::env::var("PATH").unwrap_or_default();
     let ended = program::run(command.env("PATH", format!("{path}:/usr/sbin:/sbin")))?;
     if ended.status.success() {

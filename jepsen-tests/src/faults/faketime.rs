@@ -28,7 +28,7 @@ const LIBRARIES: &[&str] = &[
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
 /// How long a process goes on with the time it has read; whole seconds are all the library knows. Less
-/// would be an open and a read for each look at the clock.
+/// would cost an open and a read each time the process reads the clock.
 const CACHE_SECS: u64 = 1;
 /// How long after [`WallClock::jump_to`] a node has noticed it at the latest: both ends of the time are
 /// cut to whole seconds.
@@ -87,7 +87,7 @@ impl WallClock {
     /// # Errors
     /// When the file cannot be written.
     pub fn jump_to(&self, offset: SignedDuration) -> Result<(), Error> {
-        // Renamed into place: whoever reads it meanwhile must not find it empty.
+        // Renamed into place: a process that reads it meanwhile must not find it empty.
         let new = self.file.with_extension("new");
         std::fs::write(&new, setting(offset)).map_err(Error::io("the clock's file"))?;
         std::fs::rename(&new, &self.file).map_err(Error::io("the clock's file"))

@@ -7,19 +7,19 @@ use crate::harness::rng::Rng;
 pub enum Shape {
     /// Two halves that do not reach each other.
     Halves,
-    /// The first reaches nobody.
+    /// The first node reaches no other.
     Alone,
     /// Each reaches those next to it in a ring, so many that with itself they are a majority; no two of five reach
     /// the same. A ring of three is open at one place: otherwise nothing of it would be cut.
     Ring,
     /// Both halves reach the one in the middle, and not each other.
     Bridge,
-    /// The first hears nobody.
+    /// The first node receives nothing.
     HearsNobody,
-    /// Nobody hears the first.
+    /// No node receives anything from the first.
     UnheardByAll,
-    /// The first reaches the second, and nobody else; of five the last reaches nobody. The others are a majority
-    /// without the first.
+    /// The first reaches only the second; of five nodes the last reaches none. The others are a majority without
+    /// the first.
     Tethered,
     /// Each way is cut or not, by lot.
     Drawn {

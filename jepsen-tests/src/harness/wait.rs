@@ -1,4 +1,4 @@
-//! Waiting for what must come about.
+//! Repeats an attempt until it succeeds or the time is over.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use crate::Error;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Tries again and again until it succeeds.
+/// Repeats the attempt until it succeeds.
 ///
 /// # Errors
-/// When it does not within `timeout`: why it did not the last time.
+/// When it does not succeed within `timeout`: the reason of the last attempt.
 pub fn within<T>(
     timeout: Duration,
     mut attempt: impl FnMut() -> Result<T, String>,

@@ -1,4 +1,4 @@
-//! A client that was there before something happens to others, and must notice nothing of it.
+//! A client that is connected before an attack on the node, and must not notice the attack.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::process::config::Config;
 use crate::process::node::Node;
 use crate::rcp::raw::Connection;
 
-/// What it would call noticing.
+/// An answer that takes longer counts as noticing.
 const PATIENCE: Duration = Duration::from_secs(5);
 const INSTANCE: &str = "bystander";
 

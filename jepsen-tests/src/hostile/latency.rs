@@ -1,4 +1,4 @@
-//! A client that does little, and notices whether others are in its way.
+//! A client with a light load that measures its latencies while other clients load the node.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Valid frames made invalid, and what has to become of them.
+//! Makes valid frames invalid, and says how the server must react to them.
 
 use rstmdb_rcp::frame::{self, Decoded, Flags, Limits};
 use rstmdb_rcp::message::RequestHead;

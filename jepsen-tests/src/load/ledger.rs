@@ -1,7 +1,7 @@
 //! What one connection sent, and what it knows about the outcome.
 //!
 //! Every effect of every operation carries a tag of its own, in the created context and as the event's
-//! id, so that it is recognized in the log whoever reports it.
+//! id, so that the checker recognizes it in the log of any node.
 
 use serde_json::Value;
 

@@ -273,8 +273,8 @@ impl Load<'_> {
                 }
             }
             Err(error) if op.keyed && error.retryable => self.again.push_back(index),
-            // Whether it took effect stays open: nobody may send it again. So does what became of the
-            // attempts before the one that was refused: they may still be on their way to the leader.
+            // It may have taken effect, so it must not be sent again. The same goes for a refusal after
+            // earlier attempts: those may still be on their way to the leader.
             Err(error) if error.outcome_unknown() || op.attempts > 1 => {}
             Err(error) => {
                 op.outcome = Outcome::Refused {

@@ -20,7 +20,7 @@ use crate::rcp::raw;
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to end after SIGTERM.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often readiness and the end of a process are looked for.
+/// Interval between checks for readiness, and for the end of a process.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// When set, the folder of a node of a failing test is kept.
 const KEEP_VARIABLE: &str = "RSTMDB_KEEP";

@@ -15,7 +15,7 @@ const RANGE: std::ops::RangeInclusive<u16> = 20_000..=31_999;
 
 static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
-/// A port that is free now and is given to nobody else in this process.
+/// A port that is free now and that this function gives out once in this process.
 ///
 /// # Errors
 /// When every port of the range is in use.

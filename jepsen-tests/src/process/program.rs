@@ -1,4 +1,4 @@
-//! A process that is to end by itself, and what it left behind.
+//! Runs a program that must end by itself, and gives its exit status and output.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;

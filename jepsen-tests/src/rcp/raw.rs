@@ -50,7 +50,7 @@ impl Connection {
     /// Opens the socket and says nothing.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When no server listens there.
     pub fn open(addr: SocketAddr) -> Result<Self, Error> {
         let failed = || Error::io(format!("connecting to {addr}"));
         let stream = TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT).map_err(failed())?;
@@ -73,7 +73,7 @@ impl Connection {
     /// Opens the socket and says HELLO with every feature.
     ///
     /// # Errors
-    /// When nobody listens, or the server refuses.
+    /// When no server listens there, or the server refuses.
     pub fn connect(addr: SocketAddr) -> Result<Self, Error> {
         Self::connect_offering(addr, &["idempotency", "batch", "wal_read", "cluster"])
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::raw::{Connection, Message};
 use crate::Error;
 
-/// How long a read waits before the end is looked for again.
+/// How long a read waits before the watcher checks again whether it has reached the end.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait before connecting to a node that is down again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(3);
@@ -89,7 +89,7 @@ impl Observed {
     }
 }
 
-/// How far somebody has seen: the last offset, and how many events at that offset, since those of one
+/// How far a watcher has come: the last offset, and how many events at that offset, since those of one
 /// atomic batch share their offset.
 pub type Position = (u64, usize);
 
@@ -103,7 +103,7 @@ pub fn position(seen: &[Seen]) -> Position {
 }
 
 /// Watches everything from the beginning, from the first of the nodes and, whenever a connection is
-/// lost, from the next, until it has seen all up to `end`, which is set once somebody knows it.
+/// lost, from the next, until it has seen all up to `end`, which the caller sets once it is known.
 ///
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.
@@ -296,7 +296,10 @@ mod tests {
     #[test]
     fn the_end_is_reached_with_the_last_event_of_its_batch() {
         let end = OnceLock::new();
-        assert!(!has_reached(&seen(&[3, 7, 7]), &end), "nobody knows it yet");
+        assert!(
+            !has_reached(&seen(&[3, 7, 7]), &end),
+            "the end is not known yet"
+        );
         assert_eq!(end.set((7, 2)), Ok(()));
         assert!(!has_reached(&seen(&[3]), &end));
         assert!(!has_reached(&seen(&[3, 7]), &end));

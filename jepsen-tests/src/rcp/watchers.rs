@@ -15,7 +15,7 @@ use crate::Error;
 
 /// How long a watcher may take to see the last event once the log has it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long to wait for an event before the end is looked for again.
+/// How long a watcher waits for an event before it checks again whether it has reached the end.
 const NEXT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Watchers at work.

@@ -132,7 +132,7 @@ impl Plan {
             Duration::from_micros(rng.between(50, 2_000)),
             Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
         ];
-        // Two ways there and back at least, or nobody ever leads for long.
+        // At least two round trips, or no node leads for long.
         let election = ms(heartbeat * rng.between(3, 6)).max((latency[0] + latency[1]) * 4);
         Self {
             seed,

@@ -17,7 +17,7 @@ use super::settle;
 use super::trace::{self, Record};
 use super::world::World;
 
-/// How often the invariants are looked at.
+/// Interval between checks of the invariants.
 const LOOK: Duration = Duration::from_millis(4);
 /// How many watchers there are.
 const WATCHERS: u64 = 2;
@@ -131,7 +131,7 @@ async fn script(world: Arc<World>) {
     settle::settle(&world).await;
 }
 
-/// The machines and instances that everybody uses.
+/// Creates the machines and instances that all clients use.
 async fn prepare(world: &Arc<World>) -> bool {
     let instances = (0..world.plan.instances).map(|number| {
         let (id, machine) = instance(number);

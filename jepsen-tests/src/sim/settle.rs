@@ -19,10 +19,10 @@ use super::world::World;
 
 /// How long the cluster may take to be whole again.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is looked.
+/// Interval between checks.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Ends the trouble: links are whole, disks have room, nodes run.
+/// Ends all faults: links are whole, disks have room, nodes run.
 pub fn calm(world: &Arc<World>) {
     trace::note(0, "calm", [world.end(), 0]);
     world.network.heal();
@@ -58,7 +58,7 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
     false
 }
 
-/// Waits until every node is up and has applied the same, then looks at all that must be so.
+/// Waits until every node is up and has applied the same, then checks every invariant of a healthy cluster.
 pub async fn settle(world: &Arc<World>) {
     if trace::is_violated() || !recovered(world).await {
         return;
@@ -137,7 +137,7 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
     world.ledger.lock().close(chain.facts())
 }
 
-/// Damaged history is noticed by whoever reads it, and had again from another node.
+/// A read notices damaged history, and the node fetches it from another node.
 async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
     let is_damaged = |site: &super::world::Site| site.is_damaged();
     if !world.ids(is_damaged).contains(&id) {

@@ -17,7 +17,7 @@ use crate::chaos::nodes::Nodes;
 
 /// How long the parts may take until they have done enough.
 const FELT_WITHIN: Duration = Duration::from_secs(4);
-/// How often it is looked whether they have.
+/// Interval between these checks.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a node may take to answer again. Other faults last a few seconds each.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);

@@ -14,7 +14,7 @@ use crate::process::node::Node;
 /// A change of the members waits for the log, not for ever.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells the leader to hand over, to one of the others or to whom it likes.
+/// Tells the leader to hand over leadership, to a named node or to one of its choice.
 pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let ids = scene.nodes.ids();
     let Some(leader) = scene.nodes.leader() else {
@@ -30,7 +30,7 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         nodes.ask(via, "CLUSTER_TRANSFER_LEADER", params, CHANGE_TIMEOUT)
     };
     let is_named = scene.rng.percent(70) && ask(via, &json!({"node_id": to})).is_ok();
-    // One that is asked for may be down, or lag behind: then it is anybody's.
+    // The named node may be down or lag behind: then the leader chooses.
     if !is_named && ask(leader, &json!({})).is_err() {
         return Ok(None);
     }
@@ -152,7 +152,7 @@ fn in_turn(steps: Vec<Step>) -> super::Healing {
     })
 }
 
-/// Whether it was done; not while there is nobody to do it.
+/// Carries out a step; `false` while no node can do it.
 fn take(step: Step, nodes: &mut dyn Nodes) -> Result<bool, Error> {
     match step {
         Step::Start(id) => {
@@ -198,11 +198,11 @@ fn peer_addr(nodes: &mut dyn Nodes, id: u64) -> Result<SocketAddr, Error> {
     }
 }
 
-/// Asks the members but this one until one has it done.
+/// Asks the other members, one after the other, until one of them succeeds.
 fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bool {
     let others = nodes.ids().into_iter().filter(|id| *id != but);
     let others: Vec<u64> = others.collect();
-    // Whoever answers has asked the leader: a refusal of one is a refusal of all.
+    // A node that answers has asked the leader, so another node would refuse too.
     for id in others {
         match nodes.ask(id, op, params, CHANGE_TIMEOUT) {
             Ok(_) => return true,

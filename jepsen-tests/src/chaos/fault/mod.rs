@@ -31,7 +31,7 @@ pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
 
 /// A fault under way.
 pub struct Begun {
-    /// What it is, and whom it strikes.
+    /// What it is, and which nodes it affects.
     pub what: String,
     /// The nodes that no other fault may stop or start meanwhile.
     pub holds: BTreeSet<u64>,
@@ -106,7 +106,7 @@ pub fn shuffled(mut ids: Vec<u64>, rng: &mut Rng) -> Vec<u64> {
     ids
 }
 
-/// Begins a fault; nothing when there is nobody it could strike now.
+/// Begins a fault; `None` when it can affect no node now.
 ///
 /// # Errors
 /// When it could not be done.

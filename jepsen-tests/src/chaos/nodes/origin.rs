@@ -1,7 +1,7 @@
 //! Which node has opened a connection: the system knows which process a socket belongs to.
 //!
-//! To ask it takes milliseconds, and much longer on a busy machine; so whoever asks while an answer is being
-//! worked out shares the next one.
+//! Asking the system takes milliseconds, and much longer on a busy machine. So all questions that arrive while an
+//! answer is prepared share the next answer.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ pub struct Origins {
     processes: Arc<Mutex<BTreeMap<u64, u32>>>,
 }
 
-/// Somebody who wants to know who is behind an address.
+/// An address, and where to send the number of its node.
 type Question = (SocketAddr, oneshot::Sender<Option<u64>>);
 
 /// Where questions are asked.
@@ -52,7 +52,7 @@ async fn answer(mut asked: mpsc::UnboundedReceiver<Question>, origins: Origins) 
         let found = tokio::task::spawn_blocking(move || origins.of(&addrs)).await;
         let found = found.unwrap_or_default();
         for (addr, tell) in questions {
-            // Whoever asked may have given up.
+            // The proxy that asked may have given up.
             let _ = tell.send(found.get(&addr).copied());
         }
     }

@@ -34,10 +34,10 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// None yet.
+    /// Creates an empty set of proxies.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When the thread of the proxies cannot be started.
     pub fn new(links: &Links, origins: &Origins) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -53,7 +53,7 @@ impl Proxies {
         })
     }
 
-    /// Stands in front of a node from now on; gives the address to advertise.
+    /// Starts the proxy of a node; gives the address that the node must advertise.
     ///
     /// # Errors
     /// When there is no port.
@@ -85,7 +85,7 @@ async fn accept(
         };
         let (links, resolver) = (links.clone(), resolver.clone());
         tokio::spawn(async move {
-            // Whoever is none of the nodes has no business here; a node that died at once is none any more.
+            // Drop connections whose source is not a live node.
             let Some(from) = resolver.of(addr).await else {
                 return;
             };

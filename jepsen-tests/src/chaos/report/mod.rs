@@ -36,7 +36,7 @@ pub struct FaultSpan {
     pub ended_us: u64,
     /// Its kind, as `--faults` names it.
     pub kind: String,
-    /// What it was, and whom it struck.
+    /// What it was, and which nodes it affected.
     pub name: String,
 }
 
@@ -92,7 +92,7 @@ impl Run {
             Verdict::Failed(_) => Overall::Failed,
             Verdict::Invalid(_) => Overall::Violation,
         };
-        // A run that nobody checked has shown nothing.
+        // A run without any check has shown nothing.
         let checked = self.results.iter().map(of_result).max();
         checked.unwrap_or(Overall::Unknown)
     }

@@ -1,4 +1,4 @@
-//! The end of a run: whether the cluster heals by itself, and what it then holds.
+//! The end of a run: whether the cluster heals by itself, and what its nodes hold afterwards.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::rcp::raw::Connection;
 use crate::rcp::wal;
 use crate::{Error, audit};
 
-/// How long a cluster may take, once nothing is wrong any more, until all nodes serve and hold the same.
+/// How long a cluster may take after the last fault until all nodes serve and hold the same.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a node that joined may take to fetch what happened before.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub struct Ended<'a> {
 
 impl Ended<'_> {
     /// Waits until the nodes agree, compares what they hold, stops them, and checks what clients were told.
-    /// What could not be looked at is a result too, and takes nothing from the others.
+    /// A check that cannot be made is a result too; the other checks go on.
     pub fn judge(
         self,
         nodes: &mut dyn Nodes,
@@ -53,7 +53,7 @@ impl Ended<'_> {
         let (healed, took) = converge(nodes);
         let mut results = vec![healed];
         if !results[0].is_valid() {
-            // Nothing more can be read from nodes that do not agree.
+            // Nodes that do not agree give no log to check against.
             results.push(self.behaviour(nodes));
             return (shared.recorder.finish(), results);
         }
@@ -120,7 +120,7 @@ impl Ended<'_> {
         verdict("nodes", nodes.ids().len(), wrong)
     }
 
-    /// A run without the faults it was to have, or in which clients had no success, shows nothing.
+    /// A run without its planned faults, or without successful requests, shows nothing.
     fn coverage(&self, entries: &[Entry]) -> CheckerResult {
         let mut missing = self.plan.kinds();
         let has_none = missing.is_empty();
@@ -137,18 +137,18 @@ impl Ended<'_> {
         }
         let mut result = verdict("coverage", self.came.spans.len(), Vec::new());
         if !idle.is_empty() {
-            result.verdict = Verdict::Unknown(format!("nothing was done by {idle:?}"));
+            result.verdict = Verdict::Unknown(format!("no request of {idle:?} succeeded"));
         } else if has_none {
             result.verdict = Verdict::Unknown("there was no fault".to_owned());
         } else if !missing.is_empty() {
-            result.verdict = Verdict::Unknown(format!("these never came about: {missing:?}"));
+            result.verdict = Verdict::Unknown(format!("these faults never began: {missing:?}"));
         }
         result.notes.push(format!("{count} requests done"));
         if self.came.missed > 0 {
             let missed = self.came.missed;
             result
                 .notes
-                .push(format!("{missed} more faults found no node to strike"));
+                .push(format!("{missed} more faults found no node to affect"));
         }
         result
     }
@@ -213,8 +213,8 @@ fn converge(nodes: &dyn Nodes) -> (CheckerResult, Duration) {
     (verdict("healed", nodes.ids().len(), wrong), begun.elapsed())
 }
 
-/// Ends all nodes as a user would. One that cannot close its log in time, on a disk that hangs, says so and
-/// ends all the same: that breaks no promise, and is no pass.
+/// Stops all nodes as an operator would. A node that cannot close its log in time, on a disk that hangs, reports
+/// that and exits anyway: this breaks no promise, but it counts as inconclusive, which fails the run.
 fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
     let ids = nodes.ids();
     let mut wrong = Vec::new();
@@ -237,10 +237,10 @@ fn stand(nodes: &dyn Nodes) -> Option<(u64, String)> {
 }
 
 /// Whether the nodes' state, which is the same on all, is the one that the log on their disks gives. An event
-/// that was under way all the while may have come later.
+/// that was still in flight may be applied after the state was read.
 fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
     let Some((applied, digest)) = stand else {
-        return check::failed("state", "no leader said how it stands");
+        return check::failed("state", "no leader reported its state");
     };
     let last = truth.facts().last().map_or(0, |fact| fact.offset);
     let is_other = digest != truth.digest && last <= applied;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Availability;
 use crate::Error;
 
-/// The base images of the Dockerfile when nobody names others.
+/// The base images of the Dockerfile by default.
 const PUBLIC_IMAGES: Images<&str> = Images {
     build: "rust:1.95-bookworm",
     runtime: "debian:bookworm-slim",
@@ -18,7 +18,7 @@ const PUBLIC_IMAGES: Images<&str> = Images {
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the base images may take: a small Debian is downloaded and unpacked.
 const BASE_IMAGES_TIMEOUT: Duration = Duration::from_secs(600);
-/// How often the end of a command is looked for.
+/// Interval between checks for the end of a command.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How much of a failed command's output is shown.
 const SHOWN_BYTES: usize = 4000;
@@ -131,7 +131,7 @@ pub(super) fn repository() -> PathBuf {
 pub(super) fn run(command: &mut Command, timeout: Duration) -> Result<String, Error> {
     let shown = format!("{command:?}");
     let io = || Error::io(shown.clone());
-    // Files, because a pipe nobody reads would stop the command.
+    // Files, because a full pipe would stop the command.
     let mut out = tempfile::tempfile().map_err(io())?;
     let mut err = tempfile::tempfile().map_err(io())?;
     let mut child = command

@@ -1,4 +1,4 @@
-//! What containers leave behind: their data, for whoever reads it after a run, and their logs.
+//! The files of containers: their data, for checks after a run, and their logs.
 
 use std::path::Path;
 use std::time::Duration;

@@ -70,7 +70,7 @@ fn owner(project: &str) -> Option<u32> {
 }
 
 fn is_alive(process: u32) -> bool {
-    // Without /proc nobody can be said to be dead.
+    // Without /proc there is no way to know that a process has ended.
     !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{process}")).exists()
 }
 

@@ -36,7 +36,7 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(1800);
 const COMPOSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long until containers that start are healthy.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often health is looked at.
+/// Interval between checks of health.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How much of each log is shown when a test fails.
 const TAIL_LINES: &str = "40";

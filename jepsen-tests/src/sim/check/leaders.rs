@@ -99,7 +99,7 @@ mod tests {
         leaders
     }
 
-    /// Who is without a leader then, where nodes 1 and 2 reach each other since the third second, and nobody else does.
+    /// Which nodes lack a leader then, where only nodes 1 and 2 reach each other, since the third second.
     fn at(leaders: &Leaders, now: Duration) -> Option<Vec<u64>> {
         let whole_since = |from: u64, to: u64| (from.max(to) < 3).then_some(secs(3));
         leaders.without_leader(&VOTERS, now, whole_since)

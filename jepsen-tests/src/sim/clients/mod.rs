@@ -48,7 +48,7 @@ pub struct Client {
     items: Vec<String>,
 }
 
-/// The machines that everybody uses.
+/// The machines that all clients use.
 pub fn definitions() -> impl Iterator<Item = Command> {
     Machine::ALL.into_iter().map(|machine| {
         Command::PutMachine(PutMachine {
@@ -60,7 +60,7 @@ pub fn definitions() -> impl Iterator<Item = Command> {
     })
 }
 
-/// The instances that everybody writes to.
+/// An instance that all clients write to.
 pub fn instance(number: u64) -> (String, Machine) {
     let machine = Machine::ALL[usize::try_from(number % 2).unwrap_or(0)];
     (format!("{}-{number}", machine.name()), machine)

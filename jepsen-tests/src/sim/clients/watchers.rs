@@ -20,7 +20,7 @@ use crate::sim::world::{Site, World};
 
 /// Bytes of one page of a watch: few, so that pages end between events.
 const PAGE_BYTES: usize = 200;
-/// How often a watch says how far it has come.
+/// Interval between notices of how far a watch has come.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(40);
 
 /// A node that goes on has no reason to break a watch off but that it is no member any more, or

@@ -40,7 +40,7 @@ pub fn strike(world: &Arc<World>, id: u64, rng: &mut Rng) {
         world.damaged(id);
         return trace::note(id, "damaged history", [0, 0]);
     }
-    // A node with a damaged snapshot could not start: nobody ends it until there is another one.
+    // A node with a damaged snapshot could not start: it keeps running until it has written another one.
     if flip(&disk, "snapshots", rng).is_some() {
         trace::note(id, "damaged snapshot", [0, 0]);
         world.damaged(id);
@@ -63,8 +63,8 @@ fn flip(disk: &MemFs, folder: &str, rng: &mut Rng) -> Option<()> {
     disk.set_content(&path, &content).ok()
 }
 
-/// Has snapshots taken until the newest can be read. Where nothing is written any more, the node itself
-/// finds out when somebody needs it.
+/// Has snapshots taken until the newest can be read. Without further writes, the node itself notices the damage
+/// when another node needs the snapshot.
 async fn rewrite(world: Arc<World>, id: u64) {
     loop {
         SimRuntime::sleep(Duration::from_millis(100)).await;

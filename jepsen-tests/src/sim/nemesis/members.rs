@@ -15,7 +15,7 @@ use crate::sim::world::World;
 
 /// How long a change may take before it is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is asked for.
+/// How many times a change is requested.
 const TRIES_MAX: u32 = 4;
 /// A new node is given a vote once it has caught up; so often it is tried.
 const PROMOTE_TRIES_MAX: u32 = 8;
@@ -81,11 +81,11 @@ async fn ask(world: &Arc<World>, change: &Change, tries: u32) -> bool {
 }
 
 /// Ends the nodes that the cluster does not have, and starts all that it has, as the leader says:
-/// a change that nobody confirmed may have been made.
+/// a change without an answer may have been made.
 pub fn reconcile(world: &Arc<World>) -> bool {
     let leader = world.leader().and_then(|id| world.replica(id));
     let Some(leader) = leader else {
-        // One whose power went while it was starting is started by nobody else.
+        // Nothing else starts a node that lost its power during its start.
         world.members().into_iter().for_each(|id| world.boot(id));
         return false;
     };

@@ -175,8 +175,8 @@ impl Nemesis {
         }
     }
 
-    /// A partition in which a majority can talk, for as long as it takes that one has a leader. Whether that comes in
-    /// time is looked at as everything else is.
+    /// A partition in which a majority can talk, for as long as it takes that one has a leader. The
+    /// invariants check whether that comes in time.
     async fn endure(&mut self) {
         let victim = self.victim();
         let order = self.order_from(self.world.leader().unwrap_or(victim));

@@ -28,7 +28,7 @@ use crate::harness::rng::Rng;
 /// Why a question was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
-    /// Nobody listens there, or the connection was reset.
+    /// No process listens there, or the connection was reset.
     #[error("the connection was refused or reset")]
     Reset,
     /// There was no answer in time.
@@ -275,7 +275,7 @@ impl Network {
                     if network.is_cut(to, from) {
                         return network.swallow(tell).await;
                     }
-                    // Whoever asked may have given up.
+                    // The sender of the question may have given up.
                     let _ = tell.send(answer);
                 }
                 Way::Vanishes => network.swallow(tell).await,
@@ -285,13 +285,13 @@ impl Network {
         Some(told)
     }
 
-    /// Holds a channel as long as somebody may be waiting at its other end.
+    /// Holds a channel as long as a sender may wait at its other end.
     async fn swallow<R>(&self, tell: oneshot::Sender<R>) {
         SimRuntime::sleep(self.limit() * 2).await;
         drop(tell);
     }
 
-    /// Delivers a message once more, whose answer nobody waits for.
+    /// Delivers a message once more, and drops its answer.
     pub fn deliver_again<R, Fut>(
         &self,
         from: u64,

@@ -1,6 +1,6 @@
 //! Which node a task belongs to: so that a node can be killed, frozen, and given a clock of its own.
 //!
-//! Every task of a run is polled under the number of its node (0: nobody's). A killed node's tasks
+//! Every task of a run is polled under the number of its node (0: of no node). A killed node's tasks
 //! are dropped at once, wherever they stood, as a process that is killed runs no further instruction.
 
 use std::any::Any;
@@ -107,7 +107,7 @@ pub fn kill(node: u64, rest: impl Any) {
         life.disk = None;
         std::mem::take(&mut life.tasks)
     });
-    // All of them stop before any is dropped: what a drop wakes must find nobody.
+    // All of them stop before any is dropped: a task that a drop wakes must not run.
     let before = CURRENT.replace(node);
     let futures: Vec<_> = tasks.values().filter_map(|task| task.stop()).collect();
     drop(futures);

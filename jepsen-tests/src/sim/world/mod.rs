@@ -42,7 +42,7 @@ pub struct Site {
     pub left: bool,
     /// It is being shut down: it stops by itself.
     pub troubled: bool,
-    /// Nobody may end it at the moment.
+    /// The nemesis must not end it at the moment.
     pub protected: bool,
     /// Its disk has no room.
     pub full: bool,
@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// Nobody may end a node, or everybody again.
+    /// Says whether the nemesis must leave a node running.
     pub fn protect(&self, id: u64, protected: bool) {
         if let Some(site) = self.sites.lock().get_mut(&id) {
             site.protected = protected;
@@ -372,7 +372,7 @@ impl World {
         }
     }
 
-    /// The end of the committed log, as far as anybody has shown it.
+    /// The end of the committed log, as far as any node has shown it.
     pub fn end(&self) -> u64 {
         self.chain.lock().end()
     }

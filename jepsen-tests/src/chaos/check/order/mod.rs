@@ -1,9 +1,9 @@
 //! Linearizability, by the order of the log.
 //!
 //! Every acknowledgement, read and refusal names or implies a version of its instance, and the log says in
-//! which order the versions came. So no order has to be searched for: the history is linearizable if nobody
-//! who ended before another began stands behind them in that order. One pass over the operations of an
-//! instance, sorted by place, shows whether that is so.
+//! which order the versions came. So the checker need not search for an order: the history is linearizable if no
+//! operation that ended before another began has a later version than that one. One pass over the operations of
+//! an instance, sorted by version, shows whether that is so.
 
 pub mod pipelined;
 mod versions;

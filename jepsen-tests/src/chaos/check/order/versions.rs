@@ -246,7 +246,7 @@ fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether somebody asked for a fact, and for this one.
+/// Whether a client asked for a fact, and for exactly this one.
 fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
     let Writer { fact, attempts, .. } = writer;
     let Some(first) = attempts.first() else {

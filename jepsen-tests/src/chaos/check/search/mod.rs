@@ -1,9 +1,9 @@
-//! A second opinion on linearizability, which does not believe in offsets: an order of the requests that
-//! explains every value is searched for, instance by instance.
+//! A second check of linearizability that does not trust the offsets: for each instance it searches for an order
+//! of the requests that explains every value.
 //!
-//! Offsets and log are used for one thing only: to say of a write without an answer whether it ever took
-//! effect, and by when at the latest, because each that stays open doubles the work. What is not decided
-//! in time is counted, and is neither a violation nor a pass.
+//! Offsets and log serve one purpose only: for a write without an answer they tell whether it ever took effect,
+//! and by when at the latest, because each open write doubles the work. An instance that is not decided in time
+//! is counted as undecided; it is neither a violation nor a pass.
 
 mod models;
 
@@ -171,8 +171,8 @@ impl<M: Model> Step<'_, M> {
     }
 }
 
-/// When a write without an answer took effect at the latest: when somebody had been told of an offset at
-/// or behind its own. `None` if it never did.
+/// When a write without an answer took effect at the latest: when a client had received an offset at or
+/// behind the write's own. `None` if it never did.
 struct Bounds {
     /// Offsets that were told of, descending, with the earliest end of any at or behind each.
     told: Vec<(u64, u64)>,

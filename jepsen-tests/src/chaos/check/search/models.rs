@@ -74,7 +74,7 @@ impl Hash for Held {
 pub(super) enum OrderOp {
     /// It was created like this.
     Start(Held),
-    /// An event moved it, and it was like this then; or nobody knows how it was.
+    /// An event moved it, and left it like this; `None` where no answer says how.
     Event {
         event: String,
         payload: Value,

@@ -1,4 +1,4 @@
-//! Money moved between accounts: nobody makes any, nobody loses any.
+//! Money moved between accounts: the sum of all accounts never changes.
 
 use serde_json::{Value, json};
 

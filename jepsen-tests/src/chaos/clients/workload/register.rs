@@ -33,7 +33,7 @@ impl Step for Register {
 }
 
 impl Register {
-    /// Writes a value nobody else writes, if the instance is as it was at `expected`.
+    /// Writes a value that no other request writes, if the instance is as it was at `expected`.
     pub fn write(&mut self, client: &mut Client, id: &str, expected: Option<u64>) {
         let mut params = self.event(client, id);
         if let Some(expected) = expected {

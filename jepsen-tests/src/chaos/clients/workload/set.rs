@@ -16,7 +16,7 @@ pub struct Items {
 }
 
 impl Items {
-    /// None yet.
+    /// A client that has created no items.
     pub fn new(number: u32) -> Self {
         Self {
             number,
