@@ -22,7 +22,7 @@ use crate::harness::rng::{self, Rng};
 /// The schedule of a run, in its folder.
 const SCHEDULE: &str = "schedule.json";
 
-/// What `rstmdb-jepsen chaos` is told.
+/// The arguments of `rstmdb-jepsen chaos`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For how long runs are begun, as `90s`, `6m` or `8h`; without it there is one run.
@@ -55,7 +55,7 @@ pub struct Args {
     /// Where the results go: a folder for each run.
     #[arg(long, default_value = "store")]
     store: PathBuf,
-    /// Says what goes wrong as it does.
+    /// Print each fault when it begins.
     #[arg(long, short)]
     verbose: bool,
 }

@@ -25,7 +25,7 @@ pub enum Shape {
     Drawn {
         /// Draws the lots.
         seed: u64,
-        /// Of a hundred ways, so many are cut.
+        /// How many of a hundred ways are cut.
         percent: u64,
     },
 }

@@ -46,7 +46,7 @@ impl Mixed {
         })
     }
 
-    /// Takes so many steps; what is refused is a step, too.
+    /// Takes this many steps; a refused request is a step, too.
     ///
     /// # Errors
     /// When no answer comes.

@@ -51,7 +51,7 @@ impl Types for Sim {
     type Fs = MemFs;
 }
 
-/// What `rstmdb-jepsen sim` is told.
+/// The arguments of `rstmdb-jepsen sim`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How many seeds.

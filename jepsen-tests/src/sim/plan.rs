@@ -84,9 +84,9 @@ pub struct Plan {
     pub election: Duration,
     /// The least time under way of a message, and how much more it may be.
     pub latency: [Duration; 2],
-    /// Of 1000 messages, so many get lost.
+    /// How many of 1000 messages get lost.
     pub loss_permille: u64,
-    /// Of 1000 messages, so many arrive twice.
+    /// How many of 1000 messages arrive twice.
     pub twice_permille: u64,
     /// The longest that a write to a disk takes.
     pub disk: Duration,
@@ -113,7 +113,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `seed` decides, with so many nodes unless it is to decide that too.
+    /// The plan of `seed`, with this many nodes; the seed decides their number when absent.
     #[must_use]
     pub fn draw(seed: u64, nodes: Option<u64>) -> Self {
         let mut rng = Rng::new(seed ^ 0x51d);
@@ -178,7 +178,7 @@ impl Plan {
         self.election
     }
 
-    /// What a replica is told.
+    /// The options of a replica.
     #[must_use]
     pub fn options(&self, node_id: u64, formation: Formation) -> Options {
         Options {
@@ -209,7 +209,7 @@ impl Plan {
         }
     }
 
-    /// What a store is told.
+    /// The options of a store.
     #[must_use]
     pub fn store_options(&self) -> raft_store::Options {
         let mut options = raft_store::Options::new(DATA_DIR);

@@ -1,4 +1,4 @@
-//! The end of a run: the trouble is over, and everything must be well again by itself.
+//! The end of a run: the faults are over, and the cluster must recover by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -15,11 +15,11 @@ use crate::chaos::history::{Entry, Outcome, Recorder, Workload};
 use crate::harness::rng::Rng;
 use crate::rcp::raw::{Connection, Message};
 
-/// Longer than a node lets a request wait: what has no answer by then has been lost.
+/// Longer than a node keeps a request waiting: a request without an answer by then has lost it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// A node that does not greet in this time is not worth waiting for.
+/// How long a client waits for the greeting of a node.
 const HELLO_TIMEOUT: Duration = Duration::from_millis(700);
-/// After a node that cannot be reached, or could not do what was asked.
+/// The pause after a node that cannot be reached, or could not carry out the request.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a client changes to another node, in percent of its requests.
 const CHANGE_PERCENT: u64 = 5;
@@ -32,9 +32,9 @@ pub type Directory = Arc<RwLock<Vec<(u64, SocketAddr)>>>;
 pub struct Shared {
     /// The nodes.
     pub directory: Directory,
-    /// Takes what they did.
+    /// Records what they did.
     pub recorder: Arc<Recorder>,
-    /// Set when the load is to end.
+    /// Set when the load must end.
     pub stop: Arc<AtomicBool>,
 }
 
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Whether the load is to end.
+    /// Whether the load must end.
     pub fn is_over(&self) -> bool {
         self.shared.stop.load(Ordering::Relaxed)
     }
@@ -76,7 +76,7 @@ impl Client {
         self.connection = addr.and_then(|(id, addr)| Some((id, connect(addr)?)));
     }
 
-    /// Sends a request to some node; nothing when the load is over before one can be reached.
+    /// Sends a request to a node; `None` when the load ends before one can be reached.
     pub fn call(&mut self, op: &str, params: Value) -> Option<Outcome> {
         self.call_for(self.workload, op, params)
     }

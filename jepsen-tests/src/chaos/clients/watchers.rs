@@ -1,4 +1,4 @@
-//! Watchers over a whole run, who resume on whatever nodes there are by then.
+//! Watchers over a whole run, which resume on the nodes that are there at that time.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -40,7 +40,7 @@ pub struct Watchers {
 pub struct Events {
     /// All of them.
     pub all: Vec<Seen>,
-    /// Those that a watch with a filter is to see.
+    /// Those that a watch with a filter must see.
     pub filtered: Vec<Seen>,
 }
 
@@ -65,7 +65,7 @@ struct Watcher {
     thread: JoinHandle<Result<Observed, Error>>,
 }
 
-/// What the watchers have to show.
+/// What the watchers saw.
 #[derive(Debug, Default)]
 pub struct Watched {
     /// What is wrong.

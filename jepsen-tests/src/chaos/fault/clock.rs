@@ -48,7 +48,7 @@ pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// All clocks of a node run at another speed; it has to be started anew for that.
+/// All clocks of a node run at another speed; the node has to be restarted for that.
 pub fn drift(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);

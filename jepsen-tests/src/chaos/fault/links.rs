@@ -81,7 +81,7 @@ pub fn disturb(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error
     apply(scene, format!("{whose} {name}"), rules)
 }
 
-/// A node without the others, by whatever means the cluster has.
+/// Isolates a node, by the means that the cluster has for it.
 pub fn isolate(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);
@@ -104,7 +104,7 @@ fn apply(
     };
     let number = scene.number;
     links.add(number, rules);
-    // What was under way may arrive after all, or the connections may be found broken.
+    // Messages in flight may still arrive, or the connections may break.
     let breaks = scene.rng.percent(40);
     Ok(Some(Begun {
         what,

@@ -46,7 +46,7 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// A further node joins; when there are more than at first, one of them leaves.
+/// Adds a node; when the cluster is larger than at first, removes one.
 pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let ids = scene.nodes.ids();
     if ids.len().is_multiple_of(2) {
@@ -88,7 +88,7 @@ pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// What replaces a node that is lost by one with this id.
+/// The steps that replace a lost node by one with this id.
 pub fn replacement(lost: u64, id: u64) -> super::Healing {
     let mut steps = vec![Step::Remove(lost), Step::Retire(lost)];
     steps.extend(joining(id));
@@ -215,7 +215,7 @@ fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bo
     false
 }
 
-/// Whether those who know a leader say that it is no member, so that an answer that was lost is made up for.
+/// Whether the nodes that know a leader say that the node is no member: this replaces an answer that was lost.
 fn is_no_member(nodes: &mut dyn Nodes, id: u64) -> bool {
     let Some(leader) = nodes.leader().filter(|leader| *leader != id) else {
         return false;

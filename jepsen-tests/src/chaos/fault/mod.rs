@@ -26,14 +26,14 @@ use crate::harness::rng::Rng;
 /// What is wrong with the nodes, as faults have seen it.
 pub type Findings = Arc<Mutex<Vec<String>>>;
 
-/// Ends a fault; `false` while that has to be tried again.
+/// Ends a fault; `false` when the nemesis must try again.
 pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
 
 /// A fault under way.
 pub struct Begun {
     /// What it is, and which nodes it affects.
     pub what: String,
-    /// The nodes that no other fault may stop or start meanwhile.
+    /// The nodes that other faults must not stop or start meanwhile.
     pub holds: BTreeSet<u64>,
     /// Ends it.
     pub healing: Healing,

@@ -1,4 +1,4 @@
-//! The links between nodes, each in one direction, and what is wrong with them at the moment.
+//! The links between nodes, each in one direction, and the rules that disturb them at the moment.
 //!
 //! Every fault adds rules under a number of its own and takes them back by it, so that faults may overlap.
 
@@ -21,7 +21,7 @@ pub enum Rule {
     Slow(Duration),
     /// Cut and whole in turn, each for this long.
     Flap(Duration),
-    /// Each connection carries so many bytes a second.
+    /// Each connection carries this many bytes a second.
     Rate(u64),
     /// A packet larger than this waits, and what is behind it on its connection with it. A connection whose
     /// segments are smaller has none.

@@ -1,4 +1,4 @@
-//! What the faults need of the nodes, whatever these run in.
+//! The nodes as the faults need them, whether they are processes or containers.
 
 pub mod containers;
 pub mod links;
@@ -17,7 +17,7 @@ use self::processes::Processes;
 use crate::Error;
 use crate::rcp::raw::Connection;
 
-/// How long a node may take to say how it is, before it is taken for one that cannot.
+/// How long a node may take to report its status, before it counts as unable to.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a port of a node is for.
@@ -115,7 +115,7 @@ pub trait Nodes: Send {
         connection.call(op, params)
     }
 
-    /// What a node says of itself, if it does at once.
+    /// The status that a node reports, if it answers at once.
     ///
     /// # Errors
     /// When it does not.
@@ -123,7 +123,7 @@ pub trait Nodes: Send {
         self.ask(id, "INFO", &json!({}), ANSWER_TIMEOUT)
     }
 
-    /// The node that says of itself that it leads, in the highest term.
+    /// The node that reports to lead, in the highest term.
     fn leader(&self) -> Option<u64> {
         let infos = self
             .ids()

@@ -40,7 +40,7 @@ pub struct Processes {
     ids_given: u64,
 }
 
-/// What nodes have of their own, so that it can be taken from them.
+/// What each node has of its own, so that a fault can take it away.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Own {
     /// A file system each.

@@ -1,8 +1,8 @@
-//! What stands between the nodes: every connection from one to another passes through here, and is held up,
-//! delayed or broken as the link's condition says.
+//! The proxies between the nodes: every connection from one node to another passes through a proxy, which holds,
+//! delays or breaks it as the rules of the link say.
 //!
-//! A node is advertised to the others under the address of its proxy. Who has opened a connection is asked of
-//! the system, so the proxy knows nothing of what passes.
+//! A node advertises the address of its proxy to the others. The proxy asks the system which node has opened a
+//! connection, so it need not understand the bytes that pass.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,9 +20,9 @@ use super::origin::{Origins, Resolver};
 use crate::Error;
 use crate::harness::rng::Rng;
 
-/// What is read at once.
+/// How many bytes are read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Chunks under way on one connection; beyond that its sender waits, as it does in any network.
+/// Chunks in flight on one connection; beyond that its sender waits, as it does in any network.
 const CHUNKS_MAX: usize = 256;
 
 /// The proxies of all nodes, on a thread of their own.
@@ -167,7 +167,7 @@ async fn wait_until_whole(links: &Links, way: Way) {
     wait_until_taken(links, way, 0).await;
 }
 
-/// Waits until the link takes a packet of so many bytes.
+/// Waits until the link takes a packet of this many bytes.
 async fn wait_until_taken(links: &Links, way: Way, packet: u64) {
     let mut changes = links.changes();
     loop {

@@ -29,9 +29,9 @@ const HISTORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A run whose load and faults have ended.
 pub struct Ended<'a> {
-    /// What it was to be.
+    /// Its plan.
     pub plan: &'a Plan,
-    /// What went wrong, and what nodes did that it does not explain.
+    /// The faults, and what nodes did that no fault explains.
     pub came: &'a Came,
     /// How many clients panicked.
     pub panicked: usize,
@@ -40,7 +40,7 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// Waits until the nodes agree, compares what they hold, stops them, and checks what clients were told.
+    /// Waits until the nodes agree, compares what they hold, stops them, and checks the answers to clients.
     /// A check that cannot be made is a result too; the other checks go on.
     pub fn judge(
         self,
@@ -83,7 +83,7 @@ impl Ended<'_> {
         (entries, results)
     }
 
-    /// What there is to say of a run whose faults could not be made or ended.
+    /// The results of a run whose faults could not be begun or ended.
     pub fn broken_off(
         self,
         nodes: &dyn Nodes,

@@ -1,4 +1,4 @@
-//! One run: a cluster, its load, its faults, and what is found afterwards.
+//! One run: a cluster, its load, its faults, and its results.
 
 pub mod finish;
 pub mod swarm;
@@ -23,9 +23,9 @@ use super::schedule::{self, Kind, Planned};
 use crate::Error;
 use crate::harness::rng::Rng;
 
-/// How long faults may take to end once all are to: some need a leader.
+/// How long the last faults may take to end: some need a leader for that.
 const HEAL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long the load goes on when all is well again.
+/// How long the load goes on after the last fault.
 const QUIET_LOAD: Duration = Duration::from_secs(2);
 
 /// What the nodes run in.
@@ -39,11 +39,11 @@ pub enum Runner {
     Containers,
 }
 
-/// What a run is to be. The same plan makes the same configuration, the same schedule and the same choices of
-/// each client; when threads and packets come is for the machine to say.
+/// The plan of a run. The same plan makes the same configuration, the same schedule and the same choices of
+/// each client; the timing of threads and packets depends on the machine.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Plan {
-    /// Of all choices.
+    /// The seed of all choices.
     pub seed: u64,
     /// How many nodes at first.
     pub nodes: u64,
@@ -53,16 +53,16 @@ pub struct Plan {
     pub length: Duration,
     /// Requests a second.
     pub rate: u64,
-    /// What goes wrong, and when.
+    /// The faults, and when they begin.
     pub schedule: Vec<Planned>,
 }
 
-/// What a run has to show.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Done {
-    /// What clients asked and were told.
+    /// The requests and their answers.
     pub entries: Vec<Entry>,
-    /// What went wrong.
+    /// The faults that began.
     pub spans: Vec<Span>,
     /// What the checkers say.
     pub results: Vec<CheckerResult>,
@@ -99,7 +99,7 @@ impl Plan {
 /// Carries a plan out; `scratch` is a folder for what is needed meanwhile.
 ///
 /// # Errors
-/// When the run itself could not be made: that says nothing of the nodes.
+/// When the run itself fails: this says nothing about the nodes.
 pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Error> {
     // The schedule was drawn from the seed itself.
     let mut rng = Rng::new(!plan.seed);

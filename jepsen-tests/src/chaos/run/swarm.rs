@@ -1,4 +1,4 @@
-//! What the nodes of a run are told: drawn from its seed, so that many runs see many configurations.
+//! The configuration of the nodes of a run: drawn from its seed, so that many runs see many configurations.
 
 use crate::harness::rng::Rng;
 use crate::process::config::Config;
@@ -6,7 +6,7 @@ use crate::process::config::Config;
 /// The configuration of a run.
 #[derive(Debug, Clone)]
 pub struct Swarm {
-    /// What every node is told.
+    /// The configuration of every node.
     pub config: Config,
     /// The encryption keys, as the configuration has them; empty for none.
     pub keys: String,

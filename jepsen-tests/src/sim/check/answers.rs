@@ -1,4 +1,4 @@
-//! What clients were told, held against the committed log.
+//! The answers to clients, compared with the committed log.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,7 +14,7 @@ use super::facts::Facts;
 /// Something that must never be: the invariant, and what was seen instead.
 pub type Wrong = (&'static str, String);
 
-/// See the module documentation.
+/// The committed log, and the state that it gives.
 pub struct Chain {
     entries: Vec<Entry>,
     /// Behind each offset, from 0 on.

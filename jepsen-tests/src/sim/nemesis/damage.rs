@@ -1,5 +1,5 @@
-//! Bytes that change on the disk: of what the product heals by itself, and never of so many copies
-//! that none is left. Which nodes may be damaged is decided before the run.
+//! Damages bytes on the disks: only in files that the product heals by itself, and never in all copies of the same
+//! data. Which nodes may be damaged is decided before the run.
 
 use std::path::Path;
 use std::sync::Arc;

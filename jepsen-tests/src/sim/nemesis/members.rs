@@ -17,7 +17,7 @@ use crate::sim::world::World;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many times a change is requested.
 const TRIES_MAX: u32 = 4;
-/// A new node is given a vote once it has caught up; so often it is tried.
+/// How many times the promotion of a new node is tried, which succeeds once the node has caught up.
 const PROMOTE_TRIES_MAX: u32 = 8;
 
 /// Starts a node with an empty disk, adds it and, if it is to have one, gives it a vote.
@@ -48,7 +48,7 @@ pub async fn remove(world: Arc<World>, id: u64, lingers: Duration) {
     }
     trace::note(id, "removed", [0, 0]);
     world.left(id);
-    // It may not know, and disturb the others.
+    // The node may not know that it was removed, and disturb the others.
     SimRuntime::sleep(lingers).await;
     world.kill(id, false);
 }

@@ -1,4 +1,4 @@
-//! The trouble of a run.
+//! The faults of a run.
 
 pub mod damage;
 pub mod members;
@@ -23,10 +23,10 @@ use crate::harness::rng::Rng;
 /// How long a clock jumps at most, in milliseconds.
 const JUMP_MS: u64 = 3_600_000;
 
-/// So many shapes are drawn until one lets a majority talk.
+/// How many shapes are drawn at most until one lets a majority talk.
 const SHAPES_MAX: u64 = 50;
 
-/// Causes trouble until the plan's time is over.
+/// Causes faults until the plan's time is over.
 pub struct Nemesis {
     world: Arc<World>,
     rng: Rng,
@@ -78,7 +78,7 @@ impl Nemesis {
     fn victim(&mut self) -> u64 {
         let members = self.world.members();
         match self.world.leader() {
-            // The leader is worth more trouble than the others.
+            // Faults of the leader find more than those of the others.
             Some(leader) if self.rng.percent(30) => leader,
             _ => *self.rng.pick(&members),
         }

@@ -1,7 +1,7 @@
 //! The simulated network: messages with delays and losses, links that are cut or slow.
 //!
-//! What a node is asked runs as a task of that node: on its clock, lost with it, standing still
-//! with it. A message that is under way goes on when its sender dies.
+//! A question to a node runs as a task of that node: on its clock, frozen or killed with it. A message in flight
+//! goes on when its sender dies.
 
 pub mod peers;
 pub mod wire;

@@ -90,7 +90,7 @@ fn until(deadline: NodeInstant) -> Duration {
     real(deadline - <NodeInstant as openraft::Instant>::now())
 }
 
-/// See the module documentation.
+/// The runtime in which tasks belong to nodes.
 #[derive(Debug)]
 pub struct NodeRuntime(SimRuntime);
 

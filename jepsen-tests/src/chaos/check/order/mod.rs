@@ -302,7 +302,7 @@ fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
     }
 }
 
-/// Finds who began after another had ended, and yet stands before it.
+/// Finds an operation that began after another had ended, and yet has an earlier version.
 fn compare<'a>(mut placed: Vec<Placed<'a>>, versions: &Versions<'_>) -> Vec<(Op<'a>, Violation)> {
     placed.sort_by_key(|one| Reverse(one.place));
     let mut wrong = Vec::new();

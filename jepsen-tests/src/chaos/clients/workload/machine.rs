@@ -1,4 +1,4 @@
-//! Orders that are paid, shipped and cancelled by clients who do not know what the others do.
+//! Orders that clients pay, ship and cancel without knowing of each other.
 
 use serde_json::json;
 

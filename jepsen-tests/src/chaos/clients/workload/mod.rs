@@ -44,7 +44,7 @@ pub fn all() -> Vec<Workload> {
     CLIENTS.iter().map(|(workload, _)| *workload).collect()
 }
 
-/// What one client does next, and all it keeps in mind.
+/// The next step of one client, and its state between steps.
 trait Step: Send {
     fn step(&mut self, client: &mut Client);
 }
@@ -174,7 +174,7 @@ fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads every shared instance once on every node, when all is well again.
+/// Reads every shared instance once on every node, after the last fault.
 pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
     let nodes: Vec<u64> = shared.directory.read().iter().map(|(id, _)| *id).collect();
     for (workload, prefix) in [

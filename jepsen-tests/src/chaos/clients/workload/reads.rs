@@ -1,4 +1,4 @@
-//! Reads that promise less than the newest, and what they do promise.
+//! Reads that need not show the newest state, and what they do promise.
 
 use serde_json::json;
 
