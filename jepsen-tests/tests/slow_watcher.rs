@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::latency::{self, Latencies};
+use rstmdb_jepsen::harness::latencies::Latencies;
+use rstmdb_jepsen::latency;
 use rstmdb_jepsen::load::machines::Machine;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message};

@@ -90,7 +90,7 @@ fn is_read(entry: &Entry) -> bool {
 
 fn summary(taken: Vec<Duration>) -> Option<Latency> {
     let latencies = Latencies::of(taken);
-    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let ms = |duration: Duration| duration.as_micros() as f64 / 1000.0;
     (latencies.count > 0).then(|| Latency {
         p50: ms(latencies.p50),
         p99: ms(latencies.p99),
