@@ -62,7 +62,7 @@ pub fn run(plan: Plan, watched: Watched) -> Verdict {
         Duration::ZERO
     });
     let trace_hash = watched.hashed.then(|| hash(&runtime.take_trace()));
-    let (acknowledged, chain) = (world.ledger.lock().acknowledged, world.chain.lock());
+    let (acknowledged, chain) = (world.answers.lock().acknowledged, world.chain.lock());
     let (stale, offsets) = (chain.stale(), chain.end());
     drop(chain);
     drop(world);

@@ -134,7 +134,7 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
         }
     }
     let chain = world.chain.lock();
-    world.ledger.lock().close(chain.facts())
+    world.answers.lock().close(chain.facts())
 }
 
 /// A read notices damaged history, and the node fetches it from another node.

@@ -46,7 +46,7 @@ impl Ended<'_> {
         self,
         nodes: &mut dyn Nodes,
         shared: &Shared,
-        watching: Watchers,
+        watchers: Watchers,
         rng: &mut Rng,
         scratch: &Path,
     ) -> (Vec<Entry>, Vec<CheckerResult>) {
@@ -62,7 +62,7 @@ impl Ended<'_> {
         match same_logs(nodes) {
             Ok((same, events)) => {
                 results.push(same);
-                results.push(watched(watching, &events));
+                results.push(watched(watchers, &events));
             }
             Err(error) => results.push(check::failed("wal_read", &error.to_string())),
         }
@@ -285,8 +285,8 @@ fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events), Error> {
     Ok((verdict("wal_read", log.len(), wrong), events))
 }
 
-fn watched(watching: Watchers, events: &Events) -> CheckerResult {
-    let watched = watching.finish(events);
+fn watched(watchers: Watchers, events: &Events) -> CheckerResult {
+    let watched = watchers.finish(events);
     let mut result = verdict("watch", events.all.len(), watched.violations);
     let connections = watched.connections;
     result.notes.push(format!(

@@ -117,11 +117,11 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
         stop: Arc::default(),
     };
     workload::prepare(nodes.as_ref(), &shared, &mut rng)?;
-    let mut watching = Watchers::default();
-    watching.add_plain("a watcher", &directory);
-    watching.add_plain("another watcher", &directory);
-    watching.add_filtered("a watcher of some", &directory);
-    watching.add_library("a watcher of the library", &directory);
+    let mut watchers = Watchers::default();
+    watchers.add_plain("a watcher", &directory);
+    watchers.add_plain("another watcher", &directory);
+    watchers.add_filtered("a watcher of some", &directory);
+    watchers.add_library("a watcher of the library", &directory);
     let load = Load::start(&shared, plan.rate, &mut rng)?;
 
     let recorder = Arc::clone(&shared.recorder);
@@ -146,7 +146,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
         Err(error) => ended.broken_off(nodes.as_ref(), &shared, &error),
         Ok(()) => {
             shared.stop.store(false, Ordering::Relaxed);
-            ended.judge(nodes.as_mut(), &shared, watching, &mut rng, scratch)
+            ended.judge(nodes.as_mut(), &shared, watchers, &mut rng, scratch)
         }
     };
     Ok(Done {

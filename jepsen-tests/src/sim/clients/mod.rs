@@ -90,7 +90,7 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let limit = world.plan.leader_wait() * 4;
     let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
-        let turn = turns.ledger.lock().next_turn();
+        let turn = turns.answers.lock().next_turn();
         let submitted = replica.submit(command, Arc::from("sim"));
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
@@ -179,9 +179,9 @@ impl Client {
     }
 
     fn delete(&mut self, keyed: bool) -> (Command, Vec<Part>) {
-        let ledger = self.world.ledger.lock();
-        self.items.retain(|id| ledger.may_delete(id));
-        drop(ledger);
+        let answers = self.world.answers.lock();
+        self.items.retain(|id| answers.may_delete(id));
+        drop(answers);
         let id = match self.items.is_empty() {
             true => "item-nobody".to_owned(),
             false => self.items.swap_remove(self.rng.index(self.items.len())),
@@ -304,7 +304,7 @@ impl Client {
 
 /// Asks for one command, again and again where that is harmless.
 async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
-    let number = world.ledger.lock().open(parts);
+    let number = world.answers.lock().open(parts);
     let mut sure = true;
     for attempt in 0..TRIES_MAX {
         let node = if attempt == 0 { node } else { other };
@@ -315,7 +315,7 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
         let harmless = match &command {
             Command::CreateInstance(create) => {
                 let keyed = create.idempotency_key.is_some();
-                !known && keyed && world.ledger.lock().may_create_again(&create.instance_id)
+                !known && keyed && world.answers.lock().may_create_again(&create.instance_id)
             }
             other => is_repeatable(other),
         };
@@ -338,7 +338,7 @@ fn settle_try(
     sure: bool,
 ) -> bool {
     let chain = world.chain.lock();
-    let mut ledger = world.ledger.lock();
+    let mut answers = world.answers.lock();
     let span = Span {
         from,
         to: chain.end(),
@@ -358,20 +358,22 @@ fn settle_try(
         Outcome::Answered {
             turn,
             outcome: Ok(done),
-        } => ledger.done(number, &done, facts).and_then(|()| match sure {
-            true => ledger.in_turn(number, node, turn),
-            false => Ok(()),
-        }),
+        } => answers
+            .done(number, &done, facts)
+            .and_then(|()| match sure {
+                true => answers.in_turn(number, node, turn),
+                false => Ok(()),
+            }),
         Outcome::Answered {
             outcome: Err(Error::Refused(refusal)),
             ..
-        } => ledger.refused(number, &refusal, span, sure, facts),
+        } => answers.refused(number, &refusal, span, sure, facts),
         _ if known => {
-            ledger.denied(number, sure);
+            answers.denied(number, sure);
             Ok(())
         }
         _ => {
-            ledger.unknown();
+            answers.unknown();
             Ok(())
         }
     };

@@ -90,7 +90,7 @@ pub struct World {
     /// The committed log.
     pub chain: Mutex<Chain>,
     /// What clients were told.
-    pub ledger: Mutex<Answers>,
+    pub answers: Mutex<Answers>,
     rng: Mutex<Rng>,
     leaders: Mutex<BTreeMap<u64, u64>>,
     /// Whether a majority has a leader.
@@ -131,7 +131,7 @@ impl World {
             network: Network::new(&plan),
             sites: Mutex::default(),
             chain: Mutex::default(),
-            ledger: Mutex::default(),
+            answers: Mutex::default(),
             rng: Mutex::new(Rng::new(plan.seed ^ 0x3017d)),
             leaders: Mutex::default(),
             majority: Mutex::default(),
