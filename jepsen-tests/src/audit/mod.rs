@@ -1,4 +1,9 @@
 //! The end of a run: what the nodes hold against the ledgers, and against each other.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`log`] | the ledgers and the model of the machines, against the log |
+//! | [`content`] | what a client can see, made from the log alone |
 
 pub mod content;
 pub mod log;

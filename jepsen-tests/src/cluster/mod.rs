@@ -1,4 +1,8 @@
 //! Several nodes as one cluster, on loopback.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`containers`] | nodes as containers, by docker-compose.yml |
 
 mod addresses;
 mod agreement;

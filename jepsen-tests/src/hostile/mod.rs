@@ -1,4 +1,10 @@
 //! Sends mutated frames over real connections and judges what comes back.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`mutate`] | makes valid frames invalid |
+//! | [`latency`] | a client that measures its latencies meanwhile |
+//! | [`bystander`] | a client that must not notice the attack |
 
 pub mod bystander;
 pub mod latency;

@@ -1,4 +1,12 @@
 //! The nodes as the faults need them, whether they are processes or containers.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`processes`] | nodes as processes of this machine |
+//! | [`containers`] | nodes as containers |
+//! | [`links`] | the links between nodes, and the rules that disturb them |
+//! | [`proxy`] | the proxies that apply these rules |
+//! | [`origin`] | which node has opened a connection |
 
 pub mod containers;
 pub mod links;

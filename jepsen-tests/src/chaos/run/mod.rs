@@ -1,4 +1,9 @@
 //! One run: a cluster, its load, its faults, and its results.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`swarm`] | the configuration of the nodes, by seed |
+//! | [`finish`] | the end: whether the nodes heal and agree |
 
 pub mod finish;
 pub mod swarm;

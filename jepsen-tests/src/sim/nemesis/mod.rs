@@ -1,4 +1,9 @@
 //! The faults of a run.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`members`] | nodes that join and leave |
+//! | [`damage`] | bytes that change on the disks |
 
 pub mod damage;
 pub mod members;

@@ -2,6 +2,11 @@
 //!
 //! A question to a node runs as a task of that node: on its clock, frozen or killed with it. A message in flight
 //! goes on when its sender dies.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`wire`] | Raft's own messages |
+//! | [`peers`] | the other messages of replicas |
 
 pub mod peers;
 pub mod wire;
