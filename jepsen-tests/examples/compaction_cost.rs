@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::{admin, crowd};
 
 const SAMPLE_EVERY: Duration = Duration::from_millis(20);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::crowd::{self, longest_pause};
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use serde_json::json;
 

@@ -9,7 +9,7 @@ use rstmdb_jepsen::Error;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::incidents::Incidents;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 
 /// Each is measured this often; the machine's noise shows.
 const ROUNDS: usize = 3;

@@ -35,7 +35,7 @@ pub enum Error {
         /// Its last lines.
         tail: String,
     },
-    /// What a test waited for did not come about.
+    /// A condition that a test waited for was not met.
     #[error("not within {timeout:?}: {reason}")]
     NotInTime {
         /// What was seen instead.
@@ -73,7 +73,7 @@ pub enum Error {
         /// What is wrong.
         source: serde_json::Error,
     },
-    /// Somebody has asked for the end.
+    /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
     /// The server sent what is not RCP.

@@ -12,95 +12,43 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`arguments`] | parsers of the program's arguments |
-//! | [`binaries`] | builds the two binaries once and says where they are |
-//! | [`disk`] | a file system whose power can be cut |
-//! | [`config`] | a node's configuration file |
-//! | [`process`] | one node: start, readiness, kill, terminate, restart, memory, log |
-//! | [`containers`] | three nodes as containers, by docker-compose.yml |
-//! | [`cluster`] | several nodes as one cluster |
-//! | `place` | where the nodes of a cluster are reached |
-//! | [`ended`] | a process that is to end by itself |
-//! | [`faketime`] | clocks that are wrong |
-//! | [`within`] | waits for what must come about |
-//! | [`ports`] | ports nobody else uses |
-//! | [`raw`] | a plain RCP connection, for what the client library would never send or hide |
-//! | [`cli`] | runs `rstmdb-cli` |
-//! | `skipped` | says why a test is skipped |
-//! | [`small_disk`] | a disk that can be filled |
-//! | [`strace`] | making system calls fail |
-//! | [`rng`] | seeded randomness |
-//! | [`shape`] | shapes of partitions |
-//! | [`model`] | the machines the tests use, written down a second time |
-//! | [`told`] | what clients were told, and so must read |
-//! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
-//! | [`crowd`] | very many instances, for measurements of size |
-//! | [`admin`] | what a node says of itself to monitoring |
-//! | [`load`] | one connection under load, across kills |
-//! | [`workload`] | several of them on instances they share |
-//! | [`steady`] | writers of the client library, who must not notice a failure |
-//! | [`mixed`] | a random workload of everything the log can hold |
-//! | [`content`] | what a client can see, made from the log alone |
-//! | [`wal`] | the whole log, read through WAL_READ |
-//! | [`checker`] | the ledger and the model against the log |
-//! | [`observer`] | a watcher that resumes by offset |
-//! | [`watchers`] | several watchers over a whole run |
-//! | [`audit`] | what nodes hold, against the ledgers and each other |
-//! | [`incidents`] | the incidents file and what it must lead to |
-//! | [`mutate`] | valid frames made invalid |
-//! | [`hostile`] | sends mutated frames and judges the answers |
-//! | [`latency`] | a client that notices whether others are in its way |
-//! | [`bystander`] | a client that must notice nothing of what others do |
-//! | [`consoles`] | the console blocks of a document |
 //! | [`chaos`] | mixed faults on a cluster of processes or containers, recorded and checked |
 //! | [`sim`] | whole clusters in virtual time, by seed |
+//! | [`process`] | a node and the other programs as processes |
+//! | [`cluster`] | several nodes as one cluster, of processes or of containers |
+//! | [`rcp`] | plain connections, the log and watches, for what the client library would never send or hide |
+//! | [`load`] | writers and readers, and the ledgers of what they sent |
+//! | [`audit`] | what nodes hold, against the ledgers and each other |
+//! | [`faults`] | disks, clocks, system calls and networks that fail |
+//! | [`hostile`] | invalid frames, and what other clients notice of them |
+//! | [`harness`] | seeds, waits, arguments, skipped tests |
+//!
+//! A folder may use those below it in this order, and no other: `chaos` or `sim`, `audit`, `cluster` or `hostile`
+//! or `faults`, `load`, `process`, `rcp` or `harness`.
 //!
 //! The binaries are built by `cargo build` in the profile of the test. `RSTMDB_BIN_DIR` names a folder
 //! with ready ones instead. With `RSTMDB_KEEP` set, the folders of a failing test's nodes are kept.
 
-pub mod admin;
-pub mod arguments;
 pub mod audit;
-pub mod binaries;
-pub mod bystander;
 pub mod chaos;
-pub mod checker;
-pub mod cli;
 pub mod cluster;
-pub mod config;
-pub mod consoles;
-pub mod containers;
-pub mod content;
-pub mod crowd;
-pub mod disk;
-pub mod ended;
 mod error;
-pub mod faketime;
+pub mod faults;
+pub mod harness;
 pub mod hostile;
-pub mod incidents;
-pub mod latency;
-pub mod ledger;
 pub mod load;
-pub mod mixed;
-pub mod model;
-pub mod mutate;
-pub mod observer;
-mod place;
-pub mod ports;
 pub mod process;
-pub mod raw;
-pub mod rng;
-pub mod shape;
+pub mod rcp;
 pub mod sim;
-mod skipped;
-pub mod small_disk;
-pub mod steady;
-pub mod strace;
-pub mod told;
-pub mod wal;
-pub mod watchers;
-pub mod within;
-pub mod workload;
 
+// The tests name what they use most without its folder.
+pub use audit::content;
+pub use cluster::containers;
 pub use error::Error;
-pub use skipped::skipped;
+pub use faults::{disk, faketime, small_disk};
+pub use harness::rng;
+pub use harness::skipped::skipped;
+pub use hostile::{bystander, latency};
+pub use load::{crowd, incidents, ledger, mixed, steady};
+pub use process::{admin, binaries, cli, config, consoles, ports};
+pub use rcp::{raw, wal, watchers};

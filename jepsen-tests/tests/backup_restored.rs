@@ -9,14 +9,14 @@ use std::time::Duration;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::ended::{self, Ended};
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::mixed::Mixed;
-use rstmdb_jepsen::observer::Seen;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::process::program::{self, Ended};
 use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::rcp::watcher::Seen;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::wal::{self, Record};
-use rstmdb_jepsen::within::within;
 use serde_json::{Value, json};
 
 const MARKER: &str = "restore.unfinished";
@@ -59,7 +59,7 @@ impl Source {
 fn restore(node: &Node, from: &str, options: &[&str]) -> Ended {
     let mut command = node.command().unwrap();
     command.args(["restore", "--from", from]).args(options);
-    ended::run(&mut command).unwrap()
+    program::run(&mut command).unwrap()
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn an_interrupted_restore_is_never_taken_for_whole() {
 fn check_what_is_left(target: &Node, from: &str) -> bool {
     let data = target.data_dir();
     if data.join(MARKER).exists() {
-        let started = ended::run(&mut target.command().unwrap()).unwrap();
+        let started = program::run(&mut target.command().unwrap()).unwrap();
         assert_eq!(
             started.as_refusal(&["interrupted", "restore again"]),
             Ok(())

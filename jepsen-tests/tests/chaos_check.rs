@@ -8,11 +8,11 @@ use std::thread;
 
 use rstmdb_jepsen::chaos::check::truth::Truth;
 use rstmdb_jepsen::chaos::check::{self, Verdict};
-use rstmdb_jepsen::chaos::client;
+use rstmdb_jepsen::chaos::clients::client;
 use rstmdb_jepsen::chaos::history::{Entry, Outcome, Recorder, Workload};
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::model::Machine;
+use rstmdb_jepsen::load::machines::Machine;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::{Error, wal};

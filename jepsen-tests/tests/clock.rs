@@ -12,13 +12,13 @@ use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::faketime::{self, Library, NOTICED_WITHIN, WallClock};
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::load::pipelines::{Pipelines, put_machines};
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::wal;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::workload::{Workload, put_machines};
 use serde_json::{Value, json};
 
 const NODES: u64 = 3;
@@ -168,7 +168,7 @@ fn clocks_that_jump_by_days_change_nothing() {
         .with("compaction.min_interval_secs", "0");
     let (cluster, clocks) = start(&library, &config);
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let mut watchers = Watchers::default();

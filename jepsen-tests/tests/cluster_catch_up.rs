@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::within::within;
-use rstmdb_jepsen::workload::Workload;
 use rstmdb_jepsen::{admin, audit, wal};
 
 const CONNECTIONS: usize = 3;
@@ -29,7 +29,7 @@ fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it
     let away = cluster.followers().unwrap()[0];
     // They know the others only: what they notice is not that one node is away.
     let addrs: Vec<_> = cluster.addrs_from(away)[1..].to_vec();
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     wait_applied(&cluster, 500);

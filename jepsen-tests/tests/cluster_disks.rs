@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::small_disk::{self, SmallDisk};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::within::within;
-use rstmdb_jepsen::workload::Workload;
 use rstmdb_jepsen::{Error, admin, audit};
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
     let mut rng = Rng::new(rng::seed("cluster_disks"));
     let (mut cluster, disks) = start();
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(1, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     steady.next_success(Instant::now()).unwrap();

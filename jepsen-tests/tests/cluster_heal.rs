@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::within::within;
-use rstmdb_jepsen::{audit, ended, process, wal};
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::process::{node, program};
+use rstmdb_jepsen::{audit, wal};
 use serde_json::json;
 
 /// Enough for a few segments of 1 MiB.
@@ -31,7 +32,7 @@ fn a_node_with_a_damaged_log_refuses_to_start_and_is_replaced() {
     let at = flip(&segment);
 
     let mut start = cluster.node(damaged).unwrap().command().unwrap();
-    let refused = ended::run(&mut start).unwrap();
+    let refused = program::run(&mut start).unwrap();
     let file = segment.display().to_string();
     let says = [&file, "is damaged at offset", "rstmdb rejoin"];
     assert_eq!(refused.as_refusal(&says), Ok(()));
@@ -101,10 +102,10 @@ fn offset_in(text: &str) -> u64 {
     digits.parse().unwrap()
 }
 
-fn run_server(args: &[&str]) -> ended::Ended {
-    let mut command = process::server_command().unwrap();
+fn run_server(args: &[&str]) -> program::Ended {
+    let mut command = node::server_command().unwrap();
     command.args(args);
-    ended::run(&mut command).unwrap()
+    program::run(&mut command).unwrap()
 }
 
 /// The new node shows the same log as the others, history included.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rstmdb_jepsen::cli;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::within::within;
 
 /// The leader is killed when so much of the load is done.
 const KILLS_AT: [u64; 2] = [10_000, 40_000];

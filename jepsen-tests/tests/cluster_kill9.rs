@@ -10,10 +10,10 @@ use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
+use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::workload::Workload;
 
 const KILLS: usize = 20;
 /// Names another number of kills.
@@ -39,7 +39,7 @@ fn killing_the_leader_again_and_again_loses_nothing_and_repeats_nothing() {
         .with("compaction.min_interval_secs", "0");
     let mut cluster = Cluster::start(3, &config).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let watchers = watch(&cluster);

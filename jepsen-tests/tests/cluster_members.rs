@@ -3,15 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cli::Finished;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::within::within;
-use rstmdb_jepsen::workload::Workload;
-use rstmdb_jepsen::{audit, ended};
 
 const CONNECTIONS: usize = 2;
 const WRITERS: usize = 4;
@@ -31,7 +32,7 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     }
     // Applications know the addresses of all that will ever be.
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let begun = Instant::now();
@@ -135,7 +136,7 @@ impl Changing {
     fn refuses_who_has_forgotten(&self, id: u64) {
         self.cluster.empty_folder(id).unwrap();
         let mut command = self.cluster.node(id).unwrap().command().unwrap();
-        let ended = ended::run(&mut command).unwrap();
+        let ended = program::run(&mut command).unwrap();
         let remedy = format!("cluster remove {id}");
         let says = ["data folder is empty", &remedy, "never used"];
         assert_eq!(ended.as_refusal(&says), Ok(()));

@@ -6,16 +6,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::Error;
+use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::observer::Seen;
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::rcp::watcher;
+use rstmdb_jepsen::rcp::watcher::Seen;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::within::within;
-use rstmdb_jepsen::workload::Workload;
-use rstmdb_jepsen::{audit, observer};
 use serde_json::{Value, json};
 
 /// How long a node may take to notice that it is alone.
@@ -70,7 +71,7 @@ fn a_minority_of_one_serves_local_reads_and_watches_and_says_no_leader_to_the_re
 /// Some state and history, and the ledgers of it.
 fn load(cluster: &Cluster, rng: &mut Rng) -> Vec<Ledger> {
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let connections = workload.start(2, rng);
     within(Duration::from_secs(20), || {
         let applied = cluster.info(1).unwrap()["last_applied"].as_u64().unwrap();
@@ -101,7 +102,7 @@ fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
             seen.push(Seen::new(event["wal_offset"].as_u64().unwrap(), &event));
         }
     }
-    assert_eq!(observer::difference(&before.verdict.events, &seen), None);
+    assert_eq!(watcher::difference(&before.verdict.events, &seen), None);
     assert!(
         begun.elapsed() < Duration::from_secs(10),
         "{:?}",

@@ -9,10 +9,10 @@ use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
+use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::workload::Workload;
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 3;
@@ -23,7 +23,7 @@ fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
     let mut rng = Rng::new(rng::seed("cluster_pause"));
     let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let mut watchers = Watchers::default();

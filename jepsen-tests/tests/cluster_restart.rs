@@ -4,13 +4,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::workload::Workload;
-use rstmdb_jepsen::{audit, ended};
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 3;
@@ -24,7 +25,7 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
     let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
     let formed = form(&mut cluster, [3, 1, 2]);
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let mut served = Vec::new();
@@ -91,7 +92,7 @@ fn refuses_foreign_folders(cluster: &mut Cluster) {
         ("RSTMDB_NODE_ID", "2", ["3", "2"]),
     ] {
         let mut command = node.command().unwrap();
-        let refused = ended::run(command.env(variable, value)).unwrap();
+        let refused = program::run(command.env(variable, value)).unwrap();
         assert_eq!(refused.as_refusal(&says), Ok(()), "{variable}={value}");
     }
     cluster.restart(3).unwrap();

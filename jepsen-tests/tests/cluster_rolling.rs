@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::process::SHUTDOWN_TIMEOUT;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::node::SHUTDOWN_TIMEOUT;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::workload::Workload;
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 6;
@@ -20,7 +20,7 @@ fn a_rolling_restart_fails_no_keyed_request() {
     let mut rng = Rng::new(rng::seed("cluster_rolling"));
     let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Workload::prepare(&addrs).unwrap();
+    let workload = Pipelines::prepare(&addrs).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let steady = Steady::start(&addrs, WRITERS);
     let begun = Instant::now();

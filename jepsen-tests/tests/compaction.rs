@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::model::{Instance, Machine};
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::load::machines::{Instance, Machine};
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message};
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::wal::{self, Record};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::containers::{Availability, Cluster, Docker, MANY};
-use rstmdb_jepsen::process::server_command;
-use rstmdb_jepsen::within::within;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::process::node::server_command;
 use serde_json::{Value, json};
 
 /// How long until a write through a node succeeds, an election included.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rstmdb_jepsen::bystander::{self, Bystander};
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::hostile;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message, header};
 use rstmdb_jepsen::rng::{self, Rng};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

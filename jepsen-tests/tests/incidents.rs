@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rstmdb_jepsen::cli::{self, Cli};
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::incidents::Incidents;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use serde_json::json;

@@ -6,14 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::audit;
-use rstmdb_jepsen::checker::Verdict;
+use rstmdb_jepsen::audit::log::Verdict;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::workload::Workload;
 use serde_json::json;
 
 const KILLS: usize = 52;
@@ -24,7 +24,7 @@ fn fifty_kills_under_load_lose_nothing_repeat_nothing_and_reorder_nothing() {
     let begun = Instant::now();
     let mut rng = Rng::new(rng::seed("kill9"));
     let mut node = Node::start(&config()).unwrap();
-    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
     let mut watchers = Watchers::default();
     watchers.add_plain("plain", vec![node.addr()]);

@@ -12,8 +12,8 @@ use std::process::Command;
 
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::ended::run;
-use rstmdb_jepsen::process::{Node, server_command};
+use rstmdb_jepsen::process::node::{Node, server_command};
+use rstmdb_jepsen::process::program::run;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::wal;
 use serde_json::{Value, json};

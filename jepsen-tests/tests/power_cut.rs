@@ -9,10 +9,10 @@ use rstmdb_jepsen::audit;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::disk::Disk;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::workload::Workload;
 use serde_json::json;
 
 const CUTS_VARIABLE: &str = "RSTMDB_KILLS";
@@ -34,7 +34,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
     let mut node = Node::prepare(&config()).unwrap();
     disk.hold_data_of(&node).unwrap();
     node.restart().unwrap();
-    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     // What was acknowledged in the first moments of a folder counts too.
     cut(&disk, &mut node);
     node.restart().unwrap();
@@ -83,7 +83,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     let mut node = Node::prepare(&unsafe_config).unwrap();
     disk.hold_data_of(&node).unwrap();
     node.restart().unwrap();
-    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     // A clean end syncs whatever the policy is: what comes after it is at stake.
     node.stop().unwrap();
     node.restart().unwrap();
@@ -115,7 +115,7 @@ fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
     let mut node = Node::prepare(&config()).unwrap();
     disk.hold_data_of(&node).unwrap();
     node.restart().unwrap();
-    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     let mut rng = Rng::new(rng::seed("power_cut"));
     let load = workload.start(2, &mut rng);
     thread::sleep(Duration::from_millis(300));

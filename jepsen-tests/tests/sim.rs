@@ -10,7 +10,8 @@ use std::process::Command;
 use rstmdb_jepsen::rng;
 use rstmdb_jepsen::sim::plan::Plan;
 use rstmdb_jepsen::sim::run::{self, Verdict, Watched};
-use rstmdb_jepsen::sim::{Args, many, tasks};
+use rstmdb_jepsen::sim::runtime::tasks;
+use rstmdb_jepsen::sim::{Args, many};
 
 /// Always the same.
 const FIXED_SEEDS: u64 = 24;

@@ -8,11 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::latency::{self, Latencies};
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::observer::{self, Seen};
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::harness::latencies::Latencies;
+use rstmdb_jepsen::latency;
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::rcp::watcher::{self, Seen};
 use rstmdb_jepsen::wal;
 use serde_json::json;
 
@@ -49,7 +50,7 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
     let log = events_after(node.addr(), head);
     assert!(log.len() >= EVENTS);
     let seen = take_events(&mut watcher, log.len());
-    assert_eq!(observer::difference(&log, &seen), None);
+    assert_eq!(watcher::difference(&log, &seen), None);
     let after = node.resident_bytes().unwrap();
 
     println!(

@@ -9,21 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rstmdb_jepsen::checker::Checker;
+use rstmdb_jepsen::audit::log::LogAudit;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::ended::{self, Ended};
-use rstmdb_jepsen::load::{self, Plan};
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::process::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT, server_command};
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::pipeline::{self, Plan};
+use rstmdb_jepsen::load::pipelines::put_machines;
+use rstmdb_jepsen::process::node::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT, server_command};
+use rstmdb_jepsen::process::program::{self, Ended};
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::workload::put_machines;
 use rstmdb_jepsen::{ports, wal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 fn run(command: &mut Command) -> Ended {
-    ended::run(command).unwrap()
+    program::run(command).unwrap()
 }
 
 /// A process that refuses to start, and says all of this on standard error.
@@ -67,10 +67,10 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
                 window,
                 counters,
                 orders,
-                told: Arc::default(),
+                known: Arc::default(),
             };
             let (rng, stop) = (rng.fork(), Arc::clone(&stop));
-            thread::spawn(move || load::run(&plan, rng, &stop))
+            thread::spawn(move || pipeline::run(&plan, rng, &stop))
         })
         .collect();
     for _ in 0..3 {
@@ -93,7 +93,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
     }
     drop(idle);
     let mut connection = Connection::connect(node.addr()).unwrap();
-    let mut checker = Checker::new(&ledgers);
+    let mut checker = LogAudit::new(&ledgers);
     wal::visit(&mut connection, 0, wal::PAGE_RECORDS, |record| {
         checker.record(&record)
     })
@@ -228,7 +228,7 @@ fn dev_leaves_nothing_behind() {
         "the data folder is somewhere else"
     );
     kill_process(Pid::from_child(&node), Signal::TERM).unwrap();
-    assert!(ended::ends_within(&mut node, SHUTDOWN_TIMEOUT).unwrap());
+    assert!(program::ends_within(&mut node, SHUTDOWN_TIMEOUT).unwrap());
     let output = node.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{log}");

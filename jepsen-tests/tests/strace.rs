@@ -10,11 +10,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::faults::strace::can_trace;
+use rstmdb_jepsen::load::pipelines::{Pipelines, Running};
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::strace::can_trace;
-use rstmdb_jepsen::workload::{Running, Workload};
 use rstmdb_jepsen::{Error, audit};
 
 const FAULTS_VARIABLE: &str = "RSTMDB_FAULTS";
@@ -90,7 +90,7 @@ fn after_a_failed_call_nothing_is_acknowledged_and_nothing_is_lost() {
 /// Gives how many writes were acknowledged.
 fn survive(fault: &Fault, rng: &mut Rng) -> usize {
     let mut node = Node::start(&Config::for_tests()).unwrap();
-    let workload = Workload::prepare(&[node.addr()]).unwrap();
+    let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     node.kill().unwrap();
     let trace = node.folder().join("trace");
     node.launch_under(strace(fault, &trace, &node.data_dir()))
@@ -160,7 +160,7 @@ fn nothing_after_the_fault(trace: &str) -> Result<(), String> {
     }
 }
 
-fn check(node: Node, fault: &Fault, workload: Workload, load: Running) -> usize {
+fn check(node: Node, fault: &Fault, workload: Pipelines, load: Running) -> usize {
     let mut ledgers = load.finish();
     ledgers.push(workload.preparation);
     let audit = || -> Result<Vec<String>, Error> {

@@ -1,6 +1,6 @@
-//! What clients asked, when, and what they were told: one line of JSON for each request.
+//! The requests of all clients and their answers, with times: one line of JSON for each request.
 //!
-//! An entry is what went over the wire, not what anybody thinks of it; a checker reads of it what it needs.
+//! An entry holds the request and the answer as they were sent. Checkers interpret them.
 //! A request without an answer stays open for ever: it may take effect at any time, or never.
 
 use std::fs::File;

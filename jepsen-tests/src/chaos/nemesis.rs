@@ -6,29 +6,30 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::fault::{self, Begun, Findings, Healing, Scene};
-use super::finish::TAIL_LINES;
 use super::history::Recorder;
 use super::interrupt;
 use super::nodes::Nodes;
 use super::schedule::{Kind, Planned};
 use crate::Error;
-use crate::process::last_lines;
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
+use crate::process::node::last_lines;
 
-/// How often it is looked what is due.
+/// Interval between checks for what is due.
 const TICK: Duration = Duration::from_millis(20);
-/// Between two attempts to end a fault that needs more than one.
+/// Interval between attempts to end a fault.
 const RETRY: Duration = Duration::from_millis(250);
-/// While so many wait, nothing new begins.
+/// While so many faults wait, no new one begins.
 const WAITING_MAX: usize = 2;
-/// How long after the end of a run a fault may still find somebody to strike.
+/// How long after the end of a run a waiting fault may still begin.
 const GRACE: Duration = Duration::from_secs(20);
-/// One that begins late lasts at least this long, as far as its plan does.
+/// A fault that begins late lasts at least this long, if its plan is that long.
 const LASTS_MIN: Duration = Duration::from_secs(2);
-/// Between two looks whether every node still runs.
+/// Interval between checks whether every node still runs.
 const LOOK: Duration = Duration::from_millis(500);
+/// Lines of a log that go with a finding.
+pub const TAIL_LINES: usize = 5;
 
-/// A fault as it came about.
+/// A fault that did begin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Span {
     /// When it began, in microseconds since the run began.
@@ -41,12 +42,12 @@ pub struct Span {
     pub what: String,
 }
 
-/// What came of a schedule.
+/// The outcome of a schedule.
 #[derive(Debug)]
 pub struct Came {
-    /// What went wrong.
+    /// The faults that began.
     pub spans: Vec<Span>,
-    /// How many faults found nobody to strike in time.
+    /// How many faults could not begin in time, because they could affect no node.
     pub missed: usize,
     /// What nodes did that no fault explains.
     pub findings: Vec<String>,
@@ -66,7 +67,7 @@ pub struct Nemesis<'a> {
     recorder: &'a Recorder,
     active: Vec<Active>,
     spans: Vec<Span>,
-    /// How many found nobody to strike in time.
+    /// How many faults could not begin in time.
     missed: usize,
     /// What nodes did that no fault explains.
     findings: Findings,
@@ -75,7 +76,7 @@ pub struct Nemesis<'a> {
 }
 
 impl<'a> Nemesis<'a> {
-    /// Nothing has gone wrong yet.
+    /// A nemesis without any fault yet.
     pub fn new(recorder: &'a Recorder, is_loud: bool) -> Self {
         Self {
             recorder,
@@ -91,7 +92,7 @@ impl<'a> Nemesis<'a> {
     /// Goes through the schedule; `look` is called again and again meanwhile, with the nodes as they are.
     ///
     /// # Errors
-    /// When a fault cannot be made or ended: that says nothing of the nodes.
+    /// When a fault cannot be begun or ended: this says nothing about the nodes.
     pub fn run(
         &mut self,
         nodes: &mut dyn Nodes,
@@ -101,11 +102,11 @@ impl<'a> Nemesis<'a> {
     ) -> Result<(), Error> {
         let begun = Instant::now();
         let mut schedule = schedule.iter().peekable();
-        // Those that found nobody to strike wait until they do.
+        // Faults that can affect no node now wait until they can.
         let mut waiting: Vec<&Planned> = Vec::new();
         let mut tried = Instant::now();
         while begun.elapsed() < length || !waiting.is_empty() && begun.elapsed() < length + GRACE {
-            // Others would only keep away whom these wait for.
+            // New faults would only hold the nodes that the waiting ones need.
             while waiting.len() < WAITING_MAX
                 && let Some(planned) =
                     schedule.next_if(|next| begun.elapsed() >= Duration::from_millis(next.at_ms))
@@ -134,7 +135,7 @@ impl<'a> Nemesis<'a> {
         Ok(())
     }
 
-    /// Ends all that is under way.
+    /// Ends all active faults.
     ///
     /// # Errors
     /// As [`Self::run`], and when something cannot be ended in time.
@@ -167,7 +168,7 @@ impl<'a> Nemesis<'a> {
         self.look_for_the_dead(nodes)
     }
 
-    /// What came about and what did not, and what nodes did that it does not explain.
+    /// The faults that began and those that did not, and what nodes did that no fault explains.
     pub fn finish(self) -> Came {
         Came {
             spans: self.spans,
@@ -176,7 +177,7 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    /// Whether it came about.
+    /// Begins a fault; says whether it could.
     fn begin(&mut self, nodes: &mut dyn Nodes, planned: &Planned) -> Result<bool, Error> {
         let mut held = BTreeSet::new();
         for active in &self.active {
@@ -244,8 +245,7 @@ impl<'a> Nemesis<'a> {
         Ok(())
     }
 
-    /// A node that ends without a fault that holds it has a fault of its own. It is started again, so that
-    /// the run goes on.
+    /// A node that exits while no fault holds it is a finding. The nemesis restarts it, so that the run goes on.
     fn look_for_the_dead(&mut self, nodes: &mut dyn Nodes) -> Result<(), Error> {
         if self.looked.elapsed() < LOOK {
             return Ok(());

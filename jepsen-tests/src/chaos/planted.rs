@@ -1,5 +1,5 @@
-//! `rstmdb-jepsen planted`: the suite against nodes with a known bug each, one after the other. A suite that
-//! finds nothing has shown something only if it finds these.
+//! `rstmdb-jepsen planted`: runs the suite against nodes with one known bug each. That the suite finds no bug in the
+//! product means something only if it finds these.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use rstmdb::planted::{self, Bug};
 
 use super::check::CheckerResult;
-use crate::{Error, arguments, binaries};
+use crate::Error;
+use crate::harness::arguments;
+use crate::process::binaries;
 
 /// How long one run has faults: a bug that shows itself does so soon.
 const RUN_SECS: u64 = 40;
 /// How long a bug may go unnoticed.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(300);
 
-/// What `rstmdb-jepsen planted` is told.
+/// The arguments of `rstmdb-jepsen planted`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this bug.
@@ -49,7 +51,7 @@ pub fn main(args: &Args) -> ExitCode {
         eprintln!("planted: needs servers that can have a bug: build with --features planted-bugs");
         return ExitCode::FAILURE;
     }
-    // Now, because a build is not to count as the time that it takes to find a bug.
+    // Built here, so that the build does not count as time to find a bug.
     if let Err(error) = binaries::dir() {
         eprintln!("planted: {error}");
         return ExitCode::FAILURE;
@@ -91,7 +93,7 @@ fn look_for(bug: Bug, args: &Args) -> Result<Option<String>, Error> {
         }
         let store = args.store.join(bug.name()).join(seed.to_string());
         let program = std::env::current_exe().map_err(Error::io("this program"))?;
-        // The bug is chosen by the environment, which is a process's own.
+        // The environment of a process chooses its bug.
         let ended = Command::new(program)
             .env(planted::VARIABLE, bug.name())
             .args([

@@ -1,15 +1,15 @@
-//! What goes wrong, when and for how long: drawn from a seed, or read from a file.
+//! The kinds, times and lengths of the faults: drawn from a seed, or read from a file.
 //!
-//! Whom a fault strikes is decided when it begins, by a seed of its own, because that depends on who leads and
-//! who is a member by then.
+//! Each fault chooses its nodes when it begins, by a seed of its own, because the choice depends on the leader and
+//! the members at that time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::faketime::NOTICED_WITHIN;
-use crate::rng::Rng;
+use crate::faults::faketime::NOTICED_WITHIN;
+use crate::harness::rng::Rng;
 
 /// A kind of fault.
 #[derive(
@@ -37,7 +37,7 @@ pub enum Kind {
     Pause,
     /// Two parts that do not reach each other.
     Halves,
-    /// The leader reaches nobody.
+    /// The leader reaches no other node.
     LeaderAlone,
     /// The leader reaches one node of a majority that could elect another.
     Tethered,

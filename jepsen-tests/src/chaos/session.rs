@@ -13,14 +13,16 @@ use super::report::{self, Overall};
 use super::run::{self, Done, Plan, Runner};
 use super::schedule::Kind;
 use super::{check, interrupt};
-use crate::faketime::Library;
-use crate::rng::{self, Rng};
-use crate::{Error, arguments, disk, strace};
+use crate::Error;
+use crate::faults::faketime::Library;
+use crate::faults::{disk, strace};
+use crate::harness::arguments;
+use crate::harness::rng::{self, Rng};
 
 /// The schedule of a run, in its folder.
 const SCHEDULE: &str = "schedule.json";
 
-/// What `rstmdb-jepsen chaos` is told.
+/// The arguments of `rstmdb-jepsen chaos`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For how long runs are begun, as `90s`, `6m` or `8h`; without it there is one run.
@@ -53,7 +55,7 @@ pub struct Args {
     /// Where the results go: a folder for each run.
     #[arg(long, default_value = "store")]
     store: PathBuf,
-    /// Says what goes wrong as it does.
+    /// Print each fault when it begins.
     #[arg(long, short)]
     verbose: bool,
 }
@@ -204,7 +206,7 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     let schedule = schedule.map_err(Error::content(Path::new(SCHEDULE)))?;
     std::fs::write(dir.join(SCHEDULE), schedule).map_err(file(SCHEDULE))?;
     let begun = Instant::now();
-    // What the suite could not do says nothing of the nodes, and is no pass.
+    // An error of the suite says nothing about the nodes; it counts as inconclusive, which fails the run.
     let done = run::carry_out(plan, &dir, args.verbose).unwrap_or_else(|error| Done {
         entries: Vec::new(),
         spans: Vec::new(),

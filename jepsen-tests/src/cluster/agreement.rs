@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::Cluster;
 use crate::Error;
-use crate::within::within;
+use crate::harness::wait::within;
 
-/// How long all nodes may take to agree once nobody writes, and the cluster to have a leader.
+/// How long all nodes may take to agree once no client writes, and the cluster to have a leader.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all nodes agree on.
@@ -44,7 +44,7 @@ impl Cluster {
     /// The running nodes that do not lead.
     ///
     /// # Errors
-    /// When nobody leads in time.
+    /// When no node leads in time.
     pub fn followers(&self) -> Result<Vec<u64>, Error> {
         let leader = self.leader()?;
         Ok(self

@@ -1,4 +1,4 @@
-//! Many seeds on several threads, and what they came to in sum.
+//! Runs many seeds on several threads, and adds up their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 use super::plan::Plan;
 use super::run::{self, Verdict, Watched};
-use super::{Args, tasks, trace};
+use super::runtime::tasks;
+use super::{Args, trace};
 
 /// What many seeds came to.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ impl Sum {
         }
     }
 
-    /// Why so many runs without a violation prove nothing, if they do not.
+    /// The reason why these runs prove nothing although they have no violation, if there is one.
     #[must_use]
     pub fn hollow(&self) -> Option<String> {
         if self.acknowledged == 0 {

@@ -2,42 +2,31 @@
 //!
 //! The product's `replica/` with the real store runs on a simulated runtime, simulated disks and a
 //! simulated network; a seed decides settings, faults and every delay, so the same seed is the same
-//! run. The invariants are looked at every few virtual milliseconds and at every answer.
+//! run. The simulation checks the invariants every few virtual milliseconds and at every answer.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`plan`] | what a seed decides beforehand |
-//! | [`runtime`], [`tasks`] | time and tasks, by node: kill, freeze, clocks of different speeds |
-//! | [`network`], [`wire`], [`peers`] | messages, Raft's and the others |
-//! | [`world`] | the machines, their processes, and what is looked at all the time |
-//! | [`nemesis`], [`members`], [`damage`] | the trouble |
-//! | [`clients`], [`watchers`] | who works meanwhile |
-//! | [`chain`], [`facts`] | the committed log, and what it means by an independent model |
-//! | [`leaders`] | that a majority has a leader |
-//! | [`ledger`] | what clients were told |
+//! | [`plan`] | the settings and faults that a seed decides before the run |
+//! | [`runtime`] | time and tasks, by node: kill, freeze, clocks of different speeds |
+//! | [`network`] | the messages between nodes, Raft's and the others |
+//! | [`world`] | the machines, their processes, and the invariants that are checked all the time |
+//! | [`nemesis`] | the faults: crashes, partitions, changes of members, damage |
+//! | [`clients`] | the clients, and the watchers |
+//! | [`check`] | what is compared: the committed log, its meaning, the answers, and who leads |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
 //! | [`trace`] | what happened, and what was wrong |
 
-pub mod chain;
+pub mod check;
 pub mod clients;
-pub mod damage;
-pub mod facts;
-pub mod leaders;
-pub mod ledger;
 pub mod many;
-pub mod members;
 pub mod nemesis;
 pub mod network;
-pub mod peers;
 pub mod plan;
 pub mod run;
 pub mod runtime;
 pub mod settle;
-pub mod tasks;
 pub mod trace;
-pub mod watchers;
-pub mod wire;
 pub mod world;
 
 use std::process::ExitCode;
@@ -46,7 +35,7 @@ use rstmdb::replica::Types;
 use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{Data, MemFs, NodeInfo};
 
-use crate::arguments;
+use crate::harness::arguments;
 
 openraft::declare_raft_types!(
     /// The openraft types of a simulated node.
@@ -62,7 +51,7 @@ impl Types for Sim {
     type Fs = MemFs;
 }
 
-/// What `rstmdb-jepsen sim` is told.
+/// The arguments of `rstmdb-jepsen sim`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How many seeds.
@@ -90,7 +79,7 @@ pub struct Args {
 
 /// Runs the seeds.
 pub fn main(args: &Args) -> ExitCode {
-    tasks::catch_panics();
+    runtime::tasks::catch_panics();
     match args.seed {
         Some(seed) => many::one(args, seed),
         None => many::many(args),

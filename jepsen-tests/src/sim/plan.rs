@@ -7,7 +7,7 @@ use rstmdb::replica::{CompactionOptions, Formation, Options};
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{self as raft_store, NodeInfo, Retention};
 
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
 
 /// Where the data folder is on the simulated disks.
 pub const DATA_DIR: &str = "/data";
@@ -84,9 +84,9 @@ pub struct Plan {
     pub election: Duration,
     /// The least time under way of a message, and how much more it may be.
     pub latency: [Duration; 2],
-    /// Of 1000 messages, so many get lost.
+    /// How many of 1000 messages get lost.
     pub loss_permille: u64,
-    /// Of 1000 messages, so many arrive twice.
+    /// How many of 1000 messages arrive twice.
     pub twice_permille: u64,
     /// The longest that a write to a disk takes.
     pub disk: Duration,
@@ -113,7 +113,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `seed` decides, with so many nodes unless it is to decide that too.
+    /// The plan of `seed`, with this many nodes; the seed decides their number when absent.
     #[must_use]
     pub fn draw(seed: u64, nodes: Option<u64>) -> Self {
         let mut rng = Rng::new(seed ^ 0x51d);
@@ -132,7 +132,7 @@ impl Plan {
             Duration::from_micros(rng.between(50, 2_000)),
             Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
         ];
-        // Two ways there and back at least, or nobody ever leads for long.
+        // At least two round trips, or no node leads for long.
         let election = ms(heartbeat * rng.between(3, 6)).max((latency[0] + latency[1]) * 4);
         Self {
             seed,
@@ -178,7 +178,7 @@ impl Plan {
         self.election
     }
 
-    /// What a replica is told.
+    /// The options of a replica.
     #[must_use]
     pub fn options(&self, node_id: u64, formation: Formation) -> Options {
         Options {
@@ -209,7 +209,7 @@ impl Plan {
         }
     }
 
-    /// What a store is told.
+    /// The options of a store.
     #[must_use]
     pub fn store_options(&self) -> raft_store::Options {
         let mut options = raft_store::Options::new(DATA_DIR);

@@ -8,16 +8,16 @@ use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 
+use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
 use super::nemesis::Nemesis;
 use super::plan::Plan;
+use super::runtime::tasks;
 use super::settle;
-use super::tasks;
 use super::trace::{self, Record};
-use super::watchers::Watcher;
 use super::world::World;
 
-/// How often the invariants are looked at.
+/// Interval between checks of the invariants.
 const LOOK: Duration = Duration::from_millis(4);
 /// How many watchers there are.
 const WATCHERS: u64 = 2;
@@ -62,7 +62,7 @@ pub fn run(plan: Plan, watched: Watched) -> Verdict {
         Duration::ZERO
     });
     let trace_hash = watched.hashed.then(|| hash(&runtime.take_trace()));
-    let (acknowledged, chain) = (world.ledger.lock().acknowledged, world.chain.lock());
+    let (acknowledged, chain) = (world.answers.lock().acknowledged, world.chain.lock());
     let (stale, offsets) = (chain.stale(), chain.end());
     drop(chain);
     drop(world);
@@ -131,7 +131,7 @@ async fn script(world: Arc<World>) {
     settle::settle(&world).await;
 }
 
-/// The machines and instances that everybody uses.
+/// Creates the machines and instances that all clients use.
 async fn prepare(world: &Arc<World>) -> bool {
     let instances = (0..world.plan.instances).map(|number| {
         let (id, machine) = instance(number);

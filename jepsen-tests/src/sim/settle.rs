@@ -1,4 +1,4 @@
-//! The end of a run: the trouble is over, and everything must be well again by itself.
+//! The end of a run: the faults are over, and the cluster must recover by itself.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,19 +10,19 @@ use rstmdb::replica::{LogItem, Replica};
 use rstmdb_engine::Command;
 
 use super::Sim;
-use super::chain::Wrong;
+use super::check::chain::Wrong;
 use super::clients;
-use super::members;
-use super::tasks;
+use super::nemesis::members;
+use super::runtime::tasks;
 use super::trace;
 use super::world::World;
 
 /// How long the cluster may take to be whole again.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
-/// How often it is looked.
+/// Interval between checks.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Ends the trouble: links are whole, disks have room, nodes run.
+/// Ends all faults: links are whole, disks have room, nodes run.
 pub fn calm(world: &Arc<World>) {
     trace::note(0, "calm", [world.end(), 0]);
     world.network.heal();
@@ -58,14 +58,14 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
     false
 }
 
-/// Waits until every node is up and has applied the same, then looks at all that must be so.
+/// Waits until every node is up and has applied the same, then checks every invariant of a healthy cluster.
 pub async fn settle(world: &Arc<World>) {
     if trace::is_violated() || !recovered(world).await {
         return;
     }
     for (count, node) in world.members().into_iter().enumerate() {
         let id = format!("settled-{count}");
-        let command = clients::create(&id, crate::model::Machine::Counter, true);
+        let command = clients::create(&id, crate::load::machines::Machine::Counter, true);
         if !written(world, node, &command).await {
             return;
         }
@@ -134,10 +134,10 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
         }
     }
     let chain = world.chain.lock();
-    world.ledger.lock().close(chain.facts())
+    world.answers.lock().close(chain.facts())
 }
 
-/// Damaged history is noticed by whoever reads it, and had again from another node.
+/// A read notices damaged history, and the node fetches it from another node.
 async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
     let is_damaged = |site: &super::world::Site| site.is_damaged();
     if !world.ids(is_damaged).contains(&id) {

@@ -1,5 +1,5 @@
 //! What happened in a run, and what was wrong with it. One run has one thread, so both are kept with
-//! the thread, and whoever has something to say needs no handle.
+//! the thread, and no caller needs a handle to them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message};
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::binaries;
-use rstmdb_jepsen::process::server_command;
+use rstmdb_jepsen::process::node::server_command;
 use tempfile::TempDir;
 
 const NODES: usize = 3;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::ended;
-use rstmdb_jepsen::process::Node;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::raw::Connection;
-use rstmdb_jepsen::within::within;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -105,7 +105,7 @@ fn a_watch_ends_with_what_to_do_when_its_cluster_was_restored_to_an_earlier_offs
     std::fs::remove_dir_all(node.data_dir()).unwrap();
     let mut restore = node.command().unwrap();
     restore.args(["restore", "--from", &backup]);
-    let restored = ended::run(&mut restore).unwrap();
+    let restored = program::run(&mut restore).unwrap();
     assert!(restored.status.success(), "{restored:?}");
     node.restart().unwrap();
     // The new log passes the old one's end.

@@ -8,10 +8,10 @@ use rstmdb_engine::{Refusal, Reply};
 use rstmdb_raft_store::{Data, Entry, log_id};
 use serde_json::json;
 
-use rstmdb_jepsen::model::Machine;
-use rstmdb_jepsen::sim::chain::Chain;
-use rstmdb_jepsen::sim::facts::Facts;
-use rstmdb_jepsen::sim::ledger::{self, Intent, Ledger, Part, Span};
+use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::sim::check::answers::{self, Answers, Intent, Part, Span};
+use rstmdb_jepsen::sim::check::chain::Chain;
+use rstmdb_jepsen::sim::check::facts::Facts;
 
 fn entry(term: u64, index: u64, facts: Vec<Fact>) -> Entry {
     entry_for(term, index, index, facts)
@@ -114,7 +114,7 @@ fn answer(offset: u64) -> Done {
 
 #[test]
 fn no_instance_is_both_created_again_and_deleted() {
-    let mut ledger = Ledger::default();
+    let mut ledger = Answers::default();
     assert!(ledger.may_delete("a"));
     assert!(ledger.may_create_again("a") && ledger.may_create_again("a"));
     assert!(!ledger.may_delete("a"));
@@ -228,7 +228,7 @@ fn what_was_acknowledged_must_be_in_the_log_where_it_was_said() {
     let mut chain = begun();
     chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
     let told = |tag: &str, offset: u64| {
-        let mut ledger = Ledger::default();
+        let mut ledger = Answers::default();
         let number = ledger.open(vec![part(tag)]);
         ledger.done(number, &answer(offset), chain.facts())
     };
@@ -243,12 +243,12 @@ fn what_was_denied_must_have_had_no_effect() {
     let mut chain = begun();
     chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
     for (sure, expected) in [(true, false), (false, true)] {
-        let mut ledger = Ledger::default();
+        let mut ledger = Answers::default();
         let number = ledger.open(vec![part("x")]);
         ledger.denied(number, sure);
         assert_eq!(ledger.close(chain.facts()).is_ok(), expected);
     }
-    let mut ledger = Ledger::default();
+    let mut ledger = Answers::default();
     let number = ledger.open(vec![part("never")]);
     ledger.denied(number, true);
     ledger.close(chain.facts()).unwrap();
@@ -267,7 +267,7 @@ fn a_refusal_needs_a_state_that_explains_it_while_it_was_asked() {
         event: "PAY".into(),
     };
     let told = |from, to| {
-        let mut ledger = Ledger::default();
+        let mut ledger = Answers::default();
         let number = ledger.open(vec![part("z")]);
         let span = Span { from, to };
         ledger.refused(number, &refusal, span, true, chain.facts())
@@ -295,18 +295,18 @@ fn a_read_must_be_fresh_and_true() {
         last_wal_offset: offset,
     };
     let facts = chain.facts();
-    ledger::read("a", &Ok(view("paid", 3)), 3, 3, facts).unwrap();
-    ledger::read("a", &Ok(view("created", 2)), 2, 2, facts).unwrap();
-    let stale = ledger::read("a", &Ok(view("created", 2)), 3, 2, facts);
+    answers::read("a", &Ok(view("paid", 3)), 3, 3, facts).unwrap();
+    answers::read("a", &Ok(view("created", 2)), 2, 2, facts).unwrap();
+    let stale = answers::read("a", &Ok(view("created", 2)), 3, 2, facts);
     assert_eq!(
         stale.unwrap_err().0,
         "reads see what was committed before them"
     );
-    ledger::read("a", &Ok(view("created", 2)), 3, 3, facts).unwrap_err();
-    ledger::read("a", &Ok(view("paid", 2)), 3, 3, facts).unwrap_err();
+    answers::read("a", &Ok(view("created", 2)), 3, 3, facts).unwrap_err();
+    answers::read("a", &Ok(view("paid", 2)), 3, 3, facts).unwrap_err();
     let gone = Err(rstmdb::replica::Error::Refused(Refusal::InstanceNotFound {
         instance_id: "a".into(),
     }));
-    ledger::read("a", &gone, 3, 3, facts).unwrap_err();
-    ledger::read("nobody", &gone, 3, 3, facts).unwrap();
+    answers::read("a", &gone, 3, 3, facts).unwrap_err();
+    answers::read("nobody", &gone, 3, 3, facts).unwrap();
 }

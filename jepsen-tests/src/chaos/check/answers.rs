@@ -1,5 +1,5 @@
-//! Every answer is one. Faults keep answers away; no fault of the suite makes one up, so what is none, or says
-//! of a read that something went wrong inside the node, is the node's.
+//! Every answer is valid RCP. The suite's faults can lose an answer, but never change one: so an answer that is not
+//! RCP, or that reports an internal error for a read, is a fault of the node.
 
 use super::result::{CheckerResult, Tally, Violation};
 use super::truth::Truth;
@@ -8,7 +8,7 @@ use crate::chaos::history::{Entry, Outcome};
 /// The name of the checker.
 pub(super) const NAME: &str = "answers";
 
-/// Looks at every request without a known outcome.
+/// Checks every request without a known outcome.
 pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
     let mut tally = Tally {
         operations: entries.len(),
@@ -27,10 +27,10 @@ pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, "all")]
 }
 
-/// What is wrong with an answer that left the outcome unknown; nothing where there was none.
+/// What is wrong with an answer that left the outcome unknown; `None` without an answer.
 fn problem(entry: &Entry, why: &str) -> Option<String> {
     if why.starts_with(crate::error::NOT_RCP) {
-        return Some(format!("an answer that is none: {why}"));
+        return Some(format!("an answer that is not valid: {why}"));
     }
     let is_read = match entry.op.as_str() {
         "GET_INSTANCE" | "LIST_INSTANCES" => true,

@@ -2,43 +2,37 @@
 //!
 //! | module | checks |
 //! |---|---|
-//! | [`truth`], `logs` | that the nodes' logs agree, and what they say |
+//! | [`truth`] | that the nodes' logs agree, and what they say |
 //! | `order` | linearizability of single instances, by the order of the log |
+//! | `order::pipelined` | that requests of one pipeline took effect in the order of sending |
 //! | `once` | keyed requests: one effect and one answer |
 //! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
 //! | `set` | listings: nothing lost, nothing back |
 //! | `monotonic` | local reads that must not go back |
 //! | `times` | the log's time: never back, never far ahead |
-//! | `pipelined` | that what one connection sent without waiting took effect in the order of sending |
-//! | `answers` | that every answer is one, and none says that the node is at its wits' end |
-//! | `search`, `models` | the same without the log: is there any order that explains the values? |
-//! | `versions` | the facts of one instance: the model, and whether they were asked for |
+//! | `answers` | that every answer is valid RCP, and none reports an internal error of the node |
+//! | `search` | linearizability without the log: is there any order of the requests that explains the values? |
 //!
-//! A check that fails by itself is a verdict of its own, and so is one that saw nothing.
+//! A check that could not be made has its own verdict, and so has a check without any request; neither is a pass.
 
 mod answers;
 mod bank;
-mod error;
-mod logs;
-mod models;
 mod monotonic;
 mod once;
 mod ops;
 mod order;
-mod pipelined;
 mod result;
 mod search;
 mod set;
 mod times;
 pub mod truth;
-mod versions;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bank::CENTS_EACH;
-pub use error::Error;
 use result::Tally;
 pub use result::{CheckerResult, Verdict, Violation, Window};
+pub use truth::Error;
 use truth::Truth;
 
 use super::history::{Entry, Workload};
@@ -50,7 +44,7 @@ type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 const CHECKS: [(&str, Check); 9] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
-    (pipelined::NAME, pipelined::check),
+    (order::pipelined::NAME, order::pipelined::check),
     (order::NAME, order::check),
     (once::NAME, once::check),
     (bank::NAME, bank::check),
@@ -84,9 +78,11 @@ pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Ve
         }
     }
     let register = Workload::Register;
-    let is_pipelined = results.iter().any(|it| it.checker == pipelined::NAME);
+    let is_pipelined = results
+        .iter()
+        .any(|it| it.checker == order::pipelined::NAME);
     if workloads.contains(&register) && !is_pipelined {
-        results.push(Tally::default().finish(pipelined::NAME, register.name()));
+        results.push(Tally::default().finish(order::pipelined::NAME, register.name()));
     }
     results
 }

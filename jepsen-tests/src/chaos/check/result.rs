@@ -23,7 +23,7 @@ pub struct CheckerResult {
     pub operations: usize,
     /// What it says of them.
     pub verdict: Verdict,
-    /// What is worth saying besides, such as what could not be decided.
+    /// Notes, such as what could not be decided.
     pub notes: Vec<String>,
 }
 
@@ -31,13 +31,13 @@ pub struct CheckerResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Nothing is wrong with what was looked at, and something was.
+    /// Some operations were checked, and nothing is wrong with them.
     Valid,
     /// These are wrong.
     Invalid(Vec<Violation>),
-    /// Nothing can be said, which is not a pass.
+    /// The check is inconclusive, which fails the run.
     Unknown(String),
-    /// The check itself failed: nothing is said of the cluster, and it is not a pass.
+    /// The check itself failed: this says nothing about the cluster, and fails the run.
     Failed(String),
 }
 

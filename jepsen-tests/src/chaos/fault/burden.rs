@@ -1,7 +1,6 @@
-//! What clients do during a fault that is made of clients: each part is a thread of its own, which ends with the fault
-//! and takes its connections along.
+//! Faults that consist of clients: each part is a thread, which ends with the fault and closes its connections.
 //!
-//! A fault whose parts did too little has not come about. When it is over, each node that it struck has to answer
+//! A fault whose parts did too little counts as not begun. When it is over, each node that it struck has to answer
 //! within some time, whatever other faults do to it meanwhile.
 
 use std::collections::BTreeSet;
@@ -17,7 +16,7 @@ use crate::chaos::nodes::Nodes;
 
 /// How long the parts may take until they have done enough.
 const FELT_WITHIN: Duration = Duration::from_secs(4);
-/// How often it is looked whether they have.
+/// Interval between these checks.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a node may take to answer again. Other faults last a few seconds each.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
@@ -60,7 +59,7 @@ impl Hand {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// So much was done.
+    /// Adds to what the part has done.
     pub(super) fn add(&self, count: u64) {
         self.made.fetch_add(count, Ordering::Relaxed);
     }
@@ -93,7 +92,7 @@ impl Burden {
     /// Starts a part, which has to end soon after [`Hand::is_over`]. It has done something from `enough` on.
     ///
     /// # Errors
-    /// When there can be no thread.
+    /// When the thread cannot be started.
     pub(super) fn add(
         &mut self,
         name: impl Into<String>,
@@ -115,7 +114,7 @@ impl Burden {
         Ok(())
     }
 
-    /// Waits until every part has done enough; nothing when one does not in time.
+    /// Waits until every part has done enough; `None` when one of them does not in time.
     pub(super) fn begin(mut self, what: &str, findings: &Findings) -> Option<Begun> {
         let begun = Instant::now();
         while !self.is_felt() && begun.elapsed() < self.felt_within {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::chaos::links::Links;
-use crate::chaos::processes::Processes;
+use crate::chaos::nodes::links::Links;
+use crate::chaos::nodes::processes::Processes;
 
 /// Two nodes that answer nothing.
 struct Silent;

@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use super::{Begun, Scene};
 use crate::Error;
-use crate::faketime::{self, Library};
+use crate::faults::faketime::{self, Library};
 
-/// How wrong a wall clock gets, in milliseconds: less than anybody notices, up to more than a day.
+/// How wrong a wall clock gets, in milliseconds: from less than an operator notices to more than a day.
 const JUMPS_MS: [i64; 6] = [40, 900, 12_000, 600_000, 7_200_000, 100_000_000];
 /// How fast clocks run: more than any oscillator errs, less than a lease allows for.
 const RATES: [f64; 4] = [0.9, 0.97, 1.03, 1.1];
@@ -48,7 +48,7 @@ pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// All clocks of a node run at another speed; it has to be started anew for that.
+/// All clocks of a node run at another speed; the node has to be restarted for that.
 pub fn drift(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);

@@ -10,35 +10,35 @@ use serde_json::{Value, json};
 use super::burden::{Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
-use crate::raw::{Connection, Message};
+use crate::rcp::raw::{Connection, Message};
 
-/// Of the instances with a large context. The name of every machine and instance begins like this.
+/// The machine of the instances with a large context. The name of every machine and instance begins like this.
 const MACHINE: &str = "heavy";
-/// What the events of one fault write, about: each writes the whole context.
+/// About how many bytes the events of one fault write: each writes the whole context.
 const WRITTEN_BYTES: usize = 16 << 20;
 /// Paths of the guard of each event.
 const GUARD_PATHS: usize = 100;
-/// A definition's text, at most.
+/// The largest text of a definition.
 const DEFINITION_BYTES: usize = 1 << 20;
-/// What all the rest of a definition but its transitions takes, at most.
+/// The most that a definition takes besides its transitions.
 const DEFINITION_FRAME_BYTES: usize = 100;
-/// Operations of a batch, at most.
+/// The most operations of a batch.
 const BATCH_OPS: usize = 100;
 /// Watches, and the machines that each names.
 const WATCHES: usize = 40;
 const WATCHED_MACHINES: usize = 1000;
-/// Longer than a node lets a request wait.
+/// Longer than a node keeps a request waiting.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// The fault is over then, and others are waited for.
+/// How long the clean-up may take: the fault is over by then, and other faults wait for it.
 const CLEAR_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a watcher waits before it looks whether the fault is over.
+/// How long a watcher waits before it checks whether the fault is over.
 const WATCH_TIMEOUT: Duration = Duration::from_millis(100);
-/// What a part tries again, as long as its fault lasts.
+/// How many times a part retries, as long as its fault lasts.
 const TRIES: u32 = 1000;
-/// What writes much is tried again more rarely.
+/// How many times a part retries a request that writes much.
 const WRITE_TRIES: u32 = 3;
 
-/// Asks one node for all of it.
+/// Sends all these requests to one node.
 pub fn load(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let Some(via) = scene.one() else {
         return Ok(None);
@@ -117,7 +117,7 @@ fn clear(addr: SocketAddr, instance: &str) {
     let _ = connection.and_then(|mut connection| connection.call("DELETE_INSTANCE", &delete));
 }
 
-/// Lists by a state that no instance has, which all have to be looked at for: alone, and in a batch.
+/// Lists by a state that no instance has, so that the node checks every instance: alone, and in a batch.
 fn list(addr: SocketAddr, hand: &Hand) -> Result<(), Error> {
     let mut connection = Connection::connect_within(addr, ANSWER_TIMEOUT)?;
     let listing = json!({"machine": "item", "state": "none", "limit": 1000});

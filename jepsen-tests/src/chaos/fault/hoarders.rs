@@ -11,13 +11,13 @@ use serde_json::json;
 use super::burden::{self, Burden, Hand};
 use super::{Begun, Scene};
 use crate::Error;
-use crate::raw::{self, Connection};
+use crate::rcp::raw::{self, Connection};
 
-/// So much has to be sent: what two frames have, which together with the answers that are not read use up what the
-/// nodes of a run hold for connections (`network.buffers_max_mb` in the swarm's configuration). The node does not read
-/// more of the frames before it has given up these.
+/// How many bytes the clients must send: two frames, which together with the unread answers use up the memory that
+/// the nodes of a run have for connections (`network.buffers_max_mb` in the swarm's configuration). The node does not
+/// read more of the frames before it has given up these.
 const ENOUGH_BYTES: u64 = 2 * SENT_BYTES as u64;
-/// What a frame promises, and what of it is sent.
+/// The length in a frame's header, and how much of the frame is sent.
 const FRAME_BYTES: u32 = 12 << 20;
 const SENT_BYTES: usize = 9 << 20;
 /// Connections with a frame: what all of them send is more than the node holds.
@@ -25,10 +25,10 @@ const FRAMES: usize = 6;
 /// Connections that read no answer, and how many each asks for: up to 4 MiB of the log.
 const READERS: usize = 6;
 const ANSWERS: usize = 32;
-/// What is sent at once, and how long the node may take to take some of it.
+/// How much is sent at once, and how long the node may take to read some of it.
 const PIECE_BYTES: usize = 256 << 10;
 const SEND_TIMEOUT: Duration = Duration::from_millis(20);
-/// A node that holds much greets late.
+/// How long a greeting may take: a node with full buffers greets late.
 const HELLO_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -108,7 +108,7 @@ fn ask_for_much(addr: SocketAddr) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// The header of a large frame, and as much of what it promises as is sent.
+/// The header of a large frame, and the part of its body that is sent.
 fn unfinished() -> Vec<u8> {
     let flags = Flags::NONE.bits();
     let mut frame = raw::header(frame::MAGIC, PROTOCOL_VERSION, flags, FRAME_BYTES, 0);

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
-use crate::process::Node;
+use crate::process::node::Node;
 
 /// A change of the members waits for the log, not for ever.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells the leader to hand over, to one of the others or to whom it likes.
+/// Tells the leader to hand over leadership, to a named node or to one of its choice.
 pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let ids = scene.nodes.ids();
     let Some(leader) = scene.nodes.leader() else {
@@ -30,7 +30,7 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         nodes.ask(via, "CLUSTER_TRANSFER_LEADER", params, CHANGE_TIMEOUT)
     };
     let is_named = scene.rng.percent(70) && ask(via, &json!({"node_id": to})).is_ok();
-    // One that is asked for may be down, or lag behind: then it is anybody's.
+    // The named node may be down or lag behind: then the leader chooses.
     if !is_named && ask(leader, &json!({})).is_err() {
         return Ok(None);
     }
@@ -46,7 +46,7 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// A further node joins; when there are more than at first, one of them leaves.
+/// Adds a node; when the cluster is larger than at first, removes one.
 pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let ids = scene.nodes.ids();
     if ids.len().is_multiple_of(2) {
@@ -88,7 +88,7 @@ pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// What replaces a node that is lost by one with this id.
+/// The steps that replace a lost node by one with this id.
 pub fn replacement(lost: u64, id: u64) -> super::Healing {
     let mut steps = vec![Step::Remove(lost), Step::Retire(lost)];
     steps.extend(joining(id));
@@ -152,7 +152,7 @@ fn in_turn(steps: Vec<Step>) -> super::Healing {
     })
 }
 
-/// Whether it was done; not while there is nobody to do it.
+/// Carries out a step; `false` while no node can do it.
 fn take(step: Step, nodes: &mut dyn Nodes) -> Result<bool, Error> {
     match step {
         Step::Start(id) => {
@@ -198,11 +198,11 @@ fn peer_addr(nodes: &mut dyn Nodes, id: u64) -> Result<SocketAddr, Error> {
     }
 }
 
-/// Asks the members but this one until one has it done.
+/// Asks the other members, one after the other, until one of them succeeds.
 fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bool {
     let others = nodes.ids().into_iter().filter(|id| *id != but);
     let others: Vec<u64> = others.collect();
-    // Whoever answers has asked the leader: a refusal of one is a refusal of all.
+    // A node that answers has asked the leader, so another node would refuse too.
     for id in others {
         match nodes.ask(id, op, params, CHANGE_TIMEOUT) {
             Ok(_) => return true,
@@ -215,7 +215,7 @@ fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bo
     false
 }
 
-/// Whether those who know a leader say that it is no member, so that an answer that was lost is made up for.
+/// Whether the nodes that know a leader say that the node is no member: this replaces an answer that was lost.
 fn is_no_member(nodes: &mut dyn Nodes, id: u64) -> bool {
     let Some(leader) = nodes.leader().filter(|leader| *leader != id) else {
         return false;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Begun, Scene};
 use crate::Error;
-use crate::raw::Connection;
+use crate::rcp::raw::Connection;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// After a node that does not answer.

@@ -9,9 +9,9 @@ use super::members::{next_id, replacement};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
-use crate::process::Node;
+use crate::process::node::Node;
 
-/// What the log's writer calls.
+/// The system calls of the log's writer.
 const WRITE: &str = "pwrite64";
 const SYNC: &str = "fdatasync";
 /// Of the log, as many segments as may come during a fault.
@@ -29,7 +29,7 @@ pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
             disk.cut_power()?;
         }
     }
-    // They may notice, and answer clients something, before they are gone.
+    // The nodes may notice, and answer clients, before they are killed.
     std::thread::sleep(pause);
     for id in &victims {
         processes.cluster_mut().kill(*id)?;

@@ -10,13 +10,13 @@ use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Port;
 
-/// As many files the suite must be able to open: five nodes' strangers, and what it has itself.
+/// How many files the suite must be able to open: for the strangers of five nodes, and for itself.
 const FILES_WANTED: u64 = 4096;
-/// Of one node's connections, so many must have been opened.
+/// How many connections to one node must have been opened.
 const ENOUGH: u64 = 200;
 /// A node that does not run, or whose queue of new connections is full, does not answer at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
-/// So many that cannot be opened are enough to wait a little.
+/// After this many failed connections the part waits a little.
 const REFUSED_MAX: usize = 5;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -141,7 +141,7 @@ mod tests {
             stream
                 .set_read_timeout(Some(Duration::from_secs(10)))
                 .unwrap();
-            // Closed without a word.
+            // The node closes it without a message.
             assert_eq!(stream.read(&mut [0]).unwrap(), 0);
         }
     }

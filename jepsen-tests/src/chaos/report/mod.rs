@@ -1,21 +1,13 @@
-//! The report of a run: one page that shows what was checked, how the cluster did over time under which
-//! faults, and every violation as a picture; and beside it all that is needed to look closer.
+//! The report of a run: one page that shows the verdicts, the throughput and latency over time with the faults, and
+//! every violation as a picture; and beside it the files for a closer look.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `page` | the page |
+//! | `page` | the page, with the run as JSON inside; `page.html` draws it |
 //! | `series` | requests as numbers for each interval |
-//! | `plot` | these numbers and the faults as a picture |
-//! | `strip` | where each fault goes in it |
-//! | `window` | a violation as a picture |
-//! | `svg` | shapes and text of pictures |
 
 mod page;
-mod plot;
 mod series;
-mod strip;
-mod svg;
-mod window;
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +28,7 @@ pub struct FaultSpan {
     pub ended_us: u64,
     /// Its kind, as `--faults` names it.
     pub kind: String,
-    /// What it was, and whom it struck.
+    /// What it was, and which nodes it affected.
     pub name: String,
 }
 
@@ -75,7 +67,7 @@ pub struct Run {
 pub enum Overall {
     /// Everything was checked and is right.
     Pass,
-    /// Something that had to be shown was not: too little was done, or faults did not come about.
+    /// The run is inconclusive: too few requests succeeded, or faults did not begin.
     Unknown,
     /// The suite itself failed.
     Failed,
@@ -92,7 +84,7 @@ impl Run {
             Verdict::Failed(_) => Overall::Failed,
             Verdict::Invalid(_) => Overall::Violation,
         };
-        // A run that nobody checked has shown nothing.
+        // A run without any check has shown nothing.
         let checked = self.results.iter().map(of_result).max();
         checked.unwrap_or(Overall::Unknown)
     }
@@ -124,7 +116,7 @@ pub fn write(dir: &Path, run: &Run) -> Result<(), Error> {
     history::write(&dir.join("history.jsonl"), &run.entries)?;
     put("faults.json", serde_json::to_string_pretty(&run.faults))?;
     put("results.json", serde_json::to_string_pretty(&run.results))?;
-    put("index.html", Ok(page::html(run)))
+    put("index.html", page::html(run))
 }
 
 #[cfg(test)]

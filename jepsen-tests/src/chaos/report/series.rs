@@ -1,13 +1,18 @@
 //! Requests as numbers for each interval of a run.
 
+use std::time::Duration;
+
+use serde::Serialize;
+
 use crate::chaos::history::{Entry, Outcome};
+use crate::harness::latencies::Latencies;
 
 /// More intervals than this cannot be told apart in a picture.
 const INTERVALS_MAX: u64 = 500;
 const SECOND_US: u64 = 1_000_000;
 
 /// Latencies of what was done in one interval, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Latency {
     /// Half were faster.
     pub p50: f64,
@@ -18,7 +23,7 @@ pub(super) struct Latency {
 }
 
 /// How many requests of one interval ended how, each second.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Rates {
     /// Done.
     pub ok: f64,
@@ -29,7 +34,7 @@ pub(super) struct Rates {
 }
 
 /// A run in intervals of equal length.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Series {
     /// The length of an interval.
     pub interval_us: u64,
@@ -57,7 +62,7 @@ impl Series {
                 Outcome::Ok(_) => {
                     rates[at].ok += each;
                     let us = entry.ended.saturating_sub(entry.begun);
-                    latencies[usize::from(!is_read(entry))][at].push(us);
+                    latencies[usize::from(!is_read(entry))][at].push(Duration::from_micros(us));
                 }
                 Outcome::Refused { .. } => rates[at].refused += each,
                 Outcome::Unknown { .. } => rates[at].unknown += each,
@@ -83,13 +88,12 @@ fn is_read(entry: &Entry) -> bool {
     }
 }
 
-fn summary(mut us: Vec<u64>) -> Option<Latency> {
-    us.sort_unstable();
-    let last = us.len().checked_sub(1)?;
-    let at = |percent: usize| us[(last * percent).div_ceil(100)] as f64 / 1000.0;
-    Some(Latency {
-        p50: at(50),
-        p99: at(99),
-        max: at(100),
+fn summary(taken: Vec<Duration>) -> Option<Latency> {
+    let latencies = Latencies::of(taken);
+    let ms = |duration: Duration| duration.as_micros() as f64 / 1000.0;
+    (latencies.count > 0).then(|| Latency {
+        p50: ms(latencies.p50),
+        p99: ms(latencies.p99),
+        max: ms(latencies.max),
     })
 }

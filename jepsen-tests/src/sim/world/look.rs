@@ -5,10 +5,11 @@ use std::time::Duration;
 use rstmdb::replica::{Error, Replica};
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
-use super::super::Sim;
-use super::super::chain::Wrong;
-use super::super::{tasks, trace};
 use super::{Site, Up, World, right_ms};
+use crate::sim::Sim;
+use crate::sim::check::chain::Wrong;
+use crate::sim::runtime::tasks;
+use crate::sim::trace;
 
 /// How far the log may be ahead of the right time: clocks of another speed, nothing more, because one wall clock
 /// is wrong at a time.
@@ -24,7 +25,7 @@ impl Site {
 }
 
 impl World {
-    /// Looks at every node.
+    /// Checks the invariants on every node.
     pub fn observe_all(&self) {
         let ids: Vec<u64> = self.sites.lock().keys().copied().collect();
         for id in ids {
@@ -94,13 +95,13 @@ impl World {
         let is_compacted = matches!(read, Err(raft_store::Error::Compacted { .. }));
         let is_damaged = read.is_err() && !is_compacted && troubled;
         if is_damaged {
-            // What nobody has shown yet, at least; the rest when it is healed.
+            // Checks at least what no other node has shown yet; the rest follows when the log is healed.
             from = from.max(chain.end() + 1);
             read = entries(&up.store, from, applied);
         }
         match read {
             Ok(entries) if from <= chain.end() + 1 => chain.applied(id, &entries)?,
-            // Behind a snapshot of what nobody has shown yet.
+            // The node begins behind a snapshot, and no node has shown the entries in between.
             Ok(_) => {}
             Err(_) if is_damaged => {}
             // Behind a snapshot, while the log below it is not purged yet.

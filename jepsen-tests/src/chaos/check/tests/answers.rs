@@ -20,7 +20,7 @@ fn an_answer_that_is_none_is_a_violation() {
     let found = judged("APPLY_EVENT", json!({}), &why);
     assert_finds(
         &found,
-        "an answer that is none: not RCP: a response without an id",
+        "an answer that is not valid: not RCP: a response without an id",
     );
 }
 

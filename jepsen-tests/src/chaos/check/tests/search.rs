@@ -88,7 +88,7 @@ fn a_write_without_an_answer_explains_a_read_only_if_it_took_effect() {
 
 #[test]
 fn what_is_not_decided_in_time_is_neither_valid_nor_invalid() {
-    // Thirty writes at once, each a compare-and-set of a value that nobody ever had but one.
+    // Thirty writes at once, each a compare-and-set of a value, only one of which the instance ever had.
     let mut log = Log::default();
     log.create(10, REGISTER, "register", "on", json!({"v": 0}));
     let mut history = History::of(Workload::Register);

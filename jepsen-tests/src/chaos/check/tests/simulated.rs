@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::model::{Machine, Refusal};
-use crate::rng::Rng;
+use crate::harness::rng::Rng;
+use crate::load::machines::{Machine, Refusal};
 
 /// How far a request may begin before it takes effect, and end after.
 const SPREAD: u64 = 60;

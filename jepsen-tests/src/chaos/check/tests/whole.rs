@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::simulated::{Simulated, read_of};
 use super::*;
-use crate::rng::{self, Rng};
+use crate::harness::rng::{self, Rng};
 
 const ALL: [Workload; 7] = [
     Workload::Register,

@@ -1,0 +1,292 @@
+//! The versions of one instance: what the log says it was, one after the other, and who asked for each.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::chaos::check::ops::{Action, Op};
+use crate::chaos::check::result::Violation;
+use crate::chaos::check::truth::{Fact, FactKind, Truth};
+use crate::chaos::history::Entry;
+use crate::load::machines::{Machine, Refusal};
+
+/// What an instance was between two facts. The first version of all is that it was never created.
+#[derive(Debug)]
+pub(super) struct Version<'a> {
+    /// Where it begins; 0 for the first.
+    pub offset: u64,
+    /// The last fact there; `None` for the first.
+    pub fact: Option<&'a Fact>,
+    /// When it was asked for at the earliest, by this one or any before it.
+    pub begun: u64,
+}
+
+/// All versions of one instance.
+#[derive(Debug)]
+pub(super) struct Versions<'a> {
+    pub id: &'a str,
+    pub all: Vec<Version<'a>>,
+    pub writers: Vec<Writer<'a>>,
+    /// Which writer a request is an attempt of, by where the request lies in memory.
+    by_request: HashMap<*const Entry, usize>,
+}
+
+/// The requests that asked for one fact: one, unless it was sent again under the same key.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    pub fact: &'a Fact,
+    pub attempts: Vec<Op<'a>>,
+    /// The version it made.
+    pub version: usize,
+}
+
+impl Version<'_> {
+    /// Whether the instance is there.
+    pub fn is_live(&self) -> bool {
+        self.fact.is_some_and(|fact| fact.kind != FactKind::Delete)
+    }
+
+    /// The state, empty where the instance is not there.
+    pub fn state(&self) -> &str {
+        self.fact.map_or("", |fact| fact.to.as_str())
+    }
+
+    /// Whether this version refuses an event with this code, by the model.
+    pub fn refuses(&self, event: &str, code: &str) -> bool {
+        let Some(fact) = self.fact.filter(|_| self.is_live()) else {
+            return false;
+        };
+        // The machine of one state takes its event always.
+        let (Some(machine), Some(ctx)) = (Machine::from_name(&fact.machine), fact.ctx.as_object())
+        else {
+            return false;
+        };
+        match machine.next(&fact.to, event, ctx) {
+            Ok(_) => false,
+            Err(Refusal::InvalidTransition) => code == "INVALID_TRANSITION",
+            Err(Refusal::GuardFailed) => code == "GUARD_FAILED",
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// When it was asked for first; what was refused has not asked for it.
+    pub fn begun(&self) -> u64 {
+        let may_be_it = self.attempts.iter().filter(|op| !op.is_refused());
+        may_be_it.map(|op| op.entry.begun).min().unwrap_or(0)
+    }
+
+    /// When it was known to be done, if ever.
+    pub fn ended(&self) -> u64 {
+        let done = self.attempts.iter().filter(|op| op.result().is_some());
+        done.map(|op| op.entry.ended).min().unwrap_or(u64::MAX)
+    }
+
+    /// The attempt that says most.
+    pub fn shown(&self) -> Option<&Op<'_>> {
+        let done = self.attempts.iter().find(|op| op.result().is_some());
+        done.or(self.attempts.first())
+    }
+}
+
+impl<'a> Versions<'a> {
+    /// The versions of an instance, and the writes among its operations that made them.
+    pub fn new(id: &'a str, ops: &[Op<'a>], truth: &'a Truth) -> Self {
+        let facts: Vec<&Fact> = truth.of_instance(id).collect();
+        let mut attempts = attempts(ops, &facts);
+        let mut all = vec![Version {
+            offset: 0,
+            fact: None,
+            begun: 0,
+        }];
+        let mut writers = Vec::with_capacity(facts.len());
+        for (at, fact) in facts.iter().enumerate() {
+            if all.last().is_none_or(|last| last.offset != fact.offset) {
+                let begun = all.last().map_or(0, |last| last.begun);
+                all.push(Version {
+                    offset: fact.offset,
+                    fact: None,
+                    begun,
+                });
+            }
+            let writer = Writer {
+                fact,
+                attempts: attempts.remove(&at).unwrap_or_default(),
+                version: all.len() - 1,
+            };
+            if let Some(version) = all.last_mut() {
+                version.fact = Some(fact);
+                version.begun = version.begun.max(writer.begun());
+            }
+            writers.push(writer);
+        }
+        let by_request = writers.iter().enumerate().flat_map(|(at, writer)| {
+            let requests = writer
+                .attempts
+                .iter()
+                .map(|op| std::ptr::from_ref(op.entry));
+            requests.map(move |request| (request, at))
+        });
+        Self {
+            id,
+            all,
+            by_request: by_request.collect(),
+            writers,
+        }
+    }
+
+    /// The fact that a request asked for, if the log has it.
+    pub fn writer(&self, op: &Op<'_>) -> Option<&Writer<'a>> {
+        let at = self.by_request.get(&std::ptr::from_ref(op.entry))?;
+        self.writers.get(*at)
+    }
+
+    /// The version that begins at an offset.
+    pub fn at(&self, offset: u64) -> Option<usize> {
+        let found = self.all.binary_search_by_key(&offset, |one| one.offset);
+        found.ok().filter(|at| *at > 0)
+    }
+
+    /// What the log says of a version, for a window.
+    pub fn fact(&self, version: usize) -> Option<&'a Fact> {
+        self.all.get(version)?.fact
+    }
+
+    /// What is wrong with the facts themselves.
+    pub fn judge(&self) -> Vec<Violation> {
+        let mut wrong = Vec::new();
+        let mut before: Option<&Fact> = None;
+        let mut seen: HashMap<&str, &Fact> = HashMap::new();
+        for writer in &self.writers {
+            let fact = writer.fact;
+            let asked = writer.attempts.iter().map(|op| op.entry);
+            if let Err(problem) = follows(before, fact) {
+                let facts = before.into_iter().chain([fact]);
+                wrong.push(Violation::new(problem, Some(self.id), asked.clone(), facts));
+            }
+            if let Err(problem) = as_asked(before, writer) {
+                let facts = before.into_iter().chain([fact]);
+                wrong.push(Violation::new(problem, Some(self.id), asked.clone(), facts));
+            }
+            if let Some(id) = fact.event_id.as_deref()
+                && let Some(first) = seen.insert(id, fact)
+            {
+                let problem = format!("{id} took effect twice");
+                wrong.push(Violation::new(problem, Some(self.id), asked, [first, fact]));
+            }
+            before = Some(fact);
+        }
+        wrong
+    }
+}
+
+/// The writes of an instance, by the fact they asked for.
+fn attempts<'a>(ops: &[Op<'a>], facts: &[&Fact]) -> HashMap<usize, Vec<Op<'a>>> {
+    let mut by_event: HashMap<&str, usize> = HashMap::new();
+    for (at, fact) in facts.iter().enumerate() {
+        if let Some(id) = &fact.event_id {
+            by_event.entry(id).or_insert(at);
+        }
+    }
+    // Ids are not used again, so there is one creation and one deletion.
+    let of_kind = |kind| facts.iter().position(|fact| fact.kind == kind);
+    let (create, delete) = (of_kind(FactKind::Create), of_kind(FactKind::Delete));
+    let mut attempts: HashMap<usize, Vec<Op<'a>>> = HashMap::new();
+    for op in ops {
+        let fact = match op.action {
+            Action::Create { .. } => create,
+            Action::Event { event_id, .. } => by_event.get(event_id).copied(),
+            Action::Delete => delete,
+            Action::Get => None,
+        };
+        if let Some(fact) = fact {
+            attempts.entry(fact).or_default().push(*op);
+        }
+    }
+    attempts
+}
+
+/// Whether a fact may follow another, by the model and the rules of contexts.
+fn follows(before: Option<&Fact>, fact: &Fact) -> Result<(), String> {
+    let live = before.filter(|before| before.kind != FactKind::Delete);
+    match (fact.kind, live) {
+        (FactKind::Create, None) => match before {
+            Some(_) => Err("it was deleted, and is back".to_owned()),
+            None => Ok(()),
+        },
+        (FactKind::Create, Some(_)) => Err("it was created twice".to_owned()),
+        (FactKind::Delete, Some(_)) => Ok(()),
+        (FactKind::Event | FactKind::Delete, None) => {
+            Err("something happened to it while it was not there".to_owned())
+        }
+        (FactKind::Event, Some(before)) => moves(before, fact),
+    }
+}
+
+fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
+    if fact.from != before.to {
+        return Err("an event leaves a state it was not in".to_owned());
+    }
+    let empty = Map::new();
+    let ctx = before.ctx.as_object().unwrap_or(&empty);
+    if let Some(machine) = Machine::from_name(&fact.machine) {
+        match machine.next(&before.to, &fact.event, ctx) {
+            Ok(to) if to == fact.to => {}
+            Ok(to) => return Err(format!("an event led to {}, not to {to}", fact.to)),
+            Err(refusal) => return Err(format!("an event took effect in spite of {refusal:?}")),
+        }
+    }
+    let mut merged = ctx.clone();
+    for (key, value) in fact.payload.as_object().into_iter().flatten() {
+        merged.insert(key.clone(), value.clone());
+    }
+    if fact.ctx.as_object() != Some(&merged) {
+        return Err("the context is not the one before with the payload's keys".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether a client asked for a fact, and for exactly this one.
+fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
+    let Writer { fact, attempts, .. } = writer;
+    let Some(first) = attempts.first() else {
+        // Instances that are there from the beginning were created before anything was recorded.
+        let is_prepared = fact.kind == FactKind::Create;
+        let problem = Err("it took effect, and no client asked for it".to_owned());
+        return if is_prepared { Ok(()) } else { problem };
+    };
+    if attempts.iter().all(Op::is_refused) {
+        return Err("a refused request took effect".to_owned());
+    }
+    let is_same = match first.action {
+        Action::Create { params } => {
+            let ctx = params.get("initial_ctx");
+            ctx.map_or(fact.ctx == Value::Object(Map::new()), |ctx| {
+                *ctx == fact.ctx
+            }) && fact.machine == params["machine"].as_str().unwrap_or_default()
+        }
+        Action::Event { params, .. } => {
+            if let Some(expected) = params["expected_wal_offset"].as_u64()
+                && before.map(|before| before.offset) != Some(expected)
+            {
+                return Err(format!(
+                    "it was to take effect after offset {expected} only, and came after {:?}",
+                    before.map(|before| before.offset)
+                ));
+            }
+            if let Some(expected) = params["expected_state"].as_str()
+                && fact.from != expected
+            {
+                return Err(format!("it was to take effect in {expected} only"));
+            }
+            params["event"].as_str() == Some(&fact.event) && params["payload"] == fact.payload
+        }
+        Action::Delete => true,
+        Action::Get => false,
+    };
+    if is_same {
+        Ok(())
+    } else {
+        Err("it took effect otherwise than it was asked for".to_owned())
+    }
+}

@@ -1,0 +1,145 @@
+//! What a register and an order do, for the search: values only, no offsets.
+
+use std::hash::{Hash, Hasher};
+
+use porcupine_rs::Model;
+use serde_json::{Map, Value};
+
+use crate::load::machines::{self, Machine};
+
+/// A register; values are numbered by the caller.
+#[derive(Debug, Clone)]
+pub(super) struct Register;
+
+/// What was done to a register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RegisterOp {
+    /// It was created with this.
+    Start(usize),
+    /// It was set to this.
+    Write(usize),
+    /// It was set from this to that.
+    Cas(usize, usize),
+    /// It was not set, because it was not this.
+    NotEqual(usize),
+    /// It was seen to be this.
+    Read(usize),
+}
+
+impl Model for Register {
+    type State = Option<usize>;
+    type Op = RegisterOp;
+    type Metadata = ();
+
+    fn init() -> Self::State {
+        None
+    }
+
+    fn step(state: &Self::State, op: &RegisterOp) -> (bool, Self::State) {
+        match (*op, *state) {
+            (RegisterOp::Start(value), None) => (true, Some(value)),
+            (RegisterOp::Write(value), Some(_)) => (true, Some(value)),
+            (RegisterOp::Cas(from, to), Some(now)) => (now == from, Some(to)),
+            (RegisterOp::NotEqual(value), Some(now)) => (now != value, Some(now)),
+            (RegisterOp::Read(value), Some(now)) => (now == value, Some(now)),
+            (_, state) => (false, state),
+        }
+    }
+}
+
+/// An order of [`Machine::Order`].
+#[derive(Debug, Clone)]
+pub(super) struct Order;
+
+/// An order as it is, or as it was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Held {
+    pub state: String,
+    pub ctx: Map<String, Value>,
+}
+
+impl Eq for Held {}
+
+impl Hash for Held {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Who did the last thing tells nearly all apart; equality decides the rest.
+        self.state.hash(state);
+        let by = self.ctx.get("by").and_then(Value::as_str);
+        by.hash(state);
+    }
+}
+
+/// What was done to an order.
+#[derive(Debug, Clone)]
+pub(super) enum OrderOp {
+    /// It was created like this.
+    Start(Held),
+    /// An event moved it, and left it like this; `None` where no answer says how.
+    Event {
+        event: String,
+        payload: Value,
+        after: Option<(String, Held)>,
+    },
+    /// An event was refused, in this state.
+    Refused {
+        event: String,
+        state: String,
+        why: machines::Refusal,
+    },
+    /// It was seen like this.
+    Read(Held),
+}
+
+impl Model for Order {
+    type State = Option<Held>;
+    type Op = OrderOp;
+    type Metadata = ();
+
+    fn init() -> Self::State {
+        None
+    }
+
+    fn step(state: &Self::State, op: &OrderOp) -> (bool, Self::State) {
+        let now = match (op, state) {
+            (OrderOp::Start(held), None) => return (true, Some(held.clone())),
+            (_, None) | (OrderOp::Start(_), Some(_)) => return (false, state.clone()),
+            (_, Some(now)) => now,
+        };
+        match op {
+            OrderOp::Event {
+                event,
+                payload,
+                after,
+            } => match moved(now, event, payload) {
+                None => (false, state.clone()),
+                Some(next) => {
+                    let told = after.as_ref();
+                    let fits = told.is_none_or(|(from, to)| *from == now.state && *to == next);
+                    (fits, Some(next))
+                }
+            },
+            OrderOp::Refused {
+                event,
+                state: told,
+                why,
+            } => {
+                let next = Machine::Order.next(&now.state, event, &now.ctx);
+                (*told == now.state && next == Err(*why), state.clone())
+            }
+            OrderOp::Read(seen) => (seen == now, state.clone()),
+            OrderOp::Start(_) => (false, state.clone()),
+        }
+    }
+}
+
+fn moved(now: &Held, event: &str, payload: &Value) -> Option<Held> {
+    let state = Machine::Order.next(&now.state, event, &now.ctx).ok()?;
+    let mut ctx = now.ctx.clone();
+    for (key, value) in payload.as_object().into_iter().flatten() {
+        ctx.insert(key.clone(), value.clone());
+    }
+    Some(Held {
+        state: state.to_owned(),
+        ctx,
+    })
+}

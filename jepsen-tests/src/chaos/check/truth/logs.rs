@@ -1,0 +1,296 @@
+//! The nodes' logs, read from their folders with the product's own decoder, compared with each other, and
+//! put together into one truth.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use openraft::EntryPayload;
+use rstmdb_engine::fact::{self, Message};
+use rstmdb_engine::{Outcome, State};
+use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::{Entry, Keyring, LogId, Position, RealFs, Record, SegmentHeader};
+
+use super::error::Error;
+use super::{Fact, Truth, of_engine};
+
+/// What an entry is to the state machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    Membership(String),
+    Facts(Bytes),
+}
+
+/// Every entry that any node holds or held, by its log id: there must be one content for each.
+type Contents = BTreeMap<LogId, Content>;
+
+/// One node's log, as its folder has it.
+#[derive(Debug)]
+struct Log {
+    node: u64,
+    entries: BTreeMap<u64, LogId>,
+    /// What the node was told to be committed; it may not hold that yet.
+    committed: Option<LogId>,
+    /// The last entry that the node held and knew to be committed, and so every one before it.
+    settled: Option<u64>,
+}
+
+impl Truth {
+    /// The truth of the nodes' data folders: of stopped nodes, or copies. Give every folder there is,
+    /// of removed nodes too.
+    ///
+    /// # Errors
+    /// When a folder cannot be read, or together they lack a committed entry.
+    pub fn from_folders(folders: &[(u64, PathBuf)], keys: &Keyring) -> Result<Self, Error> {
+        let mut contents = Contents::new();
+        let mut disagreements = Vec::new();
+        let mut logs = Vec::new();
+        for (node, folder) in folders {
+            let log = Log::read(*node, folder, keys, &mut contents, &mut disagreements).map_err(
+                |source| Error::Log {
+                    node: *node,
+                    source,
+                },
+            )?;
+            logs.push(log);
+        }
+        let committed = agree(&logs, &mut disagreements);
+        let mut truth = apply(&committed, &contents)?;
+        truth.disagreements.splice(0..0, disagreements);
+        truth.nodes = logs.len();
+        Ok(truth)
+    }
+}
+
+impl Log {
+    fn read(
+        node: u64,
+        folder: &Path,
+        keys: &Keyring,
+        contents: &mut Contents,
+        disagreements: &mut Vec<String>,
+    ) -> Result<Self, rstmdb_raft_store::Error> {
+        let mut reader = Reader {
+            log: Log::new(node),
+            contents,
+            disagreements,
+        };
+        replay::visit(&RealFs, folder, keys, &mut reader)?;
+        let log = std::mem::replace(&mut reader.log, Log::new(node));
+        replay::visit_history(&RealFs, folder, keys, &mut reader)?;
+        let history = std::mem::replace(&mut reader.log, log);
+        reader.join(history);
+        Ok(reader.log)
+    }
+
+    fn new(node: u64) -> Self {
+        Log {
+            node,
+            entries: BTreeMap::new(),
+            committed: None,
+            settled: None,
+        }
+    }
+
+    /// Takes note of what is committed, if this is an entry the node holds: it may be told so ahead of the
+    /// entry, or still hold another one there.
+    fn settle(&mut self, id: Option<LogId>) {
+        let held = id.filter(|id| self.entries.get(&id.index) == Some(id));
+        self.settled = self.settled.max(held.map(|id| id.index));
+    }
+}
+
+/// Follows the records of one node.
+struct Reader<'a> {
+    log: Log,
+    contents: &'a mut Contents,
+    disagreements: &'a mut Vec<String>,
+}
+
+impl Reader<'_> {
+    fn entry(&mut self, entry: Entry) {
+        let id = entry.log_id;
+        let node = self.log.node;
+        let content = match entry.payload {
+            EntryPayload::Blank => Content::Nothing,
+            EntryPayload::Membership(membership) => Content::Membership(membership.to_string()),
+            EntryPayload::Normal(data) => Content::Facts(data.0),
+        };
+        match self.contents.entry(id) {
+            Slot::Vacant(slot) => {
+                slot.insert(content);
+            }
+            Slot::Occupied(slot) if *slot.get() != content => self.disagreements.push(format!(
+                "node {node} holds another entry {id} than a node before it"
+            )),
+            Slot::Occupied(_) => {}
+        }
+        let before = self.log.entries.insert(id.index, id);
+        if let Some(before) = before.filter(|before| *before != id)
+            && self.log.settled >= Some(id.index)
+        {
+            self.disagreements.push(format!(
+                "node {node} replaced {before}, which it knew to be committed, by {id}"
+            ));
+        }
+        if self.log.committed == Some(id) {
+            self.log.settle(Some(id));
+        }
+    }
+
+    fn truncate(&mut self, keep: Option<LogId>) {
+        let from = keep.map_or(0, |id| id.index + 1);
+        if let Some(settled) = self.log.settled.filter(|settled| *settled >= from) {
+            let node = self.log.node;
+            self.disagreements.push(format!(
+                "node {node} cut off its log from {from} on although it knew {settled} to be committed"
+            ));
+            self.log.settled = from.checked_sub(1);
+        }
+        drop(self.log.entries.split_off(&from));
+    }
+
+    fn commit(&mut self, id: Option<LogId>) {
+        self.log.committed = self.log.committed.max(id);
+        self.log.settle(id);
+    }
+
+    fn purge(&mut self, id: LogId) {
+        self.commit(Some(id));
+        let last = self.log.entries.keys().next_back();
+        if last.is_none_or(|last| *last < id.index) {
+            // A snapshot took the place of the log. What was known to be committed stays true.
+            let settled = self.log.settled;
+            let keeps = |index: u64| settled.is_some_and(|settled| index <= settled);
+            self.log.entries.retain(|index, _| keeps(*index));
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Adds what came from other nodes, which hand on only what is committed.
+    fn join(&mut self, history: Log) {
+        for (index, id) in history.entries {
+            self.log.settled = self.log.settled.max(Some(index));
+            let before = self.log.entries.insert(index, id);
+            if let Some(before) = before.filter(|before| *before != id) {
+                let node = self.log.node;
+                self.disagreements.push(format!(
+                    "node {node} was given {id} as history, and has {before} itself"
+                ));
+            }
+        }
+    }
+}
+
+impl Visitor for Reader<'_> {
+    fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
+        self.commit(header.state.committed);
+        self.commit(header.state.purged);
+        Ok(())
+    }
+
+    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => self.entry(entry.to_entry()?),
+            Record::Committed(id) => self.commit(Some(*id)),
+            Record::Truncate(keep) => self.truncate(*keep),
+            Record::Purge(id) => self.purge(*id),
+            Record::Batch(_) | Record::Close(_) | Record::Seal(_) | Record::Vote(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The committed entries of all nodes, and where two contradict each other.
+fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> {
+    let mut committed: BTreeMap<u64, (LogId, u64)> = BTreeMap::new();
+    for log in logs {
+        let Some(settled) = log.settled else {
+            continue;
+        };
+        for (index, id) in log.entries.range(..=settled) {
+            let (other, node) = *committed.entry(*index).or_insert((*id, log.node));
+            if other != *id {
+                disagreements.push(format!(
+                    "node {} has committed {id}, node {node} {other}",
+                    log.node
+                ));
+                // What follows differs as well, and says nothing new.
+                break;
+            }
+        }
+    }
+    let mut committed: BTreeMap<u64, LogId> = committed
+        .into_iter()
+        .map(|(index, (id, _))| (index, id))
+        .collect();
+    // What every node holds can no longer be lost, whether or not one has written down that it is
+    // committed.
+    let mut next = committed.keys().next_back().map_or(0, |last| last + 1);
+    while let Some(id) = held_by_all(logs, next) {
+        committed.insert(next, id);
+        next += 1;
+    }
+    committed
+}
+
+fn held_by_all(logs: &[Log], index: u64) -> Option<LogId> {
+    let first = logs.first()?.entries.get(&index)?;
+    let same = |log: &Log| log.entries.get(&index) == Some(first);
+    logs.iter().all(same).then_some(*first)
+}
+
+/// Lets the entries take effect, and keeps what did.
+fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth, Error> {
+    let mut state = State::new();
+    let mut facts: Vec<Fact> = Vec::new();
+    let mut times = Vec::new();
+    let mut disagreements = Vec::new();
+    let mut next = *committed.keys().next().ok_or(Error::NoLog)?;
+    // Entry 0 is the first membership; without it nothing is missing.
+    if next > 1 {
+        return Err(Error::Missing(next - 1));
+    }
+    for (index, id) in committed {
+        if *index != next {
+            return Err(Error::Missing(next));
+        }
+        next = index + 1;
+        let Some(Content::Facts(bytes)) = contents.get(id) else {
+            state.skip(*index);
+            continue;
+        };
+        let failed = |what: String| Error::Entry {
+            offset: *index,
+            what,
+        };
+        let entry =
+            fact::Entry::decode(bytes.clone()).map_err(|error| failed(error.to_string()))?;
+        match state.apply(&entry, *index) {
+            Ok(Outcome::Stale) => continue,
+            Ok(Outcome::Applied) => {}
+            Err(error) => {
+                // A node that applied this has stopped, or holds another state than the log's.
+                disagreements.push(format!("entry {id} cannot take effect: {error}"));
+                break;
+            }
+        }
+        times.push((*index, entry.time_ms));
+        for (position, fact) in entry.facts.iter().enumerate() {
+            facts.extend(of_engine(*index, position, fact)?);
+        }
+    }
+    let mut truth = Truth::from_facts(facts);
+    truth.times = times;
+    truth.last_offset = next.saturating_sub(1);
+    truth.digest = format!("{:032x}", state.digest());
+    truth.disagreements = disagreements;
+    Ok(truth)
+}
+
+#[cfg(test)]
+#[path = "logs_tests.rs"]
+mod tests;

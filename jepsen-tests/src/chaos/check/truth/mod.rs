@@ -1,0 +1,261 @@
+//! The truth of a run: every fact that took effect, in the order of the log.
+
+mod error;
+mod logs;
+
+use std::collections::HashMap;
+
+use rstmdb_engine::fact;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::error::Error;
+use crate::rcp::wal::Record;
+
+/// What happened to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FactKind {
+    /// It was created.
+    Create,
+    /// An event moved it.
+    Event,
+    /// It was deleted.
+    Delete,
+}
+
+/// One thing that happened to one instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Its place in the log.
+    pub offset: u64,
+    /// Its place among the facts of the same entry.
+    pub position: usize,
+    /// What happened.
+    pub kind: FactKind,
+    /// To which instance.
+    pub instance: String,
+    /// The instance's machine; empty for a deletion.
+    pub machine: String,
+    /// The event; empty unless it is one.
+    pub event: String,
+    /// The state before; empty unless it is an event.
+    pub from: String,
+    /// The state after; empty for a deletion.
+    pub to: String,
+    /// What the event came with; null where there was nothing.
+    #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
+    pub payload: Value,
+    /// The context after; null for a deletion.
+    #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
+    pub ctx: Value,
+    /// The event's name for itself.
+    pub event_id: Option<String>,
+    /// The idempotency key.
+    pub key: Option<String>,
+}
+
+/// Every fact that took effect, in the order of the log.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    facts: Vec<Fact>,
+    by_instance: HashMap<String, Vec<usize>>,
+    by_event_id: HashMap<String, Vec<usize>>,
+    by_key: HashMap<String, Vec<usize>>,
+    /// The log's time, in Unix milliseconds, at each offset that took effect, in the order of the log; empty where it
+    /// was not made from folders.
+    pub times: Vec<(u64, u64)>,
+    /// Where the committed log ends.
+    pub last_offset: u64,
+    /// Where the nodes' logs contradict each other or themselves; each is a violation.
+    pub disagreements: Vec<String>,
+    /// The digest of the state all facts lead to, as INFO shows it; empty where no engine made it.
+    pub digest: String,
+    /// How many nodes' logs it was made from.
+    pub nodes: usize,
+}
+
+impl Truth {
+    /// The truth of these facts, which are in the order of the log.
+    pub fn from_facts(facts: Vec<Fact>) -> Self {
+        let mut truth = Self {
+            last_offset: facts.last().map_or(0, |fact| fact.offset),
+            ..Self::default()
+        };
+        for (at, fact) in facts.iter().enumerate() {
+            let of_instance = truth.by_instance.entry(fact.instance.clone());
+            of_instance.or_default().push(at);
+            if let Some(id) = &fact.event_id {
+                truth.by_event_id.entry(id.clone()).or_default().push(at);
+            }
+            if let Some(key) = &fact.key {
+                truth.by_key.entry(key.clone()).or_default().push(at);
+            }
+        }
+        truth.facts = facts;
+        truth
+    }
+
+    /// The truth as one node's WAL_READ tells it.
+    ///
+    /// # Errors
+    /// When a record is of a type that no workload writes.
+    pub fn from_wal_read(records: &[Record]) -> Result<Self, Error> {
+        let mut facts: Vec<Fact> = Vec::new();
+        for record in records {
+            let before = facts.last().filter(|fact| fact.offset == record.offset);
+            let position = before.map_or(0, |fact| fact.position + 1);
+            facts.extend(of_record(record, position)?);
+        }
+        let mut truth = Self::from_facts(facts);
+        truth.nodes = 1;
+        truth.last_offset = records.last().map_or(0, |record| record.offset);
+        Ok(truth)
+    }
+
+    /// All facts.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// The facts of an instance.
+    pub fn of_instance(&self, id: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+        self.pick(self.by_instance.get(id))
+    }
+
+    /// The events that were given this `event_id`; one at most, or something took effect twice.
+    pub fn of_event(&self, event_id: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+        self.pick(self.by_event_id.get(event_id))
+    }
+
+    /// The facts with this idempotency key; workloads give every key to one request only.
+    pub fn of_key(&self, key: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+        self.pick(self.by_key.get(key))
+    }
+
+    fn pick<'a>(
+        &'a self,
+        found: Option<&'a Vec<usize>>,
+    ) -> impl DoubleEndedIterator<Item = &'a Fact> {
+        let places = found.map_or(&[][..], Vec::as_slice);
+        places.iter().map(|at| &self.facts[*at])
+    }
+
+    /// Where two accounts of the same log differ first.
+    pub fn difference(&self, other: &Truth) -> Option<String> {
+        let mut pairs = self.facts.iter().zip(&other.facts);
+        if let Some((one, two)) = pairs.find(|(one, two)| one != two) {
+            return Some(format!("{one:?} is {two:?} in the other"));
+        }
+        let shorter = self.facts.len().min(other.facts.len());
+        [self, other].into_iter().find_map(|truth| {
+            let fact = truth.facts.get(shorter)?;
+            Some(format!("{fact:?} is in one of them only"))
+        })
+    }
+}
+
+fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error> {
+    let text = |field: &str| record.text(field).to_owned();
+    let optional = |field: &str| record.entry[field].as_str().map(str::to_owned);
+    let kind = match record.kind() {
+        "create_instance" => FactKind::Create,
+        "apply_event" => FactKind::Event,
+        "delete_instance" => FactKind::Delete,
+        "put_machine" | "checkpoint" | "snapshot" => return Ok(None),
+        other => {
+            return Err(Error::Entry {
+                offset: record.offset,
+                what: format!("a record of type {other:?}"),
+            });
+        }
+    };
+    let (to, ctx) = match kind {
+        FactKind::Create => ("initial_state", "initial_ctx"),
+        FactKind::Event | FactKind::Delete => ("to_state", "ctx"),
+    };
+    Ok(Some(Fact {
+        offset: record.offset,
+        position,
+        kind,
+        instance: text("instance_id"),
+        machine: text("machine"),
+        event: text("event"),
+        from: text("from_state"),
+        to: text(to),
+        payload: record.entry["payload"].clone(),
+        ctx: record.entry[ctx].clone(),
+        event_id: optional("event_id"),
+        key: optional("idempotency_key"),
+    }))
+}
+
+/// A fact of the log as the engine decodes it; `None` for what is not about an instance.
+pub(super) fn of_engine(
+    offset: u64,
+    position: usize,
+    fact: &fact::Fact,
+) -> Result<Option<Fact>, Error> {
+    let found = match &fact.body {
+        Some(fact::Body::PutMachine(_)) => return Ok(None),
+        Some(fact::Body::CreateInstance(create)) => Fact {
+            machine: create.machine.clone(),
+            to: create.state.clone(),
+            ctx: json(offset, &create.ctx)?,
+            key: create.key.as_ref().map(|key| key.key.clone()),
+            ..Fact::bare(offset, FactKind::Create, &create.instance_id)
+        },
+        Some(fact::Body::ApplyEvent(apply)) => Fact {
+            machine: apply.machine.clone(),
+            event: apply.event.clone(),
+            from: apply.from_state.clone(),
+            to: apply.to_state.clone(),
+            payload: match apply.payload.as_deref() {
+                Some(payload) => json(offset, payload)?,
+                None => Value::Null,
+            },
+            ctx: json(offset, &apply.ctx)?,
+            event_id: apply.event_id.clone(),
+            key: apply.key.as_ref().map(|key| key.key.clone()),
+            ..Fact::bare(offset, FactKind::Event, &apply.instance_id)
+        },
+        Some(fact::Body::DeleteInstance(delete)) => Fact {
+            key: delete.key.as_ref().map(|key| key.key.clone()),
+            ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
+        },
+        Some(fact::Body::FlushAll(_)) | None => {
+            return Err(Error::Entry {
+                offset,
+                what: "a fact that no workload asks for".to_owned(),
+            });
+        }
+    };
+    Ok(Some(Fact { position, ..found }))
+}
+
+fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
+    rstmdb_rcp::json::value_of_bytes(bytes).map_err(|error| Error::Entry {
+        offset,
+        what: error.to_string(),
+    })
+}
+
+impl Fact {
+    /// That something of this kind happened, and nothing more.
+    fn bare(offset: u64, kind: FactKind, instance: &str) -> Self {
+        Self {
+            offset,
+            position: 0,
+            kind,
+            instance: instance.to_owned(),
+            machine: String::new(),
+            event: String::new(),
+            from: String::new(),
+            to: String::new(),
+            payload: Value::Null,
+            ctx: Value::Null,
+            event_id: None,
+            key: None,
+        }
+    }
+}

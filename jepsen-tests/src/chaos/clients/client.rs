@@ -1,0 +1,278 @@
+//! A client of a workload: one request or one pipeline at a time, everything recorded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use serde_json::Value;
+
+use crate::Error;
+use crate::chaos::history::{Entry, Outcome, Recorder, Workload};
+use crate::harness::rng::Rng;
+use crate::rcp::raw::{Connection, Message};
+
+/// Longer than a node keeps a request waiting: a request without an answer by then has lost it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a client waits for the greeting of a node.
+const HELLO_TIMEOUT: Duration = Duration::from_millis(700);
+/// The pause after a node that cannot be reached, or could not carry out the request.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a client changes to another node, in percent of its requests.
+const CHANGE_PERCENT: u64 = 5;
+
+/// Where clients find the nodes at the moment.
+pub type Directory = Arc<RwLock<Vec<(u64, SocketAddr)>>>;
+
+/// What all clients of a run share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The nodes.
+    pub directory: Directory,
+    /// Records what they did.
+    pub recorder: Arc<Recorder>,
+    /// Set when the load must end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number, unique in the run.
+    pub number: u32,
+    /// Its choices.
+    pub rng: Rng,
+    /// The workload its requests belong to, unless they say otherwise.
+    pub workload: Workload,
+    shared: Shared,
+    connection: Option<(u64, Connection)>,
+}
+
+impl Client {
+    /// A client that is not connected yet.
+    pub fn new(number: u32, workload: Workload, rng: Rng, shared: &Shared) -> Self {
+        Self {
+            number,
+            rng,
+            workload,
+            shared: shared.clone(),
+            connection: None,
+        }
+    }
+
+    /// Whether the load must end.
+    pub fn is_over(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    /// Goes on with this node.
+    pub fn go_to(&mut self, node: u64) {
+        let directory = self.shared.directory.read().clone();
+        let addr = directory.into_iter().find(|(id, _)| *id == node);
+        let connect = |addr| Connection::connect_within(addr, ANSWER_TIMEOUT).ok();
+        self.connection = addr.and_then(|(id, addr)| Some((id, connect(addr)?)));
+    }
+
+    /// Sends a request to a node; `None` when the load ends before one can be reached.
+    pub fn call(&mut self, op: &str, params: Value) -> Option<Outcome> {
+        self.call_for(self.workload, op, params)
+    }
+
+    /// As [`Self::call`], for another workload.
+    pub fn call_for(&mut self, workload: Workload, op: &str, params: Value) -> Option<Outcome> {
+        let (node, mut connection) = self.connected()?;
+        let begun = self.shared.recorder.now();
+        let answer = ask(&mut connection, op, &params);
+        let ended = self.shared.recorder.now();
+        let (outcome, keeps) = judge(answer);
+        if !keeps {
+            std::thread::sleep(RECONNECT_PAUSE);
+        } else if !self.rng.percent(CHANGE_PERCENT) {
+            self.connection = Some((node, connection));
+        }
+        self.shared.recorder.take(Entry {
+            workload,
+            client: self.number,
+            pipeline: 0,
+            node,
+            begun,
+            ended,
+            op: op.to_owned(),
+            params,
+            outcome: outcome.clone(),
+        });
+        Some(outcome)
+    }
+
+    /// Sends requests on one connection without waiting in between, and waits for all answers.
+    pub fn pipeline(&mut self, op: &str, all: Vec<Value>) {
+        let Some((node, mut connection)) = self.connected() else {
+            return;
+        };
+        let recorder = self.shared.recorder.clone();
+        let begun = recorder.now();
+        let (answers, lost) = ask_all(&mut connection, op, &all, &recorder);
+        let mut keeps = lost.is_none();
+        let why = lost.map_or_else(String::new, |error| error.to_string());
+        let pipeline = recorder.next_pipeline();
+        for (params, answer) in all.into_iter().zip(answers) {
+            let (ended, (outcome, is_of_use)) = match answer {
+                Some((ended, answer)) => (ended, judge(Ok(answer))),
+                None => (
+                    recorder.now(),
+                    (Outcome::Unknown { why: why.clone() }, false),
+                ),
+            };
+            keeps &= is_of_use;
+            recorder.take(Entry {
+                workload: self.workload,
+                client: self.number,
+                pipeline,
+                node,
+                begun,
+                ended,
+                op: op.to_owned(),
+                params,
+                outcome,
+            });
+        }
+        if keeps {
+            self.connection = Some((node, connection));
+        } else {
+            std::thread::sleep(RECONNECT_PAUSE);
+        }
+    }
+
+    /// The result of a request that was done.
+    pub fn result(&mut self, op: &str, params: Value) -> Option<Value> {
+        match self.call(op, params)? {
+            Outcome::Ok(result) => Some(result),
+            Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+
+    fn connected(&mut self) -> Option<(u64, Connection)> {
+        if let Some(connection) = self.connection.take() {
+            return Some(connection);
+        }
+        loop {
+            if self.is_over() {
+                return None;
+            }
+            let directory = self.shared.directory.read().clone();
+            let (node, addr) = *self.rng.pick(&directory);
+            if let Ok(mut connection) = Connection::connect_within(addr, HELLO_TIMEOUT)
+                && connection.set_timeout(ANSWER_TIMEOUT).is_ok()
+            {
+                return Some((node, connection));
+            }
+            std::thread::sleep(RECONNECT_PAUSE);
+        }
+    }
+}
+
+/// The answer, or why there is none.
+fn ask(
+    connection: &mut Connection,
+    op: &str,
+    params: &Value,
+) -> Result<Result<Value, ErrorBody>, Error> {
+    let sent = connection.queue(op, params);
+    connection.flush()?;
+    loop {
+        match connection.receive()? {
+            Message::Response { id, outcome } if id == sent || id.is_empty() => {
+                return Ok(outcome);
+            }
+            Message::Response { .. }
+            | Message::Event(_)
+            | Message::Progress(_)
+            | Message::End(_) => {}
+        }
+    }
+}
+
+/// An answer and when it came, for those requests that have one.
+type Answers = Vec<Option<(u64, Result<Value, ErrorBody>)>>;
+
+/// The answers as far as they came, and why no more did.
+fn ask_all(
+    connection: &mut Connection,
+    op: &str,
+    all: &[Value],
+    recorder: &Recorder,
+) -> (Answers, Option<Error>) {
+    let mut answers: Answers = vec![None; all.len()];
+    let ids: Vec<String> = all
+        .iter()
+        .map(|params| connection.queue(op, params))
+        .collect();
+    let mut receive = || {
+        connection.flush()?;
+        while answers.iter().any(Option::is_none) {
+            if let Message::Response { id, outcome } = connection.receive()?
+                && let Some(at) = ids.iter().position(|sent| *sent == id)
+            {
+                answers[at] = Some((recorder.now(), outcome));
+            }
+        }
+        Ok(())
+    };
+    let lost = receive().err();
+    (answers, lost)
+}
+
+/// What an answer says about the request, and whether the connection is of further use.
+fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
+    match answer {
+        Ok(Ok(result)) => (Outcome::Ok(result), true),
+        Ok(Err(body)) => {
+            let keeps = !matches!(
+                body.code,
+                Code::NoLeader | Code::Timeout | Code::ReadOnlyMode
+            );
+            (refusal(body), keeps)
+        }
+        Err(error) => {
+            let why = error.to_string();
+            (Outcome::Unknown { why }, false)
+        }
+    }
+}
+
+/// What an error says about the request. The protocol says of a write without a key, by `retryable`, whether
+/// it may have been done; of one with a key only that it may be sent again.
+pub fn refusal(body: ErrorBody) -> Outcome {
+    let is_definite = !body.outcome_unknown()
+        && (!body.retryable || matches!(body.code, Code::NoLeader | Code::ReadOnlyMode));
+    if is_definite {
+        Outcome::Refused {
+            code: body.code.to_string(),
+            details: body.details.unwrap_or_default(),
+        }
+    } else {
+        let why = body.to_string();
+        Outcome::Unknown { why }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_certainly_was_not_done_is_a_refusal() {
+        let of = |body| matches!(judge(Ok(Err(body))).0, Outcome::Refused { .. });
+        assert!(of(ErrorBody::new(Code::Conflict, "no")));
+        assert!(of(ErrorBody::new(Code::NoLeader, "no")));
+        assert!(!of(
+            ErrorBody::new(Code::Timeout, "late").with_unknown_outcome()
+        ));
+        assert!(!of(ErrorBody::new(Code::InternalError, "hm")));
+        let (outcome, keeps) = judge(Err(Error::Closed));
+        assert!(matches!(outcome, Outcome::Unknown { .. }) && !keeps);
+    }
+}

@@ -1,0 +1,268 @@
+//! Watchers over a whole run, which resume on the nodes that are there at that time.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use rstmdb_rcp::client::{Client, ClientOptions};
+use rstmdb_rcp::message::watch::WatchAll;
+use serde_json::json;
+
+use super::client::Directory;
+use crate::Error;
+use crate::rcp::wal::Record;
+use crate::rcp::watcher::{self, Observed, Position, Seen, Wanted};
+
+/// How long a watcher may take to see the last event once the log has it.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+/// A client of the library looks for a node by itself; this is when another one begins.
+const LIBRARY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The machine of a watch with a filter: about one in ten entries of the log is about it.
+const FILTERED_MACHINE: &str = "account";
+/// How long a connection of that watch lasts. Most of the time it has then seen a notice since its last event, and
+/// resumes behind that.
+const FILTERED_LASTS: Duration = Duration::from_millis(800);
+
+/// Watchers at work.
+#[derive(Debug, Default)]
+pub struct Watchers {
+    all: Arc<OnceLock<Position>>,
+    filtered: Arc<OnceLock<Position>>,
+    watchers: Vec<Watcher>,
+}
+
+/// The events of the log.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// All of them.
+    pub all: Vec<Seen>,
+    /// Those that a watch with a filter must see.
+    pub filtered: Vec<Seen>,
+}
+
+impl Events {
+    /// Takes in what a record of the log shows to watchers.
+    pub fn take(&mut self, record: &Record) {
+        let Some(seen) = record.seen() else {
+            return;
+        };
+        self.all.push(seen);
+        if record.text("machine") == FILTERED_MACHINE {
+            self.filtered.push(seen);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Watcher {
+    name: String,
+    /// Whether it sees the filtered events only.
+    is_filtered: bool,
+    thread: JoinHandle<Result<Observed, Error>>,
+}
+
+/// What the watchers saw.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// What is wrong.
+    pub violations: Vec<String>,
+    /// How often they began or resumed.
+    pub connections: u32,
+    /// How many events each of them saw.
+    pub events: Vec<usize>,
+}
+
+impl Watchers {
+    /// Adds a watcher that resumes by hand, each time on the next node.
+    pub fn add_plain(&mut self, name: &str, directory: &Directory) {
+        self.add_by_hand(name, false, directory, Wanted::default());
+    }
+
+    /// Adds a watcher of few of the events that gives up its connection again and again, so that it mostly resumes
+    /// behind a notice of progress.
+    pub fn add_filtered(&mut self, name: &str, directory: &Directory) {
+        let wanted = Wanted {
+            filter: json!({"machines": [FILTERED_MACHINE]}),
+            lasts: Some(FILTERED_LASTS),
+        };
+        self.add_by_hand(name, true, directory, wanted);
+    }
+
+    fn add_by_hand(
+        &mut self,
+        name: &str,
+        is_filtered: bool,
+        directory: &Directory,
+        wanted: Wanted,
+    ) {
+        let end = match is_filtered {
+            true => Arc::clone(&self.filtered),
+            false => Arc::clone(&self.all),
+        };
+        let directory = Arc::clone(directory);
+        self.add(name, is_filtered, move || {
+            let mut turn = 0;
+            let next = || {
+                let nodes = directory.read();
+                turn += 1;
+                nodes[turn % nodes.len()].1
+            };
+            watcher::watch_until_at(next, &wanted, &end)
+        });
+    }
+
+    /// Adds a watcher of the client library.
+    pub fn add_library(&mut self, name: &str, directory: &Directory) {
+        let (end, directory) = (Arc::clone(&self.all), Arc::clone(directory));
+        self.add(name, false, move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Error::io("a runtime"))?;
+            runtime.block_on(watch_with_the_library(&directory, &end))
+        });
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        is_filtered: bool,
+        watch: impl FnOnce() -> Result<Observed, Error> + Send + 'static,
+    ) {
+        self.watchers.push(Watcher {
+            name: name.to_owned(),
+            is_filtered,
+            thread: thread::spawn(watch),
+        });
+    }
+
+    /// Lets all reach the log's last event and compares what they saw with it.
+    pub fn finish(self, events: &Events) -> Watched {
+        let all = *self.all.get_or_init(|| watcher::position(&events.all));
+        let filtered = self.filtered;
+        let filtered = *filtered.get_or_init(|| watcher::position(&events.filtered));
+        let begun = Instant::now();
+        let mut watched = Watched::default();
+        for watcher in self.watchers {
+            let (name, thread) = (watcher.name, watcher.thread);
+            let (events, end) = match watcher.is_filtered {
+                true => (&events.filtered, filtered),
+                false => (&events.all, all),
+            };
+            while !thread.is_finished() && begun.elapsed() < CATCH_UP_TIMEOUT {
+                thread::sleep(POLL);
+            }
+            if !thread.is_finished() {
+                watched
+                    .violations
+                    .push(format!("{name}: it never came to {end:?}"));
+                continue;
+            }
+            let problem = match thread.join() {
+                Err(_) => Some("it panicked".to_owned()),
+                Ok(Err(error)) => Some(error.to_string()),
+                Ok(Ok(observed)) => {
+                    watched.connections += observed.connections;
+                    watched.events.push(observed.seen.len());
+                    watcher::difference(events, &observed.seen)
+                }
+            };
+            watched
+                .violations
+                .extend(problem.map(|problem| format!("{name}: {problem}")));
+        }
+        watched
+    }
+}
+
+/// The library resumes by itself as long as one of the nodes it knows lives; after that another client goes on.
+async fn watch_with_the_library(
+    directory: &Directory,
+    end: &OnceLock<Position>,
+) -> Result<Observed, Error> {
+    let mut observed = Observed::default();
+    while !watcher::has_reached(&observed.seen, end) {
+        let addrs: Vec<SocketAddr> = directory.read().iter().map(|(_, addr)| *addr).collect();
+        let options = ClientOptions {
+            addrs: addrs.iter().map(SocketAddr::to_string).collect(),
+            ..ClientOptions::default()
+        };
+        let connected = tokio::time::timeout(LIBRARY_PATIENCE, Client::connect(options)).await;
+        let Ok(Ok(client)) = connected else {
+            tokio::time::sleep(POLL).await;
+            continue;
+        };
+        follow(&client, directory, end, &mut observed).await?;
+    }
+    Ok(observed)
+}
+
+/// Until the end, until the watch ends, or until none of its nodes is one any more.
+async fn follow(
+    client: &Client,
+    directory: &Directory,
+    end: &OnceLock<Position>,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    let (from, mut repeats) = watcher::position(&observed.seen);
+    let filter = WatchAll {
+        from_offset: Some(from),
+        ..WatchAll::default()
+    };
+    let Ok(Ok(mut watch)) = tokio::time::timeout(LIBRARY_PATIENCE, client.watch_all(&filter)).await
+    else {
+        return Ok(());
+    };
+    observed.connections += 1;
+    let mut heard = Instant::now();
+    let began_with = directory.read().clone();
+    while !watcher::has_reached(&observed.seen, end) {
+        match tokio::time::timeout(POLL, watch.next()).await {
+            Err(_) => {
+                let has_moved = *directory.read() != began_with;
+                if has_moved && heard.elapsed() > LIBRARY_PATIENCE {
+                    return Ok(());
+                }
+            }
+            Ok(None | Some(Err(_))) => return Ok(()),
+            Ok(Some(Ok(event))) => {
+                heard = Instant::now();
+                if repeats > 0 && event.wal_offset == from {
+                    repeats -= 1;
+                    continue;
+                }
+                let as_sent = rstmdb_rcp::json::to_value(&event);
+                let as_sent = as_sent.map_err(|error| Error::Protocol(error.to_string()))?;
+                observed.seen.push(Seen::new(event.wal_offset, &as_sent));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_with_a_filter_is_to_see_events_of_its_machine_alone() {
+        let mut events = Events::default();
+        for (offset, kind, machine) in [
+            (1, "create_instance", FILTERED_MACHINE),
+            (2, "apply_event", FILTERED_MACHINE),
+            (3, "apply_event", "register"),
+            (4, "apply_event", FILTERED_MACHINE),
+        ] {
+            let entry = json!({"type": kind, "machine": machine, "instance_id": "a"});
+            events.take(&Record { offset, entry });
+        }
+        assert_eq!(watcher::position(&events.all), (4, 1));
+        let offsets = |seen: &[Seen]| seen.iter().map(|seen| seen.offset).collect::<Vec<_>>();
+        assert_eq!(offsets(&events.all), [2, 3, 4]);
+        assert_eq!(offsets(&events.filtered), [2, 4]);
+    }
+}

@@ -1,0 +1,206 @@
+//! What clients do during a run: the workloads, and the threads they run on.
+
+mod bank;
+mod machine;
+mod once;
+mod reads;
+mod register;
+mod set;
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::{Client, Shared};
+use crate::Error;
+use crate::chaos::history::{Outcome, Workload};
+use crate::chaos::nodes::Nodes;
+use crate::harness::rng::Rng;
+use crate::harness::wait::within;
+use crate::load::machines::Machine;
+use crate::rcp::raw::Connection;
+
+/// How many clients each workload has.
+const CLIENTS: [(Workload, u32); 7] = [
+    (Workload::Register, 4),
+    (Workload::Machine, 4),
+    (Workload::Once, 3),
+    (Workload::Bank, 3),
+    (Workload::Set, 3),
+    (Workload::Monotonic, 2),
+    (Workload::Lease, 3),
+];
+/// Instances of each workload that shares some: few, so that clients meet.
+const SHARED_INSTANCES: u64 = 5;
+/// The number under which the suite itself asks, before and after the clients.
+pub const SUITE: u32 = u32::MAX;
+
+/// How long a busy machine may take until a fresh cluster takes a write.
+const PREPARED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Every workload.
+pub fn all() -> Vec<Workload> {
+    CLIENTS.iter().map(|(workload, _)| *workload).collect()
+}
+
+/// The next step of one client, and its state between steps.
+trait Step: Send {
+    fn step(&mut self, client: &mut Client);
+}
+
+/// Clients at work.
+#[derive(Debug)]
+pub struct Load {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// Starts all clients; together they send about `rate` requests a second.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(shared: &Shared, rate: u64, rng: &mut Rng) -> Result<Self, Error> {
+        let clients: u32 = CLIENTS.iter().map(|(_, count)| count).sum();
+        let pause_us = 2 * 1_000_000 * u64::from(clients) / rate.max(1);
+        let mut threads = Vec::new();
+        let of_each = CLIENTS
+            .iter()
+            .flat_map(|(workload, count)| vec![*workload; *count as usize]);
+        for (number, workload) in (0..).zip(of_each) {
+            let mut client = Client::new(number, workload, rng.fork(), shared);
+            let mut steps = steps_of(workload, number);
+            let run = move || {
+                while !client.is_over() {
+                    steps.step(&mut client);
+                    thread::sleep(Duration::from_micros(client.rng.below(pause_us)));
+                }
+            };
+            let named = thread::Builder::new().name(format!("client {number}"));
+            threads.push(named.spawn(run).map_err(Error::io("a thread"))?);
+        }
+        Ok(Self { threads })
+    }
+
+    /// Waits for all clients, who were told to stop; says how many of them panicked.
+    pub fn finish(self) -> usize {
+        let ended = self.threads.into_iter().map(JoinHandle::join);
+        ended.filter(Result::is_err).count()
+    }
+}
+
+fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
+    match workload {
+        Workload::Register => Box::new(register::Register::default()),
+        Workload::Machine => Box::new(machine::Orders::default()),
+        Workload::Once => Box::new(once::Once::default()),
+        Workload::Bank => Box::new(bank::Bank::default()),
+        Workload::Set => Box::new(set::Items::new(number)),
+        Workload::Monotonic => Box::new(reads::Monotonic::default()),
+        Workload::Lease => Box::new(reads::Lease),
+    }
+}
+
+/// Puts what the clients need into a fresh cluster.
+///
+/// # Errors
+/// When it does not take it.
+pub fn prepare(nodes: &dyn Nodes, shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+    within(PREPARED_WITHIN, || {
+        let leader = nodes.leader().ok_or_else(|| "no node leads".to_owned())?;
+        let addr = nodes.addr(leader).map_err(|error| error.to_string())?;
+        let connection = Connection::connect(addr);
+        let put = connection.and_then(|mut connection| put_machines(&mut connection));
+        put.map_err(|error| error.to_string())
+    })?;
+    create_shared(shared, rng)
+}
+
+fn put_machines(connection: &mut Connection) -> Result<(), Error> {
+    let simple = |state: &str| {
+        json!({
+            "states": [state], "initial": state,
+            "transitions": [{"from": state, "event": "SET", "to": state}],
+        })
+    };
+    let mut machines: Vec<(&str, Value)> = vec![
+        ("register", simple("on")),
+        ("account", simple("open")),
+        ("item", simple("in")),
+    ];
+    machines.extend(Machine::ALL.map(|machine| (machine.name(), machine.definition())));
+    for (name, definition) in machines {
+        let put = json!({"machine": name, "version": 1, "definition": definition});
+        connection.call("PUT_MACHINE", &put)?;
+    }
+    Ok(())
+}
+
+/// Creates the instances that clients share.
+fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+    let kinds = [
+        (Workload::Register, "reg", "register", json!({"v": 0})),
+        (
+            Workload::Machine,
+            "order",
+            "order",
+            json!({"total_cents": 50}),
+        ),
+        (Workload::Once, "once", "counter", json!({})),
+        (
+            Workload::Bank,
+            "acct",
+            "account",
+            json!({"cents": bank::CENTS_EACH}),
+        ),
+    ];
+    for (workload, prefix, machine, ctx) in kinds {
+        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
+        for number in 0..SHARED_INSTANCES {
+            let create = json!({
+                "machine": machine, "version": 1, "instance_id": format!("{prefix}-{number}"),
+                "initial_ctx": ctx,
+            });
+            within(PREPARED_WITHIN, || {
+                match client.call("CREATE_INSTANCE", create.clone()) {
+                    Some(Outcome::Ok(_)) => Ok(()),
+                    // By an earlier try.
+                    Some(Outcome::Refused { code, .. }) if code == "INSTANCE_EXISTS" => Ok(()),
+                    other => Err(format!("{prefix}-{number} was not created: {other:?}")),
+                }
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads every shared instance once on every node, after the last fault.
+pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
+    let nodes: Vec<u64> = shared.directory.read().iter().map(|(id, _)| *id).collect();
+    for (workload, prefix) in [
+        (Workload::Register, "reg"),
+        (Workload::Machine, "order"),
+        (Workload::Once, "once"),
+    ] {
+        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
+        for node in &nodes {
+            for number in 0..SHARED_INSTANCES {
+                client.go_to(*node);
+                client.call(
+                    "GET_INSTANCE",
+                    json!({"instance_id": format!("{prefix}-{number}")}),
+                );
+            }
+        }
+    }
+    let mut client = Client::new(SUITE, Workload::Bank, rng.fork(), shared);
+    for node in nodes {
+        client.go_to(node);
+        client.call("BATCH", bank::read_all());
+    }
+}
+
+/// One of the shared instances with this prefix.
+fn one_of(prefix: &str, client: &mut Client) -> String {
+    format!("{prefix}-{}", client.rng.below(SHARED_INSTANCES))
+}

@@ -1,0 +1,44 @@
+//! Reads that need not show the newest state, and what they do promise.
+
+use serde_json::json;
+
+use super::register::Register;
+use super::{Step, one_of};
+use crate::chaos::clients::client::Client;
+
+/// A client that never goes back: it names the highest offset it has seen, whatever node it asks.
+#[derive(Debug, Default)]
+pub struct Monotonic {
+    seen: u64,
+    register: Register,
+}
+
+impl Step for Monotonic {
+    fn step(&mut self, client: &mut Client) {
+        let id = one_of("reg", client);
+        if client.rng.percent(15) {
+            self.register.write(client, &id, None);
+            return;
+        }
+        let read = json!({
+            "instance_id": id, "consistency": "local", "min_wal_offset": self.seen,
+        });
+        let read = client.result("GET_INSTANCE", read);
+        let offset = read.and_then(|read| read["last_wal_offset"].as_u64());
+        self.seen = self.seen.max(offset.unwrap_or_default());
+    }
+}
+
+/// A client that trusts the leader's lease.
+#[derive(Debug)]
+pub struct Lease;
+
+impl Step for Lease {
+    fn step(&mut self, client: &mut Client) {
+        let id = one_of("reg", client);
+        client.call(
+            "GET_INSTANCE",
+            json!({"instance_id": id, "consistency": "lease"}),
+        );
+    }
+}

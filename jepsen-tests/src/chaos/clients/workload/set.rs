@@ -1,0 +1,77 @@
+//! Items put into a set and taken out of it, each once.
+
+use serde_json::json;
+
+use super::{CLIENTS, Step};
+use crate::chaos::clients::client::Client;
+use crate::chaos::history::{Outcome, Workload};
+
+/// What a client has put in.
+#[derive(Debug)]
+pub struct Items {
+    number: u32,
+    made: u64,
+    /// Those it may still take out.
+    inside: Vec<u64>,
+}
+
+impl Items {
+    /// A client that has created no items.
+    pub fn new(number: u32) -> Self {
+        Self {
+            number,
+            made: 0,
+            inside: Vec::new(),
+        }
+    }
+
+    /// An item of any client of this workload, made already or not.
+    fn any(&self, client: &mut Client) -> String {
+        let mut first = 0;
+        let mut count = 1;
+        for (workload, clients) in CLIENTS {
+            if workload == Workload::Set {
+                count = clients;
+                break;
+            }
+            first += clients;
+        }
+        let whose = u64::from(first) + client.rng.below(u64::from(count));
+        format!("item-{whose}-{}", client.rng.between(1, self.made.max(1)))
+    }
+}
+
+impl Step for Items {
+    fn step(&mut self, client: &mut Client) {
+        match client.rng.below(100) {
+            0..40 => {
+                self.made += 1;
+                let id = format!("item-{}-{}", self.number, self.made);
+                let create = json!({"machine": "item", "version": 1, "instance_id": id});
+                if let Some(Outcome::Ok(_) | Outcome::Unknown { .. }) =
+                    client.call("CREATE_INSTANCE", create)
+                {
+                    self.inside.push(self.made);
+                }
+            }
+            40..72 if !self.inside.is_empty() => {
+                let item = self.inside.swap_remove(client.rng.index(self.inside.len()));
+                let id = format!("item-{}-{item}", self.number);
+                client.call("DELETE_INSTANCE", json!({"instance_id": id}));
+            }
+            97 => {
+                let list = json!({"machine": "item", "limit": 1000});
+                client.call("LIST_INSTANCES", list);
+            }
+            98.. => {
+                let after = self.any(client);
+                let list = json!({"machine": "item", "limit": 20, "after": after});
+                client.call("LIST_INSTANCES", list);
+            }
+            _ => {
+                let id = self.any(client);
+                client.call("GET_INSTANCE", json!({"instance_id": id}));
+            }
+        }
+    }
+}

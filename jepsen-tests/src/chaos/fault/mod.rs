@@ -1,0 +1,148 @@
+//! What goes wrong, kind by kind: each begins, and is healed when its time is over.
+
+mod burden;
+mod clock;
+mod heavy;
+mod hoarders;
+mod links;
+mod members;
+mod processes;
+mod snapshots;
+mod storage;
+mod strangers;
+
+pub use strangers::raise_limit;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::nodes::Nodes;
+use super::schedule::Kind;
+use crate::Error;
+use crate::harness::rng::Rng;
+
+/// What is wrong with the nodes, as faults have seen it.
+pub type Findings = Arc<Mutex<Vec<String>>>;
+
+/// Ends a fault; `false` when the nemesis must try again.
+pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
+
+/// A fault under way.
+pub struct Begun {
+    /// What it is, and which nodes it affects.
+    pub what: String,
+    /// The nodes that other faults must not stop or start meanwhile.
+    pub holds: BTreeSet<u64>,
+    /// Ends it.
+    pub healing: Healing,
+}
+
+/// What a fault finds when it begins.
+pub struct Scene<'a> {
+    /// The cluster.
+    pub nodes: &'a mut dyn Nodes,
+    /// The nodes that other faults hold.
+    pub held: &'a BTreeSet<u64>,
+    /// Whether a node is just losing what it had on disk.
+    pub is_losing: bool,
+    /// The fault's number.
+    pub number: u64,
+    /// Takes what is wrong when the fault is over.
+    pub findings: Findings,
+    /// Its choices.
+    pub rng: Rng,
+}
+
+impl Scene<'_> {
+    /// The members that no other fault holds.
+    fn free(&self) -> Vec<u64> {
+        let ids = self.nodes.ids().into_iter();
+        ids.filter(|id| !self.held.contains(id)).collect()
+    }
+
+    /// One of them; the leader as often as not.
+    fn one(&mut self) -> Option<u64> {
+        let free = self.free();
+        if self.rng.percent(50)
+            && let Some(leader) = self.nodes.leader().filter(|leader| free.contains(leader))
+        {
+            return Some(leader);
+        }
+        (!free.is_empty()).then(|| *self.rng.pick(&free))
+    }
+
+    /// One of them, or a minority of all members, or all of them.
+    fn some(&mut self) -> Vec<u64> {
+        let all = self.free();
+        match self.rng.below(5) {
+            0 => all,
+            1 => self.minority(),
+            _ => self.one().into_iter().collect(),
+        }
+    }
+
+    /// As many of them as a cluster can do without, counting those that other faults hold.
+    fn minority(&mut self) -> Vec<u64> {
+        let spare = (self.nodes.ids().len().saturating_sub(1) / 2).saturating_sub(self.held.len());
+        let Some(first) = self.one() else {
+            return Vec::new();
+        };
+        let mut chosen = vec![first];
+        let mut others = shuffled(self.free(), &mut self.rng);
+        others.retain(|id| *id != first);
+        chosen.extend(others);
+        chosen.truncate(spare);
+        chosen
+    }
+}
+
+/// In an order of this generator's choice.
+pub fn shuffled(mut ids: Vec<u64>, rng: &mut Rng) -> Vec<u64> {
+    for last in (1..ids.len()).rev() {
+        ids.swap(last, rng.index(last + 1));
+    }
+    ids
+}
+
+/// Begins a fault; `None` when it can affect no node now.
+///
+/// # Errors
+/// When it could not be done.
+pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+    match kind {
+        Kind::KillOne | Kind::KillMinority | Kind::KillAll => processes::kill(kind, scene),
+        Kind::Pause => processes::pause(scene),
+        Kind::Rolling => processes::rolling(scene),
+        Kind::Halves
+        | Kind::LeaderAlone
+        | Kind::Tethered
+        | Kind::MajorityRing
+        | Kind::OneWay
+        | Kind::Bridge
+        | Kind::AnyWays => links::partition(kind, scene),
+        Kind::Isolated => links::isolate(scene),
+        Kind::Slow | Kind::Flapping | Kind::Resets | Kind::Narrow | Kind::LargeLost => {
+            links::disturb(kind, scene)
+        }
+        Kind::ClockJump => clock::jump(scene),
+        Kind::ClockDrift => clock::drift(scene),
+        Kind::Transfer => members::transfer(scene),
+        Kind::Members => members::change(scene),
+        Kind::Emptied => members::empty(scene),
+        Kind::PowerCut => storage::cut_power(scene),
+        Kind::FailingCall => storage::fail_a_call(scene),
+        Kind::LyingWrites => storage::lie(scene),
+        Kind::FullDisk => storage::fill(scene),
+        Kind::Snapshots => snapshots::storm(scene),
+        Kind::Strangers => strangers::crowd(scene),
+        Kind::Hoarders => hoarders::hoard(scene),
+        Kind::Heavy => heavy::load(scene),
+    }
+}
+
+/// Kinds that take from a node what it had on disk: one at a time, or more is lost than a cluster survives.
+pub fn loses_a_node(kind: Kind) -> bool {
+    matches!(kind, Kind::Emptied | Kind::LyingWrites)
+}

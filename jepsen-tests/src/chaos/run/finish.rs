@@ -1,0 +1,297 @@
+//! The end of a run: whether the cluster heals by itself, and what its nodes hold afterwards.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rstmdb_raft_store::Keyring;
+
+use super::{Plan, folders};
+use crate::chaos::check::truth::Truth;
+use crate::chaos::check::{self, CheckerResult, Verdict, Violation};
+use crate::chaos::clients::client::Shared;
+use crate::chaos::clients::watchers::{Events, Watchers};
+use crate::chaos::clients::workload;
+use crate::chaos::history::{Entry, Workload};
+use crate::chaos::nemesis::{Came, TAIL_LINES};
+use crate::chaos::nodes::Nodes;
+use crate::harness::rng::Rng;
+use crate::harness::wait::within;
+use crate::process::node::last_lines;
+use crate::rcp::raw::Connection;
+use crate::rcp::wal;
+use crate::{Error, audit};
+
+/// How long a cluster may take after the last fault until all nodes serve and hold the same.
+const HEALED_WITHIN: Duration = Duration::from_secs(30);
+/// How long a node that joined may take to fetch what happened before.
+const HISTORY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A run whose load and faults have ended.
+pub struct Ended<'a> {
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// The faults, and what nodes did that no fault explains.
+    pub came: &'a Came,
+    /// How many clients panicked.
+    pub panicked: usize,
+    /// The encryption keys; empty for none.
+    pub keys: &'a str,
+}
+
+impl Ended<'_> {
+    /// Waits until the nodes agree, compares what they hold, stops them, and checks the answers to clients.
+    /// A check that cannot be made is a result too; the other checks go on.
+    pub fn judge(
+        self,
+        nodes: &mut dyn Nodes,
+        shared: &Shared,
+        watchers: Watchers,
+        rng: &mut Rng,
+        scratch: &Path,
+    ) -> (Vec<Entry>, Vec<CheckerResult>) {
+        let (healed, took) = converge(nodes);
+        let mut results = vec![healed];
+        if !results[0].is_valid() {
+            // Nodes that do not agree give no log to check against.
+            results.push(self.behaviour(nodes));
+            return (shared.recorder.finish(), results);
+        }
+        results[0].notes.push(format!("after {took:.1?}"));
+        workload::read_at_last(shared, rng);
+        match same_logs(nodes) {
+            Ok((same, events)) => {
+                results.push(same);
+                results.push(watched(watchers, &events));
+            }
+            Err(error) => results.push(check::failed("wal_read", &error.to_string())),
+        }
+        let stand = stand(nodes);
+        results.push(stop(nodes));
+        results.push(self.behaviour(nodes));
+        let entries = shared.recorder.finish();
+        results.push(self.coverage(&entries));
+        match self.truth(nodes, scratch) {
+            Ok(truth) => {
+                results.push(is_of_the_log(stand, &truth));
+                let began_ms = shared.recorder.began_ms();
+                results.push(check::log_time(&entries, &truth, began_ms));
+                results.extend(check::check_all(&workload::all(), &entries, &truth));
+            }
+            Err(why) => results.push(check::failed("log", &why)),
+        }
+        (entries, results)
+    }
+
+    /// The results of a run whose faults could not be begun or ended.
+    pub fn broken_off(
+        self,
+        nodes: &dyn Nodes,
+        shared: &Shared,
+        why: &Error,
+    ) -> (Vec<Entry>, Vec<CheckerResult>) {
+        let failed = check::failed("the run", &why.to_string());
+        let results = vec![failed, self.behaviour(nodes)];
+        (shared.recorder.finish(), results)
+    }
+
+    fn truth(&self, nodes: &dyn Nodes, scratch: &Path) -> Result<Truth, String> {
+        let keys = match self.keys {
+            "" => Keyring::default(),
+            keys => Keyring::parse(keys).map_err(|error| error.to_string())?,
+        };
+        let folders = folders(nodes, scratch).map_err(|error| error.to_string())?;
+        Truth::from_folders(&folders, &keys).map_err(|error| error.to_string())
+    }
+
+    /// Whether processes ended or panicked without a reason, and whether the suite itself did.
+    fn behaviour(&self, nodes: &dyn Nodes) -> CheckerResult {
+        let mut wrong = self.came.findings.clone();
+        for (name, text) in logs(nodes) {
+            // The catalog is derived data in a library that panics when its disk fails; the node catches that.
+            let panics = text.lines().filter(|line| line.contains("panicked at"));
+            let panics = panics.filter(|line| !line.contains("/sled-"));
+            wrong.extend(panics.take(3).map(|line| format!("{name}: {line}")));
+        }
+        if self.panicked > 0 {
+            let why = format!("{} clients of the suite panicked", self.panicked);
+            return check::failed("nodes", &why);
+        }
+        verdict("nodes", nodes.ids().len(), wrong)
+    }
+
+    /// A run without its planned faults, or without successful requests, shows nothing.
+    fn coverage(&self, entries: &[Entry]) -> CheckerResult {
+        let mut missing = self.plan.kinds();
+        let has_none = missing.is_empty();
+        for span in &self.came.spans {
+            missing.remove(&span.kind);
+        }
+        let done = entries.iter().filter(|entry| entry.result().is_some());
+        let by_clients = done.filter(|entry| entry.client != workload::SUITE);
+        let mut count = 0;
+        let mut idle: BTreeSet<Workload> = workload::all().into_iter().collect();
+        for entry in by_clients {
+            count += 1;
+            idle.remove(&entry.workload);
+        }
+        let mut result = verdict("coverage", self.came.spans.len(), Vec::new());
+        if !idle.is_empty() {
+            result.verdict = Verdict::Unknown(format!("no request of {idle:?} succeeded"));
+        } else if has_none {
+            result.verdict = Verdict::Unknown("there was no fault".to_owned());
+        } else if !missing.is_empty() {
+            result.verdict = Verdict::Unknown(format!("these faults never began: {missing:?}"));
+        }
+        result.notes.push(format!("{count} requests done"));
+        if self.came.missed > 0 {
+            let missed = self.came.missed;
+            result
+                .notes
+                .push(format!("{missed} more faults found no node to affect"));
+        }
+        result
+    }
+}
+
+/// What each node wrote, by the name of a file for it.
+pub fn logs(nodes: &dyn Nodes) -> Vec<(String, String)> {
+    let ids = nodes.ever().into_iter();
+    ids.filter_map(|id| Some((format!("node-{id}.log"), nodes.log(id).ok()?)))
+        .collect()
+}
+
+fn verdict(checker: &str, operations: usize, wrong: Vec<String>) -> CheckerResult {
+    let violations = wrong
+        .into_iter()
+        .map(|what| Violation::new(what, None, [], []));
+    let violations: Vec<Violation> = violations.collect();
+    CheckerResult {
+        checker: checker.to_owned(),
+        subject: "all".to_owned(),
+        operations,
+        verdict: if violations.is_empty() {
+            Verdict::Valid
+        } else {
+            Verdict::Invalid(violations)
+        },
+        notes: Vec::new(),
+    }
+}
+
+/// Waits until all members have applied the same offset and have the same state there.
+fn converge(nodes: &dyn Nodes) -> (CheckerResult, Duration) {
+    let begun = Instant::now();
+    let agreed = within(HEALED_WITHIN, || {
+        let mut seen = Vec::new();
+        for id in nodes.ids() {
+            let info = nodes
+                .info(id)
+                .map_err(|error| format!("node {id}: {error}"))?;
+            if info["leader"].is_null() {
+                return Err(format!("node {id} knows no leader"));
+            }
+            let digest = info["state_digest"].as_str().unwrap_or_default().to_owned();
+            seen.push((id, info["last_applied"].as_u64(), digest));
+        }
+        let agree = seen
+            .windows(2)
+            .all(|two| two[0].1 == two[1].1 && two[0].2 == two[1].2);
+        match agree && !seen.is_empty() {
+            true => Ok(()),
+            false => Err(format!("the nodes do not agree: {seen:?}")),
+        }
+    });
+    let mut wrong = Vec::new();
+    if let Err(error) = agreed {
+        wrong.push(error.to_string());
+        for (name, text) in logs(nodes) {
+            let tail = last_lines(&text, TAIL_LINES);
+            wrong.push(format!("{name} ends with:\n{tail}"));
+        }
+    }
+    (verdict("healed", nodes.ids().len(), wrong), begun.elapsed())
+}
+
+/// Stops all nodes as an operator would. A node that cannot close its log in time, on a disk that hangs, reports
+/// that and exits anyway: this breaks no promise, but it counts as inconclusive, which fails the run.
+fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
+    let ids = nodes.ids();
+    let mut wrong = Vec::new();
+    for id in &ids {
+        if let Err(error) = nodes.stop(*id) {
+            wrong.push(format!("node {id}: {error}"));
+        }
+    }
+    match wrong.is_empty() {
+        true => verdict("stopped", ids.len(), wrong),
+        false => check::failed("stopped", &wrong.join("; ")),
+    }
+}
+
+/// How far the leader has applied the log, and the digest of its state there.
+fn stand(nodes: &dyn Nodes) -> Option<(u64, String)> {
+    let info = nodes.info(nodes.leader()?).ok()?;
+    let digest = info["state_digest"].as_str()?.to_owned();
+    Some((info["last_applied"].as_u64()?, digest))
+}
+
+/// Whether the nodes' state, which is the same on all, is the one that the log on their disks gives. An event
+/// that was still in flight may be applied after the state was read.
+fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
+    let Some((applied, digest)) = stand else {
+        return check::failed("state", "no leader reported its state");
+    };
+    let last = truth.facts().last().map_or(0, |fact| fact.offset);
+    let is_other = digest != truth.digest && last <= applied;
+    let what = format!(
+        "at offset {applied} the state's digest is {digest}, and the log gives {}",
+        truth.digest
+    );
+    let mut result = verdict("state", 1, is_other.then_some(what).into_iter().collect());
+    if last > applied {
+        result.verdict = Verdict::Unknown(format!("the log went on from {applied} to {last}"));
+    }
+    result
+}
+
+/// Whether WAL_READ shows the same everywhere; and all events.
+fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events), Error> {
+    let first = nodes
+        .leader()
+        .or_else(|| nodes.ids().first().copied())
+        .unwrap_or(1);
+    let mut events = Events::default();
+    let mut connection = Connection::connect(nodes.addr(first)?)?;
+    let from = wal::earliest(&mut connection)?;
+    wal::visit(&mut connection, from, wal::PAGE_RECORDS, |record| {
+        events.take(&record);
+    })?;
+    let log = audit::fingerprints(&mut connection)?;
+    let mut wrong = Vec::new();
+    for id in nodes.ids() {
+        let compared = within(HISTORY_WITHIN, || {
+            let other = Connection::connect(nodes.addr(id).map_err(|error| error.to_string())?)
+                .and_then(|mut connection| audit::fingerprints(&mut connection))
+                .map_err(|error| error.to_string())?;
+            audit::difference(&log, &other).map_or(Ok(()), Err)
+        });
+        wrong.extend(
+            compared
+                .err()
+                .map(|error| format!("node {id} and {first}: {error}")),
+        );
+    }
+    Ok((verdict("wal_read", log.len(), wrong), events))
+}
+
+fn watched(watchers: Watchers, events: &Events) -> CheckerResult {
+    let watched = watchers.finish(events);
+    let mut result = verdict("watch", events.all.len(), watched.violations);
+    let connections = watched.connections;
+    result.notes.push(format!(
+        "{connections} connections, {:?} events seen",
+        watched.events
+    ));
+    result
+}

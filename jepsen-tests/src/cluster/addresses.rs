@@ -1,0 +1,35 @@
+//! Where the nodes of a cluster are reached, as their configuration says it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::Error;
+use crate::process::ports;
+
+/// Where a node is reached.
+pub(crate) struct Addresses {
+    pub(crate) id: u64,
+    /// Where it listens for its peers.
+    pub(crate) bind: SocketAddr,
+    /// Where its peers are told to find it.
+    pub(crate) peer: SocketAddr,
+    pub(crate) rcp_port: u16,
+}
+
+impl Addresses {
+    /// Addresses that no other node has.
+    pub(crate) fn find(id: u64) -> Result<Self, Error> {
+        let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?));
+        Ok(Self {
+            id,
+            bind,
+            peer: bind,
+            rcp_port: ports::free()?,
+        })
+    }
+
+    /// As an item of `cluster.peers`.
+    pub(crate) fn to_yaml(&self) -> String {
+        let (id, peer, rcp) = (self.id, self.peer, self.rcp_port);
+        format!(r#"{{id: {id}, peer_addr: "{peer}", rcp_addr: "127.0.0.1:{rcp}"}}"#)
+    }
+}

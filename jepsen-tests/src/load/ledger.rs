@@ -1,0 +1,118 @@
+//! What one connection sent, and what it knows about the outcome.
+//!
+//! Every effect of every operation carries a tag of its own, in the created context and as the event's
+//! id, so that the checker recognizes it in the log of any node.
+
+use serde_json::Value;
+
+use super::machines::Machine;
+
+/// Everything one connection has sent, in the order of the first attempts.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    /// The operations.
+    pub ops: Vec<Op>,
+    /// What was seen to be wrong at once, without the log.
+    pub violations: Vec<String>,
+}
+
+/// One operation.
+#[derive(Debug, Clone)]
+pub struct Op {
+    /// More than one is an atomic batch.
+    pub effects: Vec<Effect>,
+    /// Whether it carries an idempotency key: the tag of each effect.
+    pub keyed: bool,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// What is known of it.
+    pub outcome: Outcome,
+    /// The id the server made up, where it was asked to.
+    pub made_up_id: Option<String>,
+}
+
+/// What an operation is meant to change.
+#[derive(Debug, Clone)]
+pub struct Effect {
+    /// Unique in the whole run.
+    pub tag: String,
+    /// `None` where the server is asked to make the id up.
+    pub instance: Option<String>,
+    /// The change.
+    pub action: Action,
+}
+
+/// A change.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// CREATE_INSTANCE.
+    Create {
+        /// Of this machine.
+        machine: Machine,
+        /// With this context.
+        ctx: Value,
+    },
+    /// APPLY_EVENT.
+    Event {
+        /// The event.
+        event: &'static str,
+        /// Its payload.
+        payload: Value,
+    },
+}
+
+/// What is known of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent, and no answer that says more: it may have taken effect or not.
+    Unanswered,
+    /// It took effect here.
+    Acknowledged {
+        /// The offset in the answer.
+        offset: u64,
+    },
+    /// It certainly did not take effect.
+    Refused {
+        /// The error's code.
+        code: String,
+    },
+}
+
+impl Ledger {
+    /// How many operations are acknowledged.
+    pub fn acknowledged(&self) -> usize {
+        self.ops
+            .iter()
+            .filter(|op| op.acknowledged().is_some())
+            .count()
+    }
+
+    /// How many operations had no answer, ever.
+    pub fn unanswered(&self) -> usize {
+        self.ops
+            .iter()
+            .filter(|op| op.outcome == Outcome::Unanswered)
+            .count()
+    }
+}
+
+impl Op {
+    /// An operation that is about to be sent.
+    pub fn new(effects: Vec<Effect>, keyed: bool) -> Self {
+        Self {
+            effects,
+            keyed,
+            attempts: 0,
+            outcome: Outcome::Unanswered,
+            made_up_id: None,
+        }
+    }
+
+    /// Where it took effect, if it was acknowledged.
+    pub fn acknowledged(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Acknowledged { offset } => Some(offset),
+            Outcome::Unanswered | Outcome::Refused { .. } => None,
+        }
+    }
+}

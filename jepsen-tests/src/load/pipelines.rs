@@ -1,0 +1,140 @@
+//! The load of the kill tests: plain connections that write, with and without keys, to instances they
+//! share.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use serde_json::json;
+
+use super::ledger::{Action, Effect, Ledger, Op, Outcome};
+use super::machines::Machine;
+use super::pipeline::{self, Plan};
+use crate::Error;
+use crate::harness::rng::Rng;
+use crate::rcp::raw::Connection;
+
+/// How many requests of one connection wait for their answers.
+const WINDOW: usize = 16;
+const SHARED_INSTANCES: usize = 20;
+
+/// What the connections share.
+#[derive(Debug)]
+pub struct Pipelines {
+    /// What was done to prepare it.
+    pub preparation: Ledger,
+    plan: Plan,
+}
+
+/// Connections at work.
+#[derive(Debug)]
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    connections: Vec<JoinHandle<Ledger>>,
+}
+
+impl Pipelines {
+    /// Puts the machines and creates the instances that all connections share, at the first of the
+    /// nodes.
+    ///
+    /// # Errors
+    /// When any of it is refused.
+    pub fn prepare(addrs: &[SocketAddr]) -> Result<Self, Error> {
+        let addr = addrs.first().ok_or(Error::Closed)?;
+        let mut connection = Connection::connect(*addr)?;
+        put_machines(&mut connection)?;
+        let mut preparation = Ledger::default();
+        let mut create_all = |machine| {
+            (0..SHARED_INSTANCES)
+                .map(|n| create(&mut connection, &mut preparation, machine, n))
+                .collect::<Result<Vec<String>, Error>>()
+        };
+        let plan = Plan {
+            addrs: addrs.to_vec(),
+            connection: 0,
+            window: WINDOW,
+            counters: create_all(Machine::Counter)?,
+            orders: create_all(Machine::Order)?,
+            known: Arc::default(),
+        };
+        Ok(Self { preparation, plan })
+    }
+
+    /// Starts this many connections, the first of them at the first of the nodes, the next at the next.
+    pub fn start(&self, connections: usize, rng: &mut Rng) -> Running {
+        let stop = Arc::new(AtomicBool::new(false));
+        let start_one = |connection| {
+            let mut plan = Plan {
+                connection,
+                ..self.plan.clone()
+            };
+            let nodes = plan.addrs.len();
+            plan.addrs.rotate_left(connection % nodes);
+            let (rng, stop) = (rng.fork(), Arc::clone(&stop));
+            thread::spawn(move || pipeline::run(&plan, rng, &stop))
+        };
+        let connections = (0..connections).map(start_one).collect();
+        Running { stop, connections }
+    }
+}
+
+impl Running {
+    /// Lets every connection settle what it has in flight; gives what each of them did.
+    pub fn finish(self) -> Vec<Ledger> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ledger_of = |handle: JoinHandle<Ledger>| handle.join();
+        self.connections
+            .into_iter()
+            .map(|handle| {
+                ledger_of(handle).unwrap_or_else(|_| Ledger {
+                    violations: vec!["a connection of the load panicked".to_owned()],
+                    ..Ledger::default()
+                })
+            })
+            .collect()
+    }
+}
+
+/// Puts every machine of the model.
+///
+/// # Errors
+/// When one is refused.
+pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
+    for machine in Machine::ALL {
+        let definition = machine.definition();
+        let put = json!({"machine": machine.name(), "version": 1, "definition": definition});
+        connection.call("PUT_MACHINE", &put)?;
+    }
+    Ok(())
+}
+
+fn create(
+    connection: &mut Connection,
+    ledger: &mut Ledger,
+    machine: Machine,
+    n: usize,
+) -> Result<String, Error> {
+    let id = format!("{}-{n}", machine.name());
+    let mut op = Op {
+        attempts: 1,
+        ..Op::new(vec![creation(&id, &id, machine)], true)
+    };
+    let (name, params) = pipeline::request(&op);
+    let offset = pipeline::offset_of(&connection.call(name, &params)?);
+    op.outcome = Outcome::Acknowledged { offset };
+    ledger.ops.push(op);
+    Ok(id)
+}
+
+/// The creation of an instance with this tag.
+pub fn creation(tag: &str, instance: &str, machine: Machine) -> Effect {
+    Effect {
+        tag: tag.to_owned(),
+        instance: Some(instance.to_owned()),
+        action: Action::Create {
+            machine,
+            ctx: json!({"op": tag, "total_cents": 50}),
+        },
+    }
+}

@@ -1,0 +1,21 @@
+//! Programs under test as processes, and what a node needs to be one.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`node`] | one node: start, readiness, kill, terminate, restart, memory, log |
+//! | [`config`] | a node's configuration file |
+//! | [`ports`] | ports that no other process uses |
+//! | [`binaries`] | builds the two binaries once and says where they are |
+//! | [`program`] | runs a program that must end by itself |
+//! | [`cli`] | runs `rstmdb-cli` |
+//! | [`consoles`] | the console blocks of a document |
+//! | [`admin`] | a node's admin HTTP, as monitoring reads it |
+
+pub mod admin;
+pub mod binaries;
+pub mod cli;
+pub mod config;
+pub mod consoles;
+pub mod node;
+pub mod ports;
+pub mod program;

@@ -1,0 +1,99 @@
+//! The log as WAL_READ shows it.
+
+use serde_json::{Value, json};
+
+use super::raw::Connection;
+use super::watcher::Seen;
+use crate::Error;
+
+/// The longest page there is.
+pub const PAGE_RECORDS: u64 = 1000;
+
+/// One record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// Its place in the log.
+    pub offset: u64,
+    /// What it says.
+    pub entry: Value,
+}
+
+impl Record {
+    /// The entry's type.
+    pub fn kind(&self) -> &str {
+        self.entry["type"].as_str().unwrap_or_default()
+    }
+
+    /// A field that is text; empty where it is not there.
+    pub fn text(&self, field: &str) -> &str {
+        self.entry[field].as_str().unwrap_or_default()
+    }
+
+    /// What a watcher must have seen of it: nothing, unless it is an event.
+    pub fn seen(&self) -> Option<Seen> {
+        (self.kind() == "apply_event").then(|| Seen::new(self.offset, &self.entry))
+    }
+}
+
+/// Reads page by page from `from` to the end, and hands over each record.
+///
+/// # Errors
+/// When a page cannot be had, or pages do not advance.
+pub fn visit(
+    connection: &mut Connection,
+    from: u64,
+    page_records: u64,
+    mut visitor: impl FnMut(Record),
+) -> Result<(), Error> {
+    let mut next = from;
+    loop {
+        let mut page = connection.call(
+            "WAL_READ",
+            &json!({"from_offset": next, "limit": page_records}),
+        )?;
+        let after = page["next_offset"].as_u64().unwrap_or_default();
+        let Value::Array(records) = page["records"].take() else {
+            return Err(Error::Protocol("WAL_READ without records".to_owned()));
+        };
+        let is_last = records.is_empty();
+        for mut record in records {
+            let offset = record["offset"].as_u64().unwrap_or_default();
+            if offset < next || offset >= after {
+                return Err(Error::Protocol(format!(
+                    "a page of WAL_READ from {next} to {after} holds offset {offset}"
+                )));
+            }
+            visitor(Record {
+                offset,
+                entry: record["entry"].take(),
+            });
+        }
+        // A page may hold nothing to show and yet not be the last: it then says where to go on.
+        if is_last && after <= next {
+            return Ok(());
+        }
+        next = after;
+    }
+}
+
+/// Everything that is retained.
+///
+/// # Errors
+/// As [`visit`].
+pub fn read_all(connection: &mut Connection) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    let from = earliest(connection)?;
+    visit(connection, from, PAGE_RECORDS, |record| {
+        records.push(record)
+    })?;
+    Ok(records)
+}
+
+/// The lowest offset that can be read.
+///
+/// # Errors
+/// When INFO is refused.
+pub fn earliest(connection: &mut Connection) -> Result<u64, Error> {
+    let info = connection.call("INFO", &json!({}))?;
+    Ok(info["earliest_offset"].as_u64().unwrap_or_default())
+}

@@ -1,0 +1,154 @@
+//! The committed log of a run: what any node has applied, every other must apply too.
+//!
+//! Each entry is taken from the node that shows it first, and compared with every other's as they
+//! show theirs; nothing is compared twice. The engine applies the chain once more, so that each node's
+//! digest can be compared at whatever offset the node stands.
+
+use openraft::EntryPayload;
+use rstmdb_engine::fact::{Entry as FactEntry, Message};
+use rstmdb_engine::{Outcome, State};
+use rstmdb_raft_store::Entry;
+
+use super::facts::Facts;
+
+/// Something that must never be: the invariant, and what was seen instead.
+pub type Wrong = (&'static str, String);
+
+/// The committed log, and the state that it gives.
+pub struct Chain {
+    entries: Vec<Entry>,
+    /// Behind each offset, from 0 on.
+    digests: Vec<u128>,
+    state: State,
+    facts: Facts,
+    stale: u64,
+    /// Digests at offsets that the chain has not reached.
+    early: Vec<(u64, u64, u128)>,
+}
+
+impl Default for Chain {
+    fn default() -> Self {
+        let state = State::new();
+        Self {
+            entries: Vec::new(),
+            digests: vec![state.digest()],
+            state,
+            facts: Facts::default(),
+            stale: 0,
+            early: Vec::new(),
+        }
+    }
+}
+
+impl Chain {
+    /// The last offset.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// What the entries mean.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The log's time, in milliseconds.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.state.last_time_ms()
+    }
+
+    /// How many entries were decided on something that was no longer so.
+    #[must_use]
+    pub fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    /// The entries from an offset on.
+    #[must_use]
+    pub fn from(&self, offset: u64) -> &[Entry] {
+        let before = usize::try_from(offset.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.entries.get(before..).unwrap_or_default()
+    }
+
+    /// Takes what a node has applied, in ascending order.
+    ///
+    /// # Errors
+    /// When it is not what others have applied, or cannot be.
+    pub fn applied(&mut self, node: u64, entries: &[Entry]) -> Result<(), Wrong> {
+        for entry in entries {
+            let offset = entry.log_id.index;
+            match self.from(offset).first() {
+                Some(known) if offset > 0 && known != entry => {
+                    return Err((
+                        "committed logs agree",
+                        format!(
+                            "node {node} has {} at {offset}, others {}",
+                            entry.log_id, known.log_id
+                        ),
+                    ));
+                }
+                Some(_) => {}
+                None if offset == self.end() + 1 => self.extend(node, entry)?,
+                None => {
+                    return Err((
+                        "committed logs have no gap",
+                        format!("node {node} shows {offset} behind {}", self.end()),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, node: u64, entry: &Entry) -> Result<(), Wrong> {
+        let offset = entry.log_id.index;
+        if let Some(last) = self.entries.last()
+            && entry.log_id.committed_leader_id() < last.log_id.committed_leader_id()
+        {
+            let seen = format!("node {node}: {} behind {}", entry.log_id, last.log_id);
+            return Err(("terms rise along the log", seen));
+        }
+        match &entry.payload {
+            EntryPayload::Normal(data) => {
+                let facts = FactEntry::decode(data.0.clone())
+                    .map_err(|error| ("entries can be read", error.to_string()))?;
+                let outcome = self.state.apply(&facts, offset);
+                let outcome = outcome.map_err(|error| ("entries apply", error.to_string()))?;
+                self.stale += u64::from(outcome == Outcome::Stale);
+                let effective = outcome == Outcome::Applied;
+                let taken = self.facts.take(&facts, offset, effective);
+                taken.map_err(|wrong| ("facts follow the model", wrong))?;
+            }
+            EntryPayload::Blank | EntryPayload::Membership(_) => self.state.skip(offset),
+        }
+        self.entries.push(entry.clone());
+        self.digests.push(self.state.digest());
+        let due = |(_, at, _): &mut (u64, u64, u128)| *at == offset;
+        let early: Vec<_> = self.early.extract_if(.., due).collect();
+        for (node, offset, digest) in early {
+            self.digest(node, offset, digest)?;
+        }
+        Ok(())
+    }
+
+    /// Compares the digest of a node's state.
+    ///
+    /// # Errors
+    /// When it is another one than the log's up to there.
+    pub fn digest(&mut self, node: u64, offset: u64, digest: u128) -> Result<(), Wrong> {
+        let place = usize::try_from(offset).unwrap_or(usize::MAX);
+        match self.digests.get(place) {
+            None => {
+                self.early.push((node, offset, digest));
+                Ok(())
+            }
+            Some(expected) if *expected == digest => Ok(()),
+            Some(expected) => Err((
+                "digests agree",
+                format!("node {node} at {offset}: {digest:032x}, the log gives {expected:032x}"),
+            )),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What is compared all the time: the committed log, its meaning, the answers, and who leads.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`chain`] | the committed log, the same on all nodes |
+//! | [`facts`] | what the log means, found without the engine |
+//! | [`answers`] | what clients asked and were answered |
+//! | [`leaders`] | that a majority has a leader |
+
+pub mod answers;
+pub mod chain;
+pub mod facts;
+pub mod leaders;

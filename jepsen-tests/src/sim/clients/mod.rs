@@ -1,0 +1,390 @@
+//! Clients: each writes and reads through changing nodes, and holds every answer against the log.
+
+pub mod watchers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
+use rstmdb_engine::{
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query, Reply,
+};
+
+use super::check::answers::{self, Intent, Part, Span};
+use super::runtime::tasks;
+use super::trace;
+use super::world::World;
+use crate::harness::rng::Rng;
+use crate::load::machines::Machine;
+
+/// Tries of one command, at most.
+const TRIES_MAX: u32 = 6;
+/// What every order costs.
+const TOTAL_CENTS: u64 = 100;
+
+/// What came of one try.
+enum Outcome {
+    /// `turn` counts what is submitted, on whatever node, in the order in which it is.
+    Answered {
+        turn: u64,
+        outcome: Result<Done, Error>,
+    },
+    /// The node died, or said nothing in time.
+    Broken,
+}
+
+/// One client.
+pub struct Client {
+    world: Arc<World>,
+    name: u64,
+    rng: Rng,
+    node: u64,
+    count: u64,
+    /// The items that it has created.
+    items: Vec<String>,
+}
+
+/// The machines that all clients use.
+pub fn definitions() -> impl Iterator<Item = Command> {
+    Machine::ALL.into_iter().map(|machine| {
+        Command::PutMachine(PutMachine {
+            machine: machine.name().to_owned(),
+            version: 1,
+            definition: Bytes::from(machine.definition().to_string()),
+            checksum: None,
+        })
+    })
+}
+
+/// An instance that all clients write to.
+pub fn instance(number: u64) -> (String, Machine) {
+    let machine = Machine::ALL[usize::try_from(number % 2).unwrap_or(0)];
+    (format!("{}-{number}", machine.name()), machine)
+}
+
+/// Asks for an instance.
+pub fn create(id: &str, machine: Machine, keyed: bool) -> Command {
+    Command::CreateInstance(CreateInstance {
+        instance_id: id.to_owned(),
+        id_given: true,
+        machine: machine.name().to_owned(),
+        version: 1,
+        initial_ctx: Some(Bytes::from(format!(r#"{{"total_cents":{TOTAL_CENTS}}}"#))),
+        idempotency_key: keyed.then(|| format!("create-{id}")),
+    })
+}
+
+/// Sends a command through a node.
+async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
+    let Some(replica) = world.replica(node) else {
+        SimRuntime::sleep(Duration::from_millis(10)).await;
+        return Outcome::Answered {
+            turn: 0,
+            outcome: Err(Error::NoLeader),
+        };
+    };
+    let limit = world.plan.leader_wait() * 4;
+    let turns = world.clone();
+    let waiting = tasks::spawn(node, async move {
+        let turn = turns.answers.lock().next_turn();
+        let submitted = replica.submit(command, Arc::from("sim"));
+        let mut outcome = submitted.await;
+        if let Ok(done) = &mut outcome {
+            // As the server does for its clients.
+            let mut room = usize::MAX;
+            replica.complete(&mut done.reply, &mut room).await;
+        }
+        (turn, outcome)
+    });
+    match SimRuntime::timeout(limit, waiting).await {
+        Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },
+        Ok(Err(_)) | Err(_) => Outcome::Broken,
+    }
+}
+
+impl Client {
+    /// A client of this number.
+    pub fn new(world: &Arc<World>, name: u64) -> Self {
+        Self {
+            rng: Rng::new(world.plan.seed ^ (0xc11e << 16) ^ name),
+            world: world.clone(),
+            name,
+            node: 1 + name % world.plan.nodes,
+            count: 0,
+            items: Vec::new(),
+        }
+    }
+
+    /// Works until `until`.
+    pub async fn run(mut self, until: Duration) {
+        while trace::now() < until && !trace::is_violated() {
+            if self.rng.percent(15) {
+                let members = self.world.members();
+                self.node = *self.rng.pick(&members);
+            }
+            match self.rng.below(100) {
+                0..65 => self.write_some().await,
+                65..85 => self.read(Consistency::Linearizable).await,
+                85..92 => self.read(Consistency::Lease).await,
+                _ => self.read(Consistency::Local).await,
+            }
+            let think = u64::try_from(self.world.plan.think.as_micros()).unwrap_or(0);
+            let think = Duration::from_micros(self.rng.below(think + 1));
+            SimRuntime::sleep(think).await;
+        }
+    }
+
+    fn tag(&mut self) -> String {
+        self.count += 1;
+        format!("{}.{}", self.name, self.count)
+    }
+
+    /// Submits some commands at once, and waits for all of them.
+    async fn write_some(&mut self) {
+        let count = 1 + self.rng.below(self.world.plan.burst);
+        let writes: Vec<_> = (0..count).map(|_| self.any_write()).collect();
+        let (world, node) = (self.world.clone(), self.node);
+        let under_way = writes.into_iter().map(|(command, parts)| {
+            let node_after = *self.rng.pick(&world.members());
+            write(world.clone(), node, node_after, command, parts)
+        });
+        let under_way: Vec<_> = under_way.collect();
+        join_all(under_way).await;
+    }
+
+    fn any_write(&mut self) -> (Command, Vec<Part>) {
+        let keyed = self.rng.percent(50);
+        match self.rng.below(100) {
+            0..70 => {
+                let (event, part) = self.event(keyed);
+                (Command::ApplyEvent(event), vec![part])
+            }
+            70..80 => self.batch(keyed),
+            80..93 => {
+                let id = format!("item-{}", self.tag());
+                self.items.push(id.clone());
+                let part = Part {
+                    instance: id.clone(),
+                    intent: Intent::Create,
+                    tag: id.clone(),
+                };
+                (create(&id, Machine::Counter, keyed), vec![part])
+            }
+            _ => self.delete(keyed),
+        }
+    }
+
+    fn delete(&mut self, keyed: bool) -> (Command, Vec<Part>) {
+        let answers = self.world.answers.lock();
+        self.items.retain(|id| answers.may_delete(id));
+        drop(answers);
+        let id = match self.items.is_empty() {
+            true => "item-nobody".to_owned(),
+            false => self.items.swap_remove(self.rng.index(self.items.len())),
+        };
+        let part = Part {
+            instance: id.clone(),
+            intent: Intent::Delete,
+            tag: id.clone(),
+        };
+        let key = keyed.then(|| format!("delete-{id}-{}", self.tag()));
+        let command = DeleteInstance {
+            instance_id: id,
+            idempotency_key: key,
+        };
+        (Command::DeleteInstance(command), vec![part])
+    }
+
+    fn event(&mut self, keyed: bool) -> (ApplyEvent, Part) {
+        let number = self.rng.below(self.world.plan.instances);
+        self.event_of(number, keyed)
+    }
+
+    fn event_of(&mut self, number: u64, keyed: bool) -> (ApplyEvent, Part) {
+        let (id, machine) = instance(number);
+        let tag = self.tag();
+        let event = match machine {
+            Machine::Counter => "SET",
+            Machine::Order => *self.rng.pick(&Machine::ORDER_EVENTS),
+        };
+        let payload = match event {
+            "PAY" => {
+                let cents = self.rng.between(TOTAL_CENTS / 2, TOTAL_CENTS * 2);
+                format!(r#"{{"paid_cents":{cents}}}"#)
+            }
+            _ => format!(r#"{{"by":"{tag}"}}"#),
+        };
+        let conditional = self.rng.percent(15);
+        let apply = ApplyEvent {
+            instance_id: id.clone(),
+            event: event.to_owned(),
+            payload: Some(Bytes::from(payload)),
+            expected_wal_offset: conditional.then(|| self.guess(&id)),
+            event_id: Some(tag.clone()),
+            idempotency_key: keyed.then(|| format!("key-{tag}")),
+            ..ApplyEvent::default()
+        };
+        let part = Part {
+            instance: id,
+            intent: Intent::Event(event),
+            tag,
+        };
+        (apply, part)
+    }
+
+    /// Where the instance last changed, more often than not.
+    fn guess(&mut self, id: &str) -> u64 {
+        let chain = self.world.chain.lock();
+        let at = chain.facts().at(id, chain.end());
+        at.map_or(0, |version| version.offset) + u64::from(self.rng.percent(20))
+    }
+
+    /// Events of several instances that take effect together.
+    fn batch(&mut self, keyed: bool) -> (Command, Vec<Part>) {
+        let count = self.rng.between(1, self.world.plan.instances.min(3));
+        let first = self.rng.below(self.world.plan.instances);
+        let mut parts = Vec::new();
+        let mut operations = Vec::new();
+        for number in first..first + count {
+            let (event, part) = self.event_of(number % self.world.plan.instances, keyed);
+            operations.push(BatchOp::Write(Command::ApplyEvent(event)));
+            parts.push(part);
+        }
+        (Command::Batch(operations), parts)
+    }
+
+    async fn read(&mut self, level: Consistency) {
+        let (id, _) = instance(self.rng.below(self.world.plan.instances));
+        let Some(replica) = self.world.replica(self.node) else {
+            return;
+        };
+        self.world.observe_all();
+        let end = self.world.end();
+        // A local read asks for what it must see, and may see anything else.
+        let (least, asked) = match level {
+            Consistency::Local => (Some(end), end),
+            _ => (None, end),
+        };
+        let query = Query::GetInstance {
+            instance_id: id.clone(),
+        };
+        let reading = tasks::spawn(self.node, async move {
+            replica.barrier(level, least).await?;
+            Ok::<_, Error>(replica.with_state(|state| (state.last_applied(), state.query(&query))))
+        });
+        let limit = self.world.plan.leader_wait() * 2;
+        // Without an answer there is nothing to check.
+        let Ok(Ok(Ok((served, seen)))) = SimRuntime::timeout(limit, reading).await else {
+            return;
+        };
+        let seen = match seen {
+            Ok(Reply::Instance(view)) => Ok(view),
+            Ok(other) => {
+                let text = format!("{id}: {other:?}");
+                return trace::violated("reads show what is in the log", text);
+            }
+            Err(refusal) => Err(Error::from(refusal)),
+        };
+        trace::note(self.node, "read", [asked, served]);
+        self.world.observe_all();
+        let chain = self.world.chain.lock();
+        let checked = answers::read(&id, &seen, asked, served, chain.facts());
+        if let Err((invariant, text)) = checked {
+            trace::violated(
+                invariant,
+                format!("{level:?} by node {}: {text}", self.node),
+            );
+        }
+    }
+}
+
+/// Asks for one command, again and again where that is harmless.
+async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
+    let number = world.answers.lock().open(parts);
+    let mut sure = true;
+    for attempt in 0..TRIES_MAX {
+        let node = if attempt == 0 { node } else { other };
+        let from = world.end();
+        let outcome = submit(&world, node, command.clone()).await;
+        world.observe_all();
+        let known = settle_try(&world, node, number, outcome, from, sure);
+        let harmless = match &command {
+            Command::CreateInstance(create) => {
+                let keyed = create.idempotency_key.is_some();
+                !known && keyed && world.answers.lock().may_create_again(&create.instance_id)
+            }
+            other => is_repeatable(other),
+        };
+        if known || !harmless {
+            return;
+        }
+        sure = false;
+        SimRuntime::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Holds the answer to a try against the log; whether the outcome is known. `sure`: no earlier try can
+/// have had an effect.
+fn settle_try(
+    world: &World,
+    node: u64,
+    number: usize,
+    outcome: Outcome,
+    from: u64,
+    sure: bool,
+) -> bool {
+    let chain = world.chain.lock();
+    let mut answers = world.answers.lock();
+    let span = Span {
+        from,
+        to: chain.end(),
+    };
+    let (what, known) = match &outcome {
+        Outcome::Answered { outcome, .. } => match outcome {
+            Ok(_) => ("acknowledged", true),
+            Err(Error::Refused(_)) => ("refused", true),
+            Err(error) if !error.outcome_unknown() => ("denied", true),
+            Err(_) => ("unknown", false),
+        },
+        Outcome::Broken => ("unknown", false),
+    };
+    trace::note(node, what, [span.to, number as u64]);
+    let facts = chain.facts();
+    let checked = match outcome {
+        Outcome::Answered {
+            turn,
+            outcome: Ok(done),
+        } => answers
+            .done(number, &done, facts)
+            .and_then(|()| match sure {
+                true => answers.in_turn(number, node, turn),
+                false => Ok(()),
+            }),
+        Outcome::Answered {
+            outcome: Err(Error::Refused(refusal)),
+            ..
+        } => answers.refused(number, &refusal, span, sure, facts),
+        _ if known => {
+            answers.denied(number, sure);
+            Ok(())
+        }
+        _ => {
+            answers.unknown();
+            Ok(())
+        }
+    };
+    if let Err((invariant, seen)) = checked {
+        trace::violated(invariant, seen);
+    }
+    known
+}
+
+/// One try of a command that may be repeated; whether it was acknowledged.
+pub async fn write_once(world: &Arc<World>, node: u64, command: Command) -> bool {
+    let outcome = submit(world, node, command).await;
+    matches!(outcome, Outcome::Answered { outcome: Ok(_), .. })
+}

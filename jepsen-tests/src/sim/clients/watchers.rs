@@ -1,0 +1,198 @@
+//! Watchers: each follows the events through changing nodes, from where it was interrupted, and holds
+//! every one against the log.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use rstmdb::replica::{Error, Replica, Watch, WatchEnd, WatchFilter};
+use tokio::sync::mpsc;
+
+use super::instance;
+use crate::harness::rng::Rng;
+use crate::sim::Sim;
+use crate::sim::check::facts::Event;
+use crate::sim::runtime::tasks;
+use crate::sim::trace;
+use crate::sim::world::{Site, World};
+
+/// Bytes of one page of a watch: few, so that pages end between events.
+const PAGE_BYTES: usize = 200;
+/// Interval between notices of how far a watch has come.
+const NOTICE_INTERVAL: Duration = Duration::from_millis(40);
+
+/// A node that goes on has no reason to break a watch off but that it is no member any more, or
+/// lacks history.
+fn ended(world: &World, node: u64, end: &Error) {
+    let fails = |site: &Site| site.troubled || site.disk.has_lost_power() || site.is_damaged();
+    if matches!(end, Error::Storage { .. }) && !world.ids(fails).contains(&node) {
+        trace::violated(
+            "watches go on while their node does",
+            format!("node {node}: {end}"),
+        );
+    }
+}
+
+/// What a watch tells.
+enum Told {
+    Events(Vec<Event>),
+    /// Everything up to here was looked at.
+    Progress(u64),
+}
+
+/// Hands on what the watch tells, until it ends or is not wanted any more.
+async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Result<(), WatchEnd> {
+    let progress = watch.progress();
+    loop {
+        let mut next = pin!(watch.next(PAGE_BYTES));
+        let page = loop {
+            if let Ok(page) = SimRuntime::timeout(NOTICE_INTERVAL, next.as_mut()).await {
+                break page?;
+            }
+            if give.send(Told::Progress(progress.looked_at())).is_err() {
+                return Ok(());
+            }
+        };
+        let events = page.iter().map(|event| Event {
+            offset: event.offset,
+            instance: event.fact().instance_id.clone(),
+            tag: event.fact().event_id.clone().unwrap_or_default(),
+            ctx: event.fact().ctx.to_vec(),
+        });
+        let told = match events.collect::<Vec<_>>() {
+            none if none.is_empty() => Told::Progress(progress.looked_at()),
+            events => Told::Events(events),
+        };
+        if give.send(told).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Begins a watch behind what was seen. That is a legal offset on any node, however far behind.
+async fn begin(
+    replica: Replica<Sim>,
+    node: u64,
+    filter: WatchFilter,
+    from: u64,
+) -> Option<Watch<Sim>> {
+    match replica.check_resume(Some(from), None).await {
+        Ok(()) => {}
+        Err(end @ Error::OffsetAhead { .. }) => {
+            trace::violated("a watch resumes on any node", format!("node {node}: {end}"));
+            return None;
+        }
+        // It has no leader, for one.
+        Err(_) => return None,
+    }
+    // A node that lacks history, and still fetches it, says so.
+    replica.watch(filter, Some(from)).ok()
+}
+
+/// One watcher.
+pub struct Watcher {
+    world: Arc<World>,
+    rng: Rng,
+    /// Only this instance's events; all without.
+    only: Option<String>,
+    /// The last offset that it has seen.
+    seen: u64,
+    /// How many of the chain's events lie behind it.
+    place: usize,
+}
+
+impl Watcher {
+    /// A watcher of this number.
+    pub fn new(world: &Arc<World>, number: u64) -> Self {
+        Self {
+            rng: Rng::new(world.plan.seed ^ (0x3a7c << 16) ^ number),
+            world: world.clone(),
+            only: number.is_multiple_of(2).then(|| instance(0).0),
+            seen: 0,
+            place: 0,
+        }
+    }
+
+    /// Watches until `until`, and then whatever there is.
+    pub async fn run(mut self, until: Duration) {
+        while trace::now() < until && !trace::is_violated() {
+            let members = self.world.members();
+            let node = *self.rng.pick(&members);
+            let patience = Duration::from_millis(self.rng.between(50, 600));
+            self.follow(node, patience).await;
+            SimRuntime::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Watches through one node for a while, or until it dies.
+    async fn follow(&mut self, node: u64, patience: Duration) {
+        let Some(replica) = self.world.replica(node) else {
+            return;
+        };
+        let filter = WatchFilter {
+            instance: self.only.clone(),
+            ..WatchFilter::default()
+        };
+        trace::note(node, "watch", [self.seen, 0]);
+        let (give, mut take) = mpsc::unbounded_channel();
+        let (world, from) = (self.world.clone(), self.seen + 1);
+        drop(tasks::spawn(node, async move {
+            let Some(watch) = begin(replica, node, filter, from).await else {
+                return;
+            };
+            if let Err(WatchEnd::Failed(end)) = tell(watch, give).await {
+                ended(&world, node, &end);
+            }
+        }));
+        let end = trace::now() + patience;
+        while let Some(left) = end.checked_sub(trace::now())
+            && let Ok(Some(told)) = SimRuntime::timeout(left, take.recv()).await
+        {
+            self.world.observe_all();
+            match told {
+                Told::Events(page) => self.check(node, &page),
+                Told::Progress(offset) => self.check_progress(node, offset),
+            }
+        }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| event.instance == *only)
+    }
+
+    /// All that the filter wants up to there was shown, so the watch goes on behind it.
+    fn check_progress(&mut self, node: u64, offset: u64) {
+        let chain = self.world.chain.lock();
+        let events = chain.facts().events();
+        let rest = events.get(self.place..).unwrap_or_default();
+        let passed = rest.iter().take_while(|event| event.offset <= offset);
+        let passed: Vec<&Event> = passed.collect();
+        if let Some(missed) = passed.iter().find(|event| self.wants(event)) {
+            let text = format!("node {node} has looked at {offset}, but not shown {missed:?}");
+            return trace::violated("progress is behind every event that is shown", text);
+        }
+        self.place += passed.len();
+        self.seen = self.seen.max(offset);
+    }
+
+    /// Every event of the log that the filter wants, once, in order.
+    fn check(&mut self, node: u64, page: &[Event]) {
+        let chain = self.world.chain.lock();
+        for event in page {
+            let events = chain.facts().events();
+            let rest = events.get(self.place..).unwrap_or_default();
+            let skipped = rest.iter().take_while(|event| !self.wants(event)).count();
+            let next = rest.get(skipped);
+            if next != Some(event) {
+                let text = format!("node {node} shows {event:?}, the log has {next:?}");
+                return trace::violated("watches show every event once, in order", text);
+            }
+            self.place += skipped + 1;
+            self.seen = event.offset;
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The cluster of one run: its disks, its processes, and everything that is known about them.
+
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use rstmdb::replica::{Formation, Host, Replica};
+use rstmdb_raft_store::{FileSystem, MemFs, Store};
+
+use super::Sim;
+use super::check::answers::Answers;
+use super::check::chain::Chain;
+use super::check::leaders::Leaders;
+use super::network::wire::Link;
+use super::network::{Network, Process};
+use super::plan::{DATA_DIR, Plan, node_info};
+use super::runtime::NodeInstant;
+use super::runtime::tasks::{self, RATE_EXACT};
+use super::trace;
+use crate::harness::rng::Rng;
+
+/// What wall clocks show at the start, in milliseconds.
+const WALL_BEGINS_MS: i64 = 1_700_000_000_000;
+
+/// The machine of a node: what outlives its processes.
+pub struct Site {
+    /// The disk.
+    pub disk: MemFs,
+    /// How far the wall clock is off, in milliseconds.
+    pub wall_ms: Arc<AtomicI64>,
+    formation: Formation,
+    /// The process, where one has come up.
+    pub process: Option<Up>,
+    /// It was taken out of the cluster, or never came into it.
+    pub left: bool,
+    /// It is being shut down: it stops by itself.
+    pub troubled: bool,
+    /// The nemesis must not end it at the moment.
+    pub protected: bool,
+    /// Its disk has no room.
+    pub full: bool,
+    /// How many ends of its process are on their way.
+    ends: u32,
+    /// Something on its disk was damaged.
+    damaged: bool,
+}
+
+impl Site {
+    /// Whether something on its disk was damaged in this run.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// Whether it runs, has no other damage, and is not about to be ended.
+    #[must_use]
+    pub fn may_be_damaged(&self) -> bool {
+        self.process.is_some() && !self.protected && self.ends == 0 && !self.disk.has_lost_power()
+    }
+}
+
+/// A process that has come up.
+pub struct Up {
+    /// Its replica.
+    pub replica: Replica<Sim>,
+    store: Store<MemFs>,
+    /// How far what it has applied has been compared.
+    seen: u64,
+    term: u64,
+    committed: u64,
+    /// When, by its own clock, a majority has acknowledged it as the leader.
+    acknowledged: Option<NodeInstant>,
+}
+
+/// See the module documentation.
+pub struct World {
+    /// What the seed has decided.
+    pub plan: Plan,
+    /// Between the nodes.
+    pub network: Network,
+    /// The machines, by node id.
+    pub sites: Mutex<BTreeMap<u64, Site>>,
+    /// The committed log.
+    pub chain: Mutex<Chain>,
+    /// What clients were told.
+    pub answers: Mutex<Answers>,
+    rng: Mutex<Rng>,
+    leaders: Mutex<BTreeMap<u64, u64>>,
+    /// Whether a majority has a leader.
+    majority: Mutex<Leaders>,
+}
+
+/// The wall clock and the disk of a machine.
+struct Machine {
+    wall_ms: Arc<AtomicI64>,
+    disk: MemFs,
+}
+
+/// What a wall clock shows that is right, in milliseconds.
+fn right_ms() -> i64 {
+    WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()
+}
+
+impl Host for Machine {
+    fn now_ms(&self) -> u64 {
+        let wall = right_ms() + self.wall_ms.load(Ordering::Relaxed);
+        u64::try_from(wall).unwrap_or_default()
+    }
+
+    fn block(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.disk.free_bytes(Path::new(DATA_DIR)).ok()
+    }
+}
+
+impl World {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new(plan: Plan) -> Arc<Self> {
+        Arc::new(Self {
+            network: Network::new(&plan),
+            sites: Mutex::default(),
+            chain: Mutex::default(),
+            answers: Mutex::default(),
+            rng: Mutex::new(Rng::new(plan.seed ^ 0x3017d)),
+            leaders: Mutex::default(),
+            majority: Mutex::default(),
+            plan,
+        })
+    }
+
+    /// A machine with an empty disk.
+    pub fn place(&self, id: u64, formation: Formation) {
+        let seed = self.rng.lock().number();
+        let site = Site {
+            disk: MemFs::new(seed),
+            wall_ms: Arc::default(),
+            left: formation == Formation::Join,
+            formation,
+            process: None,
+            troubled: false,
+            protected: false,
+            full: false,
+            ends: 0,
+            damaged: false,
+        };
+        self.sites.lock().insert(id, site);
+    }
+
+    /// The nodes that form the cluster at the start.
+    pub fn place_first(&self) {
+        let ids = 1..=self.plan.nodes;
+        let members: BTreeMap<_, _> = ids.clone().map(|id| (id, node_info(id))).collect();
+        for id in ids {
+            self.place(id, Formation::Together(members.clone()));
+        }
+    }
+
+    /// An id that no node has had.
+    pub fn next_id(&self) -> u64 {
+        self.sites
+            .lock()
+            .keys()
+            .next_back()
+            .map_or(1, |last| last + 1)
+    }
+
+    /// A node belongs to the cluster.
+    pub fn joined(&self, id: u64) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.left = false;
+        }
+    }
+
+    /// It does so no more.
+    pub fn left(&self, id: u64) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.left = true;
+        }
+    }
+
+    /// Something on a node's disk is damaged.
+    pub fn damaged(&self, id: u64) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.damaged = true;
+        }
+    }
+
+    /// Says whether the nemesis must leave a node running.
+    pub fn protect(&self, id: u64, protected: bool) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.protected = protected;
+        }
+    }
+
+    /// Says that a node's process will be ended, and again once it was.
+    pub fn dooms(&self, id: u64, doomed: bool) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.ends = match doomed {
+                true => site.ends + 1,
+                false => site.ends.saturating_sub(1),
+            };
+        }
+    }
+
+    /// Starts a process on a machine that has none.
+    pub fn boot(self: &Arc<Self>, id: u64) {
+        let found = {
+            let sites = self.sites.lock();
+            let site = sites.get(&id).filter(|_| !tasks::is_alive(id));
+            site.map(|site| {
+                (
+                    site.disk.clone(),
+                    site.wall_ms.clone(),
+                    site.formation.clone(),
+                )
+            })
+        };
+        let Some((disk, wall_ms, formation)) = found else {
+            return;
+        };
+        trace::note(id, "boot", [0, 0]);
+        let skew = self.plan.skew;
+        let rate = RATE_EXACT - skew + self.rng.lock().below(2 * skew + 1);
+        tasks::give_life(id, disk.clone(), rate);
+        let machine = Machine { wall_ms, disk };
+        drop(tasks::spawn(id, self.clone().start(id, machine, formation)));
+    }
+
+    /// Starts a process that was ended, unless the cluster has let its node go.
+    pub fn boot_again(self: &Arc<Self>, id: u64) {
+        if self.ids(|site| !site.left).contains(&id) {
+            self.boot(id);
+        }
+    }
+
+    async fn start(self: Arc<Self>, id: u64, machine: Machine, formation: Formation) {
+        let opened = Store::open(machine.disk.clone(), self.plan.store_options());
+        let (store, writer) = match opened {
+            Ok(opened) => opened,
+            // What a power cut that came too early has left is opened again later.
+            Err(_) if machine.disk.has_lost_power() => return,
+            Err(error) => {
+                return trace::violated("a node comes up again", format!("node {id}: {error}"));
+            }
+        };
+        let slowest = u64::try_from(self.plan.disk.as_micros()).unwrap_or_default();
+        let mut rng = self.rng.lock().fork();
+        drop(tasks::spawn_here(
+            writer.drive_slowly(SimRuntime::sleep, move || {
+                (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
+            }),
+        ));
+        let link = Link {
+            network: self.network.clone(),
+            from: id,
+        };
+        let options = self.plan.options(id, formation);
+        let disk = machine.disk.clone();
+        let (host, peers) = (Arc::new(machine), Arc::new(link.clone()));
+        let started = Replica::start(store.clone(), options, host, link, peers).await;
+        match started {
+            Ok(replica) => self.attach(id, replica, store),
+            Err(_) if disk.has_lost_power() => {}
+            Err(error) => trace::violated("a node comes up again", format!("node {id}: {error}")),
+        }
+    }
+
+    fn attach(&self, id: u64, replica: Replica<Sim>, store: Store<MemFs>) {
+        trace::note(id, "up", [replica.log_end(), 0]);
+        let process = Process {
+            replica: replica.clone(),
+            arriving: Arc::default(),
+        };
+        self.network.attach(id, process);
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.process = Some(Up {
+                replica,
+                store,
+                seen: 0,
+                term: 0,
+                committed: 0,
+                acknowledged: None,
+            });
+            self.majority.lock().changed(id);
+        }
+    }
+
+    /// Ends a process, by a kill or with the power of its machine.
+    pub fn kill(&self, id: u64, power: bool) {
+        self.observe(id);
+        let (process, disk) = match self.sites.lock().get_mut(&id) {
+            Some(site) => (site.process.take(), site.disk.clone()),
+            None => return,
+        };
+        if !tasks::is_alive(id) {
+            return;
+        }
+        self.majority.lock().changed(id);
+        trace::note(id, if power { "power cut" } else { "kill" }, [0, 0]);
+        tasks::kill(id, (process, self.network.detach(id)));
+        match power {
+            true => disk.crash(),
+            false => disk.kill(),
+        }
+    }
+
+    /// Ends every process at the end of the run: a node and the network hold each other.
+    pub fn dissolve(&self) {
+        for id in self.ids(|_| true) {
+            let process = self
+                .sites
+                .lock()
+                .get_mut(&id)
+                .map(|site| site.process.take());
+            tasks::kill(id, (process, self.network.detach(id)));
+        }
+    }
+
+    /// Ends the processes on machines whose power has gone by itself.
+    pub fn reap(&self) {
+        let off = |site: &Site| site.disk.has_lost_power();
+        for id in self.ids(off) {
+            self.kill(id, true);
+        }
+    }
+
+    /// The nodes of which this is so.
+    pub fn ids(&self, is_so: impl Fn(&Site) -> bool) -> Vec<u64> {
+        let sites = self.sites.lock();
+        let found = sites.iter().filter(|(_, site)| is_so(site));
+        found.map(|(id, _)| *id).collect()
+    }
+
+    /// The nodes of the cluster, up or down.
+    pub fn members(&self) -> Vec<u64> {
+        self.ids(|site| !site.left)
+    }
+
+    /// A node's replica, if it is up.
+    pub fn replica(&self, id: u64) -> Option<Replica<Sim>> {
+        let sites = self.sites.lock();
+        Some(sites.get(&id)?.process.as_ref()?.replica.clone())
+    }
+
+    /// The node that leads in the highest term, as it believes itself.
+    pub fn leader(&self) -> Option<u64> {
+        let sites = self.sites.lock();
+        let up = sites
+            .iter()
+            .filter_map(|(id, site)| Some((id, site.process.as_ref()?)));
+        let leading = up.filter(|(_, up)| up.replica.raft().is_leader());
+        leading.max_by_key(|(_, up)| up.term).map(|(id, _)| *id)
+    }
+
+    /// The machines that count for a majority now, as the leader has them; those of the start before.
+    pub fn voters(&self) -> BTreeSet<u64> {
+        let leader = self.leader().and_then(|id| self.replica(id));
+        match leader {
+            Some(leader) => leader.raft().voter_ids().collect(),
+            None => self.members().into_iter().collect(),
+        }
+    }
+
+    /// The end of the committed log, as far as any node has shown it.
+    pub fn end(&self) -> u64 {
+        self.chain.lock().end()
+    }
+}
