@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod monitoring;
-mod processes;
 mod sim;
 mod sim_checker;
 mod turns;
+mod with_processes;

@@ -1,5 +1,5 @@
 //! Tests with processes. Most of them wait most of the time, so they run side by side, as far as [`crate::turns`] lets
-//! them, where there are threads for it: `cargo test --workspace --test it processes:: -- --test-threads 100`.
+//! them, where there are threads for it: `cargo test --workspace --test it with_processes:: -- --test-threads 100`.
 
 mod backup;
 mod backup_restored;
@@ -25,7 +25,6 @@ mod hostile_input;
 mod hostile_volume;
 mod incidents;
 mod kill9;
-mod mod;
 mod old_formats;
 mod outside;
 mod power_cut;
