@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rstmdb_engine::{Pending, State, StateLoader};
 
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/it/common/mod.rs"]
 mod common;
 
 use common::{create, decided, put, run};

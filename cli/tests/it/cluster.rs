@@ -1,0 +1,113 @@
+//! The cluster commands as scripts see them: what is sent, what is printed, how they end.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::fake::{Answer, Fake, exited, run_with_input};
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::{ErrorBody, op};
+use serde_json::json;
+
+/// A cluster whose learner, node 4, is behind by these many entries, one after the other.
+fn catching_up(lags: &'static [u64], promote: fn(usize) -> Answer) -> Fake {
+    let asked = AtomicUsize::new(0);
+    let promoted = AtomicUsize::new(0);
+    let next = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed);
+    Fake::start(move |op, _| match op {
+        op::CLUSTER_ADD => Answer::Ok(
+            r#"{"node_id":4,"peer_addr":"d:7402","rcp_addr":"d:7401","voter":false}"#.to_owned(),
+        ),
+        op::CLUSTER_STATUS => {
+            let at = next(&asked).min(lags.len() - 1);
+            let status = json!({"cluster_id": "c", "cluster_name": "n", "leader": 1, "term": 1,
+                "nodes": [{"node_id": 4, "voter": false, "peer_addr": "d:7402",
+                "rcp_addr": "d:7401", "reachable": true, "lag": lags[at]}]});
+            Answer::Ok(status.to_string())
+        }
+        op::CLUSTER_PROMOTE => promote(next(&promoted)),
+        other => panic!("{other} was not expected"),
+    })
+}
+
+fn ops(fake: &Fake) -> Vec<String> {
+    fake.requests().into_iter().map(|(op, _)| op).collect()
+}
+
+#[test]
+fn a_node_is_added_watched_and_promoted_when_it_is_close() {
+    let fake = catching_up(&[5000, 2000, 10], |asked| match asked {
+        0 => Answer::Refuse(
+            ErrorBody::new(Code::Conflict, "too far behind").with_details(json!({"lag": 10})),
+        ),
+        _ => Answer::Ok(r#"{"node_id":4,"voter":true}"#.to_owned()),
+    });
+    let mut add = fake.cli(&["cluster", "add", "d:7402", "--node-id", "4"]);
+    let (out, err) = exited(&add.output().unwrap(), 0);
+    assert_eq!(out, "{\"node_id\":4,\"voter\":true}\n");
+    assert!(err.contains("node 4 is 5000 entries behind"), "{err}");
+    assert!(err.contains("cluster promote 4"), "{err}");
+    let params = r#"{"peer_addr":"d:7402","node_id":4}"#.to_owned();
+    assert_eq!(fake.requests()[0], (op::CLUSTER_ADD.to_owned(), params));
+    assert_eq!(
+        ops(&fake)[1..],
+        [
+            op::CLUSTER_STATUS,
+            op::CLUSTER_STATUS,
+            op::CLUSTER_STATUS,
+            op::CLUSTER_PROMOTE,
+            op::CLUSTER_STATUS,
+            op::CLUSTER_PROMOTE
+        ]
+    );
+}
+
+#[test]
+fn a_learner_is_left_one_and_a_refused_promotion_is_passed_on() {
+    let fake = catching_up(&[0], |_| {
+        Answer::Refuse(ErrorBody::new(Code::Conflict, "that would lose the quorum"))
+    });
+    let output = fake
+        .cli(&["cluster", "add", "d:7402", "--learner"])
+        .output();
+    let (out, _) = exited(&output.unwrap(), 0);
+    assert!(out.contains("\"voter\":false"), "{out}");
+    assert_eq!(ops(&fake), [op::CLUSTER_ADD]);
+    let output = fake.cli(&["cluster", "add", "d:7402"]).output().unwrap();
+    let (out, err) = exited(&output, 1);
+    assert_eq!(out, "");
+    assert!(
+        err.contains("CONFLICT: that would lose the quorum"),
+        "{err}"
+    );
+}
+
+#[test]
+fn cluster_commands_are_one_operation_each_and_print_its_result() {
+    let fake = Fake::start(|_, _| Answer::Ok("{ \"ok\":1.0 }".to_owned()));
+    for (args, op, params) in [
+        (&["status"][..], op::CLUSTER_STATUS, "{}"),
+        (&["promote", "4"], op::CLUSTER_PROMOTE, r#"{"node_id":4}"#),
+        (&["remove", "2"], op::CLUSTER_REMOVE, r#"{"node_id":2}"#),
+        (&["transfer-leader"], op::CLUSTER_TRANSFER_LEADER, "{}"),
+        (
+            &["transfer-leader", "3"],
+            op::CLUSTER_TRANSFER_LEADER,
+            r#"{"node_id":3}"#,
+        ),
+    ] {
+        let args: Vec<&str> = std::iter::once("cluster")
+            .chain(args.iter().copied())
+            .collect();
+        let (out, _) = exited(&fake.cli(&args).output().unwrap(), 0);
+        assert_eq!(out, "{ \"ok\":1.0 }\n");
+        let sent = fake.requests().pop().unwrap();
+        assert_eq!((sent.0.as_str(), sent.1.as_str()), (op, params));
+    }
+}
+
+#[test]
+fn a_demo_is_not_started_inside_the_repl() {
+    let fake = Fake::start(|_, _| Answer::Silence);
+    let output = run_with_input(fake.cli(&["repl"]), "cluster demo\n");
+    let (_, err) = exited(&output, 2);
+    assert!(err.contains("outside of the REPL"), "{err}");
+}

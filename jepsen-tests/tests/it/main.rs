@@ -1,0 +1,11 @@
+//! The whole product as real processes, under faults, and clusters in virtual time.
+//!
+//! One binary for all of them, because each further one links the whole product again.
+
+#![allow(clippy::unwrap_used)]
+
+mod monitoring;
+mod sim;
+mod sim_checker;
+mod turns;
+mod with_processes;

@@ -1,0 +1,84 @@
+//! Which tests may run at the same time.
+//!
+//! Each test begins by taking a turn, and says by its kind what it may have beside it. All turns come from one counter
+//! of this process, so any number of test threads is right: with more of them, more tests wait side by side.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How many units all turns have together: two heavy tests, or one and three light ones, or six light ones.
+const UNITS: usize = 6;
+const LIGHT: usize = 1;
+const HEAVY: usize = 3;
+
+/// The kinds, those that go first at the front: long tests that begin late would be the end of the run, and one
+/// that needs the machine for itself would stop all others if it did not wait for them.
+const KINDS: [usize; 3] = [HEAVY, LIGHT, UNITS];
+
+static TURNS: Mutex<Turns> = Mutex::new(Turns {
+    taken: 0,
+    waiting: [0; KINDS.len()],
+});
+static CHANGED: Condvar = Condvar::new();
+
+struct Turns {
+    /// Units.
+    taken: usize,
+    /// Tests of each kind.
+    waiting: [usize; KINDS.len()],
+}
+
+impl Turns {
+    /// Whether a test of this kind may begin: it fits, and it is not one for which the others do not wait.
+    fn may_begin(&self, kind: usize) -> bool {
+        let is_last = kind == KINDS.len() - 1;
+        let others_wait = self.waiting[..kind].iter().any(|count| *count > 0);
+        self.taken + KINDS[kind] <= UNITS && !(is_last && others_wait)
+    }
+}
+
+/// The turn of a test, until it is dropped.
+#[must_use]
+pub struct Turn {
+    units: usize,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        turns().taken -= self.units;
+        CHANGED.notify_all();
+    }
+}
+
+/// A test that mostly waits, of one node or of a cluster without load.
+pub fn light() -> Turn {
+    take(LIGHT)
+}
+
+/// A test that keeps processors busy: a cluster under load, or a simulation.
+pub fn heavy() -> Turn {
+    take(HEAVY)
+}
+
+/// A test that measures times which others would disturb, or takes what there is once: containers with fixed ports, a
+/// network with fixed addresses, nearly all descriptors of this process.
+pub fn alone() -> Turn {
+    take(UNITS)
+}
+
+fn turns() -> MutexGuard<'static, Turns> {
+    TURNS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take(units: usize) -> Turn {
+    let kind = KINDS.iter().position(|kind| *kind == units).unwrap();
+    let mut turns = turns();
+    turns.waiting[kind] += 1;
+    while !turns.may_begin(kind) {
+        turns = CHANGED.wait(turns).unwrap_or_else(PoisonError::into_inner);
+    }
+    turns.waiting[kind] -= 1;
+    turns.taken += units;
+    drop(turns);
+    CHANGED.notify_all();
+    Turn { units }
+}

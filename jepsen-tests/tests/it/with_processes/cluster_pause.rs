@@ -1,0 +1,70 @@
+//! A node that hangs (SIGSTOP: its sockets stay open, nothing answers) holds up nobody else, and when it
+//! goes on, a former leader neither serves old state nor loses or repeats a write.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::turns;
+use rstmdb_jepsen::audit;
+use rstmdb_jepsen::cluster::Cluster;
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::ledger::Ledger;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::rng::{self, Rng};
+use rstmdb_jepsen::steady::Steady;
+use rstmdb_jepsen::watchers::Watchers;
+
+const ROUNDS: usize = 3;
+const CONNECTIONS: usize = 3;
+const WRITERS: usize = 6;
+
+#[test]
+fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
+    let _turn = turns::heavy();
+    let mut rng = Rng::new(rng::seed("cluster_pause"));
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let addrs = cluster.addrs_from(1);
+    let workload = Pipelines::prepare(&addrs).unwrap();
+    let load = workload.start(CONNECTIONS, &mut rng);
+    let steady = Steady::start(&addrs, WRITERS);
+    let mut watchers = Watchers::default();
+    for id in cluster.ids() {
+        watchers.add_plain(&format!("beginning at node {id}"), cluster.addrs_from(id));
+    }
+    let (mut leaders, mut followers) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let leader = cluster.leader().unwrap();
+        leaders.push(hang(&mut cluster, leader, &steady, &mut rng));
+        let follower = *rng.pick(&cluster.followers().unwrap());
+        followers.push(hang(&mut cluster, follower, &steady, &mut rng));
+    }
+    let mut ledgers = load.finish();
+    ledgers.push(workload.preparation);
+    let written = steady.finish().unwrap();
+    ledgers.extend(written.ledgers.iter().cloned());
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let wrong = watchers.finish(&audit.verdict.events);
+    assert_eq!(wrong, [""; 0], "the watchers");
+    assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
+    println!(
+        "cluster_pause: from the stop to the next successful write: leaders {leaders:.2?}, followers \
+         {followers:.2?}; {} acknowledged and {} unanswered writes, slowest keyed call {:.2?}",
+        ledgers.iter().map(Ledger::acknowledged).sum::<usize>(),
+        ledgers.iter().map(Ledger::unanswered).sum::<usize>(),
+        written.slowest(),
+    );
+}
+
+/// Stops a node for one to three seconds; gives the time until the next write succeeded.
+fn hang(cluster: &mut Cluster, id: u64, steady: &Steady, rng: &mut Rng) -> Duration {
+    let at = Instant::now();
+    cluster.pause(id).unwrap();
+    let stopped = Instant::now();
+    let recovery = steady.next_success(stopped).unwrap() + (stopped - at);
+    let length = Duration::from_millis(rng.between(1000, 3000));
+    thread::sleep(length.saturating_sub(at.elapsed()));
+    cluster.resume(id).unwrap();
+    steady.next_success(Instant::now()).unwrap();
+    recovery
+}

@@ -1,0 +1,67 @@
+//! Every node stopped and started, one after the other, under load: nobody notices.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::turns;
+use rstmdb_jepsen::audit;
+use rstmdb_jepsen::cluster::Cluster;
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::load::pipelines::Pipelines;
+use rstmdb_jepsen::process::node::SHUTDOWN_TIMEOUT;
+use rstmdb_jepsen::rng::{self, Rng};
+use rstmdb_jepsen::steady::Steady;
+
+const CONNECTIONS: usize = 3;
+const WRITERS: usize = 6;
+
+#[test]
+fn a_rolling_restart_fails_no_keyed_request() {
+    let _turn = turns::heavy();
+    let mut rng = Rng::new(rng::seed("cluster_rolling"));
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let addrs = cluster.addrs_from(1);
+    let workload = Pipelines::prepare(&addrs).unwrap();
+    let load = workload.start(CONNECTIONS, &mut rng);
+    let steady = Steady::start(&addrs, WRITERS);
+    let begun = Instant::now();
+    steady.next_success(begun).unwrap();
+
+    // The leader first and last: both by the order of the ids and by what happens on the way.
+    let leader = cluster.leader().unwrap();
+    let order = [cluster.followers().unwrap(), vec![leader]].concat();
+    let mut stops = Vec::new();
+    for id in order {
+        let led = cluster.leader().unwrap() == id;
+        let (status, took) = cluster.stop(id).unwrap();
+        let log = cluster.node(id).unwrap().log_tail();
+        assert!(status.success(), "node {id}: {status}: {log}");
+        assert!(took < SHUTDOWN_TIMEOUT, "node {id}: {took:?}");
+        thread::sleep(Duration::from_millis(rng.between(0, 500)));
+        let up = cluster.restart(id).unwrap();
+        stops.push(format!(
+            "node {id} (led: {led}) down in {took:.2?}, up in {up:.2?}"
+        ));
+    }
+    let ended = Instant::now();
+    steady.next_success(ended).unwrap();
+
+    let written = steady.finish().unwrap();
+    let mut ledgers = load.finish();
+    ledgers.push(workload.preparation);
+    ledgers.extend(written.ledgers.iter().cloned());
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    assert_eq!(
+        written.errors, [""; 0],
+        "keyed requests of the client library"
+    );
+    println!(
+        "cluster_rolling: {}; {} keyed requests, none failed, slowest {:.2?}, longest time without a \
+         success {:.2?}",
+        stops.join(", "),
+        written.calls.len(),
+        written.slowest(),
+        written.longest_pause(begun, ended),
+    );
+}

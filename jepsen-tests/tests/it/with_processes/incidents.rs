@@ -1,0 +1,109 @@
+//! 73,088 real operations, loaded by the command line: once, twice, and with the node killed in between.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::turns;
+use rstmdb_jepsen::cli::{self, Cli};
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::incidents::Incidents;
+use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::rng::{self, Rng};
+use serde_json::json;
+
+const KILLS_BETWEEN_LOADS: usize = 4;
+const KILLS_WITHIN_A_LOAD: usize = 3;
+
+fn find() -> Option<Incidents> {
+    Incidents::find().unwrap()
+}
+
+fn load(incidents: &Incidents, cli: &Cli, options: &[&str]) -> cli::Finished {
+    let file = incidents.path();
+    cli.run(&[&["load", &file], options].concat()).unwrap()
+}
+
+fn check_states(incidents: &Incidents, node: &Node) {
+    let wrong = incidents.wrong_states(node.addr(), "linearizable").unwrap();
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// What a load that changes nothing must leave as it was.
+fn fingerprint(node: &Node) -> (String, u64) {
+    let mut connection = Connection::connect(node.addr()).unwrap();
+    let info = connection.call("INFO", &json!({})).unwrap();
+    let digest = info["state_digest"].as_str().unwrap().to_owned();
+    assert!(!digest.is_empty());
+    (digest, info["last_applied"].as_u64().unwrap())
+}
+
+#[test]
+fn loading_twice_is_as_loading_once() {
+    let _turn = turns::heavy();
+    let Some(incidents) = find() else {
+        return;
+    };
+    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(node.addr());
+    let begun = Instant::now();
+    let loaded = load(&incidents, &cli, &[]);
+    let took = begun.elapsed();
+    assert_eq!(loaded.code, Some(0), "{loaded:?}");
+    check_states(&incidents, &node);
+    let before = fingerprint(&node);
+
+    let again = load(&incidents, &cli, &[]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert_eq!(fingerprint(&node), before);
+    check_states(&incidents, &node);
+
+    node.kill().unwrap();
+    node.restart().unwrap();
+    assert_eq!(fingerprint(&node).0, before.0);
+    check_states(&incidents, &node);
+    println!("incidents: loaded in {took:.1?}");
+}
+
+#[test]
+fn a_load_killed_anywhere_and_repeated_ends_as_one_that_was_not() {
+    let _turn = turns::heavy();
+    let Some(incidents) = find() else {
+        return;
+    };
+    let mut rng = Rng::new(rng::seed("incidents"));
+    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(node.addr());
+    for _ in 0..KILLS_BETWEEN_LOADS {
+        let file = incidents.path();
+        let load = cli.spawn(&["load", &file, "--retry-for", "100ms"]).unwrap();
+        thread::sleep(Duration::from_millis(rng.between(50, 2500)));
+        node.kill().unwrap();
+        let ended = cli::wait(load).unwrap();
+        assert!(matches!(ended.code, Some(0 | 3 | 4)), "{ended:?}");
+        node.restart().unwrap();
+    }
+    let last = load(&incidents, &cli, &[]);
+    assert_eq!(last.code, Some(0), "{last:?}");
+    check_states(&incidents, &node);
+}
+
+#[test]
+fn a_load_carries_on_by_itself_when_the_node_comes_back() {
+    let _turn = turns::heavy();
+    let Some(incidents) = find() else {
+        return;
+    };
+    let mut rng = Rng::new(rng::seed("incidents, one load"));
+    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(node.addr());
+    let load = cli.spawn(&["load", &incidents.path()]).unwrap();
+    for _ in 0..KILLS_WITHIN_A_LOAD {
+        thread::sleep(Duration::from_millis(rng.between(100, 1500)));
+        node.kill().unwrap();
+        node.restart().unwrap();
+    }
+    let ended = cli::wait(load).unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    check_states(&incidents, &node);
+}

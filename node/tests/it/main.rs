@@ -1,0 +1,15 @@
+//! The node from outside: its wire contract, its replica and whole clusters in virtual time, and the protocol
+//! between nodes over simulated sockets.
+//!
+//! One binary for all of them, because each further one links the whole product again. Tests begin in the order of
+//! their names: `server_suite::worst`, which measures times and the memory of this process, comes last, when hardly
+//! another test is left beside it.
+
+// `on_follower` has the sources of `server_suite`.
+#![allow(clippy::unwrap_used, clippy::duplicate_mod)]
+
+mod cluster_sim;
+mod on_follower;
+mod peer_sockets;
+mod replica_sim;
+mod server_suite;

@@ -1,0 +1,33 @@
+//! The wire contract against a follower of three nodes: the same suites, the same answers.
+//!
+//! What a single process shows (its command line, its folder, its limits) is left to `server_suite`.
+
+/// Whether the node under test is the follower of two others.
+const FOLLOWS: bool = true;
+
+#[path = "../server_suite/backup.rs"]
+mod backup;
+#[path = "../server_suite/batches.rs"]
+mod batches;
+#[path = "../server_suite/events.rs"]
+mod events;
+#[path = "../server_suite/instances.rs"]
+mod instances;
+#[path = "../server_suite/keys.rs"]
+mod keys;
+#[path = "../server_suite/legacy.rs"]
+mod legacy;
+#[path = "../server_suite/machines.rs"]
+mod machines;
+#[path = "../server_suite/order.rs"]
+mod order;
+#[path = "../server_suite/session.rs"]
+mod session;
+#[path = "../server_suite/storage.rs"]
+mod storage;
+#[path = "../server_suite/support.rs"]
+mod support;
+#[path = "../server_suite/tls.rs"]
+mod tls;
+#[path = "../server_suite/watches.rs"]
+mod watches;

@@ -1,0 +1,28 @@
+//! The wire contract, operation by operation, against a node in this process.
+//!
+//! `on_follower` runs the same modules against a node that does not lead.
+
+/// Whether the node under test is the follower of two others.
+const FOLLOWS: bool = false;
+
+mod backup;
+mod batches;
+mod events;
+mod forming;
+mod hoarders;
+mod instances;
+mod keys;
+mod legacy;
+mod limits;
+mod machines;
+mod order;
+mod ports;
+mod process;
+mod program;
+mod session;
+mod storage;
+mod support;
+mod tls;
+mod user_text;
+mod watches;
+mod worst;

@@ -1,0 +1,12 @@
+//! The client library against servers that follow a script.
+//!
+//! One binary for all of them, because each further one links the crate and all it stands on again.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod client;
+mod client_cluster;
+mod client_tls;
+mod client_watch;
+mod client_watch_cluster;
+mod support;

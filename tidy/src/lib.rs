@@ -1,0 +1,12 @@
+//! Rules of the source tree: files and functions stay short, nothing is left for later, links lead somewhere, and
+//! modules that stand beside each other do not need each other in a circle.
+
+pub mod error;
+pub mod later;
+pub mod length;
+pub mod links;
+pub mod modules;
+pub mod tree;
+pub mod values;
+
+pub use error::{Error, Result};
