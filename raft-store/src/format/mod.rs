@@ -1,16 +1,16 @@
 //! The bytes of the write-ahead log, and nothing else: `docs/wal-format.md` says the same in
 //! prose. All integers are little-endian.
 
+pub(crate) mod codec;
 mod encode;
 mod header;
+pub(crate) mod membership;
 
 use bytes::Bytes;
 use crc32c::{crc32c, crc32c_append};
 use openraft::EntryPayload;
 
-use crate::codec;
 use crate::crypto::Cipher;
-use crate::membership;
 use crate::types::{Data, Entry, LogId, Vote, log_id};
 
 pub(crate) use encode::Encoder;

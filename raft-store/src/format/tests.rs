@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::codec::{Codec, Sealer};
 use crate::crypto::Keyring;
+use crate::format::codec::{Codec, Sealer};
 use crate::types::{Membership, NodeInfo};
 
 fn at(segment: u64, offset: u64) -> Position {
