@@ -69,7 +69,7 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// Whose folder `dir` is, without opening it as a store; `None` for one that is nobody's yet, or
+/// Whose folder `dir` is, without opening it as a store; `None` for one that no node has used yet, or
 /// that is not there.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
-//! Small JSON files that people may read and nobody may misread: each carries its format version
-//! and ends with a checksum, so that a changed digit is damage and never another number.
+//! Small JSON files that people can read. Each carries its format version and ends with a checksum, so that a changed
+//! digit is damage and never another number.
 
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,7 @@ fn check(content: &[u8]) -> Result<(), String> {
     if end == right.as_bytes() {
         return Ok(());
     }
-    // Whoever has checked the content by other means can complete the file with it.
+    // An operator who has checked the content by other means can complete the file with it.
     Err(format!(
         "its checksum does not fit its content; the file would have to end with {right:?}"
     ))

@@ -1,5 +1,5 @@
-//! Marks of a folder that is being built or emptied: what is left of that, where it is interrupted, can look like a
-//! whole folder, so it is refused.
+//! Marks of a folder that is being built or emptied. An interruption leaves a folder that can look whole; the mark says
+//! that it is not, and the folder is refused.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -131,7 +131,7 @@ pub(crate) fn create_dir<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error>
             false => parent,
         };
         match fs.sync_dir(parent) {
-            // Who cannot sync a folder has not changed it either, but found what is in it ready.
+            // A process that cannot sync a folder did not change it either: it found the folder ready.
             Err(error) if cannot_be_synced(error.kind()) => {}
             done => done.during("sync", parent)?,
         }

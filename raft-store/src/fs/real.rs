@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use super::{File, FileSystem};
 use crate::error::is_shortage;
 
-/// How often it is tried to open a folder, in vain, for want of descriptors.
+/// How often a folder that cannot be opened for want of descriptors is tried again.
 const OPEN_TRIES: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
 

@@ -196,7 +196,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         let (id, purged) = (entry.log_id, self.purged);
         let terms = self.last_term..=purged.leader_id.term;
         let follows = id.index == self.next && terms.contains(&id.leader_id.term);
-        // The purged id is this node's own word on its entry.
+        // This node itself had the entry with the purged id.
         let agrees = id.index != purged.index || id == purged;
         if follows && agrees && id.index <= self.last {
             return Ok(());

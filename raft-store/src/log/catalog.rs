@@ -23,7 +23,7 @@ use crate::snapshot::SnapshotInfo;
 
 const CACHE_BYTES: u64 = 1 << 20;
 
-/// The catalog, or nothing: it can be absent without anyone noticing but the clock.
+/// The catalog, or nothing: without it a start takes longer, and nothing else changes.
 pub(crate) struct Catalog {
     path: PathBuf,
     db: Option<sled::Db>,
@@ -195,7 +195,7 @@ fn open(path: &Path) -> Option<sled::Db> {
     }
 }
 
-/// The files of a folder, which a catalog has no folders in that matter.
+/// Copies the files of a folder. Folders in it are left out: a catalog needs none of them.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     let names = RealFs.list(from).during("list", from)?;
     RealFs.create_dir_all(to).during("create", to)?;

@@ -20,7 +20,7 @@ use crate::log::tail::Tail;
 use crate::segment::SegmentTable;
 use crate::types::{Entry, LogId, Vote};
 
-/// Told once what became of a request. Dropping it unheard must report an error itself.
+/// Called once with the result of a request. Where it is dropped without a call, it must report an error itself.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), Arc<Error>>) + Send>;
 
 /// What the writer is asked to write, in the order of the log.
@@ -308,7 +308,7 @@ impl<F: FileSystem> SharedLog<F> {
         self.failure.get().cloned()
     }
 
-    /// Latches a failure (the first one stays) and tells who asked to be told.
+    /// Latches a failure (the first one stays) and runs the callbacks of [`SharedLog::on_failure`].
     pub(crate) fn fail(&self, error: Error) -> Arc<Error> {
         let error = Arc::new(error);
         if self.failure.set(error.clone()).is_err() {

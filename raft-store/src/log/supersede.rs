@@ -4,7 +4,7 @@
 //! then sent covers their offsets. openraft installs the snapshot first and removes such entries later,
 //! if the process lives that long: until then they would read like the history of the snapshot, and after
 //! a crash openraft finds a log beyond the snapshot that contradicts it and refuses to start. So the log
-//! goes together with the installation, and at the start where that did not come to its end.
+//! goes together with the installation, or at the next start where the installation was interrupted.
 
 use crate::error::Error;
 use crate::fs::FileSystem;

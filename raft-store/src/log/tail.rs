@@ -267,3 +267,7 @@ pub(crate) fn payload_bytes(entry: &Entry) -> usize {
 fn cost(entry: &Entry) -> usize {
     payload_bytes(entry) + ENTRY_OVERHEAD_BYTES
 }
+
+#[cfg(test)]
+#[path = "tail_tests.rs"]
+mod tests;

@@ -65,7 +65,7 @@ pub(crate) fn index_of<F: FileSystem>(
     index.summary.number = HISTORY_BIT | range.0;
     index.summary.range = Some(range);
     index.summary.bytes = file.len().during("measure", &path)?;
-    // Without a header the time is 0, the oldest: whoever reads the file hears what is wrong.
+    // Without a header the time is 0, the oldest. A read of the file says what is wrong with it.
     let header = header_of(&file);
     index.batch(header.map_or(0, |header| header.created_ms));
     let key = header.and_then(|header| header.key);

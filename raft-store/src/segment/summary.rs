@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::Layout;
+use crate::format::INDEX_END;
 
 /// Set in the number of a history file; its other bits are the first index. Numbers are part of
 /// every record's checksum, so nothing of a segment ever passes for history, or the reverse.
-pub(crate) const HISTORY_BIT: u64 = 1 << 63;
+pub(crate) const HISTORY_BIT: u64 = INDEX_END;
 
 /// What one segment or history file holds. Derived from its own records alone, so it never changes once the
 /// segment is sealed; what later segments removed from it is worked out by `SegmentTable::push`.

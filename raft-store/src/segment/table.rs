@@ -47,7 +47,7 @@ fn are_adjacent<F: FileSystem>(files: &VecDeque<Held<F>>) -> bool {
 
 /// Where to read a run of entries of one file.
 pub(crate) enum FilePlace<F: FileSystem> {
-    /// Nobody holds the index.
+    /// No file holds the index.
     Nowhere,
     /// In this file, whose positions have to be built first.
     Unindexed(Summary),
@@ -368,3 +368,7 @@ impl<F: FileSystem> SegmentTable<F> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

@@ -82,7 +82,7 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
-    /// Says that somebody could not take it in: it should be read, and written anew where it is damaged.
+    /// Notes that another node could not take it in: it should be read, and written anew where it is damaged.
     pub fn suspect(&self) {
         self.suspicion.store(true, Ordering::Relaxed);
     }
@@ -264,7 +264,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
         }
     }
 
-    /// Gives a written file its name, then lets go of older snapshots: in this order, so that
+    /// Gives a written file its name, then removes older snapshots: in this order, so that
     /// there is a complete one at any moment.
     fn publish(
         &self,
@@ -282,18 +282,12 @@ impl<F: FileSystem> SnapshotFolder<F> {
             listed.push(info.clone());
             listed.sort_by_key(|info| (info.index, info.term));
         }
-        let is_kept = |other: &SnapshotInfo| (other.index, other.term) >= (info.index, info.term);
-        self.keep(is_kept);
-        debug_assert!(
-            self.listed.lock().iter().all(is_kept),
-            "a snapshot outlived a newer one"
-        );
+        self.keep(|other| (other.index, other.term) >= (info.index, info.term));
         let path = self.dir.join(&info.file);
         Ok(self.handle_of(info, head, path, file))
     }
 
-    /// Lets go of the others. What cannot be removed or written now is at the next start: the files
-    /// are the truth, and the newest of them counts.
+    /// Removes the others. The next start does what fails here: it goes by the files, and the newest of them counts.
     fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) {
         let mut listed = self.listed.lock();
         let (kept, dropped): (Vec<_>, Vec<_>) = listed.drain(..).partition(|info| keep(info));

@@ -156,7 +156,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
             let shared = &self.store.shared;
             let mut tail = shared.tail.write();
             let done = Box::new(move |result| {
-                // Nobody to tell means that openraft itself has stopped.
+                // When the receiver is gone, openraft itself has stopped.
                 let _ = done.send(result);
             });
             shared.push(Request::Vote { vote: *vote, done })?;
@@ -167,8 +167,8 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
         Ok(result.map_err(Error::Failed)?)
     }
 
-    /// Memory only: the writer puts it behind the next batch. It is called before every apply,
-    /// and losing it costs nothing but a later start of serving.
+    /// Memory only: the writer puts it behind the next batch. openraft calls it before every apply.
+    /// When it is lost, the node only begins to serve a little later after a start.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let shared = &self.store.shared;
         shared.check()?;

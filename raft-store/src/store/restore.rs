@@ -9,7 +9,7 @@ use crate::log::writer::Writer;
 use crate::store::Store;
 
 /// Opens a folder, created when absent, that [`Store::open`] refuses from now on until
-/// [`Store::finish_restore`]. The folder must be empty; who calls sees to that. Blocks.
+/// [`Store::finish_restore`]. The caller makes sure that the folder is empty. Blocks.
 pub fn begin_restore<F: FileSystem>(
     fs: F,
     options: Options,

@@ -1,4 +1,4 @@
-//! Letting go of history, whole files at a time.
+//! Dropping history, whole files at a time.
 
 use std::path::Path;
 
@@ -100,7 +100,7 @@ fn is_beyond<F: FileSystem>(
     last: u64,
     now_ms: u64,
 ) -> bool {
-    // A segment without live entries serves nobody.
+    // A segment without live entries can answer no read.
     let Some((_, end)) = oldest.live else {
         return true;
     };

@@ -8,7 +8,7 @@ use crate::segment::rebuild::Rebuild;
 use crate::segment::scan::Visitor;
 use crate::types::{Membership, Payload};
 
-/// See the module documentation.
+/// Follows the log like recovery does, and decodes what recovery leaves unread.
 #[derive(Default)]
 pub(super) struct Decoding {
     pub(super) rebuild: Rebuild,

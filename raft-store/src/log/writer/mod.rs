@@ -305,8 +305,8 @@ impl<F: FileSystem> Writer<F> {
     }
 
     /// Writes zeros ahead of small batches. A first write into reserved space changes the file's
-    /// extents, so that its sync must wait for the file system's journal, and with it for
-    /// everyone else on the disk; a write over zeros need not. Large batches would only pay for
+    /// extents, so that its sync must wait for the file system's journal, and with it for all
+    /// other programs on the disk; a write over zeros need not. Large batches would only write
     /// their bytes twice.
     fn zero_ahead(&mut self, path: &Path) -> Result<(), Error> {
         static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
@@ -326,7 +326,7 @@ impl<F: FileSystem> Writer<F> {
 
 impl<F: FileSystem> Drop for Writer<F> {
     fn drop(&mut self) {
-        // Nobody is left to write: who waits must hear so.
+        // Nothing is written any more: requests that still wait are told so.
         self.shared.abandon();
     }
 }
