@@ -273,6 +273,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             false => shared.attach(index, opened)?,
         }
         named.keep();
+        shared.check_invariants();
         Ok(())
     }
 }

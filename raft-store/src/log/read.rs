@@ -24,7 +24,20 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.
-    pub(crate) fn read(&self, from: u64, to: u64, mut limit: Limit) -> Result<Vec<Entry>, Error> {
+    pub(crate) fn read(&self, from: u64, to: u64, limit: Limit) -> Result<Vec<Entry>, Error> {
+        let entries = self.read_run(from, to, limit)?;
+        let index_at = |n: usize| entries.get(n).map(|entry: &Entry| entry.log_id.index);
+        if let Some(end) = entries.len().checked_sub(1) {
+            debug_assert_eq!(
+                (index_at(0), index_at(end)),
+                (Some(from), Some(from + end as u64)),
+                "a read gives other entries than it was asked for"
+            );
+        }
+        Ok(entries)
+    }
+
+    fn read_run(&self, from: u64, to: u64, mut limit: Limit) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         let mut next = from;
         loop {

@@ -152,6 +152,10 @@ impl Tail {
 
     /// Copies entries from `from` on; `from` must not be below [`Tail::first`].
     pub(crate) fn copy(&self, from: u64, to: u64, limit: &mut Limit, into: &mut Vec<Entry>) {
+        debug_assert!(
+            from >= self.first,
+            "entries that have left memory are read from files"
+        );
         let skip = from.saturating_sub(self.first) as usize;
         let count = to.saturating_sub(from) as usize;
         for entry in self.entries.iter().skip(skip).take(count) {

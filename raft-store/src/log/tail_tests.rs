@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use openraft::entry::RaftEntry;
+
 use super::*;
 use crate::types::{Data, Payload, log_id};
 

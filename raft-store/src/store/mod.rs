@@ -141,6 +141,7 @@ impl<F: FileSystem> Store<F> {
         }
         // Behind that: history may join the snapshot.
         attach(&shared)?;
+        shared.check_invariants();
         Ok((
             Store {
                 shared,

@@ -139,28 +139,28 @@ impl<F: FileSystem> Writer<F> {
         true
     }
 
-    /// What must hold between the writer and what it shares, after a step that did not fail.
+    /// That the log does not contradict itself, and the writer not the log, after a step that did not fail.
     fn check_invariants(&self) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
         self.shared.check_invariants();
-        debug_assert!(
+        assert!(
             self.durable <= self.position() && self.durable.segment == self.active.number,
             "what counts as durable was never written"
         );
-        debug_assert!(
+        assert!(
             self.purged_durable <= self.state.purged.map(|id| id.index),
             "more is durably purged than was purged"
         );
-        #[cfg(debug_assertions)]
-        {
-            let table = self.shared.table.read();
-            let active = table.held.back().map(|held| &held.index.summary);
-            let found = active.map(|summary| (summary.number, summary.bytes));
-            assert_eq!(
-                found,
-                Some((self.active.number, self.active.offset)),
-                "the table does not end where the writer is"
-            );
-        }
+        let table = self.shared.table.read();
+        let active = table.held.back().map(|held| &held.index.summary);
+        let end = active.map(|summary| (summary.number, summary.bytes));
+        assert_eq!(
+            end,
+            Some((self.active.number, self.active.offset)),
+            "the table does not end where the writer is"
+        );
     }
 
     /// What an idle log needs: the sync that is due, and a mark that covers its last batch.
