@@ -91,7 +91,7 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // To sync a folder takes a descriptor, and the log cannot do without: what it has waited for is given back soon.
+        // To sync a folder takes a descriptor, and the log cannot go on without: others are closed soon.
         for _ in 0..OPEN_TRIES {
             match fs::File::open(dir) {
                 Err(error) if is_shortage(&error) => std::thread::sleep(OPEN_PAUSE),

@@ -1,9 +1,9 @@
 //! The catalog: what is in the sealed segments and snapshots, so that a start need not read
-//! them. Derived data, in a database (sled) that can lose its file when the process is killed: whatever goes wrong with
-//! it, it is deleted and written again.
+//! them. Derived data, in a database (sled) that can lose its file when the process is killed. Where anything goes
+//! wrong with it, it is deleted and written again.
 //!
-//! It is the one part of the crate that is not behind [`FileSystem`](crate::fs::FileSystem): sled opens, writes and syncs
-//! its files itself, by path, and takes no files from outside. That costs:
+//! It is the one part of the crate that is not behind [`FileSystem`](crate::fs::FileSystem): sled opens, writes and
+//! syncs its files itself, by path, and takes no files from outside. That costs:
 //!
 //! - The file system in memory cannot hold a catalog. Stores on it run without one, so no simulated power cut and no
 //!   injected fault ever meets it; its tests cut and damage its files in a real folder.

@@ -1,4 +1,4 @@
-//! What must hold after every step of an open log: of the entries in memory, of the table of files, and between the two.
+//! What must hold after every step of an open log: of the entries in memory, of the table of files, and between them.
 //! Debug builds check it; the cost grows with the number of files, not of entries.
 //!
 //! Only bookkeeping is checked here. What a file says can be wrong, and that is an error for the caller. So where the
@@ -6,7 +6,7 @@
 //!
 //! | of | must hold |
 //! |---|---|
-//! | memory | durably purged ≤ purged ≤ last; first in memory ≤ written to ≤ next; the entries in memory end with the log |
+//! | memory | durably purged ≤ purged ≤ last; first ≤ written to ≤ next; what is in memory ends with the log |
 //! | files | segments are numbered without gaps, the last one is written to; entries of neighbours are adjacent |
 //! | both | all that counts as written is in a file; history leads to the first segment's entries |
 //!

@@ -166,7 +166,7 @@ impl Tail {
         }
     }
 
-    /// What of this bookkeeping contradicts itself; `None` is right. Takes the same time however many entries there are.
+    /// What of this bookkeeping contradicts itself; `None` is right. Its cost does not grow with the entries.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let state = &self.state;
         let (begin, next) = (next_index(state.purged), self.next());
