@@ -149,8 +149,7 @@ impl Keyring {
         };
         // No file has this salt: theirs are random.
         let (_, check) = derive(secret, &[0; SALT_BYTES])?;
-        let digits = check[..8].iter().map(|byte| format!("{byte:02x}"));
-        Ok(Some(digits.collect()))
+        Ok(Some(hex::encode(&check[..8])))
     }
 
     /// Learns the keys of `newer`, and uses its current one for new files if `switch`.
@@ -225,12 +224,7 @@ impl Keyring {
 
 fn secret_of(digits: &str) -> Option<[u8; KEY_BYTES]> {
     let mut secret = [0; KEY_BYTES];
-    if digits.len() != 2 * KEY_BYTES || !digits.is_ascii() {
-        return None;
-    }
-    for (n, byte) in secret.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).ok()?;
-    }
+    hex::decode_to_slice(digits, &mut secret).ok()?;
     Some(secret)
 }
 

@@ -4,8 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::segment::Summary;
-
 /// Everything this crate can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -176,12 +174,12 @@ impl Error {
         }
     }
 
-    /// Says what is lost and what to do, where the damaged file is a history file.
-    pub(crate) fn in_file_of(self, summary: &Summary) -> Self {
+    /// Says what is lost and what to do: the damaged file is a history file.
+    pub(crate) fn in_history_file(self) -> Self {
         match self {
             Error::Damaged {
                 file, offset, what, ..
-            } if summary.is_history() => Error::Damaged {
+            } => Error::Damaged {
                 file,
                 offset,
                 what,
@@ -218,6 +216,21 @@ impl Error {
                 io::ErrorKind::Other
             }
         }
+    }
+}
+
+/// What to do about a damaged file of the log.
+const ADVICE: &str = "restore the file, or the whole folder, from a backup; never delete single segments; with other \
+                     nodes that hold the data, empty this one with `rstmdb rejoin`";
+
+/// The error for bytes of a log file that are not what was written.
+pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Error {
+    Error::Damaged {
+        file: path.to_owned(),
+        offset,
+        what: what.into(),
+        covers: "acknowledged entries from there on".into(),
+        advice: ADVICE,
     }
 }
 

@@ -90,3 +90,8 @@ impl<C> StoreConfig for C where
 pub fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
 }
+
+/// The index that follows this log id; 0 where there is none.
+pub(crate) fn next_index(id: Option<LogId>) -> u64 {
+    id.map_or(0, |id| id.index + 1)
+}

@@ -6,9 +6,9 @@ use super::{
     KIND_BLANK, KIND_MEMBERSHIP, KIND_NORMAL, Mark, Position, RECORD_ALIGN_BYTES,
     RECORD_HEADER_BYTES, RecordType, context, place, record_crc,
 };
-use crate::codec::Codec;
 use crate::error::Error;
-use crate::membership;
+use crate::format::codec::Codec;
+use crate::format::membership;
 use crate::types::{Entry, LogId, Vote};
 
 /// Writes records at consecutive positions of one segment into a buffer.
@@ -113,6 +113,11 @@ impl<'a> Encoder<'a> {
     /// Makes room for a record's header, and says where.
     fn begin(&mut self) -> usize {
         let start = self.buf.len();
+        debug_assert_eq!(
+            self.offset() % RECORD_ALIGN_BYTES as u64,
+            0,
+            "a record begins where no search for one would look"
+        );
         self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
         start
     }

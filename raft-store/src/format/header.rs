@@ -2,9 +2,9 @@
 
 use crc32c::crc32c;
 
-use super::{u16_at, u32_at, u64_at};
+use super::{log_id_of, u16_at, u32_at, u64_at};
 use crate::crypto::KeyTag;
-use crate::types::{LogId, Vote, log_id};
+use crate::types::{LogId, Vote};
 
 const MAGIC: [u8; 8] = *b"RSTMWAL\n";
 /// The version this build writes, and the highest it reads.
@@ -167,8 +167,10 @@ impl SegmentHeader {
         let present = u32_at(header, 12)?;
         let word = |n: usize| u64_at(header, 32 + 8 * n);
         let pair = |bit: u32, n: usize| -> Option<Option<LogId>> {
-            let id = log_id(word(n)?, word(n + 1)?);
-            Some((present & bit != 0).then_some(id))
+            match present & bit {
+                0 => Some(None),
+                _ => log_id_of(word(n)?, word(n + 1)?).map(Some),
+            }
         };
         let vote = if present & VOTE_COMMITTED != 0 {
             Vote::new_committed(word(3)?, word(4)?)

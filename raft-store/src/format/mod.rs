@@ -1,16 +1,16 @@
 //! The bytes of the write-ahead log, and nothing else: `docs/wal-format.md` says the same in
 //! prose. All integers are little-endian.
 
+pub(crate) mod codec;
 mod encode;
 mod header;
+pub(crate) mod membership;
 
 use bytes::Bytes;
 use crc32c::{crc32c, crc32c_append};
 use openraft::EntryPayload;
 
-use crate::codec;
 use crate::crypto::Cipher;
-use crate::membership;
 use crate::types::{Data, Entry, LogId, Vote, log_id};
 
 pub(crate) use encode::Encoder;
@@ -23,6 +23,8 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 12;
 pub(crate) const RECORD_ALIGN_BYTES: usize = 8;
 /// Longest payload of an entry.
 pub(crate) const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
+/// Indexes end below this: it leaves room to count on from any of them, and marks the numbers of history files.
+pub(crate) const INDEX_END: u64 = 1 << 63;
 /// What an entry record holds besides its payload.
 pub(crate) const ENTRY_HEAD_BYTES: usize = 17;
 
@@ -152,7 +154,7 @@ fn place(offset: u64) -> Option<u32> {
     u32::try_from(offset / RECORD_ALIGN_BYTES as u64).ok()
 }
 
-/// What an encrypted payload is bound to: its place, and what stands before it in clear.
+/// What an encrypted payload is bound to: its place, and the fields of its record that are not encrypted.
 fn context(at: Position, id: LogId, kind: u8, flags: u8) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(34);
     for word in [at.segment, at.offset, id.leader_id.term, id.index] {
@@ -293,7 +295,12 @@ fn mark_at(body: &[u8]) -> Option<Mark> {
 }
 
 fn log_id_at(body: &[u8]) -> Option<LogId> {
-    Some(log_id(u64_at(body, 0)?, u64_at(body, 8)?))
+    log_id_of(u64_at(body, 0)?, u64_at(body, 8)?)
+}
+
+/// `None` where no log has such an index.
+fn log_id_of(term: u64, index: u64) -> Option<LogId> {
+    (index < INDEX_END).then(|| log_id(term, index))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::codec::{Codec, Sealer};
 use crate::crypto::Keyring;
+use crate::format::codec::{Codec, Sealer};
 use crate::types::{Membership, NodeInfo};
 
 fn at(segment: u64, offset: u64) -> Position {
@@ -204,4 +204,47 @@ fn a_header_reads_back_and_every_flip_in_it_is_found() {
         );
         assert!(SegmentHeader::decode(&bytes[..place]).is_err());
     }
+}
+
+/// Counting on from it would overflow.
+#[test]
+fn an_index_that_no_log_has_is_damage() {
+    for (index, is_read) in [(INDEX_END - 1, true), (INDEX_END, false), (u64::MAX, false)] {
+        let id = log_id(1, index);
+        let bytes = encoded(at(1, 0), |encoder| encoder.committed(id));
+        assert_eq!(decode_record(&bytes, at(1, 0), None).is_ok(), is_read);
+        let header = SegmentHeader {
+            cluster_id: 1,
+            segment: 1,
+            created_ms: 1,
+            state: HardState {
+                committed: Some(id),
+                ..HardState::default()
+            },
+            allocated: 0,
+            key: None,
+        };
+        assert_eq!(SegmentHeader::decode(&header.encode()).is_ok(), is_read);
+    }
+}
+
+/// Memory is reserved by what a payload claims, so it must not claim more than it can hold.
+#[test]
+fn a_payload_cannot_claim_more_than_its_block_expands_to() {
+    let raw = vec![7; 1 << 20];
+    let block = lz4_flex::block::compress(&raw);
+    let stored = |claimed: u32| [claimed.to_le_bytes().as_slice(), &block].concat();
+    let load = |claimed| {
+        let none = Vec::new;
+        codec::load(
+            &stored(claimed),
+            codec::COMPRESSED,
+            None,
+            0,
+            none,
+            PAYLOAD_BYTES_MAX,
+        )
+    };
+    assert_eq!(load(1 << 20), Ok(raw.clone()));
+    assert!(load(1 << 28).unwrap_err().contains("claims"));
 }

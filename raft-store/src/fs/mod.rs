@@ -1,10 +1,8 @@
 //! The one seam between this crate and a disk: files and folders behind a trait, so that the
 //! test double can lose, tear and refuse what the real one rarely does.
 
+#[cfg(any(test, feature = "testing"))]
 mod mem;
-mod mem_cut;
-mod mem_disk;
-mod mem_record;
 mod real;
 
 use std::io::{self, ErrorKind};
@@ -12,9 +10,8 @@ use std::path::Path;
 
 use crate::error::{Error, IoContext};
 
-pub use mem::{Fault, FaultOp, MemFile, MemFs};
-pub use mem_cut::Cut;
-pub use mem_record::{Moment, Recording};
+#[cfg(any(test, feature = "testing"))]
+pub use mem::{Cut, Fault, FaultOp, MemFile, MemFs, Moment, Recording};
 pub use real::{RealFile, RealFs};
 
 /// A file system as the store needs it. All paths are absolute or relative to one fixed folder.
@@ -134,7 +131,7 @@ pub(crate) fn create_dir<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error>
             false => parent,
         };
         match fs.sync_dir(parent) {
-            // Who cannot sync a folder has not changed it either, but found what is in it ready.
+            // A process that cannot sync a folder did not change it either: it found the folder ready.
             Err(error) if cannot_be_synced(error.kind()) => {}
             done => done.during("sync", parent)?,
         }

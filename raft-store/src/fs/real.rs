@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use super::{File, FileSystem};
 use crate::error::is_shortage;
 
-/// How often it is tried to open a folder, in vain, for want of descriptors.
+/// How often a folder that cannot be opened for want of descriptors is tried again.
 const OPEN_TRIES: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -91,7 +91,7 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // To sync a folder takes a descriptor, and the log cannot do without: what it has waited for is given back soon.
+        // To sync a folder takes a descriptor, and the log cannot go on without: others are closed soon.
         for _ in 0..OPEN_TRIES {
             match fs::File::open(dir) {
                 Err(error) if is_shortage(&error) => std::thread::sleep(OPEN_PAUSE),

@@ -4,15 +4,15 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `files` | the files, and which of them join the log |
+//! | `attach` | the files that a start finds |
 //! | `receive` | taking in a run |
 //! | `heal` | finding damaged files, and replacing them |
 //! | `serve` | choosing the run to give |
 
-mod files;
+mod attach;
 mod heal;
 mod receive;
 mod serve;
 
-pub(crate) use files::{attach, check_content, file_name, join, list, verify_file};
+pub(crate) use attach::attach;
 pub use receive::HistoryReceiver;

@@ -5,43 +5,45 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::files::file_name;
-use crate::codec::Codec;
 use crate::error::{Error, IoContext};
+use crate::folder::layout::history_file_name;
+use crate::format::codec::Codec;
 use crate::format::{
     Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
 };
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
-use crate::read::earliest_of;
+use crate::log::read::earliest_of;
+use crate::log::shared::SharedLog;
+use crate::log::tail::payload_bytes;
 use crate::segment::{HISTORY_BIT, Index, Opened, Summary};
-use crate::shared::Shared;
-use crate::store::Store;
-use crate::tail::payload_bytes;
 use crate::types::{Entry, LogId};
 
 /// Offsets in a file are kept in 32 bits.
 const FILE_BYTES_MAX: u64 = u32::MAX as u64;
 
-impl<F: FileSystem> Store<F> {
+impl<F: FileSystem> SharedLog<F> {
     /// Begins to take in the entries `first..=last` from another node. Blocks.
     ///
     /// # Errors
-    /// [`Error::HistoryRefused`] unless `last` is just below [`Store::earliest_index`] and was
-    /// purged by Raft: only that is history.
-    pub fn receive_history(&self, first: u64, last: u64) -> Result<HistoryReceiver<F>, Error> {
-        let shared = &self.shared;
-        shared.check()?;
+    /// [`Error::HistoryRefused`] unless `last` is just below the earliest entry and was purged by
+    /// Raft: only that is history.
+    pub(crate) fn receive_history(
+        self: &Arc<Self>,
+        first: u64,
+        last: u64,
+    ) -> Result<HistoryReceiver<F>, Error> {
+        self.check()?;
         if first > last || last >= HISTORY_BIT {
             return Err(refused(first, last, "it is no run of indexes"));
         }
-        let purged = shared.check_joins(first, last)?;
-        HistoryReceiver::begin(shared.clone(), (first, last), purged, false)
+        let purged = self.check_joins(first, last)?;
+        HistoryReceiver::begin(self.clone(), (first, last), purged, false)
     }
 }
 
 /// A run of entries on its way in. Dropping it discards what has arrived.
 pub struct HistoryReceiver<F: FileSystem> {
-    shared: Arc<Shared<F>>,
+    shared: Arc<SharedLog<F>>,
     temporary: Temporary<F>,
     opened: Opened<F::File>,
     codec: Codec,
@@ -64,7 +66,7 @@ pub struct HistoryReceiver<F: FileSystem> {
 
 impl<F: FileSystem> HistoryReceiver<F> {
     pub(super) fn begin(
-        shared: Arc<Shared<F>>,
+        shared: Arc<SharedLog<F>>,
         range: (u64, u64),
         purged: LogId,
         replaces: bool,
@@ -75,7 +77,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
     }
 
     fn create(
-        shared: Arc<Shared<F>>,
+        shared: Arc<SharedLog<F>>,
         (first, last): (u64, u64),
         purged: LogId,
         replaces: bool,
@@ -194,7 +196,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         let (id, purged) = (entry.log_id, self.purged);
         let terms = self.last_term..=purged.leader_id.term;
         let follows = id.index == self.next && terms.contains(&id.leader_id.term);
-        // The purged id is this node's own word on its entry.
+        // This node itself had the entry with the purged id.
         let agrees = id.index != purged.index || id == purged;
         if follows && agrees && id.index <= self.last {
             return Ok(());
@@ -258,7 +260,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             true => shared.check_held((first, last))?,
             false => drop(shared.check_joins(first, last)?),
         }
-        let (name, dir) = (file_name(first, last), &shared.layout.history);
+        let (name, dir) = (history_file_name(first, last), &shared.layout.history);
         let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
         if replaces {
             // Until the new file has the name, it is that of what is to be replaced.
@@ -271,6 +273,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             false => shared.attach(index, opened)?,
         }
         named.keep();
+        shared.check_invariants();
         Ok(())
     }
 }
@@ -308,7 +311,7 @@ impl<F: FileSystem> Drop for Temporary<F> {
     }
 }
 
-impl<F: FileSystem> Shared<F> {
+impl<F: FileSystem> SharedLog<F> {
     fn temporary_history(&self) -> PathBuf {
         let mut count = self.history_files.lock();
         *count += 1;

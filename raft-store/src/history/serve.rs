@@ -1,27 +1,27 @@
 //! Choosing the run of entries to give to a node that lacks what was before its log.
 
 use crate::fs::FileSystem;
-use crate::segment::{Held, Table};
-use crate::store::Store;
+use crate::log::shared::SharedLog;
+use crate::segment::{Held, SegmentTable};
 
-impl<F: FileSystem> Store<F> {
-    /// The run of entries to serve next to a peer whose history begins at `before` (exclusive):
-    /// its first and last index, of about `bytes_max` bytes of files, but at least one entry.
-    /// `None` when this node has no file with what comes below `before`, or does not know yet
-    /// that it is committed.
-    pub fn history_run(&self, before: u64, bytes_max: u64) -> Option<(u64, u64)> {
+impl<F: FileSystem> SharedLog<F> {
+    /// See [`Store::history_run`](crate::Store::history_run).
+    pub(crate) fn history_run(&self, before: u64, bytes_max: u64) -> Option<(u64, u64)> {
         let last = before.checked_sub(1)?;
-        let settled = self.committed().max(self.purged())?;
+        let settled = {
+            let state = self.tail.read().state;
+            state.committed.max(state.purged)?
+        };
         if settled.index < last {
             return None;
         }
-        let first = run_up_to(&self.shared.table.read(), last, bytes_max)?;
+        let first = run_up_to(&self.table.read(), last, bytes_max)?;
         Some((first, last))
     }
 }
 
 /// The first index of a run of entries up to `last` of about `bytes_max` bytes.
-fn run_up_to<F: FileSystem>(table: &Table<F>, last: u64, bytes_max: u64) -> Option<u64> {
+fn run_up_to<F: FileSystem>(table: &SegmentTable<F>, last: u64, bytes_max: u64) -> Option<u64> {
     let (mut end, mut left, mut first) = (last, bytes_max, None);
     let mut held_at_all = false;
     for held in table.files().rev() {

@@ -7,8 +7,8 @@ use super::format::{Head, Totals};
 use super::{SnapshotInfo, SnapshotReader, read};
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
+use crate::folder::identity::are_different_clusters;
 use crate::fs::FileSystem;
-use crate::identity::are_different_clusters;
 use crate::types::StoredMembership;
 
 pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -58,13 +58,18 @@ pub(super) fn check_name(info: &SnapshotInfo, path: &Path) -> Result<(), Error> 
     }
 }
 
+/// The name of the snapshot file of an entry, or of an empty log.
+pub(super) fn file_name(index: Option<u64>, term: u64) -> String {
+    format!("snap-{}-{term}.snap", index.unwrap_or(0))
+}
+
 pub(super) fn info_of(head: &Head, totals: &Totals, bytes: u64) -> SnapshotInfo {
     let (index, term) = match head.meta.last_log_id {
         Some(id) => (Some(id.index), id.leader_id.term),
         None => (None, 0),
     };
     SnapshotInfo {
-        file: format!("snap-{}-{term}.snap", index.unwrap_or(0)),
+        file: file_name(index, term),
         index,
         term,
         records: totals.records,

@@ -4,7 +4,7 @@ use crc32c::{crc32c, crc32c_append};
 use prost::Message;
 
 use crate::crypto::KeyTag;
-use crate::membership::{LogIdMessage, StoredMembershipMessage};
+use crate::format::membership::{LogIdMessage, StoredMembershipMessage};
 use crate::types::SnapshotMeta;
 
 const MAGIC: [u8; 8] = *b"RSTMSNAP";
@@ -235,6 +235,11 @@ pub(crate) fn block_context(raw_len: u32, records: u32, offset: u64) -> Vec<u8> 
 
 pub(crate) fn encode_footer(totals: &Totals, offset: u64) -> Vec<u8> {
     let data = totals.encode();
+    debug_assert_eq!(
+        Totals::decode(&data),
+        Some(*totals),
+        "the footer would be read as another"
+    );
     encode(KIND_FOOTER, &data, data.len() as u32, 0, offset).1
 }
 

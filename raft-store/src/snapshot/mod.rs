@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
+use crate::folder::{Clock, Layout, Options};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
-use crate::options::{Clock, Layout, Options};
 use crate::types::SnapshotMeta;
-use files::{check_cluster, check_name, info_of};
+use files::{check_cluster, check_name, file_name, info_of};
 use format::Head;
 
 pub(crate) use files::{list_files, verify_file};
@@ -82,7 +82,7 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
-    /// Says that somebody could not take it in: it should be read, and written anew where it is damaged.
+    /// Notes that another node could not take it in: it should be read, and written anew where it is damaged.
     pub fn suspect(&self) {
         self.suspicion.store(true, Ordering::Relaxed);
     }
@@ -116,18 +116,18 @@ impl<F: FileSystem> SnapshotHandle<F> {
 
 /// The snapshots folder. Clones are the same folder.
 pub struct SnapshotStore<F: FileSystem> {
-    inner: Arc<Inner<F>>,
+    folder: Arc<SnapshotFolder<F>>,
 }
 
 impl<F: FileSystem> Clone for SnapshotStore<F> {
     fn clone(&self) -> Self {
         SnapshotStore {
-            inner: self.inner.clone(),
+            folder: self.folder.clone(),
         }
     }
 }
 
-struct Inner<F: FileSystem> {
+struct SnapshotFolder<F: FileSystem> {
     fs: F,
     dir: PathBuf,
     cluster_id: u128,
@@ -148,7 +148,7 @@ struct IndexFile {
 
 impl<F: FileSystem> SnapshotStore<F> {
     pub(crate) fn open(fs: F, layout: &Layout, options: &Options) -> Result<Self, Error> {
-        let inner = Inner {
+        let folder = SnapshotFolder {
             fs,
             dir: layout.snapshots.clone(),
             cluster_id: options.cluster_id,
@@ -158,17 +158,20 @@ impl<F: FileSystem> SnapshotStore<F> {
             publishing: Mutex::default(),
             suspicion: Arc::default(),
         };
-        inner.remove_temporaries()?;
+        folder.remove_temporaries()?;
         // A name seen now may still be in the cache only, and the log is purged on its account.
-        inner.fs.sync_dir(&inner.dir).during("sync", &inner.dir)?;
-        let found = inner.scan_files()?;
+        folder
+            .fs
+            .sync_dir(&folder.dir)
+            .during("sync", &folder.dir)?;
+        let found = folder.scan_files()?;
         // The index is for people and tools; the files are the truth.
-        if inner.read_index().as_ref() != Some(&found) {
-            inner.write_index(&found)?;
+        if folder.read_index().as_ref() != Some(&found) {
+            folder.write_index(&found)?;
         }
-        *inner.listed.lock() = found;
+        *folder.listed.lock() = found;
         Ok(SnapshotStore {
-            inner: Arc::new(inner),
+            folder: Arc::new(folder),
         })
     }
 
@@ -179,13 +182,13 @@ impl<F: FileSystem> SnapshotStore<F> {
         digest: u128,
         records: impl Iterator<Item = Bytes>,
     ) -> Result<SnapshotHandle<F>, Error> {
-        let Inner {
+        let SnapshotFolder {
             fs,
             cluster_id,
             clock,
             keys,
             ..
-        } = &*self.inner;
+        } = &*self.folder;
         let (key, cipher) = keys.for_new_file()?.unzip();
         let head = Head {
             meta: meta.clone(),
@@ -194,28 +197,28 @@ impl<F: FileSystem> SnapshotStore<F> {
             created_ms: clock(),
             key,
         };
-        let temporary = self.inner.temporary();
+        let temporary = self.folder.temporary();
         let file = fs.create(&temporary).during("create", &temporary)?;
         let written = write::write_all(&file, &temporary, &head, cipher, records);
-        let (totals, bytes) = written.inspect_err(|_| self.inner.discard(&temporary))?;
+        let (totals, bytes) = written.inspect_err(|_| self.folder.discard(&temporary))?;
         let info = info_of(&head, &totals, bytes);
-        self.inner.publish(&temporary, file, head, info)
+        self.folder.publish(&temporary, file, head, info)
     }
 
     /// The newest snapshot.
     pub fn current(&self) -> Result<Option<SnapshotHandle<F>>, Error> {
-        let newest = self.inner.listed.lock().last().cloned();
-        newest.map(|info| self.inner.handle(info)).transpose()
+        let newest = self.folder.listed.lock().last().cloned();
+        newest.map(|info| self.folder.handle(info)).transpose()
     }
 
     /// Whether one of the snapshots was suspected ([`SnapshotHandle::suspect`]) since this was last asked.
     pub fn take_suspicion(&self) -> bool {
-        self.inner.suspicion.swap(false, Ordering::Relaxed)
+        self.folder.suspicion.swap(false, Ordering::Relaxed)
     }
 
     /// All snapshots, oldest first.
     pub fn list(&self) -> Vec<SnapshotInfo> {
-        self.inner.listed.lock().clone()
+        self.folder.listed.lock().clone()
     }
 
     /// The records of a snapshot, each verified as it is read.
@@ -223,7 +226,7 @@ impl<F: FileSystem> SnapshotStore<F> {
         &self,
         handle: &SnapshotHandle<F>,
     ) -> Result<SnapshotReader<F::File>, Error> {
-        Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone(), &self.inner.keys)?.1)
+        Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone(), &self.folder.keys)?.1)
     }
 
     /// Takes in a snapshot's raw blocks, as sent by [`SnapshotHandle::read_block`] elsewhere.
@@ -231,14 +234,20 @@ impl<F: FileSystem> SnapshotStore<F> {
         SnapshotReceiver::new(self.clone())
     }
 
+    /// What contradicts itself in the list of snapshots; `None` is right.
+    #[cfg(feature = "testing")]
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        fault(&self.folder.listed.lock())
+    }
+
     /// Removes all snapshots but this one: openraft installs it, and nothing older may be shown
     /// afterwards.
     pub(crate) fn keep_only(&self, handle: &SnapshotHandle<F>) {
-        self.inner.keep(|info| info.file == handle.info.file);
+        self.folder.keep(|info| info.file == handle.info.file);
     }
 }
 
-impl<F: FileSystem> Inner<F> {
+impl<F: FileSystem> SnapshotFolder<F> {
     fn temporary(&self) -> PathBuf {
         let mut count = self.publishing.lock();
         *count += 1;
@@ -255,7 +264,7 @@ impl<F: FileSystem> Inner<F> {
         }
     }
 
-    /// Gives a written file its name, then lets go of older snapshots: in this order, so that
+    /// Gives a written file its name, then removes older snapshots: in this order, so that
     /// there is a complete one at any moment.
     fn publish(
         &self,
@@ -278,12 +287,12 @@ impl<F: FileSystem> Inner<F> {
         Ok(self.handle_of(info, head, path, file))
     }
 
-    /// Lets go of the others. What cannot be removed or written now is at the next start: the files
-    /// are the truth, and the newest of them counts.
+    /// Removes the others. The next start does what fails here: it goes by the files, and the newest of them counts.
     fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) {
         let mut listed = self.listed.lock();
         let (kept, dropped): (Vec<_>, Vec<_>) = listed.drain(..).partition(|info| keep(info));
         *listed = kept;
+        debug_assert_eq!(fault(&listed), None, "the snapshots contradict each other");
         for info in &dropped {
             self.discard(&self.dir.join(&info.file));
         }
@@ -363,4 +372,14 @@ impl<F: FileSystem> Inner<F> {
             .map_err(|error| Error::io("encode", &self.dir.join(INDEX_NAME), error.into()))?;
         fs::publish(&self.fs, &self.dir, INDEX_NAME, &content)
     }
+}
+
+/// What contradicts itself in a list of snapshots; `None` is right.
+fn fault(listed: &[SnapshotInfo]) -> Option<&'static str> {
+    let order = |info: &SnapshotInfo| (info.index, info.term);
+    if !listed.is_sorted_by(|one, next| order(one) < order(next)) {
+        return Some("they are not listed from the oldest to the newest, each once");
+    }
+    let is_named = |info: &SnapshotInfo| info.file == file_name(info.index, info.term);
+    (!listed.iter().all(is_named)).then_some("one has another name than its index and term give it")
 }

@@ -18,9 +18,9 @@ pub struct SnapshotReceiver<F: FileSystem> {
 
 impl<F: FileSystem> SnapshotReceiver<F> {
     pub(super) fn new(store: SnapshotStore<F>) -> Result<Self, Error> {
-        let temporary = store.inner.temporary();
+        let temporary = store.folder.temporary();
         let file = store
-            .inner
+            .folder
             .fs
             .create(&temporary)
             .during("create", &temporary)?;
@@ -51,16 +51,19 @@ impl<F: FileSystem> SnapshotReceiver<F> {
     pub fn finish(mut self) -> Result<SnapshotHandle<F>, Error> {
         let file = Arc::new(self.file.take().ok_or(Error::Closed)?);
         let (totals, bytes) = read::read_footer(&*file, &self.temporary)?;
-        let (head, mut records) =
-            SnapshotReader::new(file.clone(), self.temporary.clone(), &self.store.inner.keys)?;
-        super::check_cluster(&head, self.store.inner.cluster_id, &self.temporary)?;
+        let (head, mut records) = SnapshotReader::new(
+            file.clone(),
+            self.temporary.clone(),
+            &self.store.folder.keys,
+        )?;
+        super::check_cluster(&head, self.store.folder.cluster_id, &self.temporary)?;
         records.try_for_each(|record| record.map(drop))?;
         drop(records);
         let info = info_of(&head, &totals, bytes);
         let file = Arc::into_inner(file).ok_or(Error::Closed)?;
         let handle = self
             .store
-            .inner
+            .folder
             .publish(&self.temporary, file, head, info)?;
         // Published under its name: there is no temporary file to discard.
         self.temporary = PathBuf::new();
@@ -71,7 +74,7 @@ impl<F: FileSystem> SnapshotReceiver<F> {
 impl<F: FileSystem> Drop for SnapshotReceiver<F> {
     fn drop(&mut self) {
         if !self.temporary.as_os_str().is_empty() {
-            self.store.inner.discard(&self.temporary);
+            self.store.folder.discard(&self.temporary);
         }
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::report::Before;
 use crate::format::{Position, Record, SegmentHeader};
-use crate::rebuild::Rebuild;
-use crate::replay::Visitor;
+use crate::segment::rebuild::Rebuild;
+use crate::segment::scan::Visitor;
 use crate::types::{Membership, Payload};
 
-/// See the module documentation.
+/// Follows the log like recovery does, and decodes what recovery leaves unread.
 #[derive(Default)]
 pub(super) struct Decoding {
     pub(super) rebuild: Rebuild,

@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::folder::IDENTITY_NAME;
 use crate::format::{HardState, Position};
-use crate::options::IDENTITY_NAME;
 use crate::snapshot::SnapshotInfo;
 use crate::types::Membership;
 

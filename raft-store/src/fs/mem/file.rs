@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::super::mem_disk::{DataChange, Operation};
+use super::disk::{DataChange, Operation};
 use super::{FaultOp, File, MemFs, State};
 
 /// A file of a [`MemFs`].

@@ -47,6 +47,7 @@ impl Model {
 
     pub fn of(log: &mut Log) -> Self {
         let store = &log.store;
+        store.check_invariants();
         let (purged, last, vote) = (store.purged(), store.last_log_id(), store.vote());
         Model {
             entries: log.entries(),
@@ -135,6 +136,7 @@ impl Run {
 
     pub fn step(&mut self) {
         self.log.writer.step();
+        self.log.store.check_invariants();
         self.collect();
     }
 

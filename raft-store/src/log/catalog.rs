@@ -1,0 +1,216 @@
+//! The catalog: what is in the sealed segments and snapshots, so that a start need not read
+//! them. Derived data, in a database (sled) that can lose its file when the process is killed. Where anything goes
+//! wrong with it, it is deleted and written again.
+//!
+//! It is the one part of the crate that is not behind [`FileSystem`](crate::fs::FileSystem): sled opens, writes and
+//! syncs its files itself, by path, and takes no files from outside. That costs:
+//!
+//! - The file system in memory cannot hold a catalog. Stores on it run without one, so no simulated power cut and no
+//!   injected fault ever meets it; its tests cut and damage its files in a real folder.
+//! - sled panics where the crate would return an error. Each call catches that, and the catalog is given up.
+//! - sled writes when it only opens. So `verify`, which changes nothing, opens a copy in the system's temporary folder.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::error::{Error, IoContext};
+use crate::folder::Layout;
+use crate::fs::{self, File, FileSystem, RealFs};
+use crate::segment::{SegmentTable, Summary};
+use crate::snapshot::SnapshotInfo;
+
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// The catalog, or nothing: without it a start takes longer, and nothing else changes.
+pub(crate) struct Catalog {
+    path: PathBuf,
+    db: Option<sled::Db>,
+}
+
+impl Catalog {
+    pub(crate) fn open(layout: &Layout, wanted: bool) -> Self {
+        let path = layout.catalog.clone();
+        let db = match wanted {
+            // sled cannot live with such a clock. What it knows would be out of date the next time.
+            true if SystemTime::now() < SystemTime::UNIX_EPOCH => {
+                tracing::warn!(
+                    "the clock of this machine is before 1970: the node works without its catalog, so its start \
+                     takes longer; set the clock right"
+                );
+                if RealFs.list(&path).is_ok() {
+                    remove(&path);
+                }
+                None
+            }
+            true => {
+                // sled gives its files the modes of the system: the folder keeps others out. What is wrong
+                // with the folder is said when it is opened.
+                let _ = RealFs.create_dir_all(&path);
+                open_or_recreate(&path)
+            }
+            false => None,
+        };
+        Catalog { path, db }
+    }
+
+    /// What a catalog that is not to be changed says: sled writes whenever it opens, so a copy is
+    /// opened and removed again. Empty where there is none, or none that can be opened; an error where it
+    /// cannot be copied.
+    pub(crate) fn peek(layout: &Layout) -> Result<BTreeMap<u64, Summary>, Error> {
+        let copy_dir = tempfile::Builder::new()
+            .prefix("rstmdb-verify-")
+            .tempdir()
+            .during("make a copy of the catalog in", &std::env::temp_dir())?;
+        let path = copy_dir.path().join("catalog");
+        if layout.catalog.is_dir() {
+            copy(&layout.catalog, &path)?;
+        }
+        let db = open(&path);
+        Ok(Catalog { path, db }.segments())
+    }
+
+    /// The summaries of sealed segments by number. Unreadable ones are left out.
+    pub(crate) fn segments(&mut self) -> BTreeMap<u64, Summary> {
+        self.attempt(read_segments).unwrap_or_default()
+    }
+
+    /// Makes the catalog say what the files say.
+    pub(crate) fn reconcile<F: FileSystem>(
+        &mut self,
+        table: &SegmentTable<F>,
+        snapshots: &[SnapshotInfo],
+    ) {
+        let sealed = table.held.len().saturating_sub(1);
+        let right: BTreeMap<u64, Summary> = table
+            .summaries()
+            .take(sealed)
+            .map(|s| (s.number, s.clone()))
+            .collect();
+        if self.segments() != right {
+            self.attempt(|db| {
+                let tree = db.open_tree("segments")?;
+                tree.clear()?;
+                right
+                    .values()
+                    .try_for_each(|summary| put(&tree, summary.number, summary))
+            });
+        }
+        self.snapshots(snapshots);
+    }
+
+    /// A segment was sealed.
+    pub(crate) fn sealed(&mut self, summary: &Summary) {
+        self.attempt(|db| put(&db.open_tree("segments")?, summary.number, summary));
+    }
+
+    /// A segment was dropped.
+    pub(crate) fn dropped(&mut self, number: u64) {
+        self.attempt(|db| {
+            db.open_tree("segments")?
+                .remove(number.to_be_bytes())
+                .map(drop)
+        });
+    }
+
+    /// These are the snapshots.
+    pub(crate) fn snapshots(&mut self, snapshots: &[SnapshotInfo]) {
+        self.attempt(|db| {
+            let tree = db.open_tree("snapshots")?;
+            tree.clear()?;
+            snapshots
+                .iter()
+                .try_for_each(|info| put(&tree, info.index.unwrap_or(0), info))
+        });
+    }
+
+    /// Runs one operation; an error or a panic inside sled costs the catalog, not the node.
+    fn attempt<T>(&mut self, run: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Option<T> {
+        let db = self.db.as_ref()?;
+        match std::panic::catch_unwind(AssertUnwindSafe(|| run(db))) {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => tracing::warn!(%error, "the catalog failed; it will be rebuilt"),
+            Err(_) => tracing::warn!("the catalog panicked; it will be rebuilt"),
+        }
+        self.close();
+        remove(&self.path);
+        None
+    }
+
+    /// sled syncs its file once more, and panics when the disk does not let it.
+    fn close(&mut self) {
+        let db = self.db.take();
+        if std::panic::catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::warn!("the catalog panicked while it was closed; it will be rebuilt");
+        }
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn put(tree: &sled::Tree, key: u64, value: &impl serde::Serialize) -> sled::Result<()> {
+    let value = serde_json::to_vec(value).map_err(std::io::Error::from)?;
+    tree.insert(key.to_be_bytes(), value).map(drop)
+}
+
+fn read_segments(db: &sled::Db) -> sled::Result<BTreeMap<u64, Summary>> {
+    let mut found = BTreeMap::new();
+    for item in &db.open_tree("segments")? {
+        let (_, value) = item?;
+        if let Ok(summary) = serde_json::from_slice::<Summary>(&value) {
+            found.insert(summary.number, summary);
+        }
+    }
+    Ok(found)
+}
+
+fn open_or_recreate(path: &Path) -> Option<sled::Db> {
+    open(path).or_else(|| {
+        remove(path);
+        open(path)
+    })
+}
+
+fn open(path: &Path) -> Option<sled::Db> {
+    // Even making a configuration panics while the clock is before 1970.
+    let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES);
+        config.open()
+    }));
+    match opened {
+        Ok(Ok(db)) => Some(db),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the catalog cannot be opened");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the catalog cannot be opened: it panicked");
+            None
+        }
+    }
+}
+
+/// Copies the files of a folder. Folders in it are left out: a catalog needs none of them.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    let names = RealFs.list(from).during("list", from)?;
+    RealFs.create_dir_all(to).during("create", to)?;
+    let mut content = Vec::new();
+    for name in names {
+        fs::read_into(&RealFs, &from.join(&name), &mut content)?;
+        let path = to.join(&name);
+        let file = RealFs.create(&path).during("create", &path)?;
+        file.write_all_at(&content, 0).during("write", &path)?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = RealFs.remove_dir_all(path) {
+        tracing::warn!(%error, "cannot remove the catalog");
+    }
+}

@@ -1,0 +1,275 @@
+//! Reading entries: recent ones from memory, the rest from files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::crypto::Cipher;
+use crate::error::{Error, IoContext, damaged};
+use crate::format::{self, Position, Record, SegmentHeader};
+use crate::fs::{self, File, FileSystem};
+use crate::log::shared::SharedLog;
+use crate::log::tail::{Limit, Tail};
+use crate::segment::history_file::{self, Range};
+use crate::segment::scan::{Source, Visitor, scan_whole};
+use crate::segment::{FilePlace, Index, Opened, SegmentTable, Summary};
+use crate::types::{Entry, next_index};
+
+/// How much of a file is read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+impl<F: FileSystem> SharedLog<F> {
+    /// The lowest index that can be read.
+    pub(crate) fn earliest(&self) -> u64 {
+        earliest_of(&self.tail.read(), &self.table.read())
+    }
+
+    /// Entries of `from..to` in order, as many as the limit allows, ending at the end of the log.
+    pub(crate) fn read(&self, from: u64, to: u64, limit: Limit) -> Result<Vec<Entry>, Error> {
+        let entries = self.read_run(from, to, limit)?;
+        let index_at = |n: usize| entries.get(n).map(|entry: &Entry| entry.log_id.index);
+        if let Some(end) = entries.len().checked_sub(1) {
+            debug_assert_eq!(
+                (index_at(0), index_at(end)),
+                (Some(from), Some(from + end as u64)),
+                "a read gives other entries than it was asked for"
+            );
+        }
+        Ok(entries)
+    }
+
+    fn read_run(&self, from: u64, to: u64, mut limit: Limit) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        let mut next = from;
+        loop {
+            let (cold_to, below_gap) = {
+                let tail = self.tail.read();
+                let to = to.min(tail.next());
+                let gap_end = tail.gap_end().filter(|end| next < *end);
+                if next >= to || limit.is_reached() {
+                    return Ok(entries);
+                }
+                if next >= tail.first() {
+                    tail.copy(next, to, &mut limit, &mut entries);
+                    return Ok(entries);
+                }
+                (to.min(gap_end.unwrap_or(tail.first())), gap_end.is_some())
+            };
+            let wanted = next.saturating_add(limit.entries as u64).min(cold_to);
+            self.read_cold(next, wanted, below_gap, &mut limit, &mut entries)?;
+            next = entries.last().map_or(from, |entry| entry.log_id.index + 1);
+        }
+    }
+
+    /// Reads one run of entries from one file; at least one. Below a gap that is not written yet the
+    /// segments still show what is no longer part of the log, so only history counts.
+    fn read_cold(
+        &self,
+        from: u64,
+        to: u64,
+        below_gap: bool,
+        limit: &mut Limit,
+        into: &mut Vec<Entry>,
+    ) -> Result<(), Error> {
+        let bytes_max = CHUNK_BYTES.min((limit.bytes as u64).saturating_mul(2).max(4096));
+        loop {
+            let table = self.table.read();
+            let place = match below_gap {
+                true => table.place_in_history(from, to, bytes_max),
+                false => table.place(from, to, bytes_max),
+            };
+            drop(table);
+            match place {
+                FilePlace::Nowhere => {
+                    return Err(Error::Compacted {
+                        asked: from,
+                        earliest: self.earliest(),
+                    });
+                }
+                FilePlace::Unindexed(summary) => self
+                    .index_file(&summary)
+                    .map_err(|error| self.in_file_of(&summary, error))?,
+                FilePlace::At {
+                    summary,
+                    file,
+                    offsets,
+                    end,
+                } => {
+                    let path = summary.path(&self.layout);
+                    let run = FileRun {
+                        number: summary.number,
+                        path: &path,
+                        from,
+                        offsets: &offsets,
+                        end,
+                    };
+                    let bytes = run
+                        .read(&file, limit, into)
+                        .map_err(|error| self.in_file_of(&summary, error))?;
+                    self.counters.read(bytes);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Rebuilds the positions of a sealed segment or a history file.
+    fn index_file(&self, summary: &Summary) -> Result<(), Error> {
+        let number = summary.number;
+        let path = summary.path(&self.layout);
+        let mut buf = Vec::new();
+        let file = match fs::read_into(&self.fs, &path, &mut buf) {
+            Ok(file) => file,
+            // Retention was faster; the next look at the table says so.
+            Err(error) if !self.holds(summary) => {
+                tracing::debug!(%error, "a file was dropped while it was read");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        self.counters.read(buf.len() as u64);
+        let mut indexer = Indexer::default();
+        let source = Source {
+            number,
+            path: &path,
+            keys: &self.options.keys,
+        };
+        let found = scan_whole(&buf, source, &mut indexer)?;
+        if summary.is_history() {
+            let ranges = (summary.range, indexer.0.summary.range);
+            history_file::check_content(ranges, self.options.cluster_id, &path, &found)?;
+        }
+        let opened = Opened {
+            file,
+            cipher: found.cipher,
+        };
+        self.table
+            .write()
+            .fill(summary, indexer.0.positions, Arc::new(opened));
+        Ok(())
+    }
+
+    /// Says what is lost where the file is one with history, and remembers that it is damaged.
+    fn in_file_of(&self, summary: &Summary, error: Error) -> Error {
+        let error = match summary.is_history() {
+            true => error.in_history_file(),
+            false => error,
+        };
+        let damage = matches!(error, Error::Damaged { .. } | Error::Io { .. });
+        if let Some(range) = summary.range.filter(|_| damage && summary.is_history()) {
+            self.note_damage(range, &error);
+        }
+        error
+    }
+
+    /// Remembers that a history file is damaged, and logs it the first time.
+    pub(crate) fn note_damage(&self, range: Range, error: &Error) {
+        if self.damaged_history.lock().insert(range) {
+            tracing::error!(%error, "a file with history is damaged");
+        }
+    }
+
+    fn holds(&self, summary: &Summary) -> bool {
+        let table = self.table.read();
+        table.files().any(|held| held.index.summary == *summary)
+    }
+}
+
+/// The lowest index that can be read.
+pub(crate) fn earliest_of<F: FileSystem>(tail: &Tail, table: &SegmentTable<F>) -> u64 {
+    if let Some(begin) = tail.gap_end() {
+        return table.history_before(begin);
+    }
+    // What memory still holds of dropped segments would be gone after a restart.
+    table.earliest().unwrap_or_else(|| tail.first())
+}
+
+/// Consecutive entries in one file.
+struct FileRun<'a> {
+    number: u64,
+    path: &'a Path,
+    from: u64,
+    offsets: &'a [u32],
+    end: u64,
+}
+
+impl FileRun<'_> {
+    fn read<T: File>(
+        &self,
+        opened: &Opened<T>,
+        limit: &mut Limit,
+        into: &mut Vec<Entry>,
+    ) -> Result<u64, Error> {
+        let start = u64::from(self.offsets.first().copied().unwrap_or_default());
+        let mut buf = vec![0; self.end.saturating_sub(start) as usize];
+        opened
+            .file
+            .read_exact_at(&mut buf, start)
+            .during("read", self.path)?;
+        for (n, offset) in self.offsets.iter().enumerate() {
+            let offset = u64::from(*offset);
+            let entry = self.decode(
+                &buf[(offset - start) as usize..],
+                opened.cipher.as_deref(),
+                offset,
+                self.from + n as u64,
+            )?;
+            if !limit.take(&entry) {
+                break;
+            }
+            into.push(entry);
+        }
+        Ok(buf.len() as u64)
+    }
+
+    fn decode(
+        &self,
+        bytes: &[u8],
+        cipher: Option<&Cipher>,
+        offset: u64,
+        index: u64,
+    ) -> Result<Entry, Error> {
+        let bad = |what: String| damaged(self.path, offset, what);
+        let at = Position {
+            segment: self.number,
+            offset,
+        };
+        match format::decode_record(bytes, at, cipher) {
+            Ok((Record::Entry(entry), _)) if entry.log_id.index == index => {
+                entry.to_entry().map_err(bad)
+            }
+            Ok(_) => Err(bad(format!("entry {index} is not where it was written"))),
+            Err(_) => Err(bad(format!(
+                "the record of entry {index} fails its checksum"
+            ))),
+        }
+    }
+}
+
+/// Keeps the positions of one file's entries, nothing else.
+#[derive(Default)]
+struct Indexer(Index);
+
+impl Visitor for Indexer {
+    fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
+        self.0.summary.number = header.segment;
+        Ok(())
+    }
+
+    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => self.0.entry(entry.log_id.index, at.offset),
+            Record::Truncate(keep) => self.0.truncate(next_index(*keep)),
+            // Entries behind a gap do not continue those before it, which are no longer read.
+            Record::Purge(id) if !self.follows(id.index) => self.0.gap(id.index),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Indexer {
+    /// Whether the log, as far as this segment shows it, reaches `index`.
+    fn follows(&self, index: u64) -> bool {
+        self.0.summary.range.is_none_or(|(_, last)| last >= index)
+    }
+}

@@ -1,0 +1,52 @@
+//! A snapshot to which the log does not lead takes the log's place.
+//!
+//! A node that was cut off can hold entries of an old term that were never committed; the snapshot it is
+//! then sent covers their offsets. openraft installs the snapshot first and removes such entries later,
+//! if the process lives that long: until then they would read like the history of the snapshot, and after
+//! a crash openraft finds a log beyond the snapshot that contradicts it and refuses to start. So the log
+//! goes together with the installation, or at the next start where the installation was interrupted.
+
+use crate::error::Error;
+use crate::fs::FileSystem;
+use crate::log::shared::{Request, SharedLog};
+use crate::log::tail::Limit;
+use crate::types::{LogId, next_index};
+
+impl<F: FileSystem> SharedLog<F> {
+    /// Makes the log begin behind `end`, where a snapshot ends, unless it has that entry or has had it.
+    /// What was before reads as compacted when this returns. Blocks.
+    ///
+    /// # Errors
+    /// When the entry at that index cannot be read, or the log has failed.
+    pub(crate) fn supersede(&self, end: LogId) -> Result<(), Error> {
+        if self.leads_to(end)? {
+            return Ok(());
+        }
+        let mut tail = self.tail.write();
+        // Raft itself purges a log only up to what was committed, so that much belongs to the snapshot.
+        let keep = tail.state.purged;
+        tracing::info!(last = ?tail.state.last, snapshot = ?end, "a snapshot takes the place of the log");
+        tail.truncate(keep);
+        self.push(Request::Truncate {
+            keep,
+            epoch: tail.epoch,
+        })?;
+        self.purge(&mut tail, end)?;
+        drop(tail);
+        self.check_invariants();
+        Ok(())
+    }
+
+    /// Two logs with the same entry at one index are the same up to there (the Raft paper, section 5.3).
+    fn leads_to(&self, end: LogId) -> Result<bool, Error> {
+        let (purged, next) = {
+            let state = self.tail.read().state;
+            (state.purged, next_index(state.last))
+        };
+        if end.index < next_index(purged) || end.index < self.earliest().min(next) {
+            return Ok(true);
+        }
+        let entries = self.read(end.index, end.index + 1, Limit::new(1, usize::MAX))?;
+        Ok(entries.first().is_some_and(|entry| entry.log_id == end))
+    }
+}

@@ -1,0 +1,89 @@
+//! From one segment to the next.
+
+use std::path::Path;
+
+use super::Writer;
+use crate::error::{Error, IoContext};
+use crate::format::{Encoder, RecordType, SEGMENT_HEADER_BYTES};
+use crate::fs::{File, FileSystem};
+use crate::log::shared::{Request, SharedLog};
+use crate::segment::create::{begin_segment, blank_segment, trim};
+
+impl<F: FileSystem> Writer<F> {
+    fn must_roll(&self, requests: &[Request]) -> bool {
+        let options = &self.shared.options;
+        let header = SEGMENT_HEADER_BYTES as u64;
+        let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
+        let is_full = self.active.offset + more > options.segment_bytes;
+        let has_other_key = self.active.key_id != options.keys.current();
+        (is_full && self.active.offset > header) || has_other_key
+    }
+
+    /// Reserves the next segment where these need it. Nothing was written for them yet.
+    pub(super) fn reserve_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+        if self.blank.is_none() && self.must_roll(requests) {
+            let SharedLog {
+                fs,
+                layout,
+                options,
+                ..
+            } = &*self.shared;
+            self.blank = Some(blank_segment(fs, layout, options)?);
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next segment exactly where it was reserved: behind the seal there is no way back, and the key
+    /// may have become another one meanwhile, which waits for the next batch.
+    pub(super) fn roll_if_reserved(&mut self) -> Result<(), Error> {
+        match self.blank.take() {
+            Some(blank) => self.roll(blank),
+            None => Ok(()),
+        }
+    }
+
+    /// Seals the segment, begins the next, and trims the segment, each durable before the next:
+    /// recovery takes what it finds otherwise for damage.
+    fn roll(&mut self, blank: F::File) -> Result<(), Error> {
+        let path = self.shared.layout.segment(self.active.number);
+        self.seal(&path)?;
+        let SharedLog {
+            fs,
+            layout,
+            options,
+            ..
+        } = &*self.shared;
+        let number = self.active.number + 1;
+        let (active, index) = begin_segment(fs, layout, options, number, self.state, blank)?;
+        trim(&self.active.file.file, &path, self.active.offset)?;
+        self.active = active;
+        self.zeroed_to = 0;
+        self.durable = self.position();
+        let sealed = {
+            let mut table = self.shared.table.write();
+            let sealed = table.active().map(|held| held.index.summary.clone());
+            table.push(index, true, Some(self.active.file.clone()));
+            sealed
+        };
+        if let Some(summary) = sealed {
+            self.shared.catalog.lock().sealed(&summary);
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, path: &Path) -> Result<(), Error> {
+        let (mark, base) = (self.mark(), self.position());
+        self.batch.buf.clear();
+        let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
+        encoder.mark(RecordType::Seal, mark);
+        // A byte behind the seal, on disk before it, so that trimming the file always shortens it.
+        let len = encoder.offset() + 1;
+        let file = &self.active.file.file;
+        if file.len().during("measure", path)? < len {
+            file.preallocate(len).during("preallocate", path)?;
+            file.sync().during("sync", path)?;
+        }
+        self.flush_buffer()?;
+        self.sync()
+    }
+}

@@ -1,0 +1,129 @@
+//! History files: which there are, what of them joins the log, and whether each is what it says.
+
+use std::cmp::Reverse;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::crypto::Keyring;
+use crate::error::{Error, IoContext, damaged};
+use crate::folder::Layout;
+use crate::folder::identity::are_different_clusters;
+use crate::folder::layout::history_file_name;
+use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::fs::{self, File, FileSystem};
+use crate::segment::rebuild::Rebuild;
+use crate::segment::scan::{Scan, Source, scan_whole};
+use crate::segment::summary::{HISTORY_BIT, Index};
+
+/// The first and last index of a history file (inclusive), as in its name.
+pub(crate) type Range = (u64, u64);
+
+fn range_of(name: &str) -> Option<Range> {
+    let (first, last) = name.strip_suffix(".wal")?.split_once('-')?;
+    let range = (first.parse().ok()?, last.parse().ok()?);
+    let valid = range.0 <= range.1 && range.1 < HISTORY_BIT;
+    (valid && history_file_name(range.0, range.1) == name).then_some(range)
+}
+
+/// The ranges of the history files in the folder; none when there is no folder.
+pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<Range>, Error> {
+    let dir = &layout.history;
+    match fs.list(dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        names => {
+            let names = names.during("list", dir)?;
+            Ok(names.iter().filter_map(|name| range_of(name)).collect())
+        }
+    }
+}
+
+/// Splits ranges into those that join each other and a log from `log_first` on, newest first,
+/// and the rest.
+pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<Range>) {
+    // Of two that end together (a crash can leave both), the longer.
+    ranges.sort_unstable_by_key(|(first, last)| (Reverse(*last), *first));
+    let mut joined = log_first;
+    ranges.into_iter().partition(|(first, last)| {
+        let joins = last + 1 == joined;
+        if joins {
+            joined = *first;
+        }
+        joins
+    })
+}
+
+/// What the name, the length and the header of a file say about it.
+pub(crate) fn index_of<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    keys: &Keyring,
+    range: Range,
+) -> Result<Index, Error> {
+    let path = layout.history_file(range.0, range.1);
+    let file = fs.open(&path).during("open", &path)?;
+    let mut index = Index::default();
+    index.summary.number = HISTORY_BIT | range.0;
+    index.summary.range = Some(range);
+    index.summary.bytes = file.len().during("measure", &path)?;
+    // Without a header the time is 0, the oldest. A read of the file says what is wrong with it.
+    let header = header_of(&file);
+    index.batch(header.map_or(0, |header| header.created_ms));
+    let key = header.and_then(|header| header.key);
+    keys.for_file(key.as_ref(), &path)?;
+    Ok(index)
+}
+
+fn header_of(file: &impl File) -> Option<SegmentHeader> {
+    let mut bytes = [0; SEGMENT_HEADER_BYTES];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    Some(SegmentHeader::decode(&bytes).ok()?.0)
+}
+
+/// That a file holds the entries its name says, and of the right cluster (0: not known).
+pub(crate) fn check_content(
+    (named, found): (Option<Range>, Option<Range>),
+    cluster_id: u128,
+    path: &Path,
+    scan: &Scan,
+) -> Result<(), Error> {
+    let theirs = scan.header.map_or(0, |header| header.cluster_id);
+    if are_different_clusters(theirs, cluster_id) {
+        let theirs = uuid::Uuid::from_u128(theirs);
+        return Err(damaged(path, 0, format!("it is of cluster {theirs}")));
+    }
+    match found {
+        _ if found == named => Ok(()),
+        Some((first, last)) => {
+            let what = format!("it holds the entries {first} to {last}, not those of its name");
+            Err(damaged(path, scan.end, what))
+        }
+        None => Err(damaged(path, scan.end, "it holds no entries")),
+    }
+}
+
+/// Reads a whole history file; the first damage is the error. Returns how many entries it holds.
+pub(crate) fn verify_file<F: FileSystem>(
+    fs: &F,
+    layout: &Layout,
+    keys: &Keyring,
+    range: Range,
+    cluster_id: u128,
+) -> Result<u64, Error> {
+    let path = layout.history_file(range.0, range.1);
+    let index = index_of(fs, layout, keys, range)?;
+    let mut buf = Vec::new();
+    fs::read_into(fs, &path, &mut buf)?;
+    let mut rebuild = Rebuild::default();
+    let source = Source {
+        number: index.summary.number,
+        path: &path,
+        keys,
+    };
+    scan_whole(&buf, source, &mut rebuild)
+        .and_then(|found| {
+            let held = rebuild.index.summary.range;
+            check_content((Some(range), held), cluster_id, &path, &found)
+        })
+        .map_err(Error::in_history_file)?;
+    Ok(rebuild.entries)
+}

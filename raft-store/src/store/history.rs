@@ -1,0 +1,52 @@
+//! The history that came from other nodes, as the owner of the store sees it.
+
+use crate::error::Error;
+use crate::fs::FileSystem;
+use crate::history::HistoryReceiver;
+use crate::store::Store;
+
+impl<F: FileSystem> Store<F> {
+    /// Begins to take in the entries `first..=last` from another node. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRefused`] unless `last` is just below [`Store::earliest_index`] and was
+    /// purged by Raft: only that is history.
+    pub fn receive_history(&self, first: u64, last: u64) -> Result<HistoryReceiver<F>, Error> {
+        self.shared.receive_history(first, last)
+    }
+
+    /// The run of entries to serve next to a peer whose history begins at `before` (exclusive):
+    /// its first and last index, of about `bytes_max` bytes of files, but at least one entry.
+    /// `None` when this node has no file with what comes below `before`, or does not know yet
+    /// that it is committed.
+    pub fn history_run(&self, before: u64, bytes_max: u64) -> Option<(u64, u64)> {
+        self.shared.history_run(before, bytes_max)
+    }
+
+    /// The first and last index of each file with history from other nodes, oldest first.
+    pub fn history_files(&self) -> Vec<(u64, u64)> {
+        self.shared.history_ranges()
+    }
+
+    /// Those of them that are known to be damaged: a read or a check has failed on them.
+    pub fn damaged_history(&self) -> Vec<(u64, u64)> {
+        self.shared.known_damaged_history()
+    }
+
+    /// Reads one of the history files whole. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with it; it is one of [`Store::damaged_history`] then.
+    pub fn check_history(&self, range: (u64, u64)) -> Result<(), Error> {
+        self.shared.check_history(range)
+    }
+
+    /// Begins to take in the entries of a history file once more; when all have come, they take its
+    /// place. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::HistoryRefused`] when there is no such file.
+    pub fn replace_history(&self, range: (u64, u64)) -> Result<HistoryReceiver<F>, Error> {
+        self.shared.replace_history(range)
+    }
+}

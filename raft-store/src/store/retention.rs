@@ -1,0 +1,182 @@
+//! Dropping history, whole files at a time.
+
+use std::path::Path;
+
+use crate::error::{Error, IoContext};
+use crate::folder::{Reclaimed, Retention};
+use crate::fs::{self, File, FileSystem};
+use crate::log::shared::SharedLog;
+use crate::segment::{Held, SegmentTable, Summary};
+use crate::store::Store;
+
+/// What is copied or compared at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+impl<F: FileSystem> Store<F> {
+    /// Drops the oldest history files and segments that `policy` no longer keeps: only sealed
+    /// ones, only what Raft has durably purged, and never an entry at or above `floor`. Blocks.
+    pub fn retain(&self, policy: &Retention, floor: u64, now_ms: u64) -> Result<Reclaimed, Error> {
+        let shared = &self.shared;
+        shared.check()?;
+        let files = shared.history_files.lock();
+        let mut reclaimed = Reclaimed::default();
+        for dead in shared.remove_dead_history(&files)? {
+            reclaimed.count(&dead);
+        }
+        while let Some(oldest) = next_to_drop(shared, policy, floor, now_ms) {
+            // Before readers lose it: what cannot be archived stays.
+            if let Some(dir) = &policy.archive_dir {
+                archive(&shared.fs, &oldest.summary.path(&shared.layout), dir)?;
+            }
+            take(shared, &oldest);
+            remove(shared, &oldest.summary)?;
+            reclaimed.count(&oldest.summary);
+        }
+        if reclaimed.segments_deleted > 0 {
+            for dir in [&shared.layout.wal, &shared.layout.history] {
+                shared.fs.sync_dir(dir).during("sync", dir)?;
+            }
+        }
+        shared.check_invariants();
+        Ok(reclaimed)
+    }
+}
+
+impl Reclaimed {
+    fn count(&mut self, dropped: &Summary) {
+        self.segments_deleted += 1;
+        self.bytes += dropped.bytes;
+    }
+}
+
+/// A file that may go.
+struct Oldest {
+    summary: Summary,
+    in_history: bool,
+}
+
+/// The oldest file, if it may go. The lock of the history files keeps it the oldest until it is taken.
+fn next_to_drop<F: FileSystem>(
+    shared: &SharedLog<F>,
+    policy: &Retention,
+    floor: u64,
+    now_ms: u64,
+) -> Option<Oldest> {
+    let tail = shared.tail.read();
+    let floor = floor.min(tail.purged_durable? + 1);
+    let last = tail.state.last?.index;
+    let table = shared.table.read();
+    let is_sealed = table.held.len() > 1;
+    // Segments without live entries go first: all history is younger than what they held.
+    let dead = |held: &&Held<F>| is_sealed && held.live.is_none();
+    let in_history = !table.history.is_empty() && table.held.front().filter(dead).is_none();
+    let oldest = match in_history {
+        true => table.history.front()?,
+        false => table.held.front().filter(|_| is_sealed)?,
+    };
+    // What took its entries back may not be durable yet, so even a dead one waits for the purge.
+    let range = oldest.live.or(oldest.index.summary.range);
+    let below_floor = range.is_none_or(|(_, end)| end < floor);
+    let goes = below_floor && is_beyond(policy, &table, oldest, last, now_ms);
+    goes.then(|| Oldest {
+        summary: oldest.index.summary.clone(),
+        in_history,
+    })
+}
+
+/// Takes a file out of the table: readers stop seeing it before it is gone.
+fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Oldest) {
+    let mut table = shared.table.write();
+    match oldest.in_history {
+        true => drop(table.history.pop_front()),
+        false => drop(table.held.pop_front()),
+    }
+}
+
+fn is_beyond<F: FileSystem>(
+    policy: &Retention,
+    table: &SegmentTable<F>,
+    oldest: &Held<F>,
+    last: u64,
+    now_ms: u64,
+) -> bool {
+    // A segment without live entries can answer no read.
+    let Some((_, end)) = oldest.live else {
+        return true;
+    };
+    let age_ms = now_ms.saturating_sub(oldest.index.summary.last_ms);
+    let total: u64 = table.files().map(|held| held.index.summary.bytes).sum();
+    policy
+        .events
+        .is_some_and(|events| last.saturating_sub(end) >= events)
+        || policy
+            .hours
+            .is_some_and(|hours| age_ms > hours.saturating_mul(3_600_000))
+        || policy
+            .mb
+            .is_some_and(|mb| total > mb.saturating_mul(1 << 20))
+}
+
+fn remove<F: FileSystem>(shared: &SharedLog<F>, dropped: &Summary) -> Result<(), Error> {
+    let path = dropped.path(&shared.layout);
+    shared.fs.remove(&path).during("remove", &path)?;
+    if !dropped.is_history() {
+        shared.catalog.lock().dropped(dropped.number);
+    }
+    Ok(())
+}
+
+/// Copies rather than renames: archives are often on another disk. A file of this name that is there already
+/// is the same one, left by a crash before the original was removed, or else another node's.
+fn archive<F: FileSystem>(fs: &F, path: &Path, dir: &Path) -> Result<(), Error> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Ok(());
+    };
+    fs::create_dir(fs, dir)?;
+    let from = fs.open(path).during("open", path)?;
+    if fs::exists(fs, dir, name)? {
+        let archived = dir.join(name);
+        let there = fs.open(&archived).during("open", &archived)?;
+        return match is_same(&from, path, &there, &archived)? {
+            true => Ok(()),
+            false => Err(Error::ArchiveTaken { path: archived }),
+        };
+    }
+    let temporary = dir.join(format!("{name}{}", fs::TEMPORARY_SUFFIX));
+    let to = fs.create(&temporary).during("create", &temporary)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut done = 0;
+    loop {
+        let len = from.read_at(&mut chunk, done).during("read", path)?;
+        if len == 0 {
+            break;
+        }
+        to.write_all_at(&chunk[..len], done)
+            .during("write", &temporary)?;
+        done += len as u64;
+    }
+    fs::publish_written(fs, &to, &temporary, dir, name)
+}
+
+/// Whether two files hold the same bytes.
+fn is_same<F: File>(one: &F, path: &Path, other: &F, archived: &Path) -> Result<bool, Error> {
+    let len = one.len().during("measure", path)?;
+    if len != other.len().during("measure", archived)? {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    let mut done = 0;
+    while done < len {
+        let part = (len - done).min(CHUNK_BYTES as u64) as usize;
+        one.read_exact_at(&mut ours[..part], done)
+            .during("read", path)?;
+        other
+            .read_exact_at(&mut theirs[..part], done)
+            .during("read", archived)?;
+        if ours[..part] != theirs[..part] {
+            return Ok(false);
+        }
+        done += part as u64;
+    }
+    Ok(true)
+}
