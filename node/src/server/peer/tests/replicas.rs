@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use super::super::Connections;
 use super::support::{CLUSTER, Served, options};
-use crate::replica::no_peers::NoPeers;
+use crate::replica::NoPeers;
 use crate::replica::{self, CompactionOptions, Formation};
 use crate::server::product::{Product, Replica, TokioHost};
 

@@ -1,0 +1,115 @@
+//! A leader without a majority steps down.
+//!
+//! openraft's leaders lead on until they hear of another. Those followers that still hear one grant nobody a
+//! vote, so an old leader that reaches one node of a majority which could elect a new one keeps it from doing
+//! so for as long as that lasts. `Config::quorum_loss_probe_interval` silences its heartbeats, but it leads on, and
+//! entries that are sent again still renew the lease. Two of the longest election timeouts of silence were too few
+//! for a majority of three to elect another. Four are enough, but for as long nobody leads where nobody else can:
+//! where the node that comes back has less of the log.
+//!
+//! Stepping down is what Raft's follower does that hears of a higher term: this node grants its vote of the next
+//! term to the voter that answered it last. That costs a term and nothing else. Nothing is counted for that voter
+//! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
+//! refuses the vote where a majority has answered meanwhile.
+
+use std::sync::Arc;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::raft::VoteRequest;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use openraft::{Raft, Vote};
+
+use crate::replica::apply::state_machine::StateMachine;
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::gate::Gate;
+use crate::replica::parts::options::Options;
+use crate::replica::parts::pace::Pace;
+use crate::replica::types::Types;
+
+/// Looks in one election timeout. A majority must be missed by two in a row: a leader that stood still itself
+/// hears the answers that were waiting for it in between.
+const LOOKS: u32 = 4;
+
+/// What tells this node whether a majority answers it.
+pub(crate) struct Quorum<T: Types> {
+    pub raft: Raft<T, StateMachine<T>>,
+    pub gate: Arc<Gate>,
+    pub counters: Arc<Counters>,
+    pub options: Arc<Options>,
+}
+
+/// Looks until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
+    let Some(shortest) = pace.parts().map(|parts| parts.options.election_timeout.0) else {
+        return;
+    };
+    let mut led = None;
+    let mut missed = 0;
+    while let Some(quorum) = pace.next::<T>(shortest / LOOKS).await {
+        missed = match quorum.misses_majority(&mut led) {
+            true => missed + 1,
+            false => 0,
+        };
+        if missed >= 2 {
+            missed = 0;
+            quorum.step_down().await;
+        }
+    }
+}
+
+impl<T: Types> Quorum<T> {
+    /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
+    /// election timeout. `led` is the term it was last seen to lead in without that, and since when.
+    fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.membership().voter_ids();
+        // One that keeps quiet is answered by nobody.
+        let is_silent = self.gate.is_silent();
+        if !metrics.state.is_leader() || voters.nth(1).is_none() || is_silent {
+            *led = None;
+            return false;
+        }
+        let (term, now) = (metrics.current_term, T::now());
+        let since = match *led {
+            Some((seen, since)) if seen == term => since,
+            _ => {
+                *led = Some((term, now));
+                now
+            }
+        };
+        let heard = metrics
+            .last_quorum_acked
+            .map_or(since, |at| (*at).max(since));
+        now > heard + self.options.election_timeout.1
+    }
+
+    async fn step_down(&self) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let raft = &self.raft;
+        let end = raft.with_raft_state(|state| state.log_ids.last().copied());
+        let (Some(to), Ok(end)) = (last_heard(&metrics), end.await) else {
+            return;
+        };
+        let vote = Vote::new(metrics.current_term + 1, to);
+        // Raft has stopped when it fails; whoever watches over that says so.
+        if let Ok(answer) = raft.vote(VoteRequest::new(vote, end)).await
+            && answer.vote_granted
+        {
+            self.counters.stepped_down.add(1);
+            tracing::warn!("no majority of the cluster answers this leader: it has stepped down");
+        }
+    }
+}
+
+/// The other voter that has answered this leader last.
+fn last_heard<T: Types>(metrics: &RaftMetrics<T>) -> Option<u64> {
+    let heartbeats = metrics.heartbeat.as_ref();
+    let heard = |id: &u64| heartbeats.and_then(|all| all.get(id).copied().flatten().map(|at| *at));
+    let others = metrics.membership_config.membership().voter_ids();
+    others
+        .filter(|id| *id != metrics.id)
+        .max_by_key(|id| heard(id))
+}
