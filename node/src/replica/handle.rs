@@ -242,9 +242,9 @@ impl<T: Types> Replica<T> {
         self.parts.compaction.compact(force_snapshot).await
     }
 
-    /// Up to which log time, inclusive, all is applied on the leader, Unix milliseconds. Facts in flight there, and those
-    /// that are decided later, have a later time, unless another leader follows whose clock is behind. Where no leader
-    /// tells it, this is the time of the last fact here, which may be much earlier.
+    /// Up to which log time, inclusive, all is applied on the leader, Unix milliseconds. Facts in flight there, and
+    /// those that are decided later, have a later time, unless another leader follows whose clock is behind. Where no
+    /// leader tells it, this is the time of the last fact here, which may be much earlier.
     pub async fn log_time_ms(&self) -> u64 {
         self.parts.clock.log_time_ms().await
     }

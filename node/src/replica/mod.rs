@@ -11,19 +11,26 @@
 //!
 //! The rooms, the highest first. A room uses only rooms below it, and within a room no two files use each other.
 //!
-//! | room | what one finds there |
-//! |---|---|
-//! | `handle` | [`Replica`]: everything that one can do with a replica; the methods only delegate |
-//! | [`start`] | recovery, forming the cluster, the parts of every room, the background tasks |
-//! | `upkeep` | snapshots and retention (`compaction`), free disk space (`disk_space`), history that is missing (`backfill`), asked for by others (`history_served`) or damaged (`healing`), wrong states (`divergence`), backups, the end of a replica (`ending`) |
-//! | `cluster` | the picture of node and cluster (`status`), changing the members (`membership`), what the log says of the cluster (`observer`), a leader without a majority (`quorum`) or whose entries do not get through (`stall`), snapshots from the leader (`install_snapshot`) |
-//! | `write` | a command on its way: `submit`, `queue`, who decides it (`dispatch`), `proposer` here or `forwarder` to the leader, what another node forwarded (`forwarded`), what is decided ahead (`decide`, `held`), what waits for the log (`in_flight`), the log's time (`clock`) |
-//! | `read` | linearizable reads (`linearizable`), queries (`look_up`), what a repeated event is told (`replay`), where a watch may begin (`resume`) |
-//! | `peers` | what a replica asks of the other nodes besides Raft (`calls`), what they say of themselves (`report`), who they are (`neighbours`), the network of a cluster of one (`none`) |
-//! | `apply` | openraft's state machine, its snapshots, the term |
-//! | `watch` | a watch, a cursor over the log (`cursor`), and who is woken by an event (`hub`) |
-//! | `parts` | what several rooms use: the applied state, pages of the log, answers, the gate, counters, options, the pace of tasks |
-//! | `error`, `types` | why a request was not done; what a replica is generic over |
+//! - `handle`: [`Replica`], everything that one can do with a replica. Its methods only delegate.
+//! - [`start`]: recovery, forming the cluster, the parts of every room, the background tasks.
+//! - `upkeep`: snapshots and retention (`compaction`; `compaction/snapshot_due` decides when), a full disk
+//!   (`disk_space`), history that is missing (`backfill`), asked for by others (`history_served`) or damaged
+//!   (`healing`), wrong states (`divergence`), backups (`backup`), the end of a replica (`ending`).
+//! - `cluster`: the picture of node and cluster (`status`), changing the members (`membership`), what the log says of
+//!   the cluster (`observer`), a leader without a majority (`quorum`) or whose entries do not get through (`stall`),
+//!   snapshots from the leader (`install_snapshot`).
+//! - `write`: a command on its way. It comes in (`submit`), or from another node (`forwarded`), and waits (`queue`).
+//!   This node or the leader decides it (`dispatch`, `proposer`, `forwarder`), at once or ahead (`decide`, `held`).
+//!   Then it waits for the log (`in_flight`). `clock` tells the log's time.
+//! - `read`: linearizable reads (`linearizable`), queries (`look_up`), what a repeated event is told (`replay`), where
+//!   a watch may begin (`resume`).
+//! - `peers`: what a replica asks of the other nodes besides Raft (`calls`), what they say of themselves (`report`),
+//!   who they are (`neighbours`), the network of a cluster of one (`none`).
+//! - `apply`: openraft's state machine, its snapshots, the term.
+//! - `watch`: a watch as a cursor over the log (`cursor`), and who is woken by an event (`hub`).
+//! - `parts`: what several rooms use. The applied state, pages of the log, answers, the gate, counters, options, the
+//!   pace of background tasks.
+//! - [`error`] and [`types`]: why a request was not done, and what a replica is generic over.
 //!
 //! Nothing here names tokio's time, spawn or net: time and tasks come from the openraft runtime
 //! of [`Types`], which in simulation is a virtual one. tokio's channels need no runtime.

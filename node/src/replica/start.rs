@@ -68,7 +68,7 @@ pub(crate) struct Parts<T: Types> {
     pub disk: Arc<DiskSpace<T>>,
     pub backfill: Arc<Backfill<T>>,
     pub ending: Ending<T>,
-    _tasks: Tasks,
+    tasks: Tasks,
 }
 
 /// Recovers a replica from `store`, forms a cluster where the store is new, and starts its tasks.
@@ -141,8 +141,81 @@ impl<T: Types> Found<T> {
         ));
         let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate, leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
+        let membership = self.membership(&gate);
+        let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
+        let stop = Arc::new(Notify::new());
+        let mut parts = Parts {
+            inbox: Inbox {
+                requests,
+                origins: Arc::default(),
+                gate: gate.clone(),
+                leader_wait,
+            },
+            queries: self.queries(&gate),
+            watches: Arc::new(self.watches(&gate)),
+            disk: Arc::new(DiskSpace {
+                store: log.store.clone(),
+                host: log.host.clone(),
+                neighbours: neighbours.clone(),
+                membership: membership.clone(),
+                free_bytes_min: options.free_bytes_min,
+            }),
+            backfill: Arc::new(self.backfill(&neighbours)),
+            ending: Ending {
+                raft: raft.clone(),
+                store: log.store.clone(),
+                gate: gate.clone(),
+                stop: stop.clone(),
+            },
+            tasks: Tasks::new(gate, stop),
+            options: self.options,
+            counters: self.counters,
+            log: self.log,
+            neighbours,
+            reads,
+            clock: standing.clock.clone(),
+            standing,
+            membership,
+            compaction,
+        };
+        // A process that ended before it had fetched all goes on.
+        parts.backfill.begin();
+        parts.spawn_tasks(rounds, queue);
+        parts
+    }
+
+    fn queries(&self, gate: &Arc<Gate>) -> Queries {
+        Queries {
+            applied: self.log.applied.clone(),
+            gate: gate.clone(),
+            host: self.log.host.clone(),
+            listing: Mutex::default(),
+        }
+    }
+
+    fn watches(&self, gate: &Arc<Gate>) -> WatchSource<T> {
+        WatchSource {
+            hub: self.hub.clone(),
+            log: self.log.clone(),
+            backfilled: self.backfilled.clone(),
+            gate: gate.clone(),
+        }
+    }
+
+    fn backfill(&self, neighbours: &Arc<Neighbours<T>>) -> Backfill<T> {
+        Backfill {
+            neighbours: neighbours.clone(),
+            log: self.log.clone(),
+            backfilled: self.backfilled.clone(),
+            retention: self.options.compaction.retention.clone(),
+        }
+    }
+
+    /// This node in its cluster.
+    fn membership(&self, gate: &Arc<Gate>) -> Arc<Membership<T>> {
+        let (log, options) = (&self.log, &self.options);
         let neighbours = Arc::new(Neighbours {
-            raft: raft.clone(),
+            raft: self.raft.clone(),
             peers: self.peers.clone(),
             gate: gate.clone(),
             silent_for_max: options.election_timeout.1 * 2,
@@ -160,70 +233,16 @@ impl<T: Types> Found<T> {
         let standing = Arc::new(Standing {
             neighbours: neighbours.clone(),
             log: log.clone(),
-            clock: clock.clone(),
+            clock,
             options: options.clone(),
             started: T::now(),
         });
-        let membership = Arc::new(Membership {
-            standing: standing.clone(),
-            neighbours: neighbours.clone(),
+        Arc::new(Membership {
+            standing,
+            neighbours,
             options: options.clone(),
             changing: Mutex::default(),
-        });
-        let stop = Arc::new(Notify::new());
-        let mut parts = Parts {
-            inbox: Inbox {
-                requests,
-                origins: Arc::default(),
-                gate: gate.clone(),
-                leader_wait,
-            },
-            queries: Queries {
-                applied: log.applied.clone(),
-                gate: gate.clone(),
-                host: log.host.clone(),
-                listing: Mutex::default(),
-            },
-            watches: Arc::new(WatchSource {
-                hub: self.hub.clone(),
-                log: log.clone(),
-                backfilled: self.backfilled.clone(),
-                gate: gate.clone(),
-            }),
-            disk: Arc::new(DiskSpace {
-                store: log.store.clone(),
-                host: log.host.clone(),
-                neighbours: neighbours.clone(),
-                membership: membership.clone(),
-                free_bytes_min: options.free_bytes_min,
-            }),
-            backfill: Arc::new(Backfill {
-                neighbours: neighbours.clone(),
-                log: log.clone(),
-                backfilled: self.backfilled.clone(),
-                retention: options.compaction.retention.clone(),
-            }),
-            ending: Ending {
-                raft: raft.clone(),
-                store: log.store.clone(),
-                gate: gate.clone(),
-                stop: stop.clone(),
-            },
-            _tasks: Tasks::new(gate, stop),
-            options: self.options,
-            counters: self.counters,
-            log: self.log,
-            neighbours,
-            reads,
-            clock,
-            standing,
-            membership,
-            compaction,
-        };
-        // A process that ended before it had fetched all goes on.
-        parts.backfill.begin();
-        parts.spawn_tasks(rounds, queue);
-        parts
+        })
     }
 }
 
@@ -235,7 +254,7 @@ impl<T: Types> Parts<T> {
         detach::<T>(self.dispatcher(queue).run());
         let (options, counters) = (self.options.clone(), self.counters.clone());
         let (neighbours, hub) = (self.neighbours.clone(), self.watches.hub.clone());
-        let tasks = &mut self._tasks;
+        let tasks = &mut self.tasks;
         tasks.spawn::<T, _, _>(self.clock.clone(), leader_clock::run);
         let quorum = Quorum {
             raft: neighbours.raft.clone(),

@@ -1,10 +1,10 @@
 //! The watch on free disk space, inodes and file descriptors.
 //!
-//! A disk that is really full fails a write, and a failed write is the end of a node. So a node with
-//! less than its reserve, or that could not create the next file, takes no writes, hands the leadership over to one that has room, does not
-//! ask to be elected, and takes no entries and no snapshot from another leader; it goes on
-//! following, serves local reads and watches, and takes part again as soon as there is room. A leader
-//! refuses writes too while so many voters have no room that nothing would be confirmed.
+//! A disk that is really full fails a write, and a failed write is the end of a node. So a node with less than its
+//! reserve, or that could not create the next file, takes no writes, hands the leadership over to one that has room,
+//! does not ask to be elected, and takes no entries and no snapshot from another leader. It goes on following, serves
+//! local reads and watches, and takes part again as soon as there is room. A leader refuses writes too while so many
+//! voters have no room that nothing would be confirmed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What a replica asks of other nodes, answered by a replica.
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use rstmdb_engine::{ApplyEvent, BatchOp, Command, CreateInstance, PutMachine, Reply};
 use rstmdb_raft_store::{Entry, Payload, log_id};
 use tonic::Request;
