@@ -1,114 +1,68 @@
-//! [`Replica`]: the one door through which the server half reaches a replica.
+//! [`Replica`]: everything that one can do with a replica. What its methods do is in the rooms.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+mod nodes;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use futures_util::future::{Either, select};
-use openraft::Raft;
-use openraft::async_runtime::watch::WatchReceiver;
-use openraft::type_config::TypeConfigExt;
-use openraft::type_config::alias::InstantOf;
+use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use rstmdb_engine::{Command, Query, Reply, State};
-use rstmdb_raft_store::{NodeInfo, Stats, Store};
-use tokio::sync::mpsc::error::SendError;
-use tokio::sync::{Notify, mpsc, oneshot};
+use rstmdb_raft_store::{self as raft_store, SnapshotHandle, Stats, Store};
 
-use super::Error;
-use super::applied::Applied;
-use super::clocks::Clocks;
-use super::compaction::Compaction;
-use super::counters::Counters;
-use super::gate::Gate;
-use super::history::History;
-use super::hub::{Hub, WatchFilter};
-use super::log_page::{LogPage, read_page};
-use super::peers::Peers;
-use super::queue::{AnswerTo, Origin, Origins, Request};
-use super::reads::{Consistency, Reads};
-use super::start::Options;
-use super::state_machine::StateMachine;
+use super::error::Error;
+use super::parts::answer::Submitted;
+use super::parts::consistency::Consistency;
+use super::parts::counters::Counters;
+use super::parts::log_page::LogPage;
+use super::parts::options::Options;
+use super::peers::calls::Peers;
+use super::read::{replay, resume};
+use super::start::{self, Parts, StartError};
 use super::types::{Host, Types};
-use super::watch::Watch;
-
-/// Bytes of entries one page of WAL_READ reads at most.
-const LOG_PAGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// What came of a command.
-#[derive(Debug, Clone)]
-pub struct Done {
-    /// The result.
-    pub reply: Reply,
-    /// Where it took effect; `None` when nothing was written.
-    pub offset: Option<u64>,
-}
-
-/// The outcome of a submitted command, to be waited for.
-#[derive(Debug)]
-pub struct Submitted(oneshot::Receiver<Result<Done, Error>>);
-
-impl Future for Submitted {
-    type Output = Result<Done, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(Err(Error::OutcomeUnknown)))
-    }
-}
-
-/// Everything the handles of one replica share.
-pub(crate) struct Inner<T: Types> {
-    pub raft: Raft<T, StateMachine<T>>,
-    pub store: Store<T::Fs>,
-    pub applied: Arc<Applied>,
-    pub hub: Arc<Hub>,
-    pub reads: Reads<T>,
-    pub peers: Arc<dyn Peers>,
-    pub gate: Arc<Gate>,
-    pub host: Arc<dyn Host>,
-    pub options: Options,
-    pub counters: Arc<Counters>,
-    pub clocks: Arc<Clocks<T>>,
-    pub compaction: Compaction<T>,
-    /// Held by who goes through all instances: one at a time does so.
-    pub listing: tokio::sync::Mutex<()>,
-    /// Held while this node, as the leader, changes the members.
-    pub changing: tokio::sync::Mutex<()>,
-    pub requests: mpsc::UnboundedSender<Request<T>>,
-    pub origins: Origins,
-    pub history: Arc<History>,
-    pub started: InstantOf<T>,
-    /// Ends the background tasks.
-    pub stop: Arc<Notify>,
-}
-
-impl<T: Types> Inner<T> {
-    /// Fetches the history that is missing below the log, if there is any and others may have it.
-    pub(crate) fn fetch_history(&self) {
-        let floor = self.applied.read().stale_known_from();
-        let alone = self.raft.voter_ids().nth(1).is_none();
-        if !alone && self.store.earliest_index() > floor.max(1) {
-            self.history.fetch(floor);
-        }
-    }
-}
+use super::upkeep::backup::{self, BackupHead};
+use super::upkeep::compaction::Compacted;
+use super::upkeep::ending;
+use super::watch::cursor::Watch;
+use super::watch::hub::WatchFilter;
 
 /// A handle to a replica; clones share it.
 pub struct Replica<T: Types> {
-    pub(crate) inner: Arc<Inner<T>>,
+    parts: Arc<Parts<T>>,
 }
 
 impl<T: Types> Clone for Replica<T> {
     fn clone(&self) -> Self {
         Self {
-            inner: self.inner.clone(),
+            parts: self.parts.clone(),
         }
     }
 }
 
+/// What clients ask for, and the life of the replica. What concerns the other nodes is in `handle/nodes.rs`.
 impl<T: Types> Replica<T> {
+    /// Recovers the replica from `store`, forms a cluster of this one node where the store is
+    /// new, and starts its tasks. The store's writer must be running.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`].
+    pub async fn start<N>(
+        store: Store<T::Fs>,
+        options: Options,
+        host: Arc<dyn Host>,
+        network: N,
+        peers: Arc<dyn Peers>,
+    ) -> Result<Self, StartError>
+    where
+        N: RaftNetworkFactory<T>,
+        N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle<T::Fs>>,
+    {
+        let parts = start::start(store, options, host, network, peers).await?;
+        Ok(Self {
+            parts: Arc::new(parts),
+        })
+    }
+
     /// Submits a command. It is queued before this returns, so commands take effect in the order
     /// of the calls; the future waits for the outcome, which is durable and applied here.
     ///
@@ -118,34 +72,7 @@ impl<T: Types> Replica<T> {
     ///
     /// See [`Error`].
     pub fn submit(&self, command: Command, actor: Arc<str>) -> Submitted {
-        self.submit_from(command, actor, None)
-    }
-
-    /// Submits a command that came by `origin`, if another node forwarded it.
-    pub(crate) fn submit_from(
-        &self,
-        command: Command,
-        actor: Arc<str>,
-        origin: Option<Arc<Origin>>,
-    ) -> Submitted {
-        let (answer, outcome) = oneshot::channel();
-        let gate = &self.inner.gate;
-        if let Err(error) = gate.trust().and_then(|()| gate.belong()) {
-            // The receiver is below.
-            let _ = answer.send(Err(error));
-            return Submitted(outcome);
-        }
-        let request = Request {
-            command,
-            actor,
-            answer: AnswerTo::new(answer),
-            deadline: T::now() + self.inner.gate.leader_wait(),
-            origin,
-        };
-        if let Err(SendError(request)) = self.inner.requests.send(request) {
-            request.refuse(Error::ShuttingDown);
-        }
-        Submitted(outcome)
+        self.parts.inbox.submit(command, actor, None)
     }
 
     /// Returns once a read at `level`, and not before `min_offset` was applied here, may be
@@ -156,15 +83,7 @@ impl<T: Types> Replica<T> {
     /// [`Error::NoLeader`] when no leader confirmed in time, [`Error::Storage`] when the node
     /// has failed, [`Error::ShuttingDown`].
     pub async fn barrier(&self, level: Consistency, min_offset: Option<u64>) -> Result<(), Error> {
-        self.inner.gate.trust()?;
-        if level != Consistency::Local {
-            self.inner.gate.belong()?;
-        }
-        self.inner.reads.barrier(level).await?;
-        if let Some(offset) = min_offset {
-            self.inner.applied.wait_for(offset).await;
-        }
-        Ok(())
+        self.parts.reads.barrier(level, min_offset).await
     }
 
     /// Answers a query from the applied state as it is now.
@@ -173,25 +92,45 @@ impl<T: Types> Replica<T> {
     ///
     /// A refusal, such as an instance that does not exist; [`Error::Diverged`].
     pub fn query(&self, query: &Query) -> Result<Reply, Error> {
-        self.inner.gate.trust()?;
-        // A listing may go through many instances; a copy-on-write clone lets apply go on.
-        if query.lists() {
-            let state = self.inner.applied.read().clone();
-            return Ok(state.query(query)?);
-        }
-        Ok(self.inner.applied.read().query(query)?)
+        self.parts.queries.query(query)
+    }
+
+    /// The same, for a query that may take long: it leaves this thread to others.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Replica::query`].
+    pub async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
+        self.parts.queries.look_up(query).await
+    }
+
+    /// Answers queries from the applied state as it is at one moment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Replica::query`], naming the query; a refusal of too many queries.
+    pub async fn look_up_all(&self, queries: &[Query]) -> Result<Vec<Reply>, Error> {
+        self.parts.queries.look_up_all(queries).await
+    }
+
+    /// Gives what a command repeated its contexts, up to about `room` bytes in sum, which are subtracted. What
+    /// this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
+    ///
+    /// Waits until this node has applied what the leader speaks of, but no longer than for a leader.
+    pub async fn complete(&self, reply: &mut Reply, room: &mut usize) {
+        let wait_max = self.parts.options.leader_wait;
+        replay::complete::<T>(&self.parts.log, wait_max, reply, room).await;
     }
 
     /// About how many bytes the context of an instance has: as this node has applied it, and without waiting for
     /// apply, which may answer `None`.
     pub fn context_bytes(&self, id: &str) -> Option<usize> {
-        let state = self.inner.applied.try_read()?;
-        Some(state.context_bytes(id))
+        self.parts.queries.context_bytes(id)
     }
 
     /// Looks at the applied state. Apply waits meanwhile: be short.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.inner.applied.read())
+        look(&self.parts.log.applied.read())
     }
 
     /// Starts a watch of everything `filter` matches: after the head, or from the offset
@@ -201,9 +140,7 @@ impl<T: Types> Replica<T> {
     ///
     /// [`Error::OffsetCompacted`] when `from` is no longer retained.
     pub fn watch(&self, filter: WatchFilter, from: Option<u64>) -> Result<Watch<T>, Error> {
-        self.inner.gate.trust()?;
-        let head = self.inner.applied.read().last_applied();
-        Watch::new(self.inner.clone(), filter, head, from)
+        self.parts.watches.watch(filter, from)
     }
 
     /// Starts a watch of one instance together with how it stands at the watch's head: nothing
@@ -217,38 +154,36 @@ impl<T: Types> Replica<T> {
         instance_id: &str,
         from: Option<u64>,
     ) -> Result<(Watch<T>, Reply), Error> {
-        self.inner.gate.trust()?;
-        let query = Query::GetInstance {
-            instance_id: instance_id.to_owned(),
-        };
-        let (head, instance) = {
-            let state = self.inner.applied.read();
-            (state.last_applied(), state.query(&query)?)
-        };
-        let filter = WatchFilter {
-            instance: Some(instance_id.to_owned()),
-            ..WatchFilter::default()
-        };
-        let watch = Watch::new(self.inner.clone(), filter, head, from)?;
-        Ok((watch, instance))
+        self.parts.watches.watch_instance(instance_id, from)
+    }
+
+    /// Whether a watch may begin at the offset `from` that was got from the cluster `cluster_id`.
+    ///
+    /// A client comes with the offset behind the last one it has seen. This node may be behind that,
+    /// and asks the leader before it calls it wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherCluster`], [`Error::OffsetAhead`], and those of [`Replica::barrier`].
+    pub async fn check_resume(
+        &self,
+        from: Option<u64>,
+        cluster_id: Option<&str>,
+    ) -> Result<(), Error> {
+        let (reads, applied) = (&self.parts.reads, &self.parts.log.applied);
+        resume::check_resume(reads, applied, self.cluster_id(), from, cluster_id).await
     }
 
     /// How many watches this replica serves.
     #[must_use]
     pub fn watch_count(&self) -> usize {
-        self.inner.hub.watches()
+        self.parts.watches.hub.watches()
     }
 
     /// How many of them have not caught up although the head is far ahead.
     #[must_use]
     pub fn watches_lagging(&self) -> usize {
-        self.inner.hub.lagging()
-    }
-
-    /// What this replica counts.
-    #[must_use]
-    pub fn counters(&self) -> &Counters {
-        &self.inner.counters
+        self.parts.watches.hub.lagging()
     }
 
     /// Reads a page of at most `limit` entries of the applied log from `from` on (0: from the
@@ -259,70 +194,102 @@ impl<T: Types> Replica<T> {
     /// [`Error::OffsetCompacted`] when `from` is no longer retained, [`Error::Storage`] when
     /// the log cannot be read.
     pub fn log_read(&self, from: u64, limit: usize) -> Result<LogPage, Error> {
-        self.inner.gate.trust()?;
-        let from = if from == 0 {
-            self.earliest_offset()
-        } else {
-            from
-        };
-        let head = self.inner.applied.offset();
-        if from > head {
-            return Ok(LogPage {
-                items: Vec::new(),
-                next_offset: from,
-            });
-        }
-        read_page(&self.inner, from, head, limit, LOG_PAGE_BYTES)
+        self.parts.neighbours.gate.trust()?;
+        self.parts.log.page(from, limit)
     }
 
-    /// The first offset that can be delivered. Raft's first entry, at 0, is there on nodes that
-    /// formed the cluster and on no other; 0 asks for the earliest anyway, so it is shown on none.
-    pub(crate) fn earliest_offset(&self) -> u64 {
-        self.inner.store.earliest_index().max(1)
+    /// Entries from `from` on, up to and including `to`, which must have been applied: as many as
+    /// fit into either bound, but at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OffsetCompacted`] when `from` is no longer retained, [`Error::Storage`] when
+    /// the log cannot be read.
+    pub fn log_entries(
+        &self,
+        from: u64,
+        to: u64,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<raft_store::Entry>, Error> {
+        self.parts.neighbours.gate.trust()?;
+        self.parts.log.read_raw(from, to, entries_max, bytes_max)
+    }
+
+    /// Returns once the history from `offset` on (0: all that there will be) is here, or will not
+    /// come any more.
+    pub async fn wait_for_history(&self, offset: u64) {
+        self.parts.backfill.wait_for_history(offset).await;
+    }
+
+    /// What there is to back up.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`]; [`Error::Storage`] when the snapshot cannot be opened.
+    pub fn backup_head(&self) -> Result<BackupHead<T>, Error> {
+        let parts = &self.parts;
+        backup::backup_head(&parts.log, &parts.neighbours.gate, &parts.options)
+    }
+
+    /// Takes a snapshot (when the log has grown by the threshold since the last one, or in any
+    /// case with `force_snapshot`) and drops the history that retention no longer wants.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] when the snapshot or the retention failed.
+    pub async fn compact(&self, force_snapshot: bool) -> Result<Compacted, Error> {
+        self.parts.compaction.compact(force_snapshot).await
+    }
+
+    /// Up to which log time, inclusive, all is applied on the leader, Unix milliseconds. Facts in flight there, and
+    /// those that are decided later, have a later time, unless another leader follows whose clock is behind. Where no
+    /// leader tells it, this is the time of the last fact here, which may be much earlier.
+    pub async fn log_time_ms(&self) -> u64 {
+        self.parts.clock.log_time_ms().await
+    }
+
+    /// On the leader: by how many milliseconds the clock of each voter that answers is ahead of the median.
+    #[must_use]
+    pub fn clock_skews_ms(&self) -> BTreeMap<u64, i64> {
+        self.parts.clock.skews_ms()
+    }
+
+    /// On the leader: by how many milliseconds the log's time is ahead of the clock that it is slewed
+    /// towards; negative behind it. 0 elsewhere.
+    #[must_use]
+    pub fn log_time_ahead_ms(&self) -> i64 {
+        self.parts.clock.ahead_ms()
+    }
+
+    /// What this replica counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.parts.counters
     }
 
     /// Sizes and counters of the log.
     #[must_use]
     pub fn store_stats(&self) -> Stats {
-        self.inner.store.stats()
+        self.parts.log.store.stats()
     }
 
-    /// Who this node is.
+    /// The cluster's id, as text.
     #[must_use]
-    pub fn node(&self) -> (u64, &NodeInfo) {
-        (self.inner.options.node_id, &self.inner.options.node)
+    pub fn cluster_id(&self) -> &str {
+        &self.parts.options.cluster_id
+    }
+
+    /// The cluster's name.
+    #[must_use]
+    pub fn cluster_name(&self) -> &str {
+        &self.parts.options.cluster_name
     }
 
     /// Resolves when the node can no longer take part: its storage or its Raft core has failed
     /// for good. The text says why.
     pub async fn fatal(&self) -> String {
-        let mut metrics = self.inner.raft.server_metrics();
-        // A log that fails while nothing is written changes nothing that the Raft core tells.
-        let log_failed = Arc::new(Notify::new());
-        let failed = log_failed.clone();
-        self.inner.store.on_failure(move |_| failed.notify_one());
-        loop {
-            if let Some(reason) = self.failure() {
-                return reason;
-            }
-            let changed = pin!(WatchReceiver::changed(&mut metrics));
-            let log_failed = pin!(log_failed.notified());
-            if let Either::Left((Err(_), _)) = select(changed, log_failed).await {
-                return self
-                    .failure()
-                    .unwrap_or_else(|| "the Raft core has stopped".to_owned());
-            }
-        }
-    }
-
-    fn failure(&self) -> Option<String> {
-        if let Some(error) = self.inner.store.failed() {
-            return Some(error.to_string());
-        }
-        let metrics = self.inner.raft.metrics();
-        let metrics = WatchReceiver::borrow_watched(&metrics);
-        let running = metrics.running_state.as_ref();
-        running.err().map(ToString::to_string)
+        self.parts.ending.fatal().await
     }
 
     /// Waits until everything queued for the log so far is on disk.
@@ -331,11 +298,7 @@ impl<T: Types> Replica<T> {
     ///
     /// [`Error::Storage`] when the log has failed.
     pub async fn sync_log(&self) -> Result<(), Error> {
-        let synced = self.inner.store.sync().await;
-        synced.map_err(|error| Error::Storage {
-            reason: error.to_string(),
-            outcome_unknown: false,
-        })
+        ending::sync_log(&self.parts.log.store).await
     }
 
     /// Takes no more writes, stops the Raft core, syncs the log and closes it; the store's writer
@@ -346,17 +309,6 @@ impl<T: Types> Replica<T> {
     /// [`Error::Storage`] when the log could not be closed cleanly; nothing acknowledged is
     /// lost by that.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.inner.gate.shut_down();
-        self.inner.stop.notify_waiters();
-        let stopped = self.inner.raft.shutdown().await;
-        let synced = self.sync_log().await;
-        self.inner.store.close();
-        if stopped.is_err() {
-            return Err(Error::Storage {
-                reason: "the Raft core did not stop cleanly".to_owned(),
-                outcome_unknown: false,
-            });
-        }
-        synced
+        self.parts.ending.shutdown().await
     }
 }

@@ -1,314 +1,324 @@
-//! Starts a replica: options, forming the cluster, recovery, the background tasks.
+//! Starts a replica: recovery, forming the cluster, the parts of every room, the background tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+mod forming;
+mod tasks;
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use openraft::errors::{InitializeError, RaftError};
+use openraft::Raft;
 use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use openraft::type_config::TypeConfigExt;
-use openraft::{Config, Raft, SnapshotPolicy};
-use rstmdb_engine::{Limits, State};
-use rstmdb_raft_store::{FileSystem, NodeInfo, Retention, SnapshotHandle, Store};
-use tokio::sync::{Notify, mpsc};
+use rstmdb_engine::State;
+use rstmdb_raft_store::{SnapshotHandle, Store};
+use tokio::sync::{Mutex, Notify, mpsc};
 
-use super::applied::Applied;
-use super::clocks::{self, Clocks};
-use super::compaction::{self, Compaction};
-use super::counters::Counters;
-use super::dispatch::Dispatcher;
-use super::divergence;
-use super::forwarder::Forwarder;
-use super::gate::{Gate, LeaderWait};
-use super::handle::{Inner, Replica};
-use super::healing;
-use super::history::{self, History};
-use super::hub::{self, Hub};
-use super::observer;
-use super::peers::Peers;
-use super::proposer::{Proposer, Run};
-use super::queue::{Origins, Queue, Request};
-use super::quorum;
-use super::reads::{Reads, Rounds};
-use super::room;
-use super::stall;
-use super::state_machine::StateMachine;
+use super::apply::state_machine::StateMachine;
+use super::cluster::membership::Membership;
+use super::cluster::observer::{self, Observed};
+use super::cluster::quorum::{self, Quorum};
+use super::cluster::stall::{self, Replication};
+use super::cluster::status::Standing;
+use super::parts::applied::Applied;
+use super::parts::backfilled_log::BackfilledLog;
+use super::parts::counters::Counters;
+use super::parts::gate::{Gate, LeaderWait};
+use super::parts::log_page::LogReader;
+use super::parts::options::Options;
+use super::peers::calls::Peers;
+use super::peers::neighbours::Neighbours;
+use super::read::linearizable::{Reads, Rounds};
+use super::read::look_up::Queries;
 use super::types::{Host, Types};
+use super::upkeep::backfill::{self, Backfill};
+use super::upkeep::compaction::{self, Compaction};
+use super::upkeep::disk_space::{self, DiskSpace};
+use super::upkeep::divergence::{self, Comparison};
+use super::upkeep::ending::Ending;
+use super::upkeep::healing::{self, Healing};
+use super::watch::cursor::WatchSource;
+use super::watch::hub::{self, Hub};
+use super::write::clock::clocks::Clocks;
+use super::write::clock::leader_clock::{self, LeaderClock};
+use super::write::dispatch::Dispatcher;
+use super::write::forwarder::Forwarder;
+use super::write::proposer::{Proposer, Run};
+use super::write::queue::Queue;
+use super::write::request::Request;
+use super::write::submit::Inbox;
 
-/// How often it is looked whether openraft has published that this node leads.
-const PUBLISH_POLL: Duration = Duration::from_millis(1);
-/// Entries in one message to a follower, at most; the log's reader bounds their bytes.
-const APPEND_ENTRIES_MAX: u64 = 1_024;
+pub use forming::StartError;
 
-/// When snapshots are taken and how much history is kept.
-#[derive(Debug, Clone)]
-pub struct CompactionOptions {
-    /// Whether snapshots are taken by threshold; COMPACT works either way.
-    pub enabled: bool,
-    /// Entries since the last snapshot that ask for the next.
-    pub events_threshold: u64,
-    /// Log bytes since the last snapshot that ask for the next.
-    pub size_threshold_bytes: u64,
-    /// The least time between two snapshots.
-    pub min_interval: Duration,
-    /// Entries that stay in the Raft log behind a snapshot, so that a follower that is a little
-    /// behind catches up by log.
-    pub kept_behind_snapshot: u64,
-    /// What history outlives its snapshot.
-    pub retention: Retention,
+use forming::{form, raft_config, recovery};
+use tasks::{Tasks, detach};
+
+/// What the handles of one replica share. When the last of them is dropped, the background tasks end.
+pub(crate) struct Parts<T: Types> {
+    pub options: Arc<Options>,
+    pub counters: Arc<Counters>,
+    pub log: Arc<LogReader<T::Fs>>,
+    pub neighbours: Arc<Neighbours<T>>,
+    pub inbox: Inbox<T>,
+    pub reads: Reads<T>,
+    pub queries: Queries,
+    pub watches: Arc<WatchSource<T>>,
+    pub clock: Arc<LeaderClock<T>>,
+    pub standing: Arc<Standing<T>>,
+    pub membership: Arc<Membership<T>>,
+    pub compaction: Arc<Compaction<T>>,
+    pub disk: Arc<DiskSpace<T>>,
+    pub backfill: Arc<Backfill<T>>,
+    pub ending: Ending<T>,
+    tasks: Tasks,
 }
 
-/// How a node that is in no cluster yet comes into one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Formation {
-    /// It is a cluster of its own.
-    Alone,
-    /// It forms one with these, itself among them; all of them start with the same members.
-    Together(BTreeMap<u64, NodeInfo>),
-    /// It waits until the leader of an existing one adds it.
-    Join,
-}
-
-/// Everything a replica is told at its start.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// This node's id, never used by another node of this cluster, before or after.
-    pub node_id: u64,
-    /// How others reach this node.
-    pub node: NodeInfo,
-    /// What it does while it is in no cluster.
-    pub formation: Formation,
-    /// The cluster's identity.
-    pub cluster_id: String,
-    /// The cluster's name, for the logs.
-    pub cluster_name: String,
-    /// Time between two heartbeats of a leader.
-    pub heartbeat: Duration,
-    /// The least and the greatest time without a sign of the leader before an election; the least
-    /// must be more than twice the heartbeat.
-    pub election_timeout: (Duration, Duration),
-    /// How long a request waits for a leader before it is told that there is none.
-    pub leader_wait: Duration,
-    /// How far this node's clock may be from the median of the members' before the log's time no longer follows
-    /// it.
-    pub clock_skew_max: Duration,
-    /// How long a leader's entries may go without acknowledgement while its heartbeats are answered,
-    /// before it says so and lets another node lead.
-    pub stall_timeout: Duration,
-    /// The engine's limits.
-    pub limits: Limits,
-    /// Snapshots and retention.
-    pub compaction: CompactionOptions,
-    /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
-    pub free_bytes_min: u64,
-    /// What a command may cost, in bytes that its decision reads and writes, to be decided where everybody
-    /// waits; what costs more is decided ahead.
-    pub costly_bytes: usize,
-}
-
-impl Options {
-    /// Less than a millisecond's work.
-    pub const COSTLY_BYTES: usize = 64 << 10;
-}
-
-/// Why a replica did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The timing options contradict each other.
-    #[error("the cluster's timing is not valid: {0}")]
-    Timing(#[from] openraft::ConfigError),
-    /// The stored log, snapshot or membership cannot be used.
-    #[error("the stored state cannot be recovered: {0}")]
-    Recovery(String),
-}
-
-impl<T: Types> Replica<T> {
-    /// Recovers the replica from `store`, forms a cluster of this one node where the store is
-    /// new, and starts its tasks. The store's writer must be running.
-    ///
-    /// # Errors
-    ///
-    /// See [`StartError`].
-    pub async fn start<N>(
-        store: Store<T::Fs>,
-        options: Options,
-        host: Arc<dyn Host>,
-        network: N,
-        peers: Arc<dyn Peers>,
-    ) -> Result<Self, StartError>
-    where
-        N: RaftNetworkFactory<T>,
-        N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle<T::Fs>>,
-    {
-        let config = Arc::new(raft_config(&options)?);
-        let applied = Arc::new(Applied::new(State::new()));
-        let hub = Arc::new(Hub::new(0));
-        let counters = Arc::new(Counters::default());
-        let history = Arc::new(History::new());
-        let machine = StateMachine::new(
-            applied.clone(),
-            hub.clone(),
-            history.clone(),
-            store.clone(),
-            host.clone(),
-            counters.clone(),
-        );
-        let log = store.log_store::<T>();
-        let raft = Raft::new(options.node_id, config, network, log, machine)
-            .await
-            .map_err(recovery)?;
-        form(&raft, &options).await?;
-        let compaction = Compaction::new(&store.stats(), behind_snapshot(&store, &applied));
-        let gate = Arc::new(Gate::new(LeaderWait {
-            usual: options.leader_wait,
-            leaderless: options.election_timeout.1 * 2,
-        }));
-        let (reads, rounds) = Reads::new(&raft, &applied, &peers, &gate);
-        let (requests, queue) = mpsc::unbounded_channel();
-        let clocks = Clocks::new(host.clone(), options.clock_skew_max, counters.clone());
-        let inner = Arc::new(Inner {
-            raft,
-            store,
-            applied,
-            hub,
-            reads,
-            peers,
-            gate,
-            host,
-            options,
-            counters,
-            clocks: Arc::new(clocks),
-            compaction,
-            listing: tokio::sync::Mutex::default(),
-            changing: tokio::sync::Mutex::default(),
-            requests,
-            origins: Origins::default(),
-            history,
-            started: T::now(),
-            stop: Arc::new(Notify::new()),
-        });
-        // A process that ended before it had fetched all goes on.
-        inner.fetch_history();
-        spawn_tasks(&inner, rounds, queue);
-        Ok(Self { inner })
-    }
-}
-
-/// How many applied entries no snapshot covers.
-fn behind_snapshot<F: FileSystem>(store: &Store<F>, applied: &Applied) -> u64 {
-    let covered = store.snapshots().list().last().and_then(|info| info.index);
-    applied.offset().saturating_sub(covered.unwrap_or(0))
-}
-
-fn spawn_tasks<T: Types>(
-    inner: &Arc<Inner<T>>,
-    rounds: [Rounds<T>; 2],
-    queue: mpsc::UnboundedReceiver<Request<T>>,
-) {
-    for round in rounds {
-        detach::<T>(round.run());
-    }
-    let proposer = Proposer {
-        raft: inner.raft.clone(),
-        applied: inner.applied.clone(),
-        reads: inner.reads.clone(),
-        clocks: inner.clocks.clone(),
-        host: inner.host.clone(),
-        gate: inner.gate.clone(),
-        counters: inner.counters.clone(),
-        limits: inner.options.limits.clone(),
-        costly_bytes: inner.options.costly_bytes,
-        quorum_silence_max: inner.options.election_timeout.1 * 2,
-        run: Run::new(),
-    };
-    let (raft, peers, counters) = (&inner.raft, &inner.peers, &inner.counters);
-    let dispatcher = Dispatcher {
-        queue: Queue::new(queue),
-        proposer,
-        forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
-    };
-    detach::<T>(dispatcher.run());
-    detach::<T>(clocks::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(quorum::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(hub::run(
-        Arc::downgrade(inner),
-        inner.hub.clone(),
-        inner.stop.clone(),
-    ));
-    detach::<T>(room::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(compaction::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(stall::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(observer::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(healing::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(history::run(Arc::downgrade(inner), inner.stop.clone()));
-    detach::<T>(divergence::run(Arc::downgrade(inner), inner.stop.clone()));
-}
-
-/// Spawns a task that ends by itself when the replica does.
-fn detach<T: Types>(task: impl Future<Output = ()> + Send + 'static) {
-    drop(T::spawn(task));
-}
-
-fn recovery(error: impl std::fmt::Display) -> StartError {
-    StartError::Recovery(error.to_string())
-}
-
-/// Starts the membership where there is none yet.
-///
-/// A sole voter asks for its election at once, because there is nobody whose heartbeat it could
-/// be waiting for, and serves once it has applied everything it had acknowledged before. A node of
-/// a larger cluster serves at once what needs no leader.
-async fn form<T: Types>(
-    raft: &Raft<T, StateMachine<T>>,
-    options: &Options,
-) -> Result<(), StartError> {
-    if !raft.is_initialized().await.map_err(recovery)? {
-        let members = match &options.formation {
-            Formation::Alone => BTreeMap::from([(options.node_id, options.node.clone())]),
-            Formation::Together(members) => members.clone(),
-            Formation::Join => return Ok(()),
-        };
-        match raft.initialize(members).await {
-            Ok(()) => {}
-            // The others were faster, and their leader has written to this node already.
-            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
-            Err(error) => return Err(recovery(error)),
-        }
-    }
-    let voters = raft.with_raft_state(|state| {
-        let membership = state.membership_state.effective();
-        membership.voter_ids().collect::<BTreeSet<_>>()
+/// Recovers a replica from `store`, forms a cluster where the store is new, and starts its tasks.
+pub(crate) async fn start<T: Types, N>(
+    store: Store<T::Fs>,
+    options: Options,
+    host: Arc<dyn Host>,
+    network: N,
+    peers: Arc<dyn Peers>,
+) -> Result<Parts<T>, StartError>
+where
+    N: RaftNetworkFactory<T>,
+    N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle<T::Fs>>,
+{
+    let config = Arc::new(raft_config(&options)?);
+    let log = Arc::new(LogReader {
+        store,
+        applied: Arc::new(Applied::new(State::new())),
+        host,
     });
-    // From the state itself: what openraft publishes of it comes a moment later.
-    if voters.await.map_err(recovery)? == BTreeSet::from([options.node_id]) {
-        raft.trigger().elect(false).await.map_err(recovery)?;
-        raft.wait_for_recovery(None).await.map_err(recovery)?;
-        while raft.as_leader().is_err() {
-            T::sleep(PUBLISH_POLL).await;
-        }
-    }
-    Ok(())
+    let hub = Arc::new(Hub::new(0));
+    let counters = Arc::new(Counters::default());
+    let backfilled = Arc::new(BackfilledLog::new());
+    let machine = StateMachine::new(
+        log.applied.clone(),
+        hub.clone(),
+        backfilled.clone(),
+        log.store.clone(),
+        log.host.clone(),
+        counters.clone(),
+    );
+    let log_store = log.store.log_store::<T>();
+    let raft = Raft::new(options.node_id, config, network, log_store, machine)
+        .await
+        .map_err(recovery)?;
+    form(&raft, &options).await?;
+    let found = Found {
+        raft,
+        log,
+        hub,
+        counters,
+        backfilled,
+        peers,
+        options: Arc::new(options),
+    };
+    Ok(found.start())
 }
 
-fn raft_config(options: &Options) -> Result<Config, openraft::ConfigError> {
-    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let config = Config {
-        cluster_name: options.cluster_name.clone(),
-        heartbeat_interval: millis(options.heartbeat),
-        // A follower of openraft first waits for the leader's lease, which is its longest election
-        // timeout, and then for its own: half of each makes what was asked for.
-        election_timeout_min: millis(options.election_timeout.0 / 2),
-        election_timeout_max: millis(options.election_timeout.1 / 2),
-        // Snapshots are asked for by `compaction`, which also knows sizes and times.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_payload_entries: APPEND_ENTRIES_MAX,
-        max_in_snapshot_log_to_keep: options.compaction.kept_behind_snapshot,
-        enable_pre_vote: Some(true),
-        // A leader sends entries before it has them on disk itself. Restored in its old term after a
-        // crash, it would write others at the same term and index, which Raft cannot tell apart.
-        enable_leader_restore: Some(false),
-        ..Config::default()
-    };
-    config.validate()
+/// What a replica has recovered, and what the rooms are made of.
+struct Found<T: Types> {
+    raft: Raft<T, StateMachine<T>>,
+    log: Arc<LogReader<T::Fs>>,
+    hub: Arc<Hub>,
+    counters: Arc<Counters>,
+    backfilled: Arc<BackfilledLog>,
+    peers: Arc<dyn Peers>,
+    options: Arc<Options>,
+}
+
+impl<T: Types> Found<T> {
+    fn start(self) -> Parts<T> {
+        let gate = Arc::new(Gate::new(LeaderWait {
+            usual: self.options.leader_wait,
+            leaderless: self.options.election_timeout.1 * 2,
+        }));
+        let (raft, log, options) = (&self.raft, &self.log, &self.options);
+        let compaction = Arc::new(Compaction::new(
+            raft.clone(),
+            log.clone(),
+            self.backfilled.clone(),
+            options.compaction.clone(),
+        ));
+        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate);
+        let (requests, queue) = mpsc::unbounded_channel();
+        let membership = self.membership(&gate);
+        let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
+        let stop = Arc::new(Notify::new());
+        let mut parts = Parts {
+            inbox: Inbox {
+                requests,
+                origins: Arc::default(),
+                gate: gate.clone(),
+            },
+            queries: self.queries(&gate),
+            watches: Arc::new(self.watches(&gate)),
+            disk: Arc::new(DiskSpace {
+                store: log.store.clone(),
+                host: log.host.clone(),
+                neighbours: neighbours.clone(),
+                membership: membership.clone(),
+                free_bytes_min: options.free_bytes_min,
+            }),
+            backfill: Arc::new(self.backfill(&neighbours)),
+            ending: Ending {
+                raft: raft.clone(),
+                store: log.store.clone(),
+                gate: gate.clone(),
+                stop: stop.clone(),
+            },
+            tasks: Tasks::new(gate, stop),
+            options: self.options,
+            counters: self.counters,
+            log: self.log,
+            neighbours,
+            reads,
+            clock: standing.clock.clone(),
+            standing,
+            membership,
+            compaction,
+        };
+        // A process that ended before it had fetched all goes on.
+        parts.backfill.begin();
+        parts.spawn_tasks(rounds, queue);
+        parts
+    }
+
+    fn queries(&self, gate: &Arc<Gate>) -> Queries {
+        Queries {
+            applied: self.log.applied.clone(),
+            gate: gate.clone(),
+            host: self.log.host.clone(),
+            listing: Mutex::default(),
+        }
+    }
+
+    fn watches(&self, gate: &Arc<Gate>) -> WatchSource<T> {
+        WatchSource {
+            hub: self.hub.clone(),
+            log: self.log.clone(),
+            backfilled: self.backfilled.clone(),
+            gate: gate.clone(),
+        }
+    }
+
+    fn backfill(&self, neighbours: &Arc<Neighbours<T>>) -> Backfill<T> {
+        Backfill {
+            neighbours: neighbours.clone(),
+            log: self.log.clone(),
+            backfilled: self.backfilled.clone(),
+            retention: self.options.compaction.retention.clone(),
+        }
+    }
+
+    /// This node in its cluster.
+    fn membership(&self, gate: &Arc<Gate>) -> Arc<Membership<T>> {
+        let (log, options) = (&self.log, &self.options);
+        let neighbours = Arc::new(Neighbours {
+            raft: self.raft.clone(),
+            peers: self.peers.clone(),
+            gate: gate.clone(),
+            silent_for_max: options.election_timeout.1 * 2,
+        });
+        let clock = Arc::new(LeaderClock {
+            clocks: Arc::new(Clocks::new(
+                log.host.clone(),
+                options.clock_skew_max,
+                self.counters.clone(),
+            )),
+            neighbours: neighbours.clone(),
+            applied: log.applied.clone(),
+            election_timeout_max: options.election_timeout.1,
+        });
+        let standing = Arc::new(Standing {
+            neighbours: neighbours.clone(),
+            log: log.clone(),
+            clock,
+            options: options.clone(),
+            started: T::now(),
+        });
+        Arc::new(Membership {
+            standing,
+            neighbours,
+            options: options.clone(),
+            changing: Mutex::default(),
+        })
+    }
+}
+
+impl<T: Types> Parts<T> {
+    fn spawn_tasks(&mut self, rounds: [Rounds<T>; 2], queue: mpsc::UnboundedReceiver<Request<T>>) {
+        for round in rounds {
+            detach::<T>(round.run());
+        }
+        detach::<T>(self.dispatcher(queue).run());
+        let (options, counters) = (self.options.clone(), self.counters.clone());
+        let (neighbours, hub) = (self.neighbours.clone(), self.watches.hub.clone());
+        let tasks = &mut self.tasks;
+        tasks.spawn::<T, _, _>(self.clock.clone(), leader_clock::run);
+        let quorum = Quorum {
+            raft: neighbours.raft.clone(),
+            gate: neighbours.gate.clone(),
+            counters: counters.clone(),
+            peers: neighbours.peers.clone(),
+            options: options.clone(),
+        };
+        tasks.spawn::<T, _, _>(Arc::new(quorum), quorum::run);
+        // The state machine has the hub, too: the task ends with something that only this replica has.
+        tasks.spawn::<T, _, _>(Arc::new(()), |pace| hub::run(pace, hub.clone()));
+        tasks.spawn::<T, _, _>(self.disk.clone(), disk_space::run);
+        tasks.spawn::<T, _, _>(self.compaction.clone(), compaction::run);
+        let replication = Replication {
+            neighbours: neighbours.clone(),
+            counters: counters.clone(),
+            stall_timeout: options.stall_timeout,
+            election_timeout_max: options.election_timeout.1,
+        };
+        tasks.spawn::<T, _, _>(Arc::new(replication), stall::run);
+        let observed = Observed {
+            standing: self.standing.clone(),
+            hub: hub.clone(),
+            counters: counters.clone(),
+        };
+        tasks.spawn::<T, _, _>(Arc::new(observed), observer::run);
+        let healing = Healing {
+            log: self.log.clone(),
+            compaction: self.compaction.clone(),
+            neighbours,
+            counters: counters.clone(),
+        };
+        tasks.spawn::<T, _, _>(Arc::new(healing), healing::run);
+        tasks.spawn::<T, _, _>(self.backfill.clone(), backfill::run);
+        let comparison = Comparison {
+            standing: self.standing.clone(),
+            membership: self.membership.clone(),
+            hub: hub.clone(),
+            counters,
+        };
+        tasks.spawn::<T, _, _>(Arc::new(comparison), divergence::run);
+    }
+
+    fn dispatcher(&self, queue: mpsc::UnboundedReceiver<Request<T>>) -> Dispatcher<T> {
+        let raft = &self.neighbours.raft;
+        let proposer = Proposer {
+            raft: raft.clone(),
+            applied: self.log.applied.clone(),
+            reads: self.reads.clone(),
+            clocks: self.clock.clocks.clone(),
+            host: self.log.host.clone(),
+            gate: self.neighbours.gate.clone(),
+            counters: self.counters.clone(),
+            limits: self.options.limits.clone(),
+            costly_bytes: self.options.costly_bytes,
+            quorum_silence_max: self.options.election_timeout.1 * 2,
+            run: Run::new(),
+        };
+        let (peers, counters) = (&self.neighbours.peers, &self.counters);
+        Dispatcher {
+            queue: Queue::new(queue),
+            proposer,
+            forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
+        }
+    }
 }

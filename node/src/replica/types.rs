@@ -30,3 +30,25 @@ pub trait Host: Send + Sync + 'static {
         None
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use openraft_rt_tokio::TokioRuntime;
+    use rstmdb_raft_store::{Data, MemFs, NodeInfo};
+
+    use super::*;
+
+    openraft::declare_raft_types!(
+        /// For tests of what no replica has to run for.
+        pub(crate) TestTypes:
+            D = Data,
+            R = Outcome,
+            Node = NodeInfo,
+            LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+            AsyncRuntime = TokioRuntime,
+    );
+
+    impl Types for TestTypes {
+        type Fs = MemFs;
+    }
+}

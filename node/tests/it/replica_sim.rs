@@ -14,7 +14,7 @@ use bytes::Bytes;
 use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::no_peers::NoPeers;
+use rstmdb::replica::NoPeers;
 use rstmdb::replica::{
     CompactionOptions, Consistency, Done, Formation, Host, LogItem, Options, Replica, Types,
     WatchFilter,

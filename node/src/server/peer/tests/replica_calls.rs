@@ -1,20 +1,15 @@
 //! What a replica asks of other nodes, answered by a replica.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use rstmdb_engine::{ApplyEvent, BatchOp, Command, CreateInstance, PutMachine, Reply};
 use rstmdb_raft_store::{Entry, Payload, log_id};
-use tokio::sync::Notify;
 use tonic::Request;
 
 use super::fake::Fake;
 use super::replicas::Node;
 use super::support::{CLUSTER, PATIENCE, channel, client, incarnation, peer};
-use crate::replica::background::next_look;
-use crate::replica::decision::tests::PANICS;
+use crate::replica::write::decide::decision::tests::PANICS;
 use crate::replica::{
     Change, Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, PeerError, Peers,
     Role,
@@ -329,15 +324,4 @@ async fn a_node_without_history_says_so() {
     let node = Node::alone(1).await;
     let history = client(2).history(&node.served.peer(1), 1).await;
     assert!(history.unwrap().is_none());
-}
-
-/// The runtime may be gone by then, and its timers with it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_that_was_at_work_when_the_replica_ended_waits_no_more() {
-    let node = Node::alone(2).await;
-    let replica = Arc::downgrade(&node.replica.inner);
-    node.replica.shutdown().await.unwrap();
-    let stop = Notify::new();
-    let look = next_look(&replica, &stop, Duration::from_secs(3600));
-    assert!(look.now_or_never().is_some_and(|looked| looked.is_none()));
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::support::{CLUSTER, Served, options};
-use crate::replica::no_peers::NoPeers;
+use crate::replica::NoPeers;
 use crate::replica::{self, CompactionOptions, Formation};
 use crate::server::peer::Connections;
 use crate::server::product::{Product, Replica, TokioHost};

@@ -1,0 +1,5 @@
+//! Committed entries into the applied state, and the snapshots of it.
+
+pub(crate) mod snapshot;
+pub mod state_machine;
+pub(crate) mod term;

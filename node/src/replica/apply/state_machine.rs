@@ -1,0 +1,302 @@
+//! openraft's state machine: applies committed entries, takes and installs snapshots.
+//!
+//! Apply is total: it never asks what role the node has and refuses nothing. An entry that
+//! cannot be decoded, or that the engine calls corrupt, stops the node: going on would make
+//! this replica another database than its peers.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{Stream, StreamExt};
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry;
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use parking_lot::Mutex;
+use rstmdb_engine::fact::{self, Entry, Fact, Message};
+use rstmdb_engine::{Compiled, Outcome, State};
+use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
+
+use super::snapshot::{Builder, into_openraft, load_state};
+use crate::replica::parts::applied::Applied;
+use crate::replica::parts::backfilled_log::BackfilledLog;
+use crate::replica::parts::counters::Counters;
+use crate::replica::types::{Host, Types};
+use crate::replica::watch::hub::{self, Hub};
+
+/// Entries applied under one hold of the state's lock, so that readers get their turn.
+const CHUNK_ENTRIES: usize = 256;
+/// And bytes: an entry that exceeds them is applied alone.
+const CHUNK_BYTES: usize = 1 << 20;
+/// The pause before a snapshot is opened again that could not be for want of a file descriptor.
+const OPEN_PAUSE: Duration = Duration::from_millis(200);
+
+/// See the module documentation.
+pub struct StateMachine<T: Types> {
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) hub: Arc<Hub>,
+    backfilled: Arc<BackfilledLog>,
+    store: Store<T::Fs>,
+    pub(crate) host: Arc<dyn Host>,
+    counters: Arc<Counters>,
+    /// A snapshot that was written and that openraft has not been told of.
+    written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// What apply needs of an entry, decoded before the state is locked.
+enum Decoded {
+    /// A blank or a membership entry: only the offset moves.
+    Nothing,
+    Facts(Arc<Entry>, usize, Compiled),
+}
+
+struct Item<T: Types> {
+    offset: u64,
+    decoded: Decoded,
+    responder: Option<ApplyResponder<T>>,
+}
+
+impl<T: Types> Item<T> {
+    fn bytes(&self) -> usize {
+        match &self.decoded {
+            Decoded::Nothing => 0,
+            Decoded::Facts(_, bytes, _) => *bytes,
+        }
+    }
+}
+
+impl<T: Types> StateMachine<T> {
+    /// A state machine that has applied nothing; openraft restores it from the last snapshot
+    /// and the committed log.
+    pub(crate) fn new(
+        applied: Arc<Applied>,
+        hub: Arc<Hub>,
+        backfilled: Arc<BackfilledLog>,
+        store: Store<T::Fs>,
+        host: Arc<dyn Host>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            applied,
+            hub,
+            backfilled,
+            store,
+            host,
+            counters,
+            written: Arc::default(),
+            last_applied: None,
+            membership: StoredMembership::default(),
+        }
+    }
+
+    fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
+        let log_id = entry.log_id();
+        self.last_applied = Some(log_id);
+        let decoded = match entry.payload {
+            EntryPayload::Blank => Decoded::Nothing,
+            EntryPayload::Membership(membership) => {
+                self.membership = StoredMembership::new(Some(log_id), membership);
+                Decoded::Nothing
+            }
+            EntryPayload::Normal(data) => {
+                let bytes = data.0.len();
+                let entry = Entry::decode(data.0).map_err(|error| corrupt(log_id.index, &error))?;
+                let compiled = self.compiled(log_id.index, &entry);
+                Decoded::Facts(Arc::new(entry), bytes, compiled)
+            }
+        };
+        Ok(Item {
+            offset: log_id.index,
+            decoded,
+            responder,
+        })
+    }
+
+    /// Compiling takes long, so it is done before the state is locked, and only by who did not decide the entry.
+    fn compiled(&self, offset: u64, entry: &Entry) -> Compiled {
+        let defines = |fact: &Fact| matches!(fact.body, Some(fact::Body::PutMachine(_)));
+        if !entry.facts.iter().any(defines) {
+            return Compiled::default();
+        }
+        if let Some(compiled) = self.applied.take_compiled(offset, entry) {
+            return compiled;
+        }
+        let mut compiled = Compiled::default();
+        self.host.block(&mut || compiled = Compiled::of(entry));
+        compiled
+    }
+
+    fn apply_chunk(&self, items: Vec<Item<T>>) -> io::Result<()> {
+        let Some(head) = items.last().map(|item| item.offset) else {
+            return Ok(());
+        };
+        let mut effective = Vec::with_capacity(items.len());
+        let mut answers = Vec::with_capacity(items.len());
+        let mut state = self.applied.write();
+        for item in items {
+            let outcome = match item.decoded {
+                Decoded::Nothing => {
+                    state.skip(item.offset);
+                    Outcome::Applied
+                }
+                Decoded::Facts(entry, bytes, compiled) => {
+                    let outcome = state
+                        .apply_compiled(&entry, item.offset, &compiled)
+                        .map_err(|error| corrupt(item.offset, &error))?;
+                    match outcome {
+                        Outcome::Applied => effective.push(hub::Effective {
+                            offset: item.offset,
+                            entry,
+                            bytes,
+                        }),
+                        Outcome::Stale => self.counters.facts_stale.add(1),
+                    }
+                    outcome
+                }
+            };
+            self.applied.checkpoint(&state);
+            answers.extend(item.responder.map(|responder| (responder, outcome)));
+        }
+        drop(state);
+        // Readers and watches must see the effect before the writer learns of it.
+        self.applied.publish(head);
+        self.hub.dispatch(effective, head);
+        for (responder, outcome) in answers {
+            responder.send(outcome);
+        }
+        Ok(())
+    }
+
+    /// What a snapshot of everything applied so far is made of.
+    pub(crate) fn builder(&self) -> Builder<T> {
+        Builder {
+            state: self.applied.read().clone(),
+            last_applied: self.last_applied,
+            membership: self.membership.clone(),
+            snapshots: self.store.snapshots(),
+            host: self.host.clone(),
+            counters: self.counters.clone(),
+            slot: self.written.clone(),
+            written: None,
+        }
+    }
+
+    fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
+        let mut loaded = Err(io::Error::other("the snapshot was not read"));
+        self.host.block(&mut || {
+            loaded = load_state(&self.store.snapshots(), snapshot);
+        });
+        loaded
+    }
+
+    /// It is durable since it was received; what it replaces goes now.
+    fn replace_log(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<()> {
+        let mut replaced = Ok(());
+        self.host.block(&mut || {
+            replaced = self.store.install(snapshot);
+        });
+        Ok(replaced?)
+    }
+}
+
+fn corrupt(offset: u64, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the committed entry at offset {offset} cannot be applied: {error}"),
+    )
+}
+
+impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
+    type SnapshotData = SnapshotHandle<T::Fs>;
+    type SnapshotBuilder = Builder<T>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<T>>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(CHUNK_ENTRIES);
+        while let Some(chunk) = chunks.next().await {
+            let items = chunk
+                .into_iter()
+                .map(|entry| self.decode(entry?))
+                .collect::<io::Result<Vec<_>>>()?;
+            let mut portion = Vec::with_capacity(items.len());
+            let mut bytes = 0;
+            for item in items {
+                if bytes + item.bytes() > CHUNK_BYTES && !portion.is_empty() {
+                    self.apply_chunk(std::mem::take(&mut portion))?;
+                    bytes = 0;
+                }
+                bytes += item.bytes();
+                portion.push(item);
+            }
+            self.apply_chunk(portion)?;
+        }
+        Ok(())
+    }
+
+    /// openraft is given a snapshot that is there already (see `Builder::write`), or none. Only at
+    /// the start, where it cannot do without, it has one written.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder<T>> {
+        let written = self.written.lock().take();
+        (force || written.is_some()).then(|| Builder {
+            written,
+            ..self.builder()
+        })
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<T> {
+        self.builder()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<T>,
+        snapshot: SnapshotHandle<T::Fs>,
+    ) -> io::Result<()> {
+        let state = self.load(&snapshot)?;
+        let head = state.last_applied();
+        if Some(head) != meta.last_log_id.map(|id| id.index) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the snapshot claims to end at {:?} but its state ends at {head}",
+                    meta.last_log_id
+                ),
+            ));
+        }
+        let stale_known_from = state.stale_known_from();
+        // Before the offset is published: what is below it and was never committed must not be shown.
+        self.replace_log(&snapshot)?;
+        *self.applied.write() = state;
+        self.applied.forget_checkpoints();
+        // The log that the snapshot replaces is gone; others still have it. Told before the
+        // offset is published, so that no watch takes the gap for a loss.
+        self.backfilled.fetch(stale_known_from);
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.applied.publish(head);
+        self.hub.reset(head);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle<T::Fs>>>> {
+        loop {
+            match self.store.snapshots().current() {
+                // To openraft any failure is the end of the node; want of a file descriptor is not.
+                Err(error) if error.is_shortage() => T::sleep(OPEN_PAUSE).await,
+                current => return Ok(current?.map(into_openraft::<T>)),
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Who belongs to the cluster: adding, promoting and removing nodes, handing over the leadership.
+//!
+//! The leader makes a change; any other node passes it on. Before the leader begins, it asks
+//! who answers and refuses what would leave a membership whose majority it
+//! cannot reach: such a change would commit and then stop the cluster. A leader that is to be
+//! removed hands over first, so that the change is made by a node that stays.
+
+mod view;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::type_config::TypeConfigExt;
+use rstmdb_raft_store::NodeInfo;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::status::Standing;
+use crate::replica::parts::options::Options;
+use crate::replica::peers::calls::{Peer, PeerError};
+use crate::replica::peers::change::{Change, ChangeError};
+use crate::replica::peers::neighbours::Neighbours;
+use crate::replica::types::Types;
+use view::{PROMOTE_LAG_MAX, View};
+
+/// How long a change may take in all, with every change of the leader on the way.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a change that was made may take to reach the node that was asked for it.
+const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often it is looked for.
+const SHOW_POLL: Duration = Duration::from_millis(10);
+/// The pause before a change is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Changes the members, and the leader.
+pub(crate) struct Membership<T: Types> {
+    pub standing: Arc<Standing<T>>,
+    pub neighbours: Arc<Neighbours<T>>,
+    pub options: Arc<Options>,
+    /// Held while this node, as the leader, changes the members.
+    pub changing: Mutex<()>,
+}
+
+impl<T: Types> Membership<T> {
+    /// Has the leader make a change, wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// The reason why the leader does not make it, or [`ChangeError::Unconfirmed`].
+    pub(crate) async fn change(&self, change: &Change) -> Result<(), ChangeError> {
+        let deadline = T::now() + CHANGE_TIMEOUT;
+        let mut leaderless_until = T::now() + self.options.leader_wait;
+        let mut last = "the leader changed again and again".to_owned();
+        // A node that was a member and is none is removed: by a try whose answer was lost, or by a leader that
+        // ended what another had begun.
+        let removes_a_member = match change {
+            Change::Remove { node_id } => self.knows(*node_id),
+            _ => false,
+        };
+        while T::now() < deadline {
+            if self.neighbours.is_leader() || self.neighbours.leader().is_some() {
+                leaderless_until = T::now() + self.options.leader_wait;
+            } else if T::now() >= leaderless_until {
+                return Err(ChangeError::NoLeader);
+            }
+            match self.try_change(change).await {
+                Ok(Err(ChangeError::NotLeader)) => {}
+                Ok(Ok(())) => {
+                    self.wait_to_show(change).await;
+                    return Ok(());
+                }
+                Ok(Err(ChangeError::UnknownNode { .. })) if removes_a_member => return Ok(()),
+                Ok(Err(refusal)) => return Err(refusal),
+                Err(error) => last = error.to_string(),
+            }
+            T::sleep(RETRY_PAUSE).await;
+        }
+        Err(ChangeError::Unconfirmed { reason: last })
+    }
+
+    fn knows(&self, node_id: u64) -> bool {
+        let members = self.standing.status().members;
+        members.iter().any(|member| member.node_id == node_id)
+    }
+
+    /// Waits until this node knows what the leader has done: whoever asked it will look here next.
+    async fn wait_to_show(&self, change: &Change) {
+        let deadline = T::now() + SHOW_TIMEOUT;
+        while T::now() < deadline {
+            let shown = match change {
+                Change::AddLearner { node_id, .. } => self.knows(*node_id),
+                Change::Promote { node_id } => {
+                    self.neighbours.raft.voter_ids().any(|id| id == *node_id)
+                }
+                Change::Remove { node_id } => !self.knows(*node_id),
+                Change::TransferLeader { to } => {
+                    let leader = self.standing.status().leader;
+                    leader.is_some() && to.is_none_or(|to| leader == Some(to))
+                }
+            };
+            if shown {
+                return;
+            }
+            T::sleep(SHOW_POLL).await;
+        }
+    }
+
+    async fn try_change(&self, change: &Change) -> Result<Result<(), ChangeError>, PeerError> {
+        if self.neighbours.is_leader() {
+            return Ok(self.change_here(change).await);
+        }
+        match self.neighbours.leader() {
+            Some(leader) => self.neighbours.peers.change(&leader, change).await,
+            None => Ok(Err(ChangeError::NotLeader)),
+        }
+    }
+
+    /// Makes a change of the membership, if this node leads.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChangeError`].
+    pub(crate) async fn change_here(&self, change: &Change) -> Result<(), ChangeError> {
+        if !self.neighbours.is_leader() {
+            return Err(ChangeError::NotLeader);
+        }
+        tracing::info!(?change, "changing the membership");
+        match change {
+            Change::AddLearner { node_id, node } => {
+                let (view, _turn) = self.begin().await?;
+                self.add_learner(&view, *node_id, node).await
+            }
+            Change::Promote { node_id } => {
+                let (view, _turn) = self.begin().await?;
+                self.promote(&view, *node_id).await
+            }
+            Change::Remove { node_id } => {
+                let (view, _turn) = self.begin().await?;
+                self.remove(&view, *node_id).await
+            }
+            Change::TransferLeader { to } => {
+                self.transfer_leader(&View::of(&self.standing).await, *to)
+                    .await
+            }
+        }
+    }
+
+    /// How things are, and the right to change the members. It waits for nobody: a change that comes during
+    /// another is refused. Before it begins, none is half done: a leader that is gone may have left a joint
+    /// configuration, in which two majorities have to agree to everything.
+    async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
+        let changing = self.changing.try_lock();
+        let turn = changing.map_err(|_| under_way())?;
+        let view = View::of(&self.standing).await;
+        // The present members have to agree to every change.
+        view.must_have_quorum(&view.voters, "the cluster has")?;
+        let membership = view.metrics.membership_config.membership();
+        let me = view.metrics.id;
+        let [.., next] = membership.get_joint_config().as_slice() else {
+            return Ok((view, turn));
+        };
+        if !next.contains(&me) {
+            // A leader that stays ends the change. openraft lets one that was removed lead on for a moment,
+            // and does not expect it to make another change then.
+            if view.voters.contains(&me) {
+                self.transfer_leader(&view, None).await?;
+            }
+            return Err(ChangeError::NotLeader);
+        }
+        if membership.get_joint_config().len() == 1 {
+            return Ok((view, turn));
+        }
+        tracing::info!(
+            ?next,
+            "finishing a change of the membership that a leader left half done"
+        );
+        view.must_have_quorum(next, "the change that was begun would leave")?;
+        self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
+            .await?;
+        Ok((View::of(&self.standing).await, turn))
+    }
+
+    async fn add_learner(
+        &self,
+        view: &View<T>,
+        node_id: u64,
+        node: &NodeInfo,
+    ) -> Result<(), ChangeError> {
+        let membership = view.metrics.membership_config.membership();
+        if let Some(known) = membership.get_node(&node_id) {
+            if known == node {
+                return Ok(());
+            }
+            return Err(refused(format!(
+                "node {node_id} is a member already, at {known}: a node keeps its id and its \
+                 addresses; start the new one under an id that was never used"
+            )));
+        }
+        let same_address = |other: &NodeInfo| other.peer_addr == node.peer_addr;
+        if let Some((id, _)) = membership.nodes().find(|(_, other)| same_address(other)) {
+            return Err(refused(format!(
+                "{} is the address of node {id}, which is a member: remove that one first",
+                node.peer_addr
+            )));
+        }
+        let joining = Peer {
+            id: node_id,
+            node: node.clone(),
+        };
+        // One that does not answer yet may be taken in all the same.
+        if let Ok(report) = self.neighbours.peers.report(&joining).await
+            && let Some(reason) = report.read_only
+        {
+            return Err(no_room(node_id, &reason));
+        }
+        let added = self
+            .neighbours
+            .raft
+            .add_learner(node_id, node.clone(), false);
+        confirmed::<T, _>(added).await
+    }
+
+    async fn promote(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
+        view.must_have(node_id)?;
+        if view.voters.contains(&node_id) {
+            return Ok(());
+        }
+        let lag = view.lag_of(node_id);
+        if lag > PROMOTE_LAG_MAX {
+            return Err(ChangeError::Lagging { node_id, lag });
+        }
+        view.must_have_room(node_id)?;
+        let mut voters = view.voters.clone();
+        voters.insert(node_id);
+        view.must_have_quorum(
+            &voters,
+            &format!("giving node {node_id} a vote would leave"),
+        )?;
+        self.set_members(ChangeMembers::AddVoterIds([node_id].into()))
+            .await
+    }
+
+    async fn remove(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
+        view.must_have(node_id)?;
+        if !view.voters.contains(&node_id) {
+            return self
+                .set_members(ChangeMembers::RemoveNodes([node_id].into()))
+                .await;
+        }
+        let mut voters = view.voters.clone();
+        voters.remove(&node_id);
+        if voters.is_empty() {
+            return Err(refused(format!(
+                "node {node_id} is the only voter: without it there is no cluster"
+            )));
+        }
+        view.must_have_quorum(&voters, &format!("removing node {node_id} would leave"))?;
+        if node_id == view.metrics.id {
+            self.transfer_leader(view, None).await?;
+            // The one that leads now makes the change.
+            return Err(ChangeError::NotLeader);
+        }
+        self.set_members(ChangeMembers::RemoveVoters([node_id].into()))
+            .await
+    }
+
+    async fn set_members(&self, members: ChangeMembers<u64, NodeInfo>) -> Result<(), ChangeError> {
+        let changed = self.neighbours.raft.change_membership(members, false);
+        confirmed::<T, _>(changed).await
+    }
+
+    async fn transfer_leader(&self, view: &View<T>, to: Option<u64>) -> Result<(), ChangeError> {
+        let me = view.metrics.id;
+        let to = match to {
+            Some(to) if to == me => return Ok(()),
+            Some(to) => view.must_be_able_to_lead(to)?,
+            None => view.best_successor()?,
+        };
+        let mut metrics = self.neighbours.raft.server_metrics();
+        let unconfirmed = |reason: String| ChangeError::Unconfirmed { reason };
+        let trigger = self.neighbours.raft.trigger();
+        let asked = trigger.transfer_leader(to).await;
+        asked.map_err(|fatal| unconfirmed(fatal.to_string()))?;
+        let deadline = T::now() + self.options.election_timeout.1 * 3;
+        while metrics
+            .borrow_watched()
+            .current_leader
+            .is_none_or(|id| id == me)
+        {
+            let changed = T::timeout_at(deadline, metrics.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(unconfirmed(format!("node {to} has not taken over in time")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the leadership over, if this node has it and another one can take it: what a node does
+    /// before it leaves.
+    pub(crate) async fn hand_over(&self) {
+        if !self.neighbours.is_leader() || self.neighbours.others().is_empty() {
+            return;
+        }
+        match self.try_hand_over().await {
+            Ok(()) => tracing::info!("leadership handed over"),
+            Err(error) => tracing::info!(%error, "leadership not handed over"),
+        }
+    }
+
+    /// Hands the leadership over to whoever is the best to take it.
+    pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
+        self.transfer_leader(&View::of(&self.standing).await, None)
+            .await
+    }
+}
+
+/// What came of a change once a majority has it, or of the wait for one.
+async fn confirmed<T: Types, R>(
+    change: impl Future<Output = Result<R, RaftError<T, ClientWriteError<T>>>> + Send,
+) -> Result<(), ChangeError> {
+    match T::timeout(CHANGE_TIMEOUT / 2, change).await {
+        Ok(changed) => changed.map(drop).map_err(not_changed),
+        Err(_) => Err(ChangeError::Unconfirmed {
+            reason: "a majority has not confirmed it yet".to_owned(),
+        }),
+    }
+}
+
+fn no_room(node_id: u64, reason: &str) -> ChangeError {
+    refused(format!("node {node_id} has no room: {reason}"))
+}
+
+fn under_way() -> ChangeError {
+    refused("another change of the membership is under way: try again in a moment".to_owned())
+}
+
+fn refused(reason: String) -> ChangeError {
+    ChangeError::Refused { reason }
+}
+
+fn not_changed<T: Types>(error: RaftError<T, ClientWriteError<T>>) -> ChangeError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::NotLeader,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_),
+        )) => under_way(),
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
+            refused(error.to_string())
+        }
+        RaftError::APIError(ClientWriteError::PreconditionFailed(error)) => {
+            refused(error.to_string())
+        }
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) | RaftError::Fatal(_) => {
+            ChangeError::Unconfirmed {
+                reason: error.to_string(),
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Says in the log what changes in the cluster: who leads, who answers, who belongs to it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::TypeConfigExt;
+
+use super::status::Standing;
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::pace::Pace;
+use crate::replica::types::Types;
+use crate::replica::watch::hub::Hub;
+
+/// How often it is looked whether something has changed.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A node asks around after so many looks without a leader, and again each time.
+const ASK_AROUND_LOOKS: u32 = 6;
+
+/// What was seen last.
+#[derive(Default)]
+struct Seen {
+    /// Term and leader.
+    leadership: Option<(u64, Option<u64>)>,
+    members: BTreeSet<u64>,
+    /// On the leader: the members that do not answer.
+    silent: BTreeSet<u64>,
+    /// Looks since the leader was lost.
+    leaderless: u32,
+    removed: bool,
+}
+
+/// What the observer looks at, and what it tells besides the log.
+pub(crate) struct Observed<T: Types> {
+    pub standing: Arc<Standing<T>>,
+    pub hub: Arc<Hub>,
+    pub counters: Arc<Counters>,
+}
+
+/// Looks until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Observed<T>>) {
+    let mut seen = Seen::default();
+    while let Some(observed) = pace.next::<T>(LOOK_INTERVAL).await {
+        seen.look_for_leader(&observed).await;
+        seen.look(&observed);
+    }
+}
+
+impl Seen {
+    /// Notices that the leader is silent (openraft goes on naming it until there is another one), and
+    /// asks around for the reason when that lasts.
+    async fn look_for_leader<T: Types>(&mut self, observed: &Observed<T>) {
+        let neighbours = &observed.standing.neighbours;
+        let silent_for_max = neighbours.silent_for_max;
+        let raft = &neighbours.raft;
+        let heard = if raft.is_leader() {
+            let acked = raft.metrics().borrow_watched().last_quorum_acked;
+            acked.map(|at| *at)
+        } else {
+            let asked = raft.with_raft_state(|state| state.vote_last_modified());
+            asked.await.ok().flatten()
+        };
+        let alone = neighbours.others().is_empty();
+        let lost = !alone && heard.is_none_or(|at| T::now() > at + silent_for_max);
+        neighbours.gate.set_lost_leader(lost);
+        self.leaderless = if lost { self.leaderless + 1 } else { 0 };
+        if self.leaderless % ASK_AROUND_LOOKS == ASK_AROUND_LOOKS - 1 || self.removed {
+            self.ask_around(observed).await;
+        }
+    }
+
+    /// A node that was removed while it was away, or at that very moment, is told by nobody.
+    async fn ask_around<T: Types>(&mut self, observed: &Observed<T>) {
+        let standing = &observed.standing;
+        let me = standing.options.node_id;
+        let end = standing.log_end();
+        let reports = standing.member_reports().await;
+        let others = reports
+            .iter()
+            .filter(|other| other.member.node_id != me)
+            .filter_map(|other| other.report.as_ref());
+        let newer: Vec<_> = others.filter(|report| report.commit_index >= end).collect();
+        let removed = !newer.is_empty() && newer.iter().all(|report| !report.members.contains(&me));
+        if removed && !self.removed {
+            tracing::warn!("this node was removed from the cluster and can be stopped");
+        }
+        self.removed = removed;
+        standing.neighbours.gate.set_removed(removed);
+        if removed {
+            observed.hub.rouse();
+        }
+    }
+
+    fn look<T: Types>(&mut self, observed: &Observed<T>) {
+        let standing = &observed.standing;
+        let metrics = standing.neighbours.raft.metrics();
+        let metrics = metrics.borrow_watched().clone();
+        let leadership = (metrics.current_term, standing.status().leader);
+        if self.leadership != Some(leadership) {
+            if self.leadership.replace(leadership).is_some() {
+                observed.counters.leader_changes.add(1);
+            }
+            let (term, leader) = leadership;
+            match leader {
+                Some(leader) => tracing::info!(term, leader, "the cluster has a leader"),
+                None => tracing::warn!(term, "the cluster has no leader"),
+            }
+        }
+        let membership = metrics.membership_config.membership();
+        let members: BTreeSet<u64> = membership.nodes().map(|(id, _)| *id).collect();
+        if self.members != members {
+            let voters: BTreeSet<u64> = membership.voter_ids().collect();
+            tracing::info!(?members, ?voters, "the cluster's members");
+            self.members = members;
+        }
+        let answering = standing.neighbours.answering(&metrics);
+        let silent = match metrics.heartbeat {
+            Some(_) => self.members.difference(&answering).copied().collect(),
+            None => BTreeSet::new(),
+        };
+        for node_id in silent.difference(&self.silent) {
+            tracing::warn!(node_id, "a member of the cluster does not answer");
+        }
+        // Only a leader hears whether it does.
+        let heard = self.silent.intersection(&self.members);
+        for node_id in heard.filter(|id| metrics.heartbeat.is_some() && !silent.contains(id)) {
+            tracing::info!(node_id, "a member of the cluster answers again");
+        }
+        self.silent = silent;
+    }
+}

@@ -1,0 +1,12 @@
+//! What several rooms use, and what itself depends on none of them.
+
+pub(crate) mod answer;
+pub(crate) mod applied;
+pub(crate) mod backfilled_log;
+pub(crate) mod consistency;
+pub mod counters;
+pub(crate) mod gate;
+pub(crate) mod log_page;
+pub(crate) mod options;
+pub(crate) mod pace;
+pub(crate) mod signal;

@@ -1,0 +1,78 @@
+//! What a replica is told at its start.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rstmdb_engine::Limits;
+use rstmdb_raft_store::{NodeInfo, Retention};
+
+/// When snapshots are taken and how much history is kept.
+#[derive(Debug, Clone)]
+pub struct CompactionOptions {
+    /// Whether snapshots are taken by threshold; COMPACT works either way.
+    pub enabled: bool,
+    /// Entries since the last snapshot that ask for the next.
+    pub events_threshold: u64,
+    /// Log bytes since the last snapshot that ask for the next.
+    pub size_threshold_bytes: u64,
+    /// The least time between two snapshots.
+    pub min_interval: Duration,
+    /// Entries that stay in the Raft log behind a snapshot, so that a follower that is a little
+    /// behind catches up by log.
+    pub kept_behind_snapshot: u64,
+    /// What history outlives its snapshot.
+    pub retention: Retention,
+}
+
+/// How a node that is in no cluster yet comes into one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formation {
+    /// It is a cluster of its own.
+    Alone,
+    /// It forms one with these, itself among them; all of them start with the same members.
+    Together(BTreeMap<u64, NodeInfo>),
+    /// It waits until the leader of an existing one adds it.
+    Join,
+}
+
+/// Everything a replica is told at its start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// This node's id, never used by another node of this cluster, before or after.
+    pub node_id: u64,
+    /// How others reach this node.
+    pub node: NodeInfo,
+    /// What it does while it is in no cluster.
+    pub formation: Formation,
+    /// The cluster's identity.
+    pub cluster_id: String,
+    /// The cluster's name, for the logs.
+    pub cluster_name: String,
+    /// Time between two heartbeats of a leader.
+    pub heartbeat: Duration,
+    /// The least and the greatest time without a sign of the leader before an election; the least
+    /// must be more than twice the heartbeat.
+    pub election_timeout: (Duration, Duration),
+    /// How long a request waits for a leader before it is told that there is none.
+    pub leader_wait: Duration,
+    /// How far this node's clock may be from the median of the members' before the log's time no longer follows
+    /// it.
+    pub clock_skew_max: Duration,
+    /// How long a leader's entries may go without acknowledgement while its heartbeats are answered,
+    /// before it says so and lets another node lead.
+    pub stall_timeout: Duration,
+    /// The engine's limits.
+    pub limits: Limits,
+    /// Snapshots and retention.
+    pub compaction: CompactionOptions,
+    /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
+    pub free_bytes_min: u64,
+    /// What a command may cost, in bytes that its decision reads and writes, to be decided where everybody
+    /// waits; what costs more is decided ahead.
+    pub costly_bytes: usize,
+}
+
+impl Options {
+    /// Less than a millisecond's work.
+    pub const COSTLY_BYTES: usize = 64 << 10;
+}

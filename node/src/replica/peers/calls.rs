@@ -1,0 +1,142 @@
+//! What a replica asks of the other nodes besides Raft itself, and what it answers them.
+//!
+//! The transport behind [`Peers`] is gRPC in the product and a simulated network in tests; neither
+//! decides anything. Every call is bounded in time by the transport and answers an error
+//! when the other node cannot be reached; whoever calls decides whether to try again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use rstmdb_engine::Command;
+use rstmdb_raft_store::{Entry, NodeInfo};
+use tokio::sync::mpsc;
+
+use super::change::{Change, ChangeError};
+use super::report::Report;
+use crate::replica::error::Error;
+use crate::replica::parts::answer::Done;
+use crate::replica::parts::consistency::Consistency;
+
+/// Another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: u64,
+    /// Where it is reached.
+    pub node: NodeInfo,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} at {}", self.id, self.node.peer_addr)
+    }
+}
+
+/// A command on its way to the leader.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    /// Names it among the commands of its stream; ascending.
+    pub seq: u64,
+    /// The command.
+    pub command: Command,
+    /// Who asked, for the facts.
+    pub actor: Arc<str>,
+}
+
+/// What came of a forwarded command. Those of one stream may come in another order.
+#[derive(Debug, Clone)]
+pub struct ForwardResult {
+    /// Which command.
+    pub seq: u64,
+    /// Its outcome; [`Error::NotLeader`] promises that nothing was written.
+    pub outcome: Result<Done, Error>,
+}
+
+/// Commands to the leader, in order, and their outcomes.
+///
+/// The receiver of outcomes ends when the stream breaks: whether a command without an outcome
+/// took effect is then unknown. Dropping the sender ends the stream.
+pub struct ForwardStream {
+    /// Takes the commands, in the order in which they are to take effect.
+    pub commands: mpsc::UnboundedSender<Vec<Forwarded>>,
+    /// Gives the outcomes.
+    pub results: mpsc::UnboundedReceiver<Vec<ForwardResult>>,
+}
+
+/// Entries of another node's log, ascending and without a gap, in portions.
+pub struct HistoryRun {
+    /// The first index.
+    pub first: u64,
+    /// The last index.
+    pub last: u64,
+    /// The entries.
+    pub entries: BoxStream<'static, Result<Vec<Entry>, PeerError>>,
+}
+
+/// Why another node gave no answer, or not the one that was asked for.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// It cannot be reached, or did not answer in time.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// It does not lead, so it cannot answer.
+    #[error("is not the leader")]
+    NotLeader,
+    /// It refuses to talk to this node, or this node to it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// It answered that it failed.
+    #[error("failed: {0}")]
+    Failed(String),
+}
+
+/// What a leader has sent to another node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Bytes of entries that have arrived there, since this node started.
+    pub bytes_taken: u64,
+    /// How often nothing arrived for long although heartbeats were answered.
+    pub stalls: u64,
+}
+
+/// The calls a replica makes to other nodes; see the module documentation.
+pub trait Peers: Send + Sync + 'static {
+    /// Opens a stream of commands to the node that is believed to lead.
+    fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>>;
+
+    /// Asks the leader which offset a read that begins now must see.
+    fn read_index(
+        &self,
+        to: &Peer,
+        level: Consistency,
+    ) -> BoxFuture<'static, Result<u64, PeerError>>;
+
+    /// Asks a node how it stands.
+    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>>;
+
+    /// Asks the leader to change the membership or to hand over. `Err` when no answer came,
+    /// which says nothing of whether it was done.
+    fn change(
+        &self,
+        to: &Peer,
+        change: &Change,
+    ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>>;
+
+    /// Asks who listens at `peer_addr`: its id and addresses, once it may be added to this cluster.
+    fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
+
+    /// What this node has sent to another one. A transport that does not count says nothing.
+    fn sent(&self, _to: u64) -> Sent {
+        Sent::default()
+    }
+
+    /// Asks a node for the history that ends right below `before`; `None` when it has none.
+    fn history(
+        &self,
+        to: &Peer,
+        before: u64,
+    ) -> BoxFuture<'static, Result<Option<HistoryRun>, PeerError>>;
+}

@@ -1,0 +1,332 @@
+//! Linearizable reads: one ReadIndex round serves every read that was waiting when it began.
+//!
+//! A round confirms the leadership and names the index that was committed at that moment; once
+//! this node has applied it, its state answers every read that arrived before the round. Reads that
+//! arrive during a round wait for the next one: at most one round trip more, and never a round per
+//! read (Raft dissertation, section 6.4). A follower asks the leader for the index and serves from its
+//! own state.
+//!
+//! What the proposer has decided without writing anything waits for a round too, but only
+//! this node's own leadership, in the term of the decision, can confirm it: an index from
+//! elsewhere says nothing of the state it was decided against.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::Raft;
+use openraft::errors::{ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::planted::{self, Bug};
+use crate::replica::apply::state_machine::StateMachine;
+use crate::replica::apply::term::term_of;
+use crate::replica::error::Error;
+use crate::replica::parts::answer::{AnswerTo, Done};
+use crate::replica::parts::applied::Applied;
+use crate::replica::parts::consistency::{Consistency, policy};
+use crate::replica::parts::gate::Gate;
+use crate::replica::peers::calls::{Peer, PeerError, Peers};
+use crate::replica::types::Types;
+
+/// Waiters one round takes at most.
+const ROUND_WAITERS_MAX: usize = 4096;
+/// The pause after a round that found no leader.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Somebody who waits for a round.
+struct Waiter<T: Types> {
+    purpose: Purpose,
+    deadline: InstantOf<T>,
+}
+
+enum Purpose {
+    Barrier(oneshot::Sender<Result<(), Error>>),
+    Decided {
+        answer: AnswerTo,
+        result: Result<Done, Error>,
+        term: u64,
+    },
+}
+
+impl<T: Types> Waiter<T> {
+    fn resolve(self, round: Result<(), Error>) {
+        // A receiver that is gone has given up waiting; nobody is left to tell.
+        match self.purpose {
+            Purpose::Barrier(tell) => {
+                let _ = tell.send(round);
+            }
+            Purpose::Decided { answer, result, .. } => {
+                answer.send(round.and(result));
+            }
+        }
+    }
+
+    /// Whether a round in which this node led in `term`, if it led, can answer it.
+    fn is_answered_by(&self, led_in: Option<u64>) -> bool {
+        match &self.purpose {
+            Purpose::Barrier(_) => true,
+            Purpose::Decided { term, .. } => led_in == Some(*term),
+        }
+    }
+}
+
+/// The handle to the rounds.
+#[derive(Clone)]
+pub(crate) struct Reads<T: Types> {
+    strict: mpsc::UnboundedSender<Waiter<T>>,
+    lease: mpsc::UnboundedSender<Waiter<T>>,
+    applied: Arc<Applied>,
+    gate: Arc<Gate>,
+}
+
+impl<T: Types> Reads<T> {
+    /// Returns once a read at `level`, and not before `min_offset` was applied here, may be served from the applied
+    /// state.
+    pub(crate) async fn barrier(
+        &self,
+        level: Consistency,
+        min_offset: Option<u64>,
+    ) -> Result<(), Error> {
+        self.gate.trust()?;
+        if level != Consistency::Local {
+            self.gate.belong()?;
+        }
+        self.round(level).await?;
+        if let Some(offset) = min_offset {
+            self.applied.wait_for(offset).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for the round that serves a read at `level`.
+    async fn round(&self, level: Consistency) -> Result<(), Error> {
+        let rounds = match level {
+            Consistency::Local => return Ok(()),
+            Consistency::Linearizable if planted::is(Bug::ReadWithoutReadIndex) => return Ok(()),
+            Consistency::Lease => &self.lease,
+            Consistency::Linearizable => &self.strict,
+        };
+        let (tell, told) = oneshot::channel();
+        let deadline = T::now() + self.gate.leader_wait();
+        let purpose = Purpose::Barrier(tell);
+        if rounds.send(Waiter { purpose, deadline }).is_err() {
+            return Err(Error::ShuttingDown);
+        }
+        told.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// Sends `result`, decided by this node as the leader of `term`, to `answer` once it is
+    /// confirmed that it led then.
+    pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Error>, term: u64) {
+        let waiter = Waiter {
+            purpose: Purpose::Decided {
+                answer,
+                result,
+                term,
+            },
+            deadline: T::now() + self.gate.leader_wait(),
+        };
+        if let Err(mpsc::error::SendError(waiter)) = self.strict.send(waiter) {
+            waiter.resolve(Err(Error::ShuttingDown));
+        }
+    }
+
+    /// Makes the handle and what runs the rounds, one for each policy. A read waits
+    /// for a leader as long as the gate says.
+    pub(crate) fn new(
+        raft: &Raft<T, StateMachine<T>>,
+        applied: &Arc<Applied>,
+        peers: &Arc<dyn Peers>,
+        gate: &Arc<Gate>,
+    ) -> (Self, [Rounds<T>; 2]) {
+        let (strict, strict_rx) = mpsc::unbounded_channel();
+        let (lease, lease_rx) = mpsc::unbounded_channel();
+        let levels = [
+            (Consistency::Linearizable, strict_rx),
+            (Consistency::Lease, lease_rx),
+        ];
+        let rounds = levels.map(|(level, incoming)| Rounds {
+            level,
+            incoming,
+            raft: raft.clone(),
+            applied: applied.clone(),
+            peers: peers.clone(),
+            gate: gate.clone(),
+            waiting: Vec::new(),
+        });
+        let handle = Self {
+            strict,
+            lease,
+            applied: applied.clone(),
+            gate: gate.clone(),
+        };
+        (handle, rounds)
+    }
+}
+
+/// Runs the rounds of one policy.
+pub(crate) struct Rounds<T: Types> {
+    level: Consistency,
+    incoming: mpsc::UnboundedReceiver<Waiter<T>>,
+    raft: Raft<T, StateMachine<T>>,
+    applied: Arc<Applied>,
+    peers: Arc<dyn Peers>,
+    gate: Arc<Gate>,
+    waiting: Vec<Waiter<T>>,
+}
+
+/// What a round has found.
+enum Round {
+    /// This node led in this term, and the index was committed.
+    Led { term: u64, index: u64 },
+    /// Another node led.
+    Followed { index: u64 },
+    /// Nobody could say.
+    Nobody,
+}
+
+impl<T: Types> Rounds<T> {
+    /// Runs until every handle is dropped.
+    pub(crate) async fn run(mut self) {
+        while self.gather().await {
+            match self.round().await {
+                Ok(Round::Led { term, index }) => self.release(Some(term), index),
+                Ok(Round::Followed { index }) => self.release(None, index),
+                Ok(Round::Nobody) => {
+                    self.give_up_late();
+                    T::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => {
+                    for waiter in self.waiting.drain(..) {
+                        waiter.resolve(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes everybody who waits when a round begins; waits for the first. `false` at the end.
+    async fn gather(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            let first = self
+                .incoming
+                .recv_many(&mut self.waiting, ROUND_WAITERS_MAX);
+            return first.await > 0;
+        }
+        while self.waiting.len() < ROUND_WAITERS_MAX {
+            let Ok(waiter) = self.incoming.try_recv() else {
+                break;
+            };
+            self.waiting.push(waiter);
+        }
+        true
+    }
+
+    async fn round(&self) -> Result<Round, Error> {
+        if self.gate.is_silent() {
+            return Ok(Round::Nobody);
+        }
+        let began_in = term_of(&self.raft);
+        // A leader that was cut off waits for a majority that does not come.
+        let Some(deadline) = self.waiting.iter().map(|waiter| waiter.deadline).min() else {
+            return Ok(Round::Nobody);
+        };
+        let confirmed = self.raft.get_read_log_id(policy(self.level));
+        let Ok(confirmed) = T::timeout_at(deadline, confirmed).await else {
+            return Ok(Round::Nobody);
+        };
+        match confirmed {
+            Ok((read, _)) => {
+                // Terms only rise: the same one before and after means that it was confirmed in it.
+                let term = if term_of(&self.raft) == began_in {
+                    began_in
+                } else {
+                    0
+                };
+                let index = read.index();
+                Ok(Round::Led { term, index })
+            }
+            Err(RaftError::Fatal(fatal)) => Err(Error::Storage {
+                reason: fatal.to_string(),
+                outcome_unknown: false,
+            }),
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Ok(Round::Nobody)
+            }
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Ok(self.ask_leader(forward).await)
+            }
+        }
+    }
+
+    async fn ask_leader(&self, forward: ForwardToLeader<T>) -> Round {
+        let (Some(id), Some(node)) = (forward.leader_id, forward.leader_node) else {
+            return Round::Nobody;
+        };
+        let leader = Peer { id, node };
+        match self.peers.read_index(&leader, self.level).await {
+            Ok(index) => Round::Followed { index },
+            Err(error) => {
+                if !matches!(error, PeerError::NotLeader) {
+                    tracing::debug!(%error, %leader, "no read index");
+                }
+                Round::Nobody
+            }
+        }
+    }
+
+    /// Lets everybody go once this node has applied `index`, without holding up the next round.
+    fn release(&mut self, led_in: Option<u64>, index: u64) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (released, refused): (Vec<_>, Vec<_>) =
+            waiting.partition(|waiter| waiter.is_answered_by(led_in));
+        for waiter in refused {
+            waiter.resolve(Err(Error::NotLeader));
+        }
+        if self.applied.offset() >= index {
+            for waiter in released {
+                waiter.resolve(Ok(()));
+            }
+            return;
+        }
+        let applied = self.applied.clone();
+        drop(T::spawn(async move {
+            let Some(deadline) = released.iter().map(|waiter| waiter.deadline).max() else {
+                return;
+            };
+            let caught_up = T::timeout_at(deadline, applied.wait_for(index)).await;
+            let outcome = caught_up.map_err(|_| Error::NotCaughtUp { offset: index });
+            for waiter in released {
+                waiter.resolve(outcome.clone());
+            }
+        }));
+    }
+
+    /// Tells those whose time is over that there is no leader.
+    fn give_up_late(&mut self) {
+        let now = T::now();
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (late, waiting): (Vec<_>, Vec<_>) = waiting.partition(|waiter| waiter.deadline <= now);
+        self.waiting = waiting;
+        for waiter in late {
+            waiter.resolve(Err(Error::NoLeader));
+        }
+    }
+}
+
+/// The offset that a read beginning now on another node must see, confirmed as `level` asks, if this node leads.
+pub(crate) async fn read_index<T: Types>(
+    raft: &Raft<T, StateMachine<T>>,
+    gate: &Gate,
+    level: Consistency,
+) -> Result<u64, Error> {
+    if gate.is_silent() {
+        return Err(Error::NotLeader);
+    }
+    match raft.get_read_log_id(policy(level)).await {
+        Ok((read, _)) => Ok(read.index()),
+        Err(_) => Err(Error::NotLeader),
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads that may take long: listings.
+//!
+//! They go through a copy-on-write clone of the state, so that apply goes on. One that has to look at very many
+//! instances leaves this thread to others and takes its turn: one at a time takes a processor.
+
+use std::sync::Arc;
+
+use rstmdb_engine::{Query, Refusal, Reply, State};
+
+use crate::replica::error::Error;
+use crate::replica::parts::applied::Applied;
+use crate::replica::parts::gate::Gate;
+use crate::replica::types::Host;
+
+/// Instances and machines that a listing may look at on the spot: about a millisecond.
+const STEPS_ON_THE_SPOT: usize = 1_000;
+
+/// Answers queries from the applied state as it is now.
+pub(crate) struct Queries {
+    pub applied: Arc<Applied>,
+    pub gate: Arc<Gate>,
+    pub host: Arc<dyn Host>,
+    /// Held while one listing goes through all instances: one at a time does so.
+    pub listing: tokio::sync::Mutex<()>,
+}
+
+impl Queries {
+    /// Answers a query on the spot.
+    pub(crate) fn query(&self, query: &Query) -> Result<Reply, Error> {
+        self.gate.trust()?;
+        // A listing may go through many instances; a copy-on-write clone lets apply go on.
+        if query.lists() {
+            let state = self.applied.read().clone();
+            return Ok(state.query(query)?);
+        }
+        Ok(self.applied.read().query(query)?)
+    }
+
+    /// About how many bytes the context of an instance has, unless something is being applied.
+    pub(crate) fn context_bytes(&self, id: &str) -> Option<usize> {
+        let state = self.applied.try_read()?;
+        Some(state.context_bytes(id))
+    }
+
+    /// Answers a query; one that takes long leaves this thread to others.
+    pub(crate) async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
+        if !query.lists() {
+            return self.query(query);
+        }
+        self.gate.trust()?;
+        let state = self.applied.read().clone();
+        Ok(self.answer(&state, query).await?)
+    }
+
+    /// Answers queries from the applied state as it is at one moment.
+    pub(crate) async fn look_up_all(&self, queries: &[Query]) -> Result<Vec<Reply>, Error> {
+        self.gate.trust()?;
+        State::check_batch(queries.len())?;
+        let state = self.applied.read().clone();
+        let mut replies = Vec::with_capacity(queries.len());
+        for (index, query) in queries.iter().enumerate() {
+            let reply = self.answer(&state, query).await;
+            replies.push(reply.map_err(|refusal| Refusal::InBatch {
+                index,
+                refusal: Box::new(refusal),
+            })?);
+        }
+        Ok(replies)
+    }
+
+    async fn answer(&self, state: &State, query: &Query) -> Result<Reply, Refusal> {
+        if let Some(reply) = state.query_within(query, STEPS_ON_THE_SPOT)? {
+            return Ok(reply);
+        }
+        let _one_at_a_time = self.listing.lock().await;
+        let mut reply = Ok(None);
+        let host = &self.host;
+        host.block(&mut || reply = state.query_within(query, usize::MAX));
+        match reply? {
+            Some(reply) => Ok(reply),
+            None => state.query(query),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What a retry is told that the state does not hold: the context behind the first call, from the log.
+//!
+//! The leader says that the key was used and where. The node that has the client reads the entry, of its own log
+//! and outside of every lock, one answer after the other as the client takes them. So a retry costs the leader
+//! nothing, and thousands of them on large contexts are never in memory together.
+
+use std::time::Duration;
+
+use openraft::EntryPayload;
+use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::Reply;
+use rstmdb_engine::fact::{Entry, Message};
+use rstmdb_raft_store::FileSystem;
+
+use crate::replica::error::Error;
+use crate::replica::parts::log_page::LogReader;
+use crate::replica::types::Types;
+
+/// Gives what a command repeated its contexts, up to about `room` bytes in sum, which are subtracted. What
+/// this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
+///
+/// Waits until this node has applied what the leader speaks of, for `wait_max` at most.
+pub(crate) async fn complete<T: Types>(
+    log: &LogReader<T::Fs>,
+    wait_max: Duration,
+    reply: &mut Reply,
+    room: &mut usize,
+) {
+    let Some(last) = reply.incomplete_to() else {
+        return;
+    };
+    // Before that, the entry there may be one that was never committed.
+    let applied = log.applied.wait_for(last);
+    if T::timeout(wait_max, applied).await.is_err() {
+        return;
+    }
+    reply.complete(room, &mut |offset| entry_at(log, offset));
+}
+
+fn entry_at<F: FileSystem>(log: &LogReader<F>, offset: u64) -> Option<Entry> {
+    match log.read_raw(offset, offset, 1, usize::MAX) {
+        Ok(entries) => match entries.into_iter().next()?.payload {
+            EntryPayload::Normal(data) => Entry::decode(data.0).ok(),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        },
+        Err(Error::OffsetCompacted { .. }) => None,
+        Err(error) => {
+            tracing::warn!(offset, %error, "a retry is answered without its context");
+            None
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Fetches the history that this node lacks from another one, in the background.
+//!
+//! A node that got a snapshot has a log only from there on, while the others can still show what
+//! came before. It asks them run by run, newest first, so that its history grows downwards without a
+//! gap; watches and pages of the log that need a run wait for it. It stops where nobody has more, where
+//! its own retention would drop the run again, or where the state does not know which entries were
+//! stale. Nothing is fetched twice behind one snapshot: what retention dropped is not history that
+//! is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::StreamExt;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::TypeConfigExt;
+use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver, Retention};
+
+use crate::replica::parts::backfilled_log::{BackfilledLog, Missing};
+use crate::replica::parts::log_page::{LogReader, blocking};
+use crate::replica::parts::pace::Pace;
+use crate::replica::peers::calls::{HistoryRun, PeerError};
+use crate::replica::peers::neighbours::Neighbours;
+use crate::replica::types::Types;
+
+/// The pause before another try.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often it is tried while the others cannot be reached.
+const TRIES_MAX: u32 = 240;
+
+/// Why a run was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("{0}")]
+    Peer(#[from] PeerError),
+    #[error("{0}")]
+    Store(#[from] raft_store::Error),
+}
+
+/// What fetches missing history.
+pub(crate) struct Backfill<T: Types> {
+    pub neighbours: Arc<Neighbours<T>>,
+    pub log: Arc<LogReader<T::Fs>>,
+    pub backfilled: Arc<BackfilledLog>,
+    pub retention: Retention,
+}
+
+impl<T: Types> Backfill<T> {
+    /// Has the history fetched that is missing below the log, if there is any and others may have it.
+    pub(crate) fn begin(&self) {
+        let floor = self.log.applied.read().stale_known_from();
+        let others = self.neighbours.has_several_voters();
+        if others && self.log.store.earliest_index() > floor.max(1) {
+            self.backfilled.fetch(floor);
+        }
+    }
+
+    /// Returns once the history from `offset` on (0: all that there will be) is here, or will not
+    /// come any more.
+    pub(crate) async fn wait_for_history(&self, offset: u64) {
+        while (offset == 0 || offset < self.log.store.earliest_index())
+            && self.backfilled.progress(offset).await
+        {}
+    }
+}
+
+/// Fetches whenever something is missing, until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Backfill<T>>) {
+    let Some(mut missing) = pace.parts().map(|parts| parts.backfilled.missing()) else {
+        return;
+    };
+    loop {
+        let wanted = *missing.borrow_and_update();
+        let Some(backfill) = pace.parts() else {
+            return;
+        };
+        if let Some(missing) = wanted {
+            let fetch = Fetch { backfill, missing };
+            tokio::select! {
+                biased;
+                () = pace.stopped() => return,
+                () = fetch.run() => {}
+            }
+        } else {
+            drop(backfill);
+            tokio::select! {
+                biased;
+                () = pace.stopped() => return,
+                changed = missing.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+struct Fetch<T: Types> {
+    backfill: Arc<Backfill<T>>,
+    missing: Missing,
+}
+
+impl<T: Types> Fetch<T> {
+    /// Fetches run by run.
+    async fn run(&self) {
+        let backfill = &self.backfill;
+        self.wait_for_raft().await;
+        let mut fetched_down_to = u64::MAX;
+        let mut tries = 0;
+        loop {
+            // It would take of the reserve.
+            while backfill.neighbours.gate.no_room_here().is_some() {
+                T::sleep(RETRY_PAUSE).await;
+            }
+            let before = backfill.log.store.earliest_index();
+            // What was fetched and is gone was dropped by retention.
+            if before <= self.missing.from.max(1) || before > fetched_down_to {
+                break;
+            }
+            match self.fetch_below(before).await {
+                Ok(Some(first)) => {
+                    fetched_down_to = fetched_down_to.min(first);
+                    tries = 0;
+                    backfill.backfilled.advanced();
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::debug!(%error, before, "history was not fetched");
+                    tries += 1;
+                    if tries > TRIES_MAX {
+                        tracing::warn!(%error, before, "older history cannot be fetched");
+                        break;
+                    }
+                    T::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+        let earliest = backfill.log.store.earliest_index();
+        tracing::info!(earliest, "history is complete");
+        backfill.backfilled.done(&self.missing);
+    }
+
+    /// Waits until openraft shows what was applied when this began: before that it may not know yet who
+    /// the others are, and nobody would have anything.
+    async fn wait_for_raft(&self) {
+        let backfill = &self.backfill;
+        let applied = backfill.log.applied.offset();
+        let mut metrics = backfill.neighbours.raft.metrics();
+        let shown = |metrics: &RaftMetrics<T>| metrics.last_applied.map_or(0, |id| id.index);
+        while shown(&metrics.borrow_watched()) < applied {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes in the run right below `before` from the first node that has it; `None` when all
+    /// have answered that they have none, or when it is not worth keeping.
+    async fn fetch_below(&self, before: u64) -> Result<Option<u64>, FetchError> {
+        let mut failure = None;
+        let neighbours = &self.backfill.neighbours;
+        for peer in neighbours.others() {
+            match neighbours.peers.history(&peer, before).await {
+                Ok(Some(run)) if !self.is_worth_keeping(&run) => return Ok(None),
+                Ok(Some(run)) => {
+                    let first = run.first;
+                    match self.take_in(run).await {
+                        Ok(()) => return Ok(Some(first)),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+                // It may not know yet that what it has is committed.
+                Ok(None) => match neighbours.peers.report(&peer).await {
+                    Ok(report) if report.earliest_offset < before => {
+                        let waiting = "does not give its history yet".to_owned();
+                        failure = Some(PeerError::Failed(waiting).into());
+                    }
+                    Ok(_) => {}
+                    Err(error) => failure = Some(error.into()),
+                },
+                Err(error) => failure = Some(error.into()),
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether this node's retention would keep the run.
+    fn is_worth_keeping(&self, run: &HistoryRun) -> bool {
+        let backfill = &self.backfill;
+        let retention = &backfill.retention;
+        let stats = backfill.log.store.stats();
+        let behind = stats.latest_index.saturating_sub(run.last);
+        let by_events = retention.events.is_none_or(|events| behind < events);
+        let by_size = retention
+            .mb
+            .is_none_or(|mb| stats.total_size_bytes < mb.saturating_mul(1 << 20));
+        by_events && by_size && run.first >= self.missing.from
+    }
+
+    async fn take_in(&self, mut run: HistoryRun) -> Result<(), FetchError> {
+        let (store, host) = (&self.backfill.log.store, &*self.backfill.log.host);
+        let mut receiver = blocking(host, || store.receive_history(run.first, run.last))?;
+        while let Some(portion) = run.entries.next().await {
+            let portion = portion?;
+            receiver = blocking(host, || push(receiver, &portion))?;
+        }
+        blocking(host, || receiver.finish())?;
+        Ok(())
+    }
+}
+
+fn push<F: raft_store::FileSystem>(
+    mut receiver: HistoryReceiver<F>,
+    entries: &[Entry],
+) -> Result<HistoryReceiver<F>, raft_store::Error> {
+    receiver.push(entries)?;
+    Ok(receiver)
+}

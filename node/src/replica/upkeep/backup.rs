@@ -1,0 +1,56 @@
+//! What a backup is made of: the entries as they are in the log, and the newest snapshot.
+//!
+//! Only what is committed and applied here is given, stale entries included: who applies the same
+//! entries finds the same ones stale.
+
+use rstmdb_raft_store::SnapshotHandle;
+
+use crate::replica::error::Error;
+use crate::replica::parts::gate::Gate;
+use crate::replica::parts::log_page::{LogReader, blocking};
+use crate::replica::parts::options::Options;
+use crate::replica::types::Types;
+
+/// What this node has at one moment.
+#[derive(Debug, Clone)]
+pub struct BackupHead<T: Types> {
+    /// The cluster.
+    pub cluster_id: String,
+    /// What people call it.
+    pub cluster_name: String,
+    /// The lowest offset that can be read.
+    pub first_offset: u64,
+    /// The last applied offset.
+    pub last_offset: u64,
+    /// The digest of the state there.
+    pub digest: u128,
+    /// The newest snapshot; it can be read for as long as this lives.
+    pub snapshot: Option<SnapshotHandle<T::Fs>>,
+}
+
+/// What there is to back up.
+pub(crate) fn backup_head<T: Types>(
+    log: &LogReader<T::Fs>,
+    gate: &Gate,
+    options: &Options,
+) -> Result<BackupHead<T>, Error> {
+    gate.trust()?;
+    let snapshots = log.store.snapshots();
+    let snapshot = blocking(&*log.host, || snapshots.current());
+    let snapshot = snapshot.map_err(|error| Error::Storage {
+        reason: error.to_string(),
+        outcome_unknown: false,
+    })?;
+    let (last_offset, digest) = {
+        let state = log.applied.read();
+        (state.last_applied(), state.digest())
+    };
+    Ok(BackupHead {
+        cluster_id: options.cluster_id.clone(),
+        cluster_name: options.cluster_name.clone(),
+        first_offset: log.earliest_offset(),
+        last_offset,
+        digest,
+        snapshot,
+    })
+}

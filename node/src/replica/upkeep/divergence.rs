@@ -1,0 +1,204 @@
+//! Compares this node's state with the other nodes', in the background.
+//!
+//! Apply is deterministic, so equal offsets must have equal digests. A difference means that memory,
+//! disk or a program has failed somewhere. Who is wrong is decided by the majority of all members,
+//! and where none has formed, in the leader's favour: it is where facts are decided. The node that is
+//! wrong stops serving, because nothing it would say can be trusted; the others raise the alarm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::replica::cluster::membership::Membership;
+use crate::replica::cluster::status::Standing;
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::pace::Pace;
+use crate::replica::peers::report::{Report, Role};
+use crate::replica::types::Types;
+use crate::replica::watch::hub::Hub;
+
+/// How often states are compared.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a comparison says of this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nobody has another digest at an offset that this node has one for.
+    Agreed,
+    /// Somebody has, and this node is not known to be the one that is wrong.
+    Disputed { offset: u64, node_id: u64 },
+    /// This node is wrong.
+    Diverged { offset: u64, node_id: u64 },
+}
+
+/// What compares the states, and ends the service of one that is wrong.
+pub(crate) struct Comparison<T: Types> {
+    pub standing: Arc<Standing<T>>,
+    pub membership: Arc<Membership<T>>,
+    pub hub: Arc<Hub>,
+    pub counters: Arc<Counters>,
+}
+
+/// Compares until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Comparison<T>>) {
+    while let Some(comparison) = pace.next::<T>(COMPARE_INTERVAL).await {
+        comparison.compare().await;
+    }
+}
+
+impl<T: Types> Comparison<T> {
+    /// Compares this node's digests with those of all others that answer.
+    async fn compare(&self) {
+        let neighbours = &self.standing.neighbours;
+        let others = neighbours.others();
+        if others.is_empty() || neighbours.gate.is_diverged() {
+            return;
+        }
+        let reports = join_all(others.iter().map(|peer| neighbours.peers.report(peer))).await;
+        let reports: Vec<Report> = reports.into_iter().flatten().collect();
+        match judge(&self.standing.report(), &reports, others.len() + 1) {
+            Verdict::Agreed => {}
+            Verdict::Disputed { offset, node_id } => {
+                self.counters.digest_mismatches.add(1);
+                tracing::error!(
+                    offset,
+                    node_id,
+                    "the state of another node differs from this one's at the same offset"
+                );
+            }
+            Verdict::Diverged { offset, node_id } => {
+                self.counters.digest_mismatches.add(1);
+                tracing::error!(
+                    offset,
+                    node_id,
+                    "the state of this node differs from the other nodes' at the same offset: it \
+                     answers no more requests; replace the node"
+                );
+                neighbours.gate.set_diverged();
+                self.hub.rouse();
+                self.membership.hand_over().await;
+            }
+        }
+    }
+}
+
+fn digests(report: &Report) -> BTreeMap<u64, u128> {
+    let checkpoints = report.checkpoints.iter().copied();
+    checkpoints.chain([report.applied]).collect()
+}
+
+/// Judges `mine` by the latest offset at which it differs from anybody. `members` counts all nodes
+/// of the cluster, those that did not answer too.
+fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
+    let own = digests(mine);
+    let theirs: Vec<(&Report, BTreeMap<u64, u128>)> = others
+        .iter()
+        .filter(|other| !other.diverged)
+        .map(|other| (other, digests(other)))
+        .collect();
+    for (offset, digest) in own.iter().rev() {
+        let differs = |(_, theirs): &&(&Report, BTreeMap<u64, u128>)| {
+            theirs.get(offset).is_some_and(|other| other != digest)
+        };
+        let Some((other, their_digests)) = theirs.iter().find(differs) else {
+            continue;
+        };
+        let node_id = other.node_id;
+        let offset = *offset;
+        let holders = |digest: &u128| {
+            let same =
+                |(_, all): &&(&Report, BTreeMap<u64, u128>)| all.get(&offset) == Some(digest);
+            theirs.iter().filter(same).count()
+        };
+        let majority = members / 2 + 1;
+        let outvoted = holders(&their_digests[&offset]) >= majority;
+        let supported = holders(digest) + 1 >= majority;
+        if outvoted || (!supported && other.role == Role::Leader) {
+            return Verdict::Diverged { offset, node_id };
+        }
+        return Verdict::Disputed { offset, node_id };
+    }
+    Verdict::Agreed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::parts::applied::DigestAt;
+
+    fn report(node_id: u64, role: Role, checkpoints: &[DigestAt]) -> Report {
+        let (applied, earlier) = checkpoints.split_last().expect("at least one digest");
+        Report {
+            node_id,
+            role,
+            term: 1,
+            leader: Some(1),
+            last_log: applied.0,
+            commit_index: applied.0,
+            applied: *applied,
+            checkpoints: earlier.to_vec(),
+            earliest_offset: 1,
+            read_only: None,
+            diverged: false,
+            version: "0".to_owned(),
+            uptime_secs: 0,
+            clock_ms: None,
+            log_ms: None,
+            members: vec![1, 2, 3],
+        }
+    }
+
+    #[test]
+    fn digests_at_different_offsets_are_not_compared() {
+        let mine = report(2, Role::Follower, &[(1000, 7), (1500, 8)]);
+        let other = report(1, Role::Leader, &[(1000, 7), (1600, 9)]);
+        assert_eq!(judge(&mine, &[other], 3), Verdict::Agreed);
+    }
+
+    #[test]
+    fn the_node_that_the_majority_contradicts_is_wrong() {
+        let wrong = report(2, Role::Leader, &[(1000, 6)]);
+        let right = [
+            report(1, Role::Follower, &[(1000, 7)]),
+            report(3, Role::Follower, &[(1000, 7)]),
+        ];
+        let diverged = Verdict::Diverged {
+            offset: 1000,
+            node_id: 1,
+        };
+        assert_eq!(judge(&wrong, &right, 3), diverged);
+        let disputed = Verdict::Disputed {
+            offset: 1000,
+            node_id: 2,
+        };
+        assert_eq!(
+            judge(&right[0], &[wrong, right[1].clone()], 3),
+            disputed,
+            "the majority goes on serving"
+        );
+    }
+
+    #[test]
+    fn without_a_majority_the_leader_is_right() {
+        let leader = report(1, Role::Leader, &[(1000, 7)]);
+        let follower = report(2, Role::Follower, &[(1000, 6)]);
+        assert!(matches!(
+            judge(&follower, std::slice::from_ref(&leader), 3),
+            Verdict::Diverged { .. }
+        ));
+        assert!(matches!(
+            judge(&leader, &[follower], 3),
+            Verdict::Disputed { .. }
+        ));
+    }
+
+    #[test]
+    fn a_node_that_is_known_to_be_wrong_accuses_nobody() {
+        let mine = report(1, Role::Leader, &[(1000, 7)]);
+        let mut wrong = report(2, Role::Follower, &[(1000, 6)]);
+        wrong.diverged = true;
+        assert_eq!(judge(&mine, &[wrong], 3), Verdict::Agreed);
+    }
+}

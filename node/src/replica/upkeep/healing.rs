@@ -1,0 +1,199 @@
+//! Finds what is damaged on this node's disk and can be had again: history, and the snapshot.
+//!
+//! A read that fails on a file with history notices it, and so does a check that goes through these
+//! files one by one, at a pace that nobody feels. The file is replaced as a whole, by the first other
+//! node that has all of it; until then everything around it stays readable. In a cluster of one, or
+//! where nobody has it any more, the damage stays, and stays reported.
+//!
+//! The snapshot is read whole now and then, and when another node could not take it in: a damaged one
+//! would be sent there again and again. The state that it was made of is in memory, so it is written
+//! anew.
+//!
+//! What Raft itself needs is never healed: a node that lost any of that has forgotten what it said.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::StreamExt;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_raft_store::Entry;
+
+use super::backfill::FetchError;
+use super::compaction::Compaction;
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::log_page::{LogReader, blocking};
+use crate::replica::parts::pace::Pace;
+use crate::replica::peers::calls::Peer;
+use crate::replica::peers::neighbours::Neighbours;
+use crate::replica::types::Types;
+
+/// How often it is looked for damage that was noticed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often one more file is read. Each has about 16 MiB.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the snapshot is read, and how often at most when there is a reason.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
+/// The pause after nobody had what is damaged.
+const RETRY_PAUSE: Duration = Duration::from_secs(30);
+
+/// The first and last index of a file.
+type Range = (u64, u64);
+
+/// What may be damaged, and what it is replaced from.
+pub(crate) struct Healing<T: Types> {
+    pub log: Arc<LogReader<T::Fs>>,
+    pub compaction: Arc<Compaction<T>>,
+    pub neighbours: Arc<Neighbours<T>>,
+    pub counters: Arc<Counters>,
+}
+
+/// Checks and heals until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Healing<T>>) {
+    let mut healer = Healer::<T> {
+        checked: (0, 0),
+        check_at: T::now(),
+        snapshot_at: T::now() + SNAPSHOT_INTERVAL,
+        suspicion_at: T::now(),
+        heal_at: T::now(),
+    };
+    while let Some(healing) = pace.next::<T>(LOOK_INTERVAL).await {
+        healer.look(&healing).await;
+    }
+}
+
+struct Healer<T: Types> {
+    /// The file that was read last.
+    checked: Range,
+    /// When the next one is read.
+    check_at: InstantOf<T>,
+    /// When the snapshot is read.
+    snapshot_at: InstantOf<T>,
+    /// When it is at the earliest, if there is a reason.
+    suspicion_at: InstantOf<T>,
+    /// When damage is tried to be healed at the earliest.
+    heal_at: InstantOf<T>,
+}
+
+impl<T: Types> Healer<T> {
+    async fn look(&mut self, healing: &Healing<T>) {
+        if T::now() >= self.check_at {
+            self.check_at = T::now() + CHECK_INTERVAL;
+            self.check_next(&healing.log);
+        }
+        let snapshots = healing.log.store.snapshots();
+        let suspected = T::now() >= self.suspicion_at && snapshots.take_suspicion();
+        if suspected || T::now() >= self.snapshot_at {
+            self.snapshot_at = T::now() + SNAPSHOT_INTERVAL;
+            self.suspicion_at = T::now() + SUSPICION_INTERVAL;
+            healing.check_snapshot().await;
+        }
+        if T::now() < self.heal_at || healing.neighbours.gate.no_room_here().is_some() {
+            return;
+        }
+        for range in healing.log.store.damaged_history() {
+            if !healing.heal(range).await {
+                self.heal_at = T::now() + RETRY_PAUSE;
+            }
+        }
+    }
+
+    fn check_next(&mut self, log: &LogReader<T::Fs>) {
+        let files = log.store.history_files();
+        let next = files.iter().find(|range| **range > self.checked);
+        let Some(range) = next.or(files.first()) else {
+            return;
+        };
+        self.checked = *range;
+        // What is wrong is remembered, and said, by the store.
+        let _ = blocking(&*log.host, || log.store.check_history(*range));
+    }
+}
+
+impl<T: Types> Healing<T> {
+    /// Reads the snapshot, and has it written again where it is damaged.
+    async fn check_snapshot(&self) {
+        let snapshots = self.log.store.snapshots();
+        let read = blocking(&*self.log.host, || match snapshots.current()? {
+            Some(current) => {
+                let mut records = snapshots.open_records(&current)?;
+                records.try_for_each(|record| record.map(drop))
+            }
+            None => Ok(()),
+        });
+        let Err(error) = read else {
+            return;
+        };
+        tracing::error!(%error, "the snapshot cannot be read; the node writes a new one");
+        if let Err(error) = self.compaction.replace_snapshot().await {
+            tracing::error!(%error, "the damaged snapshot was not replaced");
+        }
+    }
+
+    /// Fetches the entries of a damaged file again; whether it is whole now.
+    async fn heal(&self, (first, last): Range) -> bool {
+        let (store, host) = (&self.log.store, &*self.log.host);
+        // It may have been a moment's failure of the disk.
+        if blocking(host, || store.check_history((first, last))).is_ok() {
+            return true;
+        }
+        for peer in self.neighbours.others() {
+            match self.heal_from(&peer, (first, last)).await {
+                Ok(true) => {
+                    self.counters.history_healed.add(1);
+                    tracing::info!(first, last, from = peer.id, "damaged history was replaced");
+                    return true;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(first, last, from = peer.id, %error, "damaged history was not fetched");
+                }
+            }
+        }
+        false
+    }
+
+    /// Replaces a file by what `peer` has; `false` when it has not all of it.
+    async fn heal_from(&self, peer: &Peer, range: Range) -> Result<bool, FetchError> {
+        let (store, host) = (&self.log.store, &*self.log.host);
+        let Some(runs) = self.collect(peer, range).await? else {
+            return Ok(false);
+        };
+        blocking(host, || {
+            let mut receiver = store.replace_history(range)?;
+            for entries in runs {
+                receiver.push(&entries)?;
+            }
+            receiver.finish()
+        })?;
+        Ok(true)
+    }
+
+    /// All entries of a range, in portions, ascending. Runs come newest first and a file is written
+    /// oldest first, so a whole file is held in memory meanwhile.
+    async fn collect(
+        &self,
+        peer: &Peer,
+        (first, last): Range,
+    ) -> Result<Option<Vec<Vec<Entry>>>, FetchError> {
+        let mut portions: Vec<Vec<Entry>> = Vec::new();
+        let mut before = last + 1;
+        while before > first {
+            let run = self.neighbours.peers.history(peer, before).await?;
+            let Some(mut run) = run.filter(|run| run.first < before) else {
+                return Ok(None);
+            };
+            before = run.first;
+            let mut earlier = Vec::new();
+            while let Some(portion) = run.entries.next().await {
+                let mut entries = portion?;
+                entries.retain(|entry| (first..=last).contains(&entry.log_id.index));
+                earlier.push(entries);
+            }
+            earlier.append(&mut portions);
+            portions = earlier;
+        }
+        Ok(Some(portions))
+    }
+}

@@ -1,0 +1,11 @@
+//! Upkeep: snapshots and retention, free disk space, history that is missing or damaged, wrong states, backups, the
+//! end of a replica.
+
+pub(crate) mod backfill;
+pub(crate) mod backup;
+pub(crate) mod compaction;
+pub(crate) mod disk_space;
+pub(crate) mod divergence;
+pub(crate) mod ending;
+pub(crate) mod healing;
+pub(crate) mod history_served;

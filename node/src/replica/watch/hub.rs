@@ -1,0 +1,159 @@
+//! Wakes the watches that a fact concerns, and keeps the newest entries decoded.
+//!
+//! ```text
+//! apply ──dispatch──▶ ring of recent entries ──examine──▶ idle watches, woken where they match
+//!                       │ lock of the ring                  │ lock of the watches
+//!                       └──────── recent ────────▶ watches near the head
+//! ```
+//!
+//! Apply only appends to the ring: however many watches there are, a write does not wait for them. A
+//! task of its own then holds the new entries against the watches that are *idle*, which have read
+//! all there is. It finds them by instance, by machine, or among those that take any machine, and
+//! wakes a watch only when the whole filter matches. The slot remembers the first matching offset,
+//! so a woken watch continues there: everything before it is known not to match. Ten thousand idle
+//! watches therefore cost an event nothing but the look-ups of the few that share its instance or
+//! machine. For the same reason an idle watch can say how far it has come without reading anything.
+//!
+//! The newest entries stay decoded in the ring, bounded in bytes, as long as there is a watch; a
+//! watch that is further behind reads the log.
+
+mod event;
+mod filter;
+mod ring;
+mod waking;
+mod watches;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+pub(crate) use event::{Keys, event_of};
+pub use filter::{Names, WatchFilter};
+pub(crate) use ring::{Effective, RecentPage};
+pub(crate) use waking::run;
+pub(crate) use watches::Slot;
+
+use ring::Ring;
+use watches::{AWAKE, IDLE, Watches};
+
+/// A watch that is this many offsets behind the head counts as lagging.
+const LAGGING_OFFSETS_MIN: u64 = 10_000;
+
+/// See the module documentation.
+pub(crate) struct Hub {
+    ring: Mutex<Ring>,
+    watches: Mutex<Watches>,
+    /// How many watches are registered.
+    count: AtomicUsize,
+    /// Everything up to here was held against the idle watches: those that still are want none of it.
+    examined: AtomicU64,
+    /// Notified when there may be something to examine.
+    more: Notify,
+}
+
+impl Hub {
+    /// A hub for which everything up to `head` is the past.
+    pub(crate) fn new(head: u64) -> Self {
+        Self {
+            ring: Mutex::new(Ring::new(head)),
+            watches: Mutex::new(Watches::new(head)),
+            count: AtomicUsize::new(0),
+            examined: AtomicU64::new(head),
+            more: Notify::new(),
+        }
+    }
+
+    /// Forgets the ring and continues after `head`: a snapshot has replaced the state. Idle
+    /// watches will be woken where they stand, because events they never saw may lie below `head`.
+    pub(crate) fn reset(&self, head: u64) {
+        let gone = self.ring.lock().skip_to(head);
+        self.more.notify_one();
+        drop(gone);
+    }
+
+    /// Takes what apply has just made effective, in order; `head` is the last offset of the
+    /// batch, effective or not.
+    pub(crate) fn dispatch(&self, mut batch: Vec<Effective>, head: u64) {
+        let gone = {
+            let mut ring = self.ring.lock();
+            // Asked under the lock: a watch that is registered after this notifies the task itself.
+            if self.count.load(Ordering::SeqCst) == 0 {
+                ring.skip_to(head)
+            } else {
+                self.more.notify_one();
+                ring.push(&mut batch, head);
+                VecDeque::new()
+            }
+        };
+        // `push` has left in the batch what the ring dropped; freed where nobody waits for it.
+        drop((gone, batch));
+    }
+
+    /// How many watches are registered.
+    pub(crate) fn watches(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// How many watches are awake and more than [`LAGGING_OFFSETS_MIN`] behind the head.
+    pub(crate) fn lagging(&self) -> usize {
+        let head = self.ring.lock().head();
+        let mut lagging = 0;
+        self.each(|slot| {
+            let position = slot.position.load(Ordering::Relaxed);
+            let awake = slot.wake_at.load(Ordering::Relaxed) != IDLE;
+            lagging += usize::from(awake && position.saturating_add(LAGGING_OFFSETS_MIN) < head);
+        });
+        lagging
+    }
+
+    /// Registers a watch that reads from `cursor` on, awake.
+    pub(crate) fn register(&self, filter: WatchFilter, cursor: u64) -> Arc<Slot> {
+        let slot = self.watches.lock().insert(filter, cursor);
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.more.notify_one();
+        slot
+    }
+
+    /// Removes a watch.
+    pub(crate) fn unregister(&self, slot: &Slot) {
+        self.watches.lock().remove(slot);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was held
+    /// against the idle watches yet; otherwise there is more to read and the answer is `false`. One
+    /// lock for the question and the change, so no event can slip between them.
+    pub(crate) fn go_idle(&self, slot: &Slot, cursor: u64) -> bool {
+        let watches = self.watches.lock();
+        if cursor <= watches.examining {
+            return false;
+        }
+        slot.from.store(cursor, Ordering::Relaxed);
+        slot.wake_at.store(IDLE, Ordering::Release);
+        true
+    }
+
+    /// Up to `entries_max` effective entries from `from` on, where the ring covers it.
+    pub(crate) fn recent(&self, from: u64, entries_max: usize) -> RecentPage {
+        self.ring.lock().page(from, entries_max)
+    }
+
+    /// Everything up to this offset was looked at for the watch, and every match of it was returned by
+    /// its `next`.
+    pub(crate) fn looked_at(&self, slot: &Slot) -> u64 {
+        // In this order: what was examined up to here woke the watch before, if it wants it.
+        let examined = self.examined.load(Ordering::Acquire);
+        let read_below = slot.position.load(Ordering::Acquire);
+        match slot.wake_at.load(Ordering::Acquire) {
+            IDLE => examined.max(read_below.saturating_sub(1)),
+            AWAKE => read_below.saturating_sub(1),
+            first_match => first_match.max(read_below).saturating_sub(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What a watch wants.
+
+use super::event::EventKeys;
+
+/// Which events a watch wants: OR inside a list, AND between them, an empty list wants all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchFilter {
+    /// Only this instance.
+    pub instance: Option<String>,
+    /// Only instances of these machines.
+    pub machines: Names,
+    /// Only events that leave one of these states.
+    pub from_states: Names,
+    /// Only events that lead to one of these states.
+    pub to_states: Names,
+    /// Only events of these names.
+    pub events: Names,
+}
+
+impl WatchFilter {
+    /// Whether the filter wants this event.
+    pub(crate) fn matches(&self, keys: &EventKeys<'_>) -> bool {
+        self.instance
+            .as_deref()
+            .is_none_or(|id| id == keys.instance_id)
+            && self.machines.want(keys.machine)
+            && self.from_states.want(keys.from_state)
+            && self.to_states.want(keys.to_state)
+            && self.events.want(keys.event)
+    }
+
+    /// All names in it.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let lists = [
+            &self.machines,
+            &self.from_states,
+            &self.to_states,
+            &self.events,
+        ];
+        let listed = lists.into_iter().flat_map(Names::iter);
+        self.instance.as_deref().into_iter().chain(listed)
+    }
+}
+
+/// A set of names, each once and in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(Box<[Box<str>]>);
+
+impl Names {
+    /// The names.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+
+    /// Whether there is none, so that every name is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn want(&self, name: &str) -> bool {
+        self.is_empty() || self.0.binary_search_by(|item| (**item).cmp(name)).is_ok()
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Names {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        // Sorted before they are copied: a thousand times the same name is one name.
+        let mut given: Vec<S> = names.into_iter().collect();
+        given.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
+        given.dedup_by(|a, b| a.as_ref() == b.as_ref());
+        Self(given.iter().map(|name| name.as_ref().into()).collect())
+    }
+}

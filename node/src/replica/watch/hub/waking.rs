@@ -1,0 +1,95 @@
+//! The task that holds new entries against the idle watches.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rstmdb_engine::fact::{ApplyEvent, Entry};
+
+use super::event::{Keys, event_of};
+use super::watches::{Group, Slot};
+use super::{Hub, RecentPage};
+use crate::replica::parts::pace::{Pace, let_others_run};
+
+/// Entries examined at once; between two pages other tasks get their turn.
+const PAGE_ENTRIES: usize = 64;
+
+/// Wakes watches until the replica is dropped or stopped.
+pub(crate) async fn run<P>(pace: Pace<P>, hub: Arc<Hub>) {
+    while pace.parts().is_some() {
+        if hub.examine() {
+            let_others_run().await;
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = pace.stopped() => return,
+            () = hub.more.notified() => {}
+        }
+    }
+}
+
+impl Hub {
+    /// Holds the next entries against the idle watches; false when there are none. Only one task does
+    /// it.
+    pub(super) fn examine(&self) -> bool {
+        let from = self.examined.load(Ordering::Relaxed) + 1;
+        let (entries, last) = match self.recent(from, PAGE_ENTRIES) {
+            RecentPage::AtHead => return false,
+            RecentPage::Older { head } => {
+                // A snapshot was installed, or there was no watch, or the ring has moved on: the idle
+                // watches read the log themselves.
+                self.watches.lock().examining = head;
+                self.each(|slot| {
+                    let at = from.max(slot.from.load(Ordering::Relaxed));
+                    if at <= head {
+                        slot.wake(at);
+                    }
+                });
+                (Vec::new(), head)
+            }
+            RecentPage::Entries { entries, next } => (entries, next - 1),
+        };
+        let anybody = {
+            let mut watches = self.watches.lock();
+            // From here on a watch goes idle only behind the page.
+            watches.examining = last;
+            !watches.is_empty()
+        };
+        if anybody {
+            for (offset, entry) in &entries {
+                self.wake_for(*offset, entry);
+            }
+        }
+        self.examined.store(last, Ordering::Release);
+        true
+    }
+
+    /// Lets every idle watch look again whether this node still serves it.
+    pub(crate) fn rouse(&self) {
+        self.each(|slot| slot.wake(slot.from.load(Ordering::Relaxed)));
+    }
+
+    fn wake_for(&self, offset: u64, entry: &Entry) {
+        for event in entry.facts.iter().filter_map(event_of) {
+            for group in [Group::Instance, Group::Machine, Group::Any] {
+                self.wake_group(group, offset, event);
+            }
+        }
+    }
+
+    fn wake_group(&self, group: Group, offset: u64, event: &ApplyEvent) {
+        let keys = event.keys();
+        let mut first = Some(0);
+        while let Some(id) = first {
+            first = self.watches.lock().wake_some(group, id, offset, &keys);
+        }
+    }
+
+    /// Shows every watch; those that come or go meanwhile may be left out.
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Slot>)) {
+        let mut first = Some(0);
+        while let Some(id) = first {
+            first = self.watches.lock().some(id, &mut look);
+        }
+    }
+}

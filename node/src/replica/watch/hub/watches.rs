@@ -1,0 +1,202 @@
+//! The watches, and where to find those that an event concerns.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use super::event::EventKeys;
+use super::filter::WatchFilter;
+
+/// Not idle: the watch reads on by itself and needs no wake-up.
+pub(super) const AWAKE: u64 = 0;
+/// Idle: nothing at or after the watch's cursor is known to match.
+pub(super) const IDLE: u64 = u64::MAX;
+
+/// Watches looked at under one lock; between two portions others get their turn.
+pub(super) const PORTION: usize = 1024;
+
+/// One watch as the hub sees it.
+pub(crate) struct Slot {
+    id: u64,
+    filter: WatchFilter,
+    /// [`AWAKE`], [`IDLE`], or the first matching offset since the watch went idle.
+    /// Changed only under the lock of the watches; atomic so that the watch can read it without.
+    pub(super) wake_at: AtomicU64,
+    /// Offsets below this never wake the watch: it has read them, or asked for later ones.
+    pub(super) from: AtomicU64,
+    notify: Notify,
+    /// The next offset the watch reads.
+    pub(super) position: AtomicU64,
+}
+
+impl Slot {
+    /// What the watch wants.
+    pub(crate) fn filter(&self) -> &WatchFilter {
+        &self.filter
+    }
+
+    /// Notes how far the watch has read. What it has found below must be handed over before anybody
+    /// asks how far it has come.
+    pub(crate) fn reached(&self, cursor: u64) {
+        self.position.store(cursor, Ordering::Release);
+    }
+
+    /// Waits until an event matches, and returns its offset.
+    pub(crate) async fn woken(&self) -> u64 {
+        loop {
+            let at = self.wake_at.load(Ordering::Acquire);
+            if at != IDLE {
+                return at;
+            }
+            // A permit is stored when the wake-up comes between the load and this await.
+            self.notify.notified().await;
+        }
+    }
+
+    /// Wakes the watch at `offset`, if it is idle and that is not behind it.
+    pub(super) fn wake(&self, offset: u64) {
+        if self.wake_at.load(Ordering::Relaxed) == IDLE
+            && offset >= self.from.load(Ordering::Relaxed)
+        {
+            self.wake_at.store(offset, Ordering::Release);
+            self.notify.notify_one();
+        }
+    }
+}
+
+/// In the order in which they were registered: wake-ups come in the same order in every run of a
+/// simulation.
+type Slots = BTreeMap<u64, Arc<Slot>>;
+/// Hashed without a random seed, for the same reason.
+type SlotsByName = HashMap<Box<str>, Slots, BuildHasherDefault<DefaultHasher>>;
+
+/// Where the watches are that an event may concern.
+#[derive(Clone, Copy)]
+pub(super) enum Group {
+    /// Those of its instance.
+    Instance,
+    /// Those of its machine.
+    Machine,
+    /// Those that take any machine.
+    Any,
+}
+
+/// See the module documentation.
+#[derive(Default)]
+pub(super) struct Watches {
+    /// Entries up to here are being held against the idle watches, or were.
+    pub(super) examining: u64,
+    next_id: u64,
+    slots: Slots,
+    by_instance: SlotsByName,
+    by_machine: SlotsByName,
+    any: Slots,
+}
+
+impl Watches {
+    pub(super) fn new(head: u64) -> Self {
+        Self {
+            examining: head,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn insert(&mut self, filter: WatchFilter, cursor: u64) -> Arc<Slot> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let slot = Arc::new(Slot {
+            id,
+            filter,
+            wake_at: AtomicU64::new(AWAKE),
+            from: AtomicU64::new(0),
+            notify: Notify::new(),
+            position: AtomicU64::new(cursor),
+        });
+        self.slots.insert(id, slot.clone());
+        if let Some(instance) = &slot.filter.instance {
+            add(&mut self.by_instance, instance, &slot);
+        } else if slot.filter.machines.is_empty() {
+            self.any.insert(id, slot.clone());
+        } else {
+            for machine in slot.filter.machines.iter() {
+                add(&mut self.by_machine, machine, &slot);
+            }
+        }
+        slot
+    }
+
+    pub(super) fn remove(&mut self, slot: &Slot) {
+        self.slots.remove(&slot.id);
+        if let Some(instance) = &slot.filter.instance {
+            take(&mut self.by_instance, instance, slot.id);
+        } else if slot.filter.machines.is_empty() {
+            self.any.remove(&slot.id);
+        } else {
+            for machine in slot.filter.machines.iter() {
+                take(&mut self.by_machine, machine, slot.id);
+            }
+        }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Wakes the idle watches of the group that want the event, a portion of them from the one with
+    /// the id `first` on; gives where the next portion begins.
+    pub(super) fn wake_some(
+        &self,
+        group: Group,
+        first: u64,
+        offset: u64,
+        keys: &EventKeys<'_>,
+    ) -> Option<u64> {
+        let slots = match group {
+            Group::Instance => self.by_instance.get(keys.instance_id)?,
+            Group::Machine => self.by_machine.get(keys.machine)?,
+            Group::Any => &self.any,
+        };
+        portion(slots, first, |slot| {
+            if slot.wake_at.load(Ordering::Relaxed) == IDLE && slot.filter.matches(keys) {
+                slot.wake(offset);
+            }
+        })
+    }
+
+    /// Shows a portion of all watches; gives where the next one begins.
+    pub(super) fn some(&self, first: u64, look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
+        portion(&self.slots, first, look)
+    }
+}
+
+fn portion(slots: &Slots, first: u64, mut look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
+    let mut slots = slots.range(first..);
+    for (_, slot) in slots.by_ref().take(PORTION) {
+        look(slot);
+    }
+    slots.next().map(|(id, _)| *id)
+}
+
+fn add(slots: &mut SlotsByName, name: &str, slot: &Arc<Slot>) {
+    match slots.get_mut(name) {
+        Some(list) => {
+            list.insert(slot.id, slot.clone());
+        }
+        None => {
+            slots.insert(name.into(), Slots::from([(slot.id, slot.clone())]));
+        }
+    }
+}
+
+fn take(slots: &mut SlotsByName, name: &str, id: u64) {
+    if let Some(list) = slots.get_mut(name) {
+        list.remove(&id);
+        if list.is_empty() {
+            slots.remove(name);
+        }
+    }
+}

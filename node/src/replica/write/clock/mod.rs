@@ -1,0 +1,6 @@
+//! What time it is for the log.
+
+pub(crate) mod clocks;
+pub(crate) mod known;
+pub(crate) mod leader_clock;
+pub(crate) mod log_time;

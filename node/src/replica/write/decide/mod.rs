@@ -1,0 +1,5 @@
+//! One decision: made at once or ahead, watched for panics and for how long it takes.
+
+pub(crate) mod decision;
+pub(crate) mod prepare;
+pub(crate) mod slow;

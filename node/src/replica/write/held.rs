@@ -1,0 +1,239 @@
+//! Commands that wait outside of the serial section: those that cost too much to be decided there, and those
+//! behind them that touch the same.
+//!
+//! Each instance that such a command names is a *lane*, in which commands keep the order in which they came; so is each
+//! machine, where only those that define it keep others waiting. A command that is first in all of its
+//! lanes is *ready*: it is weighed again, and either decided at once or prepared. What touches none of these
+//! lanes passes by.
+//!
+//! Listings name nothing and wait for nobody: the session that sends one in a batch lets everything before it end first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use rstmdb_engine::{BatchOp, Command, Query};
+
+use super::request::Request;
+use crate::replica::types::Types;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    number: u64,
+    /// Whether those behind it wait, and it for those before it; the others only wait for such.
+    alone: bool,
+}
+
+/// In each lane ascending by number.
+type Lanes = HashMap<String, VecDeque<Place>>;
+
+struct Waiting<T: Types> {
+    request: Request<T>,
+    /// Whether it has been first in all of its lanes.
+    was_ready: bool,
+}
+
+/// See the module documentation.
+pub(crate) struct Held<T: Types> {
+    next: u64,
+    waiting: BTreeMap<u64, Waiting<T>>,
+    instances: Lanes,
+    machines: Lanes,
+    /// First in all of its lanes, to be weighed.
+    ready: BTreeSet<u64>,
+    /// Weighed: to be prepared.
+    costly: BTreeSet<u64>,
+}
+
+/// What a command names.
+#[derive(Clone, Copy)]
+enum Lane<'a> {
+    Instance(&'a str),
+    Machine(&'a str),
+}
+
+impl<T: Types> Held<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            next: 0,
+            waiting: BTreeMap::new(),
+            instances: HashMap::new(),
+            machines: HashMap::new(),
+            ready: BTreeSet::new(),
+            costly: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether a command that has just come must wait for one that is here.
+    pub(crate) fn blocks(&self, command: &Command) -> bool {
+        let mut blocks = false;
+        if !self.is_empty() {
+            each_lane(command, &mut |lane, alone| {
+                let places = self.lane(lane).into_iter().flatten();
+                blocks |= places.into_iter().any(|place| alone || place.alone);
+            });
+        }
+        blocks
+    }
+
+    /// Takes one in, behind all that it must wait for.
+    pub(crate) fn push(&mut self, request: Request<T>) {
+        let number = self.next;
+        self.next += 1;
+        each_lane(&request.command, &mut |lane, alone| {
+            let lanes = match lane {
+                Lane::Instance(_) => &mut self.instances,
+                Lane::Machine(_) => &mut self.machines,
+            };
+            let places = lanes.entry(lane.name().to_owned()).or_default();
+            match places.back_mut().filter(|place| place.number == number) {
+                Some(place) => place.alone |= alone,
+                None => places.push_back(Place { number, alone }),
+            }
+        });
+        let was_ready = self.is_first(number, &request.command);
+        if was_ready {
+            self.ready.insert(number);
+        }
+        self.waiting.insert(number, Waiting { request, was_ready });
+    }
+
+    /// Whether there is one to be weighed.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The next one to be weighed.
+    pub(crate) fn pop_ready(&mut self) -> Option<u64> {
+        self.ready.pop_first()
+    }
+
+    /// Says that it is to be prepared.
+    pub(crate) fn set_costly(&mut self, number: u64) {
+        self.costly.insert(number);
+    }
+
+    /// Says that it is being prepared.
+    pub(crate) fn set_preparing(&mut self, number: u64) {
+        self.costly.remove(&number);
+    }
+
+    /// Those to be prepared, oldest first.
+    pub(crate) fn costly(&self) -> impl Iterator<Item = (u64, &Request<T>)> {
+        let numbers = self.costly.iter();
+        numbers.filter_map(|number| Some((*number, self.get(*number)?)))
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Option<&Request<T>> {
+        self.waiting.get(&number).map(|waiting| &waiting.request)
+    }
+
+    /// Takes one out; what has waited for it alone becomes ready.
+    pub(crate) fn take(&mut self, number: u64) -> Option<Request<T>> {
+        let request = self.waiting.remove(&number)?.request;
+        self.ready.remove(&number);
+        self.costly.remove(&number);
+        let mut next = BTreeSet::new();
+        each_lane(&request.command, &mut |lane, _| {
+            let lanes = match lane {
+                Lane::Instance(_) => &mut self.instances,
+                Lane::Machine(_) => &mut self.machines,
+            };
+            let Some(places) = lanes.get_mut(lane.name()) else {
+                return;
+            };
+            // A command that names a lane twice has one place in it.
+            let at = places.binary_search_by_key(&number, |place| place.number);
+            let Some(taken) = at.ok().and_then(|at| places.remove(at)) else {
+                return;
+            };
+            // One that did not want to be alone has only kept one that does waiting, which is now in front. Those
+            // behind one that wants to be alone are not first.
+            let freed = places.iter().take(if taken.alone { usize::MAX } else { 1 });
+            for (at, place) in freed.enumerate() {
+                if at == 0 || !place.alone {
+                    next.insert(place.number);
+                }
+                if place.alone {
+                    break;
+                }
+            }
+            if places.is_empty() {
+                lanes.remove(lane.name());
+            }
+        });
+        for number in next {
+            let is_first = self.waiting.get(&number).is_some_and(|waiting| {
+                !waiting.was_ready && self.is_first(number, &waiting.request.command)
+            });
+            if is_first && let Some(waiting) = self.waiting.get_mut(&number) {
+                waiting.was_ready = true;
+                self.ready.insert(number);
+            }
+        }
+        Some(request)
+    }
+
+    /// Takes everything out, in the order in which it came.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Request<T>> {
+        let waiting = std::mem::replace(self, Self::new()).waiting;
+        waiting.into_values().map(|waiting| waiting.request)
+    }
+
+    fn lane(&self, lane: Lane<'_>) -> Option<&VecDeque<Place>> {
+        match lane {
+            Lane::Instance(id) => self.instances.get(id),
+            Lane::Machine(name) => self.machines.get(name),
+        }
+    }
+
+    fn is_first(&self, number: u64, command: &Command) -> bool {
+        let mut is_first = true;
+        each_lane(command, &mut |lane, _| {
+            let places = self.lane(lane).into_iter().flatten();
+            let mut before = places.clone().take_while(|place| place.number < number);
+            let mine = places.clone().find(|place| place.number == number);
+            let alone = mine.is_some_and(|place| place.alone);
+            is_first &= !before.any(|place| alone || place.alone);
+        });
+        is_first
+    }
+}
+
+impl Lane<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Instance(name) | Self::Machine(name) => name,
+        }
+    }
+}
+
+/// Calls `visit` with each lane of a command, and whether it must be alone in it.
+fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
+    match command {
+        Command::PutMachine(put) => visit(Lane::Machine(&put.machine), true),
+        Command::CreateInstance(create) => {
+            visit(Lane::Instance(&create.instance_id), true);
+            visit(Lane::Machine(&create.machine), false);
+        }
+        Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
+        Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
+        // Its session lets everything before it end, and begins nothing behind it.
+        Command::FlushAll => {}
+        Command::Batch(ops) => ops.iter().for_each(|op| match op {
+            BatchOp::Write(command) => each_lane(command, visit),
+            BatchOp::Read(Query::GetInstance { instance_id }) => {
+                visit(Lane::Instance(instance_id), true);
+            }
+            BatchOp::Read(Query::GetMachine { machine, .. }) => {
+                visit(Lane::Machine(machine), false);
+            }
+            BatchOp::Read(Query::ListInstances(_) | Query::ListMachines { .. }) => {}
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

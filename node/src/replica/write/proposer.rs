@@ -1,0 +1,419 @@
+//! Decides commands in the order they were submitted and pipelines them through the log.
+//!
+//! The proposer decides against the applied state overlaid with its own facts that are still in
+//! flight, so a second event for an instance does not wait for the first one's commit. Each fact
+//! names the log index it expects to land on. That is a prediction, checked when it is applied:
+//! an entry that landed elsewhere, or whose instance had moved on, is *stale* and changed
+//! nothing. Then the proposer lets everything in flight come back, forgets the overlay, and
+//! decides the affected commands again, in their order, from the log's end.
+//!
+//! What must hold, in the order it is ensured below:
+//!
+//! 1. Answers leave in the order of the decisions they were based on. A refusal, a replayed
+//!    result or a read inside a batch was decided against facts in flight, so it waits in the
+//!    same queue until those were applied, and becomes a new decision if one of them was stale.
+//! 2. Such an answer also needs the leadership check of a linearizable read, because nothing of
+//!    it went through the log: in the very term in which it was decided, because a leader that
+//!    was deposed and elected again may have decided it against a state that was no longer true.
+//! 3. A command whose write may or may not be in the log is decided again only if repeating it
+//!    is harmless; otherwise its outcome is unknown and said to be so. What stands before it and touches
+//!    the same is not decided again either (`Queue::put_back`).
+//!
+//! Everybody waits for what happens here, so it is cut into portions, and the state is locked for a slice of one at a time.
+//! What costs more than a slice is held (`held`) and decided ahead (`prepare`). What touches the same waits
+//! behind it, and everything else passes. A prepared decision is taken over only if what it rests on is as it was, facts in
+//! flight included, so the rules above hold for it as if it had been made here.
+
+mod decisions;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{BoxStream, StreamExt};
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal};
+use openraft::raft::WriteResult;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::fact::Message;
+use rstmdb_engine::{Entry, Limits, Outcome, Pending, Reply, lists};
+use rstmdb_raft_store::Data;
+
+use super::clock::clocks::Clocks;
+use super::decide::prepare::{Preparing, Ready};
+use super::decide::slow::SlowDecisions;
+use super::held::Held;
+use super::in_flight::{Decided, InFlight};
+use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_expired, refuse_overtaken};
+use super::request::Request;
+use crate::planted::{self, Bug};
+use crate::replica::apply::state_machine::StateMachine;
+use crate::replica::apply::term::term_of;
+use crate::replica::error::Error;
+use crate::replica::parts::answer::Done;
+use crate::replica::parts::applied::Applied;
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::gate::Gate;
+use crate::replica::read::linearizable::Reads;
+use crate::replica::types::{Host, Types};
+
+/// A listing goes through all commands in flight; above this many it waits.
+const LISTED_IN_FLIGHT_MAX: usize = 1000;
+
+/// The pause between two looks for commands that have waited too long, while nothing can be decided.
+const EXPIRE_POLL: Duration = Duration::from_millis(20);
+
+/// The entries handed to Raft in one message.
+struct Batch<T: Types> {
+    decided: InstantOf<T>,
+    /// The log's time of the first one.
+    since_ms: u64,
+    results: BoxStream<'static, Written<T>>,
+}
+
+type Written<T> = Result<WriteResult<T>, Fatal<T>>;
+
+/// Where a leader stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogEnd {
+    /// The term it leads in.
+    pub term: u64,
+    /// The index that the next entry gets.
+    pub next: u64,
+}
+
+/// See the module documentation.
+pub(crate) struct Proposer<T: Types> {
+    pub raft: Raft<T, StateMachine<T>>,
+    pub applied: Arc<Applied>,
+    pub reads: Reads<T>,
+    pub clocks: Arc<Clocks<T>>,
+    pub host: Arc<dyn Host>,
+    pub gate: Arc<Gate>,
+    pub counters: Arc<Counters>,
+    pub limits: Limits,
+    /// A command that costs more is decided ahead.
+    pub costly_bytes: usize,
+    /// How long a leader that hears nothing from a majority goes on proposing.
+    pub quorum_silence_max: Duration,
+    pub run: Run<T>,
+}
+
+/// What the proposer knows between two steps.
+pub(crate) struct Run<T: Types> {
+    pending: Pending,
+    /// The term this node leads in.
+    term: u64,
+    /// When it began to.
+    led_since_ms: u64,
+    /// The index the next entry will get.
+    next_offset: u64,
+    in_flight: InFlight<T>,
+    /// One stream of results for each batch in flight, oldest first.
+    written: VecDeque<Batch<T>>,
+    /// Taken from the queue, not yet looked at.
+    incoming: VecDeque<Request<T>>,
+    held: Held<T>,
+    preparing: Preparing,
+    /// To be decided again, in order, before anything new.
+    again: VecDeque<Request<T>>,
+    /// A stale entry was seen: decide nothing until everything in flight has come back.
+    draining: bool,
+    /// When it looks next for what has waited too long.
+    expire_at: Option<InstantOf<T>>,
+    slow: SlowDecisions<T>,
+}
+
+impl<T: Types> Run<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: Pending::new(),
+            term: 0,
+            led_since_ms: 0,
+            next_offset: 0,
+            in_flight: InFlight::new(),
+            written: VecDeque::new(),
+            incoming: VecDeque::new(),
+            held: Held::new(),
+            preparing: Preparing::new(),
+            again: VecDeque::new(),
+            draining: false,
+            expire_at: None,
+            slow: SlowDecisions::new(),
+        }
+    }
+
+    /// Whether there is something that can be decided now.
+    fn has_work(&self) -> bool {
+        let next = self.incoming.front();
+        let may_go = next.is_some_and(|request| !self.must_wait(request));
+        !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
+    }
+
+    /// Refuses what has waited too long for a leader that can decide it.
+    fn expire(&mut self) {
+        let now = T::now();
+        if self.expire_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.expire_at = Some(now + EXPIRE_POLL);
+        // What is held comes before what came later. A decision that is prepared for it is dropped.
+        let mut waiting: VecDeque<_> = self.held.drain().collect();
+        waiting.append(&mut self.incoming);
+        self.incoming = waiting;
+        refuse_expired(&mut self.incoming, now);
+        refuse_expired(&mut self.again, now);
+    }
+
+    fn must_wait(&self, request: &Request<T>) -> bool {
+        self.in_flight.len() > LISTED_IN_FLIGHT_MAX && lists(&request.command)
+    }
+
+    /// Whether nothing is left to do in this term.
+    fn is_over(&self, queue: &Queue<T>) -> bool {
+        let is_idle = self.incoming.is_empty() && self.held.is_empty();
+        self.in_flight.is_empty() && (self.draining || (is_idle && !queue.is_open()))
+    }
+}
+
+impl<T: Types> Proposer<T> {
+    /// Decides while this node leads in one term and the index that the next entry gets can be
+    /// predicted. Then nothing is in flight, and what has to be decided again is in the queue, in
+    /// order.
+    pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
+        self.run.pending.clear();
+        self.applied.forget_compiled();
+        if self.run.term != term {
+            let last_ms = self.applied.read().last_time_ms();
+            self.run.led_since_ms = self.clocks.log_time_ms(last_ms);
+        }
+        self.run.term = term;
+        self.run.next_offset = next;
+        self.run.draining = false;
+        self.run.preparing = Preparing::new();
+        self.run.incoming = queue.take_again().into();
+        let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
+        while !self.run.is_over(queue) {
+            let has_work = self.run.has_work();
+            // While it drains, what has waited too long is refused: so that is taken from the queue, too.
+            let draining = self.run.draining;
+            let takes_more = queue.is_open()
+                && (draining || (self.run.incoming.is_empty() && self.run.in_flight.has_room()));
+            if draining {
+                self.run.expire();
+            }
+            tokio::select! {
+                biased;
+                written = next_written(&mut self.run.written, &self.counters, &self.clocks) => {
+                    self.settle(written);
+                    self.prepare_more();
+                }
+                ready = self.run.preparing.next() => self.take_over(ready).await,
+                () = std::future::ready(()), if has_work => self.propose().await,
+                _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
+                    self.run.incoming.extend(taken.drain(..));
+                }
+                () = T::sleep(EXPIRE_POLL), if draining => {}
+            }
+        }
+        let mut again = std::mem::take(&mut self.run.again);
+        again.extend(self.run.held.drain());
+        again.append(&mut self.run.incoming);
+        queue.put_back(again);
+    }
+
+    /// Whether this node may decide; if not, everything in flight comes back first.
+    fn may_decide(&mut self) -> bool {
+        if self.run.draining {
+            return false;
+        }
+        if self.gate.is_shutting_down() {
+            let waiting = self.run.held.drain().chain(self.run.incoming.drain(..));
+            waiting.for_each(|request| request.refuse(Error::ShuttingDown));
+            return false;
+        }
+        if term_of(&self.raft) != self.run.term || !self.has_quorum() {
+            self.run.draining = true;
+            return false;
+        }
+        true
+    }
+
+    /// Decides a portion of what came and hands the entries to Raft. What nobody can decide here stays: it
+    /// comes behind everything that is in flight, some of which may have to be decided again.
+    async fn propose(&mut self) {
+        if self.may_decide() {
+            let decided = T::now();
+            let entries = self.decide_portion();
+            self.write(decided, entries).await;
+            self.prepare_more();
+        }
+    }
+
+    /// Hands over what was decided ahead.
+    async fn take_over(&mut self, ready: Ready) {
+        if self.may_decide() {
+            let decided = T::now();
+            let entries = self.land(ready);
+            self.write(decided, entries).await;
+            self.prepare_more();
+        }
+    }
+
+    async fn write(&mut self, decided: InstantOf<T>, entries: Vec<Entry>) {
+        let Some(since_ms) = entries.first().map(|entry| entry.time_ms) else {
+            tell_in_flight(&self.clocks, &self.run.written);
+            self.pass_on_answers();
+            return;
+        };
+        let data = |entry: Entry| Data(entry.encode_to_vec().into());
+        let entries: Vec<_> = entries.into_iter().map(data).collect();
+        match self.raft.client_write_many(entries).await {
+            Ok(results) => {
+                self.run.written.push_back(Batch {
+                    decided,
+                    since_ms,
+                    results,
+                });
+                tell_in_flight(&self.clocks, &self.run.written);
+            }
+            Err(fatal) => self.fail_all(&fatal),
+        }
+    }
+
+    /// Whether a majority has answered this leader lately: what is proposed without one only
+    /// waits in the log, and who asked would never learn its outcome.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        // A majority of one is always there.
+        membership.voter_ids().nth(1).is_none()
+            || metrics
+                .last_quorum_acked
+                .is_some_and(|at| T::now() < *at + self.quorum_silence_max)
+    }
+
+    /// Takes one result from the log, and every further one that is there already.
+    fn settle(&mut self, first: Option<Written<T>>) {
+        let mut result = first;
+        let mut settled = None;
+        while let Some(written) = result {
+            let written = match written {
+                Ok(written) => written,
+                Err(fatal) => return self.fail_all(&fatal),
+            };
+            self.pass_on_answers();
+            if let Some((request, reply)) = self.run.in_flight.pop_write() {
+                settled = self.settle_write(request, reply, written).or(settled);
+            }
+            result = next_written(&mut self.run.written, &self.counters, &self.clocks)
+                .now_or_never()
+                .flatten();
+        }
+        self.pass_on_answers();
+        if let Some(offset) = settled {
+            self.run.pending.settle(offset);
+        }
+    }
+
+    /// Answers one write, or puts it aside to be decided again. Returns where it took effect.
+    fn settle_write(
+        &mut self,
+        mut request: Request<T>,
+        reply: Reply,
+        written: WriteResult<T>,
+    ) -> Option<u64> {
+        match written {
+            Ok(response) if response.response == Outcome::Applied => {
+                let offset = response.log_id.index;
+                refuse_overtaken(&mut self.run.again, &request.command);
+                request.answer.send(Ok(Done {
+                    reply,
+                    offset: Some(offset),
+                }));
+                return Some(offset);
+            }
+            // Applied as stale: it changed nothing.
+            Ok(_) => self.decide_again(request),
+            // Refused before it reached the log.
+            Err(ClientWriteError::ForwardToLeader(_)) => self.decide_again(request),
+            Err(_) => {
+                request.doubt();
+                self.decide_again(request);
+            }
+        }
+        None
+    }
+
+    /// Raft has stopped for good: whatever is in flight may or may not be in the log.
+    fn fail_all(&mut self, fatal: &Fatal<T>) {
+        self.run.written.clear();
+        self.run.draining = true;
+        for in_flight in self.run.in_flight.drain() {
+            let (request, outcome_unknown) = match in_flight {
+                Decided::Write { request, .. } => (request, true),
+                Decided::Answer { request, .. } => (request, false),
+            };
+            request.answer.send(Err(Error::Storage {
+                reason: fatal.to_string(),
+                outcome_unknown,
+            }));
+        }
+    }
+
+    fn decide_again(&mut self, request: Request<T>) {
+        self.counters.commands_redecided.add(1);
+        self.run.draining = true;
+        self.run.again.push_back(request);
+    }
+
+    /// Passes on the answers at the front of the queue: what they were based on was applied.
+    fn pass_on_answers(&mut self) {
+        while let Some((request, result)) = self.run.in_flight.pop_answer() {
+            if self.run.draining {
+                self.run.again.push_back(request);
+            } else {
+                self.reads.confirm(request.answer, result, self.run.term);
+            }
+        }
+    }
+}
+
+/// With the bug planted, no key from before it led counts for a leader, nor for what it proposes.
+fn limits_of_leader(limits: &Limits, now_ms: u64, led_since_ms: u64) -> Cow<'_, Limits> {
+    if !planted::is(Bug::KeysLostOnFailover) {
+        return Cow::Borrowed(limits);
+    }
+    Cow::Owned(Limits {
+        idempotency_retention_ms: now_ms.saturating_sub(led_since_ms).max(1),
+        ..limits.clone()
+    })
+}
+
+fn tell_in_flight<T: Types>(clocks: &Clocks<T>, written: &VecDeque<Batch<T>>) {
+    clocks.set_in_flight(written.front().map(|batch| batch.since_ms));
+}
+
+/// The next result of the oldest batch in flight; never resolves while nothing is in flight.
+async fn next_written<T: Types>(
+    written: &mut VecDeque<Batch<T>>,
+    counters: &Counters,
+    clocks: &Clocks<T>,
+) -> Option<Written<T>> {
+    loop {
+        let Some(oldest) = written.front_mut() else {
+            return std::future::pending().await;
+        };
+        if let Some(result) = oldest.results.next().await {
+            return Some(result);
+        }
+        counters.proposal.observe(T::now() - oldest.decided);
+        written.pop_front();
+        tell_in_flight(clocks, written);
+    }
+}

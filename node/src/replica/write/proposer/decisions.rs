@@ -1,0 +1,234 @@
+//! The serial section itself: what is decided there, what is left to be decided ahead, what is taken over.
+
+use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::fact::Message;
+use rstmdb_engine::{DecideAt, Decision, Entry, Limits, State, cost, decide, is_settled, lists};
+
+use super::{Proposer, limits_of_leader};
+use crate::replica::error::Error;
+use crate::replica::parts::answer::Done;
+use crate::replica::types::Types;
+use crate::replica::write::decide::decision::decided;
+use crate::replica::write::decide::prepare::{Ready, Task};
+use crate::replica::write::request::Request;
+
+/// The state is locked for about this much.
+const SLICE_BYTES: usize = 128 << 10;
+/// The entries of about this much are handed to Raft in one message.
+const PORTION_BYTES: usize = 1 << 20;
+/// Costly commands that are looked at to find one that can be prepared.
+const LOOKED_AT_MAX: usize = 64;
+
+/// What one portion has come to so far.
+struct Portion {
+    now_ms: u64,
+    limits: Limits,
+    read_only: Option<Error>,
+    entries: Vec<Entry>,
+    cost: usize,
+}
+
+impl<T: Types> Proposer<T> {
+    /// Decides about as much as goes into one message to Raft, and returns the entries to write; everything
+    /// decided is in flight.
+    pub(super) fn decide_portion(&mut self) -> Vec<Entry> {
+        let mut portion = self.new_portion();
+        let applied = self.applied.clone();
+        let mut is_more = true;
+        while is_more && portion.cost < PORTION_BYTES {
+            let state = applied.read();
+            let slice_ends = portion.cost + SLICE_BYTES;
+            while is_more && portion.cost < slice_ends {
+                is_more = self.decide_next(&state, &mut portion);
+            }
+        }
+        portion.entries
+    }
+
+    fn new_portion(&self) -> Portion {
+        let last_ms = self.applied.read().last_time_ms();
+        let now_ms = self.clocks.begin_decisions(last_ms);
+        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
+        Portion {
+            now_ms,
+            limits: limits.into_owned(),
+            read_only: self.gate.read_only(),
+            entries: Vec::new(),
+            cost: 0,
+        }
+    }
+
+    /// Decides the next command, or leaves it to be decided ahead; `false` when there is none.
+    fn decide_next(&mut self, state: &State, portion: &mut Portion) -> bool {
+        if !self.run.in_flight.has_room() {
+            return false;
+        }
+        let Some((request, cost)) = self.weigh_next(state) else {
+            return self.run.has_work();
+        };
+        portion.cost += cost;
+        let began = T::now();
+        let at = DecideAt {
+            offset: self.run.next_offset,
+            now_ms: portion.now_ms,
+            actor: &request.actor,
+            limits: &portion.limits,
+        };
+        let decision = decided(&self.counters, &request.command, || {
+            decide(state, &self.run.pending, &request.command, &at)
+        });
+        let took = T::now() - began;
+        self.run.slow.note(&request.command, took, &self.counters);
+        self.put_in_flight(request, decision, portion);
+        true
+    }
+
+    /// Takes the next command that is to be decided now, with what it costs. What was held came first.
+    fn weigh_next(&mut self, state: &State) -> Option<(Request<T>, usize)> {
+        let costly_bytes = self.costly_bytes;
+        let run = &mut self.run;
+        let held = run.held.pop_ready();
+        let request = match held {
+            Some(number) => run.held.get(number)?,
+            None => run
+                .incoming
+                .front()
+                .filter(|request| !run.must_wait(request))?,
+        };
+        let cost = cost(state, &run.pending, &request.command);
+        let is_costly = cost > costly_bytes && !lists(&request.command);
+        let request = match held {
+            Some(number) if is_costly => {
+                run.held.set_costly(number);
+                return None;
+            }
+            Some(number) => run.held.take(number)?,
+            None => {
+                let request = run.incoming.pop_front()?;
+                if is_costly || run.held.blocks(&request.command) {
+                    run.held.push(request);
+                    return None;
+                }
+                request
+            }
+        };
+        Some((still_wanted(request)?, cost))
+    }
+
+    fn put_in_flight(
+        &mut self,
+        request: Request<T>,
+        decision: Result<Decision, Error>,
+        portion: &mut Portion,
+    ) {
+        let run = &mut self.run;
+        let result = match (decision, &portion.read_only) {
+            // That nothing is written rests on nothing in flight, which may have to wait for room itself.
+            (Ok(Decision::Write { .. }), Some(error)) => return request.refuse(error.clone()),
+            (
+                Ok(Decision::Write {
+                    entry,
+                    reply,
+                    compiled,
+                }),
+                None,
+            ) => {
+                run.pending.push(&entry, &compiled);
+                self.applied.keep_compiled(run.next_offset, compiled);
+                run.next_offset += 1;
+                run.in_flight
+                    .push_write(request, reply, entry.encoded_len());
+                portion.entries.push(entry);
+                return;
+            }
+            (Ok(Decision::Answer { reply, offset }), _) => Ok(Done { reply, offset }),
+            (Err(error), _) => Err(error),
+        };
+        run.in_flight.push_answer(request, result);
+    }
+
+    /// Takes over what was decided ahead, if what it rests on is as it was; else it is prepared again.
+    pub(super) fn land(&mut self, ready: Ready) -> Vec<Entry> {
+        let number = ready.number;
+        let mut portion = self.new_portion();
+        let Some(request) = self.run.held.get(number) else {
+            return portion.entries;
+        };
+        let slow = &mut self.run.slow;
+        slow.note(&request.command, ready.took, &self.counters);
+        let at = DecideAt {
+            offset: self.run.next_offset,
+            now_ms: portion.now_ms,
+            actor: &request.actor,
+            limits: &portion.limits,
+        };
+        let landed = match ready.prepared {
+            Ok(prepared) => {
+                let state = self.applied.read();
+                let landed = prepared.land(&state, &self.run.pending, &request.command, &at);
+                landed.map(|decision| decision.map_err(Error::from))
+            }
+            Err(error) => Some(Err(error)),
+        };
+        let Some(decision) = landed else {
+            self.counters.commands_redecided.add(1);
+            self.run.held.set_costly(number);
+            return portion.entries;
+        };
+        if let Some(request) = self.run.held.take(number).and_then(still_wanted) {
+            self.put_in_flight(request, decision, &mut portion);
+        }
+        portion.entries
+    }
+
+    /// Has as many of the costly commands prepared as may be at a time.
+    pub(super) fn prepare_more(&mut self) {
+        if self.run.draining {
+            return;
+        }
+        let gone = self.run.held.costly().take(LOOKED_AT_MAX);
+        let gone = gone.filter(|(_, request)| request.answer.is_closed());
+        let gone: Vec<u64> = gone.map(|(number, _)| number).collect();
+        for number in gone {
+            self.run.held.take(number);
+        }
+        while self.run.preparing.has_room() && self.run.in_flight.has_room_for_costly() {
+            let Some(task) = self.next_to_prepare() else {
+                return;
+            };
+            self.run.held.set_preparing(task.number);
+            self.run.preparing.start::<T>(task);
+        }
+    }
+
+    /// The oldest that names nothing that is in flight.
+    fn next_to_prepare(&self) -> Option<Task> {
+        let mut costly = self.run.held.costly().take(LOOKED_AT_MAX).peekable();
+        costly.peek()?;
+        let state = self.applied.read();
+        let settled =
+            |request: &Request<T>| is_settled(&state, &self.run.pending, &request.command);
+        let (number, request) = costly.find(|(_, request)| settled(request))?;
+        let now_ms = self.clocks.log_time_ms(state.last_time_ms());
+        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
+        Some(Task {
+            number,
+            now_ms,
+            state: state.clone(),
+            command: request.command.clone(),
+            actor: request.actor.clone(),
+            limits: limits.into_owned(),
+            host: self.host.clone(),
+            counters: self.counters.clone(),
+        })
+    }
+}
+
+/// The request, unless nobody waits for its answer, or its stream was closed before it was decided.
+fn still_wanted<T: Types>(request: Request<T>) -> Option<Request<T>> {
+    if request.is_cut_off() {
+        request.refuse(Error::NotLeader);
+        return None;
+    }
+    (!request.answer.is_closed()).then_some(request)
+}

@@ -1,0 +1,120 @@
+//! Commands on their way to a decision, in the order in which they were submitted.
+
+use std::collections::VecDeque;
+
+use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::Command;
+use tokio::sync::mpsc;
+
+use super::request::Request;
+use super::writes::{Touched, is_repeatable};
+use crate::replica::error::Error;
+use crate::replica::types::Types;
+
+/// Commands taken from the queue at once.
+pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
+/// Commands in flight at most, decided or forwarded; above this new ones wait in the queue.
+pub(crate) const IN_FLIGHT_MAX: usize = 16_384;
+
+/// Leaves those to whoever sent them that touch what `done`, which they stood before, wrote to: they must not
+/// take effect behind it.
+pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, done: &Command) {
+    if waiting.is_empty() {
+        return;
+    }
+    let mut touched = Touched::default();
+    touched.add(done);
+    for request in std::mem::take(waiting) {
+        if touched.has_any_of(&request.command) {
+            request.refuse(Error::NoLeader);
+        } else {
+            waiting.push_back(request);
+        }
+    }
+}
+
+/// Refuses those that have waited for a leader longer than they may.
+pub(crate) fn refuse_expired<T: Types>(waiting: &mut VecDeque<Request<T>>, now: InstantOf<T>) {
+    if !waiting.iter().any(|request| request.deadline <= now) {
+        return;
+    }
+    for request in std::mem::take(waiting) {
+        if request.deadline <= now {
+            request.refuse(Error::NoLeader);
+        } else {
+            waiting.push_back(request);
+        }
+    }
+}
+
+/// See the module documentation.
+pub(crate) struct Queue<T: Types> {
+    pub incoming: mpsc::UnboundedReceiver<Request<T>>,
+    /// To be placed before anything new: it was taken from the queue already.
+    pub again: VecDeque<Request<T>>,
+}
+
+impl<T: Types> Queue<T> {
+    pub(crate) fn new(incoming: mpsc::UnboundedReceiver<Request<T>>) -> Self {
+        Self {
+            incoming,
+            again: VecDeque::new(),
+        }
+    }
+
+    /// Waits until there is something to place; `false` once there never will be.
+    pub(crate) async fn wait(&mut self) -> bool {
+        if self.again.is_empty() {
+            let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
+            self.incoming
+                .recv_many(&mut taken, BATCH_COMMANDS_MAX)
+                .await;
+            self.again.extend(taken);
+        }
+        !self.again.is_empty()
+    }
+
+    /// Takes what has to be placed again, in its order, behind what it has of that already.
+    ///
+    /// What may have taken effect is tried again only if that is harmless. What stands before it and
+    /// touches the same is not: it may have been refused before that took effect, and would now take
+    /// effect behind it. Such commands are left to whoever sent them.
+    pub(crate) fn put_back(&mut self, requests: VecDeque<Request<T>>) {
+        let mut done = Touched::default();
+        let mut again = VecDeque::with_capacity(requests.len());
+        for request in requests.into_iter().rev() {
+            let is_overtaken = done.has_any_of(&request.command);
+            let is_unsure = request.answer.is_unsure();
+            if is_unsure {
+                done.add(&request.command);
+            }
+            if request.answer.is_suspect() {
+                let error = match is_unsure {
+                    true => Error::LostTwice,
+                    false => Error::NoLeader,
+                };
+                request.refuse(error);
+            } else if is_overtaken || (is_unsure && !is_repeatable(&request.command)) {
+                request.refuse(Error::NoLeader);
+            } else {
+                again.push_front(request);
+            }
+        }
+        self.again.append(&mut again);
+    }
+
+    /// Whether more may come.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.incoming.is_closed() || !self.incoming.is_empty()
+    }
+
+    /// Takes up what was put aside, without what nobody waits for any more.
+    pub(crate) fn take_again(&mut self) -> Vec<Request<T>> {
+        let mut requests: Vec<_> = self.again.drain(..).collect();
+        requests.retain(|request| !request.answer.is_closed());
+        requests
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! A submitted command, and the stream of another node that brought it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openraft::type_config::alias::InstantOf;
+use parking_lot::Mutex;
+use rstmdb_engine::Command;
+
+use super::writes::writes;
+use crate::replica::error::Error;
+use crate::replica::parts::answer::AnswerTo;
+use crate::replica::types::Types;
+
+/// A submitted command.
+pub(crate) struct Request<T: Types> {
+    pub command: Command,
+    pub actor: Arc<str>,
+    pub answer: AnswerTo,
+    /// Until then it waits for somebody who can decide it.
+    pub deadline: InstantOf<T>,
+    /// The stream of another node that brought it; none for this node's own clients.
+    pub origin: Option<Arc<Origin>>,
+}
+
+impl<T: Types> Request<T> {
+    /// Answers with `error`.
+    pub(crate) fn refuse(self, error: Error) {
+        self.answer.send(Err(error));
+    }
+
+    /// Refuses it, and all that its stream brings after it, if another node brought it: that node
+    /// looks for the leader itself. Gives back what this node's own clients have submitted.
+    pub(crate) fn unless_foreign(self) -> Option<Self> {
+        match &self.origin {
+            None => Some(self),
+            Some(origin) => {
+                origin.close();
+                self.answer.send(Err(Error::NotLeader));
+                None
+            }
+        }
+    }
+
+    /// Remembers that a try may have taken effect, whatever becomes of the next one. One that writes
+    /// nothing, a batch of reads, has none.
+    pub(crate) fn doubt(&mut self) {
+        if writes(&self.command) {
+            self.answer.doubt();
+        }
+    }
+
+    /// Notes that a leader died, or the connection to it, while it had the request.
+    pub(crate) fn lose(&mut self) {
+        self.doubt();
+        self.answer.lose();
+    }
+
+    /// Whether its stream was closed before it was decided.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.origin
+            .as_ref()
+            .is_some_and(|origin| origin.is_closed())
+    }
+}
+
+/// A stream of commands from another node. Once one of them was refused for want of leadership,
+/// none that follows may take effect: the other node sends them again, in their order.
+#[derive(Default)]
+pub(crate) struct Origin {
+    closed: AtomicBool,
+}
+
+impl Origin {
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// Closes a stream when nobody reads its outcomes any more.
+pub(crate) struct OriginGuard(pub Arc<Origin>);
+
+impl Drop for OriginGuard {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// The open streams of the other nodes, at most one of each: what is left of an older one must
+/// not take effect behind what its node has sent again.
+#[derive(Default)]
+pub(crate) struct Origins {
+    by_node: Mutex<BTreeMap<u64, Arc<Origin>>>,
+}
+
+impl Origins {
+    pub(crate) fn open(&self, node_id: u64) -> Arc<Origin> {
+        let origin = Arc::new(Origin::default());
+        if let Some(older) = self.by_node.lock().insert(node_id, origin.clone()) {
+            older.close();
+        }
+        origin
+    }
+}

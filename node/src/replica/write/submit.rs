@@ -1,0 +1,50 @@
+//! Takes commands in: each is queued before `submit` returns, so they take effect in the order of the calls.
+
+use std::sync::Arc;
+
+use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::Command;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::request::{Origin, Origins, Request};
+use crate::replica::error::Error;
+use crate::replica::parts::answer::{AnswerTo, Submitted};
+use crate::replica::parts::gate::Gate;
+use crate::replica::types::Types;
+
+/// Where commands come in. The dispatcher ends once every clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Inbox<T: Types> {
+    pub requests: mpsc::UnboundedSender<Request<T>>,
+    pub origins: Arc<Origins>,
+    pub gate: Arc<Gate>,
+}
+
+impl<T: Types> Inbox<T> {
+    /// Submits a command that came by `origin`, if another node forwarded it.
+    pub(crate) fn submit(
+        &self,
+        command: Command,
+        actor: Arc<str>,
+        origin: Option<Arc<Origin>>,
+    ) -> Submitted {
+        let (answer, outcome) = oneshot::channel();
+        if let Err(error) = self.gate.trust().and_then(|()| self.gate.belong()) {
+            // The receiver is below.
+            let _ = answer.send(Err(error));
+            return Submitted(outcome);
+        }
+        let request = Request {
+            command,
+            actor,
+            answer: AnswerTo::new(answer),
+            deadline: T::now() + self.gate.leader_wait(),
+            origin,
+        };
+        if let Err(SendError(request)) = self.requests.send(request) {
+            request.refuse(Error::ShuttingDown);
+        }
+        Submitted(outcome)
+    }
+}
