@@ -5,9 +5,9 @@
 //! cluster that was set back and has grown again has another one there.
 
 use bytes::{Bytes, BytesMut};
-use rstmdb_rcp::backup::folder::{self, FileWriter};
-use rstmdb_rcp::backup::{FileInfo, LogEntry, LogFile, stream};
-use rstmdb_rcp::message::backup::BackupLog;
+use rstmdb_backup::writer::FileWriter;
+use rstmdb_backup::{FileInfo, LogEntry, LogFile, folder, stream};
+use rstmdb_rcp::message::storage::backup::BackupLog;
 
 use super::source::{Head, Source, Stop};
 use super::target::Target;

@@ -23,7 +23,7 @@ mod target;
 
 use std::path::Path;
 
-use rstmdb_rcp::backup::{self, Manifest, Run};
+use rstmdb_backup::{self as backup, Manifest, Run};
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use openraft::storage::RaftLogStorage;
+use rstmdb_backup::{LogFile, folder};
 use rstmdb_raft_store::{
     self as raft_store, Entry, HistoryReceiver, Identity, Membership, RealFs, SnapshotMeta, Store,
     StoredMembership, Vote,
 };
-use rstmdb_rcp::backup::{LogFile, folder};
 use uuid::Uuid;
 
 use super::replay::{self, Replayed};

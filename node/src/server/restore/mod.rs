@@ -24,9 +24,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rstmdb_backup::{self as backup, Manifest, folder};
 use rstmdb_engine as engine;
 use rstmdb_raft_store as raft_store;
-use rstmdb_rcp::backup::{self, Manifest, folder};
 use rstmdb_rcp::text::counted;
 use uuid::Uuid;
 
