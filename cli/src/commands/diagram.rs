@@ -4,7 +4,7 @@ use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult};
 use rstmdb_rcp::message::op;
 
-use crate::diagram::{Drawing, Machine};
+use crate::render::diagram::{Drawing, Machine};
 use crate::session::Session;
 use crate::{Error, args};
 

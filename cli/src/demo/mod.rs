@@ -231,7 +231,8 @@ impl<'a> Facts<'a> {
 }
 
 fn describe(plan: &Plan, nodes: &Nodes) -> String {
-    let mut table = crate::table::Table::new(["node", "RCP address", "metrics", "pid", "log"]);
+    let mut table =
+        crate::render::table::Table::new(["node", "RCP address", "metrics", "pid", "log"]);
     for node in &plan.nodes {
         let pid = nodes.pid(node.node_id);
         table.push([
@@ -249,7 +250,7 @@ fn describe(plan: &Plan, nodes: &Nodes) -> String {
          Kill one:       kill -9 PID\n\
          End it all:     Ctrl-C\n",
         count(nodes.running()),
-        table.render(crate::output::Paint::PLAIN),
+        table.render(crate::render::output::Paint::PLAIN),
     )
 }
 

@@ -3,10 +3,8 @@
 //! | module | subject |
 //! |---|---|
 //! | `complete` | what Tab offers |
-//! | `watches` | watches that run on while commands are typed |
 
 mod complete;
-mod watches;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -17,11 +15,11 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
-use crate::args::{Command, Line, LineCommand};
+use crate::args::{Line, LineCommand};
 use crate::session::Session;
+use crate::session::watches::Watches;
 use crate::{Error, commands};
 use complete::{Helper, Names};
-pub use watches::Watches;
 
 const PROMPT: &str = "rstmdb> ";
 
@@ -35,9 +33,6 @@ enum Next {
 /// Reads commands until `exit` or the end of input. A script on standard input stops at its first
 /// error, whose exit code it has.
 pub async fn run(session: &Session) -> Result<(), Error> {
-    if session.watches.is_some() {
-        return Err(Error::Usage("this is the REPL already".to_owned()));
-    }
     if io::stdin().is_terminal() {
         interactive(session).await
     } else {
@@ -151,7 +146,6 @@ async fn obey(session: &Session, line: &str) -> Result<Next, Error> {
     };
     match line.command {
         LineCommand::Exit => Ok(Next::Leave),
-        LineCommand::Command(Command::Repl) => Err(Error::Usage("this is the REPL already".into())),
         LineCommand::Command(run) => {
             let session = session.for_line(line.json, line.verbose);
             Box::pin(commands::run(&session, run)).await?;

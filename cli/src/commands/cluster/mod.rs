@@ -1,4 +1,10 @@
 //! cluster status, add, promote, remove, transfer-leader; `cluster demo` is in [`crate::demo`].
+//!
+//! | module | subject |
+//! |---|---|
+//! | `catch_up` | whether a new node makes progress, is close enough, or is stuck |
+
+mod catch_up;
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +20,10 @@ use rstmdb_rcp::text::counted;
 use serde_json::Value;
 
 use crate::args::{self, ClusterCommand};
-use crate::cluster::catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 use crate::session::Session;
 use crate::{Error, demo};
+
+use catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 
 /// How often a node that catches up is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

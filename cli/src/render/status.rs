@@ -2,8 +2,8 @@
 
 use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
 
-use crate::output::{Paint, printable};
-use crate::table::Table;
+use super::output::{Paint, printable};
+use super::table::Table;
 
 /// As many digits of a digest as tell two of them apart by eye.
 const DIGEST_CHARS: usize = 8;

@@ -2,7 +2,7 @@
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use crate::output::{Paint, printable};
+use super::output::{Paint, printable};
 
 const GAP: &str = "  ";
 /// No column is cut below this, whatever the terminal's width.

@@ -6,9 +6,9 @@ use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::printable_json;
 
-use crate::cluster;
-use crate::output::{Paint, printable};
-use crate::table::Table;
+use super::output::{Paint, printable};
+use super::status;
+use super::table::Table;
 
 /// The result of `operation`, for a terminal.
 pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
@@ -106,7 +106,7 @@ fn log_page(result: &Json, paint: Paint) -> String {
 /// What a newer server says differently is spelled out rather than refused.
 fn cluster_status(result: &Json, paint: Paint) -> String {
     match serde_json::from_str::<ClusterStatusResult<'_>>(&result.to_string()) {
-        Ok(status) => cluster::status::render(&status, paint),
+        Ok(status) => status::render(&status, paint),
         Err(_) => fields(result, paint),
     }
 }

@@ -2,10 +2,13 @@
 
 use rstmdb_rcp::json::Json;
 
+use crate::render::view;
 use crate::session::Session;
-use crate::{Error, args, view, walk};
+use crate::{Error, args};
 
-pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
+use super::walk;
+
+pub(in crate::commands) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
     let history = walk::history(session, &args.instance_id, args.limit).await?;
     if session.out.json {
         for record in &history.records {
