@@ -23,7 +23,8 @@
 //! | `client` | with feature `client`: the client library |
 //! | `socket` | with feature `socket`: what both sides set on a TCP connection |
 //!
-//! Without feature `client` the crate is the protocol alone and needs no async runtime.
+//! Without feature `client` the crate is the protocol alone and needs no async runtime. Feature `testing` adds what
+//! tests write that stand in for a server.
 
 pub mod code;
 pub mod depth;

@@ -71,8 +71,8 @@ fn last_entry(target: &Target) -> Result<Option<LogEntry>, Stop> {
 
 fn another_history(offset: u64) -> Stop {
     let message = format!(
-        "the entry at offset {offset} is not the one in the backup: the cluster was set back and has \
-         gone another way since; use another folder"
+        "the entry at offset {offset} is not the one in the backup: the cluster lost or replaced its \
+         log since; back up into another folder"
     );
     Stop::Failed(Error::Usage(message))
 }

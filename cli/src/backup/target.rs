@@ -38,7 +38,7 @@ impl Target {
                 .map_err(|error| failed("create", dir, &error))?;
         } else if std::fs::metadata(dir).is_ok_and(|found| found.mode() & 0o077 != 0) {
             eprintln!(
-                "warning: {} can be entered by others than its owner: chmod 700",
+                "warning: other users can enter {}; run chmod 700 on it",
                 dir.display()
             );
         }
@@ -184,7 +184,8 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
             return Err(Error::Failed(message));
         }
         if !folder::is_ours(&name) {
-            let message = format!("{shown} holds {name}, so it is no folder of a backup");
+            let message =
+                format!("{shown} holds {name}, which is no file of a backup; use another folder");
             return Err(Error::Usage(message));
         }
     }

@@ -24,7 +24,11 @@ pub struct Guard {
 impl Guard {
     /// Starts to wait, with no process to end yet.
     pub fn start() -> Result<Guard, Error> {
-        let failed = |error| Error::Failed(format!("sh, which guards the nodes: {error}"));
+        let failed = |error| {
+            Error::Failed(format!(
+                "cannot start sh, which ends the nodes if this program is killed: {error}"
+            ))
+        };
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT])
             .stdin(Stdio::piped())

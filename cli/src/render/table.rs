@@ -125,6 +125,29 @@ mod tests {
     }
 
     #[test]
+    fn wide_and_combining_characters_count_as_the_columns_they_take() {
+        let mut table = Table::new(["id", "state"]);
+        table.push(["注文-1", "支払処理が完了"]);
+        table.push(["cafe\u{301}", "paid"]);
+        let expected = concat!(
+            "id      state\n",
+            "注文-1  支払処理が完了\n",
+            "cafe\u{301}    paid\n",
+        );
+        assert_eq!(table.render(Paint::PLAIN), expected);
+        let narrow = Paint {
+            color: false,
+            width: Some(17),
+        };
+        let text = table.render(narrow);
+        assert!(text.contains("注文-1  支払処理…\n"), "{text}");
+        assert!(
+            text.lines().all(|line| measure_text_width(line) <= 17),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn the_widest_columns_are_cut_at_the_terminals_edge() {
         let paint = Paint {
             color: false,

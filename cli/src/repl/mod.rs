@@ -48,7 +48,8 @@ async fn script(session: &Session) -> Result<(), Error> {
         line.clear();
         // Not locked in between: a document given as - is the rest of the script.
         let read = io::stdin().read_line(&mut line);
-        if read.map_err(|error| Error::Usage(format!("standard input: {error}")))? == 0 {
+        if read.map_err(|error| Error::Usage(format!("cannot read standard input: {error}")))? == 0
+        {
             return Ok(());
         }
         if obey(&session, &line).await? == Next::Leave {
@@ -89,7 +90,7 @@ async fn interactive(session: &Session) -> Result<(), Error> {
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(Error::Failed(format!("the terminal: {error}"))),
+            Err(error) => return Err(Error::Failed(format!("cannot use the terminal: {error}"))),
         }
     }
     if let Some(path) = &history {
@@ -104,7 +105,8 @@ fn editor() -> Result<LineEditor, Error> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .build();
-    Editor::with_config(config).map_err(|error| Error::Failed(format!("the terminal: {error}")))
+    Editor::with_config(config)
+        .map_err(|error| Error::Failed(format!("cannot use the terminal: {error}")))
 }
 
 /// Reads on a thread of its own, so that watches go on meanwhile.
@@ -116,7 +118,7 @@ async fn read_line(
         (editor, read)
     })
     .await
-    .map_err(|error| Error::Failed(format!("the line editor: {error}")))
+    .map_err(|error| Error::Failed(format!("the line editor has failed: {error}")))
 }
 
 async fn greet(session: &Session) {
@@ -132,7 +134,7 @@ async fn interruptible(session: &Session, line: &str) -> Result<Next, Error> {
     tokio::select! {
         outcome = obey(session, line) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("interrupted; what was sent may have taken effect");
+            eprintln!("interrupted; the command may have taken effect");
             Ok(Next::Read)
         }
     }
@@ -199,7 +201,10 @@ fn save_history(editor: &mut LineEditor, path: &std::path::Path) {
         .map_err(ReadlineError::Io)
         .and_then(|()| editor.save_history(path));
     if let Err(error) = saved {
-        eprintln!("the history can't be kept in {}: {error}", path.display());
+        eprintln!(
+            "cannot save the command history in {}: {error}",
+            path.display()
+        );
     }
 }
 
@@ -208,6 +213,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::args::Command;
 
     #[test]
     fn a_line_is_split_as_a_shell_splits_it() {

@@ -513,7 +513,8 @@ proptest::proptest! {
         }
         if let Ok(head) = RequestHead::parse(&bytes) {
             proptest::prop_assert!(head.id.len() <= crate::REQUEST_ID_BYTES_MAX);
-            proptest::prop_assert!(head.params.get().starts_with('{'));
+            let object = head.params.get().starts_with('{');
+            proptest::prop_assert!(object, "not an object: {}", head.params);
         }
         if let Ok(Incoming::Response { outcome: Ok(result), .. }) = Incoming::parse(&bytes) {
             proptest::prop_assert!(bytes.len() >= result.get().len());

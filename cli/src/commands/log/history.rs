@@ -15,11 +15,11 @@ pub(in crate::commands) async fn run(session: &Session, args: args::History) -> 
             session.out.json_line(record)?;
         }
     } else {
-        let mut table = view::facts();
+        let mut table = view::history();
         for record in &history.records {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
             let record = Json::parse(&text).map_err(Error::unexpected)?;
-            table.push(view::fact_row(&record));
+            table.push(view::history_row(&record));
         }
         session.out.line(&table.render(session.out.paint))?;
     }
