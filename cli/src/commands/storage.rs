@@ -45,7 +45,7 @@ pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Resul
     session.show(op::FLUSH_ALL, &NoParams {}).await
 }
 
-/// Nobody to ask means no.
+/// Without a terminal to ask at, the answer is no.
 fn confirm() -> Result<(), Error> {
     if !io::stdin().is_terminal() {
         let message = "flush-all removes everything, and there is no terminal to ask for confirmation: pass --yes";

@@ -46,7 +46,7 @@ impl Guard {
     pub fn watch(&mut self, pids: impl Iterator<Item = u32>) {
         let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
         if let Some(pipe) = &mut self.pipe {
-            // Without the shell the nodes are as they were: ended by whoever sees them.
+            // Without the shell the nodes run on if this program is killed; the operator has to end them.
             let _ = writeln!(pipe, "{}", pids.join(" "));
         }
     }

@@ -40,7 +40,7 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
         return Err(Error::Usage(message.to_owned()));
     }
     let program = server_program()?;
-    // Before the first process: a signal must find somebody who ends them.
+    // Before the first process: a signal must not end this program before it has ended them.
     let mut signals = Signals::new()?;
     let temporary = match &args.dir {
         Some(_) => None,

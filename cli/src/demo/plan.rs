@@ -206,7 +206,7 @@ fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
         .collect())
 }
 
-/// Ports nobody listens at now. All are held until the last is chosen, so that they differ.
+/// Ports that no program listens at now. All are held until the last is chosen, so that they differ.
 fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
     let failed = |error| Error::Failed(format!("there is no free port on 127.0.0.1: {error}"));
     let mut held = Vec::with_capacity(count);

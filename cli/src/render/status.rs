@@ -107,7 +107,7 @@ fn short(digest: &str) -> &str {
     &digest[..end.map_or(digest.len(), |(end, _)| end)]
 }
 
-/// What somebody has to know or do, a line each.
+/// What the operator has to know or do, a line each.
 fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     if status.leader.is_none() {
