@@ -12,33 +12,25 @@
 //! |---|---|
 //! | [`args`] | what can be typed |
 //! | [`session`] | the connection, opened when first needed, and how results are printed |
-//! | [`output`], [`table`], [`view`] | terminal or program; tables; which columns a result has |
+//! | [`render`] | results as tables and drawings for people |
 //! | [`input`] | arguments and files of JSON |
 //! | [`commands`] | one file for each group of commands |
-//! | [`walk`] | reading the log: pages forward, an instance's facts backward |
-//! | [`cluster`] | the nodes of a cluster as people see them |
 //! | [`demo`] | a cluster of child processes |
 //! | [`load`] | running a file of operations, in order for each instance |
 //! | [`backup`] | copying a snapshot and the log into a folder |
-//! | [`diagram`] | drawing a machine |
 //! | [`mod@bench`] | measuring |
 //! | [`repl`] | the interactive session |
 
 pub mod args;
 pub mod backup;
 pub mod bench;
-pub mod cluster;
 pub mod commands;
 pub mod demo;
-pub mod diagram;
 pub mod error;
 pub mod input;
 pub mod load;
-pub mod output;
+pub mod render;
 pub mod repl;
 pub mod session;
-pub mod table;
-pub mod view;
-pub mod walk;
 
 pub use error::Error;

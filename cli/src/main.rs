@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use rstmdb_cli::args::{Cli, Command};
 use rstmdb_cli::session::Session;
-use rstmdb_cli::{Error, commands};
+use rstmdb_cli::{Error, commands, repl};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,8 +29,10 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let session = Session::new(&cli.global);
-        let command = cli.command.unwrap_or(Command::Repl);
-        let outcome = commands::run(&session, command).await;
+        let outcome = match cli.command {
+            None | Some(Command::Repl) => repl::run(&session).await,
+            Some(command) => commands::run(&session, command).await,
+        };
         session.close().await;
         outcome
     });

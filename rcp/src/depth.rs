@@ -1,6 +1,6 @@
 //! The cap on JSON nesting, checked on the bytes before anything is parsed.
 //!
-//! Parsers, and whoever walks the parsed value, recurse; nesting is the one dimension of a payload
+//! Parsers, and code that walks the parsed value, recurse; nesting is the one dimension of a payload
 //! that the length limit does not bound. The scan knows strings and escapes and nothing else: on
 //! text that is not JSON its answer means nothing, and the parser refuses that text anyway.
 

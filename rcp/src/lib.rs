@@ -22,9 +22,9 @@
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
 //! | `socket` | with feature `socket`: what both sides set on a TCP connection |
-//! | `backup` | with feature `backup`: the files of a backup, for who writes and who restores them |
 //!
-//! Without feature `client` the crate is the protocol alone and needs no async runtime.
+//! Without feature `client` the crate is the protocol alone and needs no async runtime. Feature `testing` adds what
+//! tests write that stand in for a server.
 
 pub mod code;
 pub mod depth;
@@ -37,8 +37,6 @@ mod reject;
 pub mod text;
 pub mod wire;
 
-#[cfg(feature = "backup")]
-pub mod backup;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(feature = "socket")]

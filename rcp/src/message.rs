@@ -10,16 +10,14 @@
 //! | [`op`] | the names of the operations and what repeating one means |
 //! | [`request`] | the request envelope |
 //! | [`response`] | the response envelope, errors, meta; writing them |
-//! | [`session`], [`machine`], [`instance`], [`batch`], [`watch`], [`storage`], [`cluster`], [`backup`] | parameters and results, by part of the protocol |
+//! | [`session`], [`machine`], [`instance`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
-pub mod backup;
 pub mod batch;
 pub mod cluster;
 pub(crate) mod fields;
 pub mod instance;
-pub mod keys;
 pub mod machine;
 pub mod op;
 pub mod request;

@@ -15,15 +15,15 @@ pub struct Cluster {
 /// What can be asked of a cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// Show every node: its role, how far it is, whether its state agrees with the others'.
+    /// Show every node: its role, how far behind it is, and whether its state agrees with the others.
     Status,
-    /// Take in a node that was started with `cluster.join`, and let it vote once it has caught up.
+    /// Add a node that was started with `cluster.join`. It gets a vote once it has caught up.
     Add(ClusterAdd),
-    /// Let a learner vote.
+    /// Give a learner a vote.
     Promote(NodeId),
-    /// Take a node out, a dead one as well.
+    /// Remove a node, also one that is down.
     Remove(NodeId),
-    /// Let another node lead.
+    /// Hand the leadership to another node.
     TransferLeader(TransferLeader),
     /// Start a cluster on this machine, to try things out.
     Demo(Demo),
@@ -32,17 +32,18 @@ pub enum ClusterCommand {
 /// `cluster add`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The node gets the log first, as a learner; how far it is behind is shown on standard error.\n\
-When it is close it is given a vote. Ctrl-C leaves it a learner: `cluster promote ID` goes on\n\
-later. After 60 s without progress the command gives up, with exit code 4.")]
+The node first copies the log as a learner. The command shows on standard error how far it is\n\
+behind, and gives it a vote when it is close. After Ctrl-C the node stays a learner: run\n\
+`cluster promote ID` later. After 60 s without progress, or 20 s without an answer of the node,\n\
+the command gives up with exit code 4.")]
 pub struct ClusterAdd {
     /// Where the node listens for its peers, HOST:PORT.
     #[arg(value_name = "PEER_ADDR")]
     pub peer_addr: String,
-    /// The id that node must have; any when absent.
+    /// Refuse a node that has another id than this.
     #[arg(long, value_name = "ID")]
     pub node_id: Option<u64>,
-    /// Leave it a learner: it serves reads and watches and has no vote.
+    /// Keep it a learner, which serves reads and watches but has no vote.
     #[arg(long)]
     pub learner: bool,
 }
@@ -58,7 +59,7 @@ pub struct NodeId {
 /// `cluster transfer-leader`.
 #[derive(Debug, Args)]
 pub struct TransferLeader {
-    /// Who is to lead; the leader chooses when absent.
+    /// The new leader; the present one chooses when absent.
     #[arg(value_name = "ID")]
     pub node_id: Option<u64>,
 }
@@ -72,7 +73,7 @@ folder that is removed then; with --dir it is kept, and a later demo in the same
 on with the same cluster at the same addresses. Variables named RSTMDB_… are not handed down.\n\
 Should this program be killed with SIGKILL, a shell that waits beside it kills the nodes.")]
 pub struct Demo {
-    /// How many nodes, 1 to 9; 3 in a new folder.
+    /// How many nodes, 1 to 9. A new folder gets 3 when absent.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: Option<u8>,
     /// Where to keep everything.

@@ -9,13 +9,13 @@ use super::tools::{Backup, Bench, Completions, Diagram, Export, History, Load};
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Read commands interactively (what happens without a command, too).
+    /// Read commands interactively. This also happens when no command is given.
     Repl,
-    /// Ask the server whether it is there.
+    /// Check that the server answers.
     Ping,
     /// Show the server, its role and its limits.
     Info,
-    /// Print a token's SHA-256, as the server's configuration wants it.
+    /// Print a token's SHA-256, for auth.token_hashes in the server's configuration.
     HashToken(HashToken),
     /// Register a version of a machine.
     PutMachine(PutMachine),
@@ -39,33 +39,33 @@ pub enum Command {
     WatchInstance(WatchInstance),
     /// Print all matching events as they happen, one JSON object a line; Ctrl-C ends.
     WatchAll(WatchAll),
-    /// End a watch of this REPL.
+    /// Stop a watch of this REPL.
     Unwatch(Unwatch),
-    /// Show the server's place in its cluster.
+    /// Show whether the server leads or follows, and how far followers are behind.
     ReplicationStatus,
-    /// Show the cluster's nodes, change which there are, or start a cluster to try.
+    /// Show, add and remove nodes, move the leadership, or start a cluster to try out.
     Cluster(Cluster),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.
     WalRead(WalRead),
-    /// Show the log's size and work.
+    /// Show the log's size, and how much was read, written and synced.
     WalStats,
     /// Snapshot an instance.
     SnapshotInstance(InstanceId),
-    /// Drop what the retention policy no longer keeps.
+    /// Delete the part of the log that the retention settings no longer keep.
     Compact(Compact),
-    /// Encrypt new files with the last key of the key files: on every node, one after the other.
+    /// Let every node encrypt new files with the last key of its key file.
     RotateKey,
     /// Run a file of operations, one JSON object {"op", "params"} a line.
     Load(Load),
     /// Print definitions and live instances in the form that `load` reads.
     Export(Export),
-    /// Copy a snapshot and the log into a folder, or what is new of it.
+    /// Back up the log, and a snapshot where it needs one, into a folder. Later runs add what is new.
     Backup(Backup),
     /// Draw a machine.
     Diagram(Diagram),
-    /// Show an instance's facts, newest first.
+    /// Show what happened to an instance, newest first.
     History(History),
     /// Measure throughput and latency.
     Bench(Bench),
@@ -76,7 +76,7 @@ pub enum Command {
 /// How fresh the answer of a read has to be.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Freshness {
-    /// What the answer must have seen; without it every write that was acknowledged before.
+    /// How fresh the answer has to be; linearizable when absent.
     #[arg(long, value_name = "LEVEL")]
     consistency: Option<Consistency>,
 }
@@ -84,11 +84,11 @@ pub struct Freshness {
 /// The levels of `--consistency`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Consistency {
-    /// Every write that was acknowledged before.
+    /// Includes every write that was acknowledged before the request.
     Linearizable,
-    /// The same, as long as the nodes' clocks run at about the same speed.
+    /// The same, provided that the nodes' clocks run at about the same speed.
     Lease,
-    /// What the node that answers has applied, also without a leader.
+    /// What the answering node has applied, even without a leader. It may be old.
     Local,
 }
 
@@ -219,7 +219,7 @@ pub struct CreateInstance {
     /// The initial context: a JSON object, @file.json, or -.
     #[arg(short, long)]
     pub ctx: Option<String>,
-    /// Makes a repeated call take effect once.
+    /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -236,7 +236,7 @@ pub struct ListInstances {
     /// How many at most (the server allows 1000).
     #[arg(long)]
     pub limit: Option<u32>,
-    /// How many to leave out at the beginning.
+    /// How many to skip.
     #[arg(long)]
     pub offset: Option<u64>,
     /// How fresh the answer has to be.
@@ -250,7 +250,7 @@ pub struct DeleteInstance {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
-    /// Makes a repeated call take effect once.
+    /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }
@@ -276,7 +276,7 @@ pub struct ApplyEvent {
     /// The caller's own id of the event, kept with it.
     #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
-    /// Makes a repeated call take effect once.
+    /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
 }

@@ -113,7 +113,7 @@ pub struct Global {
     /// The name to expect in the server's certificate.
     #[arg(long, value_name = "NAME", global = true)]
     pub server_name: Option<String>,
-    /// How messages travel.
+    /// How messages are encoded.
     #[arg(long, value_name = "MODE", global = true, default_value = "binary")]
     pub wire_mode: WireMode,
     /// Print RCP's JSON unchanged.

@@ -13,17 +13,17 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after an operation that the server refuses and that a retry would not help; the exit code still says
-    /// that there was one. Without a leader, or when an outcome is unknown, the load ends.
+    /// Go on after an operation that the server refuses for good; the exit code is 1 all the same. The load still
+    /// ends when there is no leader, or when an outcome is unknown.
     #[arg(long)]
     pub continue_on_error: bool,
-    /// How many operations may wait for their answers.
+    /// How many operations may be in flight at the same time.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub in_flight: u32,
-    /// Over how many connections.
+    /// How many connections to use.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// For how long an operation is retried while the server can't be reached.
+    /// How long to retry an operation while the server cannot be reached.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub retry_for: Duration,
 }
@@ -46,16 +46,16 @@ pub struct Export {
 /// `backup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Any node of the cluster can be asked, while it works. A folder that holds a backup of the\n\
-same cluster is brought up to date: only what is new is copied. Where the cluster's log\n\
-still begins at its beginning, the backup is that log, and can be restored at any offset;\n\
-otherwise it is the newest snapshot and the log. What is backed up is not encrypted.\n\
+Any node of the cluster will do, and goes on working. If the folder holds a backup of the\n\
+same cluster already, only what is new is copied. If the cluster still has its whole log,\n\
+the backup is that log, and every offset can be restored. Otherwise the backup is the newest\n\
+snapshot and the log after it. The backup is not encrypted.\n\
 Restore with `rstmdb restore --from DIR --data DIR`.")]
 pub struct Backup {
-    /// The folder of the backup; made when it is not there.
+    /// The folder of the backup; created if it does not exist.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Read and check everything in the folder, and back up nothing.
+    /// Only read and check the backup in the folder.
     #[arg(long)]
     pub verify: bool,
 }
@@ -67,7 +67,7 @@ pub struct Diagram {
     pub name: String,
     /// The version; the highest when absent, or the instance's with -i.
     pub version: Option<u32>,
-    /// What to draw with.
+    /// The form of the drawing.
     #[arg(long, default_value = "text")]
     pub format: DiagramFormat,
     /// Mark the state this instance is in.

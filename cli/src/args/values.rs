@@ -2,26 +2,22 @@
 
 use std::time::Duration;
 
+use jiff::fmt::friendly::SpanParser;
+
 /// A duration as people type it: `5` and `5s` are seconds, `500ms`, `1m`; fractions are allowed.
 pub fn duration(text: &str) -> Result<Duration, String> {
     const ALLOWED: &str = "expected a positive time such as 5, 5s, 500ms or 1m";
     let text = text.trim();
-    let number_end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(number_end);
-    let seconds_per_unit = match unit.trim() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(ALLOWED.to_owned()),
+    let unit = if text.ends_with(|last: char| last.is_ascii_digit()) {
+        "s"
+    } else {
+        ""
     };
-    let number: f64 = number.parse().map_err(|_| ALLOWED.to_owned())?;
-    match Duration::try_from_secs_f64(number * seconds_per_unit) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(ALLOWED.to_owned()),
-    }
+    let parsed = SpanParser::new().parse_unsigned_duration(format!("{text}{unit}"));
+    parsed
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| ALLOWED.to_owned())
 }
 
 #[cfg(test)]
@@ -37,6 +33,7 @@ mod tests {
             ("1.5s", 1_500),
             ("2m", 120_000),
             ("1h", 3_600_000),
+            ("1h30m", 5_400_000),
             (" 10 s ", 10_000),
         ] {
             assert_eq!(
@@ -49,7 +46,19 @@ mod tests {
 
     #[test]
     fn a_duration_that_is_no_positive_time_is_refused() {
-        for text in ["", "s", "0", "-1", "1d", "1e99h", "nan", "1.2.3s"] {
+        for text in [
+            "",
+            "s",
+            "0",
+            "-1",
+            "1d",
+            "1e99h",
+            "nan",
+            "1.2.3s",
+            "-5s",
+            "5s ago",
+            "99999999999999999999h",
+        ] {
             assert!(duration(text).is_err(), "{text:?} was taken");
         }
     }

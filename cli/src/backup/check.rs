@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use rstmdb_backup::stream::Kind;
+use rstmdb_backup::{self as backup, Manifest, Run, folder};
 use rstmdb_engine::replay::{self, Beginning, Replay, Until};
-use rstmdb_rcp::backup::stream::Kind;
-use rstmdb_rcp::backup::{self, Manifest, Run, folder};
 
 use super::from_backup;
 use crate::Error;

@@ -5,9 +5,9 @@
 //! cluster that was set back and has grown again has another one there.
 
 use bytes::{Bytes, BytesMut};
-use rstmdb_rcp::backup::folder::{self, FileWriter};
-use rstmdb_rcp::backup::{FileInfo, LogEntry, LogFile, stream};
-use rstmdb_rcp::message::backup::BackupLog;
+use rstmdb_backup::writer::FileWriter;
+use rstmdb_backup::{FileInfo, LogEntry, LogFile, folder, stream};
+use rstmdb_rcp::message::storage::backup::BackupLog;
 
 use super::source::{Head, Source, Stop};
 use super::target::Target;
@@ -71,8 +71,8 @@ fn last_entry(target: &Target) -> Result<Option<LogEntry>, Stop> {
 
 fn another_history(offset: u64) -> Stop {
     let message = format!(
-        "the entry at offset {offset} is not the one in the backup: the cluster was set back and has \
-         gone another way since; use another folder"
+        "the entry at offset {offset} is not the one in the backup: the cluster lost or replaced its \
+         log since; back up into another folder"
     );
     Stop::Failed(Error::Usage(message))
 }

@@ -23,7 +23,7 @@ mod target;
 
 use std::path::Path;
 
-use rstmdb_rcp::backup::{self, Manifest, Run};
+use rstmdb_backup::{self as backup, Manifest, Run};
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
@@ -75,7 +75,7 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
     if head.last_offset < last {
         let message = format!(
             "the cluster's log ends at offset {}, but the backup has offset {last} already: the \
-             cluster was set back, so this is another history; use another folder",
+             cluster lost or replaced its log since; back up into another folder",
             head.last_offset
         );
         return Err(Error::Usage(message).into());
@@ -98,8 +98,8 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
         .and_then(Run::restorable)
     {
         eprintln!(
-            "the log between offset {last} and {} is no longer there: the backup gets a new \
-             snapshot, and a gap before it",
+            "the cluster no longer has the log between offset {last} and {}: the backup gets a new \
+             snapshot, and has a gap before it",
             head.first_offset
         );
     }

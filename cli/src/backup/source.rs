@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use rstmdb_backup as backup;
 use rstmdb_rcp::Code;
-use rstmdb_rcp::backup;
 use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError};
-use rstmdb_rcp::message::backup::{
-    BackupDescribeResult, BackupLog, BackupLogResult, BackupSnapshot, BackupSnapshotResult,
-};
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
+use rstmdb_rcp::message::storage::backup::{
+    BackupDescribeResult, BackupLog, BackupLogResult, BackupSnapshot, BackupSnapshotResult,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use rstmdb_rcp::backup::folder::{self, FileWriter};
-use rstmdb_rcp::backup::manifest::{FORMAT_VERSION, Manifest};
-use rstmdb_rcp::backup::{Run, SnapshotFile, stream};
+use rstmdb_backup::manifest::{FORMAT_VERSION, Manifest};
+use rstmdb_backup::writer::{self, FileWriter};
+use rstmdb_backup::{Run, SnapshotFile, folder, stream};
 
 use super::from_backup;
 use super::source::{Head, Source, Stop};
@@ -38,7 +38,7 @@ impl Target {
                 .map_err(|error| failed("create", dir, &error))?;
         } else if std::fs::metadata(dir).is_ok_and(|found| found.mode() & 0o077 != 0) {
             eprintln!(
-                "warning: {} can be entered by others than its owner: chmod 700",
+                "warning: other users can enter {}; run chmod 700 on it",
                 dir.display()
             );
         }
@@ -171,7 +171,7 @@ impl Target {
                 std::fs::remove_file(&path).map_err(|error| failed("remove", &path, &error))?;
             }
         }
-        folder::sync_dir(&self.dir).map_err(from_backup)
+        writer::sync_dir(&self.dir).map_err(from_backup)
     }
 }
 
@@ -184,7 +184,8 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
             return Err(Error::Failed(message));
         }
         if !folder::is_ours(&name) {
-            let message = format!("{shown} holds {name}, so it is no folder of a backup");
+            let message =
+                format!("{shown} holds {name}, which is no file of a backup; use another folder");
             return Err(Error::Usage(message));
         }
     }
@@ -193,7 +194,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
 
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join(folder::LOCK_NAME);
-    let file = folder::create_own(&path).map_err(|error| failed("create", &path, &error))?;
+    let file = writer::create_own(&path).map_err(|error| failed("create", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Failed(format!(

@@ -53,7 +53,7 @@ fn run_threads<'scope>(
             scope.spawn(move || {
                 let outcome = run_thread(plan, index, &ready, started);
                 if outcome.is_err() {
-                    // Nobody listens once all have begun.
+                    // The receiver is gone once all have begun.
                     let _ = ready.send(false);
                 }
                 outcome

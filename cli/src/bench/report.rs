@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::plan::Plan;
 use crate::Error;
-use crate::output::Paint;
+use crate::render::output::Paint;
 
 /// The longest latency told apart from longer ones.
 const LATENCY_NS_MAX: u64 = 600_000_000_000;

@@ -4,7 +4,7 @@ use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult};
 use rstmdb_rcp::message::op;
 
-use crate::diagram::{Drawing, Machine};
+use crate::render::diagram::{Drawing, Machine};
 use crate::session::Session;
 use crate::{Error, args};
 
@@ -42,8 +42,12 @@ async fn instance(
     let instance: GetInstanceResult<'static> = session.ask(op::GET_INSTANCE, &params).await?;
     let (machine, version) = (&*instance.machine, instance.version);
     if machine != args.name || args.version.is_some_and(|wanted| wanted != version) {
+        let wanted = match args.version {
+            Some(version) => format!("{} v{version}", args.name),
+            None => args.name.clone(),
+        };
         return Err(Error::Usage(format!(
-            "{id} is an instance of {machine} v{version}"
+            "{id} is an instance of {machine} v{version}, not of {wanted}"
         )));
     }
     Ok(Some(instance))

@@ -1,9 +1,9 @@
 //! rotate-key.
 
 use rstmdb_rcp::client::{Client, ClientOptions};
-use rstmdb_rcp::message::keys::{RotateKey, RotateKeyResult};
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::{InfoResult, NoParams};
+use rstmdb_rcp::message::storage::keys::{RotateKey, RotateKeyResult};
 use serde_json::json;
 
 use crate::Error;

@@ -3,10 +3,9 @@
 mod cluster;
 mod diagram;
 mod events;
-mod export;
-mod history;
 mod instances;
 mod keys;
+mod log;
 mod machines;
 mod server;
 mod storage;
@@ -16,12 +15,13 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, Command, Completions};
 use crate::session::Session;
-use crate::{Error, backup, bench, load, repl};
+use crate::{Error, backup, bench, load};
 
 /// Runs one command.
 pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
     match command {
-        Command::Repl => Box::pin(repl::run(session)).await,
+        // The program starts the REPL itself, so a REPL is the only place where this command arrives.
+        Command::Repl => Err(Error::Usage("this is the REPL already".to_owned())),
         Command::Ping => server::ping(session).await,
         Command::Info => server::info(session).await,
         Command::HashToken(args) => server::hash_token(session, args),
@@ -46,10 +46,10 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Compact(args) => storage::compact(session, &args).await,
         Command::RotateKey => keys::rotate(session).await,
         Command::Load(args) => load::run(session, args).await,
-        Command::Export(args) => export::run(session, args).await,
+        Command::Export(args) => log::export(session, args).await,
         Command::Backup(args) => backup::run(session, &args).await,
         Command::Diagram(args) => diagram::run(session, args).await,
-        Command::History(args) => history::run(session, args).await,
+        Command::History(args) => log::history(session, args).await,
         Command::Bench(args) => bench::run(session, args).await,
         Command::Completions(args) => completions(session, &args),
     }

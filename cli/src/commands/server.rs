@@ -48,10 +48,7 @@ pub(super) fn hash_token(session: &Session, args: HashToken) -> Result<(), Error
 
 /// SHA-256, in lower-case hex.
 fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(Sha256::digest(token))
 }
 
 #[cfg(test)]

@@ -45,10 +45,10 @@ pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Resul
     session.show(op::FLUSH_ALL, &NoParams {}).await
 }
 
-/// Nobody to ask means no.
+/// Without a terminal to ask at, the answer is no.
 fn confirm() -> Result<(), Error> {
     if !io::stdin().is_terminal() {
-        let message = "flush-all removes everything; without a terminal to ask at it needs --yes";
+        let message = "flush-all removes everything, and there is no terminal to ask for confirmation: pass --yes";
         return Err(Error::Usage(message.to_owned()));
     }
     eprint!("This removes every machine and instance. Type yes to go on: ");

@@ -24,7 +24,11 @@ pub struct Guard {
 impl Guard {
     /// Starts to wait, with no process to end yet.
     pub fn start() -> Result<Guard, Error> {
-        let failed = |error| Error::Failed(format!("sh, which guards the nodes: {error}"));
+        let failed = |error| {
+            Error::Failed(format!(
+                "cannot start sh, which ends the nodes if this program is killed: {error}"
+            ))
+        };
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT])
             .stdin(Stdio::piped())
@@ -42,7 +46,7 @@ impl Guard {
     pub fn watch(&mut self, pids: impl Iterator<Item = u32>) {
         let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
         if let Some(pipe) = &mut self.pipe {
-            // Without the shell the nodes are as they were: ended by whoever sees them.
+            // Without the shell the nodes run on if this program is killed; the operator has to end them.
             let _ = writeln!(pipe, "{}", pids.join(" "));
         }
     }

@@ -40,7 +40,7 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
         return Err(Error::Usage(message.to_owned()));
     }
     let program = server_program()?;
-    // Before the first process: a signal must find somebody who ends them.
+    // Before the first process: a signal must not end this program before it has ended them.
     let mut signals = Signals::new()?;
     let temporary = match &args.dir {
         Some(_) => None,
@@ -90,7 +90,7 @@ async fn stay(
             ended = nodes.next_ended() => {
                 eprintln!("{}", ended.report(plan, program));
                 if nodes.running() == 0 {
-                    return Err(Error::Failed("no node is left".to_owned()));
+                    return Err(Error::Failed("all nodes have ended".to_owned()));
                 }
             }
             () = signals.next() => return Ok(()),
@@ -133,7 +133,7 @@ async fn leader(plan: &Plan) {
 
 fn not_ready(plan: &Plan) -> String {
     format!(
-        "the cluster has no leader after {} s; see the logs, {}",
+        "the cluster has no leader after {} s; the reason is in the logs: {}",
         READY_WITHIN.as_secs(),
         plan.dir.join("node*/log").display()
     )
@@ -144,7 +144,8 @@ struct Signals([Signal; 3]);
 
 impl Signals {
     fn new() -> Result<Signals, Error> {
-        let on = |kind| signal(kind).map_err(|e| Error::Failed(format!("signals: {e}")));
+        let on =
+            |kind| signal(kind).map_err(|e| Error::Failed(format!("cannot wait for signals: {e}")));
         Ok(Signals([
             on(SignalKind::interrupt())?,
             on(SignalKind::terminate())?,
@@ -185,13 +186,13 @@ fn temporary_folder() -> Result<tempfile::TempDir, Error> {
     tempfile::Builder::new()
         .prefix("rstmdb-demo-")
         .tempdir()
-        .map_err(|error| Error::Failed(format!("no temporary folder can be made: {error}")))
+        .map_err(|error| Error::Failed(format!("cannot create a temporary folder: {error}")))
 }
 
 fn remove(temporary: tempfile::TempDir) {
     let path = temporary.path().to_owned();
     if let Err(error) = temporary.close() {
-        eprintln!("{} can't be removed: {error}", path.display());
+        eprintln!("cannot remove {}: {error}", path.display());
     }
 }
 
@@ -231,7 +232,8 @@ impl<'a> Facts<'a> {
 }
 
 fn describe(plan: &Plan, nodes: &Nodes) -> String {
-    let mut table = crate::table::Table::new(["node", "RCP address", "metrics", "pid", "log"]);
+    let mut table =
+        crate::render::table::Table::new(["node", "RCP address", "metrics", "pid", "log"]);
     for node in &plan.nodes {
         let pid = nodes.pid(node.node_id);
         table.push([
@@ -249,7 +251,7 @@ fn describe(plan: &Plan, nodes: &Nodes) -> String {
          Kill one:       kill -9 PID\n\
          End it all:     Ctrl-C\n",
         count(nodes.running()),
-        table.render(crate::output::Paint::PLAIN),
+        table.render(crate::render::output::Paint::PLAIN),
     )
 }
 

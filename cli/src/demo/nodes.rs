@@ -52,7 +52,7 @@ impl Nodes {
                 Err(error) => {
                     nodes.kill().await;
                     return Err(Error::Failed(format!(
-                        "{} can't be started for node {}: {error}",
+                        "cannot start {} for node {}: {error}",
                         program.display(),
                         node.node_id
                     )));
@@ -106,7 +106,7 @@ impl Nodes {
         if timeout(END_WITHIN, all_ended).await.is_err() {
             let late: Vec<String> = self.running.iter().map(|n| n.node_id.to_string()).collect();
             eprintln!(
-                "killed, not ended after {} s: node {}",
+                "killed, because they did not end within {} s: node {}",
                 END_WITHIN.as_secs(),
                 late.join(", ")
             );

@@ -69,7 +69,7 @@ impl Plan {
             Ok(text) => {
                 let known: DemoFile = serde_json::from_str(&text).map_err(|error| {
                     Error::Usage(format!(
-                        "{} is not what a demo has written: {error}",
+                        "{} was not written by a demo: {error}",
                         file.display()
                     ))
                 })?;
@@ -128,8 +128,7 @@ impl Plan {
         for addr in self.nodes.iter().flat_map(Node::addresses) {
             TcpListener::bind(addr).map_err(|error| {
                 Error::Failed(format!(
-                    "{addr}, an address of the demo in {}, can't be used: {error}; does it run \
-                     already?",
+                    "cannot use {addr}, an address of the demo in {}: {error}. Perhaps the demo runs already",
                     self.dir.display()
                 ))
             })?;
@@ -207,9 +206,9 @@ fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
         .collect())
 }
 
-/// Ports nobody listens at now. All are held until the last is chosen, so that they differ.
+/// Ports that no program listens at now. All are held until the last is chosen, so that they differ.
 fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
-    let failed = |error| Error::Failed(format!("no free port can be had on 127.0.0.1: {error}"));
+    let failed = |error| Error::Failed(format!("there is no free port on 127.0.0.1: {error}"));
     let mut held = Vec::with_capacity(count);
     let mut ports = Vec::with_capacity(count);
     while ports.len() < count {

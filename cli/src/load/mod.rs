@@ -55,7 +55,7 @@ pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
     let outcome = tokio::select! {
         outcome = run => outcome,
         _ = tokio::signal::ctrl_c() => Err(Error::Failed(
-            "interrupted; loading the file again goes on where its keys tell".to_owned(),
+            "interrupted. Load the file again: an operation with an idempotency key does not take effect twice".to_owned(),
         )),
     };
     let totals = progress.finish();

@@ -56,7 +56,7 @@ pub fn spawn(path: &str) -> Result<(Lines, Option<u64>), Error> {
         let position = || read.load(std::sync::atomic::Ordering::Relaxed);
         if let Err(error) = read_all(&mut reader, position, &sender) {
             let error = input::cannot_read(&path, &error);
-            // Nobody listens any more: the load has ended already.
+            // The receiver is gone only if the load has ended already.
             let _ = sender.blocking_send(Err(error));
         }
     });

@@ -14,6 +14,7 @@ use rustyline::validate::Validator;
 use tokio::runtime::Handle;
 
 use crate::session::Session;
+use crate::session::watches::Watches;
 
 /// How long Tab waits for the server.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -209,7 +210,7 @@ impl Directory for Names {
         self.session
             .watches
             .as_ref()
-            .map_or_else(Vec::new, super::Watches::ids)
+            .map_or_else(Vec::new, Watches::ids)
     }
 }
 

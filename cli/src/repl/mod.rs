@@ -3,10 +3,8 @@
 //! | module | subject |
 //! |---|---|
 //! | `complete` | what Tab offers |
-//! | `watches` | watches that run on while commands are typed |
 
 mod complete;
-mod watches;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -17,11 +15,11 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
-use crate::args::{Command, Line, LineCommand};
+use crate::args::{Line, LineCommand};
 use crate::session::Session;
+use crate::session::watches::Watches;
 use crate::{Error, commands};
 use complete::{Helper, Names};
-pub use watches::Watches;
 
 const PROMPT: &str = "rstmdb> ";
 
@@ -35,9 +33,6 @@ enum Next {
 /// Reads commands until `exit` or the end of input. A script on standard input stops at its first
 /// error, whose exit code it has.
 pub async fn run(session: &Session) -> Result<(), Error> {
-    if session.watches.is_some() {
-        return Err(Error::Usage("this is the REPL already".to_owned()));
-    }
     if io::stdin().is_terminal() {
         interactive(session).await
     } else {
@@ -53,7 +48,8 @@ async fn script(session: &Session) -> Result<(), Error> {
         line.clear();
         // Not locked in between: a document given as - is the rest of the script.
         let read = io::stdin().read_line(&mut line);
-        if read.map_err(|error| Error::Usage(format!("standard input: {error}")))? == 0 {
+        if read.map_err(|error| Error::Usage(format!("cannot read standard input: {error}")))? == 0
+        {
             return Ok(());
         }
         if obey(&session, &line).await? == Next::Leave {
@@ -94,7 +90,7 @@ async fn interactive(session: &Session) -> Result<(), Error> {
             }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(Error::Failed(format!("the terminal: {error}"))),
+            Err(error) => return Err(Error::Failed(format!("cannot use the terminal: {error}"))),
         }
     }
     if let Some(path) = &history {
@@ -109,7 +105,8 @@ fn editor() -> Result<LineEditor, Error> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .build();
-    Editor::with_config(config).map_err(|error| Error::Failed(format!("the terminal: {error}")))
+    Editor::with_config(config)
+        .map_err(|error| Error::Failed(format!("cannot use the terminal: {error}")))
 }
 
 /// Reads on a thread of its own, so that watches go on meanwhile.
@@ -121,7 +118,7 @@ async fn read_line(
         (editor, read)
     })
     .await
-    .map_err(|error| Error::Failed(format!("the line editor: {error}")))
+    .map_err(|error| Error::Failed(format!("the line editor has failed: {error}")))
 }
 
 async fn greet(session: &Session) {
@@ -137,7 +134,7 @@ async fn interruptible(session: &Session, line: &str) -> Result<Next, Error> {
     tokio::select! {
         outcome = obey(session, line) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("interrupted; what was sent may have taken effect");
+            eprintln!("interrupted; the command may have taken effect");
             Ok(Next::Read)
         }
     }
@@ -151,7 +148,6 @@ async fn obey(session: &Session, line: &str) -> Result<Next, Error> {
     };
     match line.command {
         LineCommand::Exit => Ok(Next::Leave),
-        LineCommand::Command(Command::Repl) => Err(Error::Usage("this is the REPL already".into())),
         LineCommand::Command(run) => {
             let session = session.for_line(line.json, line.verbose);
             Box::pin(commands::run(&session, run)).await?;
@@ -205,7 +201,10 @@ fn save_history(editor: &mut LineEditor, path: &std::path::Path) {
         .map_err(ReadlineError::Io)
         .and_then(|()| editor.save_history(path));
     if let Err(error) = saved {
-        eprintln!("the history can't be kept in {}: {error}", path.display());
+        eprintln!(
+            "cannot save the command history in {}: {error}",
+            path.display()
+        );
     }
 }
 
@@ -214,6 +213,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::args::Command;
 
     #[test]
     fn a_line_is_split_as_a_shell_splits_it() {

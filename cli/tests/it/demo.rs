@@ -173,7 +173,7 @@ fn when_every_node_ends_before_there_is_a_leader_their_words_are_shown() {
     let said = Demo::start(&installed, &fake, None).exited(1);
     assert!(said.contains("node 1 has ended: exit status: 1"), "{said}");
     assert!(said.contains("cluster.peers: not like this"), "{said}");
-    assert!(said.contains("no node is left"), "{said}");
+    assert!(said.contains("all nodes have ended"), "{said}");
 }
 
 #[test]

@@ -160,15 +160,32 @@ impl Dialer {
 
 /// A failed handshake is a matter of certificates only if TLS itself says so.
 fn tls_failed(error: std::io::Error) -> Error {
-    let by_tls = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
-    if by_tls {
-        Error::Tls(error.to_string())
-    } else {
-        Error::Connect {
-            reason: format!("TLS handshake: {error}"),
-        }
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        // Not a record of TLS: the server answered in another protocol.
+        Some(rustls::Error::InvalidMessage(_)) => Error::Tls(
+            "the server does not speak TLS on this port; connect without TLS, or to another port"
+                .to_owned(),
+        ),
+        Some(_) => Error::Tls(error.to_string()),
+        // A server without TLS closes the connection, because a TLS greeting is no request.
+        None => Error::Connect {
+            reason: format!("TLS handshake: {error}; perhaps this port is one without TLS"),
+        },
+    }
+}
+
+/// Names the protocol of a server that does not speak RCP, where its first bytes tell.
+fn foreign(received: &[u8]) -> Option<Error> {
+    match received {
+        // An alert, or a handshake: TLS servers answer a greeting that is not TLS with an alert.
+        [0x15 | 0x16] | [0x15 | 0x16, 0x03, ..] => Some(Error::Tls(
+            "the server speaks TLS on this port; connect with TLS".to_owned(),
+        )),
+        _ if received.starts_with(b"HTTP/") => Some(Error::Protocol(
+            "the server speaks HTTP on this port; connect to its port for clients".to_owned(),
+        )),
+        _ => None,
     }
 }
 
@@ -314,7 +331,9 @@ impl Incomings {
     pub(super) fn take(&mut self) -> Result<Option<Bytes>, Error> {
         match self.decoder.take(&mut self.buf) {
             Ok(message) => Ok(message.map(|message| message.payload)),
-            Err(reject) => Err(Error::Protocol(reject.to_string())),
+            Err(reject) => Err(foreign(&self.buf)
+                .filter(|_| !reject.answerable)
+                .unwrap_or_else(|| Error::Protocol(reject.to_string()))),
         }
     }
 

@@ -12,12 +12,12 @@ use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
 };
-use crate::message::keys::{RotateKey, RotateKeyResult};
 use crate::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::{
     Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,

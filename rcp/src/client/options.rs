@@ -79,7 +79,7 @@ pub struct TlsOptions {
     pub client_cert: Option<PathBuf>,
     /// PEM with the key of `client_cert`.
     pub client_key: Option<PathBuf>,
-    /// Accept ANY certificate. The connection is encrypted, but to whoever answers: an attacker in
+    /// Accept ANY certificate. The connection is encrypted, but the server may be any: an attacker in
     /// between reads and changes everything, the token first. For experiments only.
     pub insecure: bool,
     /// The name the certificate has to carry; the address's host if absent.

@@ -1,7 +1,6 @@
 //! What may be tried again, and when.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
@@ -132,10 +131,8 @@ impl Backoff {
     pub(super) fn pause(&mut self) -> Duration {
         let full = self.next.min(self.max);
         self.next = full.saturating_mul(2);
-        // Seeded by the operating system anew for each process and hasher.
-        let chance = std::hash::RandomState::new().build_hasher().finish() >> 54;
         let half = full / 2;
-        half + half.mul_f64(chance as f64 / 1024.0)
+        half + half.mul_f64(fastrand::f64())
     }
 }
 

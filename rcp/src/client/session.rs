@@ -153,7 +153,7 @@ impl Session {
     /// No answer in the attempt's time.
     fn after_silence(&self, op: &str, plan: &Plan<'_>, pending: &Pending, again: bool) -> Failed {
         let sent = !pending.is_unsent();
-        // Not a word in all that time: more likely the server is gone than slow, and nobody else
+        // Not a word in all that time: more likely the server is gone than slow, and nothing else
         // would tell. Calls that wait beside this one keep their chance as long as it has one.
         if !again && pending.is_server_silent() {
             pending.connection().fail(Error::Disconnected {

@@ -83,7 +83,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
         .map_err(|error| Error::Tls(format!("{}: {error}", path.display())))
 }
 
-/// Accepts whoever answers; see [`TlsOptions::insecure`]. Signatures are still checked, so that a
+/// Accepts any server; see [`TlsOptions::insecure`]. Signatures are still checked, so that a
 /// broken handshake is not mistaken for a working one.
 #[derive(Debug)]
 struct AcceptAny(Arc<CryptoProvider>);

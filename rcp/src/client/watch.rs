@@ -232,7 +232,7 @@ impl Reader {
                 Ok(Some(next)) => link = next,
                 Ok(None) => return,
                 Err(over) => {
-                    // If the consumer is gone as well, nobody needs to know.
+                    // If the consumer is gone as well, there is no one to tell.
                     let _ = self.items.send(Err(over)).await;
                     return;
                 }
@@ -263,7 +263,7 @@ impl Reader {
         }
     }
 
-    /// Finds a node to go on with after the one at this address; `None` if nobody wants it to.
+    /// Finds a node to go on with after the one at this address; `None` if the consumer is gone.
     async fn go_on(&mut self, stop: Stop, left: usize) -> Result<Option<Link>, Error> {
         let mut search = Search::new(&self.dialer, left + 1);
         match stop {

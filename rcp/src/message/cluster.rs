@@ -1,7 +1,7 @@
 //! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_TRANSFER_LEADER: an
 //! extension, for connections that agreed on the feature `cluster`.
 //!
-//! Whoever asks again for what is so already is answered as the first time, so each of them may be
+//! A client that asks again for what is done already gets the same answer, so each of them may be
 //! repeated when an answer was lost.
 
 use std::borrow::Cow;

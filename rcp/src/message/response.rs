@@ -8,7 +8,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ParamFault;
-use super::watch::{End, Event, Progress};
 use crate::Code;
 use crate::frame::{EncodeError, Flags};
 use crate::wire::{self, WireMode};
@@ -152,11 +151,12 @@ fn write_response(
     Ok(())
 }
 
-/// Appends a successful response, straight into the connection's write buffer. Documents inside
-/// `result` are spliced unparsed.
+/// Appends a successful response, for tests that stand in for a server. Documents inside `result` are spliced
+/// unparsed.
 ///
 /// # Errors
 /// [`EncodeError`]; the buffer is as it was before, so an error can be answered instead.
+#[cfg(any(test, feature = "testing"))]
 pub fn encode_ok<R: Serialize + ?Sized>(
     mode: WireMode,
     out: &mut BytesMut,
@@ -185,39 +185,6 @@ pub fn encode_error(
     })
 }
 
-/// Appends a watch's event.
-///
-/// # Errors
-/// [`EncodeError`]; the buffer is as it was before.
-pub fn encode_event(
-    mode: WireMode,
-    out: &mut BytesMut,
-    event: &Event<'_>,
-) -> Result<(), EncodeError> {
-    wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, event))
-}
-
-/// Appends a notice of a watch's progress; only for clients with the feature `cluster`.
-///
-/// # Errors
-/// [`EncodeError`]; the buffer is as it was before.
-pub fn encode_progress(
-    mode: WireMode,
-    out: &mut BytesMut,
-    progress: &Progress<'_>,
-) -> Result<(), EncodeError> {
-    wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, progress))
-}
-
-/// Appends a watch's last frame; only for clients with the feature `cluster`.
-///
-/// # Errors
-/// [`EncodeError`]; the buffer is as it was before.
-pub fn encode_end(mode: WireMode, out: &mut BytesMut, end: &End<'_>) -> Result<(), EncodeError> {
-    let flags = Flags::STREAM | Flags::END_OF_STREAM;
-    wire::encode_with(mode, out, flags, |out| write_json(out, end))
-}
-
 /// A message from a server. Borrows from the payload.
 #[derive(Debug)]
 pub enum Incoming<'a> {
@@ -230,11 +197,11 @@ pub enum Incoming<'a> {
         /// Unparsed.
         meta: Option<&'a RawValue>,
     },
-    /// An event of a watch: parse the payload as [`Event`].
+    /// An event of a watch: parse the payload as [`Event`](super::watch::Event).
     Event,
-    /// The progress of a watch: parse the payload as [`Progress`].
+    /// The progress of a watch: parse the payload as [`Progress`](super::watch::Progress).
     Progress,
-    /// The end of a watch: parse the payload as [`End`].
+    /// The end of a watch: parse the payload as [`End`](super::watch::End).
     End,
     /// A message of a newer server.
     Unknown,

@@ -1,4 +1,12 @@
 //! SNAPSHOT_INSTANCE, WAL_READ, WAL_STATS, FLUSH_ALL, REPLICATION_STATUS, COMPACT.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
+//! | [`keys`] | ROTATE_KEY |
+
+pub mod backup;
+pub mod keys;
 
 use std::borrow::Cow;
 

@@ -375,7 +375,7 @@ fn events_and_ends_are_flat_and_tagged() {
         payload: None,
         ctx: Some(Cow::Owned(raw("{}"))),
     };
-    let value = written(|out| response::encode_event(WireMode::Binary, out, &event).unwrap());
+    let value = written(|out| watch::encode_event(WireMode::Binary, out, &event).unwrap());
     assert_eq!(
         value,
         json!({"type": "event", "subscription_id": "s", "instance_id": "i", "machine": "m", "version": 1, "wal_offset": 4, "from_state": "A", "to_state": "B", "event": "E", "ctx": {}})
@@ -388,7 +388,7 @@ fn events_and_ends_are_flat_and_tagged() {
         subscription_id: "s".into(),
         wal_offset: 9,
     };
-    let value = written(|out| response::encode_progress(WireMode::Binary, out, &progress).unwrap());
+    let value = written(|out| watch::encode_progress(WireMode::Binary, out, &progress).unwrap());
     assert_eq!(
         value,
         json!({"type": "progress", "subscription_id": "s", "wal_offset": 9})
@@ -401,7 +401,7 @@ fn events_and_ends_are_flat_and_tagged() {
         subscription_id: "s".into(),
         error: ErrorBody::new(Code::OffsetCompacted, "gone"),
     };
-    let value = written(|out| response::encode_end(WireMode::Binary, out, &end).unwrap());
+    let value = written(|out| watch::encode_end(WireMode::Binary, out, &end).unwrap());
     assert_eq!(value["type"], "end");
     assert!(matches!(
         Incoming::parse(value.to_string().as_bytes()),
@@ -490,4 +490,34 @@ fn a_page_is_never_longer_than_pages_get() {
         (page(None), page(Some(5)), page(Some(5000))),
         (100, 5, 1000)
     );
+}
+
+proptest::proptest! {
+    /// The checksum of a frame spares the envelope most mutations, but a checksum is optional.
+    #[test]
+    fn a_mutated_envelope_is_read_within_its_limits_or_refused(
+        seed in 0..3usize,
+        mutations in proptest::collection::vec(
+            (proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..6,
+        ),
+    ) {
+        const SEEDS: [&str; 3] = [
+            r#"{"type":"request","id":"1","op":"PING"}"#,
+            r#"{"type":"request","id":"2","op":"APPLY_EVENT","params":{"payload":{"a":[1,{"b":"\"}"}]}}}"#,
+            r#"{"type":"response","id":"3","status":"ok","result":{"a":1},"meta":{"leader":true}}"#,
+        ];
+        let mut bytes = SEEDS[seed].as_bytes().to_vec();
+        for (at, byte) in mutations {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(head) = RequestHead::parse(&bytes) {
+            proptest::prop_assert!(head.id.len() <= crate::REQUEST_ID_BYTES_MAX);
+            let object = head.params.get().starts_with('{');
+            proptest::prop_assert!(object, "not an object: {}", head.params);
+        }
+        if let Ok(Incoming::Response { outcome: Ok(result), .. }) = Incoming::parse(&bytes) {
+            proptest::prop_assert!(bytes.len() >= result.get().len());
+        }
+    }
 }

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::response::ErrorBody;
+use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
+use crate::frame::{EncodeError, Flags};
+use crate::wire::{self, WireMode};
 
 /// Parameters of WATCH_INSTANCE.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -197,4 +200,39 @@ pub struct End<'a> {
     pub subscription_id: Cow<'a, str>,
     /// Why.
     pub error: ErrorBody,
+}
+
+/// Appends a watch's event, for tests that stand in for a server.
+///
+/// # Errors
+/// [`EncodeError`]; the buffer is as it was before.
+#[cfg(any(test, feature = "testing"))]
+pub fn encode_event(
+    mode: WireMode,
+    out: &mut BytesMut,
+    event: &Event<'_>,
+) -> Result<(), EncodeError> {
+    wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, event))
+}
+
+/// Appends a notice of a watch's progress, for tests that stand in for a server.
+///
+/// # Errors
+/// [`EncodeError`]; the buffer is as it was before.
+#[cfg(any(test, feature = "testing"))]
+pub fn encode_progress(
+    mode: WireMode,
+    out: &mut BytesMut,
+    progress: &Progress<'_>,
+) -> Result<(), EncodeError> {
+    wire::encode_with(mode, out, Flags::STREAM, |out| write_json(out, progress))
+}
+
+/// Appends a watch's last frame; only for clients with the feature `cluster`.
+///
+/// # Errors
+/// [`EncodeError`]; the buffer is as it was before.
+pub fn encode_end(mode: WireMode, out: &mut BytesMut, end: &End<'_>) -> Result<(), EncodeError> {
+    let flags = Flags::STREAM | Flags::END_OF_STREAM;
+    wire::encode_with(mode, out, flags, |out| write_json(out, end))
 }

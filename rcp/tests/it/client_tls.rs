@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -191,4 +192,70 @@ async fn files_that_cannot_be_used_are_named() {
         try_with("127.0.0.1:1", half).await,
         Err(Error::Options(_))
     ));
+}
+
+/// A listener that answers the first bytes of every connection with these, and closes it.
+async fn answering(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.read(&mut [0; 4096]).await;
+            let _ = socket.write_all(bytes).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_client_without_tls_is_told_when_the_port_has_tls() {
+    let authority = Authority::new();
+    let addr = tls_server(authority.issue("localhost"), None).await;
+    let refused = Client::connect(options(&[&addr]))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Error::Tls(_)), "{refused:?}");
+    let refused = refused.to_string();
+    assert!(refused.contains("speaks TLS on this port"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_client_with_tls_is_told_when_the_port_has_none() {
+    let insecure = || TlsOptions {
+        insecure: true,
+        ..TlsOptions::default()
+    };
+    for answer in [&b"RCPX\0\x01"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let addr = answering(answer).await;
+        let refused = try_with(&addr, insecure()).await.unwrap_err();
+        assert!(matches!(refused, Error::Tls(_)), "{refused:?}");
+        let refused = refused.to_string();
+        assert!(
+            refused.contains("does not speak TLS on this port"),
+            "{refused}"
+        );
+    }
+    let closing = answering(b"").await;
+    let refused = try_with(&closing, insecure())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("perhaps this port is one without TLS"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_at_a_port_for_http_is_told_so() {
+    let addr = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let refused = Client::connect(options(&[&addr]))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, Error::Protocol(_)), "{refused:?}");
+    assert!(
+        refused.to_string().contains("speaks HTTP on this port"),
+        "{refused}"
+    );
 }

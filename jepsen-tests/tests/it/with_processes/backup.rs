@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::turns;
 use rstmdb::server::restore::{Error, Restored, Target};
 use rstmdb::server::{Config as ServerConfig, restore};
+use rstmdb_backup::Manifest;
 use rstmdb_engine::{ListInstances, Query, Reply, State, StateLoader};
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
@@ -18,7 +19,6 @@ use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::wal::{self, Record};
 use rstmdb_raft_store::{Options, RealFs, Store};
-use rstmdb_rcp::backup::Manifest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
+use rstmdb_backup::stream::encode_record;
 use rstmdb_engine::StateLoader;
 use rstmdb_raft_store::fs::RealFile;
 use rstmdb_raft_store::{RealFs, SnapshotHandle, SnapshotReader, SnapshotStore};
 use rstmdb_rcp::Code;
-use rstmdb_rcp::backup::stream::encode_record;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::backup::{BackupSnapshotInfo, BackupSnapshotResult, Blob};
+use rstmdb_rcp::message::storage::backup::{BackupSnapshotInfo, BackupSnapshotResult, Blob};
 
 use super::failure;
 

@@ -5,11 +5,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use openraft::storage::RaftLogStorage;
+use rstmdb_backup::{LogFile, folder};
 use rstmdb_raft_store::{
     self as raft_store, Entry, HistoryReceiver, Identity, Membership, RealFs, SnapshotMeta, Store,
     StoredMembership, Vote,
 };
-use rstmdb_rcp::backup::{LogFile, folder};
 use uuid::Uuid;
 
 use super::replay::{self, Replayed};
@@ -23,6 +23,23 @@ use crate::server::product::Product;
 const PORTION_ENTRIES: usize = 4_096;
 /// Bytes of them, about.
 const PORTION_BYTES: usize = 8 << 20;
+
+/// Refuses a data folder inside the backup's folder: its files would lie among those of the
+/// backup, and would be deleted with it.
+pub(super) fn refuse_inside(dir: &Path, backup: &Path) -> Result<(), Error> {
+    let (absolute, root) = (std::path::absolute(dir)?, backup.canonicalize()?);
+    // The data folder need not exist yet. The nearest folder above it that does decides, with links resolved.
+    let nearest = absolute
+        .ancestors()
+        .find_map(|path| path.canonicalize().ok());
+    if nearest.is_some_and(|found| found.starts_with(&root)) {
+        return Err(Error::InsideBackup {
+            dir: dir.to_owned(),
+            backup: backup.to_owned(),
+        });
+    }
+    Ok(())
+}
 
 /// Refuses a folder that has anything in it but what a file system puts there by itself.
 pub(super) fn refuse_used(dir: &Path) -> Result<(), Error> {
@@ -172,5 +189,33 @@ impl Portion {
             *self = Self::default();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_data_folder_inside_the_backup_is_refused_and_one_beside_it_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let backup = scratch.path().join("backup");
+        std::fs::create_dir(&backup).unwrap();
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink(&backup, &link).unwrap();
+        for inside in [
+            backup.clone(),
+            backup.join("data"),
+            backup.join("a/b"),
+            link.join("data"),
+        ] {
+            let refused = refuse_inside(&inside, &backup).unwrap_err().to_string();
+            assert!(refused.contains("is inside the backup"), "{refused}");
+        }
+        for outside in ["data", "backup2", "new/data"] {
+            refuse_inside(&scratch.path().join(outside), &backup).unwrap();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Which part of a backup is needed for a state.
 
-use rstmdb_rcp::backup::{LogFile, Manifest, Run};
+use rstmdb_backup::{LogFile, Manifest, Run};
 
 use super::{Error, Target, shown};
 

@@ -24,9 +24,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rstmdb_backup::{self as backup, Manifest, folder};
 use rstmdb_engine as engine;
 use rstmdb_raft_store as raft_store;
-use rstmdb_rcp::backup::{self, Manifest, folder};
 use rstmdb_rcp::text::counted;
 use uuid::Uuid;
 
@@ -74,6 +74,18 @@ pub enum Error {
         file: String,
         /// What is wrong with it.
         reason: engine::replay::Error,
+    },
+    /// The data folder would be among the files of the backup.
+    #[error(
+        "the data folder {} is inside the backup {}: restore into a folder outside of it",
+        dir.display(),
+        backup.display()
+    )]
+    InsideBackup {
+        /// The data folder.
+        dir: PathBuf,
+        /// The backup's folder.
+        backup: PathBuf,
     },
     /// There is something in the data folder.
     #[error(
@@ -166,6 +178,7 @@ pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Res
         dir: from.to_owned(),
     })?;
     let run = choose::run(&manifest, target)?;
+    build::refuse_inside(&config.storage.data_dir, from)?;
     build::refuse_used(&config.storage.data_dir)?;
     let log = choose::files(run, target);
     if let Some(snapshot) = &run.snapshot {

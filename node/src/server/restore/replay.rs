@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use rstmdb_backup::stream::Kind;
+use rstmdb_backup::{self as backup, LogEntry, LogFile, Run, folder};
 use rstmdb_engine::State;
 use rstmdb_engine::replay::{Beginning, Replay, Step, Until};
 use rstmdb_raft_store::{LogId, log_id};
-use rstmdb_rcp::backup::stream::Kind;
-use rstmdb_rcp::backup::{self, LogEntry, LogFile, Run, folder};
 
 use super::{Error, Target, choose};
 

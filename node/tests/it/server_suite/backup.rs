@@ -1,10 +1,12 @@
 //! BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG.
 
 use bytes::BytesMut;
+use rstmdb_backup::stream::{self, Kind, LogEntry};
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_engine::{State, StateLoader};
-use rstmdb_rcp::backup::stream::{self, Kind, LogEntry};
-use rstmdb_rcp::message::backup::{BackupDescribeResult, BackupLogResult, BackupSnapshotResult};
+use rstmdb_rcp::message::storage::backup::{
+    BackupDescribeResult, BackupLogResult, BackupSnapshotResult,
+};
 use serde_json::{Value, json};
 
 use super::support::{Conn, TestNode};

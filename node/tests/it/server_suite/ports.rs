@@ -288,3 +288,15 @@ async fn every_accepted_socket_and_every_client_s_asks_for_signs_of_life() {
     }
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_alone_says_that_there_is_no_other_to_lead() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let refused = conn
+        .refused("CLUSTER_TRANSFER_LEADER", json!({}), "CONFLICT")
+        .await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("the only voter"), "{message}");
+    node.stop().await;
+}

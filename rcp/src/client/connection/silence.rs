@@ -77,7 +77,7 @@ impl Shared {
         (state.writes, id < state.written_below)
     }
 
-    /// Queues a PING whose answer nobody takes; its id. `None` if its answer would prove nothing.
+    /// Queues a PING whose answer no call takes; its id. `None` if its answer would prove nothing.
     fn ask_for_life(&self) -> Option<u64> {
         let params = RawValue::from_string("{}".to_owned()).ok()?;
         let mut state = self.lock();
@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_stopped_is_given_up_after_one_and_a_half_times_the_patience() {
         let (connection, _server) = connect();
-        // An idle connection is nobody's business.
+        // While no call waits, silence says nothing.
         sleep(PATIENCE * 100).await;
         assert!(connection.is_usable());
         let mut waiting = call(&connection, "{}");

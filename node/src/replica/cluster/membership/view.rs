@@ -104,6 +104,11 @@ impl<T: Types> View<T> {
     }
 
     pub(super) fn best_successor(&self) -> Result<u64, ChangeError> {
+        if self.voters.len() < 2 {
+            let reason =
+                "this node is the only voter of its cluster, so there is no other node to lead";
+            return Err(refused(reason.to_owned()));
+        }
         let able = self.voters.intersection(&self.alive);
         able.copied()
             .filter(|id| *id != self.metrics.id && !self.full.contains_key(id))

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::EntryPayload;
+use rstmdb_backup::stream::{Kind, LogEntry};
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_raft_store::{self as raft_store, encode_membership};
 use rstmdb_rcp::Code;
-use rstmdb_rcp::backup::stream::{Kind, LogEntry};
-use rstmdb_rcp::message::backup::{
+use rstmdb_rcp::message::storage::backup::{
     BackupDescribeResult, BackupLog, BackupLogResult, BackupSnapshot, Blob,
 };
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
@@ -200,8 +200,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use bytes::BytesMut;
     use openraft::entry::RaftEntry;
+    use rstmdb_backup::stream::take_frame;
     use rstmdb_raft_store::{Data, Payload, log_id};
-    use rstmdb_rcp::backup::stream::take_frame;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::keys::{RotateKey, RotateKeyResult};
+use rstmdb_rcp::message::storage::keys::{RotateKey, RotateKeyResult};
 use serde_json::json;
 use serde_json::value::RawValue;
 

@@ -15,7 +15,7 @@ mod text;
 use serde::Deserialize;
 
 use crate::args::DiagramFormat;
-use crate::output::Paint;
+use crate::render::output::Paint;
 
 /// A machine's definition, as far as it is drawn.
 #[derive(Debug, Clone, Deserialize)]

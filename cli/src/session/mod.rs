@@ -1,4 +1,10 @@
 //! The connection of one invocation: opened when first needed, shared by all it does.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`watches`] | the watches that run on while commands are typed |
+
+pub mod watches;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +18,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
+use crate::Error;
 use crate::args::{self, Global};
-use crate::output::Output;
-use crate::repl::Watches;
-use crate::{Error, view};
+use crate::render::output::Output;
+use crate::render::view;
+use watches::Watches;
 
 /// What commands work with: the connection, and how to print. Cheap to clone.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG: a snapshot and the log as streams of bytes.
 //!
-//! What the streams hold is said in `crate::backup::stream`. They are cut into pieces at any byte,
+//! The crate `rstmdb-backup` (module `stream`) describes the bytes in the streams. They are cut into pieces at any byte,
 //! because one entry may be longer than a frame. A position in a stream is where the next piece
 //! begins, and means something to the server only.
 
@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use super::{ParamFault, Params};
+use crate::message::fields::Fields;
+use crate::message::{ParamFault, Params};
 
 /// Bytes; base64 in JSON.
 #[derive(Clone, PartialEq, Eq, Default)]

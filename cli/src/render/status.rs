@@ -2,8 +2,8 @@
 
 use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
 
-use crate::output::{Paint, printable};
-use crate::table::Table;
+use super::output::{Paint, printable};
+use super::table::Table;
 
 /// As many digits of a digest as tell two of them apart by eye.
 const DIGEST_CHARS: usize = 8;
@@ -29,7 +29,7 @@ type Column = (&'static str, u8, fn(&NodeStatus<'_>) -> String);
 
 /// The whole picture, each line ended by a newline.
 pub fn render(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
-    let mut shown = format!("{}\n{}", headline(status), nodes(&status.nodes, paint));
+    let mut shown = format!("{}\n{}", headline(status), nodes(status, paint));
     for problem in problems(status) {
         shown.push_str(&paint.alarm(&printable(&problem)));
         shown.push('\n');
@@ -37,13 +37,24 @@ pub fn render(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
     shown
 }
 
-fn nodes(nodes: &[NodeStatus<'_>], paint: Paint) -> String {
+fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
+    let nodes: Vec<NodeStatus<'_>> = status
+        .nodes
+        .iter()
+        .cloned()
+        .map(|mut node| {
+            // The lag counts from the leader's log. Without a leader the longest log that answers says nothing of what is
+            // acknowledged, and a 0 would look like a node that has everything.
+            node.lag = node.lag.filter(|_| status.leader.is_some());
+            node
+        })
+        .collect();
     let with = |gone: u8| {
         let columns = COLUMNS
             .iter()
             .filter(move |(_, goes, _)| *goes == 0 || *goes > gone);
         let mut table = Table::new(columns.clone().map(|(heading, _, _)| *heading));
-        for node in nodes {
+        for node in &nodes {
             table.push(columns.clone().map(|(_, _, cell)| cell(node)));
         }
         table
@@ -96,7 +107,7 @@ fn short(digest: &str) -> &str {
     &digest[..end.map_or(digest.len(), |(end, _)| end)]
 }
 
-/// What somebody has to know or do, a line each.
+/// What the operator has to know or do, a line each.
 fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     if status.leader.is_none() {
@@ -275,6 +286,14 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
             ]
         );
         assert!(shown(&status).contains(", no leader, term 7\n"));
+    }
+
+    #[test]
+    fn without_a_leader_no_node_has_a_lag() {
+        let mut status = cluster(vec![node(1, "follower"), node(2, "follower")]);
+        status.leader = None;
+        let text = shown(&status);
+        assert!(text.contains("1234560       0.1.0"), "{text}");
     }
 
     #[test]

@@ -2,21 +2,24 @@
 
 use rstmdb_rcp::json::Json;
 
+use crate::render::view;
 use crate::session::Session;
-use crate::{Error, args, view, walk};
+use crate::{Error, args};
 
-pub(super) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
+use super::walk;
+
+pub(in crate::commands) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
     let history = walk::history(session, &args.instance_id, args.limit).await?;
     if session.out.json {
         for record in &history.records {
             session.out.json_line(record)?;
         }
     } else {
-        let mut table = view::facts();
+        let mut table = view::history();
         for record in &history.records {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
             let record = Json::parse(&text).map_err(Error::unexpected)?;
-            table.push(view::fact_row(&record));
+            table.push(view::history_row(&record));
         }
         session.out.line(&table.render(session.out.paint))?;
     }

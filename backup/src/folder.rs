@@ -1,16 +1,16 @@
-//! The files of a backup: written under a temporary name and published whole, checked when read.
+//! The files of a backup: their names, and reading and checking them.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::manifest::{FileInfo, hex};
-use super::stream::{LENGTH_BYTES, body_length};
-use super::{Error, LogEntry, LogFile, SnapshotFile};
+use crate::manifest::FILE_NAME;
+use crate::stream::{LENGTH_BYTES, body_length};
+use crate::writer::{BUFFER_BYTES, TEMPORARY_NAME};
+use crate::{Error, FileInfo, LogEntry, LogFile, SnapshotFile};
 
 /// The first bytes of a snapshot's file.
 pub const SNAPSHOT_MAGIC: &[u8; 8] = b"RSTMBKS1";
@@ -18,9 +18,6 @@ pub const SNAPSHOT_MAGIC: &[u8; 8] = b"RSTMBKS1";
 pub const LOG_MAGIC: &[u8; 8] = b"RSTMBKL1";
 /// Held while a backup is being written.
 pub const LOCK_NAME: &str = "lock";
-/// What is being written has this name until it is published.
-const TEMPORARY_NAME: &str = "incoming.tmp";
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// The name of a snapshot's file.
 pub fn snapshot_name(offset: u64) -> String {
@@ -34,93 +31,13 @@ pub fn log_name(first: u64, last: u64) -> String {
 
 /// Whether a file of this name belongs to a backup, finished or not.
 pub fn is_ours(name: &str) -> bool {
-    is_data(name) || [LOCK_NAME, TEMPORARY_NAME, super::manifest::FILE_NAME].contains(&name)
+    is_data(name) || [LOCK_NAME, TEMPORARY_NAME, FILE_NAME].contains(&name)
 }
 
 /// Whether this is the name of a snapshot's or a log's file.
 pub fn is_data(name: &str) -> bool {
     name.starts_with("snapshot-") && name.ends_with(".snap")
         || name.starts_with("log-") && name.ends_with(".log")
-}
-
-/// A file on its way into the folder; what is not published is nothing.
-pub struct FileWriter {
-    dir: PathBuf,
-    path: PathBuf,
-    file: BufWriter<File>,
-    hasher: Sha256,
-    bytes: u64,
-}
-
-impl FileWriter {
-    /// Begins a file; there is one at a time in a folder.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn create(dir: &Path) -> Result<Self, Error> {
-        let path = dir.join(TEMPORARY_NAME);
-        let file = create_own(&path).map_err(Error::io("create", &path))?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            path,
-            file: BufWriter::with_capacity(BUFFER_BYTES, file),
-            hasher: Sha256::new(),
-            bytes: 0,
-        })
-    }
-
-    /// Appends.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
-        self.hasher.update(data);
-        self.bytes += data.len() as u64;
-        let written = self.file.write_all(data);
-        written.map_err(Error::io("write", &self.path))
-    }
-
-    /// What was written so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Makes it durable, and gives it its name.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn publish(mut self, name: &str) -> Result<FileInfo, Error> {
-        self.file.flush().map_err(Error::io("write", &self.path))?;
-        let synced = self.file.get_ref().sync_all();
-        synced.map_err(Error::io("sync", &self.path))?;
-        let renamed = std::fs::rename(&self.path, self.dir.join(name));
-        renamed.map_err(Error::io("rename", &self.path))?;
-        sync_dir(&self.dir)?;
-        Ok(FileInfo {
-            file: name.to_owned(),
-            bytes: self.bytes,
-            sha256: hex(&self.hasher.finalize()),
-        })
-    }
-}
-
-/// Creates a file, or empties it, that its owner alone may read: a backup holds every context.
-///
-/// # Errors
-/// When the file system refuses.
-pub fn create_own(path: &Path) -> std::io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
-    options.mode(0o600).open(path)
-}
-
-/// Makes what was published in `dir` durable.
-///
-/// # Errors
-/// When the file system refuses.
-pub fn sync_dir(dir: &Path) -> Result<(), Error> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(Error::io("sync", dir))
 }
 
 /// Checks that a file is there in its length: cheap, and finds what is missing or cut off.
@@ -159,7 +76,7 @@ pub fn verify(dir: &Path, info: &FileInfo) -> Result<(), Error> {
         }
         hasher.update(&buffer[..read]);
     }
-    if hex(&hasher.finalize()) == info.sha256 {
+    if hex::encode(hasher.finalize()) == info.sha256 {
         return Ok(());
     }
     Err(Error::damaged(&path, "its checksum does not match"))

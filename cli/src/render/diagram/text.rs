@@ -5,7 +5,7 @@ use rstmdb_rcp::text::counted;
 
 use super::layout::Layout;
 use super::{Arrow, Drawing};
-use crate::output::{Paint, printable};
+use crate::render::output::{Paint, printable};
 
 /// Box corners and sides: a current state is drawn double.
 struct Frame {

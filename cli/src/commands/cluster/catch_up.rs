@@ -18,7 +18,7 @@ pub struct CatchUp {
     last_log: Option<u64>,
     applied: Option<u64>,
     moved: Instant,
-    /// When it answered for the last time, or nobody could say.
+    /// When it answered for the last time, or no node could say.
     answered: Instant,
 }
 
@@ -45,7 +45,7 @@ impl CatchUp {
         }
     }
 
-    /// Takes in how the node is at `now`; `None` if nobody could say.
+    /// Takes in how the node is at `now`; `None` if no node could say.
     pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> Next {
         if node.is_none_or(|node| node.reachable) {
             self.answered = now;

@@ -1,4 +1,10 @@
 //! cluster status, add, promote, remove, transfer-leader; `cluster demo` is in [`crate::demo`].
+//!
+//! | module | subject |
+//! |---|---|
+//! | `catch_up` | whether a new node makes progress, is close enough, or is stuck |
+
+mod catch_up;
 
 use std::time::{Duration, Instant};
 
@@ -14,9 +20,10 @@ use rstmdb_rcp::text::counted;
 use serde_json::Value;
 
 use crate::args::{self, ClusterCommand};
-use crate::cluster::catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 use crate::session::Session;
 use crate::{Error, demo};
+
+use catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 
 /// How often a node that catches up is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -62,8 +69,8 @@ async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
     }
     let id = added.node_id;
     eprintln!(
-        "node {id} at {} is a learner and catches up; Ctrl-C leaves it one, and `cluster promote \
-         {id}` goes on later",
+        "node {id} at {} is a learner now and catches up. After Ctrl-C it stays a learner, and \
+         `cluster promote {id}` gives it a vote later",
         added.peer_addr
     );
     // In the REPL Ctrl-C ends the command by itself.
@@ -78,7 +85,7 @@ async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
         interrupted = interrupted => {
             interrupted?;
             return Err(Error::Failed(format!(
-                "interrupted: node {id} stays a learner; `rstmdb-cli cluster promote {id}` goes on"
+                "interrupted: node {id} stays a learner; `rstmdb-cli cluster promote {id}` gives it a vote"
             )));
         }
     };
@@ -153,24 +160,24 @@ fn may_pass(error: &Error) -> bool {
 
 fn progress(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     match node {
-        None => format!("no node can say at the moment how far node {id} is"),
+        None => format!("at the moment no node can tell how far node {id} is behind"),
         Some(node) if !node.reachable => match &node.unreachable {
             Some(reason) => format!("node {id} {reason}"),
             None => format!("node {id} does not answer"),
         },
         Some(node) => match node.lag {
             Some(lag) => format!("node {id} is {} behind", counted(lag, "entry", "entries")),
-            None => format!("node {id} answers"),
+            None => format!("node {id} answers, but how far it is behind is not known"),
         },
     }
 }
 
 fn stuck(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     format!(
-        "no progress for {} s: {}. It stays a learner. See its log: it must be running with this \
-         cluster in cluster.join, reach the others' peer addresses and be reached at its own; a \
-         large snapshot may take longer. `rstmdb-cli cluster promote {id}` goes on, `cluster remove \
-         {id}` takes it out",
+        "no progress for {} s: {}. Node {id} stays a learner. Check its log: it must run with this \
+         cluster in cluster.join, reach the peer addresses of the others, and be reached at its own. \
+         A large snapshot may take longer. Give it a vote later with `rstmdb-cli cluster promote {id}`, \
+         or remove it with `rstmdb-cli cluster remove {id}`",
         match node {
             Some(node) if !node.reachable => SILENT_AFTER.as_secs(),
             _ => STUCK_AFTER.as_secs(),

@@ -1,5 +1,17 @@
 //! A backup: a folder of plain files that the command line writes and the server restores from.
 //!
+//! What this crate promises:
+//!
+//! - **A backup is whole at every moment.** A file gets its name once it is durable, the manifest is written last, and
+//!   a file that the manifest names is never changed. So an interrupted backup leaves the older one as it was.
+//! - **Damage is found before anything is restored.** Every file has its length and its SHA-256 in the manifest, and
+//!   the manifest has a checksum of its own.
+//! - **A manifest cannot lead out of its folder**, whatever is written in it.
+//! - **It knows nothing of servers or protocols.** Entries and records are bytes here; what they mean is known to
+//!   the engine.
+//!
+//! The folder:
+//!
 //! ```text
 //! manifest.json                  what there is, with lengths and checksums; written last
 //! snapshot-<offset>.snap         the whole state at one offset
@@ -9,23 +21,25 @@
 //! ```
 //!
 //! A backup is one or more [`Run`]s of the log without a gap. A run that begins at offset 1 needs no
-//! snapshot. Any other has one, and can be restored from the snapshot's offset on. A file is never
-//! changed once the manifest names it, so an interrupted backup leaves the older one whole.
+//! snapshot. Any other has one, and can be restored from the snapshot's offset on.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`stream`] | entries and records as bytes, in the files and on the wire |
+//! | [`writer`] | one file on its way into the folder |
 //! | [`manifest`] | what there is |
-//! | [`folder`] | reading, checking and writing the files |
+//! | [`folder`] | the names of the files; reading and checking them |
 
 pub mod folder;
 pub mod manifest;
 pub mod stream;
+pub mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub use manifest::{FileInfo, LogFile, Manifest, Run, SnapshotFile};
+pub use manifest::{LogFile, Manifest, Run, SnapshotFile};
 pub use stream::LogEntry;
+pub use writer::FileInfo;
 
 /// Why a backup cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,9 @@ use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::printable_json;
 
-use crate::cluster;
-use crate::output::{Paint, printable};
-use crate::table::Table;
+use super::output::{Paint, printable};
+use super::status;
+use super::table::Table;
 
 /// The result of `operation`, for a terminal.
 pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
@@ -52,13 +52,30 @@ pub fn fact_row(record: &Json) -> Vec<String> {
     ]
 }
 
+const SUBJECT: &str = "subject";
 const FACT_HEADINGS: [&str; 7] = [
-    "offset", "time", "type", "subject", "event", "state", "payload",
+    "offset", "time", "type", SUBJECT, "event", "state", "payload",
 ];
 
 /// A table for the rows of [`fact_row`].
 pub fn facts() -> Table {
     Table::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
+}
+
+/// A table for the rows of [`history_row`]. A state is one of few names, and the reader follows it down the column, so
+/// the payload gives way instead.
+pub fn history() -> Table {
+    let headings = FACT_HEADINGS
+        .into_iter()
+        .filter(|heading| *heading != SUBJECT);
+    Table::new(headings).keeping_whole(&["offset", "time", "state"])
+}
+
+/// A record of the log as a row of [`history`]: all rows have the same subject, so it is left out.
+pub fn history_row(record: &Json) -> Vec<String> {
+    let cells = fact_row(record).into_iter().zip(FACT_HEADINGS);
+    let cells = cells.filter(|(_, heading)| *heading != SUBJECT);
+    cells.map(|(cell, _)| cell).collect()
 }
 
 /// A list of objects under one name, one column for each of `columns`.
@@ -106,7 +123,7 @@ fn log_page(result: &Json, paint: Paint) -> String {
 /// What a newer server says differently is spelled out rather than refused.
 fn cluster_status(result: &Json, paint: Paint) -> String {
     match serde_json::from_str::<ClusterStatusResult<'_>>(&result.to_string()) {
-        Ok(status) => cluster::status::render(&status, paint),
+        Ok(status) => status::render(&status, paint),
         Err(_) => fields(result, paint),
     }
 }
@@ -369,6 +386,29 @@ mod tests {
         }}], "next_offset": 1_234_568});
         let facts = at_40(op::WAL_READ, &records);
         assert!(facts.contains("1234567  2023-11-14 22:14:20Z  "), "{facts}");
+    }
+
+    #[test]
+    fn a_history_shows_states_whole_on_a_terminal_of_80_columns() {
+        let record = json!({"sequence": 3, "offset": 71_888, "entry": {
+            "type": "apply_event", "instance_id": "order-2026-03-02-000001", "event": "PAY", "from_state": "created",
+            "to_state": "in_transit", "payload": {"amount": 100, "currency": "EUR", "reference": "2026-17"},
+            "time_ms": 1_700_000_060_000_i64,
+        }});
+        let record = Json::parse(&record.to_string()).unwrap_or(Json::Null);
+        let mut table = history();
+        table.push(history_row(&record));
+        let paint = Paint {
+            color: false,
+            width: Some(80),
+        };
+        let text = table.render(paint);
+        assert!(text.contains("  created → in_transit  "), "{text}");
+        assert!(
+            text.lines()
+                .all(|line| console::measure_text_width(line) <= 80),
+            "{text}"
+        );
     }
 
     #[test]

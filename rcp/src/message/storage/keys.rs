@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use super::{ParamFault, Params};
+use crate::message::fields::Fields;
+use crate::message::{ParamFault, Params};
 
 /// Parameters of ROTATE_KEY: the node reads its key file again. It concerns the answering node alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]

@@ -20,8 +20,9 @@ use serde::Serialize;
 
 use crate::input::on_one_line;
 use crate::session::Session;
-use crate::walk::{Fact, Pages};
 use crate::{Error, args};
+
+use super::walk::{Fact, Pages};
 
 #[derive(Serialize)]
 struct Line<'a, P> {
@@ -29,7 +30,7 @@ struct Line<'a, P> {
     params: P,
 }
 
-pub(super) async fn run(session: &Session, args: args::Export) -> Result<(), Error> {
+pub(in crate::commands) async fn run(session: &Session, args: args::Export) -> Result<(), Error> {
     let mut out = BufWriter::new(std::io::stdout());
     let machine = args.machine.as_deref();
     definitions(session, machine, &mut out).await?;

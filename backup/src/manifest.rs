@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Error, folder};
+use crate::writer::FileWriter;
+use crate::{Error, FileInfo};
 
 /// The file's name.
 pub const FILE_NAME: &str = "manifest.json";
@@ -48,17 +49,6 @@ pub struct Run {
     /// The log time up to which, inclusive, the log was known to end here, Unix ms: as facts have it, not as wall
     /// clocks show it. 0 until the run was copied whole once.
     pub until_ms: u64,
-}
-
-/// Any file of a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileInfo {
-    /// Its name.
-    pub file: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Of the whole file, in hex.
-    pub sha256: String,
 }
 
 /// A snapshot.
@@ -158,7 +148,7 @@ impl Manifest {
         let outer: Checked<'_> =
             serde_json::from_str(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
         let inner = outer.manifest.get();
-        if hex(&Sha256::digest(inner)) != outer.sha256 {
+        if hex::encode(Sha256::digest(inner)) != outer.sha256 {
             return Err(bad("its checksum does not match".to_owned()));
         }
         let version: Version =
@@ -182,7 +172,7 @@ impl Manifest {
         let path = dir.join(FILE_NAME);
         let encode = || -> serde_json::Result<String> {
             let manifest = RawValue::from_string(serde_json::to_string_pretty(self)?)?;
-            let sha256 = hex(&Sha256::digest(manifest.get()));
+            let sha256 = hex::encode(Sha256::digest(manifest.get()));
             serde_json::to_string(&Checked {
                 sha256: &sha256,
                 manifest: &manifest,
@@ -193,13 +183,13 @@ impl Manifest {
             path,
             source: error.into(),
         })?;
-        let mut file = folder::FileWriter::create(dir)?;
+        let mut file = FileWriter::create(dir)?;
         file.write(text.as_bytes())?;
         file.publish(FILE_NAME)?;
         Ok(())
     }
 
-    /// That its parts fit each other: whoever wrote it, nothing outside of the folder is named.
+    /// Checks that the parts fit each other, and that no name leads out of the folder: the file may have been edited.
     fn check(&self) -> Result<(), String> {
         for FileInfo { file, .. } in self.files() {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
@@ -244,14 +234,4 @@ struct Checked<'a> {
 #[derive(Deserialize)]
 struct Version {
     format_version: u32,
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -2,7 +2,7 @@
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use crate::output::{Paint, printable};
+use super::output::{Paint, printable};
 
 const GAP: &str = "  ";
 /// No column is cut below this, whatever the terminal's width.
@@ -122,6 +122,29 @@ mod tests {
             "größe-2  Accepted/In Progress  {}\n",
         );
         assert_eq!(sample().render(Paint::PLAIN), expected);
+    }
+
+    #[test]
+    fn wide_and_combining_characters_count_as_the_columns_they_take() {
+        let mut table = Table::new(["id", "state"]);
+        table.push(["注文-1", "支払処理が完了"]);
+        table.push(["cafe\u{301}", "paid"]);
+        let expected = concat!(
+            "id      state\n",
+            "注文-1  支払処理が完了\n",
+            "cafe\u{301}    paid\n",
+        );
+        assert_eq!(table.render(Paint::PLAIN), expected);
+        let narrow = Paint {
+            color: false,
+            width: Some(17),
+        };
+        let text = table.render(narrow);
+        assert!(text.contains("注文-1  支払処理…\n"), "{text}");
+        assert!(
+            text.lines().all(|line| measure_text_width(line) <= 17),
+            "{text}"
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn draw(definition: &str, format: DiagramFormat, current: Option<&str>) -> Strin
 
 fn golden(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("src/diagram/golden")
+        .join("src/render/diagram/golden")
         .join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();
