@@ -5,8 +5,8 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How many units all turns have together: two heavy tests, or one and three light ones, or six light ones.
-const UNITS: usize = 6;
+/// How many units all turns have together: two heavy tests and two light ones, or eight light ones.
+const UNITS: usize = 8;
 const LIGHT: usize = 1;
 const HEAVY: usize = 3;
 
