@@ -22,7 +22,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How a step ended.
-#[derive(Debug)]
 enum Step {
     /// It is done, by this call or by an earlier one with the same key.
     Done,
@@ -47,7 +46,10 @@ async fn main() -> Result<(), Failure> {
         if matches!(last, Step::Done) {
             last = retried(&client, &step(&event, "SHIP", None)).await?;
         }
-        println!("{}: {last:?}", event.instance_id);
+        match last {
+            Step::Done => println!("{} is shipped", event.instance_id),
+            Step::Refused(code) => println!("{} is left alone: {code}", event.instance_id),
+        }
     }
     Ok(())
 }
