@@ -41,7 +41,7 @@ use super::write::clock::clocks::Clocks;
 use super::write::clock::leader_clock::{self, LeaderClock};
 use super::write::dispatch::Dispatcher;
 use super::write::forwarder::Forwarder;
-use super::write::proposer::{Proposer, Run};
+use super::write::proposer::{Proposer, WritePipeline};
 use super::write::queue::Queue;
 use super::write::request::Request;
 use super::write::submit::Inbox;
@@ -312,7 +312,7 @@ impl<T: Types> Parts<T> {
             limits: self.options.limits.clone(),
             costly_bytes: self.options.costly_bytes,
             quorum_silence_max: self.options.election_timeout.1 * 2,
-            run: Run::new(),
+            pipeline: WritePipeline::new(),
         };
         let (peers, counters) = (&self.neighbours.peers, &self.counters);
         Dispatcher {

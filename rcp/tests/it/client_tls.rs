@@ -212,9 +212,7 @@ async fn answering(bytes: &'static [u8]) -> String {
 async fn a_client_without_tls_is_told_when_the_port_has_tls() {
     let authority = Authority::new();
     let addr = tls_server(authority.issue("localhost"), None).await;
-    let refused = Client::connect(options(&[&addr]))
-        .await
-        .unwrap_err();
+    let refused = Client::connect(options(&[&addr])).await.unwrap_err();
     assert!(matches!(refused, Error::Tls(_)), "{refused:?}");
     let refused = refused.to_string();
     assert!(refused.contains("speaks TLS on this port"), "{refused}");
@@ -250,9 +248,7 @@ async fn a_client_with_tls_is_told_when_the_port_has_none() {
 #[tokio::test]
 async fn a_client_at_a_port_for_http_is_told_so() {
     let addr = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    let refused = Client::connect(options(&[&addr]))
-        .await
-        .unwrap_err();
+    let refused = Client::connect(options(&[&addr])).await.unwrap_err();
     assert!(matches!(refused, Error::Protocol(_)), "{refused:?}");
     assert!(
         refused.to_string().contains("speaks HTTP on this port"),

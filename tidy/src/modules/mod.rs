@@ -7,7 +7,6 @@
 //! What only tests contain (`#[cfg(test)]`) makes no arrow: a test may set up what it needs from wherever it is, and
 //! is no part of what the module needs.
 
-mod exceptions;
 mod folders;
 mod module;
 mod resolve;

@@ -3,8 +3,7 @@
 
 use std::fs;
 
-use super::rules::{too_large, unlisted_knots};
-use super::{Folder, folders};
+use super::{Folder, crowded, cycles, folders};
 
 /// The folders of the crate `c` with these files under `src`.
 fn crate_of(files: &[(&str, &str)]) -> Vec<Folder> {
@@ -85,7 +84,7 @@ fn a_reexport_leads_to_where_the_item_is_and_to_the_sibling_that_has_it() {
 }
 
 #[test]
-fn circles_are_found_unless_they_are_listed_and_a_list_has_nothing_without_need() {
+fn circles_are_found() {
     let found = crate_of(&[
         ("lib.rs", "mod a; mod b; mod d; mod e;"),
         ("a.rs", "use crate::b::X;"),
@@ -94,7 +93,7 @@ fn circles_are_found_unless_they_are_listed_and_a_list_has_nothing_without_need(
         ("d/f.rs", "pub struct Y; use crate::a::Z;"),
         ("e.rs", "use crate::a::Z;"),
     ]);
-    let wrong = unlisted_knots(&found, &[]);
+    let wrong = cycles(&found);
     assert_eq!(wrong.len(), 1);
     for said in [
         "c/src: 3 modules",
@@ -104,28 +103,17 @@ fn circles_are_found_unless_they_are_listed_and_a_list_has_nothing_without_need(
     ] {
         assert!(wrong[0].contains(said), "{}", wrong[0]);
     }
-    let listed: (&str, &[&str]) = ("c/src", &["a", "b", "d"]);
-    assert_eq!(unlisted_knots(&found, &[listed]), [""; 0]);
-    assert_eq!(unlisted_knots(&found, &[("c/src", &["a", "b"])]).len(), 2);
-    assert_eq!(
-        unlisted_knots(&found, &[listed, ("c/src/d", &["f"])]).len(),
-        1
-    );
 }
 
 #[test]
-fn crowds_are_found_unless_they_are_listed() {
+fn crowds_are_found() {
     let names: Vec<String> = (0..13).map(|n| format!("m{n}")).collect();
     let declared: String = names.iter().map(|name| format!("mod {name};")).collect();
     let files: Vec<String> = names.iter().map(|name| format!("{name}.rs")).collect();
     let mut crowd = vec![("lib.rs", declared.as_str())];
     crowd.extend(files.iter().map(|name| (name.as_str(), "")));
     let found = crate_of(&crowd);
-    assert_eq!(
-        too_large(&found, &[]),
-        ["c/src: 13 modules, 12 are allowed"]
-    );
-    assert_eq!(too_large(&found, &[("c/src", 13)]), [""; 0]);
+    assert_eq!(crowded(&found), ["c/src: 13 modules, 12 are allowed"]);
     let small = crate_of(&[("lib.rs", "mod a;"), ("a.rs", "")]);
-    assert_eq!(too_large(&small, &[("c/src", 13)]).len(), 1);
+    assert_eq!(crowded(&small), [""; 0]);
 }

@@ -25,6 +25,7 @@
 //! flight included, so the rules above hold for it as if it had been made here.
 
 mod decisions;
+mod pipeline;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use futures_util::stream::{BoxStream, StreamExt};
+use futures_util::stream::StreamExt;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal};
@@ -40,15 +41,15 @@ use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{Entry, Limits, Outcome, Pending, Reply, lists};
+use rstmdb_engine::{Entry, Limits, Outcome, Reply};
 use rstmdb_raft_store::Data;
 
 use super::clock::clocks::Clocks;
 use super::decide::prepare::{Preparing, Ready};
-use super::decide::slow::SlowDecisions;
-use super::held::Held;
-use super::in_flight::{Decided, InFlight};
-use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_expired, refuse_overtaken};
+use super::in_flight::Decided;
+use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
+use pipeline::{Batch, EXPIRE_POLL, Written};
+
 use super::request::Request;
 use crate::planted::{self, Bug};
 use crate::replica::apply::state_machine::StateMachine;
@@ -60,22 +61,7 @@ use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::read::linearizable::Reads;
 use crate::replica::types::{Host, Types};
-
-/// A listing goes through all commands in flight; above this many it waits.
-const LISTED_IN_FLIGHT_MAX: usize = 1000;
-
-/// The pause between two looks for commands that have waited too long, while nothing can be decided.
-const EXPIRE_POLL: Duration = Duration::from_millis(20);
-
-/// The entries handed to Raft in one message.
-struct Batch<T: Types> {
-    decided: InstantOf<T>,
-    /// The log's time of the first one.
-    since_ms: u64,
-    results: BoxStream<'static, Written<T>>,
-}
-
-type Written<T> = Result<WriteResult<T>, Fatal<T>>;
+pub(crate) use pipeline::WritePipeline;
 
 /// Where a leader stands.
 #[derive(Debug, Clone, Copy)]
@@ -100,84 +86,7 @@ pub(crate) struct Proposer<T: Types> {
     pub costly_bytes: usize,
     /// How long a leader that hears nothing from a majority goes on proposing.
     pub quorum_silence_max: Duration,
-    pub run: Run<T>,
-}
-
-/// What the proposer knows between two steps.
-pub(crate) struct Run<T: Types> {
-    pending: Pending,
-    /// The term this node leads in.
-    term: u64,
-    /// When it began to.
-    led_since_ms: u64,
-    /// The index the next entry will get.
-    next_offset: u64,
-    in_flight: InFlight<T>,
-    /// One stream of results for each batch in flight, oldest first.
-    written: VecDeque<Batch<T>>,
-    /// Taken from the queue, not yet looked at.
-    incoming: VecDeque<Request<T>>,
-    held: Held<T>,
-    preparing: Preparing,
-    /// To be decided again, in order, before anything new.
-    again: VecDeque<Request<T>>,
-    /// A stale entry was seen: decide nothing until everything in flight has come back.
-    draining: bool,
-    /// When it looks next for what has waited too long.
-    expire_at: Option<InstantOf<T>>,
-    slow: SlowDecisions<T>,
-}
-
-impl<T: Types> Run<T> {
-    pub(crate) fn new() -> Self {
-        Self {
-            pending: Pending::new(),
-            term: 0,
-            led_since_ms: 0,
-            next_offset: 0,
-            in_flight: InFlight::new(),
-            written: VecDeque::new(),
-            incoming: VecDeque::new(),
-            held: Held::new(),
-            preparing: Preparing::new(),
-            again: VecDeque::new(),
-            draining: false,
-            expire_at: None,
-            slow: SlowDecisions::new(),
-        }
-    }
-
-    /// Whether there is something that can be decided now.
-    fn has_work(&self) -> bool {
-        let next = self.incoming.front();
-        let may_go = next.is_some_and(|request| !self.must_wait(request));
-        !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
-    }
-
-    /// Refuses what has waited too long for a leader that can decide it.
-    fn expire(&mut self) {
-        let now = T::now();
-        if self.expire_at.is_some_and(|at| now < at) {
-            return;
-        }
-        self.expire_at = Some(now + EXPIRE_POLL);
-        // What is held comes before what came later. A decision that is prepared for it is dropped.
-        let mut waiting: VecDeque<_> = self.held.drain().collect();
-        waiting.append(&mut self.incoming);
-        self.incoming = waiting;
-        refuse_expired(&mut self.incoming, now);
-        refuse_expired(&mut self.again, now);
-    }
-
-    fn must_wait(&self, request: &Request<T>) -> bool {
-        self.in_flight.len() > LISTED_IN_FLIGHT_MAX && lists(&request.command)
-    }
-
-    /// Whether nothing is left to do in this term.
-    fn is_over(&self, queue: &Queue<T>) -> bool {
-        let is_idle = self.incoming.is_empty() && self.held.is_empty();
-        self.in_flight.is_empty() && (self.draining || (is_idle && !queue.is_open()))
-    }
+    pub pipeline: WritePipeline<T>,
 }
 
 impl<T: Types> Proposer<T> {
@@ -185,59 +94,64 @@ impl<T: Types> Proposer<T> {
     /// predicted. Then nothing is in flight, and what has to be decided again is in the queue, in
     /// order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
-        self.run.pending.clear();
+        self.pipeline.pending.clear();
         self.applied.forget_compiled();
-        if self.run.term != term {
+        if self.pipeline.term != term {
             let last_ms = self.applied.read().last_time_ms();
-            self.run.led_since_ms = self.clocks.log_time_ms(last_ms);
+            self.pipeline.led_since_ms = self.clocks.log_time_ms(last_ms);
         }
-        self.run.term = term;
-        self.run.next_offset = next;
-        self.run.draining = false;
-        self.run.preparing = Preparing::new();
-        self.run.incoming = queue.take_again().into();
+        self.pipeline.term = term;
+        self.pipeline.next_offset = next;
+        self.pipeline.draining = false;
+        self.pipeline.preparing = Preparing::new();
+        self.pipeline.incoming = queue.take_again().into();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
-        while !self.run.is_over(queue) {
-            let has_work = self.run.has_work();
+        while !self.pipeline.is_over(queue) {
+            let has_work = self.pipeline.has_work();
             // While it drains, what has waited too long is refused: so that is taken from the queue, too.
-            let draining = self.run.draining;
+            let draining = self.pipeline.draining;
             let takes_more = queue.is_open()
-                && (draining || (self.run.incoming.is_empty() && self.run.in_flight.has_room()));
+                && (draining
+                    || (self.pipeline.incoming.is_empty() && self.pipeline.in_flight.has_room()));
             if draining {
-                self.run.expire();
+                self.pipeline.expire();
             }
             tokio::select! {
                 biased;
-                written = next_written(&mut self.run.written, &self.counters, &self.clocks) => {
+                written = next_written(&mut self.pipeline.written, &self.counters, &self.clocks) => {
                     self.settle(written);
                     self.prepare_more();
                 }
-                ready = self.run.preparing.next() => self.take_over(ready).await,
+                ready = self.pipeline.preparing.next() => self.take_over(ready).await,
                 () = std::future::ready(()), if has_work => self.propose().await,
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
-                    self.run.incoming.extend(taken.drain(..));
+                    self.pipeline.incoming.extend(taken.drain(..));
                 }
                 () = T::sleep(EXPIRE_POLL), if draining => {}
             }
         }
-        let mut again = std::mem::take(&mut self.run.again);
-        again.extend(self.run.held.drain());
-        again.append(&mut self.run.incoming);
+        let mut again = std::mem::take(&mut self.pipeline.again);
+        again.extend(self.pipeline.held.drain());
+        again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
     }
 
     /// Whether this node may decide; if not, everything in flight comes back first.
     fn may_decide(&mut self) -> bool {
-        if self.run.draining {
+        if self.pipeline.draining {
             return false;
         }
         if self.gate.is_shutting_down() {
-            let waiting = self.run.held.drain().chain(self.run.incoming.drain(..));
+            let waiting = self
+                .pipeline
+                .held
+                .drain()
+                .chain(self.pipeline.incoming.drain(..));
             waiting.for_each(|request| request.refuse(Error::ShuttingDown));
             return false;
         }
-        if term_of(&self.raft) != self.run.term || !self.has_quorum() {
-            self.run.draining = true;
+        if term_of(&self.raft) != self.pipeline.term || !self.has_quorum() {
+            self.pipeline.draining = true;
             return false;
         }
         true
@@ -266,7 +180,7 @@ impl<T: Types> Proposer<T> {
 
     async fn write(&mut self, decided: InstantOf<T>, entries: Vec<Entry>) {
         let Some(since_ms) = entries.first().map(|entry| entry.time_ms) else {
-            tell_in_flight(&self.clocks, &self.run.written);
+            tell_in_flight(&self.clocks, &self.pipeline.written);
             self.pass_on_answers();
             return;
         };
@@ -274,12 +188,12 @@ impl<T: Types> Proposer<T> {
         let entries: Vec<_> = entries.into_iter().map(data).collect();
         match self.raft.client_write_many(entries).await {
             Ok(results) => {
-                self.run.written.push_back(Batch {
+                self.pipeline.written.push_back(Batch {
                     decided,
                     since_ms,
                     results,
                 });
-                tell_in_flight(&self.clocks, &self.run.written);
+                tell_in_flight(&self.clocks, &self.pipeline.written);
             }
             Err(fatal) => self.fail_all(&fatal),
         }
@@ -308,16 +222,16 @@ impl<T: Types> Proposer<T> {
                 Err(fatal) => return self.fail_all(&fatal),
             };
             self.pass_on_answers();
-            if let Some((request, reply)) = self.run.in_flight.pop_write() {
+            if let Some((request, reply)) = self.pipeline.in_flight.pop_write() {
                 settled = self.settle_write(request, reply, written).or(settled);
             }
-            result = next_written(&mut self.run.written, &self.counters, &self.clocks)
+            result = next_written(&mut self.pipeline.written, &self.counters, &self.clocks)
                 .now_or_never()
                 .flatten();
         }
         self.pass_on_answers();
         if let Some(offset) = settled {
-            self.run.pending.settle(offset);
+            self.pipeline.pending.settle(offset);
         }
     }
 
@@ -331,7 +245,7 @@ impl<T: Types> Proposer<T> {
         match written {
             Ok(response) if response.response == Outcome::Applied => {
                 let offset = response.log_id.index;
-                refuse_overtaken(&mut self.run.again, &request.command);
+                refuse_overtaken(&mut self.pipeline.again, &request.command);
                 request.answer.send(Ok(Done {
                     reply,
                     offset: Some(offset),
@@ -352,9 +266,9 @@ impl<T: Types> Proposer<T> {
 
     /// Raft has stopped for good: whatever is in flight may or may not be in the log.
     fn fail_all(&mut self, fatal: &Fatal<T>) {
-        self.run.written.clear();
-        self.run.draining = true;
-        for in_flight in self.run.in_flight.drain() {
+        self.pipeline.written.clear();
+        self.pipeline.draining = true;
+        for in_flight in self.pipeline.in_flight.drain() {
             let (request, outcome_unknown) = match in_flight {
                 Decided::Write { request, .. } => (request, true),
                 Decided::Answer { request, .. } => (request, false),
@@ -368,17 +282,18 @@ impl<T: Types> Proposer<T> {
 
     fn decide_again(&mut self, request: Request<T>) {
         self.counters.commands_redecided.add(1);
-        self.run.draining = true;
-        self.run.again.push_back(request);
+        self.pipeline.draining = true;
+        self.pipeline.again.push_back(request);
     }
 
     /// Passes on the answers at the front of the queue: what they were based on was applied.
     fn pass_on_answers(&mut self) {
-        while let Some((request, result)) = self.run.in_flight.pop_answer() {
-            if self.run.draining {
-                self.run.again.push_back(request);
+        while let Some((request, result)) = self.pipeline.in_flight.pop_answer() {
+            if self.pipeline.draining {
+                self.pipeline.again.push_back(request);
             } else {
-                self.reads.confirm(request.answer, result, self.run.term);
+                self.reads
+                    .confirm(request.answer, result, self.pipeline.term);
             }
         }
     }

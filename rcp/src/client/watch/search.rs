@@ -65,13 +65,16 @@ impl<'a> Search<'a> {
     ) -> Result<(Link, Bytes), Error> {
         let options = &self.dialer.options;
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
+        let began = Instant::now();
+        let mut failed = None;
         loop {
             let failure = match timeout_at(deadline, self.ask_next(question)).await {
                 Ok(Ok(begun)) => return Ok(begun),
                 Ok(Err(Error::Refused(error))) if is_lacking(&error) => Error::Refused(error),
                 Ok(Err(error)) if !error.may_pass() => return Err(error),
                 Ok(Err(error)) => error,
-                Err(_) => unanswered(question.op, options.timeout),
+                // A try that the deadline cut short says less than one that came to its end.
+                Err(_) => failed.unwrap_or_else(|| unanswered(question.op, began.elapsed())),
             };
             if self.order.is_empty() {
                 return Err(failure);
@@ -80,6 +83,7 @@ impl<'a> Search<'a> {
             if Instant::now() + pause >= deadline {
                 return Err(self.lacking.map_or(failure, Error::Refused));
             }
+            failed = Some(failure);
             sleep(pause).await;
         }
     }

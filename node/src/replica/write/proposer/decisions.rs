@@ -48,7 +48,7 @@ impl<T: Types> Proposer<T> {
     fn new_portion(&self) -> Portion {
         let last_ms = self.applied.read().last_time_ms();
         let now_ms = self.clocks.begin_decisions(last_ms);
-        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
+        let limits = limits_of_leader(&self.limits, now_ms, self.pipeline.led_since_ms);
         Portion {
             now_ms,
             limits: limits.into_owned(),
@@ -60,25 +60,27 @@ impl<T: Types> Proposer<T> {
 
     /// Decides the next command, or leaves it to be decided ahead; `false` when there is none.
     fn decide_next(&mut self, state: &State, portion: &mut Portion) -> bool {
-        if !self.run.in_flight.has_room() {
+        if !self.pipeline.in_flight.has_room() {
             return false;
         }
         let Some((request, cost)) = self.weigh_next(state) else {
-            return self.run.has_work();
+            return self.pipeline.has_work();
         };
         portion.cost += cost;
         let began = T::now();
         let at = DecideAt {
-            offset: self.run.next_offset,
+            offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
             limits: &portion.limits,
         };
         let decision = decided(&self.counters, &request.command, || {
-            decide(state, &self.run.pending, &request.command, &at)
+            decide(state, &self.pipeline.pending, &request.command, &at)
         });
         let took = T::now() - began;
-        self.run.slow.note(&request.command, took, &self.counters);
+        self.pipeline
+            .slow
+            .note(&request.command, took, &self.counters);
         self.put_in_flight(request, decision, portion);
         true
     }
@@ -86,27 +88,27 @@ impl<T: Types> Proposer<T> {
     /// Takes the next command that is to be decided now, with what it costs. What was held came first.
     fn weigh_next(&mut self, state: &State) -> Option<(Request<T>, usize)> {
         let costly_bytes = self.costly_bytes;
-        let run = &mut self.run;
-        let held = run.held.pop_ready();
+        let pipeline = &mut self.pipeline;
+        let held = pipeline.held.pop_ready();
         let request = match held {
-            Some(number) => run.held.get(number)?,
-            None => run
+            Some(number) => pipeline.held.get(number)?,
+            None => pipeline
                 .incoming
                 .front()
-                .filter(|request| !run.must_wait(request))?,
+                .filter(|request| !pipeline.must_wait(request))?,
         };
-        let cost = cost(state, &run.pending, &request.command);
+        let cost = cost(state, &pipeline.pending, &request.command);
         let is_costly = cost > costly_bytes && !lists(&request.command);
         let request = match held {
             Some(number) if is_costly => {
-                run.held.set_costly(number);
+                pipeline.held.set_costly(number);
                 return None;
             }
-            Some(number) => run.held.take(number)?,
+            Some(number) => pipeline.held.take(number)?,
             None => {
-                let request = run.incoming.pop_front()?;
-                if is_costly || run.held.blocks(&request.command) {
-                    run.held.push(request);
+                let request = pipeline.incoming.pop_front()?;
+                if is_costly || pipeline.held.blocks(&request.command) {
+                    pipeline.held.push(request);
                     return None;
                 }
                 request
@@ -121,7 +123,7 @@ impl<T: Types> Proposer<T> {
         decision: Result<Decision, Error>,
         portion: &mut Portion,
     ) {
-        let run = &mut self.run;
+        let pipeline = &mut self.pipeline;
         let result = match (decision, &portion.read_only) {
             // That nothing is written rests on nothing in flight, which may have to wait for room itself.
             (Ok(Decision::Write { .. }), Some(error)) => return request.refuse(error.clone()),
@@ -133,10 +135,11 @@ impl<T: Types> Proposer<T> {
                 }),
                 None,
             ) => {
-                run.pending.push(&entry, &compiled);
-                self.applied.keep_compiled(run.next_offset, compiled);
-                run.next_offset += 1;
-                run.in_flight
+                pipeline.pending.push(&entry, &compiled);
+                self.applied.keep_compiled(pipeline.next_offset, compiled);
+                pipeline.next_offset += 1;
+                pipeline
+                    .in_flight
                     .push_write(request, reply, entry.encoded_len());
                 portion.entries.push(entry);
                 return;
@@ -144,20 +147,20 @@ impl<T: Types> Proposer<T> {
             (Ok(Decision::Answer { reply, offset }), _) => Ok(Done { reply, offset }),
             (Err(error), _) => Err(error),
         };
-        run.in_flight.push_answer(request, result);
+        pipeline.in_flight.push_answer(request, result);
     }
 
     /// Takes over what was decided ahead, if what it rests on is as it was; else it is prepared again.
     pub(super) fn land(&mut self, ready: Ready) -> Vec<Entry> {
         let number = ready.number;
         let mut portion = self.new_portion();
-        let Some(request) = self.run.held.get(number) else {
+        let Some(request) = self.pipeline.held.get(number) else {
             return portion.entries;
         };
-        let slow = &mut self.run.slow;
+        let slow = &mut self.pipeline.slow;
         slow.note(&request.command, ready.took, &self.counters);
         let at = DecideAt {
-            offset: self.run.next_offset,
+            offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
             limits: &portion.limits,
@@ -165,17 +168,17 @@ impl<T: Types> Proposer<T> {
         let landed = match ready.prepared {
             Ok(prepared) => {
                 let state = self.applied.read();
-                let landed = prepared.land(&state, &self.run.pending, &request.command, &at);
+                let landed = prepared.land(&state, &self.pipeline.pending, &request.command, &at);
                 landed.map(|decision| decision.map_err(Error::from))
             }
             Err(error) => Some(Err(error)),
         };
         let Some(decision) = landed else {
             self.counters.commands_redecided.add(1);
-            self.run.held.set_costly(number);
+            self.pipeline.held.set_costly(number);
             return portion.entries;
         };
-        if let Some(request) = self.run.held.take(number).and_then(still_wanted) {
+        if let Some(request) = self.pipeline.held.take(number).and_then(still_wanted) {
             self.put_in_flight(request, decision, &mut portion);
         }
         portion.entries
@@ -183,34 +186,34 @@ impl<T: Types> Proposer<T> {
 
     /// Has as many of the costly commands prepared as may be at a time.
     pub(super) fn prepare_more(&mut self) {
-        if self.run.draining {
+        if self.pipeline.draining {
             return;
         }
-        let gone = self.run.held.costly().take(LOOKED_AT_MAX);
+        let gone = self.pipeline.held.costly().take(LOOKED_AT_MAX);
         let gone = gone.filter(|(_, request)| request.answer.is_closed());
         let gone: Vec<u64> = gone.map(|(number, _)| number).collect();
         for number in gone {
-            self.run.held.take(number);
+            self.pipeline.held.take(number);
         }
-        while self.run.preparing.has_room() && self.run.in_flight.has_room_for_costly() {
+        while self.pipeline.preparing.has_room() && self.pipeline.in_flight.has_room_for_costly() {
             let Some(task) = self.next_to_prepare() else {
                 return;
             };
-            self.run.held.set_preparing(task.number);
-            self.run.preparing.start::<T>(task);
+            self.pipeline.held.set_preparing(task.number);
+            self.pipeline.preparing.start::<T>(task);
         }
     }
 
     /// The oldest that names nothing that is in flight.
     fn next_to_prepare(&self) -> Option<Task> {
-        let mut costly = self.run.held.costly().take(LOOKED_AT_MAX).peekable();
+        let mut costly = self.pipeline.held.costly().take(LOOKED_AT_MAX).peekable();
         costly.peek()?;
         let state = self.applied.read();
         let settled =
-            |request: &Request<T>| is_settled(&state, &self.run.pending, &request.command);
+            |request: &Request<T>| is_settled(&state, &self.pipeline.pending, &request.command);
         let (number, request) = costly.find(|(_, request)| settled(request))?;
         let now_ms = self.clocks.log_time_ms(state.last_time_ms());
-        let limits = limits_of_leader(&self.limits, now_ms, self.run.led_since_ms);
+        let limits = limits_of_leader(&self.limits, now_ms, self.pipeline.led_since_ms);
         Some(Task {
             number,
             now_ms,

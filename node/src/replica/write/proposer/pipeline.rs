@@ -1,0 +1,112 @@
+//! What the proposer knows between two steps: what waits for a decision, and what is on its way through the log.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::stream::BoxStream;
+use openraft::errors::Fatal;
+use openraft::raft::WriteResult;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::{Pending, lists};
+
+use crate::replica::types::Types;
+use crate::replica::write::decide::prepare::Preparing;
+use crate::replica::write::decide::slow::SlowDecisions;
+use crate::replica::write::held::Held;
+use crate::replica::write::in_flight::InFlight;
+use crate::replica::write::queue::{Queue, refuse_expired};
+use crate::replica::write::request::Request;
+
+/// A listing goes through all commands in flight; above this many it waits.
+const LISTED_IN_FLIGHT_MAX: usize = 1000;
+
+/// The pause between two looks for commands that have waited too long, while nothing can be decided.
+pub(super) const EXPIRE_POLL: Duration = Duration::from_millis(20);
+
+/// The entries handed to Raft in one message.
+pub(super) struct Batch<T: Types> {
+    pub(super) decided: InstantOf<T>,
+    /// The log's time of the first one.
+    pub(super) since_ms: u64,
+    pub(super) results: BoxStream<'static, Written<T>>,
+}
+
+pub(super) type Written<T> = Result<WriteResult<T>, Fatal<T>>;
+
+/// See the module documentation.
+pub(crate) struct WritePipeline<T: Types> {
+    pub(super) pending: Pending,
+    /// The term this node leads in.
+    pub(super) term: u64,
+    /// When it began to.
+    pub(super) led_since_ms: u64,
+    /// The index the next entry will get.
+    pub(super) next_offset: u64,
+    pub(super) in_flight: InFlight<T>,
+    /// One stream of results for each batch in flight, oldest first.
+    pub(super) written: VecDeque<Batch<T>>,
+    /// Taken from the queue, not yet looked at.
+    pub(super) incoming: VecDeque<Request<T>>,
+    pub(super) held: Held<T>,
+    pub(super) preparing: Preparing,
+    /// To be decided again, in order, before anything new.
+    pub(super) again: VecDeque<Request<T>>,
+    /// A stale entry was seen: decide nothing until everything in flight has come back.
+    pub(super) draining: bool,
+    /// When it looks next for what has waited too long.
+    expire_at: Option<InstantOf<T>>,
+    pub(super) slow: SlowDecisions<T>,
+}
+
+impl<T: Types> WritePipeline<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: Pending::new(),
+            term: 0,
+            led_since_ms: 0,
+            next_offset: 0,
+            in_flight: InFlight::new(),
+            written: VecDeque::new(),
+            incoming: VecDeque::new(),
+            held: Held::new(),
+            preparing: Preparing::new(),
+            again: VecDeque::new(),
+            draining: false,
+            expire_at: None,
+            slow: SlowDecisions::new(),
+        }
+    }
+
+    /// Whether there is something that can be decided now.
+    pub(super) fn has_work(&self) -> bool {
+        let next = self.incoming.front();
+        let may_go = next.is_some_and(|request| !self.must_wait(request));
+        !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
+    }
+
+    /// Refuses what has waited too long for a leader that can decide it.
+    pub(super) fn expire(&mut self) {
+        let now = T::now();
+        if self.expire_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.expire_at = Some(now + EXPIRE_POLL);
+        // What is held comes before what came later. A decision that is prepared for it is dropped.
+        let mut waiting: VecDeque<_> = self.held.drain().collect();
+        waiting.append(&mut self.incoming);
+        self.incoming = waiting;
+        refuse_expired(&mut self.incoming, now);
+        refuse_expired(&mut self.again, now);
+    }
+
+    pub(super) fn must_wait(&self, request: &Request<T>) -> bool {
+        self.in_flight.len() > LISTED_IN_FLIGHT_MAX && lists(&request.command)
+    }
+
+    /// Whether nothing is left to do in this term.
+    pub(super) fn is_over(&self, queue: &Queue<T>) -> bool {
+        let is_idle = self.incoming.is_empty() && self.held.is_empty();
+        self.in_flight.is_empty() && (self.draining || (is_idle && !queue.is_open()))
+    }
+}
