@@ -10,7 +10,7 @@ FROM ${BUILD_IMAGE} AS skeleton
 WORKDIR /src
 COPY . .
 RUN find . -type f ! -name 'Cargo.*' ! -name build.rs ! -path '*/src/lib.rs' ! -path '*/src/main.rs' \
-        ! -path '*/examples/*' ! -path '*/tests/*' -delete \
+        ! -path '*/examples/*' ! -path '*/tests/*' ! -path '*/benches/*' -delete \
     && find . -type d -empty -delete \
     && echo 'fn main() {}' | tee $(find . -name '*.rs') >/dev/null
 

@@ -8,11 +8,10 @@ use jiff::fmt::friendly::SpanParser;
 pub fn duration(text: &str) -> Result<Duration, String> {
     const ALLOWED: &str = "expected a positive time such as 5, 5s, 500ms or 1m";
     let text = text.trim();
-    let unit = if text.ends_with(|last: char| last.is_ascii_digit()) {
-        "s"
-    } else {
-        ""
-    };
+    let is_number = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let unit = if is_number { "s" } else { "" };
     let parsed = SpanParser::new().parse_unsigned_duration(format!("{text}{unit}"));
     parsed
         .ok()
@@ -55,6 +54,7 @@ mod tests {
             "1e99h",
             "nan",
             "1.2.3s",
+            "1h30",
             "-5s",
             "5s ago",
             "99999999999999999999h",

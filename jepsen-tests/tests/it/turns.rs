@@ -14,8 +14,12 @@ const HEAVY: usize = 3;
 /// that needs the machine for itself would stop all others if it did not wait for them.
 const KINDS: [usize; 3] = [HEAVY, LIGHT, UNITS];
 
+/// What light tests have together while a heavy one waits.
+const LIGHT_BESIDE_HEAVY: usize = UNITS - 2 * HEAVY;
+
 static TURNS: Mutex<Turns> = Mutex::new(Turns {
     taken: 0,
+    light: 0,
     waiting: [0; KINDS.len()],
 });
 static CHANGED: Condvar = Condvar::new();
@@ -23,6 +27,8 @@ static CHANGED: Condvar = Condvar::new();
 struct Turns {
     /// Units.
     taken: usize,
+    /// Those of light tests.
+    light: usize,
     /// Tests of each kind.
     waiting: [usize; KINDS.len()],
 }
@@ -32,7 +38,11 @@ impl Turns {
     fn may_begin(&self, kind: usize) -> bool {
         let is_last = kind == KINDS.len() - 1;
         let others_wait = self.waiting[..kind].iter().any(|count| *count > 0);
-        self.taken + KINDS[kind] <= UNITS && !(is_last && others_wait)
+        let stands_back = match KINDS[kind] {
+            LIGHT => others_wait && self.light >= LIGHT_BESIDE_HEAVY,
+            _ => is_last && others_wait,
+        };
+        self.taken + KINDS[kind] <= UNITS && !stands_back
     }
 }
 
@@ -44,7 +54,12 @@ pub struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        turns().taken -= self.units;
+        let mut turns = turns();
+        turns.taken -= self.units;
+        if self.units == LIGHT {
+            turns.light -= LIGHT;
+        }
+        drop(turns);
         CHANGED.notify_all();
     }
 }
@@ -78,6 +93,9 @@ fn take(units: usize) -> Turn {
     }
     turns.waiting[kind] -= 1;
     turns.taken += units;
+    if units == LIGHT {
+        turns.light += LIGHT;
+    }
     drop(turns);
     CHANGED.notify_all();
     Turn { units }

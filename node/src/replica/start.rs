@@ -21,10 +21,11 @@ use super::cluster::status::Standing;
 use super::parts::applied::Applied;
 use super::parts::backfilled_log::BackfilledLog;
 use super::parts::counters::Counters;
-use super::parts::gate::{Gate, LeaderWait};
+use super::parts::gate::Gate;
 use super::parts::log_page::LogReader;
 use super::parts::options::Options;
 use super::peers::calls::Peers;
+use super::peers::heard::Heard;
 use super::peers::neighbours::Neighbours;
 use super::read::linearizable::{Reads, Rounds};
 use super::read::look_up::Queries;
@@ -130,10 +131,7 @@ struct Found<T: Types> {
 
 impl<T: Types> Found<T> {
     fn start(self) -> Parts<T> {
-        let gate = Arc::new(Gate::new(LeaderWait {
-            usual: self.options.leader_wait,
-            leaderless: self.options.election_timeout.1 * 2,
-        }));
+        let gate = Arc::new(Gate::default());
         let (raft, log, options) = (&self.raft, &self.log, &self.options);
         let compaction = Arc::new(Compaction::new(
             raft.clone(),
@@ -141,7 +139,8 @@ impl<T: Types> Found<T> {
             self.backfilled.clone(),
             options.compaction.clone(),
         ));
-        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate);
+        let leader_wait = options.leader_wait;
+        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate, leader_wait);
         let (requests, queue) = mpsc::unbounded_channel();
         let membership = self.membership(&gate);
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
@@ -151,6 +150,7 @@ impl<T: Types> Found<T> {
                 requests,
                 origins: Arc::default(),
                 gate: gate.clone(),
+                leader_wait,
             },
             queries: self.queries(&gate),
             watches: Arc::new(self.watches(&gate)),
@@ -217,6 +217,7 @@ impl<T: Types> Found<T> {
         let (log, options) = (&self.log, &self.options);
         let neighbours = Arc::new(Neighbours {
             raft: self.raft.clone(),
+            heard: Arc::new(Heard::new(self.peers.clone())),
             peers: self.peers.clone(),
             gate: gate.clone(),
             silent_for_max: options.election_timeout.1 * 2,
@@ -258,10 +259,8 @@ impl<T: Types> Parts<T> {
         let tasks = &mut self.tasks;
         tasks.spawn::<T, _, _>(self.clock.clone(), leader_clock::run);
         let quorum = Quorum {
-            raft: neighbours.raft.clone(),
-            gate: neighbours.gate.clone(),
+            neighbours: neighbours.clone(),
             counters: counters.clone(),
-            peers: neighbours.peers.clone(),
             options: options.clone(),
         };
         tasks.spawn::<T, _, _>(Arc::new(quorum), quorum::run);
@@ -311,6 +310,7 @@ impl<T: Types> Parts<T> {
             counters: self.counters.clone(),
             limits: self.options.limits.clone(),
             costly_bytes: self.options.costly_bytes,
+            heard: self.neighbours.heard.clone(),
             quorum_silence_max: self.options.election_timeout.1 * 2,
             pipeline: WritePipeline::new(),
         };

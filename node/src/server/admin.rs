@@ -84,10 +84,12 @@ async fn answer(stream: TcpStream, router: Router, stranger: Stranger, stop: Can
     }
 }
 async fn metrics(State(shared): State<Arc<ServerShared>>) -> Response {
+    // A copy: no lock is held while the metrics are gathered.
+    let certificates = shared.certificates.read().clone();
     let rendered = shared.metrics.render(&Scrape {
         replica: &shared.replica,
         buffers_bytes: shared.budget.used(),
-        certificates: &shared.certificates.read(),
+        certificates: &certificates,
         peer_refusals: shared.peers.refusals(),
     });
     match rendered {

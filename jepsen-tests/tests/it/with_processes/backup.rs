@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb::server::restore::{Error, Restored, Target};
@@ -54,8 +55,23 @@ struct Opened {
     state: State,
 }
 
+/// The store of a folder that this process has just restored. A child that another test is starting has the folder's
+/// lock, too, from its fork until it executes its program.
+fn opened(data: &Path) -> Store<RealFs> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match Store::open(RealFs, Options::new(data)) {
+            Ok((store, _)) => return store,
+            Err(rstmdb_raft_store::Error::Locked { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 fn open(data: &Path) -> Opened {
-    let (store, _) = Store::open(RealFs, Options::new(data)).unwrap();
+    let store = opened(data);
     let snapshots = store.snapshots();
     let handle = snapshots.current().unwrap().unwrap();
     let mut loader = StateLoader::new();

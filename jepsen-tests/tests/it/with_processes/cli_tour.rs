@@ -146,7 +146,7 @@ fn lines_of(output: impl Read + Send + 'static) -> Receiver<String> {
 
 #[test]
 fn the_readmes_tour_works_as_printed() {
-    let _turn = turns::light();
+    let _turn = turns::alone();
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap_or_default();
     let steps = consoles::steps(&readme);
     if steps.is_empty() {

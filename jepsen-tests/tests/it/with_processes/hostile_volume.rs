@@ -72,10 +72,13 @@ fn a_hundred_thousand_mutated_frames_do_no_harm() {
 #[test]
 fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
     let _turn = turns::alone();
-    if let Err(reason) = allow_open_files(IDLE_CONNECTIONS as u64 + 500) {
-        rstmdb_jepsen::skipped(reason);
-        return;
-    }
+    let _open_files = match OpenFiles::allow(IDLE_CONNECTIONS as u64 + 500) {
+        Ok(allowed) => allowed,
+        Err(reason) => {
+            rstmdb_jepsen::skipped(reason);
+            return;
+        }
+    };
     let limit = CONNECTIONS_MAX.to_string();
     let node = Node::start(&Config::for_tests().with("network.max_connections", &limit)).unwrap();
     let mut early = Connection::connect(node.addr()).unwrap();
@@ -130,8 +133,24 @@ fn accepted_again(addr: SocketAddr) -> Duration {
     panic!("no connection is accepted any more");
 }
 
-fn allow_open_files(needed: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
+/// The limit of open files as it was, which comes back when this is dropped: what other tests start inherits it.
+struct OpenFiles(Rlimit);
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.0).unwrap();
+    }
+}
+
+impl OpenFiles {
+    fn allow(needed: u64) -> Result<Self, String> {
+        let limit = getrlimit(Resource::Nofile);
+        raise_open_files(&limit, needed)?;
+        Ok(Self(limit))
+    }
+}
+
+fn raise_open_files(limit: &Rlimit, needed: u64) -> Result<(), String> {
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }

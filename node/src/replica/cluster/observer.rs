@@ -55,15 +55,17 @@ impl Seen {
         let neighbours = &observed.standing.neighbours;
         let silent_for_max = neighbours.silent_for_max;
         let raft = &neighbours.raft;
-        let heard = if raft.is_leader() {
-            let acked = raft.metrics().borrow_watched().last_quorum_acked;
-            acked.map(|at| *at)
+        let is_heard = if raft.is_leader() {
+            let metrics = raft.metrics();
+            let metrics = metrics.borrow_watched();
+            neighbours.heard.has_majority(&metrics, silent_for_max)
         } else {
             let asked = raft.with_raft_state(|state| state.vote_last_modified());
-            asked.await.ok().flatten()
+            let heard = asked.await.ok().flatten();
+            heard.is_some_and(|at| T::now() <= at + silent_for_max)
         };
         let alone = neighbours.others().is_empty();
-        let lost = !alone && heard.is_none_or(|at| T::now() > at + silent_for_max);
+        let lost = !alone && !is_heard;
         neighbours.gate.set_lost_leader(lost);
         self.leaderless = if lost { self.leaderless + 1 } else { 0 };
         if self.leaderless % ASK_AROUND_LOOKS == ASK_AROUND_LOOKS - 1 || self.removed {

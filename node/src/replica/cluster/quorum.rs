@@ -12,22 +12,19 @@
 //! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
 //! refuses the vote where a majority has answered meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use openraft::Vote;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::raft::VoteRequest;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use openraft::{Raft, Vote};
 
-use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::parts::counters::Counters;
-use crate::replica::parts::gate::Gate;
 use crate::replica::parts::options::Options;
 use crate::replica::parts::pace::Pace;
-use crate::replica::peers::calls::Peers;
+use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
 /// Looks in one election timeout. A majority must be missed by two in a row: a leader that stood still itself
@@ -36,10 +33,8 @@ const LOOKS: u32 = 4;
 
 /// What tells this node whether a majority answers it.
 pub(crate) struct Quorum<T: Types> {
-    pub raft: Raft<T, StateMachine<T>>,
-    pub gate: Arc<Gate>,
+    pub neighbours: Arc<Neighbours<T>>,
     pub counters: Arc<Counters>,
-    pub peers: Arc<dyn Peers>,
     pub options: Arc<Options>,
 }
 
@@ -62,80 +57,34 @@ pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
     }
 }
 
-/// A term in which this node leads others.
-struct Led<T: Types> {
-    term: u64,
-    /// Since when it has been seen to lead in it without keeping quiet.
-    since: InstantOf<T>,
-    /// How many bytes of entries each voter had taken in, and when that number grew last.
-    taken: BTreeMap<u64, (u64, Option<InstantOf<T>>)>,
-}
-
-impl<T: Types> Led<T> {
-    fn begin(term: u64) -> Self {
-        Self {
-            term,
-            since: T::now(),
-            taken: BTreeMap::new(),
-        }
-    }
-
-    /// Notes which voters have taken bytes in. A heartbeat may be lost between the pieces of a large entry, again and
-    /// again on a link that the entry fills; that the pieces arrive says as much.
-    fn notice_progress(&mut self, peers: &dyn Peers, voters: impl Iterator<Item = u64>) {
-        for id in voters {
-            let bytes = peers.sent(id).bytes_taken;
-            let (known, at) = self.taken.entry(id).or_insert((bytes, None));
-            if *known != bytes {
-                *known = bytes;
-                *at = Some(T::now());
-            }
-        }
-    }
-
-    /// Whether this voter has answered a heartbeat or taken bytes in after `earliest`.
-    fn has_heard(&self, metrics: &RaftMetrics<T>, id: u64, earliest: InstantOf<T>) -> bool {
-        let beats = metrics.heartbeat.as_ref();
-        let beat = beats.and_then(|all| all.get(&id).copied().flatten());
-        let took = self.taken.get(&id).and_then(|(_, at)| *at);
-        beat.is_some_and(|at| *at >= earliest) || took.is_some_and(|at| at >= earliest)
-    }
-}
-
 impl<T: Types> Quorum<T> {
     /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
-    /// election timeout.
-    fn misses_majority(&self, led: &mut Option<Led<T>>) -> bool {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
+    /// election timeout. `led` is the term it was last seen to lead in without that, and since when.
+    fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
+        let metrics = self.neighbours.raft.metrics().borrow_watched().clone();
         // The others do not answer a leader that keeps quiet.
-        let is_silent = self.gate.is_silent();
-        if !metrics.state.is_leader() || membership.voter_ids().nth(1).is_none() || is_silent {
+        let is_silent = self.neighbours.gate.is_silent();
+        if !metrics.state.is_leader() || !self.neighbours.has_several_voters() || is_silent {
             *led = None;
             return false;
         }
-        let led = match led {
-            Some(led) if led.term == metrics.current_term => led,
-            _ => led.insert(Led::begin(metrics.current_term)),
+        let voters: Vec<u64> = metrics.membership_config.membership().voter_ids().collect();
+        self.neighbours.heard.look(voters);
+        let (term, now) = (metrics.current_term, T::now());
+        let since = match *led {
+            Some((seen, since)) if seen == term => since,
+            _ => {
+                *led = Some((term, now));
+                now
+            }
         };
-        led.notice_progress(&*self.peers, membership.voter_ids());
         let silence = self.options.election_timeout.1;
-        let now = T::now();
-        if now <= led.since + silence {
-            return false;
-        }
-        let earliest = now - silence;
-        let answers = |id: &&u64| **id == metrics.id || led.has_heard(&metrics, **id, earliest);
-        let groups = membership.get_joint_config().iter();
-        let is_majority =
-            |voters: &BTreeSet<u64>| voters.iter().filter(answers).count() * 2 > voters.len();
-        !groups.into_iter().all(is_majority)
+        now > since + silence && !self.neighbours.heard.has_majority(&metrics, silence)
     }
 
     async fn step_down(&self) {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        let raft = &self.raft;
+        let metrics = self.neighbours.raft.metrics().borrow_watched().clone();
+        let raft = &self.neighbours.raft;
         let end = raft.with_raft_state(|state| state.log_ids.last().copied());
         let (Some(to), Ok(end)) = (last_heard(&metrics), end.await) else {
             return;

@@ -2,25 +2,14 @@
 //! that it is not part of.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use crate::replica::error::Error;
 
-/// How long a request waits for a leader.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LeaderWait {
-    pub usual: Duration,
-    /// Where this node knows already that there is none: an election fits in it, and a client with several
-    /// addresses hears the refusal before it goes on to the next node.
-    pub leaderless: Duration,
-}
-
 /// See the module documentation.
 #[derive(Default)]
 pub(crate) struct Gate {
-    leader_wait: LeaderWait,
     shutting_down: AtomicBool,
     diverged: AtomicBool,
     lost_leader: AtomicBool,
@@ -39,22 +28,6 @@ struct NoRoom {
 }
 
 impl Gate {
-    pub(crate) fn new(leader_wait: LeaderWait) -> Self {
-        Self {
-            leader_wait,
-            ..Self::default()
-        }
-    }
-
-    /// How long a request that comes now waits for a leader.
-    pub(crate) fn leader_wait(&self) -> Duration {
-        let LeaderWait { usual, leaderless } = self.leader_wait;
-        match self.has_lost_leader() {
-            true => usual.min(leaderless),
-            false => usual,
-        }
-    }
-
     /// The error a write gets now, if this node refuses to write.
     pub(crate) fn read_only(&self) -> Option<Error> {
         let no_room = self.no_room.read();

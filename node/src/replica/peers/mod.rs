@@ -2,6 +2,7 @@
 
 pub mod calls;
 pub(crate) mod change;
+pub(crate) mod heard;
 pub(crate) mod neighbours;
 pub mod none;
 pub(crate) mod report;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
-use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 
 use super::calls::{Peer, Peers};
+use super::heard::Heard;
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::parts::gate::Gate;
 use crate::replica::types::Types;
@@ -19,6 +19,7 @@ use crate::replica::types::Types;
 pub(crate) struct Neighbours<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub peers: Arc<dyn Peers>,
+    pub heard: Arc<Heard<T>>,
     pub gate: Arc<Gate>,
     /// A member that has not answered for so long counts as one that does not answer.
     pub silent_for_max: Duration,
@@ -62,11 +63,8 @@ impl<T: Types> Neighbours<T> {
 
     /// The members that have answered this leader lately, and this node.
     pub(crate) fn answering(&self, metrics: &RaftMetrics<T>) -> BTreeSet<u64> {
-        let now = T::now();
-        let heartbeats = metrics.heartbeat.iter().flatten();
-        let recent = heartbeats
-            .filter(|(_, acked)| acked.is_some_and(|at| now < *at + self.silent_for_max))
-            .map(|(id, _)| *id);
+        let others = metrics.heartbeat.iter().flatten().map(|(id, _)| *id);
+        let recent = others.filter(|id| self.heard.has_answered(metrics, *id, self.silent_for_max));
         recent.chain([metrics.id]).collect()
     }
 

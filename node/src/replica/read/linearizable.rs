@@ -79,6 +79,7 @@ pub(crate) struct Reads<T: Types> {
     lease: mpsc::UnboundedSender<Waiter<T>>,
     applied: Arc<Applied>,
     gate: Arc<Gate>,
+    wait_max: Duration,
 }
 
 impl<T: Types> Reads<T> {
@@ -109,7 +110,7 @@ impl<T: Types> Reads<T> {
             Consistency::Linearizable => &self.strict,
         };
         let (tell, told) = oneshot::channel();
-        let deadline = T::now() + self.gate.leader_wait();
+        let deadline = T::now() + self.wait_max;
         let purpose = Purpose::Barrier(tell);
         if rounds.send(Waiter { purpose, deadline }).is_err() {
             return Err(Error::ShuttingDown);
@@ -126,20 +127,21 @@ impl<T: Types> Reads<T> {
                 result,
                 term,
             },
-            deadline: T::now() + self.gate.leader_wait(),
+            deadline: T::now() + self.wait_max,
         };
         if let Err(mpsc::error::SendError(waiter)) = self.strict.send(waiter) {
             waiter.resolve(Err(Error::ShuttingDown));
         }
     }
 
-    /// Makes the handle and what runs the rounds, one for each policy. A read waits
-    /// for a leader as long as the gate says.
+    /// Makes the handle and what runs the rounds, one for each policy. A read waits for at most
+    /// `wait_max`.
     pub(crate) fn new(
         raft: &Raft<T, StateMachine<T>>,
         applied: &Arc<Applied>,
         peers: &Arc<dyn Peers>,
         gate: &Arc<Gate>,
+        wait_max: Duration,
     ) -> (Self, [Rounds<T>; 2]) {
         let (strict, strict_rx) = mpsc::unbounded_channel();
         let (lease, lease_rx) = mpsc::unbounded_channel();
@@ -161,6 +163,7 @@ impl<T: Types> Reads<T> {
             lease,
             applied: applied.clone(),
             gate: gate.clone(),
+            wait_max,
         };
         (handle, rounds)
     }

@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::FutureExt;
+use futures_util::future::{FutureExt, OptionFuture};
 use futures_util::stream::StreamExt;
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -59,6 +59,7 @@ use crate::replica::parts::answer::Done;
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
+use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
 use crate::replica::types::{Host, Types};
 pub(crate) use pipeline::WritePipeline;
@@ -81,6 +82,7 @@ pub(crate) struct Proposer<T: Types> {
     pub host: Arc<dyn Host>,
     pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
+    pub heard: Arc<Heard<T>>,
     pub limits: Limits,
     /// A command that costs more is decided ahead.
     pub costly_bytes: usize,
@@ -127,7 +129,7 @@ impl<T: Types> Proposer<T> {
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
                     self.pipeline.incoming.extend(taken.drain(..));
                 }
-                () = T::sleep(EXPIRE_POLL), if draining => {}
+                Some(()) = OptionFuture::from(draining.then(|| T::sleep(EXPIRE_POLL))) => {}
             }
         }
         let mut again = std::mem::take(&mut self.pipeline.again);
@@ -204,12 +206,7 @@ impl<T: Types> Proposer<T> {
     pub(crate) fn has_quorum(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        // A majority of one is always there.
-        membership.voter_ids().nth(1).is_none()
-            || metrics
-                .last_quorum_acked
-                .is_some_and(|at| T::now() < *at + self.quorum_silence_max)
+        self.heard.has_majority(&metrics, self.quorum_silence_max)
     }
 
     /// Takes one result from the log, and every further one that is there already.

@@ -1,6 +1,7 @@
 //! Takes commands in: each is queued before `submit` returns, so they take effect in the order of the calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
@@ -19,6 +20,8 @@ pub(crate) struct Inbox<T: Types> {
     pub requests: mpsc::UnboundedSender<Request<T>>,
     pub origins: Arc<Origins>,
     pub gate: Arc<Gate>,
+    /// How long a command waits for a leader.
+    pub leader_wait: Duration,
 }
 
 impl<T: Types> Inbox<T> {
@@ -39,7 +42,7 @@ impl<T: Types> Inbox<T> {
             command,
             actor,
             answer: AnswerTo::new(answer),
-            deadline: T::now() + self.gate.leader_wait(),
+            deadline: T::now() + self.leader_wait,
             origin,
         };
         if let Err(SendError(request)) = self.requests.send(request) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use openraft::storage::RaftLogStorage;
 use rstmdb_backup::{LogFile, folder};
@@ -27,18 +27,31 @@ const PORTION_BYTES: usize = 8 << 20;
 /// Refuses a data folder inside the backup's folder: its files would lie among those of the
 /// backup, and would be deleted with it.
 pub(super) fn refuse_inside(dir: &Path, backup: &Path) -> Result<(), Error> {
-    let (absolute, root) = (std::path::absolute(dir)?, backup.canonicalize()?);
-    // The data folder need not exist yet. The nearest folder above it that does decides, with links resolved.
-    let nearest = absolute
-        .ancestors()
-        .find_map(|path| path.canonicalize().ok());
-    if nearest.is_some_and(|found| found.starts_with(&root)) {
+    let root = backup.canonicalize()?;
+    if resolved(&std::path::absolute(dir)?).starts_with(&root) {
         return Err(Error::InsideBackup {
             dir: dir.to_owned(),
             backup: backup.to_owned(),
         });
     }
     Ok(())
+}
+
+/// Where a path that need not exist yet leads: links are resolved as far as it exists, and what follows is added.
+fn resolved(path: &Path) -> PathBuf {
+    let mut found = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                found.pop();
+            }
+            component => found.push(component),
+        }
+        if let Ok(exists) = found.canonicalize() {
+            found = exists;
+        }
+    }
+    found
 }
 
 /// Refuses a folder that has anything in it but what a file system puts there by itself.
@@ -210,11 +223,12 @@ mod tests {
             backup.join("data"),
             backup.join("a/b"),
             link.join("data"),
+            scratch.path().join("new/../backup/data"),
         ] {
             let refused = refuse_inside(&inside, &backup).unwrap_err().to_string();
             assert!(refused.contains("is inside the backup"), "{refused}");
         }
-        for outside in ["data", "backup2", "new/data"] {
+        for outside in ["data", "backup2", "new/data", "backup/../data"] {
             refuse_inside(&scratch.path().join(outside), &backup).unwrap();
         }
     }

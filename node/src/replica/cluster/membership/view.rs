@@ -104,7 +104,7 @@ impl<T: Types> View<T> {
     }
 
     pub(super) fn best_successor(&self) -> Result<u64, ChangeError> {
-        if self.voters.len() < 2 {
+        if self.voters.iter().all(|id| *id == self.metrics.id) {
             let reason =
                 "this node is the only voter of its cluster, so there is no other node to lead";
             return Err(refused(reason.to_owned()));

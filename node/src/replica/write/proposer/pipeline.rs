@@ -92,10 +92,12 @@ impl<T: Types> WritePipeline<T> {
             return;
         }
         self.expire_at = Some(now + EXPIRE_POLL);
-        // What is held comes before what came later. A decision that is prepared for it is dropped.
-        let mut waiting: VecDeque<_> = self.held.drain().collect();
-        waiting.append(&mut self.incoming);
-        self.incoming = waiting;
+        if !self.held.is_empty() {
+            // What is held comes before what came later. A decision that is prepared for it is dropped.
+            let mut waiting: VecDeque<_> = self.held.drain().collect();
+            waiting.append(&mut self.incoming);
+            self.incoming = waiting;
+        }
         refuse_expired(&mut self.incoming, now);
         refuse_expired(&mut self.again, now);
     }
