@@ -226,18 +226,18 @@ pub fn error(refusal: &Refusal) -> Value {
     if let Some(field) = &field {
         details["field"] = json!(path(refusal, field));
     }
-    let details = match details
+    if field.as_deref() == Some("op") {
+        // An operation that no batch may hold makes it a batch that cannot be read: no operation was refused.
+        details.as_object_mut().unwrap().remove("index");
+    }
+    let has_details = details
         .as_object()
-        .is_some_and(|details| !details.is_empty())
-    {
-        true => details,
-        false => Value::Null,
-    };
-    let message = match field {
-        Some(_) => Value::Null,
-        None => json!(refusal.to_string()),
-    };
-    json!({ "code": refusal.code(), "details": details, "message": message })
+        .is_some_and(|details| !details.is_empty());
+    json!({
+        "code": refusal.code(),
+        "details": has_details.then_some(details),
+        "message": field.is_none().then(|| refusal.to_string()),
+    })
 }
 
 /// Where the engine's field is in the request.

@@ -49,6 +49,8 @@ impl Serving {
         let node = TestNode::start_on(dir, &variables).await;
         let mut conns = vec![Conn::open(node.addr).await];
         if super::FOLLOWS {
+            // A follower that has just formed its cluster may lack the entry with the members: a read waits for it.
+            conns[0].ok("LIST_MACHINES", json!({})).await;
             let status = cluster_status(&mut conns[0]).await;
             let addrs = status
                 .nodes
@@ -114,6 +116,7 @@ impl Player {
                 }
                 "blind" | "skip" => panic!("{text} cannot be played over RCP"),
                 _ if is_held => {}
+                "#" => self.engine.echo(step),
                 _ => {
                     self.perform(std::slice::from_ref(step)).await;
                     self.compare_digests().await;
@@ -221,16 +224,12 @@ impl Player {
             }
             (Err(answered), Err(refusal)) => {
                 let mut expected = error(refusal);
-                if step.ops == ["flush"] {
-                    // The session finds it before the engine, and names no field.
-                    expected["details"].as_object_mut().unwrap().remove("field");
+                if expected["message"].is_null() {
+                    expected["message"] = answered["message"].clone();
                 }
-                let seen = ["code", "details", "message"].map(|key| (key, &answered[key]));
-                for (key, seen) in seen {
-                    if key != "message" || !expected[key].is_null() {
-                        assert_eq!(*seen, expected[key], "{}", step.line);
-                    }
-                }
+                let seen = ["code", "details", "message"].map(|key| (key, answered[key].clone()));
+                let seen: Value = seen.into_iter().collect();
+                assert_eq!(seen, expected, "{}", step.line);
             }
             (answered, came) => panic!("{}: {answered:?}, and not {came:?}", step.line),
         }
@@ -322,6 +321,7 @@ impl Player {
             "wal_offset ",
             "wal_offset: ",
             "wal_offset\":",
+            "the instance's last is ",
         ] {
             text = after_each(&text, mark, |offset| {
                 let at = entries.binary_search(&offset);
@@ -352,17 +352,16 @@ fn after_each(text: &str, mark: &str, replaced: impl Fn(u64) -> String) -> Strin
     out
 }
 
-/// Without times and digests, which are other ones in every run.
-fn comparable(text: &str) -> String {
-    let mut text = text.to_owned();
-    for mark in ["created_ms: ", "updated_ms: "] {
-        text = after_each(&text, mark, |_| String::new());
-    }
+/// The lines of a scenario without times and digests, which are other ones in every run.
+fn comparable(text: &str) -> Vec<String> {
     let lines = text.lines().map(|line| match line.split_once(" digest ") {
-        Some((applied, _)) if line.starts_with("Applied @") => applied,
-        _ => line,
+        Some((applied, _)) if line.starts_with("Applied @") => applied.to_owned(),
+        _ => {
+            let line = after_each(line, "created_ms: ", |_| String::new());
+            after_each(&line, "updated_ms: ", |_| String::new())
+        }
     });
-    lines.collect::<Vec<_>>().join("\n")
+    lines.collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,8 +381,11 @@ async fn every_scenario_plays_over_rcp_as_in_the_engine() {
         let mut player = Player::new();
         player.play(&steps(script)).await;
         player.stop().await;
-        let written = comparable(&player.written_down());
-        assert_eq!(written, comparable(script), "{name}");
+        let (written, expected) = (comparable(&player.written_down()), comparable(script));
+        for (written, expected) in written.iter().zip(&expected) {
+            assert_eq!(written, expected, "{name}");
+        }
+        assert_eq!(written.len(), expected.len(), "{name}");
         played += player.requests;
     }
     assert!(
