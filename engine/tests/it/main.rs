@@ -14,5 +14,6 @@ mod guards;
 mod keys;
 mod properties;
 mod replay;
+mod scenario;
 mod scenarios;
 mod snapshots;

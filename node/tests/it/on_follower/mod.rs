@@ -21,6 +21,8 @@ mod legacy;
 mod machines;
 #[path = "../server_suite/order.rs"]
 mod order;
+#[path = "../server_suite/scenarios.rs"]
+mod scenarios;
 #[path = "../server_suite/session.rs"]
 mod session;
 #[path = "../server_suite/storage.rs"]

@@ -19,6 +19,7 @@ mod order;
 mod ports;
 mod process;
 mod program;
+mod scenarios;
 mod session;
 mod storage;
 mod support;

@@ -1,0 +1,250 @@
+//! The requests of a scenario, and what came of them, as RCP writes them.
+
+use rstmdb_engine::command::{BatchOp, Query};
+use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::{instance, machine};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::scenario::Request;
+
+/// The operation and its parameters. They are text: the documents in them go out as they are written.
+pub fn call(request: &Request) -> (&'static str, String) {
+    match request {
+        Request::Command(command) => command_call(command),
+        Request::Query(query) => query_call(query),
+    }
+}
+
+fn command_call(command: &Command) -> (&'static str, String) {
+    match command {
+        Command::PutMachine(put) => {
+            let mut params =
+                machine::PutMachine::new(&*put.machine, put.version, raw(&put.definition));
+            params.checksum = put.checksum.as_deref().map(Into::into);
+            ("PUT_MACHINE", text(&params))
+        }
+        Command::CreateInstance(create) => {
+            let params = instance::CreateInstance {
+                instance_id: create.id_given.then(|| (&*create.instance_id).into()),
+                machine: (&*create.machine).into(),
+                version: create.version,
+                initial_ctx: create.initial_ctx.as_deref().map(raw),
+                idempotency_key: create.idempotency_key.as_deref().map(Into::into),
+            };
+            ("CREATE_INSTANCE", text(&params))
+        }
+        Command::ApplyEvent(apply) => {
+            let params = instance::ApplyEvent {
+                instance_id: (&*apply.instance_id).into(),
+                event: (&*apply.event).into(),
+                payload: apply.payload.as_deref().map(raw),
+                expected_state: apply.expected_state.as_deref().map(Into::into),
+                expected_wal_offset: apply.expected_wal_offset,
+                event_id: apply.event_id.as_deref().map(Into::into),
+                idempotency_key: apply.idempotency_key.as_deref().map(Into::into),
+            };
+            ("APPLY_EVENT", text(&params))
+        }
+        Command::DeleteInstance(delete) => {
+            let params = instance::DeleteInstance {
+                instance_id: (&*delete.instance_id).into(),
+                idempotency_key: delete.idempotency_key.as_deref().map(Into::into),
+            };
+            ("DELETE_INSTANCE", text(&params))
+        }
+        Command::FlushAll => ("FLUSH_ALL", "{}".to_owned()),
+        Command::Batch(ops) => ("BATCH", batch_params(ops)),
+    }
+}
+
+fn query_call(query: &Query) -> (&'static str, String) {
+    match query {
+        Query::GetInstance { instance_id } => {
+            let params = instance::GetInstance {
+                instance_id: instance_id.into(),
+                ..instance::GetInstance::default()
+            };
+            ("GET_INSTANCE", text(&params))
+        }
+        Query::ListInstances(list) => {
+            let params = instance::ListInstances {
+                machine: list.machine.as_deref().map(Into::into),
+                state: list.state.as_deref().map(Into::into),
+                limit: list.limit,
+                offset: list.offset,
+                after: list.after.as_deref().map(Into::into),
+                ..instance::ListInstances::default()
+            };
+            ("LIST_INSTANCES", text(&params))
+        }
+        Query::GetMachine { machine, version } => {
+            let params = machine::GetMachine {
+                machine: machine.into(),
+                version: *version,
+                ..machine::GetMachine::default()
+            };
+            ("GET_MACHINE", text(&params))
+        }
+        Query::ListMachines { limit, offset } => {
+            let params = machine::ListMachines {
+                limit: *limit,
+                offset: *offset,
+                ..machine::ListMachines::default()
+            };
+            ("LIST_MACHINES", text(&params))
+        }
+    }
+}
+
+fn batch_params(ops: &[BatchOp]) -> String {
+    let ops = ops.iter().map(|op| {
+        let (op, params) = match op {
+            BatchOp::Write(command) => command_call(command),
+            BatchOp::Read(query) => query_call(query),
+        };
+        format!(r#"{{"op":"{op}","params":{params}}}"#)
+    });
+    let ops: Vec<String> = ops.collect();
+    format!(r#"{{"mode":"atomic","ops":[{}]}}"#, ops.join(","))
+}
+
+fn text(params: &impl Serialize) -> String {
+    serde_json::to_string(params).unwrap()
+}
+
+fn raw(document: &[u8]) -> &RawValue {
+    serde_json::from_slice(document).unwrap()
+}
+
+fn document(text: &[u8]) -> Value {
+    rstmdb_rcp::json::value_of_bytes(text).unwrap()
+}
+
+/// The result that a client gets of `reply`.
+pub fn result(reply: &Reply) -> Value {
+    match reply {
+        Reply::PutMachine {
+            machine,
+            version,
+            checksum,
+            created,
+            warnings,
+        } => {
+            assert!(warnings.is_empty(), "{warnings:?}");
+            json!({ "machine": **machine, "version": version, "stored_checksum": **checksum, "created": created })
+        }
+        Reply::Created {
+            instance_id,
+            state,
+            wal_offset,
+        } => json!({ "instance_id": **instance_id, "state": **state, "wal_offset": wal_offset }),
+        Reply::Applied {
+            from_state,
+            to_state,
+            ctx,
+            applied,
+            event_id,
+            wal_offset,
+        } => {
+            let mut event = json!({ "from_state": **from_state, "to_state": **to_state,
+                "ctx": document(ctx), "applied": applied, "wal_offset": wal_offset });
+            if let Some(id) = event_id {
+                event["event_id"] = json!(**id);
+            }
+            event
+        }
+        Reply::Replayed { .. } => panic!("a node has the context in its log: {reply:?}"),
+        Reply::Deleted {
+            instance_id,
+            wal_offset,
+        } => json!({ "instance_id": **instance_id, "deleted": true, "wal_offset": wal_offset }),
+        Reply::Flushed {
+            instances_removed,
+            machines_removed,
+        } => json!({ "flushed": true, "instances_removed": instances_removed,
+            "machines_removed": machines_removed }),
+        Reply::Batch(replies) => {
+            let items = replies.iter().map(result);
+            let items: Vec<Value> = items
+                .map(|result| json!({ "status": "ok", "result": result }))
+                .collect();
+            json!({ "results": items })
+        }
+        found => found_result(found),
+    }
+}
+
+/// The result of a query.
+fn found_result(reply: &Reply) -> Value {
+    match reply {
+        Reply::Instance(instance) => {
+            let mut found = json!({ "machine": *instance.machine, "version": instance.version,
+                "state": *instance.state, "ctx": document(&instance.ctx),
+                "last_wal_offset": instance.last_wal_offset });
+            if let Some(id) = &instance.last_event_id {
+                found["last_event_id"] = json!(**id);
+            }
+            found
+        }
+        Reply::Instances {
+            items,
+            total,
+            has_more,
+        } => {
+            let items = items.iter().map(|item| {
+                json!({ "id": *item.id, "machine": *item.machine, "version": item.version,
+                    "state": *item.state, "created_at": item.created_ms, "updated_at": item.updated_ms,
+                    "last_wal_offset": item.last_wal_offset })
+            });
+            json!({ "instances": items.collect::<Vec<_>>(), "total": total, "has_more": has_more })
+        }
+        Reply::Machine {
+            machine: _,
+            version,
+            definition,
+            checksum,
+        } => {
+            json!({ "definition": document(definition), "checksum": **checksum, "version": version })
+        }
+        Reply::Machines { items } => {
+            let items = items
+                .iter()
+                .map(|item| json!({ "machine": *item.machine, "versions": item.versions }));
+            json!({ "items": items.collect::<Vec<_>>() })
+        }
+        other => panic!("no result of a query: {other:?}"),
+    }
+}
+
+/// The code, the details and the message of the error that a client gets of `refusal`. A message that names a
+/// field is left out: whether the session or the engine finds the fault, it has other words.
+pub fn error(refusal: &Refusal) -> Value {
+    let mut details = refusal.details();
+    let field = details["field"].as_str().map(str::to_owned);
+    if let Some(field) = &field {
+        details["field"] = json!(path(refusal, field));
+    }
+    if field.as_deref() == Some("op") {
+        // An operation that no batch may hold makes it a batch that cannot be read: no operation was refused.
+        details.as_object_mut().unwrap().remove("index");
+    }
+    let has_details = details
+        .as_object()
+        .is_some_and(|details| !details.is_empty());
+    json!({
+        "code": refusal.code(),
+        "details": has_details.then_some(details),
+        "message": field.is_none().then(|| refusal.to_string()),
+    })
+}
+
+/// Where the engine's field is in the request.
+fn path(refusal: &Refusal, field: &str) -> String {
+    match (refusal, field) {
+        (Refusal::InBatch { index, .. }, "op") => format!("params.ops[{index}].op"),
+        (Refusal::InBatch { index, .. }, _) => format!("params.ops[{index}].params.{field}"),
+        _ => format!("params.{field}"),
+    }
+}

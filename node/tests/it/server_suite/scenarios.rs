@@ -1,0 +1,395 @@
+//! The engine's golden scenarios over RCP: on one node, and on three, through each node in turn.
+//!
+//! A second engine follows the node. It decides every command at the offset and the time that the node has given
+//! it, so its replies and refusals must be the node's answers, its digest must be that of every node, and what it
+//! writes down must be the scenario, but for offsets that begin elsewhere, times and digests.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use bytes::BytesMut;
+use rstmdb_backup::stream::{self, Kind, LogEntry};
+use rstmdb_rcp::message::cluster::ClusterStatusResult;
+use rstmdb_rcp::message::storage::backup::BackupLogResult;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::support::{Conn, PATIENCE, TestNode, outcome};
+use crate::scenario::{Came, Run, Step, files, request, steps};
+use crate::scenario_rcp::{call, error, result};
+
+/// Scenarios that no client can bring about.
+const NOT_PLAYED: [(&str, &str); 1] = [(
+    "stale.txt",
+    "a fact is stale only where a leader decides without knowing what is in flight, which `blind` does",
+)];
+/// A scenario ends here: what comes behind it stands on a clock that jumps, and a client cannot move a node's.
+const PLAYED_UP_TO: &str = "> time ";
+/// Limits are keys of the configuration: the node starts again with them. `retention` is not among them: it shows
+/// only where the clock jumps.
+const LIMITS: [(&str, &str); 4] = [
+    ("flush", "RSTMDB_ALLOW_FLUSH_ALL"),
+    ("keys", "RSTMDB_IDEMPOTENCY_MAX_KEYS"),
+    ("recreate", "RSTMDB_ALLOW_INSTANCE_RECREATE"),
+    ("versions", "RSTMDB_MAX_MACHINE_VERSIONS"),
+];
+
+/// A node, or a cluster of three, with connections to all.
+struct Serving {
+    node: TestNode,
+    conns: Vec<Conn>,
+}
+
+impl Serving {
+    async fn start(dir: TempDir, limits: &BTreeMap<&'static str, String>) -> Self {
+        let variables: Vec<_> = limits
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let node = TestNode::start_on(dir, &variables).await;
+        let mut conns = vec![Conn::open(node.addr).await];
+        if super::FOLLOWS {
+            // A follower that has just formed its cluster may lack the entry with the members: a read waits for it.
+            conns[0].ok("LIST_MACHINES", json!({})).await;
+            let status = cluster_status(&mut conns[0]).await;
+            let addrs = status
+                .nodes
+                .iter()
+                .map(|node| node.rcp_addr.parse().unwrap());
+            let addrs: Vec<SocketAddr> = addrs.collect();
+            assert_eq!(addrs.len(), 3);
+            for addr in addrs.into_iter().filter(|addr| *addr != node.addr) {
+                conns.push(Conn::open(addr).await);
+            }
+        }
+        Self { node, conns }
+    }
+}
+
+struct Player {
+    serving: Option<Serving>,
+    /// Between two starts.
+    dir: Option<TempDir>,
+    limits: BTreeMap<&'static str, String>,
+    turn: usize,
+    engine: Run,
+    /// Ids that the node made up, and what the scenario calls them.
+    made_up: Vec<(String, String)>,
+    requests: usize,
+}
+
+impl Player {
+    fn new() -> Self {
+        Self {
+            serving: None,
+            dir: Some(tempfile::tempdir().unwrap()),
+            limits: BTreeMap::new(),
+            turn: 0,
+            engine: Run::new(),
+            made_up: Vec::new(),
+            requests: 0,
+        }
+    }
+
+    async fn play(&mut self, steps: &[Step<'_>]) {
+        let mut held = None;
+        for (at, step) in steps.iter().enumerate() {
+            let text = step.command().unwrap_or("#");
+            let is_held = held.is_some();
+            match text.split_whitespace().next().unwrap() {
+                "limits" => {
+                    assert!(
+                        !is_held,
+                        "a node does not start again with requests in flight"
+                    );
+                    self.engine.echo(step);
+                    self.limit(text).await;
+                }
+                "hold" => {
+                    held = Some(at + 1);
+                    self.steer(step, text);
+                }
+                "release" => {
+                    self.perform(&steps[held.take().unwrap()..at]).await;
+                    self.steer(step, text);
+                    self.compare_digests().await;
+                }
+                "blind" | "skip" => panic!("{text} cannot be played over RCP"),
+                _ if is_held => {}
+                "#" => self.engine.echo(step),
+                _ => {
+                    self.perform(std::slice::from_ref(step)).await;
+                    self.compare_digests().await;
+                }
+            }
+        }
+    }
+
+    fn steer(&mut self, step: &Step<'_>, text: &str) {
+        self.engine.echo(step);
+        self.engine.line(text, &[]);
+    }
+
+    /// Changes the limits, of the node at its next start.
+    async fn limit(&mut self, text: &str) {
+        let words = text.split_whitespace();
+        let words: Vec<_> = words
+            .filter(|word| !word.starts_with("retention="))
+            .collect();
+        for word in &words[1..] {
+            let (name, value) = word.split_once('=').unwrap();
+            let known = LIMITS.iter().find(|(known, _)| *known == name);
+            self.limits.insert(known.unwrap().1, value.to_owned());
+        }
+        self.engine.line(&words.join(" "), &[]);
+        self.stop().await;
+    }
+
+    async fn stop(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            drop(serving.conns);
+            self.dir = Some(serving.node.stop().await);
+        }
+    }
+
+    /// The connection to the next node.
+    async fn next_conn(&mut self) -> &mut Conn {
+        if let Some(dir) = self.dir.take() {
+            self.serving = Some(Serving::start(dir, &self.limits).await);
+        }
+        self.turn += 1;
+        let conns = &mut self.serving.as_mut().unwrap().conns;
+        let at = self.turn % conns.len();
+        &mut conns[at]
+    }
+
+    /// Sends all requests before it waits for an answer, and lets the engine decide them in the same order.
+    async fn perform(&mut self, steps: &[Step<'_>]) {
+        let texts: Vec<_> = steps
+            .iter()
+            .map(|step| step.command().map(|text| self.with_node_offset(text)))
+            .collect();
+        let conn = self.next_conn().await;
+        let mut sent = 0;
+        for (at, (step, text)) in steps.iter().zip(&texts).enumerate() {
+            if let Some(text) = text {
+                let (op, params) = call(&request(text, &step.ops));
+                let envelope =
+                    format!(r#"{{"type":"request","id":"s{at}","op":"{op}","params":{params}}}"#);
+                conn.send_text(&envelope).await;
+                sent += 1;
+            }
+        }
+        let mut answers = BTreeMap::new();
+        for _ in 0..sent {
+            let answer = conn.recv().await;
+            answers.insert(answer["id"].as_str().unwrap().to_owned(), answer);
+        }
+        for (at, (step, text)) in steps.iter().zip(texts).enumerate() {
+            match text {
+                Some(text) => {
+                    let answer = answers.remove(&format!("s{at}")).unwrap();
+                    self.decide_too(step, text, answer).await;
+                }
+                None => self.engine.echo(step),
+            }
+        }
+        self.requests += sent;
+    }
+
+    /// The engine does what the node has done, and must come to the same answer.
+    async fn decide_too(&mut self, step: &Step<'_>, mut text: String, answer: Value) {
+        let offset = answer["meta"]["wal_offset"].as_u64();
+        if text.split_whitespace().any(|word| word == "generated") {
+            text = self.with_made_up_id(&text, &answer);
+        }
+        if let Some(offset) = offset.filter(|offset| *offset > self.engine.end()) {
+            let time_ms = self.time_written(offset).await;
+            self.engine.place(offset, time_ms);
+        }
+        self.engine.echo(step);
+        self.engine.line(&text, &step.ops);
+        let engine = &mut self.engine;
+        let Came {
+            outcome: came,
+            offset: written,
+        } = engine.came.last_mut().unwrap();
+        assert_eq!(offset, *written, "{}: {answer}", step.line);
+        match (outcome(answer), came) {
+            (Ok(answered), Ok(reply)) => {
+                let mut room = usize::MAX;
+                let entries = &engine.entries;
+                reply.complete(&mut room, &mut |offset| entries.get(&offset).cloned());
+                assert_eq!(answered, result(reply), "{}", step.line);
+            }
+            (Err(answered), Err(refusal)) => {
+                let mut expected = error(refusal);
+                if expected["message"].is_null() {
+                    expected["message"] = answered["message"].clone();
+                }
+                let seen = ["code", "details", "message"].map(|key| (key, answered[key].clone()));
+                let seen: Value = seen.into_iter().collect();
+                assert_eq!(seen, expected, "{}", step.line);
+            }
+            (answered, came) => panic!("{}: {answered:?}, and not {came:?}", step.line),
+        }
+    }
+
+    /// The scenario's offsets count entries from 1; a node has more in its log.
+    fn with_node_offset(&self, text: &str) -> String {
+        if !text.starts_with("apply ") {
+            return text.to_owned();
+        }
+        let written: Vec<u64> = self.engine.entries.keys().copied().collect();
+        after_each(text, " offset=", |offset| {
+            written[offset as usize - 1].to_string()
+        })
+    }
+
+    fn with_made_up_id(&mut self, text: &str, answer: &Value) -> String {
+        let id = answer["result"]["instance_id"].as_str().unwrap().to_owned();
+        let named = text.split_whitespace().nth(1).unwrap().to_owned();
+        let text = text.replacen(&named, &id, 1);
+        if !self.made_up.iter().any(|(known, _)| *known == id) {
+            self.made_up.push((id, named));
+        }
+        text
+    }
+
+    /// The time of the entry at `offset`, before which the log may only have gained entries without facts.
+    async fn time_written(&mut self, offset: u64) -> u64 {
+        let from = self.engine.end() + 1;
+        let conns = &mut self.serving.as_mut().unwrap().conns;
+        let params = json!({ "from_offset": from, "to_offset": offset });
+        let piece = conns[0].ok("BACKUP_LOG", params).await;
+        let piece: BackupLogResult = serde_json::from_value(piece).unwrap();
+        let mut arrived = BytesMut::from(&*piece.data.0);
+        for at in from..=offset {
+            let body = stream::take_frame(&mut arrived).unwrap().unwrap();
+            let entry = LogEntry::decode(body).unwrap();
+            assert_eq!(
+                (entry.offset, entry.kind == Kind::Normal),
+                (at, at == offset)
+            );
+            if at == offset {
+                return entry.time_ms;
+            }
+        }
+        panic!("no entry at {offset}")
+    }
+
+    /// Every node has the engine's state, once it has applied all.
+    async fn compare_digests(&mut self) {
+        let Some(serving) = &mut self.serving else {
+            return;
+        };
+        let end = self.engine.end();
+        let waiting = async {
+            loop {
+                let status = cluster_status(&mut serving.conns[0]).await;
+                let mut nodes = status.nodes.iter();
+                if nodes.all(|node| node.digest_offset.is_some_and(|offset| offset >= end)) {
+                    return status.nodes;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        let nodes = waited.expect("not every node has applied all");
+        assert_eq!(nodes.len(), serving.conns.len());
+        let digest = format!("{:032x}", self.engine.digest());
+        for node in nodes {
+            assert_eq!(
+                node.digest.as_deref(),
+                Some(&*digest),
+                "node {}",
+                node.node_id
+            );
+        }
+    }
+
+    /// What the engine has written down, with the offsets and ids of the scenario.
+    fn written_down(&self) -> String {
+        let mut text = self.engine.out.clone();
+        for (id, named) in &self.made_up {
+            text = text.replace(id, named);
+        }
+        let entries: Vec<u64> = self.engine.entries.keys().copied().collect();
+        for mark in [
+            "@",
+            "offset Some(",
+            "wal_offset ",
+            "wal_offset: ",
+            "wal_offset\":",
+            "the instance's last is ",
+        ] {
+            text = after_each(&text, mark, |offset| {
+                let at = entries.binary_search(&offset);
+                at.map_or_else(|_| format!("{offset}?"), |at| (at + 1).to_string())
+            });
+        }
+        text
+    }
+}
+
+async fn cluster_status(conn: &mut Conn) -> ClusterStatusResult<'static> {
+    serde_json::from_value(conn.ok("CLUSTER_STATUS", json!({})).await).unwrap()
+}
+
+/// Replaces the number behind each `mark`.
+fn after_each(text: &str, mark: &str, replaced: impl Fn(u64) -> String) -> String {
+    let mut parts = text.split(mark);
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        out.push_str(mark);
+        match part[..part.len() - rest.len()].parse() {
+            Ok(number) => out.push_str(&replaced(number)),
+            Err(_) => out.push_str(&part[..part.len() - rest.len()]),
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// The lines of a scenario without times and digests, which are other ones in every run.
+fn comparable(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| match line.split_once(" digest ") {
+        Some((applied, _)) if line.starts_with("Applied @") => applied.to_owned(),
+        _ => {
+            let line = after_each(line, "created_ms: ", |_| String::new());
+            after_each(&line, "updated_ms: ", |_| String::new())
+        }
+    });
+    lines.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_scenario_plays_over_rcp_as_in_the_engine() {
+    let (mut played, mut all) = (0, 0);
+    for file in files() {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let script = std::fs::read_to_string(&file).unwrap();
+        all += steps(&script)
+            .iter()
+            .filter(|step| step.command().is_some())
+            .count();
+        if NOT_PLAYED.iter().any(|(not_played, _)| *not_played == name) {
+            continue;
+        }
+        let script = script.split(PLAYED_UP_TO).next().unwrap();
+        let mut player = Player::new();
+        player.play(&steps(script)).await;
+        player.stop().await;
+        let (written, expected) = (comparable(&player.written_down()), comparable(script));
+        for (written, expected) in written.iter().zip(&expected) {
+            assert_eq!(written, expected, "{name}");
+        }
+        assert_eq!(written.len(), expected.len(), "{name}");
+        played += player.requests;
+    }
+    assert!(
+        played * 3 > all * 2,
+        "{played} of {all} commands were played"
+    );
+}
