@@ -86,7 +86,7 @@ async fn recovered(world: &Arc<World>) -> bool {
             return false;
         }
         if members::reconcile(world) && is_whole(world) {
-            return true;
+            return is_consistent(world);
         }
         SimRuntime::sleep(POLL).await;
     }
@@ -99,6 +99,19 @@ async fn recovered(world: &Arc<World>) -> bool {
     let text = format!("after {HEALED_WITHIN:?}: {stands:?}");
     trace::violated("a cluster without trouble becomes whole", text);
     false
+}
+
+/// Whether the bookkeeping of every member is right.
+fn is_consistent(world: &Arc<World>) -> bool {
+    let checked = world
+        .members()
+        .into_iter()
+        .try_for_each(|id| world.check(id));
+    if let Err((invariant, seen)) = checked {
+        trace::violated(invariant, seen);
+        return false;
+    }
+    true
 }
 
 fn is_whole(world: &Arc<World>) -> bool {
@@ -131,6 +144,10 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
             }
             healed(world, id, &replica).await?;
             log_of(world, id, &replica)?;
+            world.check(id)?;
+            let progress = replica.check_progress().await;
+            progress
+                .map_err(|broken| ("a replica is consistent", format!("node {id}: {broken}")))?;
         }
     }
     let chain = world.chain.lock();

@@ -96,14 +96,12 @@ impl Ring {
         let is_dispatched = last.is_none_or(|last| last <= head);
         ensure(
             covers_from <= head + 1 && is_covered && is_dispatched,
-            || {
-                format!("the ring has {first:?} to {last:?} and covers {covers_from} to {head}")
-            },
+            || format!("the ring has {first:?} to {last:?} and covers {covers_from} to {head}"),
         )?;
         if len > FEW && !whole {
             return Ok(());
         }
-        let mut offsets = self.entries.iter().map(|item| item.offset);
+        let offsets = self.entries.iter().map(|item| item.offset);
         ensure(offsets.is_sorted_by(|one, next| one < next), || {
             "the entries of the ring do not ascend".to_owned()
         })?;

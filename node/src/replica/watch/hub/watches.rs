@@ -186,7 +186,10 @@ impl Watches {
             }
             let next_id = self.next_id;
             ensure(*id == slot.id && *id < next_id, || {
-                format!("watch {} is found as {id}, the next one will be {next_id}", slot.id)
+                format!(
+                    "watch {} is found as {id}, the next one will be {next_id}",
+                    slot.id
+                )
             })?;
             slot.check(self.examining)?;
         }
