@@ -145,13 +145,20 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
             healed(world, id, &replica).await?;
             log_of(world, id, &replica)?;
             world.check(id)?;
-            let progress = replica.check_progress().await;
-            progress
-                .map_err(|broken| ("a replica is consistent", format!("node {id}: {broken}")))?;
+            progress_of(id, &replica).await?;
         }
     }
     let chain = world.chain.lock();
     world.answers.lock().close(chain.facts())
+}
+
+/// What a node has purged, applied and committed follows one from the other.
+async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+    let invariant = "a replica is consistent";
+    match SimRuntime::timeout(HEALED_WITHIN, replica.check_progress()).await {
+        Ok(checked) => checked.map_err(|broken| (invariant, format!("node {id}: {broken}"))),
+        Err(_) => Err((invariant, format!("node {id} does not say how far it is"))),
+    }
 }
 
 /// A read notices damaged history, and the node fetches it from another node.
