@@ -78,6 +78,11 @@ impl Overlay {
         self.touched.is_empty()
     }
 
+    /// The offset of the last fact in flight.
+    pub(super) fn last_offset(&self) -> Option<u64> {
+        self.touched.back().map(|(offset, _)| *offset)
+    }
+
     pub(crate) fn push(&mut self, fact: &Fact, offset: u64, time_ms: u64, compiled: &Compiled) {
         match &fact.body {
             None => {}

@@ -21,6 +21,12 @@ impl Pending {
     /// Adds a decided entry at its predicted offset, with the machines it defines; entries come in
     /// ascending order.
     pub fn push(&mut self, entry: &Entry, compiled: &Compiled) {
+        let last = self.overlay.last_offset();
+        debug_assert!(
+            last.is_none_or(|last| last < entry.index),
+            "offset {} is predicted behind {last:?}",
+            entry.index
+        );
         self.last_time_ms = self.last_time_ms.max(entry.time_ms);
         for fact in &entry.facts {
             self.overlay
@@ -104,7 +110,8 @@ mod tests {
         let (mut pending, compiled) = (Pending::new(), Compiled::default());
         pending.push(&entry(5, vec![create("a")]), &compiled);
         assert!(pending.check_invariants(5).is_err());
-        pending.push(&entry(4, vec![create("b")]), &compiled);
+        let low = entry(4, vec![create("b")]);
+        pending.overlay.push(&low.facts[0], 4, 0, &compiled);
         assert!(pending.check_invariants(0).is_err());
     }
 

@@ -86,7 +86,7 @@ async fn recovered(world: &Arc<World>) -> bool {
             return false;
         }
         if members::reconcile(world) && is_whole(world) {
-            return true;
+            return is_consistent(world);
         }
         SimRuntime::sleep(POLL).await;
     }
@@ -99,6 +99,19 @@ async fn recovered(world: &Arc<World>) -> bool {
     let text = format!("after {HEALED_WITHIN:?}: {stands:?}");
     trace::violated("a cluster without trouble becomes whole", text);
     false
+}
+
+/// Whether the bookkeeping of every member is right.
+fn is_consistent(world: &Arc<World>) -> bool {
+    let checked = world
+        .members()
+        .into_iter()
+        .try_for_each(|id| world.check(id));
+    if let Err((invariant, seen)) = checked {
+        trace::violated(invariant, seen);
+        return false;
+    }
+    true
 }
 
 fn is_whole(world: &Arc<World>) -> bool {
@@ -131,10 +144,21 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
             }
             healed(world, id, &replica).await?;
             log_of(world, id, &replica)?;
+            world.check(id)?;
+            progress_of(id, &replica).await?;
         }
     }
     let chain = world.chain.lock();
     world.answers.lock().close(chain.facts())
+}
+
+/// What a node has purged, applied and committed follows one from the other.
+async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+    let invariant = "a replica is consistent";
+    match SimRuntime::timeout(HEALED_WITHIN, replica.check_progress()).await {
+        Ok(checked) => checked.map_err(|broken| (invariant, format!("node {id}: {broken}"))),
+        Err(_) => Err((invariant, format!("node {id} does not say how far it is"))),
+    }
 }
 
 /// A read notices damaged history, and the node fetches it from another node.

@@ -1,5 +1,6 @@
 //! [`Replica`]: everything that one can do with a replica. What its methods do is in the rooms.
 
+mod invariants;
 mod nodes;
 
 use std::collections::BTreeMap;

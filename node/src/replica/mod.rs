@@ -56,6 +56,7 @@ pub use parts::answer::{Done, Submitted};
 pub use parts::applied::DigestAt;
 pub use parts::consistency::Consistency;
 pub use parts::counters::{self, Counters};
+pub use parts::invariants::BrokenInvariant;
 pub use parts::log_page::{LogItem, LogPage};
 pub use parts::options::{CompactionOptions, Formation, Options};
 pub use peers::calls::{

@@ -1,8 +1,10 @@
 //! What must hold of every node at every moment.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use rstmdb::replica::{Error, Replica};
+use rstmdb_engine::State;
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::{Site, Up, World, right_ms};
@@ -32,6 +34,35 @@ impl World {
             self.observe(id);
         }
         self.look_for_leader();
+    }
+
+    /// Checks the bookkeeping of a node that runs: its state's, its replica's and its store's. Files that were damaged
+    /// may contradict each other from the moment the store is opened.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold.
+    pub fn check(&self, id: u64) -> Result<(), Wrong> {
+        let sites = self.sites.lock();
+        let runs = |site: &&Site| !site.disk.has_lost_power();
+        let Some((site, up)) = sites
+            .get(&id)
+            .filter(runs)
+            .and_then(|site| Some((site, site.process.as_ref()?)))
+        else {
+            return Ok(());
+        };
+        let of_node = |broken: &dyn std::fmt::Display| format!("node {id}: {broken}");
+        let state = up.replica.with_state(State::check_invariants);
+        state.map_err(|broken| ("a state is consistent", of_node(&broken)))?;
+        let replica = up.replica.check_invariants();
+        replica.map_err(|broken| ("a replica is consistent", of_node(&broken)))?;
+        // Nor does anything hold of a store that could not do what it was told.
+        if site.damaged || up.store.failed().is_some() {
+            return Ok(());
+        }
+        let store = catch_unwind(AssertUnwindSafe(|| up.store.check_invariants()));
+        store.map_err(|_| ("a store is consistent", of_node(&tasks::panicked())))
     }
 
     /// When a majority was last seen to have acknowledged a leader.

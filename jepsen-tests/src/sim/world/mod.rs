@@ -294,6 +294,9 @@ impl World {
             });
             self.majority.lock().changed(id);
         }
+        if let Err((invariant, seen)) = self.check(id) {
+            trace::violated(invariant, seen);
+        }
     }
 
     /// Ends a process, by a kill or with the power of its machine.

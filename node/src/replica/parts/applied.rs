@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::{Compiled, Entry, State};
 
+use super::invariants::{BrokenInvariant, assert_sound, ensure};
 use super::signal::Signal;
 
 /// A digest of the state at an offset.
@@ -64,6 +65,12 @@ impl Applied {
 
     /// Tells everyone who waits that the state has reached `offset`.
     pub(crate) fn publish(&self, offset: u64) {
+        assert_sound(|| {
+            let (before, reached) = (self.offset(), self.read().last_applied());
+            ensure(before <= offset && offset == reached, || {
+                format!("offset {offset} is published behind {before}, the state is at {reached}")
+            })
+        });
         self.offset.store(offset, Ordering::SeqCst);
         self.moved.change();
     }
@@ -113,6 +120,31 @@ impl Applied {
         self.compiled.lock().clear();
     }
 
+    /// Checks the offset, the digests and what was compiled against the state and each other.
+    pub(crate) fn check_invariants(&self) -> Result<(), BrokenInvariant> {
+        // The state is asked last, and no lock is held meanwhile: apply may go on, and never goes back.
+        let (checkpoints, offset) = (self.checkpoints(), self.offset());
+        let last_applied = self.read().last_applied();
+        ensure(offset <= last_applied, || {
+            format!("offset {offset} is published, the state is at {last_applied}")
+        })?;
+        let offsets: Vec<u64> = checkpoints.iter().map(|(offset, _)| *offset).collect();
+        let is_checkpoint = |offset: &u64| offset.is_multiple_of(CHECKPOINT_OFFSETS);
+        let ascends = offsets.is_sorted_by(|one, next| one < next);
+        let is_applied = offsets.last().is_none_or(|last| *last <= last_applied);
+        let are_few = offsets.len() <= CHECKPOINTS_MAX;
+        let is_right = ascends && is_applied && are_few && offsets.iter().all(is_checkpoint);
+        ensure(is_right, || {
+            format!("digests are remembered of {offsets:?}, the state is at {last_applied}")
+        })?;
+        let compiled = self.compiled.lock();
+        let offsets = || compiled.iter().map(|(offset, _)| *offset);
+        ensure(offsets().is_sorted_by(|one, next| one < next), || {
+            let offsets: Vec<u64> = offsets().collect();
+            format!("what was compiled is expected at {offsets:?}")
+        })
+    }
+
     /// Returns once `offset` was applied here.
     pub(crate) async fn wait_for(&self, offset: u64) {
         loop {
@@ -122,5 +154,30 @@ impl Applied {
             }
             self.moved.past(moves).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_ascend_and_nothing_is_published_that_is_not_applied() {
+        let applied = Applied::new(State::new());
+        for offset in 1..=2 * CHECKPOINT_OFFSETS {
+            let mut state = applied.write();
+            state.skip(offset);
+            applied.checkpoint(&state);
+        }
+        applied.publish(2 * CHECKPOINT_OFFSETS);
+        assert_eq!(applied.checkpoints().len(), 2);
+        assert_eq!(applied.check_invariants(), Ok(()));
+        let twice = applied.read().clone();
+        applied.checkpoint(&twice);
+        assert!(applied.check_invariants().is_err());
+        applied.forget_checkpoints();
+        assert_eq!(applied.check_invariants(), Ok(()));
+        applied.offset.fetch_add(1, Ordering::SeqCst);
+        assert!(applied.check_invariants().is_err());
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod backfilled_log;
 pub(crate) mod consistency;
 pub mod counters;
 pub(crate) mod gate;
+pub(crate) mod invariants;
 pub(crate) mod log_page;
 pub(crate) mod options;
 pub(crate) mod pace;

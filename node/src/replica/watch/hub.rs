@@ -19,6 +19,7 @@
 
 mod event;
 mod filter;
+mod invariants;
 mod ring;
 mod waking;
 mod watches;
@@ -36,6 +37,7 @@ pub(crate) use ring::{Effective, RecentPage};
 pub(crate) use waking::run;
 pub(crate) use watches::Slot;
 
+use crate::replica::parts::invariants::assert_sound;
 use ring::Ring;
 use watches::{AWAKE, IDLE, Watches};
 
@@ -85,6 +87,7 @@ impl Hub {
             } else {
                 self.more.notify_one();
                 ring.push(&mut batch, head);
+                assert_sound(|| ring.check(false));
                 VecDeque::new()
             }
         };
@@ -111,16 +114,25 @@ impl Hub {
 
     /// Registers a watch that reads from `cursor` on, awake.
     pub(crate) fn register(&self, filter: WatchFilter, cursor: u64) -> Arc<Slot> {
-        let slot = self.watches.lock().insert(filter, cursor);
-        self.count.fetch_add(1, Ordering::SeqCst);
+        let slot = {
+            let mut watches = self.watches.lock();
+            // Under the lock: who holds it finds as many as are counted.
+            self.count.fetch_add(1, Ordering::SeqCst);
+            watches.insert(filter, cursor)
+        };
         self.more.notify_one();
+        self.assert_sound();
         slot
     }
 
     /// Removes a watch.
     pub(crate) fn unregister(&self, slot: &Slot) {
-        self.watches.lock().remove(slot);
-        self.count.fetch_sub(1, Ordering::SeqCst);
+        {
+            let mut watches = self.watches.lock();
+            watches.remove(slot);
+            self.count.fetch_sub(1, Ordering::SeqCst);
+        }
+        self.assert_sound();
     }
 
     /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was held

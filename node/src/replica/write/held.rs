@@ -8,6 +8,8 @@
 //!
 //! Listings name nothing and wait for nobody: the session that sends one in a batch lets everything before it end first.
 
+mod invariants;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rstmdb_engine::{BatchOp, Command, Query};
@@ -82,17 +84,12 @@ impl<T: Types> Held<T> {
     pub(crate) fn push(&mut self, request: Request<T>) {
         let number = self.next;
         self.next += 1;
-        each_lane(&request.command, &mut |lane, alone| {
-            let lanes = match lane {
-                Lane::Instance(_) => &mut self.instances,
-                Lane::Machine(_) => &mut self.machines,
-            };
-            let places = lanes.entry(lane.name().to_owned()).or_default();
-            match places.back_mut().filter(|place| place.number == number) {
-                Some(place) => place.alone |= alone,
-                None => places.push_back(Place { number, alone }),
-            }
-        });
+        enter(
+            &mut self.instances,
+            &mut self.machines,
+            number,
+            &request.command,
+        );
         let was_ready = self.is_first(number, &request.command);
         if was_ready {
             self.ready.insert(number);
@@ -208,6 +205,21 @@ impl Lane<'_> {
             Self::Instance(name) | Self::Machine(name) => name,
         }
     }
+}
+
+/// Puts a command at the end of each of its lanes, once.
+fn enter(instances: &mut Lanes, machines: &mut Lanes, number: u64, command: &Command) {
+    each_lane(command, &mut |lane, alone| {
+        let lanes = match lane {
+            Lane::Instance(_) => &mut *instances,
+            Lane::Machine(_) => &mut *machines,
+        };
+        let places = lanes.entry(lane.name().to_owned()).or_default();
+        match places.back_mut().filter(|place| place.number == number) {
+            Some(place) => place.alone |= alone,
+            None => places.push_back(Place { number, alone }),
+        }
+    });
 }
 
 /// Calls `visit` with each lane of a command, and whether it must be alone in it.

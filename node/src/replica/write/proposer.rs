@@ -59,6 +59,7 @@ use crate::replica::parts::answer::Done;
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
+use crate::replica::parts::invariants::assert_sound;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
 use crate::replica::types::{Host, Types};
@@ -107,6 +108,7 @@ impl<T: Types> Proposer<T> {
         self.pipeline.draining = false;
         self.pipeline.preparing = Preparing::new();
         self.pipeline.incoming = queue.take_again().into();
+        self.assert_sound();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
             let has_work = self.pipeline.has_work();
@@ -131,11 +133,20 @@ impl<T: Types> Proposer<T> {
                 }
                 Some(()) = OptionFuture::from(draining.then(|| T::sleep(EXPIRE_POLL))) => {}
             }
+            self.assert_sound();
         }
         let mut again = std::mem::take(&mut self.pipeline.again);
         again.extend(self.pipeline.held.drain());
         again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
+    }
+
+    /// Checks in debug builds what holds between two steps.
+    fn assert_sound(&self) {
+        // With the bug planted, entries take effect at other indexes than were predicted.
+        if !planted::is(Bug::StaleFactApplied) {
+            assert_sound(|| self.pipeline.check_invariants());
+        }
     }
 
     /// Whether this node may decide; if not, everything in flight comes back first.
@@ -219,8 +230,14 @@ impl<T: Types> Proposer<T> {
                 Err(fatal) => return self.fail_all(&fatal),
             };
             self.pass_on_answers();
-            if let Some((request, reply)) = self.pipeline.in_flight.pop_write() {
-                settled = self.settle_write(request, reply, written).or(settled);
+            if let Some((request, reply, predicted)) = self.pipeline.in_flight.pop_write() {
+                let offset = self.settle_write(request, reply, written);
+                debug_assert!(
+                    offset.is_none_or(|offset| offset == predicted)
+                        || planted::is(Bug::StaleFactApplied),
+                    "predicted at {predicted}, took effect at {offset:?}"
+                );
+                settled = offset.or(settled);
             }
             result = next_written(&mut self.pipeline.written, &self.counters, &self.clocks)
                 .now_or_never()

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::request::Request;
 use super::writes::{Touched, is_repeatable};
 use crate::replica::error::Error;
+use crate::replica::parts::invariants::{BrokenInvariant, FEW, assert_sound, ensure};
 use crate::replica::types::Types;
 
 /// Commands taken from the queue at once.
@@ -101,6 +102,21 @@ impl<T: Types> Queue<T> {
             }
         }
         self.again.append(&mut again);
+        assert_sound(|| self.check_invariants());
+    }
+
+    /// Checks that what waits may be tried: it has had no effect, or a second one is harmless, and it is not what
+    /// has ended two leaders.
+    fn check_invariants(&self) -> Result<(), BrokenInvariant> {
+        let wrong = self.again.iter().take(FEW).find(|request| {
+            let answer = &request.answer;
+            let is_harmless = !answer.is_unsure() || is_repeatable(&request.command);
+            answer.is_suspect() || !is_harmless
+        });
+        ensure(wrong.is_none(), || {
+            let command = wrong.map(|request| request.command.to_string());
+            format!("{command:?} waits to be tried again")
+        })
     }
 
     /// Whether more may come.
@@ -110,6 +126,7 @@ impl<T: Types> Queue<T> {
 
     /// Takes up what was put aside, without what nobody waits for any more.
     pub(crate) fn take_again(&mut self) -> Vec<Request<T>> {
+        assert_sound(|| self.check_invariants());
         let mut requests: Vec<_> = self.again.drain(..).collect();
         requests.retain(|request| !request.answer.is_closed());
         requests

@@ -23,7 +23,7 @@ use openraft::type_config::alias::InstantOf;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{CompactionOptions, Done, Formation, Host, LogItem, Options, Replica, Types};
 use rstmdb_engine::fact::Body;
-use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Limits, Outcome, PutMachine};
+use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Limits, Outcome, PutMachine, State};
 use rstmdb_raft_store::{self as raft_store, Data, FileSystem, MemFs, NodeInfo, Retention, Store};
 
 use network::Network;
@@ -113,6 +113,7 @@ struct Cluster {
     network: Network,
     nodes: BTreeMap<u64, Replica<Sim>>,
     disks: BTreeMap<u64, MemFs>,
+    stores: BTreeMap<u64, Store<MemFs>>,
     /// By how many milliseconds each node's wall clock is wrong.
     clocks: BTreeMap<u64, Arc<AtomicI64>>,
     began: InstantOf<Sim>,
@@ -126,6 +127,7 @@ impl Cluster {
             network: Network::default(),
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
+            stores: BTreeMap::new(),
             clocks: BTreeMap::new(),
             began: Sim::now(),
         };
@@ -150,6 +152,7 @@ impl Cluster {
             disk: disk.clone(),
         });
         self.disks.insert(id, disk);
+        self.stores.insert(id, store.clone());
         let options = options(id, formation);
         let peers = Arc::new(link.clone());
         let replica = Replica::start(store, options, host, link, peers).await;
@@ -179,7 +182,8 @@ impl Cluster {
         .await
     }
 
-    /// Waits until all nodes have applied the same and have the same digest.
+    /// Waits until all nodes have applied the same and have the same digest. Then the bookkeeping of each must be
+    /// right.
     async fn converge(&self) {
         self.wait("convergence", || {
             let ends: Vec<_> = self
@@ -191,6 +195,12 @@ impl Cluster {
             (ends.iter().all(|other| *other == ends[0]) && end == applied.0).then_some(())
         })
         .await;
+        for (id, node) in &self.nodes {
+            let state = node.with_state(State::check_invariants);
+            assert_eq!(state, Ok(()), "node {id}");
+            assert_eq!(node.check_invariants(), Ok(()), "node {id}");
+            self.stores[id].check_invariants();
+        }
     }
 
     /// Polls in virtual time.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use rstmdb_engine::fact::{ApplyEvent, Body, Entry};
 
-use super::ring::ENTRIES_MAX;
+use super::ring::{ENTRIES_MAX, Ring};
 use super::watches::PORTION;
 use super::{Effective, Hub, RecentPage, Slot, WatchFilter};
 
@@ -115,6 +115,7 @@ fn the_ring_covers_gaps_and_says_what_it_no_longer_has() {
     for offset in 8..8 + ENTRIES_MAX as u64 {
         dispatch(&hub, offset, event("x", "order", "PAID"));
     }
+    assert_eq!(hub.check_invariants(), Ok(7 + ENTRIES_MAX as u64));
     assert!(matches!(hub.recent(3, 10), RecentPage::Older { .. }));
     let RecentPage::Entries { next, .. } = hub.recent(4, 10) else {
         panic!("what follows the dropped entry is still there");
@@ -136,6 +137,7 @@ fn a_dropped_watch_leaves_nothing_behind() {
         let slot = hub.register(filter, 1);
         hub.unregister(&slot);
         assert_eq!(Arc::strong_count(&slot), 1);
+        assert_eq!(hub.check_invariants(), Ok(0));
     }
     assert_eq!(hub.watches(), 0);
 }
@@ -188,6 +190,7 @@ fn every_watch_of_many_is_woken_in_the_order_of_registration() {
     }
     dispatch(&hub, 1, event("x", "order", "PAID"));
     dispatch(&hub, 2, event("x", "both", "PAID"));
+    assert_eq!(hub.check_invariants(), Ok(2));
     for (n, slot) in slots.iter().enumerate() {
         assert_eq!(woken(slot), Some(if n % 3 == 0 { 1 } else { 2 }));
     }
@@ -222,4 +225,36 @@ fn a_name_that_is_given_often_counts_once() {
         ..WatchFilter::default()
     };
     assert_eq!(filter.names().collect::<Vec<_>>(), ["m", "a", "b"]);
+}
+
+#[test]
+fn a_count_that_is_not_of_the_watches_is_seen() {
+    let hub = Hub::new(0);
+    let slot = hub.register(of_instance("x"), 1);
+    assert_eq!(hub.check_invariants(), Ok(0));
+    hub.watches.lock().remove(&slot);
+    assert!(hub.check_invariants().is_err());
+}
+
+#[test]
+fn a_watch_that_woke_for_what_was_not_examined_is_seen() {
+    let hub = Hub::new(0);
+    let slot = hub.register(of_instance("x"), 1);
+    assert!(hub.go_idle(&slot, 1));
+    slot.wake(5);
+    assert!(hub.check_invariants().is_err());
+}
+
+#[test]
+fn entries_that_do_not_ascend_are_seen() {
+    let item = |offset| Effective {
+        offset,
+        entry: event("x", "order", "PAID"),
+        bytes: 1,
+    };
+    for (offsets, is_right) in [([4, 6], true), ([6, 4], false), ([4, 8], false)] {
+        let mut ring = Ring::new(3);
+        ring.push(&mut offsets.map(item).into(), 7);
+        assert_eq!(ring.check(true).is_ok(), is_right, "{offsets:?}");
+    }
 }

@@ -61,6 +61,7 @@ impl Hub {
             }
         }
         self.examined.store(last, Ordering::Release);
+        self.assert_sound();
         true
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::event::EventKeys;
 use super::filter::WatchFilter;
+use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 
 /// Not idle: the watch reads on by itself and needs no wake-up.
 pub(super) const AWAKE: u64 = 0;
@@ -64,6 +65,24 @@ impl Slot {
             self.wake_at.store(offset, Ordering::Release);
             self.notify.notify_one();
         }
+    }
+}
+
+impl Slot {
+    /// Checks where it was woken, or will be; under the lock of the watches.
+    fn check(&self, examining: u64) -> Result<(), BrokenInvariant> {
+        let from = self.from.load(Ordering::Relaxed);
+        let is_right = match self.wake_at.load(Ordering::Relaxed) {
+            AWAKE => true,
+            IDLE => from > 0,
+            woken_at => (from.max(1)..=from.max(examining)).contains(&woken_at),
+        };
+        ensure(is_right, || {
+            format!(
+                "watch {} wakes at {:?} from {from} on, {examining} was examined",
+                self.id, self.wake_at
+            )
+        })
     }
 }
 
@@ -139,6 +158,54 @@ impl Watches {
                 take(&mut self.by_machine, machine, slot.id);
             }
         }
+    }
+
+    /// Checks that each watch is found where its filter belongs, and nothing else is; where they are few or
+    /// `whole` is asked for.
+    pub(super) fn check(&self, whole: bool) -> Result<(), BrokenInvariant> {
+        if self.slots.len() > FEW && !whole {
+            return Ok(());
+        }
+        let (mut places, mut found) = (0, 0);
+        for (id, slot) in &self.slots {
+            let is_in = |slots: Option<&Slots>| {
+                let here = slots.and_then(|slots| slots.get(id));
+                usize::from(here.is_some_and(|here| Arc::ptr_eq(here, slot)))
+            };
+            if let Some(instance) = &slot.filter.instance {
+                places += 1;
+                found += is_in(self.by_instance.get(&**instance));
+            } else if slot.filter.machines.is_empty() {
+                places += 1;
+                found += is_in(Some(&self.any));
+            } else {
+                for machine in slot.filter.machines.iter() {
+                    places += 1;
+                    found += is_in(self.by_machine.get(machine));
+                }
+            }
+            let next_id = self.next_id;
+            ensure(*id == slot.id && *id < next_id, || {
+                format!(
+                    "watch {} is found as {id}, the next one will be {next_id}",
+                    slot.id
+                )
+            })?;
+            slot.check(self.examining)?;
+        }
+        let lists = || self.by_instance.values().chain(self.by_machine.values());
+        let listed = self.any.len() + lists().map(BTreeMap::len).sum::<usize>();
+        ensure(places == found && places == listed, || {
+            format!("watches have {places} places, are found in {found}, and {listed} are listed")
+        })?;
+        ensure(!lists().any(BTreeMap::is_empty), || {
+            "a name is kept that no watch wants".to_owned()
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
     }
 
     /// Whether there is none.

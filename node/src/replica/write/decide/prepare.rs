@@ -55,6 +55,11 @@ impl Preparing {
         Self { count: 0, to, from }
     }
 
+    /// How many are being prepared.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.count < PREPARING_MAX
     }

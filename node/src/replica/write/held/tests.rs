@@ -55,6 +55,7 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
 }
 
 fn ready(held: &mut Held<TestTypes>) -> Vec<u64> {
+    assert_eq!(held.check_invariants(), Ok(()));
     std::iter::from_fn(|| held.pop_ready()).collect()
 }
 
@@ -112,4 +113,21 @@ fn only_what_defines_a_machine_keeps_its_users_waiting() {
     let left: Vec<_> = held.drain().map(|request| request.command).collect();
     assert_eq!(left, [create("d", "other"), put("m")]);
     assert!(held.is_empty());
+}
+
+#[test]
+fn a_command_that_left_no_lane_or_was_not_found_ready_is_seen() {
+    let mut held = held(&[event("a"), event("a")]);
+    assert_eq!((held.pop_ready(), held.being_prepared()), (Some(0), 1));
+    held.set_costly(0);
+    assert_eq!(held.being_prepared(), 0);
+    let first = held.waiting.remove(&0);
+    assert!(held.check_invariants().is_err());
+    held.waiting.extend(first.map(|first| (0, first)));
+    assert_eq!(held.check_invariants(), Ok(()));
+    let lane = held.instances.get_mut("a").unwrap();
+    lane.pop_front().unwrap();
+    held.waiting.remove(&0);
+    held.costly.clear();
+    assert!(held.check_invariants().is_err());
 }

@@ -137,10 +137,9 @@ impl<T: Types> Proposer<T> {
             ) => {
                 pipeline.pending.push(&entry, &compiled);
                 self.applied.keep_compiled(pipeline.next_offset, compiled);
+                let (bytes, offset) = (entry.encoded_len(), pipeline.next_offset);
                 pipeline.next_offset += 1;
-                pipeline
-                    .in_flight
-                    .push_write(request, reply, entry.encoded_len());
+                pipeline.in_flight.push_write(request, reply, bytes, offset);
                 portion.entries.push(entry);
                 return;
             }

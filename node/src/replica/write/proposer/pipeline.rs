@@ -10,6 +10,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::{Pending, lists};
 
+use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
 use crate::replica::write::decide::prepare::Preparing;
 use crate::replica::write::decide::slow::SlowDecisions;
@@ -20,6 +21,9 @@ use crate::replica::write::request::Request;
 
 /// A listing goes through all commands in flight; above this many it waits.
 const LISTED_IN_FLIGHT_MAX: usize = 1000;
+
+/// Debug builds go through the facts in flight after each step while their entries have at most these bytes.
+const FEW_BYTES: usize = 16 << 10;
 
 /// The pause between two looks for commands that have waited too long, while nothing can be decided.
 pub(super) const EXPIRE_POLL: Duration = Duration::from_millis(20);
@@ -104,6 +108,33 @@ impl<T: Types> WritePipeline<T> {
 
     pub(super) fn must_wait(&self, request: &Request<T>) -> bool {
         self.in_flight.len() > LISTED_IN_FLIGHT_MAX && lists(&request.command)
+    }
+
+    /// Checks what holds between two steps of the proposer. Entries that come back stale, or not at all, make it
+    /// drain; until then all that was decided is as it was predicted.
+    pub(super) fn check_invariants(&self) -> Result<(), BrokenInvariant> {
+        let is_awaited = self.in_flight.is_empty() || !self.written.is_empty();
+        ensure(is_awaited, || {
+            "commands are in flight, and no result is awaited".to_owned()
+        })?;
+        ensure(self.draining || self.again.is_empty(), || {
+            "commands are to be decided again, and new ones are decided".to_owned()
+        })?;
+        self.held.check_invariants()?;
+        let (taken, preparing) = (self.held.being_prepared(), self.preparing.len());
+        ensure(self.draining || taken <= preparing, || {
+            format!("{taken} held commands wait to be prepared, {preparing} are being prepared")
+        })?;
+        if self.in_flight.len() > FEW || self.in_flight.bytes() > FEW_BYTES {
+            return Ok(());
+        }
+        self.in_flight.check_invariants(self.next_offset)?;
+        let next = self.in_flight.first_offset().unwrap_or(self.next_offset);
+        let settled = match self.draining {
+            true => 0,
+            false => next.saturating_sub(1),
+        };
+        Ok(self.pending.check_invariants(settled)?)
     }
 
     /// Whether nothing is left to do in this term.
