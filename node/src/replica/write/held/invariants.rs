@@ -1,5 +1,7 @@
 //! What holds of the commands held, between two steps.
 
+use std::collections::VecDeque;
+
 use super::{Held, Lanes, enter};
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
@@ -62,6 +64,6 @@ impl<T: Types> Held<T> {
         let lanes = || self.instances.values().chain(self.machines.values());
         self.waiting.len() <= FEW
             && self.instances.len() + self.machines.len() <= FEW
-            && lanes().map(std::collections::VecDeque::len).sum::<usize>() <= FEW
+            && lanes().map(VecDeque::len).sum::<usize>() <= FEW
     }
 }
