@@ -304,7 +304,8 @@ impl Cipher {
         Ok(())
     }
 
-    /// Decrypts what [`Cipher::seal`] made; `None` when the data is something else, or was encrypted for another place.
+    /// Decrypts what [`Cipher::seal`] made; `None` when the data is something else, or was encrypted for another
+    /// place.
     pub(crate) fn open(
         &self,
         (session, place): (Session, u32),

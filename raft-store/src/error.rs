@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// A data folder that was in use has lost the file that says which node and cluster it belongs to.
     #[error(
-        "{} is missing, but the folder was in use ({held}). Copy the file back from any copy of this folder. \
+        "{} is missing, but the folder was in use ({held}). Restore the file from any copy of this folder. \
          If there is no copy and the node runs alone, start it with its old cluster.node_id and with no other node \
          configured: it writes the file again if the rest of the folder is whole. If that fails, restore a \
          backup. If there is no copy and the node is one of a cluster, run `rstmdb rejoin` and \
@@ -117,7 +117,8 @@ pub enum Error {
     },
     /// A restore into the folder was not completed.
     #[error(
-        "the data folder {} was left by an interrupted restore: remove everything in it and restore again", dir.display()
+        "the data folder {} was left by an interrupted restore: remove everything in it and restore again",
+        dir.display()
     )]
     RestoreUnfinished {
         /// The data folder.

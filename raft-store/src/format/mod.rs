@@ -23,7 +23,8 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 12;
 pub(crate) const RECORD_ALIGN_BYTES: usize = 8;
 /// Longest payload of an entry.
 pub(crate) const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
-/// Every index is below this. Adding to an index then cannot overflow. The same bit marks the numbers of history files.
+/// Every index is below this. Adding to an index then cannot overflow. The same bit marks the numbers of history
+/// files.
 pub(crate) const INDEX_END: u64 = 1 << 63;
 /// What an entry record holds besides its payload.
 pub(crate) const ENTRY_HEAD_BYTES: usize = 17;

@@ -91,7 +91,8 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // Syncing a folder needs a file descriptor, and the log cannot go on without the sync. So wait until others are closed.
+        // Syncing a folder needs a file descriptor, and the log cannot go on without the sync. So wait until others
+        // are closed.
         for _ in 0..OPEN_TRIES {
             match fs::File::open(dir) {
                 Err(error) if is_shortage(&error) => std::thread::sleep(OPEN_PAUSE),

@@ -306,7 +306,7 @@ impl<F: FileSystem> Drop for Temporary<F> {
         }
         // Best effort: the next start removes a file that is left here.
         if let Err(error) = self.fs.remove(&self.path) {
-            tracing::debug!(%error, file = %self.path.display(), "cannot remove a temporary file; the next start removes it");
+            tracing::debug!(%error, file = %self.path.display(), "cannot remove a temporary file");
         }
     }
 }

@@ -7,8 +7,10 @@
 //!
 //! - The file system in memory cannot hold a catalog. Stores on it run without one, so no simulated power cut and no
 //!   injected fault ever meets it; its tests cut and damage its files in a real folder.
-//! - sled panics where the crate would return an error. Each call catches the panic, and the store goes on without the catalog.
-//! - sled writes when it only opens. So `verify`, which changes nothing, opens a copy in the system's temporary folder.
+//! - sled panics where the crate would return an error. Each call catches the panic, and the store goes on without
+//!   the catalog.
+//! - sled writes when it only opens. So `verify`, which changes nothing, opens a copy in the system's temporary
+//!   folder.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;

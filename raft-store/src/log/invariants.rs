@@ -25,13 +25,13 @@ pub(super) fn fault<F: FileSystem>(tail: &Tail, table: &SegmentTable<F>) -> Opti
 }
 
 fn fault_between<F: FileSystem>(tail: &Tail, table: &SegmentTable<F>) -> Option<&'static str> {
-    // Until a gap is written the segments show what is no longer part of the log.
+    // Until a gap is written, the segments still show entries that are no longer part of the log.
     if tail.gap_end().is_some() {
         return None;
     }
     let is_in_file = |end: u64| tail.written_to() <= end + 1;
     if !table.last().is_none_or(is_in_file) {
-        return Some("entries count as written that are in no file");
+        return Some("some entries count as written but are in no file");
     }
     let joins = match (table.history_end(), table.first()) {
         (Some(end), Some(first)) => end + 1 == first,

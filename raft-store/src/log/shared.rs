@@ -160,7 +160,8 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// Asserts in debug builds what must hold after every step; see [`invariants`]. The caller holds none of the locks.
+    /// Asserts in debug builds what must hold after every step; see [`invariants`]. The caller holds none of the
+    /// locks.
     pub(crate) fn check_invariants(&self) {
         if cfg!(debug_assertions) && self.was_sound {
             assert_eq!(self.fault(), None, "the log contradicts itself");

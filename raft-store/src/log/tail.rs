@@ -166,7 +166,8 @@ impl Tail {
         }
     }
 
-    /// The first contradiction in this bookkeeping; `None` when there is none. The cost does not grow with the entries.
+    /// The first contradiction in this bookkeeping; `None` when there is none. The cost does not grow with the
+    /// entries.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let state = &self.state;
         let (begin, next) = (next_index(state.purged), self.next());

@@ -82,7 +82,8 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
-    /// Notes that another node could not install this snapshot. The store should then check it, and write it again if it is damaged.
+    /// Notes that another node could not install this snapshot. The store should then check it, and write it again
+    /// if it is damaged.
     pub fn suspect(&self) {
         self.suspicion.store(true, Ordering::Relaxed);
     }
@@ -260,7 +261,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
     /// Best effort: a file that is left is removed at the next start or with the next snapshot.
     fn discard(&self, path: &Path) {
         if let Err(error) = self.fs.remove(path) {
-            tracing::debug!(%error, file = %path.display(), "cannot remove a snapshot file; the next start or the next snapshot removes it");
+            tracing::debug!(%error, file = %path.display(), "cannot remove a snapshot file");
         }
     }
 
