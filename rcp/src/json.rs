@@ -105,7 +105,7 @@ impl Json {
             .map(|(_, value)| value)
     }
 
-    /// The fields of an object; `None` for any other value.
+    /// The fields of an object; empty for any other value.
     pub fn fields(&self) -> &[(String, Json)] {
         match self {
             Self::Object(fields) => fields,
@@ -113,7 +113,7 @@ impl Json {
         }
     }
 
-    /// The items of a list; `None` for any other value.
+    /// The items of a list; empty for any other value.
     pub fn items(&self) -> &[Json] {
         match self {
             Self::List(items) => items,
