@@ -73,7 +73,7 @@ fn pages_that_were_never_so_are_found() {
         (
             (140, 150),
             &[("a", 10), ("b", 11), ("c", 12)],
-            "item-b: it lists what offset 13 had replaced",
+            "item-b: it lists a version that offset 13 had replaced",
         ),
         // Not yet created.
         (
@@ -85,7 +85,7 @@ fn pages_that_were_never_so_are_found() {
         (
             (1, 500),
             &[("a", 10), ("b", 12)],
-            "item-b: it lists it as of offset 12",
+            "item-b: it lists it at offset 12",
         ),
         ((1, 500), &[("b", 11)], "item-a: it is missing"),
         (
