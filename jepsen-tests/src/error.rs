@@ -53,7 +53,7 @@ pub enum Error {
     #[error("the connection is closed")]
     Closed,
     /// Nothing came within the connection's read timeout.
-    #[error("nothing came in time")]
+    #[error("no message came within the timeout")]
     Silent,
     /// The server refused a request.
     #[error("{op} refused: {body}")]

@@ -354,7 +354,7 @@ impl Cluster {
         let args = ["logs", "--no-color", "--tail", TAIL_LINES];
         match self.compose(&args, COMMAND_TIMEOUT) {
             Ok(logs) => eprintln!("--- the ends of the containers' logs ---\n{logs}"),
-            Err(error) => eprintln!("--- the containers' logs cannot be had: {error}"),
+            Err(error) => eprintln!("--- cannot read the containers' logs: {error}"),
         }
     }
 }
