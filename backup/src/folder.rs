@@ -132,7 +132,10 @@ impl Frames {
             left: info.bytes,
         };
         if *frames.read_bytes(magic.len())? != magic[..] {
-            return Err(Error::damaged(&frames.path, "its first bytes are not those of such a file"));
+            return Err(Error::damaged(
+                &frames.path,
+                "its first bytes are not those of such a file",
+            ));
         }
         Ok(frames)
     }

@@ -186,8 +186,9 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
             return Err(Error::Failed(message));
         }
         if !folder::is_ours(&name) {
-            let message =
-                format!("{shown} holds {name}, which is not a file of a backup; use another folder");
+            let message = format!(
+                "{shown} holds {name}, which is not a file of a backup; use another folder"
+            );
             return Err(Error::Usage(message));
         }
     }

@@ -63,7 +63,10 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
     }
     match (&outcome, temporary) {
         // Keep the folder, because the logs show what went wrong.
-        (Err(_), Some(temporary)) => eprintln!("kept the folder, with the logs: {}", temporary.keep().display()),
+        (Err(_), Some(temporary)) => eprintln!(
+            "kept the folder, with the logs: {}",
+            temporary.keep().display()
+        ),
         (Err(_), None) => {}
         (Ok(()), Some(temporary)) => remove(temporary),
         (Ok(()), None) => eprintln!("kept: {}", plan.dir.display()),

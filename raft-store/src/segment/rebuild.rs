@@ -52,7 +52,10 @@ impl Visitor for Rebuild {
                     .is_some_and(|last| last.index + 1 != id.index)
                 {
                     let expected = next_index(self.state.last);
-                    return Err(format!("entry {} follows where {expected} was expected", id.index));
+                    return Err(format!(
+                        "entry {} follows where {expected} was expected",
+                        id.index
+                    ));
                 }
                 self.state.last = Some(id);
                 self.index.entry(id.index, at.offset);

@@ -47,14 +47,22 @@ pub(super) fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Resul
         return Ok(());
     }
     let theirs = uuid::Uuid::from_u128(theirs);
-    Err(read::damaged(path, 0, format!("it belongs to cluster {theirs}")))
+    Err(read::damaged(
+        path,
+        0,
+        format!("it belongs to cluster {theirs}"),
+    ))
 }
 
 /// Checks that a snapshot has the name that its head gives. The store finds it by that name.
 pub(super) fn check_name(info: &SnapshotInfo, path: &Path) -> Result<(), Error> {
     match path.ends_with(&info.file) {
         true => Ok(()),
-        false => Err(read::damaged(path, 0, format!("its content is that of {}", info.file))),
+        false => Err(read::damaged(
+            path,
+            0,
+            format!("its content is that of {}", info.file),
+        )),
     }
 }
 

@@ -68,7 +68,8 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     let running = lock.as_ref().is_err_and(is_held);
     if running {
         let mut report = read_running(fs, &layout, keys);
-        let note = "a node is running on this folder: this report may lack what the node writes meanwhile";
+        let note =
+            "a node is running on this folder: this report may lack what the node writes meanwhile";
         report.notes.insert(0, note.into());
         return report;
     }

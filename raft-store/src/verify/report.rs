@@ -96,9 +96,7 @@ impl Report {
         Some(Damage {
             file: dir.join("snapshots"),
             offset: 0,
-            what: format!(
-                "the log begins after entry {purged}, but no snapshot covers that entry"
-            ),
+            what: format!("the log begins after entry {purged}, but no snapshot covers that entry"),
             lost: "the whole state".into(),
         })
     }

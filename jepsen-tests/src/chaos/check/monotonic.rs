@@ -53,7 +53,8 @@ fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: 
         Outcome::Refused { code, .. } if code == "INSTANCE_NOT_FOUND" => {
             let is_deleted = facts.iter().any(|fact| fact.kind == FactKind::Delete);
             if due.is_some() && !is_deleted {
-                let problem = format!("not found, although it existed at {asked}, the offset asked for");
+                let problem =
+                    format!("not found, although it existed at {asked}, the offset asked for");
                 wrong(problem, None, None);
             }
             return;

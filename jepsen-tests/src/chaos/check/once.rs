@@ -72,7 +72,9 @@ fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
         _ => false,
     };
     if !facts.is_empty() && attempts.iter().any(exists) {
-        wrong(format!("{key} was refused because of its own earlier effect"));
+        wrong(format!(
+            "{key} was refused because of its own earlier effect"
+        ));
     }
     let applied = |answer: &&&Value| answer["applied"] == Value::Bool(true);
     let firsts = answers.iter().filter(applied).count();

@@ -170,7 +170,9 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
         let shown = after.checked_sub(1).map(|at| facts[at]);
         if shown.is_none_or(|shown| shown.offset != *offset || shown.kind == FactKind::Delete) {
             return Err(Fault {
-                problem: format!("it lists it at offset {offset}, but it did not have that state there"),
+                problem: format!(
+                    "it lists it at offset {offset}, but it did not have that state there"
+                ),
                 instance: Some((*id).to_owned()),
                 facts: shown.into_iter().collect(),
             });
@@ -221,7 +223,9 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
         let before = listed.last().map_or(page.param("after"), |last| last.0);
         if id <= before || instance["machine"].as_str() != Some(MACHINE) {
             return Err(Fault {
-                problem: format!("it lists {id:?} after {before:?}, or an item that was not asked for"),
+                problem: format!(
+                    "it lists {id:?} after {before:?}, or an item that was not asked for"
+                ),
                 instance: Some(id.to_owned()),
                 facts: Vec::new(),
             });

@@ -102,12 +102,12 @@ pub trait Nodes: Send {
     /// What a node wrote to its log.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When it cannot be read.
     fn log(&self, id: u64) -> Result<String, Error>;
     /// The data folder of a stopped node, copied below `into` where it must be.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When it cannot be read.
     fn data(&self, id: u64, into: &Path) -> Result<PathBuf, Error>;
     /// The links between the nodes, where they can be influenced one by one.
     fn links(&self) -> Option<&Links>;

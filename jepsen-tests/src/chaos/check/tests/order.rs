@@ -291,7 +291,10 @@ fn a_refusal_must_be_explained_by_what_was_current() {
         if is_right {
             assert_eq!(found.verdict, Verdict::Valid, "{when:?} {state} {found}");
         } else {
-            assert_finds(&found, "no version that was current meanwhile explains the refusal");
+            assert_finds(
+                &found,
+                "no version that was current meanwhile explains the refusal",
+            );
         }
     }
 }
@@ -303,7 +306,10 @@ fn a_refusal_of_what_the_model_allows_is_wrong() {
     let outcome = refused("INVALID_TRANSITION", details);
     refuse(&mut history, (160, 170), "REOPEN", outcome);
     let found = result(&history.entries, &log.truth(), "order", "machine");
-    assert_finds(&found, "no version that was current meanwhile explains the refusal");
+    assert_finds(
+        &found,
+        "no version that was current meanwhile explains the refusal",
+    );
 }
 
 #[test]
