@@ -59,7 +59,7 @@ pub enum Error {
         known: Vec<u32>,
     },
     /// The file is encrypted with another key of the same id.
-    #[error("{} was encrypted with a different key of the id {key_id}", file.display())]
+    #[error("{} was encrypted with a different key {key_id} than the given one", file.display())]
     KeyWrong {
         /// The file.
         file: PathBuf,

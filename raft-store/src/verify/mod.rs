@@ -68,8 +68,7 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     let running = lock.as_ref().is_err_and(is_held);
     if running {
         let mut report = read_running(fs, &layout, keys);
-        let note =
-            "a node is running on this folder: this report may lack what the node writes meanwhile";
+        let note = "a node is running on this folder: this report may lack its latest writes";
         report.notes.insert(0, note.into());
         return report;
     }
@@ -131,7 +130,7 @@ fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Repor
             report.keep_confirmed(&again);
             return report;
         }
-        // The first attempt has not read the log, so its report does not cover it. If no attempt succeeds, that is
+        // The first attempt has not read the log, so its report lacks the log. If no attempt succeeds, that is
         // reported.
         if looks == LOOKS_MAX {
             return report;

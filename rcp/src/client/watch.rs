@@ -89,11 +89,7 @@ impl Watch {
         let (dialer, first) = (session.dialer.clone(), session.at());
         let mut params = match crate::json::to_value(params) {
             Ok(Value::Object(params)) => params,
-            Ok(_) => {
-                return Err(Error::Request(
-                    "the parameters must be a JSON object".to_owned(),
-                ));
-            }
+            Ok(_) => return Err(Error::Request("params must be an object".to_owned())),
             Err(error) => return Err(Error::Request(error.to_string())),
         };
         let deadline = Instant::now() + dialer.options.timeout;

@@ -186,7 +186,7 @@ fn a_lost_update_is_found() {
     history.entries[2].params["expected_wal_offset"] = json!(11);
     assert_finds(
         &judge(&log, &history),
-        "after offset 11 only, and came after Some(12)",
+        "only after offset 11, but came after Some(12)",
     );
 }
 
