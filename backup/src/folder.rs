@@ -40,7 +40,7 @@ pub fn is_data(name: &str) -> bool {
         || name.starts_with("log-") && name.ends_with(".log")
 }
 
-/// Checks that a file is there in its length: cheap, and finds what is missing or cut off.
+/// Checks that a file exists and has its length. This is cheap, and finds a missing or shortened file.
 ///
 /// # Errors
 /// When it is not.
@@ -55,7 +55,7 @@ pub fn check_length(dir: &Path, info: &FileInfo) -> Result<(), Error> {
     if len == info.bytes {
         return Ok(());
     }
-    let what = format!("it has {len} bytes, {} were written", info.bytes);
+    let what = format!("it has {len} bytes, but {} were written", info.bytes);
     Err(Error::damaged(&path, what))
 }
 
@@ -104,7 +104,7 @@ pub fn log_entries(
     let entries = frames.map(move |body| {
         let entry = LogEntry::decode(body?).map_err(|what| Error::damaged(&path, what))?;
         if entry.offset != next {
-            let what = format!("entry {} stands where {next} should", entry.offset);
+            let what = format!("it holds entry {} where {next} must follow", entry.offset);
             return Err(Error::damaged(&path, what));
         }
         next += 1;
@@ -132,7 +132,10 @@ impl Frames {
             left: info.bytes,
         };
         if *frames.read_bytes(magic.len())? != magic[..] {
-            return Err(Error::damaged(&frames.path, "it begins with other bytes"));
+            return Err(Error::damaged(
+                &frames.path,
+                "its first bytes are not those of such a file",
+            ));
         }
         Ok(frames)
     }

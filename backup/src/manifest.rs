@@ -1,4 +1,4 @@
-//! What a backup holds.
+//! The manifest: what a backup holds.
 //!
 //! `manifest.json` is `{"sha256": HEX, "manifest": {…}}`; the checksum is that of the inner object's
 //! text, byte for byte.
@@ -24,7 +24,7 @@ pub struct Manifest {
     pub format_version: u32,
     /// The cluster it is of.
     pub cluster_id: String,
-    /// What people call the cluster.
+    /// The cluster's name.
     pub cluster_name: String,
     /// When it was begun, RFC 3339.
     pub created: String,
@@ -41,7 +41,7 @@ pub struct Manifest {
 pub struct Run {
     /// The first offset of the log.
     pub first_offset: u64,
-    /// Where it can be restored from, unless it begins at offset 1.
+    /// The snapshot to restore it from, unless it begins at offset 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotFile>,
     /// Ascending, each beginning where the one before it ends.
@@ -189,12 +189,13 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that the parts fit each other, and that no name leads out of the folder: the file may have been edited.
+    /// Checks that the parts fit each other, and that no name leads out of the folder. An operator may have edited
+    /// the file.
     fn check(&self) -> Result<(), String> {
         for FileInfo { file, .. } in self.files() {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
             if !file.chars().all(plain) || file.starts_with('.') {
-                return Err(format!("{file:?} is no name of a backup's file"));
+                return Err(format!("{file:?} is not the name of a backup file"));
             }
         }
         let mut last = 0;

@@ -103,7 +103,7 @@ pub fn body_length(head: [u8; LENGTH_BYTES]) -> Result<usize, String> {
     Ok(length)
 }
 
-/// Takes the body of the next frame off what has arrived; `None` while it is not all there.
+/// Takes the body of the next frame from the bytes that have arrived; `None` while it is incomplete.
 ///
 /// # Errors
 /// When it is no frame.

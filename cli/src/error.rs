@@ -1,8 +1,8 @@
-//! What can go wrong, and the exit code each kind has.
+//! The errors of the command line, and the exit code of each kind.
 //!
 //! | exit code | kind |
 //! |---|---|
-//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: not all that was asked for was done; [`Error::Output`] |
+//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: only a part was done; [`Error::Output`] |
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
 //! | 3 | [`Error::NoConnection`] |
 //! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
@@ -22,13 +22,13 @@ pub enum Error {
     /// Something was done, but not all that was asked for.
     #[error("{0}")]
     Failed(String),
-    /// The arguments, or a file they name, are not what the command needs.
+    /// The arguments, or a file that they name, are wrong.
     #[error("{0}")]
     Usage(String),
-    /// No server could be talked to.
+    /// No server could be reached.
     #[error("no connection: {0}")]
     NoConnection(String),
-    /// Time ran out, or the connection broke; whether the request took effect is not known.
+    /// Time ran out, or the connection broke. It is unknown whether the request took effect.
     #[error("{0}")]
     Timeout(String),
     /// Another error, at a line of a file.
@@ -45,9 +45,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// An answer that the protocol does not allow: nothing sensible can be printed.
+    /// An answer that the protocol does not allow, so the command cannot print it.
     pub fn unexpected(error: impl std::fmt::Display) -> Error {
-        Error::Failed(format!("the server's answer can't be read: {error}"))
+        Error::Failed(format!("cannot read the server's answer: {error}"))
     }
 
     /// This error, at `line`.
@@ -66,7 +66,7 @@ impl Error {
             Error::NoConnection(_) => 3,
             Error::Timeout(_) => 4,
             Error::Line { error, .. } => error.exit_code(),
-            // A reader that has seen enough, `head` for one, is no failure.
+            // A reader that closes the pipe early, such as `head`, is not a failure.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Error::Output(_) => 1,
         }

@@ -52,7 +52,7 @@ pub fn cannot_read(path: &str, error: &io::Error) -> Error {
     Error::Usage(format!("cannot read {path}: {error}"))
 }
 
-/// A file being read, and how far reading has come.
+/// A file that is being read, and the position in it.
 pub struct Source {
     /// The content, unpacked.
     pub reader: Box<dyn BufRead + Send>,
@@ -62,8 +62,8 @@ pub struct Source {
     pub read: Arc<AtomicU64>,
 }
 
-/// A reader of a file or of standard input. What begins like gzip is unpacked, whatever its name,
-/// and however many gzip files were joined into it.
+/// A reader of a file or of standard input. Content that begins like gzip is unpacked, whatever the file's
+/// name, also when several gzip files were joined.
 pub fn open_counted(path: &str) -> Result<Source, Error> {
     const PACKED_BUFFER_BYTES: usize = 32 * 1024;
     const BUFFER_BYTES: usize = 256 * 1024;

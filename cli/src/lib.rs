@@ -1,6 +1,6 @@
 //! The command line of rstmdb.
 //!
-//! Promises to those who call it from a script:
+//! Promises to scripts that call it:
 //!
 //! - Data goes to standard output, everything else to standard error.
 //! - Where output is piped or `--json` is given, what is printed is the RCP result, byte for byte.

@@ -1,4 +1,4 @@
-//! What callers and the engine say to each other.
+//! The values that callers and the engine exchange: commands, replies, refusals.
 
 pub mod command;
 mod refusal;

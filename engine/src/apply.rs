@@ -1,4 +1,4 @@
-//! Applying entries: total, deterministic, the same on every node whatever its role.
+//! Applies entries. This is total and deterministic, and the same on every node in any role.
 //!
 //! First the whole entry is checked, each fact against the state as the facts before it leave it. Then all of it is
 //! installed. A check that fails makes the entry stale: it changes nothing but the last offset and the set of stale
@@ -20,15 +20,15 @@ pub use planted::apply_stale_events;
 pub enum Outcome {
     /// It took effect, whole.
     Applied,
-    /// It was decided on something that is no longer so, and changed nothing.
+    /// Its decision rested on a state that has changed meanwhile, so it changed nothing.
     Stale,
 }
 
 impl State {
     /// Applies the entry at an offset of the log.
     ///
-    /// An error means that the log and this state do not belong together: the node must stop. The
-    /// state is then as it was.
+    /// An error means that the log does not fit this state, so the node must stop. The state is then
+    /// unchanged.
     pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<Outcome, Error> {
         self.apply_compiled(entry, offset, &Compiled::of(entry))
     }

@@ -1,7 +1,7 @@
 //! From a command to facts: every rule that can refuse a command is here, and only here.
 //!
-//! Pure: it reads the applied state under the facts in flight, and what it writes down holds once
-//! those are applied.
+//! Pure: it reads the applied state with the facts in flight over it. Its facts hold once the facts in flight
+//! are applied.
 
 mod apply_event;
 mod batch;
@@ -29,9 +29,9 @@ pub use prepare::{Prepared, is_settled, prepare};
 pub struct DecideAt<'a> {
     /// The index that the entry will have in the log.
     pub offset: u64,
-    /// The leader's clock, Unix milliseconds. Where it is behind the time of the last entry, that time counts.
+    /// The leader's clock, Unix milliseconds. If it is behind the time of the last entry, that time counts.
     pub now_ms: u64,
-    /// Who asked; may be empty.
+    /// The client that asked; may be empty.
     pub actor: &'a str,
     /// The leader's configuration.
     pub limits: &'a Limits,
@@ -44,12 +44,12 @@ pub enum Decision {
     Write {
         /// What takes effect.
         entry: Entry,
-        /// The answer, right once the entry was applied at its predicted offset.
+        /// The answer. It is right once the entry is applied at its predicted offset.
         reply: Reply,
         /// The machines that the entry defines.
         compiled: Compiled,
     },
-    /// Nothing to write; right once everything pending at the decision is applied.
+    /// Nothing to write. The answer is right once all facts in flight at the decision are applied.
     Answer {
         /// The answer.
         reply: Reply,
@@ -103,7 +103,7 @@ pub fn decide(
     })
 }
 
-/// What one operation comes to.
+/// The decision on one operation.
 #[expect(
     clippy::large_enum_variant,
     reason = "lives for one call; a box would cost more"

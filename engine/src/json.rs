@@ -1,6 +1,6 @@
-//! JSON text as the engine handles it: read where it lies, and spliced without building values.
+//! JSON text as the engine handles it: read in place, and spliced without building values.
 //!
-//! Users' text never becomes a value of serde_json: to that, some keys have a meaning.
+//! Users' text never becomes a value of serde_json, because serde_json gives some keys a special meaning.
 
 mod check;
 mod context;

@@ -2,8 +2,8 @@
 //!
 //! A leader turns a [`Command`] into facts with [`decide`]. The log carries the facts as an
 //! [`Entry`]. Every replica installs them with [`State::apply`]. Guards run once, on the
-//! leader. Apply only checks that what the decision rested on is still so; otherwise the entry changes
-//! nothing, on every node alike.
+//! leader. Apply only checks that the premises of the decision still hold. If they do not, the entry changes
+//! nothing, on any node.
 //!
 //! Promises: no I/O, clock, randomness, thread or async; no panic on any input; the same entries
 //! give the same state, byte for byte, on every machine. A [`Refusal`] is a value for the client; an
@@ -13,13 +13,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`replay`] | a state from a snapshot and a log that are not a node's own: backups |
+//! | [`replay`] | a state from the snapshot and the log of a backup |
 //! | `decide` | command to facts, on the leader: one file per operation, batches, decisions made ahead |
 //! | `query` | reads: one instance, one machine, pages of both |
-//! | `apply` | entries to state: what is still admissible is installed, the rest is stale; a planted bug for tests |
+//! | `apply` | entries to state: an admissible entry is installed, any other is stale; a planted bug for tests |
 //! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
 //! | `state` | what is applied: its tables, digest, snapshot records and invariants |
-//! | `api` | what callers and the engine say to each other: [`command`], [`reply`], [`Refusal`] |
+//! | `api` | what callers and the engine exchange: [`command`], [`reply`], [`Refusal`] |
 //! | `machine` | machines as users write them ([`definition`], [`guard`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |
 //! | [`fact`] | what the log carries |

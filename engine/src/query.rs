@@ -23,14 +23,14 @@ impl State {
         check_ops(queries)
     }
 
-    /// Answers a query if that takes looking at `steps` instances and machines at most; a listing may take
-    /// looking at all of them.
+    /// Answers a query if that takes at most `steps` instances and machines. A listing may have to go through
+    /// all of them.
     pub fn query_within(&self, query: &Query, steps: usize) -> Result<Option<Reply>, Refusal> {
         answer(View::new(self), query, &mut StepBudget { left: steps })
     }
 }
 
-/// How much listings may still look at.
+/// How many instances and machines listings may still go through.
 pub(crate) struct StepBudget {
     pub(crate) left: usize,
 }

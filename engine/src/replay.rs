@@ -1,4 +1,4 @@
-//! From a snapshot and the entries behind it to a state, checked against the digests that the cluster had.
+//! Builds a state from a snapshot and the entries after it, and checks it against the digests that the cluster had.
 //!
 //! A restore and the check of a backup both go through here. So the check refuses exactly what a restore would
 //! refuse.
@@ -10,7 +10,7 @@ use crate::apply::Outcome;
 use crate::fact::Entry;
 use crate::state::{self, State, StateLoader};
 
-/// Why a replay cannot go on. Which file it was, the caller knows.
+/// Why a replay cannot go on. The caller knows the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A record of the snapshot, or an entry, does not fit.
@@ -24,7 +24,7 @@ pub enum Error {
         /// What the decoder says.
         reason: String,
     },
-    /// The snapshot is one of another offset.
+    /// The snapshot is of another offset.
     #[error("it holds the state at offset {found}, not at offset {named}")]
     Offset {
         /// The offset in it.
@@ -32,7 +32,7 @@ pub enum Error {
         /// The offset that it should have.
         named: u64,
     },
-    /// The state is another one than the cluster had.
+    /// The state differs from the one that the cluster had.
     #[error(
         "it does not lead to the state that the cluster had at offset {offset}: the digest is {found:032x}, the \
          cluster's was {known}"
@@ -59,14 +59,14 @@ pub enum Until {
     TimeMs(u64),
 }
 
-/// What became of an entry.
+/// What a replay did with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The snapshot has it already.
     Covered,
     /// It was applied.
     Applied,
-    /// It comes after the end that is wanted, and so does everything behind it.
+    /// It comes after the requested end, and so do all later entries.
     Beyond,
 }
 
@@ -151,7 +151,7 @@ impl Replay {
             self.state.apply(&entry, offset)?;
             return Ok(Step::Applied);
         }
-        // A stale entry has no effect at any time, and others that are in time may follow it.
+        // A stale entry has no effect at any time. Entries within the requested time may still follow it.
         let mut ahead = self.state.clone();
         if ahead.apply(&entry, offset)? == Outcome::Applied {
             return Ok(Step::Beyond);

@@ -1,4 +1,4 @@
-//! The state: everything the facts up to one offset say.
+//! The state: the effect of all facts up to one offset.
 //!
 //! Cloning it is cheap and is how a snapshot is taken: the tables are shared until either side
 //! writes. Every change goes through [`State::apply`].
@@ -60,7 +60,7 @@ struct UsedId {
     last_offset: u64,
 }
 
-/// What is known of an id.
+/// What the state knows about an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Last {
     /// There is such an instance; its last fact is here.
@@ -81,7 +81,7 @@ pub(crate) struct KeyFound {
     pub(crate) outcome: KeyOutcome,
 }
 
-/// What the first call with a key came to.
+/// The result of the first call with a key.
 #[derive(Clone)]
 pub(crate) enum KeyOutcome {
     Created {
@@ -179,7 +179,7 @@ impl State {
         instance.map_or(0, |instance| instance.ctx().len())
     }
 
-    /// What the idempotency keys cost in memory, about: what `bytes_max` bounds.
+    /// The approximate memory of the idempotency keys, which `bytes_max` bounds.
     pub fn key_bytes(&self) -> u64 {
         self.keys.bytes()
     }
@@ -194,7 +194,7 @@ impl State {
         }
     }
 
-    /// What is remembered of a key, of whatever life of its instance.
+    /// The record of a key, from any life of its instance.
     pub(crate) fn key_found(&self, name: &[u8]) -> Option<KeyFound> {
         let record = self.keys.get(name)?;
         Some(KeyFound {

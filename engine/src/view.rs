@@ -1,4 +1,4 @@
-//! The state under up to two overlays, read as one: how it will be once all in flight is applied.
+//! The state with up to two overlays, read as one: the state after all facts in flight are applied.
 
 mod overlay;
 mod pending;
@@ -74,7 +74,7 @@ impl<'a> View<'a> {
         layer.flushed_at.is_some_and(|offset| self.ahead(offset))
     }
 
-    /// Whether the applied state shows, or was removed by something in flight.
+    /// Whether the applied state is visible, or a fact in flight has removed it.
     pub(crate) fn state_shows(self) -> bool {
         !self
             .layers
@@ -168,7 +168,7 @@ impl<'a> View<'a> {
             })
     }
 
-    /// Where the life began that the instance has now; none when it has none.
+    /// Where the instance's present life began; `None` when it does not exist.
     fn life_began(self, id: &str) -> Option<u64> {
         let applied = || Some(self.state.instances.get(id.as_bytes())?.created_offset());
         match self.seen(id) {
@@ -238,7 +238,7 @@ impl<'a> View<'a> {
         counts.then_some(found)
     }
 
-    /// A remembered key, whichever life of its instance it is of.
+    /// A remembered key, from any life of its instance.
     pub(crate) fn key_of_any_life(self, name: &[u8]) -> Option<KeyFound> {
         for layer in self.layers() {
             if let Some(key) = layer.keys.get(name)

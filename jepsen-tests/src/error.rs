@@ -6,13 +6,13 @@ use rstmdb_rcp::message::ErrorBody;
 /// How [`Error::Protocol`] begins in a history.
 pub(crate) const NOT_RCP: &str = "not RCP";
 
-/// Why a test could not go on. None of these says that the node broke a promise: that is what checkers
-/// and assertions are for.
+/// Why a test could not go on. None of these means that the node broke a promise. Checkers and assertions
+/// report that.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The binaries could not be built or found.
-    #[error("the binaries cannot be had: {0}")]
+    #[error("the binaries cannot be built or found: {0}")]
     Binaries(String),
     /// A process, file or socket operation failed.
     #[error("{what}: {source}")]
@@ -28,7 +28,7 @@ pub enum Error {
     /// The node did not become ready in time, or stopped before it was.
     #[error("the node is not ready: {reason}; its log, {log:?}, ends with:\n{tail}")]
     NotReady {
-        /// What was seen instead.
+        /// The state of the node instead.
         reason: String,
         /// The log file.
         log: PathBuf,
@@ -36,24 +36,24 @@ pub enum Error {
         tail: String,
     },
     /// A condition that a test waited for was not met.
-    #[error("not within {timeout:?}: {reason}")]
+    #[error("not done within {timeout:?}: {reason}")]
     NotInTime {
         /// What was seen instead.
         reason: String,
         /// How long it was waited for.
         timeout: std::time::Duration,
     },
-    /// A process that was to end by itself did not; what it wrote to standard error.
+    /// A process that had to end did not. Holds its standard error.
     #[error("still running: {0}")]
     StillRunning(String),
-    /// The client library could not do what was asked.
+    /// The client library reported an error.
     #[error("the client library: {0}")]
     Library(#[from] rstmdb_rcp::client::Error),
     /// The server closed the connection.
     #[error("the connection is closed")]
     Closed,
     /// Nothing came within the connection's read timeout.
-    #[error("nothing came in time")]
+    #[error("no message came within the timeout")]
     Silent,
     /// The server refused a request.
     #[error("{op} refused: {body}")]
@@ -76,7 +76,7 @@ pub enum Error {
     /// The user interrupted the run.
     #[error("interrupted")]
     Interrupted,
-    /// The server sent what is not RCP.
+    /// The server sent something that is not RCP.
     #[error("{NOT_RCP}: {0}")]
     Protocol(String),
 }

@@ -11,7 +11,7 @@
 //!   writes a place once: it only goes forward, and writes nothing more after its first failed write.
 //!   A later session that writes over a torn tail has other random bits.
 //!
-//! What is encrypted is authenticated together with where it stands, so that nothing can be moved.
+//! Encrypted data is authenticated together with its place in the file, so it cannot be moved unnoticed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ const CHECK_BYTES: usize = 16;
 /// Length of a [`Session`].
 pub(crate) const SESSION_BYTES: usize = 8;
 
-/// The random part of all nonces of one file, from one opening of it to the next.
+/// The random part of a file's nonces. A file gets a new one each time it is opened for writing.
 pub(crate) type Session = [u8; SESSION_BYTES];
 
 /// How a file's key is made from a configured one; in the file's header.
@@ -40,7 +40,7 @@ pub struct KeyTag {
     /// The configured key.
     pub key_id: u32,
     pub(crate) salt: [u8; SALT_BYTES],
-    /// Derived from the key like the file's own: tells a wrong key from damage.
+    /// Derived from the key like the file's own key. It tells a wrong key from damage.
     pub(crate) check: [u8; CHECK_BYTES],
 }
 
@@ -115,13 +115,13 @@ impl Keyring {
             let secret = secret_of(digits.trim())
                 .ok_or_else(|| bad("does not have exactly 64 hexadecimal digits"))?;
             if keys.known.insert(id, secret).is_some() {
-                return Err(bad("has the id of another"));
+                return Err(bad("has the same id as an earlier entry"));
             }
             keys.current = id;
         }
         match keys.current {
             0 => Err(Error::Keys {
-                what: "there is none in the list".into(),
+                what: "the list has no key".into(),
             }),
             _ => Ok(Keyring(Arc::new(RwLock::new(keys)))),
         }
@@ -137,7 +137,7 @@ impl Keyring {
         Some(self.0.read().current).filter(|id| *id != 0)
     }
 
-    /// What tells the current key from any other without giving it away: 16 hexadecimal digits.
+    /// The current key's fingerprint: 16 hexadecimal digits that do not reveal the key.
     /// `None` when there is none.
     ///
     /// # Errors
@@ -163,10 +163,10 @@ impl Keyring {
         for (id, secret) in &keys.known {
             let what = match newer.known.get(id) {
                 Some(now) if now == secret => continue,
-                Some(_) => format!("key {id} is not the one that it was; a new key needs a new id"),
+                Some(_) => format!("key {id} has changed; give a new key a new id"),
                 None => format!(
-                    "key {id} is gone, and files may need it; a key can be left out only when the node \
-                     is started again, once no file is encrypted with it"
+                    "key {id} is missing, and files may still need it; to remove a key, wait until no file is \
+                     encrypted with it, then restart the node without it"
                 ),
             };
             return Err(Error::Keys { what });
@@ -234,7 +234,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| Error::Keys {
-            what: "the operating system gives no random bytes".into(),
+            what: "the operating system provides no random bytes".into(),
         })?;
     Ok(bytes)
 }
@@ -298,13 +298,14 @@ impl Cipher {
         );
         // AES-GCM refuses only what is longer than 64 GiB.
         let tag = sealed.map_err(|_| Error::Keys {
-            what: "there is more to encrypt at once than the cipher takes".into(),
+            what: "the data is larger than the cipher can encrypt at once".into(),
         })?;
         data.extend_from_slice(tag.as_ref());
         Ok(())
     }
 
-    /// Decrypts what [`Cipher::seal`] made; `None` when it is not that, or stood elsewhere.
+    /// Decrypts what [`Cipher::seal`] made; `None` when the data is something else, or was encrypted for another
+    /// place.
     pub(crate) fn open(
         &self,
         (session, place): (Session, u32),

@@ -1,4 +1,4 @@
-//! What can go wrong, in words an operator can act on.
+//! The errors of this crate, in words that an operator can act on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum Error {
         /// The lock file.
         path: PathBuf,
     },
-    /// Bytes that were once written, synced and acknowledged are not what was written.
+    /// Bytes that were written, synced and acknowledged have changed.
     #[error("{} is damaged at offset {offset}: {what}; it covers {covers}; {advice}", file.display())]
     Damaged {
         /// The damaged file.
@@ -37,7 +37,7 @@ pub enum Error {
         /// What the operator can do.
         advice: &'static str,
     },
-    /// The file is from another version of the program or uses what this build cannot read.
+    /// The file is from another version of the program, or uses a feature that this build cannot read.
     #[error("{} cannot be read by this version: {what}", file.display())]
     Unsupported {
         /// The file.
@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// The file is encrypted with a key that was not given.
     #[error(
-        "{} is encrypted with key {key_id}, which is not among those given ({})",
+        "{} is encrypted with key {key_id}, which is not among the given keys ({})",
         file.display(), ids(known)
     )]
     KeyMissing {
@@ -59,7 +59,7 @@ pub enum Error {
         known: Vec<u32>,
     },
     /// The file is encrypted with another key of the same id.
-    #[error("{} is encrypted with another key {key_id} than the one given", file.display())]
+    #[error("{} was encrypted with a different key {key_id} than the given one", file.display())]
     KeyWrong {
         /// The file.
         file: PathBuf,
@@ -84,10 +84,11 @@ pub enum Error {
     },
     /// A data folder that was in use has lost the file that says which node and cluster it belongs to.
     #[error(
-        "{} is missing, but the folder was in use ({held}). Put the file back from any copy of this folder. \
-         Without a copy: one node alone: start it with its old cluster.node_id and no other node configured, \
-         it writes the file anew if all else is whole; otherwise restore a backup. A node of a cluster: \
-         `rstmdb rejoin`, `rstmdb-cli cluster remove ID`, then add it under a new id",
+        "{} is missing, but the folder was in use ({held}). Restore the file from any copy of this folder. \
+         If there is no copy and the node runs alone, start it with its old cluster.node_id and with no other node \
+         configured: it writes the file again if the rest of the folder is whole. If that fails, restore a \
+         backup. If there is no copy and the node is one of a cluster, run `rstmdb rejoin` and \
+         `rstmdb-cli cluster remove ID`, then add the node under a new id",
         file.display()
     )]
     IdentityMissing {
@@ -98,8 +99,8 @@ pub enum Error {
     },
     /// The data folder was removed, or another one put in its place, while the node used it.
     #[error(
-        "the data folder {} was removed or replaced under the running node: what it wrote since then is \
-         lost; put the folder back, or let the node come back as a new member", dir.display()
+        "the data folder {} was removed or replaced while the node was running: all that the node wrote since \
+         then is lost; put the folder back, or add the node again as a new member", dir.display()
     )]
     FolderGone {
         /// The data folder.
@@ -107,17 +108,17 @@ pub enum Error {
     },
     /// A file of the archive belongs to another node.
     #[error(
-        "the archive has another file {}: each node needs a compaction.archive_dir of its own",
+        "the archive already has a different file {}: give each node its own compaction.archive_dir",
         path.display()
     )]
     ArchiveTaken {
         /// The file that is there already.
         path: PathBuf,
     },
-    /// A restore into the folder did not come to its end.
+    /// A restore into the folder was not completed.
     #[error(
-        "the data folder {} is what a restore that was interrupted has left: remove everything in it \
-         and restore again", dir.display()
+        "the data folder {} was left by an interrupted restore: remove everything in it and restore again",
+        dir.display()
     )]
     RestoreUnfinished {
         /// The data folder.
@@ -132,15 +133,15 @@ pub enum Error {
         earliest: u64,
     },
     /// An append that would leave a hole or overwrite an entry.
-    #[error("entry {got} cannot follow: the log expects {expected} next")]
+    #[error("entry {got} does not follow: the next entry must be {expected}")]
     OutOfOrder {
         /// The index of the entry refused.
         got: u64,
         /// The only index that may come next.
         expected: u64,
     },
-    /// Entries from another node that cannot become this one's history.
-    #[error("history from {first} to {last} cannot be taken in: {why}")]
+    /// Entries from another node that cannot be added to this node's history.
+    #[error("cannot add the history from {first} to {last}: {why}")]
     HistoryRefused {
         /// The first index of the run.
         first: u64,
@@ -157,7 +158,7 @@ pub enum Error {
         /// The limit.
         bytes_max: u64,
     },
-    /// An earlier write or sync failed; nothing is written after that.
+    /// An earlier write or sync failed. The store writes nothing after that.
     #[error("the log has failed and accepts nothing more: {0}")]
     Failed(Arc<Error>),
     /// The store was closed, or its writer is gone.
@@ -174,7 +175,7 @@ impl Error {
         }
     }
 
-    /// Says what is lost and what to do: the damaged file is a history file.
+    /// For a damaged history file: names the loss and what to do.
     pub(crate) fn in_history_file(self) -> Self {
         match self {
             Error::Damaged {
@@ -183,15 +184,15 @@ impl Error {
                 file,
                 offset,
                 what,
-                covers: "history that came from another node".into(),
-                advice: "a node of a cluster fetches it again by itself; else restore the file from a \
+                covers: "the history from another node in this file".into(),
+                advice: "in a cluster the node fetches it again automatically; otherwise restore the file from a \
                          backup",
             },
             other => other,
         }
     }
 
-    /// Whether it is for want of something that may come back by itself; see [`is_shortage`].
+    /// Whether the cause is a shortage that may end without an operator; see [`is_shortage`].
     pub fn is_shortage(&self) -> bool {
         matches!(self, Error::Io { source, .. } if is_shortage(source))
     }
@@ -223,7 +224,7 @@ impl Error {
 const ADVICE: &str = "restore the file, or the whole folder, from a backup; never delete single segments; with other \
                      nodes that hold the data, empty this one with `rstmdb rejoin`";
 
-/// The error for bytes of a log file that are not what was written.
+/// The error for damaged bytes of a log file.
 pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Error {
     Error::Damaged {
         file: path.to_owned(),
@@ -234,8 +235,8 @@ pub(crate) fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> Erro
     }
 }
 
-/// Whether something failed for want of disk space, inodes or file descriptors. Where nothing was written yet it can
-/// be tried again.
+/// Whether an operation failed because disk space, inodes or file descriptors ran out. The caller can retry
+/// it if it had not written anything.
 pub fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     const NUMBERS: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOSPC, Errno::DQUOT];

@@ -3,16 +3,15 @@
 //! A [`Store`] is everything under one data folder. It implements openraft's storage
 //! ([`Store::log_store`]) for any runtime, keeps what Raft purged as readable history
 //! ([`Store::read`]) until retention drops it ([`Store::retain`]), and stores snapshots
-//! ([`Store::snapshots`]). What an entry or a snapshot record means is not its business.
+//! ([`Store::snapshots`]). It does not interpret entries or snapshot records.
 //!
 //! What it promises:
 //!
-//! - What was reported as flushed survives any crash, and so does every vote that was saved
-//!   (with [`FsyncPolicy::EveryWrite`]).
-//! - What is damaged is refused with file and offset, never served and never silently cut off.
-//!   Only a batch that was demonstrably never known to be durable is cut.
-//! - The first failed write or sync is the last: from then on every call fails, and no completion
-//!   is ever lost silently.
+//! - With [`FsyncPolicy::EveryWrite`], an entry reported as flushed survives any crash, and so does every
+//! saved vote.
+//! - Damage is refused with file and offset. It is never served and never silently cut off. The store cuts a
+//! batch only if it can prove that the batch was never known to be durable.
+//! - After the first failed write or sync, every call fails. No completion is lost silently.
 //! - An entry is readable when `append` returns, durable when its completion is called.
 //!
 //! A module imports only those above it in this table:

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use openraft::RaftTypeConfig;
 use openraft::impls::leader_id_std;
 
-/// What one log entry carries for the application: bytes this crate never looks into.
+/// The application's part of a log entry: bytes that this crate never interprets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Data(pub Bytes);
 
@@ -22,7 +22,7 @@ impl fmt::Display for Data {
     }
 }
 
-/// Where a member of the cluster is reached.
+/// The addresses of a member of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NodeInfo {
     /// `host:port` for the other nodes.
@@ -53,7 +53,7 @@ pub type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, N
 pub type Payload = openraft::EntryPayload<Data, u64, NodeInfo>;
 /// One entry of the log.
 pub type Entry = openraft::impls::Entry<CommittedLeaderId, Payload>;
-/// What a snapshot is of.
+/// The metadata of a snapshot.
 pub type SnapshotMeta = openraft::storage::SnapshotMeta<CommittedLeaderId, u64, NodeInfo>;
 
 /// Any openraft configuration over these types; response, runtime, responder and error source

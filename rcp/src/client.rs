@@ -2,11 +2,11 @@
 //!
 //! - **One connection, pipelined.** Calls are queued at their first poll and leave in that order;
 //!   many are written and read at once. A clone of the client shares the connection.
-//! - **It reconnects by itself**, to any of the addresses, with growing and jittered pauses. Calls
-//!   wait for that, each until its own deadline.
-//! - **With several addresses no node holds it up.** One that hangs (a stopped process, a dead host)
-//!   is given up after at most 1.5 s or half of the deadline without a sign of life; one that lives
-//!   but cannot answer (cut off from the others) is left after half of the deadline.
+//! - **It reconnects automatically**, to any of the addresses, with growing and jittered pauses. Meanwhile
+//! calls wait, each until its own deadline.
+//! - **With several addresses no single node blocks it.** The client leaves a node that hangs (a stopped
+//! process, a dead host) after 1.5 s or half of the deadline without a sign of life, whichever is less. It
+//! leaves a node that is alive but cannot answer (cut off from the others) after half of the deadline.
 //! - **A retry takes effect once.** Reads, and writes with an idempotency key, are tried again after a
 //!   lost connection or a retryable error, until the deadline. A write without a key is tried again
 //!   only if it certainly was not done: never sent, or refused before it was begun (no leader, a
@@ -18,8 +18,8 @@
 //!   event takes effect in that one, too. The client library cannot tell, and retries all the same. A program that
 //!   must not risk this gives the write no key (`null` where `retry_writes` is set), and reads the instance when
 //!   the error says that the outcome is unknown.
-//! - **Each watch has its own connection**, so that a consumer who is slow to take events holds up
-//!   nothing but its own watch. It resumes after a lost connection, on any node, without gap or
+//! - **Each watch has its own connection**, so that a slow consumer delays only its own watch. It resumes
+//! after a lost connection, on any node, without gap or
 //!   duplicate.
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across
@@ -167,7 +167,7 @@ impl Client {
     pub async fn close(self) {
         const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
         let goodbye = self.session.goodbye(op::BYE);
-        // The server closes an abandoned connection all the same.
+        // The server closes an abandoned connection anyway.
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
         self.session.close();
     }

@@ -1,4 +1,4 @@
-//! Error codes: what is refused, whether trying again can help, and what legacy clients are told.
+//! Error codes: what is refused, whether a retry can help, and the code for legacy clients.
 
 use std::fmt;
 
@@ -94,8 +94,8 @@ codes! {
 }
 
 impl Code {
-    /// The code a client that did not ask for the feature `cluster` is told instead: existing
-    /// clients fail on a code they do not know.
+    /// The code sent instead to a client that did not ask for the feature `cluster`, because existing clients
+    /// fail on an unknown code.
     #[must_use]
     pub fn for_legacy(self) -> Code {
         match self {

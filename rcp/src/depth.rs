@@ -1,8 +1,8 @@
 //! The cap on JSON nesting, checked on the bytes before anything is parsed.
 //!
 //! Parsers, and code that walks the parsed value, recurse; nesting is the one dimension of a payload
-//! that the length limit does not bound. The scan knows strings and escapes and nothing else: on
-//! text that is not JSON its answer means nothing, and the parser refuses that text anyway.
+//! that the length limit does not bound. The scan only knows strings and escapes. For text that is not JSON
+//! its answer has no meaning, but the parser refuses such text anyway.
 
 /// JSON is nested deeper than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Binary frames: an 18-byte header, an extension that v1 skips, the payload.
 //!
-//! [`decode`] is pure: it looks at the bytes there are and says what they are. Everything the header
-//! tells is checked before a byte of the payload has to be there, so what a caller buffers for one
+//! [`decode`] is pure: it classifies the bytes that have arrived. It checks the whole header before any byte
+//! of the payload must have arrived, so what a caller buffers for one
 //! frame is bounded by [`Limits`] plus 65,535 bytes of extension.
 //!
 //! | what is wrong | code | answered |
@@ -104,7 +104,7 @@ struct Header {
 
 /// Decodes the frame `buf` starts with.
 pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Decoded<'a> {
-    // A peer that speaks something else is told apart by its first wrong byte: it may never send 18.
+    // Reject another protocol at its first wrong byte, because such a peer may never send 18 bytes.
     let magic_bytes = buf.len().min(MAGIC.len());
     if buf[..magic_bytes] != MAGIC[..magic_bytes] {
         return Decoded::Reject(bad_magic(&buf[..magic_bytes]));
@@ -138,7 +138,7 @@ pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Decoded<'a> {
     })
 }
 
-/// The length of the whole frame `buf` starts with, as its header says; `None` where there is no valid header.
+/// The length of the whole frame at the start of `buf`, from its header; `None` without a valid header.
 pub fn announced_bytes(buf: &[u8], limits: &Limits) -> Option<usize> {
     let header = buf.first_chunk::<HEADER_BYTES>()?;
     let header = check_header(header, limits).ok()?;
@@ -213,7 +213,7 @@ fn check_header(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Header, 
     })
 }
 
-/// A message that was not written; the buffer is as it was before.
+/// Why a message was not written; the buffer is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// The payload is longer than a frame may carry.

@@ -1,10 +1,10 @@
-//! JSON of users as a tree, for who shows it or looks into it.
+//! JSON of users as a tree, for code that shows it or reads parts of it.
 //!
 //! To `serde_json::Value` some keys have a meaning (with its feature `raw_value`,
 //! `$serde_json::private::RawValue` makes it parse the text below it once more, without a bound on
 //! depth), and its numbers are rounded to a double. A [`Json`] takes every key as it is, keeps each
-//! number as it was written, and bounds the depth before it recurses. Text that users had a hand in is
-//! read with [`Json::parse`] or [`value`], never as a `Value` by serde_json itself.
+//! number as it was written, and bounds the depth before it recurses. Text that contains users' input is read
+//! with [`Json::parse`] or [`value`], never as a `Value` by serde_json itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use serde_json::{Error, Map, Value};
 
 use crate::depth;
 
-/// The deepest nesting that is read, inclusive: what a request may hold, wrapped in an answer.
+/// The deepest nesting that is read, inclusive: that of a request, wrapped in an answer.
 const DEPTH_MAX: usize = 128;
 /// From this many fields on, a repeated key is found by a map.
 const MAP_FIELDS_MIN: usize = 16;
@@ -56,7 +56,7 @@ pub fn value_of_bytes(text: &[u8]) -> Result<Value, Error> {
     value(str::from_utf8(text).map_err(Error::custom)?)
 }
 
-/// What `serde_json::to_value` gives, but that no key of a raw value inside has a meaning.
+/// Like `serde_json::to_value`, but no key of a raw value inside has a special meaning.
 ///
 /// # Errors
 /// It cannot be written as JSON, or is nested too deep.
@@ -105,7 +105,7 @@ impl Json {
             .map(|(_, value)| value)
     }
 
-    /// The fields of an object; none of anything else.
+    /// The fields of an object; empty for any other value.
     pub fn fields(&self) -> &[(String, Json)] {
         match self {
             Self::Object(fields) => fields,
@@ -113,7 +113,7 @@ impl Json {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; empty for any other value.
     pub fn items(&self) -> &[Json] {
         match self {
             Self::List(items) => items,
@@ -148,7 +148,7 @@ impl Json {
     }
 }
 
-/// A field of an object; null where there is none.
+/// A field of an object; null if it is absent.
 impl Index<&str> for Json {
     type Output = Json;
 
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
                     "true" => Json::Bool(true),
                     "false" => Json::Bool(false),
                     number => {
-                        // One that is no number to a client, 1e999, is none to us.
+                        // A number that clients cannot read, such as 1e999, is refused.
                         serde_json::from_str::<serde_json::Number>(number)?;
                         Json::Number(number.into())
                     }

@@ -1,6 +1,6 @@
 use crate::Code;
 
-/// Bytes that cannot be part of a connection that goes on: it is closed.
+/// Invalid bytes, after which the connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Reject {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// How many signs of life are asked for, in vain, before a silent connection is given up.
+/// How many keepalive probes stay unanswered before the kernel closes a silent connection.
 const PROBES: u32 = 3;
 /// The least the kernel takes.
 const STEP_MIN: Duration = Duration::from_secs(1);
 
-/// Has the kernel end a connection whose peer has vanished, in about `within` (whole seconds, 3 at least): one that
-/// is silent is asked for signs of life after half of it, and what was sent must be acknowledged within it.
-/// So is a connection ended whose peer is there and takes nothing for as long.
+/// Makes the kernel close a connection whose peer has vanished, after about `within` (whole seconds, 3 at
+/// least). The kernel probes a silent connection after half of that time, and data sent must be acknowledged
+/// within it. The kernel also closes a connection whose peer accepts no data for that time.
 ///
 /// # Errors
 /// When the system refuses an option.

@@ -1,7 +1,7 @@
 //! Text that comes from files of other systems, and text that goes to a terminal.
 //!
-//! What people see must be what is there. A name may hold characters that move the cursor, reverse the
-//! direction of writing or are not drawn at all; on a terminal each of them is shown by its number.
+//! People must see the real text. A name may hold characters that move the cursor, reverse the direction of
+//! writing or are invisible. On a terminal each of them is shown by its number.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A byte that UTF-8 does not have at this place.
-    #[error("it is not UTF-8 text: byte {offset} does not belong there")]
+    #[error("it is not UTF-8 text: byte {offset} is invalid")]
     NotUtf8 {
         /// Where it is, from 0.
         offset: usize,
     },
-    /// It begins like UTF-16, but is none.
-    #[error("it begins like UTF-16 text, but is not")]
+    /// It begins like UTF-16, but is not valid UTF-16.
+    #[error("it has a UTF-16 byte order mark, but is not valid UTF-16")]
     NotUtf16,
 }
 
@@ -51,8 +51,8 @@ fn utf8(bytes: &[u8], before: usize) -> Result<Cow<'_, str>, Error> {
     }
 }
 
-/// Whether a terminal would obey the character, or show nothing of it, instead of drawing it: control
-/// characters, those that set the direction of writing, and those without a shape.
+/// Whether a terminal would obey the character or hide it instead of drawing it. These are control
+/// characters, characters that set the direction of writing, and characters without a shape.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -87,8 +87,8 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     shown
 }
 
-/// JSON that says the same and shows all of it on a terminal: [hidden](is_hidden) characters, which can only
-/// stand inside of strings, as JSON's own escapes. Line ends between tokens stay.
+/// The same JSON with everything visible on a terminal. [Hidden](is_hidden) characters, which can only be
+/// inside strings, become JSON escapes. Line ends between tokens stay.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let is_meant = |c: char| is_hidden(c) && c != '\n';
     if !json.contains(is_meant) {

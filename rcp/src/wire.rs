@@ -33,7 +33,7 @@ impl WireMode {
         }
     }
 
-    /// The first of the offered modes that is supported; binary if there is none.
+    /// The first of the offered modes that is supported; binary if none is.
     pub fn negotiate<S: AsRef<str>>(offered: impl IntoIterator<Item = S>) -> WireMode {
         offered
             .into_iter()
@@ -51,10 +51,10 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// The most that is reserved on the word of a header alone.
+/// The most memory that is reserved because of a header, before the payload arrives.
 const RESERVE_BYTES_MAX: usize = 256 * 1024;
 
-/// A line that is shorter is not a large one.
+/// A shorter line does not count as large.
 const LINE_BYTES_FREE: usize = 64 * 1024;
 
 /// Takes messages off the front of a connection's read buffer.
@@ -102,9 +102,9 @@ impl Decoder {
         }
     }
 
-    /// Bytes that the message at the front of `buf` will take in all; 0 where its header is not there yet. A line does
-    /// not say how long it is: once it and another read of `chunk` bytes may be a large message, this is the most it
-    /// may take.
+    /// The total length of the message at the front of `buf`; 0 while its header has not arrived. A line does
+    /// not tell its length. So once the line and another read of `chunk` bytes could be a large message, this
+    /// is the longest possible line.
     pub fn announced_bytes(&self, buf: &[u8], chunk: usize) -> usize {
         match self.mode {
             WireMode::Binary => frame::announced_bytes(buf, &self.limits).unwrap_or(0),
@@ -117,7 +117,7 @@ impl Decoder {
         match frame::decode(buf, &self.limits) {
             frame::Decoded::Reject(reject) => Err(reject),
             frame::Decoded::NeedMore(more_bytes) => {
-                // Spares a large frame its first growths; the rest waits until bytes really come.
+                // Avoids the first reallocations of a large frame. More is reserved only as bytes arrive.
                 buf.reserve(more_bytes.min(RESERVE_BYTES_MAX));
                 Ok(None)
             }

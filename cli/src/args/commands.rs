@@ -86,7 +86,7 @@ pub struct Freshness {
 pub enum Consistency {
     /// Includes every write that was acknowledged before the request.
     Linearizable,
-    /// The same, provided that the nodes' clocks run at about the same speed.
+    /// Like linearizable, provided that the nodes' clocks run at about the same speed.
     Lease,
     /// What the answering node has applied, even without a leader. It may be old.
     Local,

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and nothing about what it does.
+//! The command line's syntax. What the commands do is elsewhere.
 //!
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
@@ -131,7 +131,7 @@ pub struct Global {
 }
 
 impl Global {
-    /// Whether any option asks for TLS: naming a certificate means to use it.
+    /// Whether any option asks for TLS. An option that names a certificate does.
     pub fn wants_tls(&self) -> bool {
         self.tls
             || self.insecure

@@ -36,7 +36,7 @@ prints, in the order of the log, each live instance's creation and every event s
 keyed by offset: loading the output twice changes nothing. Kept: definitions, ids,\n\
 contexts, payloads, event ids, states and the order of events. Not kept: offsets, times,\n\
 who asked, idempotency keys, deleted instances. Instances whose history the log no\n\
-longer holds in full can't be exported; their number is reported and the exit code is 1.")]
+longer holds in full cannot be exported; their number is reported and the exit code is 1.")]
 pub struct Export {
     /// Only this machine and its instances.
     #[arg(short, long)]

@@ -1,5 +1,5 @@
-//! Whether a backup can be restored: its files are whole, and what they hold adds up to the states that the
-//! cluster had. A restore makes the same checks, by the same [`Replay`], for the part that it needs.
+//! Checks that a backup can be restored: its files are whole, and replaying them leads to the states that the
+//! cluster had. A restore makes the same checks, with the same [`Replay`], for the part that it needs.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use rstmdb_engine::replay::{self, Beginning, Replay, Until};
 use super::from_backup;
 use crate::Error;
 
-/// What of a run cannot be restored.
+/// Why a run cannot be restored.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
     #[error(transparent)]
@@ -31,7 +31,7 @@ impl Fault {
 /// Checks all of the backup in `dir`; each fault goes to `say`.
 ///
 /// # Errors
-/// When a restore from it would be refused.
+/// When a restore would refuse it.
 pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Result<(), Error> {
     let damaged = manifest
         .files()

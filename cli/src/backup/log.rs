@@ -1,8 +1,8 @@
-//! Entries on their way into files.
+//! Writes the entries of the log into files.
 //!
-//! A backup that is brought up to date every minute would become a heap of tiny files, so a small
-//! last file is taken into the new one. The last entry that the backup has is asked for once more: a
-//! cluster that was set back and has grown again has another one there.
+//! A backup that runs every minute would collect many tiny files, so a small last file is merged into the new
+//! one. The backup also reads the last entry that it has once more. If the cluster was restored to an earlier
+//! state and has grown again, it has a different entry there.
 
 use bytes::{Bytes, BytesMut};
 use rstmdb_backup::writer::FileWriter;
@@ -15,7 +15,7 @@ use crate::Error;
 
 /// A file is closed once it holds this much.
 const FILE_BYTES: u64 = 64 << 20;
-/// A last file that holds less is taken into the next one.
+/// A last file that holds less is merged into the next one.
 const SMALL_BYTES: u64 = 4 << 20;
 
 /// Copies what is behind the last offset of the last run, up to the head.
@@ -29,7 +29,7 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
         match pieces.next_entry(source, last).await {
             Ok(again) if again == *known => {}
             Ok(_) => return Err(another_history(last)),
-            // Retention has just reached the end of the backup: nothing is left to compare.
+            // Retention has just dropped the backup's last entry, so there is nothing to compare.
             Err(Stop::Gap) => {}
             Err(stop) => return Err(stop),
         }
@@ -42,7 +42,7 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
     for offset in last + 1..=head.last_offset {
         let entry = pieces.next_entry(source, offset).await?;
         if entry.offset != offset || entry.term < term {
-            let what = format!("entry {} came where {offset} is next", entry.offset);
+            let what = format!("the server sent entry {} instead of {offset}", entry.offset);
             return Err(Error::unexpected(what).into());
         }
         term = entry.term;
@@ -77,10 +77,10 @@ fn another_history(offset: u64) -> Stop {
     Stop::Failed(Error::Usage(message))
 }
 
-/// The log as it arrives.
+/// The log, read from the server piece by piece.
 struct Pieces {
     arrived: BytesMut,
-    /// Where the next piece begins, if one was asked for.
+    /// Where the next piece begins, if one was requested.
     next: Option<(u64, u64)>,
     to_offset: u64,
 }
@@ -120,11 +120,11 @@ impl Pieces {
     }
 }
 
-/// A file of the log on its way.
+/// A file of the log that is being written.
 struct Writer {
     file: FileWriter,
     log: LogFile,
-    /// The last file of the run is in it, and goes when this one is published.
+    /// Whether it includes the last file of the run, which is removed when this one is published.
     replaces_last: bool,
     frame: Vec<u8>,
 }

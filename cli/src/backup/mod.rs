@@ -32,8 +32,8 @@ use crate::{Error, args};
 use source::{Head, Source, Stop};
 use target::Target;
 
-/// A log that is dropped faster than it is copied, or snapshots that are replaced again and again,
-/// end a backup after so many attempts.
+/// A backup ends after this many attempts if the cluster drops its log faster than it is copied, or keeps
+/// replacing its snapshots.
 const ATTEMPTS_MAX: u32 = 5;
 
 /// Runs the command.
@@ -67,7 +67,7 @@ pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
     Report::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)
 }
 
-/// Brings the last run up to the head.
+/// Copies the log after the last run, up to the head.
 async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), Stop> {
     let Some(last) = target.last_offset() else {
         return Err(Stop::Gap);
@@ -85,7 +85,8 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
     Ok(())
 }
 
-/// Begins a run at what the server has now. That a snapshot was replaced meanwhile is no failure yet.
+/// Begins a run with the log or the snapshot that the server has now. If the snapshot is replaced meanwhile, the
+/// caller retries.
 async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<(), Error> {
     let run = new_run(head);
     if head.first_offset == 1 {
@@ -98,8 +99,8 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
         .and_then(Run::restorable)
     {
         eprintln!(
-            "the cluster no longer has the log between offset {last} and {}: the backup gets a new \
-             snapshot, and has a gap before it",
+            "the cluster no longer has the log between offset {last} and {}: the backup continues \
+             with a new snapshot, and has a gap before it",
             head.first_offset
         );
     }
@@ -118,7 +119,7 @@ fn new_run(head: &Head) -> Run {
         first_offset: head.first_offset,
         snapshot: None,
         log: Vec::new(),
-        // Interrupted before its log is copied whole, it reaches up to its last fact and no further.
+        // If the run is interrupted before its log is complete, it reaches only up to its last fact.
         until_ms: 0,
     }
 }
@@ -133,7 +134,7 @@ fn verify(session: &Session, dir: &Path) -> Result<(), Error> {
     Report::of(&manifest, dir, None).print(session)
 }
 
-/// What there is now.
+/// What the backup holds now.
 #[derive(Serialize)]
 struct Report<'a> {
     dir: String,
@@ -160,7 +161,7 @@ struct Range {
 
 impl<'a> Report<'a> {
     fn of(manifest: &'a Manifest, dir: &Path, span: Option<(u64, u64)>) -> Self {
-        // What a gap swallowed was not added.
+        // Offsets in a gap were not added.
         let added = span.map(|(from, to)| {
             let lengths = manifest.runs.iter().map(|run| {
                 let first = run.first_offset.max(from);

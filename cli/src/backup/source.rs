@@ -1,4 +1,4 @@
-//! What the server is asked.
+//! The requests to the server.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use super::from_backup;
 use crate::Error;
 use crate::session::{Session, from_client};
 
-/// A piece may have to be read from a slow disk, or history to come from another node first.
+/// The timeout of a request. The server may have to read a slow disk, or wait for history from another node.
 const TIMEOUT_MIN: Duration = Duration::from_secs(60);
 
-/// What the server has.
+/// The server's log and snapshot.
 pub(super) type Head = BackupDescribeResult<'static>;
 
 /// Why copying stopped.
@@ -31,7 +31,7 @@ pub(super) enum Stop {
     Gap,
     /// The snapshot was replaced by a newer one.
     Replaced,
-    /// For good.
+    /// An error that no retry can solve.
     Failed(Error),
 }
 
@@ -52,11 +52,11 @@ impl From<Stop> for Error {
         let message = match stop {
             Stop::Failed(error) => return error,
             Stop::Gap => {
-                "the cluster drops its log faster than it can be copied; let it keep more \
+                "the cluster drops its log faster than the backup can copy it; let the cluster keep more \
                  (compaction.retain_events, retain_hours, retain_mb)"
             }
             Stop::Replaced => {
-                "the server took one snapshot after another while they were copied; let it take \
+                "the server replaced its snapshot again and again while the backup copied it; let it take \
                  them less often (compaction.min_interval_secs)"
             }
         };
@@ -64,7 +64,7 @@ impl From<Stop> for Error {
     }
 }
 
-/// A connection of its own.
+/// A separate connection.
 pub(super) struct Source(Client);
 
 impl Source {

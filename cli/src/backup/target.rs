@@ -1,7 +1,8 @@
-//! The folder of a backup: opened, checked, and changed in steps each of which leaves it whole.
+//! The folder of a backup. It is opened, checked, and changed in steps. Each step leaves the backup whole.
 //!
-//! Every step is: publish a file, write the manifest that names it, remove what that one no longer
-//! names. An interruption between two of them leaves a file too many, which the next backup removes.
+//! Each step publishes a file, writes the manifest that names it, and removes the files that the manifest no
+//! longer names. An interruption in between leaves a file that the manifest does not name. The next backup
+//! removes it.
 
 use std::collections::HashSet;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -27,11 +28,11 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Opens the folder, making it when it is not there, and checks cheaply what is in it. The folder
-    /// above it must be there: a backup disk that is not mounted must not pass for one.
+    /// Opens the folder, or creates it, and makes quick checks of its content. Its parent folder must exist:
+    /// otherwise a backup could go to the mount point of a disk that is not mounted.
     pub(super) fn open(dir: &Path) -> Result<Self, Error> {
         if !dir.is_dir() {
-            // What a backup holds is for its owner alone, whatever the data folder was protected by.
+            // Only the owner may read a backup, however the data folder was protected.
             DirBuilder::new()
                 .mode(0o700)
                 .create(dir)
@@ -74,7 +75,8 @@ impl Target {
         if manifest.cluster_id.is_empty() {
             manifest.cluster_id = head.cluster_id.to_string();
             manifest.cluster_name = head.cluster_name.to_string();
-            // Before any file of it: data without a manifest is never taken for a new backup.
+            // Write the manifest before any file: a folder that holds data but no manifest is never used for a new
+            // backup.
             return self.write_manifest();
         }
         if manifest.cluster_id == head.cluster_id {
@@ -95,7 +97,7 @@ impl Target {
         self.manifest.runs.last().map(Run::last_offset)
     }
 
-    /// Adds a run, in place of a last one that never reached its snapshot.
+    /// Adds a run. It replaces the last run if that never reached its snapshot.
     pub(super) fn begin(&mut self, run: Run) -> Result<(), Error> {
         let runs = &mut self.manifest.runs;
         runs.retain(|run| run.restorable().is_some());
@@ -112,7 +114,7 @@ impl Target {
     ) -> Result<SnapshotFile, Stop> {
         let Some(snapshot) = &head.snapshot else {
             let message = format!(
-                "the server's log begins at offset {}, and it has no snapshot of what was before",
+                "the server's log begins at offset {}, and it has no snapshot of the state before that",
                 head.first_offset
             );
             return Err(Error::Failed(message).into());
@@ -124,7 +126,7 @@ impl Target {
         loop {
             let piece = source.snapshot(&snapshot.snapshot_id, at).await?;
             arrived.extend_from_slice(&piece.data.0);
-            // That it is made of frames is found out here rather than at a restore.
+            // Check here that it consists of frames, rather than at a restore.
             while stream::take_frame(&mut arrived)
                 .map_err(Error::unexpected)?
                 .is_some()
@@ -147,7 +149,7 @@ impl Target {
         })
     }
 
-    /// Notes that the last run has all that the server had at this time.
+    /// Notes that the last run holds everything that the server had at this time.
     pub(super) fn reached(&mut self, time_ms: u64) -> Result<(), Error> {
         if let Some(run) = self.manifest.runs.last_mut() {
             run.until_ms = run.until_ms.max(time_ms);
@@ -161,7 +163,7 @@ impl Target {
         self.manifest.write(&self.dir).map_err(from_backup)
     }
 
-    /// Removes what an interrupted backup left, and what a newer file has replaced.
+    /// Removes the files that an interrupted backup left, and those that a newer file has replaced.
     pub(super) fn remove_unnamed(&self) -> Result<(), Error> {
         let named: HashSet<&str> = self.manifest.files().map(|info| &*info.file).collect();
         for name in names(&self.dir)? {
@@ -175,7 +177,7 @@ impl Target {
     }
 }
 
-/// A folder without a manifest may hold nothing that is not known to be left over.
+/// A folder without a manifest may hold only files that are known leftovers.
 fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     let shown = dir.display();
     for name in names(dir)? {
@@ -184,8 +186,9 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
             return Err(Error::Failed(message));
         }
         if !folder::is_ours(&name) {
-            let message =
-                format!("{shown} holds {name}, which is no file of a backup; use another folder");
+            let message = format!(
+                "{shown} holds {name}, which is not a file of a backup; use another folder"
+            );
             return Err(Error::Usage(message));
         }
     }

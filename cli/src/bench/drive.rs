@@ -15,10 +15,10 @@ use super::report::Measured;
 use crate::Error;
 use crate::session::from_client;
 
-/// A worker that is refused pauses, so that an unhappy server is not also flooded.
+/// A worker pauses after a refusal, so that it does not flood a server in trouble.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
-/// When to count: answers to requests sent from the first to the second.
+/// The measured window: answers count if their request was sent within it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub from: Instant,

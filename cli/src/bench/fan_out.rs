@@ -1,4 +1,4 @@
-//! One event to many watches: how long until the last has it.
+//! One event to many watches: the time until the last watch has it.
 
 use std::time::Instant;
 

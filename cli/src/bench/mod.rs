@@ -1,8 +1,8 @@
-//! bench: what this server does, measured from outside.
+//! bench: measures throughput and latency of a server from outside.
 //!
-//! The load generator shares the machine with the server more often than not, so it is made to cost
-//! little: each thread runs its connections on a runtime of its own, requests are built before the
-//! measurement where they can be, and nothing is shared between threads while it runs.
+//! The load generator often runs on the server's machine, so it must use little processor time. Each thread
+//! runs its connections on its own runtime, requests are built before the measurement where possible, and
+//! threads share nothing while they run.
 //!
 //! | module | subject |
 //! |---|---|
@@ -100,7 +100,8 @@ async fn create(client: &Client, plan: &Plan) -> Result<(), Error> {
     .await
 }
 
-/// Deletes what was made before and during the measurement; `created` counts the latter by worker.
+/// Deletes the instances made before and during the measurement. `created` has the number of the latter for each
+/// worker.
 async fn delete(client: &Client, plan: &Plan, created: &[(u32, u64)]) -> Result<(), Error> {
     let before = (0..plan.instances()).map(|number| plan.instance(number));
     let during = created.iter().flat_map(|&(worker, count)| {
@@ -115,7 +116,7 @@ async fn delete(client: &Client, plan: &Plan, created: &[(u32, u64)]) -> Result<
             .call::<_, IgnoredAny>(op::DELETE_INSTANCE, &params)
             .await
         {
-            // A creation that failed counts as one that may have been made.
+            // Count a failed creation too: it may have taken effect.
             Err(ClientError::Refused(body)) if body.code == Code::InstanceNotFound => Ok(()),
             outcome => outcome.map(drop),
         }

@@ -17,7 +17,7 @@ const LATENCY_NS_MAX: u64 = 600_000_000_000;
 /// What one thread has measured; then, merged, what all have.
 pub struct Measured {
     latencies_ns: Histogram<u64>,
-    /// By code, or by what happened where no server answered.
+    /// By error code, or by the kind of failure if no server answered.
     errors: BTreeMap<String, u64>,
     /// How many instances each worker has made.
     pub created: Vec<(u32, u64)>,

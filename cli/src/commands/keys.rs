@@ -9,14 +9,14 @@ use serde_json::json;
 use crate::Error;
 use crate::session::{Session, from_client};
 
-/// A member, by its address.
+/// A member and its address.
 struct Member {
     addr: String,
     client: Client,
 }
 
-/// Lets every node learn the keys, and only then lets each use the last one: a snapshot that one of
-/// them writes with the new key may be sent to any other.
+/// First lets every node learn the keys, and only then lets each use the last one. A node that uses the new
+/// key may send its snapshot to any other node.
 pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
     let members = members(session).await?;
     let mut learned = Vec::new();
@@ -28,7 +28,7 @@ pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
         .iter()
         .all(|(_, keys)| keys.key_id == keys.last_key_id)
     {
-        eprintln!("nothing to rotate: the last key of every key file is in use already");
+        eprintln!("nothing to rotate: every node already uses the last key of its key file");
     }
     let mut rotated = Vec::new();
     for member in &members {
@@ -56,7 +56,7 @@ pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-/// That all have the same key to go on with, before anything goes on with it.
+/// Checks that the key files of all nodes end with the same key, before any node uses it.
 fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> {
     let last = |keys: &RotateKeyResult| {
         let (id, fingerprint) = (keys.last_key_id, &keys.last_key_fingerprint);
@@ -76,8 +76,8 @@ fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> 
     )))
 }
 
-/// Connections to all members, before anything is changed on one of them. A node alone is asked where
-/// the command line says that it is.
+/// Connects to all members before changing anything on one of them. A single node is reached at the address
+/// from the command line.
 async fn members(session: &Session) -> Result<Vec<Member>, Error> {
     let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
     let members = info.cluster.map(|cluster| cluster.members);

@@ -20,8 +20,8 @@ use crate::{Error, backup, bench, load};
 /// Runs one command.
 pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
     match command {
-        // The program starts the REPL itself, so a REPL is the only place where this command arrives.
-        Command::Repl => Err(Error::Usage("this is the REPL already".to_owned())),
+        // The program itself starts the REPL, so this command arrives here only from within a REPL.
+        Command::Repl => Err(Error::Usage("the REPL is running already".to_owned())),
         Command::Ping => server::ping(session).await,
         Command::Info => server::info(session).await,
         Command::HashToken(args) => server::hash_token(session, args),

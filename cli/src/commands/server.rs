@@ -1,4 +1,4 @@
-//! The server itself: ping, info, replication-status; and hash-token, which needs none.
+//! The server itself: ping, info, replication-status; and hash-token, which needs no server.
 
 use std::time::Instant;
 

@@ -45,13 +45,13 @@ pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Resul
     session.show(op::FLUSH_ALL, &NoParams {}).await
 }
 
-/// Without a terminal to ask at, the answer is no.
+/// Asks for confirmation. Without a terminal the answer is no.
 fn confirm() -> Result<(), Error> {
     if !io::stdin().is_terminal() {
-        let message = "flush-all removes everything, and there is no terminal to ask for confirmation: pass --yes";
+        let message = "flush-all removes everything; without a terminal it cannot ask for confirmation: pass --yes";
         return Err(Error::Usage(message.to_owned()));
     }
-    eprint!("This removes every machine and instance. Type yes to go on: ");
+    eprint!("This removes every machine and instance. Type yes to continue: ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     if is_yes(&answer) {

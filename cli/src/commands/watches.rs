@@ -35,8 +35,7 @@ pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), E
 
 pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Error> {
     let Some(watches) = &session.watches else {
-        let message =
-            "unwatch ends a watch of the REPL; a watch of the command line ends with Ctrl-C";
+        let message = "unwatch works in the REPL only; Ctrl-C ends a watch of the command line";
         return Err(Error::Usage(message.to_owned()));
     };
     let removed = watches.end(&args.subscription_id);

@@ -1,8 +1,8 @@
-//! Ends the nodes when this program cannot: killed with SIGKILL it runs no code of its own.
+//! Ends the nodes when this program cannot, because it was killed with SIGKILL.
 //!
-//! A shell waits beside it, reading a pipe that only this program holds open. Each line it reads is
-//! the list of processes that run now; when the pipe closes, by whatever end this program finds, it
-//! kills the last ones it was told of. An orderly end tells it of none first.
+//! A shell runs beside this program and reads a pipe that only this program holds open. Each line is the list
+//! of the processes that run now. When the pipe closes, for whatever reason, the shell kills the processes of
+//! the last line. At an orderly end this program first sends an empty line.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ const SCRIPT: &str = r#"pids=
 while read -r line; do pids=$line; done
 [ -z "$pids" ] || kill -9 $pids"#;
 
-/// The shell. It ends by itself once this is dropped.
+/// The shell. It ends once this is dropped.
 #[derive(Debug)]
 pub struct Guard {
     shell: Child,
@@ -22,7 +22,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts to wait, with no process to end yet.
+    /// Starts the shell, without any process to end yet.
     pub fn start() -> Result<Guard, Error> {
         let failed = |error| {
             Error::Failed(format!(
@@ -34,7 +34,7 @@ impl Guard {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C at the terminal is not for it.
+            // Ctrl-C at the terminal must not end the shell.
             .process_group(0)
             .spawn()
             .map_err(failed)?;
@@ -42,11 +42,11 @@ impl Guard {
         Ok(Guard { shell, pipe })
     }
 
-    /// These are the processes to end, and no others.
+    /// Replaces the list of the processes to end.
     pub fn watch(&mut self, pids: impl Iterator<Item = u32>) {
         let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
         if let Some(pipe) = &mut self.pipe {
-            // Without the shell the nodes run on if this program is killed; the operator has to end them.
+            // Without the shell the nodes keep running if this program is killed. The operator then has to end them.
             let _ = writeln!(pipe, "{}", pids.join(" "));
         }
     }
@@ -55,7 +55,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // It has nothing left to wait for.
+        // The shell then ends at once.
         let _ = self.shell.wait();
     }
 }
@@ -77,7 +77,7 @@ mod tests {
         let mut guard = Guard::start().unwrap();
         guard.watch([spared.id(), killed.id()].into_iter());
         guard.watch([killed.id()].into_iter());
-        // What the kernel does to the pipe of a killed process.
+        // Close the pipe, as the kernel does for a killed process.
         drop(guard);
         assert_eq!(killed.wait().unwrap().signal(), Some(9));
         assert!(spared.try_wait().unwrap().is_none());

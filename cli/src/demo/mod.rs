@@ -30,17 +30,17 @@ use plan::Plan;
 const SERVER: &str = "rstmdb";
 /// How long a cluster may take to have a leader.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How often it is asked.
+/// Interval between these checks.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the demo until a signal ends it.
 pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
     if session.watches.is_some() {
-        let message = "cluster demo runs until Ctrl-C: start it outside of the REPL";
+        let message = "cluster demo runs until Ctrl-C; start it outside of the REPL";
         return Err(Error::Usage(message.to_owned()));
     }
     let program = server_program()?;
-    // Before the first process: a signal must not end this program before it has ended them.
+    // Set this up before the first process starts: a signal must not end this program before it has ended the nodes.
     let mut signals = Signals::new()?;
     let temporary = match &args.dir {
         Some(_) => None,
@@ -49,7 +49,7 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
     let dir = match (&args.dir, &temporary) {
         (Some(dir), _) => dir.as_path(),
         (None, Some(temporary)) => temporary.path(),
-        (None, None) => return Err(Error::Failed("there is no folder to use".to_owned())),
+        (None, None) => return Err(Error::Failed("no folder can be used".to_owned())),
     };
     let plan = Plan::open(dir, args.nodes, args.base_port)?;
     let mut nodes = Nodes::start(&plan, &program).await?;
@@ -62,8 +62,11 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
         () = signals.next() => nodes.kill().await,
     }
     match (&outcome, temporary) {
-        // The logs are what is left to look at.
-        (Err(_), Some(temporary)) => eprintln!("kept for a look: {}", temporary.keep().display()),
+        // Keep the folder, because the logs show what went wrong.
+        (Err(_), Some(temporary)) => eprintln!(
+            "kept the folder, with the logs: {}",
+            temporary.keep().display()
+        ),
         (Err(_), None) => {}
         (Ok(()), Some(temporary)) => remove(temporary),
         (Ok(()), None) => eprintln!("kept: {}", plan.dir.display()),
@@ -71,7 +74,7 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
     outcome
 }
 
-/// Waits for a leader, says what there is, and stays.
+/// Waits for a leader, prints the nodes, and runs until a signal.
 async fn stay(
     session: &Session,
     plan: &Plan,
@@ -133,7 +136,7 @@ async fn leader(plan: &Plan) {
 
 fn not_ready(plan: &Plan) -> String {
     format!(
-        "the cluster has no leader after {} s; the reason is in the logs: {}",
+        "the cluster has no leader after {} s; see the logs: {}",
         READY_WITHIN.as_secs(),
         plan.dir.join("node*/log").display()
     )
@@ -172,7 +175,7 @@ fn server_program() -> Result<PathBuf, Error> {
     let in_path = std::env::split_paths(&path).map(|folder| folder.join(SERVER));
     find(beside.into_iter().chain(in_path)).ok_or_else(|| {
         Error::Usage(format!(
-            "there is no {SERVER} beside this program nor in PATH; in the source folder \
+            "{SERVER} is neither beside this program nor in PATH; in the source folder \
              `cargo build --release -p rstmdb -p rstmdb-cli` builds both side by side"
         ))
     })
@@ -200,7 +203,7 @@ fn count(nodes: usize) -> String {
     counted(nodes as u64, "node", "nodes")
 }
 
-/// What a program that starts a demo needs to know.
+/// The addresses and processes, for a program that starts a demo.
 #[derive(Serialize)]
 struct Facts<'a> {
     dir: &'a Path,
@@ -265,7 +268,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let there = dir.path().join("b").join(SERVER);
         std::fs::create_dir(dir.path().join("b")).unwrap();
-        // A folder of that name is no program.
+        // A folder of that name is not the program.
         std::fs::create_dir_all(dir.path().join("a").join(SERVER)).unwrap();
         std::fs::write(&there, "").unwrap();
         let candidates = ["none", "a", "b"].map(|folder| dir.path().join(folder).join(SERVER));

@@ -14,9 +14,9 @@ use super::guard::Guard;
 use super::plan::{CONFIG, LOG, Node, Plan};
 use crate::Error;
 
-/// How long a node may take to end by itself.
+/// How long a node may take to end after SIGTERM.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// How much of a log is shown when its node ends unasked.
+/// How much of a log is shown when its node ends unexpectedly.
 const LOG_LINES_SHOWN: usize = 5;
 
 /// The nodes' processes. Dropping it kills those that run.
@@ -74,7 +74,7 @@ impl Nodes {
         running.child.id()
     }
 
-    /// Waits until a node ends; for ever if none runs. Dropping the future loses nothing.
+    /// Waits until a node ends; forever if no node runs. Dropping the future loses nothing.
     pub async fn next_ended(&mut self) -> Ended {
         let mut waits: FuturesUnordered<_> = self
             .running
@@ -90,11 +90,11 @@ impl Nodes {
         Ended { node_id, status }
     }
 
-    /// Asks all to end, and kills those that do not in time.
+    /// Asks all nodes to end, and kills those that do not end in time.
     pub async fn end(&mut self) {
         for pid in self.running.iter().filter_map(|node| node.child.id()) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                // One that has just ended by itself needs no signal.
+                // A node that has just ended needs no signal.
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
@@ -117,7 +117,7 @@ impl Nodes {
     /// Kills all.
     pub async fn kill(&mut self) {
         for node in &mut self.running {
-            // Fails only for one that has ended already.
+            // This fails only for a process that has ended already.
             let _ = node.child.kill().await;
         }
         self.running.clear();
@@ -143,10 +143,10 @@ fn spawn(plan: &Plan, node: &Node, program: &Path) -> std::io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        // Ctrl-C at the terminal is for this program, which ends them in its own way.
+        // Ctrl-C at the terminal is for this program, which then ends the nodes.
         .process_group(0)
         .kill_on_drop(true);
-    // A variable would count for more than the node's file, and for every node alike.
+    // A variable would override the file of every node.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RSTMDB_") {
             command.env_remove(name);
@@ -167,7 +167,7 @@ impl Ended {
             return report;
         };
         let folder = plan.folder(node);
-        // A process that was killed says nothing of it.
+        // A killed process writes nothing about it to its log.
         if self
             .status
             .as_ref()

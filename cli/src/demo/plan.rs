@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! DIR/demo.json            the nodes and their addresses
-//! DIR/secret               what the nodes know each other by
+//! DIR/secret               the nodes' shared secret
 //! DIR/node1/config.yaml    written once; may be changed by hand
-//! DIR/node1/log            what the process says
+//! DIR/node1/log            the output of the process
 //! DIR/node1/data/          its data folder
 //! ```
 
@@ -24,7 +24,7 @@ use crate::Error;
 const DEMO_FILE: &str = "demo.json";
 /// A node's configuration, in its folder.
 pub const CONFIG: &str = "config.yaml";
-/// What the nodes know each other by, in the demo's folder.
+/// The nodes' shared secret, in the demo's folder.
 const SECRET: &str = "secret";
 /// A node's output, in its folder.
 pub const LOG: &str = "log";
@@ -102,7 +102,7 @@ impl Plan {
         addresses.join(",")
     }
 
-    /// What is asked for must be what is there.
+    /// Checks that the options fit the existing demo.
     fn reopened(self, nodes: Option<u8>, base_port: Option<u16>) -> Result<Plan, Error> {
         let there = self.nodes.len();
         let wrong = |problem: String| {
@@ -136,7 +136,7 @@ impl Plan {
         Ok(self)
     }
 
-    /// The configurations first: a folder with [`DEMO_FILE`] is complete.
+    /// Writes the configurations before [`DEMO_FILE`]: a folder with that file is complete.
     fn write(&self) -> Result<(), Error> {
         write_secret(&self.dir.join(SECRET))?;
         for node in &self.nodes {
@@ -206,9 +206,9 @@ fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
         .collect())
 }
 
-/// Ports that no program listens at now. All are held until the last is chosen, so that they differ.
+/// Ports that no program listens on now. All are held until the last is chosen, so that they differ.
 fn free_ports(count: usize) -> Result<Vec<u16>, Error> {
-    let failed = |error| Error::Failed(format!("there is no free port on 127.0.0.1: {error}"));
+    let failed = |error| Error::Failed(format!("no port is free on 127.0.0.1: {error}"));
     let mut held = Vec::with_capacity(count);
     let mut ports = Vec::with_capacity(count);
     while ports.len() < count {
@@ -224,7 +224,7 @@ fn address(port: u16) -> String {
     format!("{}:{port}", Ipv4Addr::LOCALHOST)
 }
 
-/// For its owner alone: who reads it passes for a node.
+/// Only the owner may read it: a program that knows the secret can act as a node.
 fn write_secret(path: &Path) -> Result<(), Error> {
     let text: String = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()]
         .iter()

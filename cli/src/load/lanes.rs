@@ -1,4 +1,4 @@
-//! What may be sent when: one operation at a time for each instance, many instances at a time.
+//! Decides when an operation may be sent: one at a time for each instance, many instances at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::Error;
 
 /// Where operations go.
 pub trait Sink {
-    /// Runs one operation to its end, however often it has to be tried.
+    /// Runs one operation to its end, with all its retries.
     fn send(&self, line: &Line) -> impl Future<Output = Result<Effect, Error>>;
 }
 
@@ -24,7 +24,7 @@ pub enum Effect {
     Replayed,
 }
 
-/// Bounds, and what a refusal means.
+/// Bounds, and whether a refusal ends the load.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Operations sent and not answered.
@@ -43,8 +43,8 @@ pub trait Observer {
     fn unreadable(&mut self, error: &Error);
 }
 
-/// Runs all lines. Unless told to go on, stops at the first error: nothing more is sent, what is in
-/// flight is waited for, and the error of the earliest line is returned.
+/// Runs all lines. Unless told to continue, stops at the first error: sends nothing more, waits for the
+/// operations in flight, and returns the error of the earliest line.
 pub async fn run<S: Sink>(
     lines: &mut Lines,
     sink: &S,
@@ -85,14 +85,14 @@ pub async fn run<S: Sink>(
     }
     match failure {
         None => Ok(()),
-        // What the reader found wrong names its line already.
+        // An error of the reader names its line already.
         Some((u64::MAX, error)) => Err(error),
         Some((number, error)) => Err(error.at_line(number)),
     }
 }
 
-/// Only a refusal for good is one operation's own affair. Without a connection or a leader the rest fails as well, and
-/// after an unknown outcome going on might apply things in the wrong order.
+/// Only a final refusal concerns a single operation. Without a connection or a leader the others fail as
+/// well. After an unknown outcome, continuing could apply operations in the wrong order.
 fn stops(error: &Error, limits: Limits) -> bool {
     !limits.continue_on_error || !matches!(error, Error::Refused(body) if !body.retryable)
 }
@@ -106,10 +106,10 @@ fn keep_earliest(failure: &mut Option<(u64, Error)>, number: u64, error: Error) 
     }
 }
 
-/// Who is in flight and who waits for whom.
+/// The operations in flight, and those that wait for them.
 #[derive(Debug, Default)]
 struct Lanes {
-    /// An instance is here while an operation of its is in flight, with those that wait behind.
+    /// The instances that have an operation in flight, each with the operations that wait for it.
     instances: HashMap<Arc<str>, VecDeque<Line>>,
     /// Operations in flight without a lane.
     free: usize,
@@ -133,7 +133,7 @@ impl Lanes {
         !matches!(self.barrier, Barrier::Open)
     }
 
-    /// Takes a line in; returns it if it may be sent now. Not to be called while closed.
+    /// Takes a line; returns it if it may be sent now. Must not be called while closed.
     fn admit(&mut self, line: Line) -> Option<Line> {
         match &line.lane {
             Lane::Free => {

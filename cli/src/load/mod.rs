@@ -1,19 +1,18 @@
 //! load: runs a file of operations, pipelined, in the file's order for each instance.
 //!
 //! An operation waits until the one before it on the same instance was answered; operations on
-//! different instances are in flight together. So order holds whatever is retried in between, and
-//! a refused operation is known before the next one of its instance is sent. Operations that touch
-//! more than one instance (PUT_MACHINE, BATCH, FLUSH_ALL) wait for all before them and hold up all
-//! after them.
+//! different instances are in flight together. So retries do not change the order, and the load knows of a
+//! refusal before it sends the next operation of that instance. Operations that touch more than one instance
+//! (PUT_MACHINE, BATCH, FLUSH_ALL) wait for all operations before them, and all later ones wait for them.
 //!
-//! Lost connections and passing refusals are tried again by the client library, as far as the
-//! line's idempotency key makes that harmless. A line without one whose outcome is unknown ends the
-//! load, with exit code 4.
+//! After a lost connection or a retryable refusal the client library retries, as far as the line's
+//! idempotency key makes that harmless. If the outcome of a line without a key is unknown, the load ends with
+//! exit code 4.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`reader`] | lines of a file, read and checked on a thread of its own |
-//! | [`lanes`] | what may be sent when |
+//! | [`lanes`] | when an operation may be sent |
 //! | `sink` | sending |
 //! | `progress` | the bar and the summary |
 

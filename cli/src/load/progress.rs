@@ -1,4 +1,4 @@
-//! How a load shows itself: a bar on a terminal, else a line now and then; a summary at the end.
+//! Shows the progress of a load: a bar on a terminal, otherwise a line now and then; a summary at the end.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
         ),
         None => (ProgressBar::new_spinner(), "{spinner} {msg} {elapsed}"),
     };
-    // The templates are constants; the default style is what a mistake in them would cost.
+    // The templates are constants. A mistake in one would only lead to the default style.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -21,7 +21,7 @@ const READ_AHEAD_LINES: usize = 4096;
 pub struct Line {
     /// Its number in the file, from 1.
     pub number: u64,
-    /// How much of the file was read when it was, in (packed) bytes.
+    /// How many (packed) bytes of the file had been read after it.
     pub position: u64,
     /// The operation's name.
     pub op: String,
@@ -36,7 +36,7 @@ pub struct Line {
 pub enum Lane {
     /// Those of the same instance.
     Instance(Arc<str>),
-    /// None: the server makes up the instance.
+    /// No other: the server creates the instance's id.
     Free,
     /// All.
     Barrier,
@@ -75,7 +75,7 @@ fn read_all(
             break;
         }
         if number == 1 && (bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff")) {
-            let what = "it is UTF-16 text; a file that is loaded line by line has to be UTF-8";
+            let what = "it is UTF-16 text; a load file must be UTF-8";
             return Err(std::io::Error::other(what));
         }
         // Only the first line can begin with a byte order mark.
@@ -97,9 +97,9 @@ pub fn parse(number: u64, position: u64, text: &str) -> Result<Line, Error> {
         Error::Usage(format!("not an operation {{\"op\", \"params\"}}: {error}"))
     })?;
     match op::kind(&op) {
-        None => return Err(Error::Usage(format!("there is no operation {op}"))),
+        None => return Err(Error::Usage(format!("unknown operation {op}"))),
         Some(Kind::Session | Kind::Watch) => {
-            return Err(Error::Usage(format!("{op} can't be loaded")));
+            return Err(Error::Usage(format!("{op} is not allowed in a load file")));
         }
         Some(Kind::Read | Kind::Write | Kind::Maintenance) => {}
     }

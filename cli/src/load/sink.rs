@@ -17,7 +17,7 @@ use crate::session::{Session, from_client};
 /// Several connections to the server.
 pub struct ClientSink {
     clients: Vec<Client>,
-    /// The log's head before the load: what a result places at or below it was there already.
+    /// The log's head before the load. A result at or below this offset is from an earlier write.
     head: u64,
 }
 
@@ -61,8 +61,8 @@ impl Sink for ClientSink {
     }
 }
 
-/// Whether a result is of now or of before. `applied: false` alone does not tell: it is also what a
-/// retry of our own gets.
+/// Whether the write was made now or before this load. `applied: false` alone does not tell this, because our
+/// own retries get it too.
 fn effect(result: &RawValue, head: u64) -> Effect {
     #[derive(Deserialize)]
     struct Marks {

@@ -1,10 +1,10 @@
-//! What people see: results as tables and drawings, in colour and cut at the edge where there is a terminal.
+//! Output for people: results as tables and drawings. On a terminal they are coloured and cut at the edge.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`output`] | terminal or program: colour, width, JSON |
 //! | [`table`] | rows under headings |
-//! | [`view`] | which columns a list has, how an object is spelled out |
+//! | [`view`] | the columns of a list, and the lines of an object |
 //! | [`status`] | CLUSTER_STATUS: a row for each node, a line for each problem |
 //! | [`diagram`] | drawing a machine |
 

@@ -62,7 +62,7 @@ impl Paint {
 }
 
 impl Output {
-    /// Decides from the options and from what standard output is.
+    /// Decides from the options and from the kind of standard output.
     pub fn new(json: bool, color: Color) -> Output {
         let terminal = io::stdout().is_terminal();
         let color = match color {
@@ -93,7 +93,7 @@ impl Output {
         self.json(&serde_json::to_string(value).map_err(Error::unexpected)?)
     }
 
-    /// Prints JSON: unchanged for programs, and so that nothing of it is hidden on a terminal.
+    /// Prints JSON: unchanged for programs; on a terminal with hidden characters escaped.
     pub fn json(&self, json: &str) -> Result<(), Error> {
         match self.paint.width {
             Some(_) => self.line(&printable_json(json)),

@@ -8,8 +8,8 @@ use super::table::Table;
 /// As many digits of a digest as tell two of them apart by eye.
 const DIGEST_CHARS: usize = 8;
 
-/// The columns, and which of them go first where the terminal is too narrow: half an address is of
-/// no use, so none is cut to make room.
+/// The columns, and the order in which they are dropped when the terminal is too narrow. A part of an address
+/// is useless, so no column is cut.
 const COLUMNS: [Column; 9] = [
     ("node", 0, |node| node.node_id.to_string()),
     ("role", 0, |node| role(node).to_owned()),
@@ -43,8 +43,9 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
         .iter()
         .cloned()
         .map(|mut node| {
-            // The lag counts from the leader's log. Without a leader the longest log that answers says nothing of what is
-            // acknowledged, and a 0 would look like a node that has everything.
+            // The lag counts from the leader's log. Without a leader, the longest log among the nodes that
+            // answer does not show what is acknowledged, and a lag of 0 would look like a node that has
+            // everything.
             node.lag = node.lag.filter(|_| status.leader.is_some());
             node
         })
@@ -107,7 +108,7 @@ fn short(digest: &str) -> &str {
     &digest[..end.map_or(digest.len(), |(end, _)| end)]
 }
 
-/// What the operator has to know or do, a line each.
+/// The problems that the operator must know of, one line each.
 fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     let mut problems = Vec::new();
     if status.leader.is_none() {
@@ -146,7 +147,7 @@ fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
     })
 }
 
-/// Digests say something only about the same offset.
+/// Digests can be compared only at the same offset.
 fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
     let mut problems = Vec::new();
     let known: Vec<(u64, u64, &str)> = nodes

@@ -1,4 +1,5 @@
-//! Plain tables: a heading, aligned columns, cut at the terminal's edge where a part of a value is still of use.
+//! Plain tables: a heading and aligned columns. A column is cut at the terminal's edge if a part of its values is
+//! still useful.
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
@@ -28,7 +29,7 @@ impl Table {
         }
     }
 
-    /// Never cuts the columns under these headings: half a time or half an offset is another one.
+    /// Never cuts the columns under these headings: a cut time or offset would read as a different one.
     pub fn keeping_whole(mut self, headings: &[&str]) -> Table {
         for (whole, heading) in self.whole.iter_mut().zip(&self.headings) {
             *whole |= headings.contains(&heading.as_str());

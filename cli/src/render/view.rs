@@ -62,8 +62,8 @@ pub fn facts() -> Table {
     Table::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
 }
 
-/// A table for the rows of [`history_row`]. A state is one of few names, and the reader follows it down the column, so
-/// the payload gives way instead.
+/// A table for the rows of [`history_row`]. Readers follow the states down the column, so the payload is cut
+/// instead.
 pub fn history() -> Table {
     let headings = FACT_HEADINGS
         .into_iter()
@@ -120,7 +120,7 @@ fn log_page(result: &Json, paint: Paint) -> String {
     format!("{}{}\n", table.render(paint), paint.dim(&next))
 }
 
-/// What a newer server says differently is spelled out rather than refused.
+/// If a newer server answers in another form, print the fields instead of failing.
 fn cluster_status(result: &Json, paint: Paint) -> String {
     match serde_json::from_str::<ClusterStatusResult<'_>>(&result.to_string()) {
         Ok(status) => status::render(&status, paint),
@@ -159,7 +159,7 @@ fn machine(result: &Json, paint: Paint) -> String {
     format!("{}\n{transitions}", fields(&Json::Object(head), paint))
 }
 
-/// Each warning has a line of its own, which is never cut: it is there to be read.
+/// Each warning has its own line, which is never cut.
 fn put_machine(result: &Json, paint: Paint) -> String {
     let stored = result
         .fields()
@@ -226,7 +226,7 @@ fn collect<'a>(
             format!("{path}.{}", printable(key))
         };
         match value {
-            // A document of the user's: shown as it is, never taken apart.
+            // A user's document is shown as it is, as one value.
             Json::Object(_) if matches!(key.as_str(), "ctx" | "meta" | "details") => {
                 lines.push((name, printable_json(&value.to_string()).into_owned()));
             }

@@ -161,7 +161,7 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
     }
 }
 
-/// Asks the server. A name that does not come in time is not offered.
+/// Asks the server. A name that does not arrive in time is not offered.
 pub(super) struct Names {
     session: Session,
     runtime: Handle,
@@ -193,7 +193,7 @@ impl Directory for Names {
 
     fn instances(&self, prefix: &str) -> Vec<String> {
         self.in_time(async {
-            // Ids come in order, so those that begin with the prefix follow right after it.
+            // Ids are sorted, so the ids with the prefix follow directly after it.
             let params = ListInstances {
                 after: (!prefix.is_empty()).then(|| prefix.into()),
                 limit: Some(OFFERS_MAX),

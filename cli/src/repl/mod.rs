@@ -23,15 +23,15 @@ use complete::{Helper, Names};
 
 const PROMPT: &str = "rstmdb> ";
 
-/// Whether to read on.
+/// Whether to read more commands.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Read,
     Leave,
 }
 
-/// Reads commands until `exit` or the end of input. A script on standard input stops at its first
-/// error, whose exit code it has.
+/// Reads commands until `exit` or the end of input. A script on standard input stops at its first error and
+/// exits with that error's code.
 pub async fn run(session: &Session) -> Result<(), Error> {
     if io::stdin().is_terminal() {
         interactive(session).await
@@ -46,7 +46,7 @@ async fn script(session: &Session) -> Result<(), Error> {
     let mut line = String::new();
     loop {
         line.clear();
-        // Not locked in between: a document given as - is the rest of the script.
+        // Do not hold the lock meanwhile: a document given as - is the rest of the script.
         let read = io::stdin().read_line(&mut line);
         if read.map_err(|error| Error::Usage(format!("cannot read standard input: {error}")))? == 0
         {
@@ -62,7 +62,7 @@ async fn interactive(session: &Session) -> Result<(), Error> {
     let mut editor = editor()?;
     let history = history_file();
     if let Some(path) = &history {
-        // A first start has no history yet, and an unreadable one is no reason not to start.
+        // A first start has no history yet, and the REPL also starts if the history cannot be read.
         let _ = editor.load_history(path);
     }
     let mut session = session.clone();
@@ -79,7 +79,7 @@ async fn interactive(session: &Session) -> Result<(), Error> {
         match read {
             Ok(line) => {
                 if is_kept(&line) {
-                    // A line that can't be remembered can still be run.
+                    // A line that cannot be saved can still be run.
                     let _ = editor.add_history_entry(&line);
                 }
                 match interruptible(&session, &line).await {
@@ -109,7 +109,7 @@ fn editor() -> Result<LineEditor, Error> {
         .map_err(|error| Error::Failed(format!("cannot use the terminal: {error}")))
 }
 
-/// Reads on a thread of its own, so that watches go on meanwhile.
+/// Reads on a separate thread, so that watches continue meanwhile.
 async fn read_line(
     mut editor: LineEditor,
 ) -> Result<(LineEditor, Result<String, ReadlineError>), Error> {
@@ -124,7 +124,7 @@ async fn read_line(
 async fn greet(session: &Session) {
     match session.client().await {
         Ok(client) => eprintln!("connected to {}; help lists the commands", client.address()),
-        // Perhaps the server is only about to start; the next command tries again.
+        // The server may still be starting. The next command tries again.
         Err(error) => eprintln!("{error}; help lists the commands"),
     }
 }
@@ -189,7 +189,8 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("rstmdb/cli-history"))
 }
 
-/// Whether a line may stand in a file: a token may not, and a leading blank asks for as much.
+/// Whether a line may be saved in the history file. A line with a token may not. A leading blank asks not to save
+/// the line.
 fn is_kept(line: &str) -> bool {
     !line.trim().is_empty() && !line.starts_with(' ') && !line.contains("hash-token")
 }

@@ -1,8 +1,8 @@
-//! The connection of one invocation: opened when first needed, shared by all it does.
+//! The connection of one invocation. It is opened when first needed and shared by all that the invocation does.
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`watches`] | the watches that run on while commands are typed |
+//! | [`watches`] | the watches that run while the operator types commands |
 
 pub mod watches;
 
@@ -63,7 +63,7 @@ impl Session {
             .await
     }
 
-    /// Options for a connection of a command's own: nothing is added to its writes.
+    /// Options for a separate connection of a command. Nothing is added to its writes.
     pub fn own_options(&self) -> ClientOptions {
         ClientOptions {
             retry_writes: false,
@@ -133,7 +133,7 @@ impl Session {
         self.out.line(&view::render(op, &result, self.out.paint))
     }
 
-    /// Takes leave of the server, where one was talked to.
+    /// Says goodbye to the server, if a connection was opened.
     pub async fn close(&self) {
         if let Some(client) = self.client.get() {
             client.clone().close().await;
@@ -154,7 +154,7 @@ fn elapsed(begin: Instant) -> String {
 fn client_options(global: &Global) -> ClientOptions {
     ClientOptions {
         addrs: global.server.clone(),
-        // An empty variable is how many deployments say "none".
+        // Many deployments set an empty variable to mean "none".
         token: global.token.clone().filter(|token| !token.is_empty()),
         tls: global.wants_tls().then(|| TlsOptions {
             ca_cert: global.ca_cert.clone(),
@@ -170,14 +170,14 @@ fn client_options(global: &Global) -> ClientOptions {
         timeout: global.timeout,
         connect_timeout: global.timeout.min(ClientOptions::default().connect_timeout),
         client_name: concat!("rstmdb-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
-        // One command is one intention: it is brought through a failover, and takes effect once.
+        // One command is one intention: the client retries it through a failover, and it takes effect once.
         retry_writes: true,
         ..ClientOptions::default()
     }
 }
 
-/// What an error of the client library means for the exit code. Whether an outcome is unknown is
-/// the library's to say; everything of that kind ends as [`Error::Timeout`].
+/// The exit code's error for an error of the client library. The library says whether an outcome is unknown;
+/// every such error becomes [`Error::Timeout`].
 pub fn from_client(error: ClientError) -> Error {
     let unknown = error.outcome_unknown();
     match error {
@@ -192,7 +192,7 @@ pub fn from_client(error: ClientError) -> Error {
         ClientError::Timeout { .. } => Error::Timeout(error.to_string()),
         ClientError::Disconnected { reason, .. } => Error::NoConnection(reason),
         ClientError::Options(message) | ClientError::Request(message) => Error::Usage(message),
-        // Protocol, TLS, closed: there is no connection to speak of.
+        // Protocol, TLS, closed: no usable connection exists.
         other => Error::NoConnection(other.to_string()),
     }
 }

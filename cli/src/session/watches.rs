@@ -1,4 +1,4 @@
-//! Watches that run on while commands are typed.
+//! Watches that run while the operator types commands.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ type Printer = Box<dyn ExternalPrinter + Send>;
 #[derive(Clone)]
 pub struct Watches {
     running: Arc<Mutex<Vec<(String, AbortHandle)>>>,
-    /// Prints above the line being typed; `None` where nothing is being typed.
+    /// Prints above the line that is being typed; `None` when no line is being typed.
     printer: Arc<Mutex<Option<Printer>>>,
 }
 
@@ -38,7 +38,7 @@ impl Watches {
     pub fn begin(&self, mut watch: Watch) {
         let id = watch.subscription_id().to_owned();
         let (watches, own_id) = (self.clone(), id.clone());
-        // Held until the watch is listed: it may end at once, and must find itself to be removed.
+        // Hold the lock until the watch is listed: it may end at once, and must then find its entry to remove it.
         let mut running = self.running();
         let task = tokio::spawn(async move {
             while let Some(event) = watch.next().await {
@@ -72,14 +72,14 @@ impl Watches {
     }
 
     fn running(&self) -> MutexGuard<'_, Vec<(String, AbortHandle)>> {
-        // No holder of the lock can leave the list half-changed.
+        // No holder of the lock can panic in the middle of a change.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn print(&self, line: &str) {
         let line = printable_json(line);
         match self.printer().as_mut() {
-            // A terminal that is gone ends the REPL by itself.
+            // If the terminal is gone, the REPL ends anyway.
             Some(printer) => drop(printer.print(format!("{line}\n"))),
             None => println!("{line}"),
         }

@@ -469,7 +469,7 @@ fn an_export_holds_definitions_and_live_instances_and_tells_what_is_missing() {
     ];
     assert_eq!(out.lines().collect::<Vec<_>>(), expected);
     assert!(
-        err.starts_with("1 of 2 instances can't be exported"),
+        err.starts_with("1 of 2 instances cannot be exported"),
         "{err}"
     );
 }

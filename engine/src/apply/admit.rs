@@ -1,4 +1,5 @@
-//! Whether a fact still fits what it was decided on: checked before anything of its entry is installed.
+//! Checks whether a fact still fits the state that it was decided on. All facts of an entry are checked before any
+//! is installed.
 
 use super::planted;
 use crate::fact::{self, Body, Fact};
@@ -9,10 +10,10 @@ use crate::state::{
 };
 use crate::view::View;
 
-/// Whether a fact still fits what it was decided on.
+/// Whether a fact still fits the state that it was decided on.
 ///
-/// What cannot be although it is not stale is an error: an offset names one version of one
-/// instance, so with the right `prev_offset` the rest must fit too.
+/// A fact that is not stale and yet does not fit is an error. An offset names one version of one instance, so
+/// with the right `prev_offset` everything else must fit too.
 pub(super) fn admissible(
     view: View<'_>,
     fact: &Fact,

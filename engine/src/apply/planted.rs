@@ -1,5 +1,5 @@
-//! A bug to test the tests with: compiled in with the feature `planted-bugs` only, and even then off
-//! until it is asked for.
+//! A planted bug that shows whether the tests find it. It is compiled only with the feature `planted-bugs`,
+//! and is off until a test turns it on.
 
 #[cfg(feature = "planted-bugs")]
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "planted-bugs")]
 static STALE_EVENTS_APPLIED: AtomicBool = AtomicBool::new(false);
 
-/// From now on [`State::apply`](crate::State::apply) takes events that were decided on something
-/// that is no longer so, in every state of this process.
+/// From now on [`State::apply`](crate::State::apply) takes events whose premises no longer hold, in every
+/// state of this process.
 #[cfg(feature = "planted-bugs")]
 pub fn apply_stale_events() {
     STALE_EVENTS_APPLIED.store(true, Ordering::Relaxed);

@@ -40,7 +40,7 @@ pub(super) fn decide(
     Ok((batch.facts, batch.replies))
 }
 
-/// A batch that lists cannot be decided ahead, because what it rests on changes all the time: it must be cheap.
+/// A batch with listings cannot be decided ahead, because its premises change all the time. So it must be cheap.
 fn check_listing(view: View<'_>, ops: &[BatchOp]) -> Result<(), Refusal> {
     if !cost::batch_lists(ops) || cost::batch(view, ops) <= BATCH_LISTED_BYTES_MAX {
         return Ok(());
@@ -104,7 +104,7 @@ impl Batch<'_> {
     }
 }
 
-/// The writes of all clients wait while a batch is decided, so what its listings look at is bounded.
+/// The writes of all clients wait while a batch is decided, so the work of its listings is bounded.
 fn too_much_listed() -> Refusal {
     Refusal::bad(
         "ops",

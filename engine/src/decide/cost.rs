@@ -1,13 +1,13 @@
-//! What a decision costs, by a few look-ups: what is dear is decided ahead, because all other writes wait
-//! for a decision of the proposer.
+//! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
+//! other writes wait while the proposer decides.
 
 use crate::api::command::{BatchOp, Command, PutMachine};
 use crate::view::View;
 use crate::{Pending, State};
 
-/// Every operation costs as much as reading this many bytes.
+/// The base cost of an operation, in bytes read.
 const OP_BYTES: usize = 2048;
-/// Compiling a byte of a definition costs as much as reading this many.
+/// The cost of compiling one byte of a definition, in bytes read.
 const COMPILED_BYTES: usize = 16;
 
 /// About how many bytes deciding this command would read or write: contexts, payloads, definitions and
@@ -44,7 +44,7 @@ pub(super) fn batch(view: View<'_>, ops: &[BatchOp]) -> usize {
     costs.sum()
 }
 
-/// `carried` is what the batch's operations before it bring: all of it may be in the context by now.
+/// `carried` counts the bytes of the batch's earlier operations. All of them may be in the context by now.
 fn single(view: View<'_>, command: &Command, carried: usize) -> usize {
     let documents = documents(command);
     OP_BYTES

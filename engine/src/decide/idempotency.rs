@@ -1,4 +1,4 @@
-//! Idempotency keys: was this call made before, with the same parameters?
+//! Idempotency keys: whether this call was made before, with the same parameters.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::api::reply::Reply;
 use crate::fact::Key;
 use crate::state::{KeyFound, KeyOutcome, Scope, remembered};
 
-/// The parameters of a command that a repetition must have too, hashed by value.
+/// A hash, by value, of the parameters that a repetition must share.
 #[derive(Default)]
 pub(super) struct Params(Vec<u8>);
 
@@ -33,8 +33,8 @@ impl Params {
 }
 
 impl Decider<'_> {
-    /// What a repetition of the call is told. An event is told its context from the instance as long as that
-    /// still stands where the event left it, else from the log.
+    /// The answer to a repetition of the call. An event's context comes from the instance while that is still
+    /// unchanged since the event, otherwise from the log.
     pub(super) fn replay(self, found: KeyFound, event: Option<&ApplyEvent>) -> OpDecision {
         let wal_offset = found.offset;
         let reply = match found.outcome {
@@ -85,7 +85,7 @@ impl Decider<'_> {
         }
     }
 
-    /// The first call's result where there was one, else the key to remember.
+    /// The first call's result, if there was a first call; otherwise the key to remember.
     pub(super) fn key(
         self,
         key: Option<&str>,
@@ -117,7 +117,7 @@ impl Decider<'_> {
     }
 }
 
-/// What a key says about a command.
+/// The result of looking up a command's key.
 pub(super) enum KeyCheck {
     Seen(KeyFound),
     New(Option<Key>),

@@ -68,7 +68,7 @@ impl Decider<'_> {
             false => Scope::CreateOf(&create.machine),
         };
         let params = || {
-            // `{}` says the same as nothing.
+            // `{}` means the same as an absent context.
             let first_ctx = ctx.as_ref().filter(|ctx| !ctx.object.is_empty());
             Params::default()
                 .text(Some(&create.machine))
@@ -112,7 +112,7 @@ impl Decider<'_> {
         })
     }
 
-    /// The offset that an earlier use of the id left behind.
+    /// The offset of an earlier use of the id.
     fn free_id(self, instance_id: &str) -> Result<u64, Refusal> {
         match self.view.last(instance_id) {
             Last::Never => Ok(0),

@@ -1,7 +1,7 @@
-//! Decisions made ahead, on a copy of the state. The proposer takes them over while all other writes wait.
+//! Decisions made ahead, on a copy of the state. The proposer only has to take them over while all other writes wait.
 //!
-//! A decision rests on its *premises*: the instances, machines and keys that its command names. It may be
-//! taken over later as long as those are the same. The offset and the time are put in then.
+//! A decision rests on its *premises*: the instances, machines and keys that its command names. The proposer
+//! may take it over later if the premises are unchanged, and then fills in the offset and the time.
 
 use crate::api::command::{BatchOp, Command, Query};
 use crate::api::reply::Reply;
@@ -22,8 +22,8 @@ pub struct Prepared {
     decision: Result<Decision, Refusal>,
 }
 
-/// Decides a command on the state alone; `at.offset` does not count. Not for FLUSH_ALL and for what
-/// [`lists`](super::lists): those rest on everything.
+/// Decides a command on the state alone; `at.offset` does not count. Not for FLUSH_ALL and commands that
+/// [list](super::lists): their premises are the whole state.
 pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared {
     let at = DecideAt {
         offset: NO_OFFSET,
@@ -40,7 +40,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
     }
 }
 
-/// Whether nothing in flight changes what the command rests on: only then it can be prepared.
+/// Whether no fact in flight changes the command's premises. Only then it can be prepared.
 pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
     let view = View::new(state);
     // At any moment the same key has the same age.
@@ -49,7 +49,7 @@ pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
 }
 
 impl Prepared {
-    /// The decision as it is at `at`, or nothing when what it rests on has changed.
+    /// The decision, completed for `at`; `None` when its premises have changed.
     pub fn land(
         self,
         state: &State,
@@ -104,7 +104,7 @@ fn created(entry: &Entry) -> Vec<String> {
     ids.collect()
 }
 
-/// Where and when a decision takes effect after all.
+/// The offset and the time at which a decision takes effect.
 struct Landing {
     offset: u64,
     time_ms: u64,
@@ -116,7 +116,7 @@ impl Landing {
         entry.time_ms = self.time_ms;
         for fact in &mut entry.facts {
             match &mut fact.body {
-                // An operation of a batch that follows another one of the same instance names their own entry.
+                // If two operations of a batch are on the same instance, the second one names their own entry.
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
@@ -171,7 +171,7 @@ impl Landing {
     }
 }
 
-/// What a decision rests on, by what changes whenever it does.
+/// The premises of a decision. Each is kept as a value that changes whenever the premise does.
 #[derive(Debug, PartialEq, Eq)]
 struct Premises(Vec<Premise>);
 

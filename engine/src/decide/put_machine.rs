@@ -32,7 +32,8 @@ impl Decider<'_> {
         }
         let existing = self.view.machine(&put.machine, put.version);
         if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
-            // What was accepted once stays: its author hears what there is to say, if it can be said.
+            // A definition that was accepted once stays valid. The answer has its warnings, if this version can
+            // compute them.
             let warnings = match Definition::parse(&put.definition) {
                 Ok(definition) => definition.warnings.into(),
                 Err(_) => Arc::default(),

@@ -1,4 +1,4 @@
-//! One walk over a JSON text: is it all valid, and what is its value's hash?
+//! One walk over a JSON text, which checks all of it and hashes its value.
 //!
 //! The hash is by value: spaces, the order of an object's keys and the way a number is written do
 //! not count, and of a repeated key only the last value does.

@@ -1,5 +1,5 @@
-//! An instance's context, scanned once for all that a decision needs of it: the values at the paths
-//! of guards, and the places where the payload's fields go.
+//! An instance's context. It is scanned once for everything that a decision needs: the values at the paths of
+//! guards, and the places where the payload's fields go.
 
 use std::ops::Range;
 
@@ -39,8 +39,8 @@ struct Place<'a> {
     by_name: Option<Map<&'a str, u32>>,
     value: Option<Found<'a>>,
     number: u32,
-    /// The number of the value that this one lies in. Where a name is repeated, the values below its
-    /// earlier occurrences thereby no longer count.
+    /// The number of the enclosing value. If a name is repeated, the values below its earlier occurrences
+    /// thereby no longer count.
     inside: u32,
 }
 
@@ -124,7 +124,7 @@ impl<'a> Context<'a> {
         reader.end()
     }
 
-    /// Takes the value that comes next for a place, and what lies below it. Recurses as deep as the
+    /// Takes the next value for a place, and the values below it. Recurses as deep as the
     /// context is nested, which the reader bounds.
     fn take(&mut self, reader: &mut Reader<'a>, place: usize, inside: u32) -> Result<(), Fault> {
         self.found += 1;
@@ -160,7 +160,7 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    /// The value at a path that was asked for; none where the context has none.
+    /// The value at a requested path; `None` if the context has no value there.
     pub(crate) fn value(&self, path: &str) -> Option<Found<'a>> {
         let (mut at, mut inside, mut value) = (0, 0, None);
         for name in path.split('.') {
@@ -176,7 +176,7 @@ impl<'a> Context<'a> {
     }
 
     /// The context after the event: the payload's fields replace the context's, new ones follow.
-    /// The context as it is where it was not scanned, or where there is no payload.
+    /// If the context was not scanned, or there is no payload, the context is unchanged.
     pub(crate) fn merged(&self) -> Bytes {
         let (Some(scanned), Some(payload)) = (&self.scanned, self.payload) else {
             return Bytes::copy_from_slice(self.text);

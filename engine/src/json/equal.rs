@@ -1,4 +1,4 @@
-//! Whether two JSON texts say the same: numbers by exact value, objects whatever the order of their
+//! Whether two JSON texts have the same value: numbers by exact value, objects whatever the order of their
 //! keys, and of a repeated key only the last value.
 
 use std::borrow::Cow;
@@ -6,15 +6,15 @@ use std::borrow::Cow;
 use super::number::Decimal;
 use super::reader::{Fault, Kind, Reader};
 
-/// What comparing costs is counted in bytes looked at; a field of an object counts for some more,
-/// because it is sorted.
+/// The cost of a comparison is counted in bytes read. Each field of an object adds some, because fields are
+/// sorted.
 const FIELD_BYTES: usize = 32;
 
 /// How much more may be read.
 #[derive(Debug)]
 pub(crate) struct ReadBudget(usize);
 
-/// More would have to be read than was allowed, or the text is not valid.
+/// The comparison would have to read more than allowed, or the text is not valid.
 #[derive(Debug)]
 pub(crate) struct Stopped;
 

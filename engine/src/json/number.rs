@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-/// A number of valid JSON: 0.d₁d₂d₃… × 10^`power`, where d₁ is not zero. The digits lie in the text.
+/// A number of valid JSON: 0.d₁d₂d₃… × 10^`power`, where d₁ is not zero. The digits stay in the text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decimal<'a> {
     negative: bool,

@@ -1,6 +1,6 @@
-//! Reads JSON text where it lies, token by token.
+//! Reads JSON text in place, token by token.
 //!
-//! Nothing is built, no key means anything, and numbers stay text. Nesting is bounded by
+//! It builds no values, gives no key a special meaning, and keeps numbers as text. Nesting is bounded by
 //! [`JSON_DEPTH_MAX`] before it is followed, so code that recurses along with the reader is bounded too.
 
 mod strings;
@@ -37,7 +37,7 @@ pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    /// Just inside a list or an object: no comma is due.
+    /// Directly after an opening bracket: no comma is expected.
     fresh: bool,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         match str::from_utf8(text) {
             Ok(text) => Ok(Self::new(text)),
             Err(error) => {
-                // The part before the fault is text, so its lines can be counted.
+                // The bytes before the fault are valid UTF-8, so their lines can be counted.
                 let before = str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
                 Err(Fault::after(before, "expected UTF-8"))
             }
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Nothing but spaces may be left.
+    /// Checks that only spaces follow.
     pub(crate) fn end(&mut self) -> Result<(), Fault> {
         self.spaces();
         match self.byte() {
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         self.next(b']', "expected `,` or `]`")
     }
 
-    /// The name of the object's next field; none is left where there is none, and so is the object.
+    /// The name of the object's next field. `None` after the last field; the reader has then left the object.
     pub(crate) fn field(&mut self) -> Result<Option<Cow<'a, str>>, Fault> {
         if !self.next(b'}', "expected `,` or `}`")? {
             return Ok(None);
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    /// Passes a value of a text that was checked before: only strings and brackets are looked at.
+    /// Skips a value of a text that was checked before. Only strings and brackets are examined.
     pub(crate) fn skip(&mut self) -> Result<&'a str, Fault> {
         let kind = self.kind()?;
         let start = self.at;
@@ -274,7 +274,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Something is wrong with what comes next.
+    /// A fault at the current position.
     pub(crate) fn fault(&self, problem: &'static str) -> Fault {
         Fault::after(self.text.get(..self.at).unwrap_or(self.text), problem)
     }

@@ -1,4 +1,4 @@
-//! Machines compiled ahead: compiling a long definition takes far longer than the state may be locked.
+//! Machines compiled ahead, because compiling a long definition takes far longer than the state may be locked.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A machine's definition: read, and every rule checked, each fault with its place.
+//! Reads a machine's definition and checks every rule. Each fault names its place.
 
 mod raw;
 mod unknown;
@@ -51,7 +51,7 @@ pub(crate) struct Exit {
     pub(crate) transition: u32,
 }
 
-/// Something allowed that is probably not meant.
+/// A warning: something that is allowed but probably a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The place, as a path like `transitions[3].label`; empty for the definition as a whole.
@@ -72,7 +72,7 @@ pub enum Error {
     /// The text is not JSON of the right form.
     #[error("the definition is not a JSON object of the required form: {0}")]
     Json(String),
-    /// A value is not allowed where it stands.
+    /// A value is not allowed at its place.
     #[error("{place}: {fault}")]
     Fault {
         /// The place, as a path like `transitions[3].from`.
@@ -124,8 +124,8 @@ impl Definition {
         })
     }
 
-    /// Reads a definition that was accepted once. Rules that only protect an author from mistakes do not count here:
-    /// the version that accepted it may not have had them.
+    /// Reads a definition that was accepted once. Rules that only protect an author from mistakes are not
+    /// checked, because the version that accepted it may not have had them.
     pub(crate) fn of_log(text: &[u8]) -> Result<Self, Error> {
         Self::build(&raw::read(text).map_err(Error::Json)?)
     }
@@ -162,7 +162,7 @@ impl Definition {
                 .is_none()
         };
         let shadowed = self.exits.windows(2).filter(is_shadowed);
-        // As one reads: the first such transition, and the first of the states it names.
+        // In reading order: the first such transition, and the first of the states that it names.
         let first = shadowed.min_by_key(|pair| {
             let from = &self.transitions[pair[1].transition as usize].from;
             let place = from.iter().position(|state| *state == pair[1].state);

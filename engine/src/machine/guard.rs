@@ -43,7 +43,7 @@ pub(crate) enum Expr {
     Truthy(Operand),
 }
 
-/// What stands at a place of the guard's text, in bytes; a guard has few enough for 16 bits.
+/// A part of the guard's text, by its place in bytes. A guard is short enough for 16 bits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Operand {
     kind: OperandKind,
@@ -143,7 +143,7 @@ impl Guard {
         self.expr.nodes()
     }
 
-    /// Asks the context for all that the guard reads.
+    /// Registers with the context every path that the guard reads.
     pub(crate) fn want<'a>(&'a self, ctx: &mut Context<'a>) {
         self.expr.operands(&mut |operand: Operand| {
             if operand.kind == OperandKind::Path {

@@ -76,8 +76,8 @@ impl Machine {
         Self::build(name, version, text, states, initial, Ok(rules))
     }
 
-    /// Takes a definition from the log, where a newer leader may have accepted what this version
-    /// does not understand: its states are needed for every fact, its rules only for deciding.
+    /// Takes a definition from the log. A newer leader may have accepted rules that this version does not
+    /// understand. Every fact needs the states, but only decisions need the rules.
     pub(crate) fn from_log(name: &str, version: u32, text: &[u8]) -> Result<Self, String> {
         match Definition::of_log(text) {
             Ok(definition) => Ok(Self::new(name, version, text, definition)),

@@ -1,8 +1,8 @@
 //! Pages of instances.
 //!
-//! A page is found by going through the ids in their order. Where few of very many instances match, that would
-//! look each of them up; going through the table as it lies in memory and sorting what matches is several times
-//! faster.
+//! A page is found by going through the ids in their order. If few of very many instances match, that would
+//! look up each of them. It is then several times faster to scan the table in memory order and sort the
+//! matches.
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -29,7 +29,7 @@ pub(super) fn instances(
     let limit = size(list.limit.unwrap_or(LIST_ITEMS_DEFAULT).min(LIST_ITEMS_MAX));
     let total = total(view, list);
     let offset = list.offset.unwrap_or(0);
-    // Without `after` the totals say when there is nothing more to look for.
+    // Without `after`, the totals show when no further match can follow.
     let left = match list.after {
         None => size(total.saturating_sub(offset)),
         Some(_) => size(total),

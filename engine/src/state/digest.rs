@@ -1,7 +1,7 @@
 //! The digest: replicas at the same offset must agree on it.
 //!
-//! It is the sum of a 128-bit hash per item, so it is the same however the items are stored, and an
-//! apply updates it by the items it changes.
+//! It is the sum of a 128-bit hash per item. So it does not depend on how the items are stored, and an apply
+//! only updates it by the items that it changes.
 
 use xxhash_rust::xxh3::xxh3_128;
 

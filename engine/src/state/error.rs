@@ -1,4 +1,4 @@
-//! What must stop a node: the log or a snapshot says something that cannot be.
+//! Errors that must stop a node: the log or a snapshot contradicts itself or the state.
 
 /// An error of [`State::apply`](crate::State::apply) or of loading a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

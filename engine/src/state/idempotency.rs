@@ -1,10 +1,12 @@
-//! The idempotency table: which keys were used, where, and the little that a retry is told from memory.
+//! The idempotency table: which keys were used, at which offsets, and the part of a retry's answer that is kept in
+//! memory.
 //!
 //! Bounded by time, by number and by bytes, oldest first, all as the entry says (the leader's
 //! configuration), so every node forgets the same keys at the same offset. Each entry removes at
-//! most [`FORGOTTEN_PER_ENTRY_MAX`]: a lowered bound never makes one apply take seconds. Whether a key
-//! counts is therefore asked by its age, not by its presence; and by its offset, whether it is of the life
-//! that its instance has now (`View::key`): a deletion of an instance with many keys touches none of them.
+//! most [`FORGOTTEN_PER_ENTRY_MAX`]: a lowered bound never makes one apply take seconds. So a key's age
+//! decides whether it counts, not its presence in the table. Its offset decides whether it belongs to the
+//! present life of its instance (`View::key`). So the deletion of an instance with many keys need not touch
+//! them.
 
 use imbl::OrdMap;
 
@@ -77,7 +79,7 @@ impl IdempotencyKeys {
         Some(removed)
     }
 
-    /// Removes what the bounds no longer cover.
+    /// Removes the keys beyond the bounds.
     pub(crate) fn forget(&mut self, bounds: KeyBounds, now_ms: u64) -> Vec<KeyRecord> {
         let mut forgotten = Vec::new();
         while forgotten.len() < FORGOTTEN_PER_ENTRY_MAX {

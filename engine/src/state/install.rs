@@ -1,8 +1,8 @@
 //! Installing facts that were found admissible: each one changes the tables, the counts and the digest together.
 //!
-//! Entries of earlier versions leave behind what a snapshot of those versions holds. Such a snapshot does not say where
-//! a life began, nor whether a key is the last of its entry. So a replica that has loaded it ends like one that has
-//! applied everything.
+//! Entries of earlier versions lead to the state that a snapshot of those versions holds. Such a snapshot
+//! does not tell where a life began, nor whether a key is the last of its entry. So a replica that has loaded
+//! it has the same state as one that has applied everything.
 
 use std::sync::Arc;
 
@@ -188,8 +188,8 @@ impl State {
         Ok(())
     }
 
-    /// Forgets the keys that earlier facts of the entry gave the instance. Those of earlier entries are told
-    /// from those of its next life by their offsets; these could not be.
+    /// Forgets the keys that earlier facts of this entry gave the instance. Offsets tell keys of earlier
+    /// entries from those of the instance's next life, but not keys of this entry.
     fn end_keys_of_entry(&mut self, id: &str, at: FactAt<'_>) {
         for fact in at.before {
             let Some(name) = name_in(fact).filter(|_| fact.instance_id() == Some(id)) else {

@@ -11,8 +11,8 @@ const CTX_COPY_BYTES_MAX: usize = 1024;
 
 /// One version of an instance: never changed, replaced by the next one.
 ///
-/// All of it is one allocation, because an event for one of millions of instances spends most of
-/// its time waiting for memory: numbers at fixed places, then id, context and the last event's id.
+/// All of it is one allocation: numbers at fixed places, then id, context and the last event's id. With
+/// millions of instances, an event spends most of its time waiting for memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Instance(Arc<[u8]>);
 
@@ -45,7 +45,7 @@ pub(crate) struct InstanceParts<'a> {
 impl Instance {
     /// Copies the context: a slice of a log entry would keep the whole entry in memory.
     ///
-    /// None when an id is longer than a u16 can say, which no decision allows.
+    /// `None` when an id is too long for a u16; no decision allows that.
     pub(crate) fn new(parts: &InstanceParts<'_>, buffer: &mut Vec<u8>) -> Option<Self> {
         let id_bytes = u16::try_from(parts.id.len()).ok()?;
         let event_id_bytes = u16::try_from(parts.event_id.len()).ok()?;
@@ -104,7 +104,7 @@ impl Instance {
         u64::from_le_bytes(self.number(at::LAST_OFFSET))
     }
 
-    /// Where its present life began: what was before belongs to another instance of the same id.
+    /// Where its present life began. Earlier facts belong to a deleted instance with the same id.
     pub(crate) fn created_offset(&self) -> u64 {
         u64::from_le_bytes(self.number(at::CREATED_OFFSET))
     }
@@ -114,7 +114,7 @@ impl Instance {
         self.digest_with(&self.0[at::STATE..at::MACHINE], buffer);
     }
 
-    /// The same as records of format 1 have it, which did not know where an instance was created.
+    /// The digest as in records of format 1, which did not store where an instance was created.
     pub(crate) fn digest_of_format_1_into(&self, buffer: &mut Vec<u8>) {
         self.digest_with(&self.0[at::STATE..at::CREATED_OFFSET], buffer);
     }

@@ -1,7 +1,7 @@
-//! What holds of every state between two entries.
+//! What must hold for every state between two entries.
 //!
-//! [`State::check_invariants`] goes through everything: tests and the simulation call it. The part that takes no
-//! time is asserted after every apply in debug builds.
+//! [`State::check_invariants`] checks everything; tests and the simulation call it. Debug builds assert the
+//! cheap part after every apply.
 
 use super::State;
 use super::idempotency::IdempotencyKeys;
@@ -39,7 +39,7 @@ impl State {
         })
     }
 
-    /// The part of [`State::check_invariants`] that looks at sizes and ends only.
+    /// The cheap part of [`State::check_invariants`]: sizes and ends only.
     pub(crate) fn check_sizes(&self) -> Result<(), BrokenInvariant> {
         let (ids, instances) = (self.ids.len(), self.instances.len());
         ensure(ids == instances, || {

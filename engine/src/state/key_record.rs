@@ -27,7 +27,7 @@ mod at {
     pub(super) const NAME: usize = 45;
 }
 
-/// What a retry is told. A context is not in it: the log has that.
+/// The answer to a retry, without the context, which is in the log.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct KeyBrief<'a> {
     /// Of the instance, as its position in the state's machines.
@@ -35,8 +35,8 @@ pub(crate) struct KeyBrief<'a> {
     /// The state it came from, for an event.
     pub(crate) from: u16,
     pub(crate) to: u16,
-    /// No later fact of the entry changed the instance: while it still stands at the key's offset, it is as the
-    /// key's fact left it.
+    /// No later fact of the entry changed the instance. So while the instance is at the key's offset, it is
+    /// as the key's fact left it.
     pub(crate) is_last: bool,
     /// Where the name does not hold it.
     pub(crate) instance_id: &'a str,
@@ -105,7 +105,7 @@ impl KeyRecord {
         instance_in(self.name()).unwrap_or_else(|| self.brief().instance_id)
     }
 
-    /// What it counts for in the bound of bytes, the same on every node.
+    /// Its cost in the bound of bytes; the same on every node.
     pub(crate) fn cost(&self) -> u64 {
         KEY_BYTES + (self.0.len() - at::NAME) as u64
     }

@@ -1,4 +1,4 @@
-//! Snapshot records back to a state, and the proof that it is the state that was written.
+//! Loads a state from snapshot records, and proves that it is the state that was written.
 
 mod format_1;
 
@@ -27,7 +27,7 @@ pub struct StateLoader {
     state: State,
     records: u64,
     format: u32,
-    /// What the digest of records of an earlier format has more than this version's.
+    /// What an earlier format's digest contains beyond this version's.
     earlier_digest: u128,
     last_key_offset: u64,
     footer: Option<proto::Footer>,
@@ -216,7 +216,7 @@ impl StateLoader {
 
     fn key(&mut self, message: proto::Key) -> Result<(), String> {
         self.check_offset(message.offset)?;
-        // Their order decides which are forgotten first, and no digest shows it.
+        // Their order decides which keys are forgotten first, and the digest does not cover it.
         if message.offset < self.last_key_offset {
             return Err("the keys are not oldest first".to_owned());
         }

@@ -1,7 +1,7 @@
 //! A hash table in shards behind reference counts, copied on write.
 //!
-//! Cloning copies one pointer. The first write to a shard after that copies the shard (a few
-//! hundred pointers), so a snapshot being written never makes an apply wait for long.
+//! Cloning copies one pointer. The first write to a shard after that copies the shard (a few hundred
+//! pointers). So an apply never waits long while a snapshot is being written.
 
 use std::sync::Arc;
 
@@ -93,7 +93,7 @@ impl<T: Keyed> Table<T> {
         Some(removed)
     }
 
-    /// All items, in no meaningful order: only for what does not depend on it.
+    /// All items, in no defined order. Only for uses that do not depend on the order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.shards.iter().flat_map(|shard| shard.iter())
     }

@@ -4,8 +4,8 @@
 //! for its own earlier operations; apply makes one to check an entry of several facts. An item
 //! whose offset the state has applied is ignored, so removing items late is harmless.
 //!
-//! One thing an overlay does not know: which keys an entry in flight will push out of a full
-//! idempotency table. Such a key is answered a little longer, never a little shorter.
+//! An overlay does not know which keys an entry in flight will push out of a full idempotency table. Such a
+//! key is remembered slightly longer, never shorter.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(crate) struct Live {
     pub(crate) state: Arc<str>,
     pub(crate) ctx: Bytes,
     pub(crate) event_id: Option<Arc<str>>,
-    /// None when it was created before everything in this overlay.
+    /// `None` when it was created before this overlay's first fact.
     pub(crate) created: Option<Created>,
     pub(crate) updated_ms: u64,
 }
@@ -94,8 +94,8 @@ impl Overlay {
         }
     }
 
-    /// Checks what holds once everything up to `settled` was removed: what is held ascends and is above it, and
-    /// all of it is known to the list by which it is removed.
+    /// Checks the overlay after everything up to `settled` was removed: the offsets it holds ascend and are
+    /// above `settled`, and the list that removes items knows all of them.
     pub(super) fn check(&self, settled: u64) -> Result<(), BrokenInvariant> {
         let mut before = settled + 1;
         let mut held = BTreeSet::new();
@@ -241,8 +241,8 @@ impl Overlay {
         }
     }
 
-    /// As apply does: what the entry itself gave the instance is of its earlier life, and its offset would not
-    /// tell.
+    /// As apply does: keys that the same entry gave the instance belong to its earlier life, but their offset
+    /// would not show that.
     fn end_keys_of_entry(&mut self, id: &str, offset: u64) {
         let of_entry = self.touched.iter().rev();
         for (_, touched) in of_entry.take_while(|(at, _)| *at == offset) {

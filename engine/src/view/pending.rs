@@ -1,4 +1,4 @@
-//! The entries that a leader has decided and that are not applied yet.
+//! The entries that the leader has decided but not applied yet.
 
 use super::overlay::Overlay;
 use crate::fact::Entry;
@@ -39,8 +39,8 @@ impl Pending {
         self.overlay.settle(applied);
     }
 
-    /// Checks what is held, after [`Pending::settle`] of this offset (0 when nothing was settled): it ascends, it is
-    /// above that offset, and all of it will be removed once it is applied.
+    /// Checks the entries after [`Pending::settle`] of this offset (0 when nothing was settled): their
+    /// offsets ascend, are above it, and each entry will be removed once it is applied.
     ///
     /// # Errors
     /// The first rule that is broken.

@@ -1,4 +1,4 @@
-//! What a client can see, made from the log as WAL_READ shows it and from nothing else.
+//! Everything that a client can see, computed only from the log as WAL_READ shows it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// What there is once the records up to and including an offset have taken effect.
+    /// The content after the records up to and including an offset.
     pub fn at(offset: u64, records: &[Record]) -> Self {
         let mut content = Self::default();
         let until = records.partition_point(|record| record.offset <= offset);
@@ -39,7 +39,7 @@ impl Content {
         content
     }
 
-    /// Lets one record take effect.
+    /// Applies one record.
     pub fn take(&mut self, record: &Record) {
         let text = |field| record.text(field).to_owned();
         let machine = || {

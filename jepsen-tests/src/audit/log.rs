@@ -17,7 +17,7 @@ use crate::load::machines::{Instance, Machine};
 use crate::rcp::wal::Record;
 use crate::rcp::watcher::Seen;
 
-/// More than this many findings say nothing new.
+/// At most this many findings are kept.
 const VIOLATIONS_MAX: usize = 50;
 
 /// The checker of one run.
@@ -44,7 +44,7 @@ pub struct Verdict {
 }
 
 impl<'a> LogAudit<'a> {
-    /// A checker that has seen nothing of the log.
+    /// A checker that has not read any of the log.
     pub fn new(ledgers: &'a [Ledger]) -> Self {
         let ops = ledgers.iter().flat_map(|ledger| &ledger.ops);
         let effects = ops.flat_map(|op| &op.effects);
@@ -212,7 +212,7 @@ impl<'a> LogAudit<'a> {
         }
     }
 
-    /// Only first attempts have an order: a repeated one may come at any time.
+    /// Only first attempts have an order. A repetition may come at any time.
     fn check_order(&mut self, connection: usize, ledger: &Ledger) {
         let mut last: HashMap<&str, u64> = HashMap::new();
         let mut wrong = Vec::new();

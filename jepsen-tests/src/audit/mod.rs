@@ -1,4 +1,4 @@
-//! The end of a run: what the nodes hold against the ledgers, and against each other.
+//! The end of a run: compares the nodes' content with the ledgers and with each other.
 //!
 //! | module | subject |
 //! |---|---|
@@ -24,10 +24,10 @@ use crate::rcp::wal;
 const READS: usize = 256;
 /// A node that is killed 20 times writes a few hundred lines.
 const LOG_LINES_MAX: usize = 3000;
-/// More than this many findings of one kind say nothing new.
+/// At most this many findings of one kind are kept.
 const FINDINGS_MAX: usize = 20;
 
-/// What a cluster was found to hold.
+/// The content of a cluster, and its faults.
 #[derive(Debug)]
 pub struct Audit {
     /// Everything that is wrong; empty is good.
@@ -66,8 +66,7 @@ pub fn cluster(cluster: &Cluster, ledgers: &[Ledger]) -> Result<Audit, Error> {
     })
 }
 
-/// Whether a node wrote so much about what it did that it must have tried something again and again
-/// without a pause.
+/// Whether a node logged so much that it must have retried something without a pause.
 fn chatter(log: &str) -> Option<String> {
     let lines = log.lines().count();
     let last = log.lines().last().unwrap_or_default();
@@ -116,7 +115,7 @@ pub fn difference(leader: &[(u64, u64)], other: &[(u64, u64)]) -> Option<String>
     ))
 }
 
-/// What GET and LIST show otherwise than the log leaves it.
+/// The differences between GET or LIST and the content computed from the log.
 ///
 /// # Errors
 /// When the node does not answer.

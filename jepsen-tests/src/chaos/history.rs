@@ -1,7 +1,7 @@
 //! The requests of all clients and their answers, with times: one line of JSON for each request.
 //!
 //! An entry holds the request and the answer as they were sent. Checkers interpret them.
-//! A request without an answer stays open for ever: it may take effect at any time, or never.
+//! A request without an answer stays open forever: it may take effect at any time, or never.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -35,12 +35,12 @@ pub enum Workload {
     Lease,
 }
 
-/// One request and what became of it.
+/// One request and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// What it is part of.
     pub workload: Workload,
-    /// Who asked; a client has one request at a time, or one pipeline.
+    /// The client. It has one request or one pipeline at a time.
     pub client: u32,
     /// The number of the pipeline it was sent in: requests of one are sent on one connection, at one time
     /// and in the order in which a history has them, without waiting for answers. 0: alone.
@@ -57,11 +57,11 @@ pub struct Entry {
     /// Its parameters, as sent.
     #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub params: Value,
-    /// What is known of it.
+    /// Its outcome, as far as known.
     pub outcome: Outcome,
 }
 
-/// What a client knows of its request.
+/// A client's knowledge of its request's outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -77,7 +77,7 @@ pub enum Outcome {
     },
     /// It may have been done, or be done at any later time.
     Unknown {
-        /// Why nothing is known.
+        /// Why the outcome is unknown.
         why: String,
     },
 }
@@ -91,7 +91,7 @@ impl Entry {
         }
     }
 
-    /// When it can have taken effect at the latest.
+    /// The latest time at which it can have taken effect.
     pub fn open_until(&self) -> u64 {
         match self.outcome {
             Outcome::Unknown { .. } => u64::MAX,

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM end a run early: what it has started is killed, and what it has mounted is unmounted.
+//! Ctrl-C and SIGTERM end a run early. The run kills the processes that it started, and unmounts its file systems.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,9 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Error;
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
-/// A signal that comes so soon after the first is the same one: `timeout` signals a program and its group.
+/// A second signal within this time counts as the first one, because `timeout` signals a program and its group.
 const SAME_WITHIN: Duration = Duration::from_secs(1);
-/// What a shell expects of a program that was interrupted.
+/// The exit code that a shell expects after an interrupt.
 const EXIT_CODE: i32 = 130;
 
 /// Takes note of the first signal; the second one ends the process at once.
@@ -41,7 +41,7 @@ pub fn listen() -> Result<(), Error> {
                         requested = Some(Instant::now());
                         REQUESTED.store(true, Ordering::Relaxed);
                         println!(
-                            "chaos: interrupted; cleaning up, which a second signal would not wait for"
+                            "chaos: interrupted; cleaning up; a second signal ends the program at once"
                         );
                     }
                     Some(at) if at.elapsed() < SAME_WITHIN => {}

@@ -1,4 +1,4 @@
-//! Lets faults begin and end when they are due.
+//! Begins and ends faults when they are due.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use crate::Error;
 use crate::harness::rng::Rng;
 use crate::process::node::last_lines;
 
-/// Interval between checks for what is due.
+/// Interval between checks for due faults.
 const TICK: Duration = Duration::from_millis(20);
 /// Interval between attempts to end a fault.
 const RETRY: Duration = Duration::from_millis(250);
-/// While so many faults wait, no new one begins.
+/// While this many faults wait, no new one begins.
 const WAITING_MAX: usize = 2;
 /// How long after the end of a run a waiting fault may still begin.
 const GRACE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Lines of a log that go with a finding.
 pub const TAIL_LINES: usize = 5;
 
-/// A fault that did begin.
+/// A fault that began.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Span {
     /// When it began, in microseconds since the run began.
@@ -260,7 +260,7 @@ impl<'a> Nemesis<'a> {
             let tail = last_lines(&log, TAIL_LINES);
             let at = Duration::from_micros(self.recorder.now());
             self.findings.lock().push(format!(
-                "node {id} ended by itself, {at:.1?} into the run:\n{tail}"
+                "node {id} ended without a fault, {at:.1?} into the run:\n{tail}"
             ));
             nodes.kill(id)?;
             nodes.start(id)?;

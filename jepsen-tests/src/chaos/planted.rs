@@ -12,7 +12,7 @@ use crate::Error;
 use crate::harness::arguments;
 use crate::process::binaries;
 
-/// How long one run has faults: a bug that shows itself does so soon.
+/// How long one run has faults. A bug that shows itself at all does so soon.
 const RUN_SECS: u64 = 40;
 /// How long a bug may go unnoticed.
 const CAUGHT_WITHIN: Duration = Duration::from_secs(300);
@@ -45,7 +45,7 @@ fn faults(bug: Bug) -> &'static str {
     }
 }
 
-/// Lets the suite look for every bug; fails when it misses one.
+/// Runs the suite against every planted bug; fails when it misses one.
 pub fn main(args: &Args) -> ExitCode {
     if !cfg!(feature = "planted-bugs") {
         eprintln!("planted: needs servers that can have a bug: build with --features planted-bugs");
@@ -84,7 +84,7 @@ pub fn main(args: &Args) -> ExitCode {
     }
 }
 
-/// Runs until a checker objects: which, and how long it took.
+/// Runs until a checker finds a violation. Returns the checker and the time it took.
 fn look_for(bug: Bug, args: &Args) -> Result<Option<String>, Error> {
     let begun = Instant::now();
     for seed in args.seed.. {

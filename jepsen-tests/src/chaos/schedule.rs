@@ -47,7 +47,7 @@ pub enum Kind {
     OneWay,
     /// Two parts that only one node reaches both of.
     Bridge,
-    /// Each direction of each link is cut or not, by lot.
+    /// Each direction of each link is cut or not, at random.
     AnyWays,
     /// A node without any connection, by other means than links.
     Isolated,
@@ -143,13 +143,13 @@ pub struct Planned {
     pub lasts_ms: u64,
     /// What.
     pub kind: Kind,
-    /// Of all that is still to be decided.
+    /// The seed of the fault's remaining choices.
     pub seed: u64,
 }
 
-/// Nothing goes wrong at first: what is slow already then is not slow for a fault.
+/// The time without faults at the beginning. Slow requests in that time are not due to faults.
 const QUIET_AT_FIRST_MS: u64 = 3_000;
-/// Nor at last, so that every fault has ended.
+/// The time without faults at the end, so that every fault has ended.
 const QUIET_AT_LAST_MS: u64 = 5_000;
 
 /// How long a fault lasts, in milliseconds.
@@ -169,7 +169,7 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
         }
         let kind = left.swap_remove(rng.index(left.len()));
         let least_ms = match kind {
-            // So that a node notices it.
+            // Long enough for a node to notice it.
             Kind::ClockJump => NOTICED_WITHIN.as_secs() * 1_000 + 1_000,
             _ => LASTS_MS.0,
         };
@@ -181,7 +181,7 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
             kind,
             seed,
         });
-        // Now and then the next one comes while this one lasts.
+        // Sometimes the next fault begins while this one lasts.
         let pause = rng.between(200, 3_000);
         at_ms += match rng.percent(35) {
             true => rng.between(100, lasts_ms.max(101)),

@@ -46,7 +46,7 @@ pub struct Args {
     /// A schedule of an earlier run, instead of one by seed. Its seed is still needed for what clients do.
     #[arg(long, requires = "seed", conflicts_with = "faults")]
     schedule: Option<PathBuf>,
-    /// How many runs may end without a verdict on the nodes, because the suite could not do or see what it had to.
+    /// How many runs may be inconclusive because the suite itself failed.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     unjudged: usize,
     /// Requests a second, from 1 to 100,000.
@@ -92,8 +92,8 @@ pub fn main(args: &Args) -> ExitCode {
             Ok(Overall::Violation) => violated += 1,
             Ok(Overall::Unknown | Overall::Failed) => unjudged += 1,
             Err(error) => {
-                // Nor could any other be.
-                println!("chaos: the run could not be made, or not be kept: {error}");
+                // Any other run would fail in the same way.
+                println!("chaos: cannot make the run, or cannot keep its results: {error}");
                 return ExitCode::FAILURE;
             }
         }
@@ -124,7 +124,7 @@ impl From<Span> for report::FaultSpan {
     }
 }
 
-/// The kinds to draw from: what was asked for, or everything that can be done here.
+/// The kinds to draw from: the requested ones, or all that this machine allows.
 fn kinds(args: &Args) -> BTreeSet<Kind> {
     let descriptors = raise_limit();
     if let Some(asked) = &args.faults {
@@ -161,7 +161,7 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
             Kind::FailingCall,
             Kind::LyingWrites,
             Kind::FullDisk,
-            // They are configured as users start them, with room for more than the suite sends.
+            // Containers are configured as users start them, so their limits are above what the suite sends.
             Kind::Hoarders,
         ];
         leave_out(&only_processes, "nodes in containers");
@@ -183,7 +183,7 @@ fn read_schedule(path: &Path) -> Result<Vec<super::schedule::Planned>, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path.display().to_string()))?;
     let schedule: Vec<_> = serde_json::from_str(&text).map_err(Error::content(path))?;
     if schedule.is_empty() {
-        let why = format!("--schedule {}: there is no fault in it", path.display());
+        let why = format!("--schedule {}: it has no fault", path.display());
         return Err(Error::Command(why));
     }
     Ok(schedule)
@@ -256,7 +256,7 @@ fn runner_name(runner: Runner) -> String {
     name.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-/// What carries out the same plan again.
+/// The command that repeats this plan.
 fn command(plan: &Plan, dir: &Path) -> String {
     // The schedule depends on what this machine allows as well: where that differs, the file is the same.
     format!(

@@ -1,4 +1,4 @@
-//! Who leads, and whether all nodes hold the same.
+//! Finds the leader, and checks that all nodes have the same state.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Cluster;
 use crate::Error;
 use crate::harness::wait::within;
 
-/// How long all nodes may take to agree once no client writes, and the cluster to have a leader.
+/// How long all nodes may take to agree once no client writes, and how long the cluster may take to have a leader.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all nodes agree on.

@@ -27,7 +27,7 @@ use crate::rcp::raw::Connection;
 
 pub use agreement::{Converged, SETTLE_TIMEOUT};
 
-/// How long a node may take to say how it is.
+/// How long a node may take to report its status.
 const INFO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A cluster. Dropping it kills every node; if the test is failing, the end of each log is printed.
@@ -183,7 +183,7 @@ impl Cluster {
         self.node_mut(id)?.launch_under(tool)
     }
 
-    /// Whether a node's process has ended by itself.
+    /// Whether a node's process has ended without the test's doing.
     ///
     /// # Errors
     /// When there is no such node.
@@ -223,7 +223,7 @@ impl Cluster {
         self.node_mut(id)?.stop()
     }
 
-    /// SIGSTOP: the process is there, its sockets are, and nothing happens.
+    /// SIGSTOP: the process and its sockets exist, but nothing happens.
     ///
     /// # Errors
     /// When there is no such process.
@@ -251,7 +251,7 @@ impl Cluster {
         std::fs::remove_dir_all(self.node(id)?.data_dir()).map_err(Error::io("the data folder"))
     }
 
-    /// Says that a node was taken out of the cluster; its process lives on.
+    /// Notes that a node was removed from the cluster. Its process still runs.
     ///
     /// # Errors
     /// When there is no such node.
@@ -266,7 +266,7 @@ impl Cluster {
         retired.map(|(id, _)| *id).collect()
     }
 
-    /// Every node there ever was.
+    /// Every node that was ever started.
     pub fn ids(&self) -> Vec<u64> {
         self.members.keys().copied().collect()
     }
@@ -346,7 +346,7 @@ impl Cluster {
         Connection::connect(self.addr(id)?)
     }
 
-    /// What a node says of itself.
+    /// A node's answer to INFO.
     ///
     /// # Errors
     /// When it does not answer.

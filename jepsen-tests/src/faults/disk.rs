@@ -1,5 +1,5 @@
-//! A file system of its own for a node's data, whose power can be cut as the kernel sees it: what was
-//! not synced is gone, and the journal is replayed at the next mount.
+//! A separate file system for a node's data. Its power can be cut, as far as the kernel is concerned:
+//! unsynced data is lost, and the next mount replays the journal.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::harness::wait::within;
 use crate::process::node::Node;
 use crate::process::program;
 
-/// Sparse. More than the log of a run takes that has large contexts.
+/// The size of the sparse image: more than the log of a run with large contexts takes.
 const IMAGE_BYTES: u64 = 500 << 20;
 /// Fewer than by default: the kernel writes their tables in the background.
 const INODES: &str = "32768";
@@ -36,7 +36,7 @@ impl Disk {
     /// Makes and mounts one.
     ///
     /// # Errors
-    /// Where that takes what this machine or this user lacks: root, mkfs.ext4, loop devices, Perl.
+    /// When this machine or user lacks something that it needs: root, mkfs.ext4, loop devices, Perl.
     pub fn mount_new() -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
         let disk = Self { folder };
@@ -114,7 +114,7 @@ impl Disk {
             run(Command::new("umount").arg(self.path())).map_err(|error| error.to_string())
         })?;
         self.mount()?;
-        // Giving it back may not have been durable yet.
+        // The removal may not have been durable yet.
         self.give_back()
     }
 
@@ -144,11 +144,11 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily if it must be: it goes when its last user does.
+        // Unmount lazily if necessary: the file system then goes when its last user ends.
         if self.is_mounted() && run(Command::new("umount").arg(self.path())).is_err() {
             let forced = run(Command::new("umount").arg("-l").arg(self.path()));
             if let Err(error) = forced {
-                eprintln!("a file system stays behind: {error}");
+                eprintln!("cannot remove a file system: {error}");
             }
         }
     }

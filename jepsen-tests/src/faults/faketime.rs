@@ -1,12 +1,12 @@
-//! Clocks that are wrong: a node that is started under libfaketime believes what a file says, or has a
-//! clock of another speed.
+//! Wrong clocks. A node that is started under libfaketime takes its time from a file, or has a clock of
+//! another speed.
 //!
 //! The library is preloaded into the server alone. What it changes depends on the clock:
 //!
 //! - [`WallClock`] is the time of day, which administrators and time servers set: it may jump at any
 //!   moment, forth and back. The monotonic clock, by which time-outs and leases go, stays right.
-//! - [`rate`] is the speed of all clocks of the process, the monotonic one too: no real oscillator is
-//!   wrong by percents, but leases must not depend on more than they say.
+//! - [`rate`] is the speed of all clocks of the process, the monotonic one too: No real oscillator is wrong
+//! by percents, but leases must work within the bounds that they state.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,8 +27,8 @@ const LIBRARIES: &[&str] = &[
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
 ];
-/// How long a process goes on with the time it has read; whole seconds are all the library knows. Less
-/// would cost an open and a read each time the process reads the clock.
+/// How long a process keeps the time that it has read. The library supports whole seconds only. Without this,
+/// each reading of the clock would cost an open and a read.
 const CACHE_SECS: u64 = 1;
 /// How long after [`WallClock::jump_to`] a node has noticed it at the latest: both ends of the time are
 /// cut to whole seconds.
@@ -110,7 +110,7 @@ fn setting(offset: SignedDuration) -> String {
     format!("{:+.3}\n", offset.as_secs_f64())
 }
 
-/// What a node is started under whose clocks, the monotonic one too, run this many times as fast.
+/// A tool to start a node whose clocks, including the monotonic one, run this many times as fast.
 pub fn rate(library: &Library, rate: f64) -> Command {
     library.tool(&[("FAKETIME", &format!("+0 x{rate}"))])
 }

@@ -9,19 +9,20 @@ pub enum Shape {
     Halves,
     /// The first node reaches no other.
     Alone,
-    /// Each reaches those next to it in a ring, so many that with itself they are a majority; no two of five reach
-    /// the same. A ring of three is open at one place: otherwise nothing of it would be cut.
+    /// Each node reaches its neighbours in a ring, so many that together with it they are a majority. No two
+    /// of five nodes reach the same set. A ring of three is open at one place, because otherwise no way would
+    /// be cut.
     Ring,
-    /// Both halves reach the one in the middle, and not each other.
+    /// Both halves reach the middle node, but not each other.
     Bridge,
     /// The first node receives nothing.
     HearsNobody,
     /// No node receives anything from the first.
     UnheardByAll,
-    /// The first reaches only the second; of five nodes the last reaches none. The others are a majority without
-    /// the first.
+    /// The first node reaches only the second. Of five nodes, the last reaches none. The others are a
+    /// majority without the first.
     Tethered,
-    /// Each way is cut or not, by lot.
+    /// Each way is cut or not, at random.
     Drawn {
         /// Draws the lots.
         seed: u64,

@@ -17,7 +17,7 @@ pub struct SmallDisk {
     dir: PathBuf,
 }
 
-/// Why there can be no such disk here, if there cannot.
+/// The reason why this machine cannot have such a disk, if it cannot.
 pub fn unavailable() -> Option<&'static str> {
     let is_root = rustix::process::geteuid().is_root();
     (!is_root).then_some("mounting a tmpfs needs root")
@@ -76,7 +76,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a node that is still running must not keep it for ever.
+        // Unmount lazily: a node that is still running must not block it.
         let _ = Command::new("umount").arg("-l").arg(&self.dir).status();
     }
 }

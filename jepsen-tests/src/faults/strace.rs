@@ -4,10 +4,10 @@ use std::process::Command;
 
 use crate::process::program;
 
-/// Whether that can be done here.
+/// Whether strace works here.
 ///
 /// # Errors
-/// The reason why it cannot.
+/// The reason why it does not.
 pub fn can_trace() -> Result<(), String> {
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "-o", "/dev/null", "true"]);

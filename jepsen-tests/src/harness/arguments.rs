@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Clusters of other sizes are not what these tests are made for.
+/// The number of nodes. The tests support no other sizes.
 ///
 /// # Errors
 /// When it is neither 3 nor 5.
@@ -18,7 +18,7 @@ pub fn nodes(text: &str) -> Result<u64, String> {
 /// A seed.
 ///
 /// # Errors
-/// When it is no number that a seed can be.
+/// When it is not a valid seed.
 pub fn seed(text: &str) -> Result<u64, String> {
     let refused = |_| format!("must be a whole number from 0 to {}", u64::MAX);
     text.parse().map_err(refused)
@@ -27,21 +27,21 @@ pub fn seed(text: &str) -> Result<u64, String> {
 /// A time with its unit.
 ///
 /// # Errors
-/// When it is none.
+/// When it is not a time.
 pub fn time(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok();
     let positive = parsed.and_then(|parsed| Duration::try_from(parsed).ok());
     positive.ok_or_else(|| "must be a time with its unit, such as 90s, 6m or 8h".to_owned())
 }
 
-/// How long one run may have faults, in seconds: it begins and ends without any, and keeps all that clients
-/// were told in memory.
+/// How long one run may have faults, in seconds. A run begins and ends without faults, and keeps all answers
+/// to clients in memory.
 const RUN_SECS: RangeInclusive<u64> = 10..=86_400;
 
 /// The time of one run.
 ///
 /// # Errors
-/// When it is none, too short to have a fault, or too long to keep.
+/// When it is not a time, too short for a fault, or too long to keep in memory.
 pub fn run_time(text: &str) -> Result<Duration, String> {
     let time = time(text)?;
     if RUN_SECS.contains(&time.as_secs()) {

@@ -7,6 +7,6 @@ use std::io::Write;
 pub fn skipped(reason: impl Display) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // A closed standard error is no reason to fail.
+    // Ignore a closed standard error.
     let _ = writeln!(std::io::stderr().lock(), "{test}: skipped: {reason}");
 }

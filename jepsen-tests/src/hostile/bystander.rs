@@ -48,7 +48,7 @@ impl Bystander {
     /// Reads and writes on the connection it has.
     ///
     /// # Errors
-    /// When that does not work as if it were alone.
+    /// When a request fails or is slow.
     pub fn notices_nothing(&mut self) -> Result<(), Error> {
         let begun = Instant::now();
         let apply = json!({"instance_id": INSTANCE, "event": "SET", "payload": {"n": 1}});

@@ -25,7 +25,7 @@ const CONNECTION_FRAMES: usize = 256;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was done and seen.
+/// The frames sent and the answers seen.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Mutated frames the server has read.
@@ -41,7 +41,7 @@ pub struct Report {
 /// Sends `frames` mutated frames, each read by the server before this ends.
 ///
 /// # Errors
-/// The first behaviour the protocol does not allow, or a server that is gone.
+/// The first behaviour that the protocol does not allow, or a server that has ended.
 pub fn bombard(addr: SocketAddr, frames: usize, rng: Rng) -> Result<Report, Error> {
     let mut mutator = Mutator::new(rng);
     let mut report = Report::default();
@@ -94,7 +94,7 @@ impl Batch {
         match self.fate.end {
             End::Open => self.expect_every_answer(connection),
             End::Waiting => {
-                // The rest of the frame never comes.
+                // The rest of the frame is never sent.
                 connection.finish_sending()?;
                 self.expect_end(connection, false)
             }
@@ -116,7 +116,7 @@ impl Batch {
         Ok(())
     }
 
-    /// The connection is closed at once: earlier requests may or may not be answered before.
+    /// The server closes the connection at once. It may or may not answer earlier requests before that.
     fn expect_end(&self, connection: &mut Connection, answered: bool) -> Result<(), Error> {
         let mut refusals = 0;
         loop {

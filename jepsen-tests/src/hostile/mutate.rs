@@ -37,7 +37,7 @@ pub struct Mutator {
     made: u64,
 }
 
-/// What has to become of a connection that a server is sent some bytes on.
+/// How the server must react to some bytes on a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fate {
     /// The ids of the answers.
@@ -46,7 +46,7 @@ pub struct Fate {
     pub end: End,
 }
 
-/// How a connection goes on.
+/// The state of the connection afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum End {
     /// It can be used.

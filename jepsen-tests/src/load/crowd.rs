@@ -1,4 +1,4 @@
-//! Very many instances of one machine, and writes to them: what measurements of size are made on.
+//! Very many instances of one machine, and writes to them, for measurements of size.
 
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ fn pipelined(
     Ok(())
 }
 
-/// Moves instances in a scattered order, many in flight, as long as `go_on` says so; gives how many.
+/// Moves instances in a scattered order, many in flight, as long as `go_on` returns true. Returns how many.
 ///
 /// # Errors
 /// When the node refuses or is gone.

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::harness::skipped::skipped;
 use crate::rcp::raw::Connection;
 
-/// Names the file where it lies elsewhere.
+/// Names the file if it is at another place.
 const FILE_VARIABLE: &str = "RSTMDB_INCIDENTS";
 
 /// The file and the number of instances by state at the end, from the table beside it.
@@ -23,7 +23,7 @@ impl Incidents {
     /// Finds the file, or says why the test is skipped.
     ///
     /// # Errors
-    /// When there is no table beside it.
+    /// When the table beside it is missing.
     pub fn find() -> Result<Option<Self>, Error> {
         let given = std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
         let file = given.unwrap_or_else(|| {
@@ -51,7 +51,7 @@ impl Incidents {
         self.file.display().to_string()
     }
 
-    /// How many instances a node has in each state, against what there must be: gives what is wrong.
+    /// Compares how many instances a node has in each state with the table. Returns the differences.
     ///
     /// # Errors
     /// When it does not answer.

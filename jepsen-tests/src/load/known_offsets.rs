@@ -21,7 +21,7 @@ impl KnownOffsets {
         }
     }
 
-    /// What a read that begins now has to show at least.
+    /// The lowest offset that a read which begins now must show.
     pub fn of(&self, instance: &str) -> u64 {
         self.lock().get(instance).copied().unwrap_or_default()
     }

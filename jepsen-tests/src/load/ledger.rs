@@ -12,7 +12,7 @@ use super::machines::Machine;
 pub struct Ledger {
     /// The operations.
     pub ops: Vec<Op>,
-    /// What was seen to be wrong at once, without the log.
+    /// The faults that were seen without the log.
     pub violations: Vec<String>,
 }
 
@@ -25,9 +25,9 @@ pub struct Op {
     pub keyed: bool,
     /// How often it was sent.
     pub attempts: u32,
-    /// What is known of it.
+    /// Its known outcome.
     pub outcome: Outcome,
-    /// The id the server made up, where it was asked to.
+    /// The id that the server chose, if it had to choose.
     pub made_up_id: Option<String>,
 }
 
@@ -36,7 +36,7 @@ pub struct Op {
 pub struct Effect {
     /// Unique in the whole run.
     pub tag: String,
-    /// `None` where the server is asked to make the id up.
+    /// `None` if the server chooses the id.
     pub instance: Option<String>,
     /// The change.
     pub action: Action,
@@ -61,10 +61,10 @@ pub enum Action {
     },
 }
 
-/// What is known of an operation.
+/// The known outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Sent, and no answer that says more: it may have taken effect or not.
+    /// Sent, but no answer tells the outcome: it may have taken effect or not.
     Unanswered,
     /// It took effect here.
     Acknowledged {

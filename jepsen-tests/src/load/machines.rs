@@ -1,5 +1,5 @@
-//! The machines the tests use, and what they do, written down a second time and independently: the
-//! definitions are what the node is told, [`Machine::next`] is what it then has to do.
+//! The machines that the tests use, and an independent model of them. The node gets the definitions.
+//! [`Machine::next`] says what the node must then do.
 
 use serde_json::{Map, Value, json};
 

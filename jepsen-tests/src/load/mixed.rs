@@ -46,7 +46,7 @@ impl Mixed {
         })
     }
 
-    /// Takes this many steps; a refused request is a step, too.
+    /// Takes this many steps. A refused request counts as a step.
     ///
     /// # Errors
     /// When no answer comes.
@@ -149,14 +149,14 @@ impl Mixed {
         }
     }
 
-    /// Makes the log longer by so many events of one instance, as fast as it goes.
+    /// Adds this many events of one instance to the log, as fast as possible.
     ///
     /// # Errors
     /// When one is refused or no answer comes.
     pub fn fill(&mut self, events: usize) -> Result<(), Error> {
         let id = format!("{}-filler", self.name);
         let create = json!({"instance_id": id, "machine": Machine::Counter.name(), "version": 1});
-        // It is there from the second time on.
+        // From the second call on, the instance exists already.
         self.write("CREATE_INSTANCE", create)?;
         let pad = "x".repeat(200);
         let mut left = events;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`machines`] | the machines the tests use, written down a second time |
 //! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
-//! | [`known_offsets`] | the offsets that clients know of, which later reads must not fall behind |
+//! | [`known_offsets`] | the offsets that clients know of; later reads must not be older |
 //! | [`pipeline`] | one connection under load, across kills |
 //! | [`pipelines`] | several of them on instances they share |
 //! | [`steady`] | writers of the client library, which must not notice that one node fails |

@@ -2,8 +2,8 @@
 //!
 //! It keeps a window of pipelined requests: creations with and without a given id, events, atomic
 //! pairs, each with and without an idempotency key; linearizable reads; and repetitions of writes that
-//! were acknowledged long ago. What is unanswered when the connection is lost is sent again after the
-//! reconnect if it carries a key, and stays unanswered for good if it does not.
+//! were acknowledged long ago. When the connection is lost, unanswered requests with a key are sent again
+//! after the reconnect. Those without a key stay unanswered for good.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ impl Load<'_> {
         }
     }
 
-    /// The connection is gone, and with it the answers.
+    /// The connection is lost, and its answers are, too.
     fn lost(&mut self) {
         for sent in self.in_flight.drain().map(|(_, sent)| sent) {
             if let Sent::Attempt(index) = sent
@@ -246,7 +246,7 @@ impl Load<'_> {
             Some(Sent::Read { instance, at_least }) => self.was_read(&instance, at_least, outcome),
             None => {
                 return Err(Error::Protocol(format!(
-                    "an answer to {id:?}, which was not asked"
+                    "an answer to {id:?}, which was never sent"
                 )));
             }
         }
@@ -273,8 +273,8 @@ impl Load<'_> {
                 }
             }
             Err(error) if op.keyed && error.retryable => self.again.push_back(index),
-            // It may have taken effect, so it must not be sent again. The same goes for a refusal after
-            // earlier attempts: those may still be on their way to the leader.
+            // It may have taken effect, so it must not be sent again. This also holds for a refusal after
+            // earlier attempts, because those may still be on their way to the leader.
             Err(error) if error.outcome_unknown() || op.attempts > 1 => {}
             Err(error) => {
                 op.outcome = Outcome::Refused {

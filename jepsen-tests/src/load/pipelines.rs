@@ -22,7 +22,7 @@ const SHARED_INSTANCES: usize = 20;
 /// What the connections share.
 #[derive(Debug)]
 pub struct Pipelines {
-    /// What was done to prepare it.
+    /// The requests of the preparation.
     pub preparation: Ledger,
     plan: Plan,
 }
@@ -80,7 +80,7 @@ impl Pipelines {
 }
 
 impl Running {
-    /// Lets every connection settle what it has in flight; gives what each of them did.
+    /// Waits until every connection has settled its requests in flight. Returns the record of each.
     pub fn finish(self) -> Vec<Ledger> {
         self.stop.store(true, Ordering::Relaxed);
         let ledger_of = |handle: JoinHandle<Ledger>| handle.join();

@@ -1,5 +1,5 @@
-//! Applications as they should be: keyed writes through the client library, one after the other on each
-//! instance, to a cluster of which they know every address. They must not notice when one node fails.
+//! Well-behaved applications: keyed writes through the client library, one after the other on each instance,
+//! with every address of the cluster. They must not notice when one node fails.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,11 +47,11 @@ struct Done {
 pub struct Call {
     /// When the application asked for it.
     pub begun: Instant,
-    /// When it was told that it is done.
+    /// When it got the answer.
     pub ended: Instant,
 }
 
-/// What the writers have to show.
+/// The record of the writers.
 #[derive(Debug)]
 pub struct Written {
     /// What each of them wrote.
@@ -81,7 +81,7 @@ impl Steady {
     /// Waits for a write that was begun after `since` and has succeeded; says how long after.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When no write succeeds in time.
     pub fn next_success(&self, since: Instant) -> Result<Duration, Error> {
         within(SUCCESS_TIMEOUT, || {
             let done = self.shared.done();
@@ -122,7 +122,7 @@ impl Shared {
 }
 
 impl Written {
-    /// How many writes were under way at this moment, and succeeded later.
+    /// How many writes were in flight at this moment, and succeeded later.
     pub fn across(&self, moment: Instant) -> usize {
         let across = |call: &&Call| call.begun < moment && call.ended > moment;
         self.calls.iter().filter(across).count()

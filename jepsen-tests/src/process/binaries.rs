@@ -81,8 +81,8 @@ struct Place {
 }
 
 impl Place {
-    /// A test is `TARGET/PROFILE/deps/name-hash`, an example lies in a folder of its own, too, and a program
-    /// in that of its profile.
+    /// A test is `TARGET/PROFILE/deps/name-hash`. An example is in a folder of its own, too. A program is in
+    /// its profile's folder.
     fn of_this_test() -> Result<Self, String> {
         let exe = std::env::current_exe().map_err(|error| error.to_string())?;
         let unexpected = || format!("{} is not where cargo puts tests", exe.display());
@@ -97,7 +97,7 @@ impl Place {
         let target_dir = profile_dir.parent().ok_or_else(unexpected)?;
         let name = profile_dir.file_name().and_then(|name| name.to_str());
         let profile = match name.ok_or_else(unexpected)? {
-            // The folder of profile `dev` has a name of its own.
+            // The folder of profile `dev` has another name.
             "debug" => "dev",
             other => other,
         };

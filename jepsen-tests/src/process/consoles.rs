@@ -1,4 +1,4 @@
-//! The console blocks of a Markdown document: what is typed, and what must then appear.
+//! The console blocks of a Markdown document: the commands, and the output that they must have.
 //!
 //! ````text
 //! ```console

@@ -1,4 +1,4 @@
-//! Programs under test as processes, and what a node needs to be one.
+//! Programs under test as processes, and the files and ports of a node.
 //!
 //! | module | subject |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | [`config`] | a node's configuration file |
 //! | [`ports`] | ports that no other process uses |
 //! | [`binaries`] | builds the two binaries once and says where they are |
-//! | [`program`] | runs a program that must end by itself |
+//! | [`program`] | runs a program that must end without a signal |
 //! | [`cli`] | runs `rstmdb-cli` |
 //! | [`consoles`] | the console blocks of a document |
 //! | [`admin`] | a node's admin HTTP, as monitoring reads it |

@@ -137,8 +137,8 @@ impl Node {
         Ok(begun.elapsed())
     }
 
-    /// The server's command line with this node's configuration and nothing of the environment that
-    /// would change it.
+    /// The server's command line with this node's configuration, and without environment variables that would
+    /// change it.
     ///
     /// # Errors
     /// When there is no binary.
@@ -215,7 +215,7 @@ impl Node {
         Ok((status, begun.elapsed()))
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end.
     ///
     /// # Errors
     /// When it does not within `timeout`.
@@ -237,7 +237,7 @@ impl Node {
         }
     }
 
-    /// Whether it was started and has ended by itself.
+    /// Whether it was started and has ended without the test's doing.
     pub fn has_ended(&mut self) -> bool {
         let status = self.child.as_mut().map(Child::try_wait);
         matches!(status, Some(Ok(Some(_))))
@@ -317,7 +317,7 @@ impl Node {
     /// # Errors
     /// When it is not running.
     pub fn cpu_time(&self) -> Result<Duration, Error> {
-        /// What Linux has counted in since 2.6, on every machine.
+        /// The unit of these times in Linux since 2.6, on every machine.
         const TICK: Duration = Duration::from_millis(10);
         let (path, text) = self.proc_file("stat")?;
         // The name, in parentheses, may hold anything; user and system time are the 12th and 13th
@@ -357,7 +357,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Nothing better can be done here than to try.
+        // Only try: there is nothing to do if this fails.
         let _ = self.kill();
         if std::thread::panicking() {
             eprintln!(
@@ -379,8 +379,8 @@ pub fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// The server's command line without anything of the environment that would configure it; a bug to be
-/// planted is passed on.
+/// The server's command line without environment variables that would configure it. The variable for a
+/// planted bug is kept.
 ///
 /// # Errors
 /// When there is no binary.

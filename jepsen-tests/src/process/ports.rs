@@ -1,8 +1,8 @@
 //! Ports for nodes.
 //!
-//! A node that is killed and started again must find its port free. The ports the system gives to
-//! outgoing connections would not do: a client that tries to reconnect while the node is down could be
-//! given that very port, and on loopback even connect to itself. So these come from below that range.
+//! A node that is killed and started again must find its port free. Ports of the range for outgoing
+//! connections do not work: a client that reconnects while the node is down could get the same port, and on
+//! loopback even connect to itself. So these come from below that range.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,4 +1,4 @@
-//! Runs a program that must end by itself, and gives its exit status and output.
+//! Runs a program that must end without a signal, and returns its exit status and output.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -27,7 +27,7 @@ impl Ended {
         format!("{}{}", self.out, self.err)
     }
 
-    /// What is wrong with this as a refusal to start that says all of these on standard error.
+    /// Checks that this is a refusal to start with all of these texts on standard error. Returns the first fault.
     pub fn as_refusal(&self, says: &[&str]) -> Result<(), String> {
         if self.status.code() != Some(1) {
             return Err(format!("{}: {}", self.status, self.everything()));
@@ -39,7 +39,7 @@ impl Ended {
     }
 }
 
-/// Runs a process that is to end by itself.
+/// Runs a process that must end without a signal.
 ///
 /// # Errors
 /// When it cannot be run, or is still running after [`END_TIMEOUT`]; it is killed then.

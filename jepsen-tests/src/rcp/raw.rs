@@ -47,7 +47,7 @@ pub enum Message {
 }
 
 impl Connection {
-    /// Opens the socket and says nothing.
+    /// Opens the socket and sends nothing.
     ///
     /// # Errors
     /// When no server listens there.
@@ -164,7 +164,7 @@ impl Connection {
             .map_err(Error::io("the write timeout"))
     }
 
-    /// Sends as many of these bytes as the server takes in time; none is no error.
+    /// Sends as many of these bytes as the server accepts in time. It is not an error if it accepts none.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -201,7 +201,7 @@ impl Connection {
     /// The next message, if it has been read already.
     ///
     /// # Errors
-    /// When what was read is not RCP.
+    /// When the bytes read are not RCP.
     pub fn buffered(&mut self) -> Result<Option<Message>, Error> {
         let message = self.decoder.take(&mut self.incoming);
         match message.map_err(|reject| Error::Protocol(reject.to_string()))? {
@@ -214,7 +214,7 @@ impl Connection {
     /// and codes.
     ///
     /// # Errors
-    /// When the server does not close it, or says something else.
+    /// When the server does not close it, or sends something else.
     pub fn refusals_until_closed(&mut self) -> Result<Vec<(String, String)>, Error> {
         let mut refusals = Vec::new();
         loop {
@@ -242,7 +242,7 @@ impl Connection {
             }
             Err(error) => Err(match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Silent,
-                // Bytes it had not read when it closed: the system says so instead of "end".
+                // The server had not read all bytes when it closed, so the system reports a reset instead of the end.
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Error::Closed,
                 _ => Error::io("reading")(error),
             }),
@@ -290,7 +290,7 @@ impl Message {
 /// A payload in a frame, with its CRC.
 pub fn framed(payload: &str) -> Vec<u8> {
     let mut out = BytesMut::new();
-    // Fails only for a payload beyond the limit, which the header below then tells the server.
+    // This fails only for a payload beyond the limit. The header below then tells the server.
     if frame::encode(&mut out, Flags::NONE, payload.as_bytes()).is_err() {
         return framed_unchecked(Flags::CRC.bits(), payload.as_bytes());
     }

@@ -29,7 +29,7 @@ impl Record {
         self.entry[field].as_str().unwrap_or_default()
     }
 
-    /// What a watcher must have seen of it: nothing, unless it is an event.
+    /// The event that a watcher must have seen; `None` if the record is not an event.
     pub fn seen(&self) -> Option<Seen> {
         (self.kind() == "apply_event").then(|| Seen::new(self.offset, &self.entry))
     }
@@ -38,7 +38,7 @@ impl Record {
 /// Reads page by page from `from` to the end, and hands over each record.
 ///
 /// # Errors
-/// When a page cannot be had, or pages do not advance.
+/// When the server refuses a page, or pages do not advance.
 pub fn visit(
     connection: &mut Connection,
     from: u64,
@@ -68,7 +68,7 @@ pub fn visit(
                 entry: record["entry"].take(),
             });
         }
-        // A page may hold nothing to show and yet not be the last: it then says where to go on.
+        // A page may be empty and yet not be the last. It then says where to continue.
         if is_last && after <= next {
             return Ok(());
         }

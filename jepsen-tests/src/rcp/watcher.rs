@@ -1,4 +1,4 @@
-//! A watcher that resumes by offset, and whether it saw what it should.
+//! A watcher that resumes by offset, and the check that it saw the right events.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ impl Seen {
             "payload",
             "ctx",
         ] {
-            // A watch leaves an absent payload out where the log says null.
+            // For an absent payload, a watch has no field, but the log has null.
             event
                 .get(field)
                 .unwrap_or(&Value::Null)
@@ -52,20 +52,20 @@ impl Seen {
     }
 }
 
-/// What a watcher has to show.
+/// The record of a watcher.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// Every event, in the order it came.
     pub seen: Vec<Seen>,
     /// How many connections it took.
     pub connections: u32,
-    /// The last offset up to which a server said that it had looked.
+    /// The last offset up to which a server reported progress.
     looked_at: u64,
 }
 
 impl Observed {
-    /// Where to go on, and how many of the events there were seen: behind what was looked at, or at the
-    /// last event, since more events may share its offset.
+    /// Where to continue, and how many of the events there were seen. This is after the last notice of
+    /// progress, or at the last event, because more events may share its offset.
     fn resume(&self) -> Position {
         let (last, count) = position(&self.seen);
         if self.looked_at < last || self.looked_at == 0 {
@@ -75,12 +75,12 @@ impl Observed {
         }
     }
 
-    /// Takes an event in, unless it is before what it should begin with.
+    /// Adds an event, unless it is before the requested start.
     fn take(&mut self, event: &Value) -> Result<(), Error> {
         let offset = event["wal_offset"].as_u64().unwrap_or_default();
         if offset <= self.looked_at {
             return Err(Error::Protocol(format!(
-                "an event at offset {offset} after the notice that all up to {} was looked at",
+                "an event at offset {offset} after a notice of progress up to {}",
                 self.looked_at
             )));
         }
@@ -121,7 +121,7 @@ pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Obs
 pub struct Wanted {
     /// The parameters of WATCH_ALL that choose events; none for all events.
     pub filter: Value,
-    /// How long a connection lasts before the watcher gives it up by itself; as long as the node keeps it when absent.
+    /// How long a connection lasts before the watcher closes it. When absent, it lasts as long as the node keeps it.
     pub lasts: Option<Duration>,
 }
 
@@ -206,7 +206,7 @@ fn watch_once(
     }
 }
 
-/// Whether these are all events up to the end, as far as that is known.
+/// Whether these are all events up to the end, if the end is known.
 pub fn has_reached(seen: &[Seen], end: &OnceLock<Position>) -> bool {
     end.get().is_some_and(|end| position(seen) >= *end)
 }
@@ -307,7 +307,7 @@ mod tests {
         assert!(has_reached(&seen(&[3, 8]), &end));
     }
 
-    /// A connection of a watcher to a node that is not one.
+    /// A watcher's connection to a stand-in for a node.
     struct Served {
         stream: TcpStream,
         received: BytesMut,

@@ -65,7 +65,8 @@ impl Watchers {
         });
     }
 
-    /// Lets all reach the log's last event and compares what they saw: gives what is wrong.
+    /// Waits until all watchers reach the log's last event, and compares their events with the log. Returns the
+    /// faults.
     pub fn finish(self, events: &[Seen]) -> Vec<String> {
         let end = *self.end.get_or_init(|| watcher::position(events));
         let begun = Instant::now();
@@ -97,7 +98,7 @@ async fn watch_with_the_library(
         ..WatchAll::default()
     };
     let mut watch = loop {
-        // The node may be down just now, and a watch resumes only once it has begun.
+        // The node may be down now, and a watch resumes only after it has begun once.
         let Ok(client) = Client::connect(options.clone()).await else {
             continue;
         };

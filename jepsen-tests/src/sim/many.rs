@@ -17,7 +17,7 @@ use super::run::{self, Verdict, Watched};
 use super::runtime::tasks;
 use super::{Args, trace};
 
-/// What many seeds came to.
+/// The results of many seeds.
 #[derive(Debug, Default)]
 pub struct Sum {
     /// How many there were.
@@ -33,7 +33,7 @@ pub struct Sum {
     pub failed: Vec<(u64, Verdict)>,
 }
 
-/// Faults of which there must have been some, for many seeds to count as a test.
+/// The faults that must have happened for many seeds to count as a test.
 const REQUIRED: [&str; 14] = [
     "kill",
     "power cut",
@@ -50,7 +50,7 @@ const REQUIRED: [&str; 14] = [
     "snapshot received",
     "restart",
 ];
-/// That many seeds have them all, however they were drawn.
+/// With this many seeds, each of these faults must have happened.
 const REQUIRED_FROM_SEEDS: u64 = 100;
 
 impl Sum {
@@ -121,7 +121,7 @@ fn log() {
         .init();
 }
 
-/// Tells a run from any other.
+/// A hash that differs between different runs.
 #[must_use]
 pub fn fingerprint(verdict: &Verdict) -> u64 {
     verdict.record.hash ^ verdict.trace_hash.unwrap_or_default().rotate_left(1)
@@ -134,7 +134,7 @@ pub fn many(args: &Args) -> ExitCode {
     report(args, &sum, began.elapsed())
 }
 
-/// Runs the seeds that are asked for, on as many threads.
+/// Runs the requested seeds on the requested number of threads.
 #[must_use]
 pub fn run_all(args: &Args) -> Sum {
     let began = Instant::now();
@@ -202,7 +202,7 @@ fn report(args: &Args, sum: &Sum, took: Duration) -> ExitCode {
     match (sum.failed.is_empty(), sum.hollow()) {
         (false, _) => ExitCode::FAILURE,
         (true, Some(why)) => {
-            println!("NOT A PASS: {why}");
+            println!("INCONCLUSIVE: {why}");
             ExitCode::FAILURE
         }
         (true, None) => {

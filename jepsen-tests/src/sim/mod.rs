@@ -12,10 +12,10 @@
 //! | [`world`] | the machines, their processes, and the invariants that are checked all the time |
 //! | [`nemesis`] | the faults: crashes, partitions, changes of members, damage |
 //! | [`clients`] | the clients, and the watchers |
-//! | [`check`] | what is compared: the committed log, its meaning, the answers, and who leads |
+//! | [`check`] | the checks: the committed log, its meaning, the answers, and the leaders |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
-//! | [`trace`] | what happened, and what was wrong |
+//! | [`trace`] | the events of a run, and its first violation |
 
 pub mod check;
 pub mod clients;

@@ -1,5 +1,5 @@
-//! Everything that a seed decides before its run begins: in each run another mixture of settings and
-//! faults, because some errors show only where others are absent.
+//! Everything that a seed decides before its run begins. Each run has another mixture of settings and faults,
+//! because some bugs show only when certain faults are absent.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::rng::Rng;
 pub const DATA_DIR: &str = "/data";
 /// A node with less than this on its disk takes no writes.
 pub const RESERVE_BYTES: u64 = 8 << 20;
-/// So few lost messages do not keep a node from being elected for long.
+/// With this few lost messages, elections still succeed soon.
 const LOSS_PERMILLE_SMALL: u64 = 2;
 /// Longer than a run takes, and far less than a wall clock jumps by.
 const KEY_RETENTION_MS: u64 = 600_000;
@@ -29,7 +29,7 @@ pub enum Fault {
     Partition,
     /// One link, or all of a node's, are slow.
     SlowLinks,
-    /// A node stands still and goes on.
+    /// A node is paused and continues.
     Freeze,
     /// The leadership is handed over.
     Transfer,
@@ -82,7 +82,7 @@ pub struct Plan {
     pub heartbeat: Duration,
     /// The least time before an election; twice as much is the greatest.
     pub election: Duration,
-    /// The least time under way of a message, and how much more it may be.
+    /// The shortest delay of a message, and the longest extra delay.
     pub latency: [Duration; 2],
     /// How many of 1000 messages get lost.
     pub loss_permille: u64,
@@ -108,7 +108,7 @@ pub struct Plan {
     pub think: Duration,
     /// How many instances they write to.
     pub instances: u64,
-    /// What a command may cost to be decided at its turn.
+    /// The most that a command may cost to be decided at its turn.
     pub costly_bytes: usize,
 }
 
@@ -132,7 +132,7 @@ impl Plan {
             Duration::from_micros(rng.between(50, 2_000)),
             Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
         ];
-        // At least two round trips, or no node leads for long.
+        // At least two round trips. Otherwise no node leads for long.
         let election = ms(heartbeat * rng.between(3, 6)).max((latency[0] + latency[1]) * 4);
         Self {
             seed,
@@ -159,7 +159,7 @@ impl Plan {
         }
     }
 
-    /// Whether a majority that can talk can be told, and must have a leader soon: its members stay the same, and
+    /// Whether the run can check that a connected majority has a leader soon: its members stay the same, and
     /// messages pass.
     #[must_use]
     pub fn promises_leader(&self) -> bool {

@@ -1,4 +1,4 @@
-//! One run: a seed from its first virtual millisecond to its verdict.
+//! One run of a seed, from its first virtual millisecond to its verdict.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,14 +22,14 @@ const LOOK: Duration = Duration::from_millis(4);
 /// How many watchers there are.
 const WATCHERS: u64 = 2;
 
-/// What one seed came to.
+/// The result of one seed.
 #[derive(Debug, Clone, Default)]
 pub struct Verdict {
     /// What happened.
     pub record: Record,
     /// Writes that were acknowledged.
     pub acknowledged: u64,
-    /// Entries that took no effect, because they were decided on something that was no longer so.
+    /// Entries that took no effect because their premises no longer held.
     pub stale: u64,
     /// Offsets of the log.
     pub offsets: u64,
@@ -39,7 +39,7 @@ pub struct Verdict {
     pub trace_hash: Option<u64>,
 }
 
-/// How a run is watched.
+/// What a run prints or hashes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Watched {
     /// Print what happens.

@@ -1,4 +1,4 @@
-//! The end of a run: the faults are over, and the cluster must recover by itself.
+//! The end of a run: the faults are over, and the cluster must recover without help.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use super::runtime::tasks;
 use super::trace;
 use super::world::World;
 
-/// How long the cluster may take to be whole again.
+/// How long the cluster may take to recover.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
 /// Interval between checks.
 const POLL: Duration = Duration::from_millis(10);
@@ -48,7 +48,7 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
             return true;
         }
         if !world.members().contains(&node) {
-            // It was being removed all the while.
+            // The node was being removed meanwhile.
             return true;
         }
         SimRuntime::sleep(POLL).await;
@@ -211,7 +211,7 @@ fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wro
                 }
             }
         }
-        // A page of nothing but new leaders' blank entries is empty, and not the last.
+        // A page that has only blank entries of new leaders is empty, but not the last one.
         if page.next_offset == from {
             break;
         }

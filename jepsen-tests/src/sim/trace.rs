@@ -1,5 +1,5 @@
-//! What happened in a run, and what was wrong with it. One run has one thread, so both are kept with
-//! the thread, and no caller needs a handle to them.
+//! The events of a run, and its first violation. One run has one thread, so both are thread-local, and no
+//! caller needs a handle to them.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,7 @@ struct Event {
     numbers: [u64; 2],
 }
 
-/// Something that must never be.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Which invariant does not hold.
@@ -110,16 +110,16 @@ pub fn is_violated() -> bool {
     TRACE.with_borrow(|trace| trace.violation.is_some())
 }
 
-/// What is left of a run when it is over.
+/// The trace of a finished run.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// What must not have been.
+    /// The violation, if there is one.
     pub violation: Option<Violation>,
     /// How often each thing happened.
     pub counts: BTreeMap<&'static str, u64>,
     /// The last events, as text.
     pub tail: Vec<String>,
-    /// Tells runs apart: equal for two runs in which the same happened at the same times.
+    /// A hash of the trace. It is equal for two runs with the same events at the same times.
     pub hash: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Whose data folder this is.
+//! Which node and cluster a data folder belongs to.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ const FILE: JsonFile = JsonFile {
     name: IDENTITY_NAME,
     version: 1,
     covers: "which node and cluster the folder belongs to",
-    advice: "restore it from a backup, or correct it by what the other nodes show for this one",
+    advice: "restore it from a backup, or correct it to the values that the other nodes show for this node",
 };
 
 /// The node and cluster a data folder belongs to, for ever.
@@ -24,10 +24,10 @@ pub struct Identity {
     pub cluster_id: u128,
     /// The node.
     pub node_id: u64,
-    /// Random, made with the folder: a folder that is emptied gets another one, by which the
-    /// other nodes notice that this one has forgotten its votes. 0 where it is not recorded yet.
+    /// A random number, made with the folder. An emptied folder gets another one. The other nodes then notice
+    /// that this node has forgotten its votes. 0 where it is not recorded yet.
     pub incarnation: u128,
-    /// What people call the cluster; empty where it is not recorded yet.
+    /// The cluster's name; empty where it is not recorded yet.
     pub cluster_name: String,
 }
 
@@ -42,7 +42,7 @@ struct IdentityFile {
 }
 
 impl Identity {
-    /// Whether `self` says the same as `found`, or more where `found` says nothing.
+    /// Whether `self` agrees with `found`. Fields that `found` lacks do not count.
     fn completes(&self, found: &Identity) -> bool {
         (self.cluster_id, self.node_id) == (found.cluster_id, found.node_id)
             && (found.incarnation == 0 || found.incarnation == self.incarnation)
@@ -69,8 +69,8 @@ impl std::fmt::Display for Identity {
     }
 }
 
-/// Whose folder `dir` is, without opening it as a store; `None` for one that no node has used yet, or
-/// that is not there.
+/// The node and cluster that the folder `dir` belongs to, read without opening it as a store. `None` when no
+/// node has used the folder yet, or when it does not exist.
 ///
 /// # Errors
 /// When it cannot be read, or is damaged.
@@ -87,11 +87,11 @@ pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<Iden
     };
     let bad = |what: String| FILE.damaged(&layout.dir, what);
     let cluster_id = uuid::Uuid::parse_str(&file.cluster_id)
-        .map_err(|error| bad(format!("its cluster id is not one: {error}")))?;
+        .map_err(|error| bad(format!("its cluster id is invalid: {error}")))?;
     let incarnation = file.incarnation.as_deref().map(uuid::Uuid::parse_str);
     let incarnation = incarnation
         .transpose()
-        .map_err(|error| bad(format!("its incarnation is not one: {error}")))?;
+        .map_err(|error| bad(format!("its incarnation is invalid: {error}")))?;
     Ok(Some(Identity {
         cluster_id: cluster_id.as_u128(),
         node_id: file.node_id,

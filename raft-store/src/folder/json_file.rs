@@ -1,5 +1,5 @@
-//! Small JSON files that people can read. Each carries its format version and ends with a checksum, so that a changed
-//! digit is damage and never another number.
+//! Small JSON files that people can read. Each holds its format version and ends with a checksum, so that a
+//! changed digit is found as damage.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::fs::{self, FileSystem};
 
-/// One such file, and what to say when it is damaged.
+/// One such file, and the texts of the error when it is damaged.
 pub(crate) struct JsonFile {
     /// Its name in the data folder.
     pub(crate) name: &'static str,
@@ -103,7 +103,7 @@ fn end_of(bytes: &[u8]) -> String {
     format!(",\n  \"crc32c\": \"{:08x}\"\n}}\n", crc32c::crc32c(bytes))
 }
 
-/// Byte by byte: what a parser would forgive is no less a sign of damage.
+/// Compare byte by byte: a change that a parser would accept is damage too.
 fn check(content: &[u8]) -> Result<(), String> {
     let begin = content.len().saturating_sub(end_of(&[]).len());
     let (bytes, end) = content.split_at(begin);
@@ -111,8 +111,8 @@ fn check(content: &[u8]) -> Result<(), String> {
     if end == right.as_bytes() {
         return Ok(());
     }
-    // An operator who has checked the content by other means can complete the file with it.
+    // An operator who has checked the content can put this end into the file.
     Err(format!(
-        "its checksum does not fit its content; the file would have to end with {right:?}"
+        "its checksum does not fit its content; with this content the file must end with {right:?}"
     ))
 }

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// Which node the folder is, in it.
+/// The file that names the node and cluster.
 pub(crate) const IDENTITY_NAME: &str = "identity.json";
-/// The nodes that it has met.
+/// The file with the nodes that this node has met.
 pub(crate) const PEERS_NAME: &str = "peers.json";
 
 /// The folders and files inside a data folder.

@@ -1,13 +1,13 @@
-//! A data folder apart from its log and snapshots: what is in it under which name, what its owner decides about it,
-//! whose it is, and who may open it.
+//! A data folder apart from its log and snapshots: the names in it, the options of its owner, the node it
+//! belongs to, and whether it may be opened.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `options` | what the owner decides |
+//! | `options` | the owner's options |
 //! | `layout` | the names of files and folders |
-//! | `identity`, `roster` | whose folder it is; which nodes it has met |
-//! | `json_file` | how these two are written, and never misread |
-//! | `lock`, `unfinished` | when it must not be opened |
+//! | `identity`, `roster` | which node the folder belongs to; which nodes that node has met |
+//! | `json_file` | how these two are written and checked |
+//! | `lock`, `unfinished` | when the folder must not be opened |
 //! | `rejoin` | emptying it |
 
 pub(crate) mod identity;

@@ -1,4 +1,4 @@
-//! What the owner of a data folder decides about it.
+//! The options of a data folder.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use crate::crypto::{self, Cipher, Keyring};
 use crate::error::Error;
 use crate::format::codec::{Codec, Sealer};
 
-/// When what was written is forced to disk.
+/// When the store syncs its writes.
 ///
-/// Everything but [`FsyncPolicy::EveryWrite`] acknowledges before the disk has it: a power cut
-/// or a kernel crash then forgets acknowledged writes. Votes are always synced, unless the
+/// Every policy but [`FsyncPolicy::EveryWrite`] acknowledges a write before it is on disk. A power cut or a
+/// kernel crash can then lose acknowledged writes. Votes are always synced, unless the
 /// policy is [`FsyncPolicy::Never`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FsyncPolicy {
@@ -53,11 +53,11 @@ pub struct Options {
     pub keys: Keyring,
     /// Whether payloads are compressed where that saves something.
     pub compress: bool,
-    /// How long the log may be idle before it gets its closing mark.
+    /// How long the log may be idle before the writer adds a closing mark.
     pub idle_mark: Duration,
-    /// The time written into batches: metadata only, nothing depends on it but retention.
+    /// The clock for the time in batches. Only retention depends on it.
     pub clock: Clock,
-    /// What syncs are timed with, for the statistics only.
+    /// The clock that times syncs, for the statistics only.
     pub stopwatch: Stopwatch,
 }
 
@@ -130,8 +130,8 @@ fn system_stopwatch() -> Stopwatch {
 pub struct Retention {
     /// Keep at least this many of the latest entries; older ones may go.
     pub events: Option<u64>,
-    /// Keep what is younger than this; older entries may go. Entries that came from another node
-    /// as history count as young as their arrival here.
+    /// Keep entries younger than this; older ones may be dropped. Entries fetched from another node as
+    /// history count from their arrival here.
     pub hours: Option<u64>,
     /// Drop the oldest while the log is larger than this many MiB.
     pub mb: Option<u64>,

@@ -9,14 +9,14 @@ use crate::folder::lock::take_lock;
 use crate::folder::unfinished::{REJOINING, unmark_restore};
 use crate::fs::{self, FileSystem};
 
-/// Empties a damaged node's folder, so that it can come back as a new member under a new id: a
-/// node that forgot its log must never vote as its old self. What is removed is everything but
-/// the lock. Once begun, the folder is refused until this has come to its end. Blocks.
+/// Empties a damaged node's folder, so that it can come back as a new member under a new id: a node that
+/// forgot its log must never vote under its old id. This removes everything but the lock. Once begun, the
+/// store refuses the folder until the removal is complete. Blocks.
 pub fn rejoin<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error> {
     let layout = Layout::of(dir);
     let _lock = take_lock(fs, &layout)?;
     fs::publish(fs, dir, REJOINING, b"")?;
-    // The identity behind the rest: a folder that lost half of its log must not pass for a fresh one.
+    // Remove the identity last: a folder that has lost half of its log must not pass for a new one.
     for folder in [
         &layout.wal,
         &layout.snapshots,

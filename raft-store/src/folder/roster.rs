@@ -21,7 +21,7 @@ const FILE: JsonFile = JsonFile {
              node; without it a node that has forgotten its votes would be let in",
 };
 
-/// What a roster says of a node that shows itself.
+/// What a roster knows of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Acquaintance {
     /// Met before, in this incarnation.
@@ -51,7 +51,7 @@ impl<F: FileSystem> Clone for Roster<F> {
 struct SharedRoster<F: FileSystem> {
     fs: F,
     dir: PathBuf,
-    /// One node is recorded at a time; `met` is not locked while the disk works.
+    /// Only one node is recorded at a time. `met` is not locked during the disk I/O.
     recording: Mutex<()>,
     /// Incarnations by node id. Everything in it is durable.
     met: RwLock<BTreeMap<u64, u128>>,
@@ -128,8 +128,8 @@ fn compare(recorded: u128, incarnation: u128) -> Acquaintance {
     }
 }
 
-/// The incarnations by node id; a damaged file is an error and never an empty roster, which
-/// would let in a node that has forgotten its votes.
+/// The incarnations by node id. A damaged file is an error: with an empty roster in its place, a node that
+/// has forgotten its votes could take part.
 pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<BTreeMap<u64, u128>, Error> {
     let Some(file) = FILE.read::<F, RosterFile>(fs, &layout.dir)? else {
         return Ok(BTreeMap::new());
@@ -139,7 +139,7 @@ pub(crate) fn read<F: FileSystem>(fs: &F, layout: &Layout) -> Result<BTreeMap<u6
     for node in file.nodes {
         let incarnation = uuid::Uuid::parse_str(&node.incarnation).map_err(|error| {
             bad(format!(
-                "the incarnation of node {} is not one: {error}",
+                "the incarnation of node {} is invalid: {error}",
                 node.node_id
             ))
         })?;

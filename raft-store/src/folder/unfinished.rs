@@ -1,5 +1,5 @@
-//! Marks of a folder that is being built or emptied. An interruption leaves a folder that can look whole; the mark says
-//! that it is not, and the folder is refused.
+//! Marks of a folder that is being built or emptied. After an interruption the folder can look whole. The
+//! mark shows that it is not, and the store refuses to open it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,15 +11,15 @@ use crate::fs::{self, FileSystem};
 /// There while [`rejoin`](super::rejoin::rejoin) empties the folder.
 pub(super) const REJOINING: &str = "rejoining";
 
-/// There while the folder is built from a backup.
+/// Exists while a restore builds the folder from a backup.
 const MARKER_NAME: &str = "restore.unfinished";
 const MARKER_TEXT: &[u8] =
     b"A restore into this folder was not finished. Empty it and restore again.\n";
 
-/// Refuses a folder that a rejoin or a restore was interrupted in.
+/// Refuses a folder in which a rejoin or a restore was interrupted.
 pub(crate) fn refuse_unfinished<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
     if fs::exists(fs, &layout.dir, REJOINING)? {
-        let what = "the folder was being emptied to rejoin, and that was interrupted";
+        let what = "emptying the folder for a rejoin was interrupted";
         return Err(damaged(&layout.dir.join(REJOINING), 0, what));
     }
     if fs::exists(fs, &layout.dir, MARKER_NAME)? {
@@ -35,7 +35,7 @@ pub(crate) fn mark_restore<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Erro
     fs::publish(fs, dir, MARKER_NAME, MARKER_TEXT)
 }
 
-/// Removes the mark of a restore, durably; none is fine.
+/// Removes the mark of a restore, durably. It is not an error if there is no mark.
 pub(crate) fn unmark_restore<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
     let path = layout.dir.join(MARKER_NAME);
     match fs.remove(&path) {

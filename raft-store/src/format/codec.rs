@@ -1,5 +1,5 @@
-//! How payloads are stored: compressed where that saves something, encrypted where the file has a
-//! key. What is read says itself which it is, so options may change at any time.
+//! How payloads are stored: compressed where that saves space, encrypted where the file has a key. The flags
+//! of each record say which, so the options may change at any time.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ pub(crate) const COMPRESSED: u8 = 1;
 /// The payload begins with the session, then the ciphertext with its seal.
 pub(crate) const ENCRYPTED: u8 = 2;
 
-/// Shorter payloads are stored as they are: there is little to save, and a record more has to be
-/// looked at when it is read. See `docs/performance.md` for what was measured.
+/// Shorter payloads are not compressed: that would save little, and a reader would have to decompress one
+/// more record. See `docs/performance.md` for what was measured.
 const COMPRESS_BYTES_MIN: usize = 256;
 
-/// A byte of an LZ4 block stands for at most so many bytes.
+/// One byte of an LZ4 block decompresses to at most this many bytes.
 const LZ4_RATIO_MAX: u64 = 255;
 
 /// What a file open for writing is encrypted with.
@@ -33,9 +33,9 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
-    /// Stores `buf[from..]`, which is a payload, as it is to be written, and says with which flags.
-    /// `place` is where in the file, `context` makes what an encrypted payload is bound to from the
-    /// flags.
+    /// Turns the payload `buf[from..]` into its stored form, and returns its flags. `place` is its place in
+    /// the file. `context` makes, from the flags, the context that an encrypted payload is authenticated
+    /// with.
     pub(crate) fn store(
         &self,
         buf: &mut Vec<u8>,
@@ -78,7 +78,7 @@ fn compress(buf: &mut Vec<u8>, from: usize) -> bool {
     worth_it
 }
 
-/// The payload that [`Codec::store`] stored. The context is what it was bound to.
+/// Returns the payload that [`Codec::store`] stored. `context` must be the one that it was stored with.
 pub(crate) fn load(
     stored: &[u8],
     flags: u8,
@@ -90,7 +90,7 @@ pub(crate) fn load(
     let mut payload = match flags & ENCRYPTED {
         0 => stored.to_vec(),
         _ => {
-            let cipher = cipher.ok_or("it is encrypted, in a file that names no key")?;
+            let cipher = cipher.ok_or("it is encrypted, but the file names no key")?;
             let (session, sealed) = stored
                 .split_first_chunk()
                 .ok_or("it is too short to be encrypted")?;
@@ -104,7 +104,7 @@ pub(crate) fn load(
             .split_first_chunk()
             .ok_or("it is too short to be compressed")?;
         let raw_len = u32::from_le_bytes(*raw_len);
-        // No LZ4 block expands further: what is reserved never exceeds a multiple of what was read.
+        // No LZ4 block expands further. So the memory reserved is at most a fixed multiple of the bytes read.
         let expanded_max = (block.len() as u64).saturating_mul(LZ4_RATIO_MAX);
         if u64::from(raw_len) > bytes_max.min(expanded_max) {
             return Err(format!("it claims {raw_len} bytes once decompressed"));
@@ -112,7 +112,7 @@ pub(crate) fn load(
         let raw = lz4_flex::block::decompress(block, raw_len as usize)
             .map_err(|error| format!("it does not decompress: {error}"))?;
         if raw.len() != raw_len as usize {
-            return Err("it decompresses to another length than it says".into());
+            return Err("its decompressed length differs from the length that it states".into());
         }
         payload = raw;
     }

@@ -116,7 +116,7 @@ impl<'a> Encoder<'a> {
         debug_assert_eq!(
             self.offset() % RECORD_ALIGN_BYTES as u64,
             0,
-            "a record begins where no search for one would look"
+            "a record begins at a position that no search checks"
         );
         self.buf.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
         start

@@ -13,7 +13,7 @@ const FORMAT_VERSION: u16 = 1;
 pub(crate) const SEGMENT_HEADER_BYTES: usize = 192;
 const SEGMENT_HEADER_BYTES_MAX: usize = 4096;
 
-/// What Raft must not forget besides the entries.
+/// Raft's hard state: what must survive a restart besides the entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// The last vote.
@@ -27,13 +27,13 @@ pub struct HardState {
 }
 
 impl HardState {
-    /// Cuts the log behind `keep`, which lies within it.
+    /// Cuts the log after `keep`, which must be in it.
     pub(crate) fn truncate(&mut self, keep: Option<LogId>) {
         self.last = self.last.min(keep).max(self.purged);
     }
 
-    /// Purges up to `id`. Returns whether that went beyond the end of the log, so that what
-    /// comes next does not continue what was there.
+    /// Purges up to `id`. Returns whether `id` was beyond the end of the log: then the next entry does not
+    /// continue the old log.
     pub(crate) fn purge(&mut self, id: LogId) -> bool {
         self.purged = self.purged.max(Some(id));
         let gap = self.last.is_none_or(|last| last.index < id.index);
@@ -56,8 +56,8 @@ pub struct SegmentHeader {
     pub created_ms: u64,
     /// The hard state when it was created.
     pub state: HardState,
-    /// How long the file was made before its header was written. Until it is sealed it is never
-    /// shorter, so a shorter one has lost something.
+    /// The file's length when its header was written. Until it is sealed it is never shorter, so a shorter
+    /// file has lost data.
     pub allocated: u64,
     /// What the payloads in it are encrypted with.
     pub key: Option<KeyTag>,

@@ -1,5 +1,5 @@
-//! Memberships, and what snapshots say of themselves, as bytes: Protobuf, so that later versions
-//! can add fields. The log, the snapshot files and the nodes among themselves use the same.
+//! Memberships and the metadata of snapshots as bytes: Protobuf, so that later versions
+//! can add fields. The log, the snapshot files and the messages between nodes use the same form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,7 +151,7 @@ pub fn encode_membership(membership: &Membership) -> Vec<u8> {
 /// The membership that [`encode_membership`] made the bytes of.
 ///
 /// # Errors
-/// What is wrong with the bytes, which may come from anywhere.
+/// Says what is wrong with the bytes. They may come from any source.
 pub fn decode_membership(bytes: &[u8]) -> Result<Membership, String> {
     parse::<MembershipMessage>(bytes, "membership")?.to_membership()
 }
@@ -164,7 +164,7 @@ pub fn encode_stored_membership(stored: &StoredMembership) -> Vec<u8> {
 /// The value that [`encode_stored_membership`] made the bytes of.
 ///
 /// # Errors
-/// What is wrong with the bytes, which may come from anywhere.
+/// Says what is wrong with the bytes. They may come from any source.
 pub fn decode_stored_membership(bytes: &[u8]) -> Result<StoredMembership, String> {
     parse::<StoredMembershipMessage>(bytes, "stored membership")?.to_stored()
 }
@@ -181,7 +181,7 @@ pub fn encode_snapshot_meta(meta: &SnapshotMeta) -> Vec<u8> {
 /// The value that [`encode_snapshot_meta`] made the bytes of.
 ///
 /// # Errors
-/// What is wrong with the bytes, which may come from anywhere.
+/// Says what is wrong with the bytes. They may come from any source.
 pub fn decode_snapshot_meta(bytes: &[u8]) -> Result<SnapshotMeta, String> {
     let message = parse::<SnapshotMetaMessage>(bytes, "snapshot meta")?;
     Ok(SnapshotMeta {

@@ -23,7 +23,8 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 12;
 pub(crate) const RECORD_ALIGN_BYTES: usize = 8;
 /// Longest payload of an entry.
 pub(crate) const PAYLOAD_BYTES_MAX: u64 = 256 << 20;
-/// Indexes end below this: it leaves room to count on from any of them, and marks the numbers of history files.
+/// Every index is below this. Adding to an index then cannot overflow. The same bit marks the numbers of history
+/// files.
 pub(crate) const INDEX_END: u64 = 1 << 63;
 /// What an entry record holds besides its payload.
 pub(crate) const ENTRY_HEAD_BYTES: usize = 17;
@@ -71,7 +72,7 @@ impl RecordType {
     }
 }
 
-/// What the writer knew when it wrote a batch.
+/// The head of a batch: what was durable when the writer wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Everything before this position was durable.
@@ -93,9 +94,9 @@ pub enum Record<'a> {
     Committed(LogId),
     /// Everything after this log id is cut off (`None`: all entries).
     Truncate(Option<LogId>),
-    /// Everything up to this log id is no longer Raft's, only history.
+    /// Raft has purged everything up to this log id. It remains as history.
     Purge(LogId),
-    /// The closing mark of a log gone idle.
+    /// The closing mark of an idle log.
     Close(Mark),
     /// The end of a segment: nothing follows in it.
     Seal(Mark),
@@ -136,7 +137,7 @@ impl EntryRecord<'_> {
 
 impl EntryRecord<'_> {
     fn payload(&self) -> Result<Vec<u8>, String> {
-        let place = place(self.at.offset).ok_or("it lies too far into its file")?;
+        let place = place(self.at.offset).ok_or("its offset in the file is too high")?;
         let context = || context(self.at, self.log_id, self.kind, self.flags);
         codec::load(
             self.stored,
@@ -149,12 +150,12 @@ impl EntryRecord<'_> {
     }
 }
 
-/// The part of a nonce that says where: records begin at multiples of [`RECORD_ALIGN_BYTES`].
+/// The part of a nonce that gives the place: records begin at multiples of [`RECORD_ALIGN_BYTES`].
 fn place(offset: u64) -> Option<u32> {
     u32::try_from(offset / RECORD_ALIGN_BYTES as u64).ok()
 }
 
-/// What an encrypted payload is bound to: its place, and the fields of its record that are not encrypted.
+/// The context that an encrypted payload is authenticated with: its place, and the unencrypted fields of its record.
 fn context(at: Position, id: LogId, kind: u8, flags: u8) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(34);
     for word in [at.segment, at.offset, id.leader_id.term, id.index] {
@@ -175,7 +176,7 @@ pub(crate) enum RecordFault {
     Unsupported(String),
 }
 
-/// The record at `at`; `bytes` start there. Also its whole length.
+/// Decodes the record at `at`, where `bytes` starts. Also returns its whole length.
 pub(crate) fn decode_record<'a>(
     bytes: &'a [u8],
     at: Position,
@@ -192,8 +193,8 @@ pub(crate) fn decode_record<'a>(
     let end = RECORD_HEADER_BYTES.saturating_add(body_len as usize);
     let len = end.next_multiple_of(RECORD_ALIGN_BYTES);
     let record = bytes.get(..len).ok_or(cut)?;
-    // Position and segment are part of the checksum: bytes of an earlier use of the space, or
-    // of another file, never pass.
+    // The checksum covers position and segment. So bytes from an earlier use of the space, or from another
+    // file, are refused.
     if record_crc(at.segment, at.offset, &record[4..]) != crc {
         return Err(RecordFault::Bad("the record fails its checksum"));
     }
@@ -243,7 +244,7 @@ fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
         RecordType::Batch => Record::Batch(mark_at(body)?),
         RecordType::Close => Record::Close(mark_at(body)?),
         RecordType::Seal => Record::Seal(mark_at(body)?),
-        // Has more to it than its body.
+        // It carries more than its body.
         RecordType::Entry => return None,
         RecordType::Vote => {
             let (term, node) = (u64_at(body, 0)?, u64_at(body, 8)?);
@@ -259,8 +260,8 @@ fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
     })
 }
 
-/// The durable position of the mark at `offset`, if there is one: how the search behind a bad
-/// record tells torn from damaged.
+/// The durable position that the mark at `offset` gives, if there is a mark. With it, the search after a bad
+/// record tells a torn write from damage.
 pub(crate) fn mark_here(bytes: &[u8], at: Position) -> Option<Position> {
     let kind = RecordType::of(*bytes.get(8)?)?;
     if !matches!(

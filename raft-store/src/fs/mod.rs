@@ -1,5 +1,5 @@
-//! The one seam between this crate and a disk: files and folders behind a trait, so that the
-//! test double can lose, tear and refuse what the real one rarely does.
+//! The one seam between this crate and a disk: files and folders behind a trait, so that the test double can
+//! lose, tear and refuse writes, which a real disk rarely does.
 
 #[cfg(any(test, feature = "testing"))]
 mod mem;
@@ -23,7 +23,7 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
 
     /// Creates the file, empty, replacing any that exists, for reading and writing.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
-    /// Opens an existing file for reading: it works where nothing may be written.
+    /// Opens an existing file for reading. This also works on a read-only folder.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
     /// Opens an existing file for reading and writing.
     fn open_to_write(&self, path: &Path) -> io::Result<Self::File>;
@@ -41,8 +41,8 @@ pub trait FileSystem: Clone + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Locks the file (created when absent), or fails with `WouldBlock` when another holds it.
     fn lock(&self, path: &Path) -> io::Result<Self::Lock>;
-    /// As [`FileSystem::lock`], without creating anything and also where nothing may be written: `None`
-    /// when there is no such file, so no process holds it.
+    /// As [`FileSystem::lock`], but without creating the file, and also on a read-only folder. `None` when
+    /// there is no such file, so that no process holds it.
     fn lock_existing(&self, path: &Path) -> io::Result<Option<Self::Lock>>;
     /// Whether the file at `path` still is the one that was locked. It is not when the folder was removed, or
     /// replaced by another, under the process that holds the lock.
@@ -67,7 +67,7 @@ pub trait File: Send + Sync + 'static {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Makes the content durable, and the length where it is needed to read the content.
+    /// Makes the content durable, and also the length if reading the content needs it.
     fn sync(&self) -> io::Result<()>;
 
     /// Fills `buf` from `offset`, or fails with `UnexpectedEof`.
@@ -123,15 +123,15 @@ pub(crate) fn create_dir<F: FileSystem>(fs: &F, dir: &Path) -> Result<(), Error>
     let above = dir.ancestors().skip(1);
     let missing = above.clone().take_while(|dir| is_missing(dir)).count();
     fs.create_dir_all(dir).during("create", dir)?;
-    // Even where nothing was missing: a process that was killed may have created the folder, and
-    // its name is not durable yet.
+    // Sync even if no folder was missing: a process that was killed may have created the folder without
+    // making its name durable.
     for parent in above.take(missing + 1) {
         let parent = match parent.as_os_str().is_empty() {
             true => Path::new("."),
             false => parent,
         };
         match fs.sync_dir(parent) {
-            // A process that cannot sync a folder did not change it either: it found the folder ready.
+            // A process that may not sync a folder has not changed it either: the folder existed already.
             Err(error) if cannot_be_synced(error.kind()) => {}
             done => done.during("sync", parent)?,
         }

@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use super::{File, FileSystem};
 use crate::error::is_shortage;
 
-/// How often a folder that cannot be opened for want of descriptors is tried again.
+/// How often opening a folder is retried when file descriptors have run out.
 const OPEN_TRIES: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(100);
 
@@ -19,7 +19,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealFs;
 
-/// What the store writes is for its owner alone: contexts are in it, in clear unless it is encrypted.
+/// The mode of new files: only the owner may read them, because they hold contexts, unencrypted without a key.
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
@@ -64,7 +64,7 @@ impl FileSystem for RealFs {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        // Folders above it are not the store's own: they get the modes that the system gives.
+        // Folders above it do not belong to the store, so they get the system's default modes.
         if let Some(above) = dir.parent() {
             fs::create_dir_all(above)?;
         }
@@ -91,7 +91,8 @@ impl FileSystem for RealFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        // To sync a folder takes a descriptor, and the log cannot go on without: others are closed soon.
+        // Syncing a folder needs a file descriptor, and the log cannot go on without the sync. So wait until others
+        // are closed.
         for _ in 0..OPEN_TRIES {
             match fs::File::open(dir) {
                 Err(error) if is_shortage(&error) => std::thread::sleep(OPEN_PAUSE),
@@ -159,7 +160,7 @@ impl File for RealFile {
         }
         match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), from, len - from) {
             Ok(()) => Ok(()),
-            // Some file systems cannot reserve; a sparse file only loses the early "disk full".
+            // Some file systems cannot reserve space. With a sparse file "disk full" only shows later.
             Err(rustix::io::Errno::OPNOTSUPP) => self.0.set_len(len),
             Err(error) => Err(error.into()),
         }

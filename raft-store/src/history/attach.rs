@@ -7,8 +7,8 @@ use crate::log::shared::SharedLog;
 use crate::segment::history_file::{index_of, join, list};
 
 /// Adds the history files to the table of a recovered log, and removes those that do not join
-/// it: they were cut off by a gap in the log, and can be fetched again. Their content is not
-/// read, so damage in them does not keep the node from starting.
+/// it: a gap in the log has cut them off, and the node can fetch them again. Their content is not read, so a
+/// damaged history file does not keep the node from starting.
 pub(crate) fn attach<F: FileSystem>(shared: &SharedLog<F>) -> Result<(), Error> {
     let (fs, layout) = (&shared.fs, &shared.layout);
     remove_temporaries(fs, layout)?;

@@ -13,7 +13,7 @@ use crate::segment::history_file::{Range, verify_file};
 use crate::segment::{Index, Opened};
 
 impl<F: FileSystem> SharedLog<F> {
-    /// The history files that are known to be damaged: a read or a check has failed on them.
+    /// The damaged history files: those on which a read or a check has failed.
     pub(crate) fn known_damaged_history(&self) -> Vec<Range> {
         let damaged = self.damaged_history.lock().clone();
         let held = self.history_ranges();
@@ -34,7 +34,7 @@ impl<F: FileSystem> SharedLog<F> {
                 self.note_damage(range, &error);
                 Err(error)
             }
-            // Retention was faster.
+            // Retention has dropped the file meanwhile.
             Err(_) => Ok(()),
             Ok(_) => {
                 self.damaged_history.lock().remove(&range);
@@ -43,8 +43,8 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// Begins to take in the entries of a history file once more; when all have come, they take its
-    /// place. Blocks.
+    /// Begins to receive the entries of a history file again. When all have arrived, they replace the file.
+    /// Blocks.
     ///
     /// # Errors
     /// [`Error::HistoryRefused`] when there is no such file.
@@ -87,5 +87,5 @@ impl<F: FileSystem> SharedLog<F> {
 }
 
 fn not_held((first, last): Range) -> Error {
-    refused(first, last, "there is no such file to be replaced")
+    refused(first, last, "no history file holds exactly these entries")
 }

@@ -1,11 +1,11 @@
 //! History from another node: entries from before this node's log began, in files of their own.
-//! A node that was given a snapshot has its log from there on only; what was before is fetched
-//! newest first, and each run joins what is already there.
+//! A node that received a snapshot has a log that begins there. It fetches the entries before that newest
+//! first. Each run joins the entries that the node already has.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `attach` | the files that a start finds |
-//! | `receive` | taking in a run |
+//! | `receive` | receiving a run |
 //! | `heal` | finding damaged files, and replacing them |
 //! | `serve` | choosing the run to give |
 

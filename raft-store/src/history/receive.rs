@@ -1,4 +1,4 @@
-//! Taking in a run of history from another node.
+//! Receives a run of history from another node.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,14 +34,14 @@ impl<F: FileSystem> SharedLog<F> {
     ) -> Result<HistoryReceiver<F>, Error> {
         self.check()?;
         if first > last || last >= HISTORY_BIT {
-            return Err(refused(first, last, "it is no run of indexes"));
+            return Err(refused(first, last, "these indexes are not a valid range"));
         }
         let purged = self.check_joins(first, last)?;
         HistoryReceiver::begin(self.clone(), (first, last), purged, false)
     }
 }
 
-/// A run of entries on its way in. Dropping it discards what has arrived.
+/// A run of entries that is being received. Dropping it discards the entries that have arrived.
 pub struct HistoryReceiver<F: FileSystem> {
     shared: Arc<SharedLog<F>>,
     temporary: Temporary<F>,
@@ -58,7 +58,7 @@ pub struct HistoryReceiver<F: FileSystem> {
     last_term: u64,
     /// Whether a file with these entries is there already, and damaged.
     replaces: bool,
-    /// Set while entries are added: what an error interrupted is not in the file.
+    /// Set while entries are added. If it stays set, an error has interrupted the addition.
     broken: bool,
     index: Index,
     buf: Vec<u8>,
@@ -135,7 +135,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             return Err(refused(
                 self.first,
                 self.last,
-                "an earlier part of it failed",
+                "an earlier part of this run failed",
             ));
         }
         let number = self.index.summary.number;
@@ -162,7 +162,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         Ok(())
     }
 
-    /// Nothing of the file was durable before: it gets its name only when all of it is.
+    /// The file gets its name only when all of it is durable.
     fn mark(&self) -> Mark {
         Mark {
             durable: Position {
@@ -184,7 +184,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         self.flush()
     }
 
-    /// That `entry` is the next one.
+    /// Checks that `entry` is the next one.
     fn check(&self, entry: &Entry) -> Result<(), Error> {
         let bytes = payload_bytes(entry) as u64;
         if bytes > PAYLOAD_BYTES_MAX {
@@ -250,7 +250,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             ..
         } = self;
         if broken || next != last + 1 {
-            let why = format!("it is not complete; it got as far as {next}");
+            let why = format!("it is incomplete: entry {next} is missing");
             return Err(refused(first, last, why));
         }
         index.summary.bytes = offset;
@@ -263,7 +263,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         let (name, dir) = (history_file_name(first, last), &shared.layout.history);
         let mut named = Temporary::new(shared.fs.clone(), dir.join(&name));
         if replaces {
-            // Until the new file has the name, it is that of what is to be replaced.
+            // Until the new file has the name, the damaged file has it.
             named.keep();
         }
         fs::publish_written(&shared.fs, &opened.file, &temporary.path, dir, &name)?;
@@ -278,7 +278,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
     }
 }
 
-/// A file that is removed unless it is kept.
+/// A temporary file. Dropping this removes the file unless it was kept.
 struct Temporary<F: FileSystem> {
     fs: F,
     path: PathBuf,
@@ -304,9 +304,9 @@ impl<F: FileSystem> Drop for Temporary<F> {
         if self.kept {
             return;
         }
-        // Best effort: what stays behind is removed at the next start.
+        // Best effort: the next start removes a file that is left here.
         if let Err(error) = self.fs.remove(&self.path) {
-            tracing::debug!(%error, file = %self.path.display(), "cannot remove");
+            tracing::debug!(%error, file = %self.path.display(), "cannot remove a temporary file");
         }
     }
 }
@@ -319,7 +319,7 @@ impl<F: FileSystem> SharedLog<F> {
         self.layout.history.join(name)
     }
 
-    /// That a run may become the oldest history now, and what Raft has purged.
+    /// Checks that a run may become the oldest history now. Returns the last entry that Raft has purged.
     fn check_joins(&self, first: u64, last: u64) -> Result<LogId, Error> {
         let earliest = self.earliest();
         let purged = self.tail.read().state.purged;
@@ -329,7 +329,7 @@ impl<F: FileSystem> SharedLog<F> {
             None => Err(refused(
                 first,
                 last,
-                "the log is not purged up to there, so it is no history yet",
+                "Raft has not purged the log up to there yet",
             )),
         }
     }

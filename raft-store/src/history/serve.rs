@@ -1,4 +1,4 @@
-//! Choosing the run of entries to give to a node that lacks what was before its log.
+//! Chooses the run of entries to give to a node that lacks the entries before its log.
 
 use crate::fs::FileSystem;
 use crate::log::shared::SharedLog;
@@ -40,7 +40,7 @@ fn run_up_to<F: FileSystem>(table: &SegmentTable<F>, last: u64, bytes_max: u64) 
         left = left.saturating_sub(bytes);
         end = start - 1;
     }
-    // One entry goes whatever its size, or nothing would ever move.
+    // Send at least one entry, whatever its size; otherwise a large entry could never be sent.
     first.or(held_at_all.then_some(last))
 }
 

@@ -1,4 +1,4 @@
-//! What the writer makes of the requests it takes.
+//! Turns the writer's requests into one batch.
 
 use crate::error::Error;
 use crate::format::{Encoder, HardState};
@@ -8,7 +8,7 @@ use crate::types::{Entry, LogId, next_index};
 /// Room an entry takes in a batch besides its payload; only decides when to roll.
 const RECORD_ESTIMATE_BYTES: u64 = 40;
 
-/// One batch being put together; the buffers are reused.
+/// One batch that is being built; the buffers are reused.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) requests: Vec<Request>,
@@ -23,7 +23,7 @@ pub(crate) enum Change {
     Gap { to: u64 },
 }
 
-/// What a batch of requests amounts to.
+/// The effect of a batch of requests.
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) entries: u64,
@@ -121,7 +121,7 @@ pub(crate) fn encode(
     Ok(())
 }
 
-/// Whether these are the next entries behind `last`; any may be the first of a log.
+/// Whether these entries follow `last`. Any entry may be the first of a log.
 fn follow(last: Option<LogId>, entries: &[Entry]) -> bool {
     let indexes = || entries.iter().map(|entry| entry.log_id.index);
     let begins = match (last, indexes().next()) {

@@ -1,14 +1,16 @@
-//! The catalog: what is in the sealed segments and snapshots, so that a start need not read
-//! them. Derived data, in a database (sled) that can lose its file when the process is killed. Where anything goes
-//! wrong with it, it is deleted and written again.
+//! The catalog: a summary of the sealed segments and snapshots, so that a start need not read them. It is
+//! derived data, in a database (sled) that can lose its file when the process is killed. After any error the
+//! store deletes the catalog and writes it again.
 //!
 //! It is the one part of the crate that is not behind [`FileSystem`](crate::fs::FileSystem): sled opens, writes and
 //! syncs its files itself, by path, and takes no files from outside. That costs:
 //!
 //! - The file system in memory cannot hold a catalog. Stores on it run without one, so no simulated power cut and no
 //!   injected fault ever meets it; its tests cut and damage its files in a real folder.
-//! - sled panics where the crate would return an error. Each call catches that, and the catalog is given up.
-//! - sled writes when it only opens. So `verify`, which changes nothing, opens a copy in the system's temporary folder.
+//! - sled panics where the crate would return an error. Each call catches the panic, and the store goes on without
+//!   the catalog.
+//! - sled writes when it only opens. So `verify`, which changes nothing, opens a copy in the system's temporary
+//!   folder.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +25,7 @@ use crate::snapshot::SnapshotInfo;
 
 const CACHE_BYTES: u64 = 1 << 20;
 
-/// The catalog, or nothing: without it a start takes longer, and nothing else changes.
+/// The catalog, if it can be used. Without it a start takes longer, and nothing else changes.
 pub(crate) struct Catalog {
     path: PathBuf,
     db: Option<sled::Db>,
@@ -33,11 +35,11 @@ impl Catalog {
     pub(crate) fn open(layout: &Layout, wanted: bool) -> Self {
         let path = layout.catalog.clone();
         let db = match wanted {
-            // sled cannot live with such a clock. What it knows would be out of date the next time.
+            // sled panics with such a clock. The catalog's content would be out of date at the next start.
             true if SystemTime::now() < SystemTime::UNIX_EPOCH => {
                 tracing::warn!(
-                    "the clock of this machine is before 1970: the node works without its catalog, so its start \
-                     takes longer; set the clock right"
+                    "this machine's clock is before 1970: the node works without its catalog and starts more slowly; \
+                     correct the clock"
                 );
                 if RealFs.list(&path).is_ok() {
                     remove(&path);
@@ -45,8 +47,8 @@ impl Catalog {
                 None
             }
             true => {
-                // sled gives its files the modes of the system: the folder keeps others out. What is wrong
-                // with the folder is said when it is opened.
+                // sled gives its files the system's default modes, so the folder's mode keeps other users
+                // out. Errors of the folder are reported when it is opened.
                 let _ = RealFs.create_dir_all(&path);
                 open_or_recreate(&path)
             }
@@ -55,9 +57,8 @@ impl Catalog {
         Catalog { path, db }
     }
 
-    /// What a catalog that is not to be changed says: sled writes whenever it opens, so a copy is
-    /// opened and removed again. Empty where there is none, or none that can be opened; an error where it
-    /// cannot be copied.
+    /// Reads a catalog without changing it. sled writes whenever it opens, so this opens a copy and removes
+    /// it. Empty when there is no catalog or it cannot be opened; an error when it cannot be copied.
     pub(crate) fn peek(layout: &Layout) -> Result<BTreeMap<u64, Summary>, Error> {
         let copy_dir = tempfile::Builder::new()
             .prefix("rstmdb-verify-")
@@ -76,7 +77,7 @@ impl Catalog {
         self.attempt(read_segments).unwrap_or_default()
     }
 
-    /// Makes the catalog say what the files say.
+    /// Makes the catalog agree with the files.
     pub(crate) fn reconcile<F: FileSystem>(
         &mut self,
         table: &SegmentTable<F>,
@@ -125,7 +126,7 @@ impl Catalog {
         });
     }
 
-    /// Runs one operation; an error or a panic inside sled costs the catalog, not the node.
+    /// Runs one operation. After an error or a panic in sled the store goes on without the catalog.
     fn attempt<T>(&mut self, run: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Option<T> {
         let db = self.db.as_ref()?;
         match std::panic::catch_unwind(AssertUnwindSafe(|| run(db))) {
@@ -138,7 +139,7 @@ impl Catalog {
         None
     }
 
-    /// sled syncs its file once more, and panics when the disk does not let it.
+    /// sled syncs its file once more, and panics when the disk refuses.
     fn close(&mut self) {
         let db = self.db.take();
         if std::panic::catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {

@@ -5,12 +5,12 @@
 //! | `shared` | the queue between handles and writer, the failure latch, counters |
 //! | `tail` | the log in memory: hard state and recent entries |
 //! | `read` | entries by index, from memory or files |
-//! | `batch` | what the writer makes of the requests it takes |
+//! | `batch` | one batch, built from the writer's requests |
 //! | `writer` | group commit: one write and one sync for all that is queued |
 //! | `supersede` | a log that a snapshot replaces |
 //! | `catalog` | what is in sealed segments, so that a start need not read them |
 //! | `invariants` | what must hold after every step |
-//! | `planted` | a bug to test the tests with |
+//! | `planted` | a planted bug that the tests must find |
 
 mod batch;
 pub(crate) mod catalog;

@@ -31,7 +31,7 @@ impl<F: FileSystem> SharedLog<F> {
             debug_assert_eq!(
                 (index_at(0), index_at(end)),
                 (Some(from), Some(from + end as u64)),
-                "a read gives other entries than it was asked for"
+                "a read returns other entries than were asked for"
             );
         }
         Ok(entries)
@@ -60,8 +60,8 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// Reads one run of entries from one file; at least one. Below a gap that is not written yet the
-    /// segments still show what is no longer part of the log, so only history counts.
+    /// Reads one run of entries from one file; at least one. Below a gap that is not written yet, the
+    /// segments still show entries that are no longer part of the log, so only history files are read there.
     fn read_cold(
         &self,
         from: u64,
@@ -119,9 +119,9 @@ impl<F: FileSystem> SharedLog<F> {
         let mut buf = Vec::new();
         let file = match fs::read_into(&self.fs, &path, &mut buf) {
             Ok(file) => file,
-            // Retention was faster; the next look at the table says so.
+            // Retention has dropped the file. The next lookup in the table shows that.
             Err(error) if !self.holds(summary) => {
-                tracing::debug!(%error, "a file was dropped while it was read");
+                tracing::debug!(%error, "retention dropped a file while a reader was reading it");
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -148,7 +148,7 @@ impl<F: FileSystem> SharedLog<F> {
         Ok(())
     }
 
-    /// Says what is lost where the file is one with history, and remembers that it is damaged.
+    /// For a history file: names the loss in the error and remembers that the file is damaged.
     fn in_file_of(&self, summary: &Summary, error: Error) -> Error {
         let error = match summary.is_history() {
             true => error.in_history_file(),
@@ -164,7 +164,7 @@ impl<F: FileSystem> SharedLog<F> {
     /// Remembers that a history file is damaged, and logs it the first time.
     pub(crate) fn note_damage(&self, range: Range, error: &Error) {
         if self.damaged_history.lock().insert(range) {
-            tracing::error!(%error, "a file with history is damaged");
+            tracing::error!(%error, "a history file is damaged");
         }
     }
 
@@ -179,7 +179,7 @@ pub(crate) fn earliest_of<F: FileSystem>(tail: &Tail, table: &SegmentTable<F>) -
     if let Some(begin) = tail.gap_end() {
         return table.history_before(begin);
     }
-    // What memory still holds of dropped segments would be gone after a restart.
+    // Memory may still hold entries of dropped segments, but a restart would lose them.
     table.earliest().unwrap_or_else(|| tail.first())
 }
 
@@ -245,7 +245,7 @@ impl FileRun<'_> {
     }
 }
 
-/// Keeps the positions of one file's entries, nothing else.
+/// Keeps only the positions of one file's entries.
 #[derive(Default)]
 struct Indexer(Index);
 

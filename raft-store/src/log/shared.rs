@@ -20,7 +20,7 @@ use crate::log::tail::Tail;
 use crate::segment::SegmentTable;
 use crate::types::{Entry, LogId, Vote};
 
-/// Called once with the result of a request. Where it is dropped without a call, it must report an error itself.
+/// Called once with the result of a request. If it is dropped without a call, it must report an error.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), Arc<Error>>) + Send>;
 
 /// What the writer is asked to write, in the order of the log.
@@ -88,14 +88,14 @@ impl Counters {
 
 type FailureCallback = Box<dyn Fn(&Arc<Error>) + Send>;
 
-/// Locks are taken in the order of the fields, and held without I/O but for `history_files` and
+/// Locks are taken in the order of the fields. No I/O happens under a lock, except under `history_files` and
 /// `catalog`.
 pub(crate) struct SharedLog<F: FileSystem> {
     pub(crate) fs: F,
     pub(crate) options: Options,
     pub(crate) layout: Layout,
-    /// Held while history files are named or removed: a name can come back, and must then not be
-    /// removed for what it was before. Counts the temporary files.
+    /// Held while history files are named or removed. A name can be used again, and its new file must not be
+    /// removed in place of the old one. Counts the temporary files.
     pub(crate) history_files: Mutex<u64>,
     pub(crate) tail: RwLock<Tail>,
     queue: Mutex<Queue>,
@@ -103,10 +103,10 @@ pub(crate) struct SharedLog<F: FileSystem> {
     pub(crate) catalog: Mutex<Catalog>,
     pub(crate) counters: Counters,
     wakeup: Condvar,
-    /// What a writer that is a task waits for.
+    /// Wakes a writer that runs as a task.
     #[cfg(feature = "testing")]
     pub(crate) notify: Notify,
-    /// Whether the log contradicted itself nowhere when it was opened; debug builds only.
+    /// Whether the log was consistent when it was opened; debug builds only.
     was_sound: bool,
     failure: OnceLock<Arc<Error>>,
     /// Why the writer waits for room.
@@ -160,20 +160,21 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// Asserts in debug builds what must hold after every step; see [`invariants`]. The caller holds none of the locks.
+    /// Asserts in debug builds what must hold after every step; see [`invariants`]. The caller holds none of the
+    /// locks.
     pub(crate) fn check_invariants(&self) {
         if cfg!(debug_assertions) && self.was_sound {
             assert_eq!(self.fault(), None, "the log contradicts itself");
         }
     }
 
-    /// What in memory and in the table of files contradicts itself; `None` is right.
+    /// The first contradiction in memory or in the table of files; `None` when there is none.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let tail = self.tail.read();
         invariants::fault(&tail, &self.table.read())
     }
 
-    /// Lets another process, or another store of this one, have the folder.
+    /// Releases the folder, so that another process or another store can open it.
     pub(crate) fn release(&self) {
         *self.lock.lock() = None;
     }
@@ -198,7 +199,7 @@ impl<F: FileSystem> SharedLog<F> {
         self.notify.notify_one();
     }
 
-    /// Purges the log up to `id`. Where that goes beyond its end, no history leads to what follows yet.
+    /// Purges the log up to `id`. If `id` is beyond the end of the log, no history leads to the next entry yet.
     pub(crate) fn purge(&self, tail: &mut Tail, id: LogId) -> Result<(), Error> {
         if tail.purge(id) {
             self.table.write().join_history(id.index + 1);
@@ -222,7 +223,7 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// Queues taken requests again, before all others.
+    /// Puts requests back at the front of the queue.
     pub(crate) fn put_back(&self, requests: &mut Vec<Request>) {
         let mut queue = self.queue.lock();
         for request in requests.drain(..).rev() {
@@ -230,18 +231,18 @@ impl<F: FileSystem> SharedLog<F> {
         }
     }
 
-    /// The writer waits for room, or no longer.
+    /// Notes that the writer waits for disk space, or no longer waits.
     pub(crate) fn set_shortage(&self, error: Option<&Error>) {
         let mut shortage = self.shortage.lock();
         match (&*shortage, error) {
             (None, Some(error)) => {
-                tracing::error!(%error, "the log waits: its next segment cannot be created");
+                tracing::error!(%error, "the log waits because its next segment cannot be created");
                 *shortage = Some(format!(
                     "the next segment of the log cannot be created: {error}"
                 ));
             }
             (Some(_), None) => {
-                tracing::info!("the log goes on: its next segment was created");
+                tracing::info!("the log continues: its next segment was created");
                 *shortage = None;
             }
             _ => {}
@@ -274,13 +275,13 @@ impl<F: FileSystem> SharedLog<F> {
         self.queue.lock().closed
     }
 
-    /// Refuses new requests; the writer finishes the queued ones and ends.
+    /// Refuses new requests. The writer finishes the queued ones and ends.
     pub(crate) fn close(&self) {
         self.queue.lock().closed = true;
         self.wake_writer();
     }
 
-    /// Drops all queued requests, which tells each that it failed.
+    /// Drops all queued requests. Each then reports that it failed.
     pub(crate) fn abandon(&self) {
         let abandoned = {
             let mut queue = self.queue.lock();
@@ -308,7 +309,7 @@ impl<F: FileSystem> SharedLog<F> {
         if self.failure.set(error.clone()).is_err() {
             return self.failure.get().cloned().unwrap_or(error);
         }
-        tracing::error!(%error, "the log has failed; this node takes no further part");
+        tracing::error!(%error, "the log has failed; this node stops taking part in the cluster");
         for callback in self.on_failure.lock().drain(..) {
             callback(&error);
         }

@@ -1,10 +1,10 @@
-//! A snapshot to which the log does not lead takes the log's place.
+//! Replaces the log by a snapshot that the log does not lead to.
 //!
-//! A node that was cut off can hold entries of an old term that were never committed; the snapshot it is
-//! then sent covers their offsets. openraft installs the snapshot first and removes such entries later,
-//! if the process lives that long: until then they would read like the history of the snapshot, and after
-//! a crash openraft finds a log beyond the snapshot that contradicts it and refuses to start. So the log
-//! goes together with the installation, or at the next start where the installation was interrupted.
+//! A node that was cut off can hold entries of an old term that were never committed. The snapshot that a
+//! leader then sends covers their offsets. openraft installs the snapshot first and removes such entries
+//! later. Until then readers would take them for the history of the snapshot. After a crash in between,
+//! openraft would find a log that contradicts the snapshot, and refuse to start. So the installation itself
+//! removes the log; if a crash interrupts it, the next start does.
 
 use crate::error::Error;
 use crate::fs::FileSystem;
@@ -13,8 +13,8 @@ use crate::log::tail::Limit;
 use crate::types::{LogId, next_index};
 
 impl<F: FileSystem> SharedLog<F> {
-    /// Makes the log begin behind `end`, where a snapshot ends, unless it has that entry or has had it.
-    /// What was before reads as compacted when this returns. Blocks.
+    /// Makes the log begin after `end`, the last entry of a snapshot, unless the log holds that entry or has
+    /// held it. When this returns, earlier entries read as compacted. Blocks.
     ///
     /// # Errors
     /// When the entry at that index cannot be read, or the log has failed.
@@ -25,7 +25,7 @@ impl<F: FileSystem> SharedLog<F> {
         let mut tail = self.tail.write();
         // Raft itself purges a log only up to what was committed, so that much belongs to the snapshot.
         let keep = tail.state.purged;
-        tracing::info!(last = ?tail.state.last, snapshot = ?end, "a snapshot takes the place of the log");
+        tracing::info!(last = ?tail.state.last, snapshot = ?end, "a snapshot replaces the log");
         tail.truncate(keep);
         self.push(Request::Truncate {
             keep,

@@ -27,7 +27,7 @@ pub(crate) struct Tail {
     pub(crate) purged_durable: Option<u64>,
     /// Where the log begins, by a purge beyond its end that the files do not show yet.
     gap_end: Option<u64>,
-    /// Counts truncations: what the writer reports about an earlier epoch is void.
+    /// Counts truncations. The writer's reports about an earlier epoch are ignored.
     pub(crate) epoch: u64,
 }
 
@@ -58,7 +58,7 @@ impl Tail {
         entries: impl IntoIterator<Item = Entry>,
     ) -> Result<Vec<Entry>, Error> {
         let taken: Vec<Entry> = entries.into_iter().collect();
-        // All of them before the first is taken: the writer gets none of a run that is refused.
+        // Check all entries before the first one is added, so that the writer gets no part of a refused run.
         self.check_run(&taken)?;
         if let (None, Some(first)) = (self.expected(), taken.first()) {
             let got = first.log_id.index;
@@ -73,7 +73,7 @@ impl Tail {
         Ok(taken)
     }
 
-    /// That entries follow the log and each other, and that none is too large.
+    /// Checks that the entries follow the log and each other, and that none is too large.
     fn check_run(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut expected = self.expected();
         for entry in entries {
@@ -109,7 +109,7 @@ impl Tail {
         self.epoch += 1;
     }
 
-    /// Notes a purge; whether it went beyond the end of the log.
+    /// Notes a purge. Returns whether it went beyond the end of the log.
     pub(crate) fn purge(&mut self, id: LogId) -> bool {
         let is_gap = self.state.purge(id);
         if is_gap {
@@ -166,7 +166,8 @@ impl Tail {
         }
     }
 
-    /// What of this bookkeeping contradicts itself; `None` is right. Its cost does not grow with the entries.
+    /// The first contradiction in this bookkeeping; `None` when there is none. The cost does not grow with the
+    /// entries.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let state = &self.state;
         let (begin, next) = (next_index(state.purged), self.next());
@@ -180,7 +181,7 @@ impl Tail {
             ),
             (
                 front.is_none_or(|front| front == self.first),
-                "the entries in memory do not begin where they are said to",
+                "the entries in memory do not begin at the recorded index",
             ),
             (
                 self.first <= self.written_to && self.written_to <= next,
@@ -188,7 +189,7 @@ impl Tail {
             ),
             (
                 self.bytes >= len * ENTRY_OVERHEAD_BYTES && (len > 0 || self.bytes == 0),
-                "the size of the entries in memory is not theirs",
+                "the recorded size differs from that of the entries in memory",
             ),
             (
                 self.purged_durable <= state.purged.map(|id| id.index),

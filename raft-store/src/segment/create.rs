@@ -1,4 +1,4 @@
-//! Making a segment: its space first, then its header, then nothing but records.
+//! Creates a segment: first its space, then its header, then only records.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,8 @@ pub(crate) struct Active<F: FileSystem> {
     pub(crate) key_id: Option<u32>,
 }
 
-/// Cuts a sealed segment to its seal, durably: the promise that its successor has a header.
+/// Cuts a sealed segment to its seal, durably. A segment that ends with its seal promises that its successor has a
+/// header.
 pub(crate) fn trim(file: &impl File, path: &Path, end: u64) -> Result<(), Error> {
     file.set_len(end).during("trim", path)?;
     file.sync().during("sync", path)
@@ -32,8 +33,8 @@ fn blank_path(layout: &Layout) -> PathBuf {
     layout.wal.join(format!("next{TEMPORARY_SUFFIX}"))
 }
 
-/// A file for a segment to come, with its space, under a temporary name. Nothing depends on it yet, so that want
-/// of space, inodes or descriptors costs nothing here.
+/// A file for the next segment, with its space, under a temporary name. Nothing depends on it yet, so a
+/// shortage of space, inodes or descriptors does no harm here.
 pub(crate) fn blank_segment<F: FileSystem>(
     fs: &F,
     layout: &Layout,
@@ -41,7 +42,7 @@ pub(crate) fn blank_segment<F: FileSystem>(
 ) -> Result<F::File, Error> {
     let path = blank_path(layout);
     let file = fs.create(&path).during("create", &path)?;
-    // The length before the header: from then on a shorter file has lost something.
+    // Set the length before the header is written. After that, a shorter file has lost data.
     let reserved = file
         .preallocate(options.segment_bytes)
         .during("preallocate", &path)
@@ -49,14 +50,15 @@ pub(crate) fn blank_segment<F: FileSystem>(
     match reserved {
         Ok(()) => Ok(file),
         Err(error) => {
-            // What stayed behind would make a full disk fuller; the next start removes it otherwise.
+            // Remove the file now, because it takes up space on a full disk. If that fails, the next start removes
+            // it.
             let _ = fs.remove(&path);
             Err(error)
         }
     }
 }
 
-/// Creates a segment, durable with its header before anything is written to it.
+/// Creates a segment. It is durable with its header before any record is written.
 pub(crate) fn create_segment<F: FileSystem>(
     fs: &F,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! History files: which there are, what of them joins the log, and whether each is what it says.
+//! History files: lists them, finds those that join the log, and checks that the content of each fits its name.
 
 use std::cmp::Reverse;
 use std::io::ErrorKind;
@@ -40,7 +40,7 @@ pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<Range>,
 /// Splits ranges into those that join each other and a log from `log_first` on, newest first,
 /// and the rest.
 pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<Range>) {
-    // Of two that end together (a crash can leave both), the longer.
+    // Of two files with the same last index (a crash can leave both), take the longer.
     ranges.sort_unstable_by_key(|(first, last)| (Reverse(*last), *first));
     let mut joined = log_first;
     ranges.into_iter().partition(|(first, last)| {
@@ -52,7 +52,7 @@ pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<R
     })
 }
 
-/// What the name, the length and the header of a file say about it.
+/// The summary of a file, from its name, its length and its header.
 pub(crate) fn index_of<F: FileSystem>(
     fs: &F,
     layout: &Layout,
@@ -65,7 +65,7 @@ pub(crate) fn index_of<F: FileSystem>(
     index.summary.number = HISTORY_BIT | range.0;
     index.summary.range = Some(range);
     index.summary.bytes = file.len().during("measure", &path)?;
-    // Without a header the time is 0, the oldest. A read of the file says what is wrong with it.
+    // Without a valid header the time is 0, the oldest. A read of the file reports the damage.
     let header = header_of(&file);
     index.batch(header.map_or(0, |header| header.created_ms));
     let key = header.and_then(|header| header.key);
@@ -79,7 +79,7 @@ fn header_of(file: &impl File) -> Option<SegmentHeader> {
     Some(SegmentHeader::decode(&bytes).ok()?.0)
 }
 
-/// That a file holds the entries its name says, and of the right cluster (0: not known).
+/// Checks that a file holds the entries that its name says, from the right cluster (0: not known).
 pub(crate) fn check_content(
     (named, found): (Option<Range>, Option<Range>),
     cluster_id: u128,
@@ -89,7 +89,7 @@ pub(crate) fn check_content(
     let theirs = scan.header.map_or(0, |header| header.cluster_id);
     if are_different_clusters(theirs, cluster_id) {
         let theirs = uuid::Uuid::from_u128(theirs);
-        return Err(damaged(path, 0, format!("it is of cluster {theirs}")));
+        return Err(damaged(path, 0, format!("it belongs to cluster {theirs}")));
     }
     match found {
         _ if found == named => Ok(()),

@@ -1,13 +1,13 @@
-//! The files of the log: segments, and history files in the same format. What is in each, how one is made, how they are
-//! read, and what a start makes of them.
+//! The files of the log: segments, and history files in the same format. Creates them, reads them, summarises
+//! them, and recovers the log from them at a start.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `summary`, `table` | what one file holds; all of them, and what of each is still part of the log |
+//! | `summary`, `table` | the content of one file; all files, and which part of each still belongs to the log |
 //! | `create` | making a segment |
 //! | `scan` | decoding a file, shared by everything that reads one |
-//! | `rebuild` | from records to the state they amount to |
-//! | `survey` | which segments there are: the table of what is accepted, repaired, refused |
+//! | `rebuild` | from records to Raft's state |
+//! | `survey` | lists the segments, and decides which are accepted, repaired or refused |
 //! | `recovery` | from files to a log |
 //! | `history_file` | which history files there are, and which of them join the log |
 //! | `replay` | showing a whole log to a visitor |

@@ -1,4 +1,4 @@
-//! From records to the state they amount to.
+//! Builds Raft's state from records.
 
 use std::path::Path;
 
@@ -7,18 +7,18 @@ use crate::segment::scan::{Scan, Visitor};
 use crate::segment::summary::Index;
 use crate::types::next_index;
 
-/// Follows the records and keeps what Raft needs: the replay half of the log.
+/// Follows the records and keeps the state that Raft needs.
 #[derive(Default)]
 pub(crate) struct Rebuild {
     pub(crate) state: HardState,
     pub(crate) index: Index,
-    /// Whether an earlier segment was seen, whose end this one's header must repeat.
+    /// Whether an earlier segment was read. This segment's header must then repeat its end.
     pub(crate) continues: bool,
     pub(crate) entries: u64,
 }
 
 impl Rebuild {
-    /// Ends a segment and hands out what it holds.
+    /// Ends a segment and returns its summary.
     pub(crate) fn finish_segment(&mut self, found: &Scan) -> Index {
         self.index.summary.bytes = found.end;
         self.index.summary.header_crc = found.header_crc;
@@ -52,7 +52,10 @@ impl Visitor for Rebuild {
                     .is_some_and(|last| last.index + 1 != id.index)
                 {
                     let expected = next_index(self.state.last);
-                    return Err(format!("entry {} where {expected} must follow", id.index));
+                    return Err(format!(
+                        "entry {} follows where {expected} was expected",
+                        id.index
+                    ));
                 }
                 self.state.last = Some(id);
                 self.index.entry(id.index, at.offset);

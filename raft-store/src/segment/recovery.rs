@@ -82,8 +82,8 @@ pub(crate) fn recover<F: FileSystem>(
     begin(fs, layout, options, used_before)
 }
 
-/// That the log reaches back to what Raft has purged: segments are dropped from the front, and none
-/// that Raft needs.
+/// Checks that the log reaches back to the entry that Raft has purged. Segments are dropped from the front
+/// only, and never one that Raft needs.
 pub(crate) fn check_begin<F: FileSystem>(
     layout: &Layout,
     table: &SegmentTable<F>,
@@ -110,7 +110,7 @@ fn not_indexed(summary: Summary) -> Index {
     }
 }
 
-/// Goes on with the last segment.
+/// Continues with the last segment.
 fn active<F: FileSystem>(
     options: &Options,
     number: u64,
@@ -139,13 +139,12 @@ fn finish<F: FileSystem>(
     let file = &active.file.file;
     file.preallocate(options.segment_bytes)
         .during("preallocate", &path)?;
-    // What was read, names included, came from the page cache and may never have reached the
-    // disk: a sync failed, or the process was killed before it. Nothing counts as durable until
-    // it is synced again.
+    // The content and the names came from the page cache and may never have reached the disk: a sync may have
+    // failed, or the process may have been killed before it. So sync them again before they count as durable.
     file.sync().during("sync", &path)?;
     fs.sync_dir(&layout.wal).during("sync", &layout.wal)?;
-    // Committed runs ahead of the log when its record survived a crash and the entries did not
-    // have to: openraft cannot apply what is not there.
+    // The committed log id can be ahead of the log when its record survived a crash and unsynced entries did
+    // not. openraft cannot apply missing entries.
     state.committed = state.committed.min(state.last);
     check_begin(layout, &table, &state)?;
     Ok(Recovered {
@@ -155,7 +154,7 @@ fn finish<F: FileSystem>(
     })
 }
 
-/// Takes up the change to the next segment where a crash interrupted it.
+/// Completes the change to the next segment that a crash interrupted.
 fn succeed<F: FileSystem>(
     fs: &F,
     layout: &Layout,
@@ -180,8 +179,8 @@ fn succeed<F: FileSystem>(
     })
 }
 
-/// The catalog's word on a segment, if the file still is what the catalog describes and nothing
-/// in it is needed to start.
+/// The catalog's summary of a segment, if the catalog still describes this file and a start needs nothing in
+/// it.
 fn trusted<F: FileSystem>(
     fs: &F,
     layout: &Layout,
@@ -207,7 +206,7 @@ fn trusted<F: FileSystem>(
     Ok(same.then(|| summary.clone()))
 }
 
-/// The cluster that the log names; `None` where there is no log, or one that names none.
+/// The cluster that the log names; `None` when there is no log, or it names no cluster.
 pub(crate) fn cluster_id<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Option<u128>, Error> {
     let Some(first) = list_segments(fs, layout)?.first().copied() else {
         return Ok(None);
@@ -228,8 +227,8 @@ fn check_cluster(options: &Options, layout: &Layout, found: &Scan) -> Result<(),
     })
 }
 
-/// Overwrites a torn tail. Valid records behind a bad one would come back to life when the log grew
-/// up to where they are. The file keeps its length, by which a shortened one is known.
+/// Overwrites a torn tail. Otherwise valid records after the bad one would be read again once the log has
+/// grown up to them. The file keeps its length, so that a shortened file can be recognised.
 fn clear(file: &impl File, path: &Path, bytes: &[u8], end: u64) -> Result<(), Error> {
     static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
     let used = bytes.iter().rposition(|byte| *byte != 0);
@@ -238,7 +237,7 @@ fn clear(file: &impl File, path: &Path, bytes: &[u8], end: u64) -> Result<(), Er
         file = %path.display(),
         offset = end,
         bytes = to.saturating_sub(end),
-        "clearing a batch that a crash left unfinished; nothing acknowledged is lost",
+        "clearing an unfinished batch that a crash left; no acknowledged write is lost",
     );
     let mut at = end;
     while at < to {
@@ -275,7 +274,7 @@ fn begin<F: FileSystem>(
     })
 }
 
-/// A segment that was in the making when the process ended.
+/// Removes a segment that was being created when the process ended.
 fn remove_temporaries<F: FileSystem>(fs: &F, layout: &Layout) -> Result<(), Error> {
     for name in fs.list(&layout.wal).during("list", &layout.wal)? {
         if name.ends_with(TEMPORARY_SUFFIX) {

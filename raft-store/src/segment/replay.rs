@@ -1,4 +1,4 @@
-//! Showing a whole log, record by record: what dumps and other tools read it with.
+//! Shows a whole log to a visitor, record by record. Dumps and other tools read the log with this.
 
 use std::path::Path;
 

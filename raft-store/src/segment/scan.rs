@@ -1,5 +1,5 @@
-//! Reading a log from its files: the one decoder that recovery, `verify`, cold reads and dumps
-//! share, so that they cannot disagree about what a file says.
+//! Reads a log from its files. Recovery, `verify`, cold reads and dumps share this decoder, so that they
+//! cannot disagree about a file's content.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, damaged};
 use crate::format::{self, HeaderFault, Position, Record, RecordFault, SegmentHeader};
 
-/// Is shown every record, in the order written.
+/// Gets every record, in the order written.
 pub trait Visitor {
     /// A segment begins.
     fn segment(&mut self, _header: &SegmentHeader, _path: &Path) -> Result<(), String> {
@@ -41,9 +41,9 @@ impl Source<'_> {
 pub(crate) enum FileEnd {
     /// With its last record, and untouched space behind it.
     Open,
-    /// With a seal, and untouched space behind it: its successor was being created.
+    /// With a seal and untouched space after it: its successor was being created.
     Sealed,
-    /// With a seal, and the file with it: its successor was created.
+    /// The file ends with its seal: its successor was created.
     Trimmed,
     /// Short of the length that it was created with, although it is not sealed.
     Short,
@@ -51,7 +51,7 @@ pub(crate) enum FileEnd {
     Torn(&'static str),
     /// With bytes that are no record, below a position known to be durable.
     BelowMark(&'static str),
-    /// Before it began: no header, and nothing behind it that was ever acknowledged.
+    /// Without a header, and with nothing that was ever acknowledged.
     Headless,
     /// The header is bad but records behind it were acknowledged.
     HeaderBelowMark(&'static str),
@@ -123,7 +123,7 @@ pub(crate) fn scan_whole(
     }
 }
 
-/// What is left of a file's bytes to decode.
+/// The part of a file that is still to be decoded.
 struct Records<'a> {
     bytes: &'a [u8],
     source: Source<'a>,
@@ -156,17 +156,17 @@ impl Records<'_> {
         Ok((at, self.behind(at, sealed)))
     }
 
-    /// What the bytes behind the last record say.
+    /// Classifies the bytes after the last record.
     fn behind(&self, at: usize, sealed: bool) -> FileEnd {
         let rest = self.bytes.get(at..).unwrap_or_default();
         match (rest.iter().all(|byte| *byte == 0), sealed) {
             (true, true) if rest.is_empty() => FileEnd::Trimmed,
             (true, true) => FileEnd::Sealed,
             (true, false) => FileEnd::Open,
-            // Nothing is ever written behind a seal.
-            (false, true) => FileEnd::BelowMark("there are bytes behind the end of the segment"),
+            // The writer writes nothing after a seal.
+            (false, true) => FileEnd::BelowMark("there are bytes after the end of the segment"),
             (false, false) => {
-                let why = "there are bytes behind the end of the log";
+                let why = "there are bytes after the end of the log";
                 torn_or_damaged(self.bytes, self.source.number, at, why)
             }
         }
@@ -174,13 +174,13 @@ impl Records<'_> {
 }
 
 impl FileEnd {
-    /// What is wrong with a segment that ends like this where it must not.
+    /// The error for a segment that must not end like this.
     pub(crate) fn why(&self) -> &'static str {
         match self {
             FileEnd::Open => "the segment ends early: it has no seal",
-            FileEnd::Sealed => "there is space behind the end of the segment",
+            FileEnd::Sealed => "there is space after the end of the segment",
             FileEnd::Trimmed => "the segment that follows it is missing",
-            FileEnd::Short => "the file is shorter than it was made: its end is missing",
+            FileEnd::Short => "the file is shorter than when it was created: its end is missing",
             FileEnd::Headless => "the segment has no header",
             FileEnd::Torn(why) | FileEnd::BelowMark(why) | FileEnd::HeaderBelowMark(why) => why,
         }
@@ -208,8 +208,8 @@ fn headless(bytes: &[u8], source: Source<'_>, why: &'static str) -> Scan {
     }
 }
 
-/// The question of the whole format: was what is bad at `at` ever known to be durable? Every
-/// batch says what was durable before it, so a mark behind the bad place tells.
+/// Decides whether the bad bytes at `at` were ever known to be durable. Every batch records what was durable
+/// before it, so a mark after the bad place answers this.
 fn torn_or_damaged(bytes: &[u8], number: u64, at: usize, why: &'static str) -> FileEnd {
     let position = |at: usize| Position {
         segment: number,

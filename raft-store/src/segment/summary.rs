@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::folder::Layout;
 use crate::format::INDEX_END;
 
-/// Set in the number of a history file; its other bits are the first index. Numbers are part of
-/// every record's checksum, so nothing of a segment ever passes for history, or the reverse.
+/// Set in the number of a history file; its other bits are the first index. Every record's checksum covers
+/// the number, so a segment's record is never read as history, nor the reverse.
 pub(crate) const HISTORY_BIT: u64 = INDEX_END;
 
-/// What one segment or history file holds. Derived from its own records alone, so it never changes once the
-/// segment is sealed; what later segments removed from it is worked out by `SegmentTable::push`.
+/// What one segment or history file holds. Derived from the file's own records only, so it never changes once
+/// the segment is sealed. `SegmentTable::push` works out which entries later segments removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     pub(crate) number: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Summary {
     pub(crate) range: Option<(u64, u64)>,
     /// The lowest index that its truncations removed from earlier segments.
     pub(crate) removed_from: Option<u64>,
-    /// Set when a purge went beyond the end of the log: nothing up to here continues into it.
+    /// Set when a purge went beyond the end of the log: no entry up to this index leads to the new log.
     pub(crate) gap_to: Option<u64>,
     /// When its first and last batch were written, Unix time in milliseconds.
     pub(crate) first_ms: u64,
@@ -89,8 +89,7 @@ impl Positions {
     }
 }
 
-/// A segment's summary and positions, kept up to date record by record, by the writer and by
-/// replay alike.
+/// A segment's summary and positions. The writer and the replay update it with each record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
     pub(crate) summary: Summary,

@@ -1,5 +1,4 @@
-//! Which segments there are, and what recovery does with each: the table of what is accepted, repaired,
-//! refused.
+//! Lists the segments, and decides what recovery does with each: accept, repair or refuse.
 
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext, damaged};
@@ -14,22 +13,22 @@ use crate::segment::scan::{FileEnd, Scan, Source, scan};
 pub(crate) enum Action {
     /// Take it as it is.
     Accept,
-    /// Cut it to its seal, which a crash came before.
+    /// Cut it to its seal; a crash prevented that.
     Trim,
-    /// Create its successor, which a crash came before, and trim it.
+    /// Create its successor and trim it; a crash prevented that.
     Succeed,
-    /// Overwrite what is behind its last good record with zeros, sync, go on.
+    /// Overwrite everything after its last good record with zeros, sync, continue.
     Clear,
-    /// Leave it out: a crash came before it held anything, and its creation is repeated.
+    /// Ignore it: a crash came before it held anything. The start creates it again.
     Ignore,
-    /// Refuse to start: something acknowledged is lost.
+    /// Refuse to start: an acknowledged write is lost.
     Refuse,
 }
 
-/// The whole decision. A segment is sealed, its successor created, and the segment trimmed to its
-/// seal, each step durable before the next: so only the last segment can have been written to when
-/// the machine stopped, only what lies above every mark in it can be a write that the machine did not
-/// finish, and a trimmed segment has a successor with a header.
+/// The whole decision. The writer seals a segment, creates its successor, and trims the segment to its seal.
+/// Each step is durable before the next. So three things hold when the machine stops: only the last segment
+/// can have an unfinished write; that write is above every mark in the segment; and a trimmed segment has a
+/// successor with a header.
 ///
 /// | how the file ends | last segment | any other |
 /// |---|---|---|
@@ -59,11 +58,11 @@ pub(crate) fn action(file_end: &FileEnd, last: bool) -> Action {
 /// The segments in the folder.
 #[derive(Default)]
 pub(crate) struct Segments {
-    /// Those with a header, or that are to be refused for the lack of it, ascending.
+    /// The segments with a header, and those to be refused because they lack one, ascending.
     numbers: Vec<u64>,
-    /// The one behind them, if it has none and may have been in the making.
+    /// The segment after them, if it has no header and may have been in creation.
     headless: Option<u64>,
-    /// The last header there is.
+    /// The last valid header.
     pub(crate) header: Option<SegmentHeader>,
 }
 
@@ -89,7 +88,7 @@ impl Segments {
             .headless
             .filter(|_| is_last && action != Action::Succeed)
         {
-            // Only while its predecessor is not trimmed yet can a segment lack its header.
+            // A segment can lack its header only while its predecessor is not trimmed.
             let path = layout.segment(headless);
             return Err(damaged(&path, 0, FileEnd::Headless.why()));
         }
@@ -103,7 +102,7 @@ impl Segments {
     }
 }
 
-/// The numbers of the segments in the folder, ascending, and that none is missing between them.
+/// The numbers of the segments in the folder, ascending. It is an error if one is missing between them.
 pub(crate) fn list_segments<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<u64>, Error> {
     let names = fs.list(&layout.wal).during("list", &layout.wal)?;
     let mut numbers: Vec<u64> = names
@@ -155,7 +154,7 @@ pub(crate) fn find_segments<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Se
     })
 }
 
-/// Whether a file without a header holds nothing that was ever acknowledged.
+/// Whether a file without a header holds no acknowledged write.
 fn is_unused<F: FileSystem>(fs: &F, layout: &Layout, number: u64) -> Result<bool, Error> {
     let path = layout.segment(number);
     let mut buf = Vec::new();

@@ -1,4 +1,4 @@
-//! All segments and history files together, and what of each is still part of the log.
+//! All segments and history files, and which part of each still belongs to the log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub(crate) struct Opened<T> {
     pub(crate) cipher: Option<Arc<Cipher>>,
 }
 
-/// A segment or history file, and what of it is still part of the log.
+/// A segment or history file, and which part of it still belongs to the log.
 pub(crate) struct Held<F: FileSystem> {
     pub(crate) index: Index,
-    /// The indexes it holds that no later segment removed (inclusive).
+    /// The first and last of its indexes that no later segment removed (inclusive).
     pub(crate) live: Option<(u64, u64)>,
     /// Whether `index.positions` is filled.
     pub(crate) indexed: bool,
-    /// Present as long as it is indexed.
+    /// Present while it is indexed.
     pub(crate) file: Option<Arc<Opened<F::File>>>,
 }
 
@@ -62,8 +62,8 @@ pub(crate) enum FilePlace<F: FileSystem> {
 
 /// All files with entries, oldest first.
 pub(crate) struct SegmentTable<F: FileSystem> {
-    /// What came from another node. Those that are live join each other, and the first live
-    /// segment or, where there is none, the log in memory.
+    /// The history files, which came from other nodes. The live ones join each other and the first live
+    /// segment. If no segment is live, they join the log in memory.
     pub(crate) history: VecDeque<Held<F>>,
     /// The segments; the last one is being written.
     pub(crate) held: VecDeque<Held<F>>,
@@ -141,7 +141,7 @@ impl<F: FileSystem> SegmentTable<F> {
         self.forget_positions();
     }
 
-    /// The log begins at `joined` now: history that does not lead there is dead.
+    /// The log now begins at `joined`: history that does not lead there no longer counts.
     pub(crate) fn join_history(&mut self, mut joined: u64) {
         for held in self.history.iter_mut().rev() {
             held.live = held.live.filter(|(_, last)| last + 1 == joined);
@@ -158,7 +158,7 @@ impl<F: FileSystem> SegmentTable<F> {
         dead.into_iter().map(|held| held.index.summary).collect()
     }
 
-    /// Where history begins that leads to `joined`; `joined` where there is none.
+    /// The first index of the history that leads to `joined`; `joined` if no history does.
     pub(crate) fn history_before(&self, joined: u64) -> u64 {
         self.history.iter().rev().fold(joined, |joined, held| {
             let live = held.live.filter(|(_, last)| last + 1 == joined);
@@ -270,8 +270,8 @@ impl<F: FileSystem> SegmentTable<F> {
             .find_map(|held| Some(held.live?.1))
     }
 
-    /// Replaces what is known of a history file by what its replacement holds, which are the same entries. False where
-    /// there is no such file.
+    /// Replaces the summary of a history file by that of its replacement, which holds the same entries. False
+    /// when there is no such file.
     pub(crate) fn replace_history(&mut self, index: Index, file: Arc<Opened<F::File>>) -> bool {
         let (number, range) = (index.summary.number, index.summary.range);
         let mut files = self.history.iter_mut();
@@ -285,8 +285,8 @@ impl<F: FileSystem> SegmentTable<F> {
         true
     }
 
-    /// What of this bookkeeping contradicts itself; `None` is right. For the table of an open log: one that is being
-    /// verified has no open files, and lacks what is damaged.
+    /// The first contradiction in this bookkeeping; `None` when there is none. Only for the table of an open
+    /// log: a table under verification has no open files and lacks the damaged ones.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let numbers = || self.held.iter().map(|held| held.index.summary.number);
         let mut pairs = numbers().zip(numbers().skip(1));
@@ -333,8 +333,8 @@ impl<F: FileSystem> SegmentTable<F> {
             .map(|(_, what)| *what)
     }
 
-    /// Nothing in the segments goes on into the log any more. History may: it is cut off when the gap is made,
-    /// and what comes until the gap is written joins what is behind it, or behind a later one.
+    /// No segment leads to the log any more. History files may: they are cut off when the gap is made, and
+    /// files that arrive before the gap is written join the log after it, or after a later gap.
     fn disconnect(&mut self) {
         self.held.iter_mut().for_each(|held| held.live = None);
     }
@@ -349,7 +349,7 @@ impl<F: FileSystem> SegmentTable<F> {
         self.forget_positions_but(u64::MAX);
     }
 
-    /// Keeps memory bounded: the oldest indexed files lose their positions again.
+    /// Bounds the memory: the oldest indexed files lose their positions.
     fn forget_positions_but(&mut self, keep: u64) {
         let indexed = self.files().filter(|held| held.indexed).count();
         let mut excess = indexed.saturating_sub(INDEXED_MAX);

@@ -1,4 +1,4 @@
-//! The files of the snapshots folder: which there are, and whether each is what it says.
+//! The files of the snapshots folder: lists them, and checks that the content of each fits its name.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBu
     Ok(ours.map(|name| dir.join(name)).collect())
 }
 
-/// Reads a whole snapshot file; gives also the membership in it. The first damage is the error.
+/// Reads a whole snapshot file, and also returns the membership in it. The error is the first damage.
 pub(crate) fn verify_file<F: FileSystem>(
     fs: &F,
     path: &Path,
@@ -39,22 +39,30 @@ pub(crate) fn verify_file<F: FileSystem>(
     Ok((info, head.meta.last_membership))
 }
 
-/// That a snapshot is of the folder's cluster (0: not known): a log of another one must never be
-/// applied on top of it.
+/// Checks that a snapshot belongs to the folder's cluster (0: not known). A log of another cluster must never
+/// be applied on top of it.
 pub(super) fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Result<(), Error> {
     let theirs = head.cluster_id;
     if !are_different_clusters(theirs, cluster_id) {
         return Ok(());
     }
     let theirs = uuid::Uuid::from_u128(theirs);
-    Err(read::damaged(path, 0, format!("it is of cluster {theirs}")))
+    Err(read::damaged(
+        path,
+        0,
+        format!("it belongs to cluster {theirs}"),
+    ))
 }
 
-/// That a snapshot has the name that its head gives it, by which it is found again.
+/// Checks that a snapshot has the name that its head gives. The store finds it by that name.
 pub(super) fn check_name(info: &SnapshotInfo, path: &Path) -> Result<(), Error> {
     match path.ends_with(&info.file) {
         true => Ok(()),
-        false => Err(read::damaged(path, 0, format!("it is {}", info.file))),
+        false => Err(read::damaged(
+            path,
+            0,
+            format!("its content is that of {}", info.file),
+        )),
     }
 }
 

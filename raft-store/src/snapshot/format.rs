@@ -42,7 +42,7 @@ struct HeadMessage {
     key: Vec<u8>,
 }
 
-/// What a snapshot is of.
+/// The state that a snapshot holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) meta: SnapshotMeta,
@@ -116,7 +116,7 @@ impl Head {
     }
 }
 
-/// What the last block says about all others.
+/// The footer's totals over all other blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) records: u64,
@@ -191,7 +191,7 @@ impl BlockHead {
         if !matches!(head.kind, KIND_RECORDS | KIND_FOOTER | KIND_ENCRYPTED)
             || longest > BLOCK_RAW_BYTES_MAX
         {
-            return Err("a block's head is not one".into());
+            return Err("a block's head is invalid".into());
         }
         Ok(head)
     }
@@ -225,7 +225,7 @@ pub(crate) fn encode_block(
     encode(kind, stored, raw_len as u32, records, offset)
 }
 
-/// What an encrypted block is bound to.
+/// The context that an encrypted block is authenticated with.
 pub(crate) fn block_context(raw_len: u32, records: u32, offset: u64) -> Vec<u8> {
     let mut bytes = offset.to_le_bytes().to_vec();
     bytes.extend_from_slice(&raw_len.to_le_bytes());
@@ -265,7 +265,7 @@ fn encode(kind: u32, data: &[u8], raw_len: u32, records: u32, offset: u64) -> (B
     )
 }
 
-/// The offset is part of it: a block in the wrong place never passes.
+/// The checksum covers the offset, so a block in the wrong place is refused.
 fn block_crc(head: &[u8], data: &[u8], offset: u64) -> u32 {
     crc32c_append(crc32c_append(crc32c(&offset.to_le_bytes()), head), data)
 }

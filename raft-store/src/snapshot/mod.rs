@@ -1,5 +1,5 @@
-//! Snapshots on disk: written whole or not at all, verified whenever they are read, and the
-//! older one kept until the newer is durable.
+//! Snapshots on disk. The store writes a snapshot whole or not at all, verifies it at every read, and keeps
+//! the older one until the newer is durable.
 
 mod files;
 mod format;
@@ -82,7 +82,8 @@ impl<F: FileSystem> std::fmt::Debug for SnapshotHandle<F> {
 }
 
 impl<F: FileSystem> SnapshotHandle<F> {
-    /// Notes that another node could not take it in: it should be read, and written anew where it is damaged.
+    /// Notes that another node could not install this snapshot. The store should then check it, and write it again
+    /// if it is damaged.
     pub fn suspect(&self) {
         self.suspicion.store(true, Ordering::Relaxed);
     }
@@ -159,7 +160,7 @@ impl<F: FileSystem> SnapshotStore<F> {
             suspicion: Arc::default(),
         };
         folder.remove_temporaries()?;
-        // A name seen now may still be in the cache only, and the log is purged on its account.
+        // A name that is visible now may not be durable yet, and the store purges the log because of this snapshot.
         folder
             .fs
             .sync_dir(&folder.dir)
@@ -229,18 +230,18 @@ impl<F: FileSystem> SnapshotStore<F> {
         Ok(SnapshotReader::new(handle.file.clone(), handle.path.clone(), &self.folder.keys)?.1)
     }
 
-    /// Takes in a snapshot's raw blocks, as sent by [`SnapshotHandle::read_block`] elsewhere.
+    /// Receives a snapshot's raw blocks, as [`SnapshotHandle::read_block`] of another node sent them.
     pub fn receive(&self) -> Result<SnapshotReceiver<F>, Error> {
         SnapshotReceiver::new(self.clone())
     }
 
-    /// What contradicts itself in the list of snapshots; `None` is right.
+    /// The first contradiction in the list of snapshots; `None` when there is none.
     #[cfg(feature = "testing")]
     pub(crate) fn fault(&self) -> Option<&'static str> {
         fault(&self.folder.listed.lock())
     }
 
-    /// Removes all snapshots but this one: openraft installs it, and nothing older may be shown
+    /// Removes all other snapshots. openraft installs this one, and readers must not see an older one
     /// afterwards.
     pub(crate) fn keep_only(&self, handle: &SnapshotHandle<F>) {
         self.folder.keep(|info| info.file == handle.info.file);
@@ -257,10 +258,10 @@ impl<F: FileSystem> SnapshotFolder<F> {
         ))
     }
 
-    /// Best effort: what stays behind is removed at the next start, or with the next snapshot.
+    /// Best effort: a file that is left is removed at the next start or with the next snapshot.
     fn discard(&self, path: &Path) {
         if let Err(error) = self.fs.remove(path) {
-            tracing::debug!(%error, file = %path.display(), "cannot remove");
+            tracing::debug!(%error, file = %path.display(), "cannot remove a snapshot file");
         }
     }
 
@@ -273,7 +274,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
         head: Head,
         info: SnapshotInfo,
     ) -> Result<SnapshotHandle<F>, Error> {
-        // On a full disk it is the sync that fails: what stayed behind would make it fuller.
+        // On a full disk the sync fails. A file left here would take up more of the disk.
         fs::publish_written(&self.fs, &file, temporary, &self.dir, &info.file)
             .inspect_err(|_| self.discard(temporary))?;
         {
@@ -287,7 +288,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
         Ok(self.handle_of(info, head, path, file))
     }
 
-    /// Removes the others. The next start does what fails here: it goes by the files, and the newest of them counts.
+    /// Removes the other snapshots. If this fails, the next start does it: it lists the files and uses the newest.
     fn keep(&self, keep: impl Fn(&SnapshotInfo) -> bool) {
         let mut listed = self.listed.lock();
         let (kept, dropped): (Vec<_>, Vec<_>) = listed.drain(..).partition(|info| keep(info));
@@ -301,7 +302,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
             false => self.fs.sync_dir(&self.dir).during("sync", &self.dir),
         };
         if let Err(error) = synced.and_then(|()| self.write_index(&listed)) {
-            tracing::warn!(%error, "cannot tidy up the snapshots; the next start does");
+            tracing::warn!(%error, "cannot remove old snapshots; the next start will retry");
         }
     }
 
@@ -374,12 +375,12 @@ impl<F: FileSystem> SnapshotFolder<F> {
     }
 }
 
-/// What contradicts itself in a list of snapshots; `None` is right.
+/// The first contradiction in a list of snapshots; `None` when there is none.
 fn fault(listed: &[SnapshotInfo]) -> Option<&'static str> {
     let order = |info: &SnapshotInfo| (info.index, info.term);
     if !listed.is_sorted_by(|one, next| order(one) < order(next)) {
         return Some("they are not listed from the oldest to the newest, each once");
     }
     let is_named = |info: &SnapshotInfo| info.file == file_name(info.index, info.term);
-    (!listed.iter().all(is_named)).then_some("one has another name than its index and term give it")
+    (!listed.iter().all(is_named)).then_some("one has a name that does not fit its index and term")
 }

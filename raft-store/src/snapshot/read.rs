@@ -1,4 +1,4 @@
-//! Reading a snapshot file, verifying everything on the way.
+//! Reads a snapshot file, and verifies all of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl<F: File> SnapshotReader<F> {
         let raw = zstd::bulk::decompress(&data, head.raw_len as usize)
             .map_err(|error| bad(format!("a block does not decompress: {error}")))?;
         if raw.len() != head.raw_len as usize {
-            return Err(bad("a block is shorter than it says".into()));
+            return Err(bad("a block is shorter than its head says".into()));
         }
         self.seen.add(&head);
         self.block = raw.into();
@@ -106,7 +106,7 @@ impl<F: File> SnapshotReader<F> {
         let bad = |what: &str| damaged(&self.path, at, what);
         let cipher = self.cipher.as_ref();
         let cipher =
-            cipher.ok_or_else(|| bad("a block is encrypted, and the head names no key"))?;
+            cipher.ok_or_else(|| bad("a block is encrypted, but the file's head names no key"))?;
         let context = format::block_context(head.raw_len, head.records, at);
         cipher
             .open(nonce_of(self.seen.blocks)?, &context, data)
@@ -144,7 +144,7 @@ pub(super) fn read_head(file: &impl File, path: &Path) -> Result<(Head, u64, Tot
     ))
 }
 
-/// The footer alone: enough to tell a whole file from a cut one, without reading it.
+/// Reads the footer only: enough to tell a whole file from one that is cut off.
 pub(super) fn read_footer(file: &impl File, path: &Path) -> Result<(Totals, u64), Error> {
     let len = file.len().during("measure", path)?;
     let at = len.saturating_sub(FOOTER_BYTES as u64);

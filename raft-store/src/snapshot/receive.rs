@@ -1,4 +1,4 @@
-//! Taking in a snapshot sent by another node.
+//! Receives a snapshot from another node.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::{SnapshotHandle, SnapshotStore, info_of, read};
 use crate::error::{Error, IoContext};
 use crate::fs::{File, FileSystem};
 
-/// A snapshot on its way in. Dropping it discards what has arrived.
+/// A snapshot that is being received. Dropping it discards the blocks that have arrived.
 pub struct SnapshotReceiver<F: FileSystem> {
     store: SnapshotStore<F>,
     temporary: PathBuf,
@@ -32,7 +32,7 @@ impl<F: FileSystem> SnapshotReceiver<F> {
         })
     }
 
-    /// Bytes taken in so far: where the next block belongs.
+    /// Bytes received so far: the position of the next block.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -46,8 +46,8 @@ impl<F: FileSystem> SnapshotReceiver<F> {
         Ok(())
     }
 
-    /// Verifies every block, then publishes the snapshot. Damage on the way is an error, and
-    /// nothing has changed.
+    /// Verifies every block, then publishes the snapshot. If a block is damaged, this is an error and nothing
+    /// has changed.
     pub fn finish(mut self) -> Result<SnapshotHandle<F>, Error> {
         let file = Arc::new(self.file.take().ok_or(Error::Closed)?);
         let (totals, bytes) = read::read_footer(&*file, &self.temporary)?;

@@ -40,7 +40,7 @@ pub(super) fn write_all(
     blocks.finish()
 }
 
-/// The number of the block is enough: a snapshot's key is its own, and it is written in one go.
+/// The block's number is enough for the nonce: each snapshot has its own key and is written once.
 pub(super) fn nonce_of(block: u64) -> Result<(Session, u32), Error> {
     let place = u32::try_from(block).map_err(|_| Error::TooLarge {
         bytes: block.saturating_mul(BLOCK_RAW_BYTES as u64),

@@ -1,4 +1,4 @@
-//! The history that came from other nodes, as the owner of the store sees it.
+//! The store's methods for history from other nodes.
 
 use crate::error::Error;
 use crate::fs::FileSystem;
@@ -6,7 +6,7 @@ use crate::history::HistoryReceiver;
 use crate::store::Store;
 
 impl<F: FileSystem> Store<F> {
-    /// Begins to take in the entries `first..=last` from another node. Blocks.
+    /// Begins to receive the entries `first..=last` from another node. Blocks.
     ///
     /// # Errors
     /// [`Error::HistoryRefused`] unless `last` is just below [`Store::earliest_index`] and was
@@ -17,8 +17,8 @@ impl<F: FileSystem> Store<F> {
 
     /// The run of entries to serve next to a peer whose history begins at `before` (exclusive):
     /// its first and last index, of about `bytes_max` bytes of files, but at least one entry.
-    /// `None` when this node has no file with what comes below `before`, or does not know yet
-    /// that it is committed.
+    /// `None` when this node has no file with the entries below `before`, or does not know yet that they are
+    /// committed.
     pub fn history_run(&self, before: u64, bytes_max: u64) -> Option<(u64, u64)> {
         self.shared.history_run(before, bytes_max)
     }
@@ -28,7 +28,7 @@ impl<F: FileSystem> Store<F> {
         self.shared.history_ranges()
     }
 
-    /// Those of them that are known to be damaged: a read or a check has failed on them.
+    /// The damaged ones: those on which a read or a check has failed.
     pub fn damaged_history(&self) -> Vec<(u64, u64)> {
         self.shared.known_damaged_history()
     }
@@ -36,13 +36,13 @@ impl<F: FileSystem> Store<F> {
     /// Reads one of the history files whole. Blocks.
     ///
     /// # Errors
-    /// What is wrong with it; it is one of [`Store::damaged_history`] then.
+    /// The damage. The file is then listed by [`Store::damaged_history`].
     pub fn check_history(&self, range: (u64, u64)) -> Result<(), Error> {
         self.shared.check_history(range)
     }
 
-    /// Begins to take in the entries of a history file once more; when all have come, they take its
-    /// place. Blocks.
+    /// Begins to receive the entries of a history file again. When all have arrived, they replace the file.
+    /// Blocks.
     ///
     /// # Errors
     /// [`Error::HistoryRefused`] when there is no such file.

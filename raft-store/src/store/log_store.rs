@@ -20,11 +20,11 @@ use crate::log::tail::{Limit, payload_bytes};
 use crate::store::Store;
 use crate::types::{Entry, LogId, StoreConfig, Vote};
 
-/// What one answer to a replication stream holds at most.
+/// The most that one answer to a replication stream holds.
 const LIMITED_READ_ENTRIES_MAX: usize = 4096;
 const LIMITED_READ_BYTES_MAX: usize = 4 << 20;
 
-/// The pause before a read that failed for want of a file descriptor is tried again.
+/// The pause before a retry of a read that failed because file descriptors had run out.
 const READ_PAUSE: Duration = Duration::from_millis(200);
 
 /// The indexes of a range: from (inclusive) and to (exclusive).
@@ -58,17 +58,17 @@ impl<C, F: FileSystem> LogStore<C, F> {
 
     fn read(&self, from: u64, to: u64, limit: Limit) -> Result<Vec<Entry>, Error> {
         let shared = &self.store.shared;
-        // What was purged is history: readable by offset, but no longer part of Raft's log.
+        // Purged entries are history: readers can read them by offset, but they are no longer part of Raft's log.
         let purged = shared.tail.read().state.purged;
         let from = purged.map_or(from, |id| from.max(id.index + 1));
-        // Nothing below the first entry ever was in a log that did not begin at 0.
+        // A log that did not begin at 0 never had entries below its first one.
         let from = from.max(shared.earliest().min(to));
         shared.read(from, to, limit)
     }
 }
 
 impl<C: StoreConfig, F: FileSystem> LogStore<C, F> {
-    /// To openraft a failed read is the end of the node; one for want of a file descriptor is not.
+    /// After a failed read openraft stops the node. A lack of file descriptors is no reason for that, so retry.
     async fn read_patiently(
         &self,
         (from, to): (u64, u64),
@@ -78,7 +78,7 @@ impl<C: StoreConfig, F: FileSystem> LogStore<C, F> {
         loop {
             match self.read(from, to, Limit::new(entries_max, bytes_max)) {
                 Err(error) if error.is_shortage() => {
-                    tracing::warn!(%error, "the log cannot be read for now; the node retries");
+                    tracing::warn!(%error, "cannot read the log for now; the node will retry");
                     C::sleep(READ_PAUSE).await;
                 }
                 read => return Ok(read?),
@@ -93,7 +93,7 @@ impl<C, F: FileSystem> Clone for LogStore<C, F> {
     }
 }
 
-/// The completion of an append. If it were dropped without a call, openraft would wait for it without end.
+/// The completion of an append. If it were dropped without a call, openraft would wait for it forever.
 struct Flushed<C: RaftTypeConfig>(Option<IOFlushed<C>>);
 
 impl<C: RaftTypeConfig> Flushed<C> {
@@ -156,7 +156,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
             let shared = &self.store.shared;
             let mut tail = shared.tail.write();
             let done = Box::new(move |result| {
-                // When the receiver is gone, openraft itself has stopped.
+                // If the receiver is gone, openraft has stopped.
                 let _ = done.send(result);
             });
             shared.push(Request::Vote { vote: *vote, done })?;
@@ -167,8 +167,8 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
         Ok(result.map_err(Error::Failed)?)
     }
 
-    /// Memory only: the writer puts it behind the next batch. openraft calls it before every apply.
-    /// When it is lost, the node only begins to serve a little later after a start.
+    /// In memory only: the writer adds it after the next batch. openraft calls this before every apply. If a
+    /// crash loses the value, the node only starts to serve a little later.
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let shared = &self.store.shared;
         shared.check()?;
@@ -211,7 +211,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
         let shared = &self.store.shared;
         shared.check()?;
         let mut tail = shared.tail.write();
-        // What is purged stays, also where a snapshot has just replaced the log.
+        // The purged log id stays, also when a snapshot has just replaced the log.
         let keep = keep.max(tail.state.purged);
         if keep >= tail.state.last {
             return Ok(());

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `log_store` | openraft's traits |
-//! | `history` | entries from before the log began: giving and taking them |
+//! | `history` | entries from before the log began: sending and receiving them |
 //! | `retention` | dropping and archiving history |
 //! | `restore` | a folder that is being built from a backup |
 
@@ -96,7 +96,7 @@ impl<F: FileSystem> Store<F> {
     /// Nothing is written until the [`Writer`] is run.
     ///
     /// # Errors
-    /// Besides damage, when the folder is what an interrupted restore has left.
+    /// On damage, and when the folder was left by an interrupted restore.
     pub fn open(fs: F, options: Options) -> Result<(Store<F>, Writer<F>), Error> {
         let layout = Layout::of(&options.dir);
         fs::create_dir(&fs, &layout.dir)?;
@@ -139,7 +139,7 @@ impl<F: FileSystem> Store<F> {
         {
             shared.supersede(end)?;
         }
-        // Behind that: history may join the snapshot.
+        // Only after that: history may join the snapshot.
         attach(&shared)?;
         shared.check_invariants();
         Ok((
@@ -162,8 +162,8 @@ impl<F: FileSystem> Store<F> {
         self.snapshots.clone()
     }
 
-    /// Makes a complete snapshot the state of this node: the others are removed, and the log begins
-    /// behind it unless it leads there. Blocks.
+    /// Makes a complete snapshot the state of this node. The other snapshots are removed. The log begins
+    /// after the snapshot, unless it leads to it. Blocks.
     ///
     /// # Errors
     /// When the log cannot be read, or has failed.
@@ -200,7 +200,7 @@ impl<F: FileSystem> Store<F> {
         self.shared.earliest()
     }
 
-    /// The log id of the last entry, or the purged one when there is none behind it.
+    /// The log id of the last entry, or the purged log id when no entry follows it.
     pub fn last_log_id(&self) -> Option<LogId> {
         self.shared.tail.read().state.last
     }
@@ -226,13 +226,13 @@ impl<F: FileSystem> Store<F> {
         self.shared.options.cluster_id
     }
 
-    /// Whose folder this is; `None` before [`Store::write_identity`].
+    /// The node and cluster that the folder belongs to; `None` before [`Store::write_identity`].
     pub fn identity(&self) -> Result<Option<Identity>, Error> {
         identity::read(&self.shared.fs, &self.shared.layout)
     }
 
-    /// Makes the folder this node's, durably. A folder that is another node's is refused; one that
-    /// an earlier version wrote gets the incarnation and cluster name that it lacks.
+    /// Assigns the folder to this node, durably. A folder of another node is refused. A folder from an
+    /// earlier version gets the incarnation and cluster name that it lacks.
     pub fn write_identity(&self, identity: &Identity) -> Result<(), Error> {
         identity::write(&self.shared.fs, &self.shared.layout, identity)
     }
@@ -250,8 +250,8 @@ impl<F: FileSystem> Store<F> {
         Ok(roster.insert(read).clone())
     }
 
-    /// Why the log waits with what it was given, if it does: there is no room for its next segment. It goes on by
-    /// itself.
+    /// The reason if the log waits because the disk has no room for its next segment. The log continues as
+    /// soon as there is room.
     pub fn shortage(&self) -> Option<String> {
         self.shared.shortage()
     }
@@ -262,11 +262,11 @@ impl<F: FileSystem> Store<F> {
         self.shared.fs.free_bytes(dir).during("measure", dir)
     }
 
-    /// Fails the store when its folder was removed or replaced under it: what is written from then on goes to
-    /// files that no start will find. Call it every second or so.
+    /// Fails the store when its folder was removed or replaced while it is open. Later writes would go to
+    /// files that no start will find. Call this about once a second.
     ///
     /// # Errors
-    /// [`Error::FolderGone`]; also when the folder cannot be looked at, which fails nothing.
+    /// [`Error::FolderGone`]. Also an error when the folder cannot be checked; that does not fail the store.
     pub fn check_folder(&self) -> Result<(), Error> {
         let shared = &self.shared;
         let path = &shared.layout.lock;
@@ -311,7 +311,7 @@ impl<F: FileSystem> Store<F> {
     pub async fn sync(&self) -> Result<(), Error> {
         let (done, durable) = oneshot::channel();
         let done = Box::new(move |result| {
-            // A caller that gave up needs no answer.
+            // A caller that no longer waits needs no answer.
             let _ = done.send(result);
         });
         self.shared.push(Request::Sync { done })?;
@@ -331,7 +331,7 @@ impl<F: FileSystem> Store<F> {
         self.shared.on_failure(Box::new(callback));
     }
 
-    /// What must hold between two calls, whatever is asked of the store.
+    /// Checks what must hold between any two calls.
     ///
     /// # Panics
     /// When the bookkeeping of the log or of the snapshots contradicts itself.
@@ -341,8 +341,8 @@ impl<F: FileSystem> Store<F> {
         assert_eq!(faults, (None, None), "the store contradicts itself");
     }
 
-    /// Ends the log: what is queued is still written, then the writer writes its closing mark
-    /// and returns. Later writes are refused.
+    /// Closes the log. The writer still writes the queued requests, adds its closing mark, and returns. Later
+    /// writes are refused.
     pub fn close(&self) {
         self.shared.close();
     }

@@ -1,5 +1,5 @@
-//! A data folder that is built from a backup: marked as unfinished until all of it is durable, so
-//! that what an interrupted restore leaves behind never passes for a node's folder.
+//! Builds a data folder from a backup. The folder is marked as unfinished until all of it is durable, so that
+//! the remains of an interrupted restore never pass for a node's folder.
 
 use crate::error::Error;
 use crate::folder::unfinished::{mark_restore, unmark_restore};
@@ -21,8 +21,8 @@ pub fn begin_restore<F: FileSystem>(
 }
 
 impl<F: FileSystem> Store<F> {
-    /// Makes a folder of [`begin_restore`] a node's. Call it last, when everything is durable and the
-    /// writer has ended. Blocks.
+    /// Makes a folder of [`begin_restore`] a node's. Call it last, when everything is durable and the writer
+    /// has ended. Blocks.
     pub fn finish_restore(&self, identity: &Identity) -> Result<(), Error> {
         self.write_identity(identity)?;
         unmark_restore(&self.shared.fs, &self.shared.layout)

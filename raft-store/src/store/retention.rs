@@ -1,4 +1,4 @@
-//! Dropping history, whole files at a time.
+//! Drops history, whole files at a time.
 
 use std::path::Path;
 
@@ -9,12 +9,12 @@ use crate::log::shared::SharedLog;
 use crate::segment::{Held, SegmentTable, Summary};
 use crate::store::Store;
 
-/// What is copied or compared at once.
+/// The size of the pieces that are copied or compared.
 const CHUNK_BYTES: usize = 1 << 20;
 
 impl<F: FileSystem> Store<F> {
-    /// Drops the oldest history files and segments that `policy` no longer keeps: only sealed
-    /// ones, only what Raft has durably purged, and never an entry at or above `floor`. Blocks.
+    /// Drops the oldest history files and segments that `policy` no longer keeps. Only sealed segments are
+    /// dropped, only entries that Raft has durably purged, and never an entry at or above `floor`. Blocks.
     pub fn retain(&self, policy: &Retention, floor: u64, now_ms: u64) -> Result<Reclaimed, Error> {
         let shared = &self.shared;
         shared.check()?;
@@ -24,7 +24,7 @@ impl<F: FileSystem> Store<F> {
             reclaimed.count(&dead);
         }
         while let Some(oldest) = next_to_drop(shared, policy, floor, now_ms) {
-            // Before readers lose it: what cannot be archived stays.
+            // Archive the file before readers lose it. A file that cannot be archived stays.
             if let Some(dir) = &policy.archive_dir {
                 archive(&shared.fs, &oldest.summary.path(&shared.layout), dir)?;
             }
@@ -49,13 +49,14 @@ impl Reclaimed {
     }
 }
 
-/// A file that may go.
+/// A file that may be dropped.
 struct Oldest {
     summary: Summary,
     in_history: bool,
 }
 
-/// The oldest file, if it may go. The lock of the history files keeps it the oldest until it is taken.
+/// The oldest file, if it may be dropped. The lock of the history files keeps it the oldest until it is removed
+/// from the table.
 fn next_to_drop<F: FileSystem>(
     shared: &SharedLog<F>,
     policy: &Retention,
@@ -67,14 +68,15 @@ fn next_to_drop<F: FileSystem>(
     let last = tail.state.last?.index;
     let table = shared.table.read();
     let is_sealed = table.held.len() > 1;
-    // Segments without live entries go first: all history is younger than what they held.
+    // Drop segments without live entries first: all history is younger than their entries were.
     let dead = |held: &&Held<F>| is_sealed && held.live.is_none();
     let in_history = !table.history.is_empty() && table.held.front().filter(dead).is_none();
     let oldest = match in_history {
         true => table.history.front()?,
         false => table.held.front().filter(|_| is_sealed)?,
     };
-    // What took its entries back may not be durable yet, so even a dead one waits for the purge.
+    // The record that removed its entries may not be durable yet. So even a segment without live entries waits for
+    // the purge.
     let range = oldest.live.or(oldest.index.summary.range);
     let below_floor = range.is_none_or(|(_, end)| end < floor);
     let goes = below_floor && is_beyond(policy, &table, oldest, last, now_ms);
@@ -84,7 +86,7 @@ fn next_to_drop<F: FileSystem>(
     })
 }
 
-/// Takes a file out of the table: readers stop seeing it before it is gone.
+/// Removes a file from the table, so that readers stop using it before it is deleted.
 fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Oldest) {
     let mut table = shared.table.write();
     match oldest.in_history {
@@ -100,7 +102,7 @@ fn is_beyond<F: FileSystem>(
     last: u64,
     now_ms: u64,
 ) -> bool {
-    // A segment without live entries can answer no read.
+    // No read needs a segment without live entries.
     let Some((_, end)) = oldest.live else {
         return true;
     };
@@ -126,8 +128,9 @@ fn remove<F: FileSystem>(shared: &SharedLog<F>, dropped: &Summary) -> Result<(),
     Ok(())
 }
 
-/// Copies rather than renames: archives are often on another disk. A file of this name that is there already
-/// is the same one, left by a crash before the original was removed, or else another node's.
+/// Copies instead of renaming, because archives are often on another disk. If a file of this name exists
+/// already, a crash has left this file's copy before the original was removed, or the file belongs to another
+/// node.
 fn archive<F: FileSystem>(fs: &F, path: &Path, dir: &Path) -> Result<(), Error> {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The log while it is verified: followed like recovery does, and decoded where recovery leaves it unread.
+//! Follows the log as recovery does, and also decodes the parts that recovery does not read.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::segment::rebuild::Rebuild;
 use crate::segment::scan::Visitor;
 use crate::types::{Membership, Payload};
 
-/// Follows the log like recovery does, and decodes what recovery leaves unread.
+/// Follows the log as recovery does, and also decodes the parts that recovery does not read.
 #[derive(Default)]
 pub(super) struct Decoding {
     pub(super) rebuild: Rebuild,
@@ -17,7 +17,7 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
-    /// Where a segment begins: what the log before it amounted to.
+    /// A segment begins; this is the state of the log before it.
     pub(super) fn before(&self) -> Before {
         Before {
             state: self.rebuild.state,
@@ -25,7 +25,7 @@ impl Decoding {
         }
     }
 
-    /// Goes on at a segment of which only this is known.
+    /// Continues at a segment with only this state of the log before it.
     pub(super) fn go_on(&mut self, Before { state, continues }: Before) {
         self.rebuild = Rebuild {
             state,

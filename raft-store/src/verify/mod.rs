@@ -27,7 +27,7 @@ use crate::types::next_index;
 use decoding::Decoding;
 use report::Before;
 
-/// The log of a running node is looked for so often before it is called unreadable.
+/// How many attempts verification makes to read the log of a running node before it reports the log as unreadable.
 const LOOKS_MAX: u32 = 5;
 
 /// A data folder being verified.
@@ -35,11 +35,11 @@ struct Folder<'a, F> {
     fs: &'a F,
     layout: &'a Layout,
     keys: &'a Keyring,
-    /// Whose it is; 0 where that is not known.
+    /// The cluster's id; 0 when it is not known.
     cluster_id: u128,
-    /// A node runs on it, so the end of its log is not at rest.
+    /// A node runs on the folder, so the end of its log is changing.
     running: bool,
-    /// What an earlier look has found, if there was one: then only what looked wrong is read.
+    /// The report of an earlier pass, if there was one. Then only the files that looked damaged are read.
     earlier: Option<&'a Report>,
 }
 
@@ -50,7 +50,7 @@ impl<F> Folder<'_, F> {
             .is_none_or(|earlier| earlier.suspects.contains_key(path))
     }
 
-    /// What the log before a segment amounted to when that looked wrong.
+    /// The state of the log before a segment that looked damaged.
     fn before(&self, segment: &Path) -> Option<Before> {
         self.earlier?.suspects.get(segment).copied()
     }
@@ -59,8 +59,8 @@ impl<F> Folder<'_, F> {
 /// Reads everything in `dir`, with the keys it is encrypted with: segments, history, snapshots,
 /// catalog, identity, roster. Changes and creates nothing, so the right to read is enough.
 ///
-/// While a node runs on the folder, its files change as they are read. So what looks wrong is read a second time
-/// then, and only what is wrong both times, at the same place, is damage.
+/// While a node runs on the folder, its files change as they are read. So a file that looks damaged is then
+/// read again. It counts as damaged only if it looks damaged at the same place both times.
 pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
     let layout = Layout::of(dir);
     let lock = fs.lock_existing(&layout.lock);
@@ -68,18 +68,18 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     let running = lock.as_ref().is_err_and(is_held);
     if running {
         let mut report = read_running(fs, &layout, keys);
-        let note = "a node runs on this folder: what it writes meanwhile may be missing here";
+        let note = "a node is running on this folder: this report may lack its latest writes";
         report.notes.insert(0, note.into());
         return report;
     }
     let (mut report, table) = read(fs, &layout, keys, false, None);
     match &lock {
-        // Where something else is wrong, a catalog that disagrees only follows from it.
+        // If anything else is wrong, the catalog disagrees only because of that.
         Ok(_) if catalog && report.is_intact() => verify_catalog(&layout, &table, &mut report),
         Ok(_) => {}
         Err(error) => {
             let unknown = format!(
-                "whether a node runs on this folder is not known: {} cannot be opened: {error}",
+                "cannot tell whether a node is running on this folder: {} cannot be opened: {error}",
                 layout.lock.display()
             );
             report.notes.insert(0, unknown);
@@ -88,18 +88,18 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
-/// Whose a file or folder at the top of a data folder is.
+/// Who has created a file or folder at the top of a data folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// A node's: its log, its snapshots, its identity.
+    /// A node: its log, its snapshots, its identity.
     Node,
-    /// A file system makes it, or any command that locks the folder.
+    /// The file system, or any command that locks the folder.
     System,
-    /// Something else has put it there.
+    /// Another program.
     Other,
 }
 
-/// Whose a file or folder of this name is at the top of a data folder.
+/// Who has created the file or folder of this name at the top of a data folder.
 #[must_use]
 pub fn owner_of(name: &str) -> Owner {
     if name == "lost+found" {
@@ -116,7 +116,7 @@ pub fn owner_of(name: &str) -> Owner {
     }
 }
 
-/// Reads everything while a node runs on the folder, and what looks wrong once more.
+/// Reads everything while a node runs on the folder, and reads again what looks damaged.
 fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Report {
     let mut looks = 1;
     loop {
@@ -130,7 +130,8 @@ fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Repor
             report.keep_confirmed(&again);
             return report;
         }
-        // The first look has not read the log, so its report says nothing of it. One that never succeeds is reported.
+        // The first attempt has not read the log, so its report lacks the log. If no attempt succeeds, that is
+        // reported.
         if looks == LOOKS_MAX {
             return report;
         }
@@ -138,7 +139,7 @@ fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Repor
     }
 }
 
-/// Reads everything, or what has looked wrong `earlier`.
+/// Reads everything, or only the files that looked damaged `earlier`.
 fn read<F: FileSystem>(
     fs: &F,
     layout: &Layout,
@@ -181,11 +182,11 @@ fn read<F: FileSystem>(
     (report, table)
 }
 
-/// What a folder holds that has no identity. A first start makes the log's first segment before it writes the identity,
-/// and everything else behind it.
+/// The content of a folder without an identity. A first start creates the log's first segment, then writes
+/// the identity, then everything else.
 fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
     let Folder { fs, layout, .. } = *folder;
-    // A segment that cannot be looked into says nothing: a first start with another key leaves one, too.
+    // A segment that cannot be read proves nothing: an interrupted first start with another key leaves one, too.
     let log = report.log_used || !report.damages.is_empty();
     let segments = if log { report.segments } else { 0 };
     let snapshots = snapshot::list_files(fs, &layout.snapshots).map_or(0, |files| files.len());
@@ -252,7 +253,7 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Seg
     table
 }
 
-/// Reads the segments; gives what they amount to.
+/// Reads the segments, and returns the log that they form.
 fn verify_segments<F: FileSystem>(
     folder: &Folder<'_, F>,
     segments: &Segments,
@@ -260,7 +261,7 @@ fn verify_segments<F: FileSystem>(
     report: &mut Report,
 ) -> Decoding {
     let layout = folder.layout;
-    // Where it does not fit what was purged, any segment may be at fault.
+    // If it does not fit the purged log id, any segment may be the damaged one.
     let whole = folder.has_to_read(&layout.wal);
     let mut decoding = Decoding::default();
     for number in segments.numbers() {
@@ -276,7 +277,7 @@ fn verify_segments<F: FileSystem>(
             Ok(index) => table.push(index, true, None),
             Err(error) => {
                 report.damage_behind(error, &path, before);
-                // What follows a damaged segment is still read, on its own.
+                // Segments after a damaged one are still read, each on its own.
                 decoding.go_on(Before::default());
             }
         }
@@ -310,7 +311,7 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
         report.range = Some((*first, last));
     }
     if !report.is_intact() {
-        // Where the log begins is not certain then.
+        // Then the beginning of the log is not certain.
         return;
     }
     for (first, last) in useless {

@@ -1,4 +1,4 @@
-//! What is known of a data folder once it was read.
+//! The report of a verification.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::format::{HardState, Position};
 use crate::snapshot::SnapshotInfo;
 use crate::types::Membership;
 
-/// One thing that is wrong.
+/// One damaged place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
@@ -40,12 +40,12 @@ impl fmt::Display for Damage {
 pub struct Report {
     /// Everything that is wrong; empty means that the node can start and serve all it should.
     pub damages: Vec<Damage>,
-    /// Files that could not be looked into, for want of the right key.
+    /// Files that could not be read because the right key was not given.
     pub locked: Vec<String>,
-    /// Files that could not be looked into for another reason: no right to read them, or written by a
-    /// later version. That says nothing about what they hold.
+    /// Files that could not be read for another reason: no permission, or written by a later version. Their
+    /// content may be fine.
     pub unread: Vec<String>,
-    /// What is no damage, but worth saying.
+    /// Notes that are not damage.
     pub notes: Vec<String>,
     /// Segment files read.
     pub segments: u64,
@@ -63,17 +63,17 @@ pub struct Report {
     pub snapshots: Vec<SnapshotInfo>,
     /// Whether there is an `identity.json`, readable or not.
     pub(super) has_identity: bool,
-    /// What the folder holds all the same, if there is none.
+    /// The folder's content, if it has no `identity.json`.
     pub(super) nameless: Option<String>,
     /// Whether the log holds more than a first start leaves before it writes `identity.json`.
     pub(super) log_used: bool,
     /// The newest membership in log and snapshots: the index of its entry, and its nodes.
     membership: Option<(u64, BTreeSet<u64>)>,
-    /// The files and folders that looked wrong, and for a segment what the log before it amounted to.
+    /// The files and folders that looked damaged, and for a segment the state of the log before it.
     pub(super) suspects: BTreeMap<PathBuf, Before>,
 }
 
-/// What the log amounts to where a segment begins.
+/// The state of the log where a segment begins.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before {
     pub(super) state: HardState,
@@ -81,12 +81,12 @@ pub(super) struct Before {
 }
 
 impl Report {
-    /// Whether nothing is wrong, as far as it could be looked into, which is everywhere.
+    /// Whether everything could be read and nothing is wrong.
     pub fn is_intact(&self) -> bool {
         self.damages.is_empty() && self.locked.is_empty() && self.unread.is_empty()
     }
 
-    /// What is wrong if no snapshot covers what Raft has purged: a node cannot start on that.
+    /// The damage if no snapshot covers the entries that Raft has purged. A node cannot start from such a folder.
     pub fn missing_snapshot(&self, dir: &Path) -> Option<Damage> {
         let purged = self.purged?;
         let newest = self.snapshots.iter().filter_map(|info| info.index).max();
@@ -96,15 +96,13 @@ impl Report {
         Some(Damage {
             file: dir.join("snapshots"),
             offset: 0,
-            what: format!(
-                "there is no snapshot of entry {purged} or a later one, and the log begins behind it"
-            ),
+            what: format!("the log begins after entry {purged}, but no snapshot covers that entry"),
             lost: "the whole state".into(),
         })
     }
 
-    /// The error if a node has used the folder, and the file is gone that says which node. It is not among the
-    /// damages: a store can be read without that file, and one that is not a node's never has it.
+    /// The error if a node has used the folder, but the file that names the node is missing. It is not listed
+    /// as damage: a store can be read without that file, and a store outside a node never has it.
     pub fn missing_identity(&self, dir: &Path) -> Option<Error> {
         let held = self.nameless.clone()?;
         Some(Error::IdentityMissing {
@@ -113,8 +111,9 @@ impl Report {
         })
     }
 
-    /// The node that the folder is of, if its log is whole and its newest membership has no other node. Such a log says
-    /// all that a lost `identity.json` did, and no other node remembers this one.
+    /// The node that the folder belongs to, if its log is whole and its newest membership names no other
+    /// node. Such a log holds all that a lost `identity.json` held, and there is no other node that remembers
+    /// this one.
     pub fn only_member(&self, dir: &Path) -> Option<u64> {
         let is_whole = self.is_intact() && self.segments > 0;
         let (_, nodes) = self.membership.as_ref()?;
@@ -135,19 +134,19 @@ impl Report {
         }
     }
 
-    /// Notes what is wrong with the file, or folder, at `path`.
+    /// Notes damage of the file or folder at `path`.
     pub(super) fn damage(&mut self, error: Error, path: &Path) {
         self.damage_behind(error, path, Before::default());
     }
 
-    /// The same of a segment.
+    /// Notes damage of a segment.
     pub(super) fn damage_behind(&mut self, error: Error, path: &Path, before: Before) {
         self.suspects.insert(path.to_owned(), before);
         let damage = match error {
             Error::KeyMissing { .. } | Error::KeyWrong { .. } => {
                 return self.locked.push(error.to_string());
             }
-            // A disk that cannot read back its bytes is damage; all else says nothing of them.
+            // If the disk cannot return the bytes, that is damage. Other errors prove nothing about the content.
             Error::Io { ref source, .. } if !is_read_error(source) => {
                 return self.unread.push(error.to_string());
             }
@@ -174,7 +173,7 @@ impl Report {
         self.damages.push(damage);
     }
 
-    /// Keeps of what is wrong only what another look at it has shown, too.
+    /// Keeps only the damage that a second pass has shown, too.
     pub(super) fn keep_confirmed(&mut self, again: &Report) {
         self.damages.retain(|damage| again.damages.contains(damage));
         self.unread.retain(|file| again.unread.contains(file));
@@ -184,7 +183,7 @@ impl Report {
     }
 }
 
-/// Whether the disk failed to give back what the file holds.
+/// Whether the disk failed to return the file's content.
 fn is_read_error(error: &io::Error) -> bool {
     let device_failed = rustix::io::Errno::IO.raw_os_error();
     error.raw_os_error() == Some(device_failed) || error.kind() == io::ErrorKind::UnexpectedEof

@@ -410,7 +410,7 @@ fn damage_that_comes_while_running_is_found_at_the_read() {
     log.fs.set_content(&path(980, 999), &content).unwrap();
     let told = log.store.read(980, 20, 1 << 20).unwrap_err();
     assert!(
-        told.to_string().contains("fetches it again by itself"),
+        told.to_string().contains("fetches it again automatically"),
         "{told}"
     );
     assert!(log.store.failed().is_none());

@@ -81,7 +81,7 @@ fn verify_says_that_a_node_runs_and_calls_nothing_damaged() {
     let [note] = report.notes.as_slice() else {
         panic!("{report:?}");
     };
-    assert!(note.contains("a node runs on this folder"), "{note}");
+    assert!(note.contains("a node is running on this folder"), "{note}");
     close(running);
 }
 

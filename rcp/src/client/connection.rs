@@ -1,5 +1,5 @@
-//! One pipelined connection: calls put their frames into a shared buffer, a driver task writes what
-//! has gathered with one write, reads what has come with one read, and hands each answer to its call.
+//! One pipelined connection. Calls put their frames into a shared buffer. A driver task writes the buffered
+//! frames with one write, reads the arrived bytes with one read, and hands each answer to its call.
 
 mod silence;
 
@@ -35,7 +35,7 @@ pub(super) struct Connection {
 /// How a call on this connection ended without an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Lost {
-    /// Some of the call may have left.
+    /// A part of the call may have been sent.
     pub(super) sent: bool,
     pub(super) error: Arc<Error>,
 }
@@ -79,8 +79,8 @@ struct State {
 }
 
 impl Connection {
-    /// Drives the connection. With a `patience` it is given up when calls wait and the server says
-    /// nothing, not even to a PING, for about that long.
+    /// Drives the connection. With a `patience`, the connection is closed when calls wait and the server
+    /// sends nothing, not even an answer to a PING, for about that time.
     pub(super) fn start(link: Link, patience: Option<Duration>) -> Arc<Connection> {
         let shared = Arc::new(Shared {
             mode: link.mode,
@@ -157,7 +157,7 @@ impl Drop for Connection {
 }
 
 impl Pending {
-    /// Waits for the answer. Dropping the future gives the call up.
+    /// Waits for the answer. Dropping the future abandons the call.
     pub(super) async fn answer(&mut self) -> Result<Reply, Lost> {
         match (&mut self.answer).await {
             Ok(answer) => answer,
@@ -173,12 +173,12 @@ impl Pending {
         &self.connection
     }
 
-    /// Whether the call certainly has not left.
+    /// Whether the call was certainly not sent.
     pub(super) fn is_unsent(&self) -> bool {
         self.id >= self.connection.shared.lock().unsent_from
     }
 
-    /// Whether the server has said nothing at all since the call was queued.
+    /// Whether the server has sent nothing since the call was queued.
     pub(super) fn is_server_silent(&self) -> bool {
         self.connection.shared.lock().heard == self.heard_before
     }
@@ -186,7 +186,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        // An answered call has left the table already, and the lock is not worth its price then.
+        // An answered call has left the table already, so avoid the cost of the lock.
         if !self.answer.is_terminated() {
             self.connection.shared.lock().waiting.remove(&self.id);
         }
@@ -195,7 +195,7 @@ impl Drop for Pending {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics between two changes that belong together.
+        // No code panics between two changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -212,7 +212,7 @@ impl Shared {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         for (id, call) in waiting {
-            // A call that was given up no longer listens.
+            // An abandoned call no longer waits for its answer.
             let _ = call.send(Err(Lost {
                 sent: id < unsent_from,
                 error: error.clone(),
@@ -323,7 +323,7 @@ fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
         // Without an id: the server refuses the connection as a whole, and closes it.
         (Err(_), Err(error)) if id.is_empty() => Err(Error::Refused(error)),
         (Err(_), _) => Err(Error::Protocol(format!(
-            "an answer to a request that was never made: {id:?}"
+            "the server answered a request that the client never sent: {id:?}"
         ))),
     }
 }
@@ -332,7 +332,7 @@ fn hand_out(shared: &Shared, answers: &mut Vec<(u64, Reply)>) {
     let mut state = shared.lock();
     state.answered += answers.len() as u64;
     for (id, reply) in answers.drain(..) {
-        // A call that was given up is no longer in the table.
+        // An abandoned call is no longer in the table.
         if let Some(call) = state.waiting.remove(&id) {
             let _ = call.send(Ok(reply));
         }

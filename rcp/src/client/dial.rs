@@ -22,9 +22,9 @@ use crate::wire::{self, Decoder, WireMode};
 
 /// What is read from the socket at least, if it is there.
 const READ_BYTES: usize = 64 * 1024;
-/// A server that has vanished is noticed within this time, whatever is waited for.
+/// The time within which a vanished server is noticed in any state of the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// How long an address is tried alone before the next one is tried beside it.
+/// How long the client tries one address before it tries the next one at the same time.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Opens connections for a client and its watches.
@@ -74,7 +74,7 @@ impl Dialer {
         })
     }
 
-    /// Whether there is another address to go to.
+    /// Whether there is another address.
     pub(super) fn has_choice(&self) -> bool {
         self.addresses.len() > 1
     }
@@ -103,7 +103,7 @@ impl Dialer {
                 Err(_) => {}
                 Ok(None) => return Err(summarize(failures)),
                 Ok(Some((_, Ok(link)))) => return Ok(link),
-                // Every node has the same secrets: another one will refuse as well.
+                // Every node has the same secrets, so another one will refuse as well.
                 Ok(Some((_, Err(error @ Error::Refused(_))))) if !error.may_pass() => {
                     return Err(error);
                 }
@@ -158,7 +158,7 @@ impl Dialer {
     }
 }
 
-/// A failed handshake is a matter of certificates only if TLS itself says so.
+/// A failed handshake counts as a certificate problem only if TLS reports that.
 fn tls_failed(error: std::io::Error) -> Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
@@ -170,12 +170,12 @@ fn tls_failed(error: std::io::Error) -> Error {
         Some(_) => Error::Tls(error.to_string()),
         // A server without TLS closes the connection, because a TLS greeting is no request.
         None => Error::Connect {
-            reason: format!("TLS handshake: {error}; perhaps this port is one without TLS"),
+            reason: format!("TLS handshake: {error}; perhaps this port does not use TLS"),
         },
     }
 }
 
-/// Names the protocol of a server that does not speak RCP, where its first bytes tell.
+/// Names the protocol of a server that does not speak RCP, if its first bytes show it.
 fn foreign(received: &[u8]) -> Option<Error> {
     match received {
         // An alert, or a handshake: TLS servers answer a greeting that is not TLS with an alert.
@@ -352,7 +352,7 @@ impl Incomings {
 
 pub(super) fn parse_incoming(payload: &[u8]) -> Result<Incoming<'_>, Error> {
     Incoming::parse(payload)
-        .map_err(|error| Error::Protocol(format!("a message that is none: {error}")))
+        .map_err(|error| Error::Protocol(format!("the server sent an invalid message: {error}")))
 }
 
 fn lost(error: std::io::Error) -> Error {

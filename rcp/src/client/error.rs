@@ -36,7 +36,7 @@ pub enum Error {
         /// The call is a write that may or may not have taken effect.
         outcome_unknown: bool,
     },
-    /// The server does not keep to the protocol.
+    /// The server violates the protocol.
     #[error("protocol error: {0}")]
     Protocol(String),
     /// TLS could not be set up, or the server's certificate is not accepted.
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// Whether connecting again, or elsewhere, may succeed.
+    /// Whether a new connection, perhaps to another node, may succeed.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Error::Refused(error) => error.retryable,

@@ -23,18 +23,18 @@ pub struct ClientOptions {
     pub client_name: String,
     /// Offered in HELLO; all by default.
     pub features: Vec<String>,
-    /// Gives every write that has no idempotency key one of its own, so that it can be retried. A
-    /// key given as `null` counts as a wish to have none. What a retry does once another client has deleted the
-    /// instance is said at [`client`](crate::client).
+    /// Gives every write that has no idempotency key one of its own, so that it can be retried. A key given
+    /// as `null` means that the write must have none. [`client`](crate::client) describes what a retry does
+    /// once another client has deleted the instance.
     pub retry_writes: bool,
     /// The first pause before trying again; each further one is twice as long.
     pub backoff_min: Duration,
     /// The longest pause.
     pub backoff_max: Duration,
-    /// How long a watch tries to find a server to resume on before it ends with the reason.
+    /// How long a watch looks for a server to resume on. After that it ends with the reason.
     pub watch_resume_timeout: Duration,
-    /// After this long without an event a watch asks whether the server is still there; without an
-    /// answer within the same time (or `timeout`, if that is shorter) it resumes elsewhere.
+    /// After this time without an event, a watch sends a PING. Without an answer within this time again (or
+    /// `timeout`, if that is shorter) it resumes on another node.
     pub watch_keepalive: Duration,
 }
 
@@ -79,8 +79,8 @@ pub struct TlsOptions {
     pub client_cert: Option<PathBuf>,
     /// PEM with the key of `client_cert`.
     pub client_key: Option<PathBuf>,
-    /// Accept ANY certificate. The connection is encrypted, but the server may be any: an attacker in
-    /// between reads and changes everything, the token first. For experiments only.
+    /// Accept ANY certificate. The connection is encrypted, but its server can be anyone's: an attacker in
+    /// between can read and change everything, including the token. For experiments only.
     pub insecure: bool,
     /// The name the certificate has to carry; the address's host if absent.
     pub server_name: Option<String>,

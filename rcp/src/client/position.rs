@@ -1,4 +1,4 @@
-//! How far a watch has come, and where it goes on.
+//! How far a watch has come, and where it resumes.
 
 use serde_json::{Map, Value};
 
@@ -30,11 +30,11 @@ impl Position {
     pub(super) fn of(params: &Map<String, Value>, begun: &Begun) -> Self {
         let head = begun.wal_offset.or(begun.current_wal_offset).unwrap_or(0);
         let offset = match params.get("from_offset").and_then(Value::as_u64) {
-            // An instance may have rested since before the retained history; nothing of it is missing.
+            // The instance may not have changed since before the retained history. Then no event of it is missing.
             None => head
                 .saturating_add(1)
                 .max(begun.earliest_offset.unwrap_or(0)),
-            // "The earliest" must stay the same one, should retention move on before we resume.
+            // "The earliest" must stay the same offset, even if retention drops entries before the watch resumes.
             Some(0) => begun.earliest_offset.unwrap_or(0),
             Some(from) => from,
         };
@@ -85,7 +85,7 @@ impl Position {
         }
     }
 
-    /// Whether a change at this offset has been delivered, or stands before all that was asked for.
+    /// Whether a change at this offset has been delivered, or is before the requested start.
     pub(super) fn covers(&self, offset: u64) -> bool {
         offset < self.offset || (offset == self.offset && self.delivered > 0)
     }

@@ -1,4 +1,4 @@
-//! What may be tried again, and when.
+//! Which calls may be retried, and when.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::message::op::{self, Kind};
 
 const KEY: &str = "idempotency_key";
 
-/// A call, and what repeating it means.
+/// A call, and whether it may be repeated.
 pub(super) struct Plan<'a> {
     /// With idempotency keys added, where they were asked for.
     pub(super) params: Cow<'a, RawValue>,
     /// It may be sent twice: the second time changes nothing, as long as the instance lives.
     pub(super) repeatable: bool,
-    /// It may be sent to another node while the first one still has it: it asks the cluster, not one
-    /// node's files.
+    /// It may be sent to another node while the first one still works on it, because it concerns the cluster
+    /// and not one node's files.
     pub(super) movable: bool,
-    /// It changes something, so that not knowing its outcome matters.
+    /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,
 }
 
-/// Decides what may be done with a call whose connection is lost.
+/// Decides whether a call may be retried after its connection is lost.
 pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan<'a> {
     let (params, repeatable) = match op::kind(name) {
         Some(Kind::Read | Kind::Session | Kind::Maintenance) => (Cow::Borrowed(params), true),
@@ -116,7 +116,7 @@ fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValu
     Some((Some(RawValue::from_string(text).ok()?), repeatable))
 }
 
-/// Growing pauses, each shortened by chance so that many clients do not come back at once.
+/// Growing pauses. Each is shortened at random, so that many clients do not retry at the same time.
 pub(super) struct Backoff {
     next: Duration,
     max: Duration,

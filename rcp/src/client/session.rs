@@ -18,7 +18,7 @@ use crate::message::ErrorBody;
 pub(super) struct Session {
     pub(super) dialer: Arc<Dialer>,
     current: Mutex<Arc<Connection>>,
-    /// Held by the one who reconnects.
+    /// Held by the task that reconnects.
     reconnecting: tokio::sync::Mutex<()>,
     /// Calls that wait for a connection. While there are any, later calls queue up behind them, so
     /// that calls leave in the order in which they were made.
@@ -26,13 +26,12 @@ pub(super) struct Session {
     closed: AtomicBool,
 }
 
-/// The longest silence of a server before it is asked for a sign of life, where others could be
-/// asked instead.
+/// The longest silence of a server before the client sends a PING. Only used if there are other addresses.
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
-/// A call whose connection was lost with it under way is sent to another node this often: if it is what ended
-/// the first node, it must not go from node to node.
+/// How many times a call is retried on another node after its connection was lost while it was in flight. If
+/// the call itself has ended the node, it must not end one node after the other.
 const LOSSES_MAX: u32 = 1;
-/// No attempt is given up for another node before this, an election's time.
+/// The client does not leave an attempt for another node before this time, which an election may take.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 
 /// An attempt that brought no result.
@@ -40,7 +39,7 @@ struct Failed {
     error: Error,
     /// Trying again does no harm and may help.
     again: bool,
-    /// It may have taken effect all the same.
+    /// It may have taken effect anyway.
     maybe_done: bool,
     /// The connection was lost while the server had it.
     lost: bool,
@@ -79,7 +78,7 @@ impl Session {
         if let Ok(params) = serde_json::from_str("{}")
             && let Ok(mut pending) = connection.enqueue(op, params)
         {
-            // Whatever comes back, the connection ends here.
+            // Whatever the answer is, the connection ends here.
             let _ = pending.answer().await;
         }
     }
@@ -95,11 +94,11 @@ impl Session {
         let deadline = began + options.timeout;
         let plan = plan(op, params, options.retry_writes);
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
-        // Whether any attempt so far may have taken effect. A later one that is not even sent, or
-        // refused for lack of a leader, does not make that undone.
+        // Whether any attempt so far may have taken effect. That stays true if a later attempt is not sent or
+        // is refused because there is no leader.
         let mut maybe_done = false;
         let mut losses = 0;
-        // What a node said of an attempt before this one.
+        // A node's refusal of an earlier attempt.
         let mut refused = None;
         loop {
             let mut pending = match self.send(op, &plan.params, deadline).await {
@@ -138,8 +137,8 @@ impl Session {
         }
     }
 
-    /// When the call is to be tried at another node. One that was cut off from the others answers
-    /// every PING and nothing else, and cannot know better before the call's time is over.
+    /// When the call is retried at another node. A node that is cut off from the others answers every PING
+    /// but no call, and does not notice the cut before the call's deadline.
     fn attempt_end(&self, plan: &Plan<'_>, deadline: Instant) -> Instant {
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
@@ -153,8 +152,9 @@ impl Session {
     /// No answer in the attempt's time.
     fn after_silence(&self, op: &str, plan: &Plan<'_>, pending: &Pending, again: bool) -> Failed {
         let sent = !pending.is_unsent();
-        // Not a word in all that time: more likely the server is gone than slow, and nothing else
-        // would tell. Calls that wait beside this one keep their chance as long as it has one.
+        // The server has sent nothing in all that time. It is more likely gone than slow, and nothing else
+        // would show that. As long as this call can be retried, the other calls of the connection keep
+        // waiting, too.
         if !again && pending.is_server_silent() {
             pending.connection().fail(Error::Disconnected {
                 reason: "the server has sent nothing for too long".to_owned(),
@@ -181,11 +181,11 @@ impl Session {
             error.code,
             Code::NoLeader | Code::RateLimited | Code::ReadOnlyMode
         ) && !error.outcome_unknown();
-        // This node cannot serve for a while; another may. A limit is met with patience.
+        // This node cannot serve for a while, but another may. At a limit, the client waits instead.
         if error.retryable && error.code != Code::RateLimited {
             self.leave(pending.connection());
         }
-        // The cluster has tried it again already.
+        // The cluster has retried it already.
         let tried_enough = error.leaders_lost() > 0;
         Failed {
             again: error.retryable && !tried_enough && (plan.repeatable || undone),
@@ -195,8 +195,8 @@ impl Session {
         }
     }
 
-    /// Makes the next call look for a connection to another address. Calls that wait on this one
-    /// still get their answers from it.
+    /// Makes the next call connect to another address. Calls that wait on this connection still get their
+    /// answers from it.
     fn leave(&self, connection: &Arc<Connection>) {
         if self.dialer.has_choice() {
             connection.retire();
@@ -218,7 +218,7 @@ impl Session {
         let options = &self.dialer.options;
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         loop {
-            // Queued before the lock is released, so that those who wait for it come after.
+            // Queue it before the lock is released, so that calls waiting for the lock come after it.
             if let Some(pending) = self.try_send(op, params)? {
                 return Ok(pending);
             }
@@ -258,13 +258,13 @@ impl Session {
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<Connection>> {
-        // What it guards is replaced whole.
+        // The value behind the lock is only ever replaced as a whole.
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How long a server may say nothing while calls wait. Where there is no other to go to, calls wait
-/// for their own deadlines: a server that wakes up in time has then answered them.
+/// How long a server may send nothing while calls wait. If there is no other address, calls wait until their
+/// own deadlines, because the server may still wake up and answer in time.
 fn patience(dialer: &Dialer) -> Option<Duration> {
     let share = dialer.options.timeout / 3;
     dialer.has_choice().then_some(share.min(PATIENCE_MAX))
@@ -274,7 +274,7 @@ fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
     let error = (*lost.error).clone();
     Failed {
         again: (plan.repeatable || !lost.sent) && error.may_pass(),
-        // A refusal here is one of the connection, not of the call.
+        // This refusal is of the connection, not of the call.
         error: match error {
             Error::Refused(refusal) if plan.writes && lost.sent => Error::Disconnected {
                 reason: refusal.to_string(),
@@ -287,9 +287,9 @@ fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
     }
 }
 
-/// The error of a call none of whose attempts can have taken effect, and whose time is over. If a node has refused an
-/// earlier attempt, that refusal is the reason; that the last attempt had no time left for an answer tells the caller
-/// nothing.
+/// The error of a call whose time is over and of which no attempt can have taken effect. If a node has
+/// refused an earlier attempt, that refusal is the reason. That the last attempt had no time left for an
+/// answer does not help the caller.
 fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error {
     let Some(mut refusal) = earlier else {
         return last;
@@ -310,12 +310,12 @@ fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error
     Error::Refused(refusal)
 }
 
-/// The error of the last attempt of a call of which one may have taken effect. What a node said of an earlier attempt
-/// ("nothing was changed") is not the answer then, only a hint.
+/// The error of a call of which some attempt may have taken effect. A node's refusal of an earlier attempt
+/// ("nothing was changed") is then only a hint, not the answer.
 fn in_doubt(last: Error, earlier: Option<&ErrorBody>, repeatable: bool) -> Error {
     let earlier = earlier.map(ToString::to_string);
     match last {
-        // The last word on the call, whatever became of earlier attempts.
+        // The final answer to the call, whatever happened to earlier attempts.
         Error::Refused(refusal) if !refusal.retryable => Error::Refused(refusal),
         Error::Refused(refusal) => Error::Refused(ErrorBody {
             retryable: repeatable,

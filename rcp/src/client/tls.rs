@@ -32,7 +32,7 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, Error> {
             .with_client_auth_cert(read_certs(cert)?, read_key(key)?)
             .map_err(|error| Error::Tls(format!("client certificate {}: {error}", cert.display()))),
         _ => Err(Error::Options(
-            "a client certificate needs both its file and its key's file".to_owned(),
+            "a client certificate needs a certificate file and a key file".to_owned(),
         )),
     }
 }
@@ -50,7 +50,7 @@ fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, Error> {
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
             return Err(Error::Tls(
-                "the system has no trusted roots; name a CA file".to_owned(),
+                "the system has no trusted root certificates; name a CA file".to_owned(),
             ));
         }
         return Ok(roots);

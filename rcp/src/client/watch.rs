@@ -25,7 +25,7 @@ use crate::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use crate::message::{ErrorBody, Incoming, op};
 use search::{Question, Search, Seen};
 
-/// Events that wait for the consumer. Beyond them the socket is not read and the server waits.
+/// How many events may wait for the consumer. Beyond that the client stops reading the socket, and the server waits.
 const BUFFERED_EVENTS_MAX: usize = 64;
 
 /// The events of a watch, in ascending order of their offsets, each exactly once.
@@ -35,8 +35,8 @@ const BUFFERED_EVENTS_MAX: usize = 64;
 /// ends with an error when that is impossible: the offset fell out of retention everywhere
 /// (`OFFSET_COMPACTED`), the log is another one or was restored to an earlier state (`OFFSET_AHEAD`), no
 /// server within [`super::ClientOptions::watch_resume_timeout`]. What to do then is in the error's message.
-/// A node that is behind where the watch stands says nothing until it has caught up.
-/// A consumer may take its time: the server waits for it.
+/// A node that is behind the watch's position sends nothing until it has caught up.
+/// A slow consumer is no problem: the server waits for it.
 ///
 /// As a [`Stream`] it yields the events; [`Watch::next_item`] tells the progress as well.
 pub struct Watch {
@@ -48,7 +48,7 @@ pub struct Watch {
     reader: AbortHandle,
 }
 
-/// What a watch tells.
+/// An item of a watch.
 #[derive(Debug, Clone)]
 pub enum WatchItem {
     /// An event.
@@ -85,11 +85,11 @@ impl Watch {
         op: &'static str,
         params: &impl Serialize,
     ) -> Result<Watch, Error> {
-        // Where the client's calls are answered, a watch should be, too.
+        // Start the watch on the node that answers the client's calls.
         let (dialer, first) = (session.dialer.clone(), session.at());
         let mut params = match crate::json::to_value(params) {
             Ok(Value::Object(params)) => params,
-            Ok(_) => return Err(Error::Request("parameters that are no object".to_owned())),
+            Ok(_) => return Err(Error::Request("params must be an object".to_owned())),
             Err(error) => return Err(Error::Request(error.to_string())),
         };
         let deadline = Instant::now() + dialer.options.timeout;
@@ -105,7 +105,7 @@ impl Watch {
         let begun: Begun = parse(op, &started)?;
         let position = Position::of(&params, &begun);
         let resume_offset = position.offset;
-        // An offset means nothing without the log that it is one of.
+        // An offset has a meaning only with its log.
         if let Some(cluster_id) = &begun.cluster_id {
             params.insert("cluster_id".to_owned(), cluster_id.as_str().into());
         }
@@ -139,9 +139,9 @@ impl Watch {
         self.cluster_id.as_deref()
     }
 
-    /// The offset at which another watch, of another process for one, misses nothing of what this one
-    /// has not yielded yet: behind the last progress, or the last event's own offset, because events of
-    /// one atomic batch share it. Name [`Watch::cluster_id`] with it.
+    /// The offset from which another watch, for example of another process, gets everything that this one has
+    /// not yielded yet. It is the offset after the last progress, or the last event's own offset, because
+    /// events of one atomic batch share it. Pass [`Watch::cluster_id`] with it.
     pub fn resume_offset(&self) -> u64 {
         self.resume_offset
     }
@@ -216,9 +216,9 @@ struct Reader {
 enum Stop {
     /// The consumer is gone.
     Dropped,
-    /// It may go on elsewhere.
+    /// It may continue on another node.
     Lost(Error),
-    /// It may go on only at a node that has kept more of the log.
+    /// It may continue only on a node that has kept more of the log.
     Compacted(ErrorBody),
     /// The watch is over.
     Over(Error),
@@ -232,7 +232,7 @@ impl Reader {
                 Ok(Some(next)) => link = next,
                 Ok(None) => return,
                 Err(over) => {
-                    // If the consumer is gone as well, there is no one to tell.
+                    // If the consumer is gone as well, the error has no receiver.
                     let _ = self.items.send(Err(over)).await;
                     return;
                 }
@@ -290,8 +290,8 @@ impl Reader {
         Ok(Some(link))
     }
 
-    /// The next message. A connection that stays quiet is asked for a sign of life: a server that
-    /// vanished without a word would otherwise look like one with nothing to tell.
+    /// The next message. On a quiet connection the watch sends a PING. Otherwise a vanished server would look
+    /// like a server without events.
     async fn next(&self, link: &mut Link) -> Result<Bytes, Error> {
         let keepalive = self.dialer.options.watch_keepalive;
         if let Ok(message) = timeout(keepalive, link.read.next()).await {

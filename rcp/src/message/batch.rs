@@ -10,11 +10,11 @@ use super::response::ErrorBody;
 use super::{ParamFault, Params, op};
 use crate::BATCH_OPS_MAX;
 
-/// Whether the operations of a batch stand or fall together.
+/// Whether all operations of a batch take effect together or each on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchMode {
-    /// Each stands alone.
+    /// Each on its own.
     #[default]
     BestEffort,
     /// All take effect at one offset, or none does.

@@ -1,8 +1,7 @@
 //! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_TRANSFER_LEADER: an
 //! extension, for connections that agreed on the feature `cluster`.
 //!
-//! A client that asks again for what is done already gets the same answer, so each of them may be
-//! repeated when an answer was lost.
+//! A repeated request gets the same answer, so a client may repeat it when an answer was lost.
 
 use std::borrow::Cow;
 
@@ -75,7 +74,7 @@ pub struct NodeStatus<'a> {
     /// Why it refuses writes, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<Cow<'a, str>>,
-    /// It was found to have another state than its peers at the same offset.
+    /// Its state differs from its peers' at the same offset.
     #[serde(default)]
     pub diverged: bool,
     /// Since it started.

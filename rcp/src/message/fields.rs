@@ -1,5 +1,5 @@
-//! Reads the fields of a JSON object one by one, without a tree and without copies, and says
-//! precisely what is wrong with a field that is not what it should be.
+//! Reads the fields of a JSON object one by one, without a tree and without copies. For a wrong field it says
+//! precisely what is wrong.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::Consistency;
 use crate::LIST_ITEMS_MAX;
 
-/// A parameter that is not what it should be.
+/// A wrong or missing parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct ParamFault {
@@ -43,7 +43,7 @@ pub trait Params<'a>: Sized {
     /// Reads them.
     ///
     /// # Errors
-    /// The first field that is missing or not what it should be.
+    /// The first missing or wrong field.
     fn read(params: &'a RawValue) -> Result<Self, ParamFault>;
 }
 
@@ -272,7 +272,7 @@ pub(super) fn unexpected(field: String, expected: &str, found: &str) -> ParamFau
     )
 }
 
-/// The start of a value, for a message: a request can carry a 16 MiB string, an error must not.
+/// The start of a value, for a message. A request can hold a 16 MiB string, but an error must not.
 fn shorten(text: &str) -> Cow<'_, str> {
     const SHOWN_CHARS_MAX: usize = 64;
     match text.char_indices().nth(SHOWN_CHARS_MAX) {

@@ -1,4 +1,4 @@
-//! The names of the operations, and what repeating one means.
+//! The names of the operations, and whether each may be repeated.
 
 /// What kind of operation a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Kind {
     Write,
     /// Starts or ends a watch; belongs to the connection.
     Watch,
-    /// Concerns one node's files or who is in the cluster; doing it again does no harm.
+    /// Concerns one node's files or the members of the cluster. Repeating it does no harm.
     Maintenance,
 }
 
@@ -97,7 +97,7 @@ pub fn takes_idempotency_key(name: &str) -> bool {
     matches!(name, CREATE_INSTANCE | DELETE_INSTANCE | APPLY_EVENT)
 }
 
-/// Whether the operation may stand inside a BATCH.
+/// Whether the operation is allowed inside a BATCH.
 pub fn is_allowed_in_batch(name: &str) -> bool {
     matches!(
         name,

@@ -15,17 +15,17 @@ use crate::{JSON_DEPTH_MAX, REQUEST_ID_BYTES_MAX, depth};
 pub struct RequestHead<'a> {
     /// At most [`REQUEST_ID_BYTES_MAX`] bytes.
     pub id: Cow<'a, str>,
-    /// The operation's name; whether there is one of this name is for the caller to say.
+    /// The operation's name. The caller checks whether it exists.
     pub op: Cow<'a, str>,
     /// A JSON object, at most [`JSON_DEPTH_MAX`] deep counting the envelope.
     pub params: &'a RawValue,
 }
 
-/// A payload that is no valid request.
+/// A payload that is not a valid request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RequestFault {
-    /// The request's id; empty where it has none that can be used.
+    /// The request's id; empty if it has no usable one.
     pub id: String,
     /// What is wrong.
     pub message: String,
@@ -62,7 +62,7 @@ impl<'a> RequestHead<'a> {
     /// [`RequestFault`], which says whether the connection lives on.
     pub fn parse(payload: &'a [u8]) -> Result<Self, RequestFault> {
         let text = std::str::from_utf8(payload).map_err(RequestFault::not_an_object)?;
-        // Splitting does not recurse, so the id can be had however deep the rest is nested.
+        // Splitting does not recurse, so it finds the id however deep the rest is nested.
         let fields = Fields::split("", text, ["type", "id", "op", "params"])
             .map_err(RequestFault::not_an_object)?;
         let id = read_id(&fields);

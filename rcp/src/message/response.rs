@@ -12,11 +12,11 @@ use crate::Code;
 use crate::frame::{EncodeError, Flags};
 use crate::wire::{self, WireMode};
 
-/// In the details of an error: how many leaders in a row were lost with the request, where the cluster does not
-/// try it again for that reason.
+/// In the details of an error: how many leaders in a row were lost with the request, if the cluster stops
+/// retrying it for that reason.
 pub const LEADERS_LOST: &str = "leaders_lost";
 
-/// What an error response says.
+/// The error in a response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// The code.
@@ -74,13 +74,13 @@ impl ErrorBody {
         outcome.is_some_and(|outcome| outcome == "unknown")
     }
 
-    /// How many leaders in a row the cluster lost with the request; 0 where it did not give up for that.
+    /// How many leaders in a row the cluster lost with the request; 0 if it did not give up for that reason.
     pub fn leaders_lost(&self) -> u64 {
         let lost = self.details.as_ref().and_then(|d| d.get(LEADERS_LOST));
         lost.and_then(serde_json::Value::as_u64).unwrap_or(0)
     }
 
-    /// What a client is told that did not ask for the feature `cluster`.
+    /// The error for a client that did not ask for the feature `cluster`.
     #[must_use]
     pub fn for_legacy(mut self) -> Self {
         self.code = self.code.for_legacy();

@@ -80,7 +80,7 @@ impl<'a> Params<'a> for Auth<'a> {
             return Err(fields.unexpected("method", "\"bearer\""));
         }
         let token = fields.text("token").map_err(|_| {
-            // Whatever stands there may be a secret and is not shown.
+            // Do not show the value: it may be a secret.
             ParamFault::new("params.token", "required, expected a string")
         })?;
         Ok(Self { method, token })

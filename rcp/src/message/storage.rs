@@ -81,8 +81,7 @@ impl Params<'_> for WalRead {
     }
 }
 
-/// Result of WAL_READ; `E` is [`WalEntry`] for the one who writes it and raw JSON for the one who
-/// reads it.
+/// Result of WAL_READ; `E` is [`WalEntry`] for the writer and raw JSON for the reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalReadResult<E> {
     /// Ascending.
@@ -174,7 +173,7 @@ pub enum WalEntry<'a> {
     Checkpoint {},
 }
 
-/// When a fact was decided, by whom, and where the instance's fact before it stands.
+/// When a fact was decided, which client asked, and the offset of the instance's previous fact.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin<'a> {
     /// Unix ms.

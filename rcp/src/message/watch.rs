@@ -181,14 +181,13 @@ pub struct Event<'a> {
     pub ctx: Option<Cow<'a, RawValue>>,
 }
 
-/// How far a watch has come without having anything to tell; only for clients with the feature
-/// `cluster`.
+/// How far a watch has read while no event matched; only for clients with the feature `cluster`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "progress")]
 pub struct Progress<'a> {
     /// The watch.
     pub subscription_id: Cow<'a, str>,
-    /// Everything up to here, inclusive, was looked at; what matched was sent before.
+    /// The server has read everything up to here, inclusive, and has sent the events that matched.
     pub wal_offset: u64,
 }
 

@@ -240,7 +240,7 @@ async fn a_client_with_tls_is_told_when_the_port_has_none() {
         .unwrap_err()
         .to_string();
     assert!(
-        refused.contains("perhaps this port is one without TLS"),
+        refused.contains("perhaps this port does not use TLS"),
         "{refused}"
     );
 }

@@ -1,4 +1,4 @@
-//! Whether a node that was taken in makes progress, is close enough to vote, or is stuck.
+//! Whether an added node makes progress, is close enough to vote, or is stuck.
 
 use std::time::{Duration, Instant};
 
@@ -6,30 +6,31 @@ use rstmdb_rcp::message::cluster::NodeStatus;
 
 /// A node this many entries behind, or more, has not caught up.
 pub const LAG_MAX: u64 = 1000;
-/// How long nothing may move before it is given up.
+/// How long a node may make no progress before the command gives up.
 pub const STUCK_AFTER: Duration = Duration::from_secs(60);
-/// The same for a node that was refused, or cannot be reached: that does not pass by waiting, as a large snapshot does.
+/// The same for a node that is refused or cannot be reached. A large snapshot takes time, but these do not end by
+/// waiting.
 pub const SILENT_AFTER: Duration = Duration::from_secs(20);
 
-/// What has been seen of a node so far.
+/// What the command has seen of a node so far.
 #[derive(Debug)]
 pub struct CatchUp {
     least_lag: Option<u64>,
     last_log: Option<u64>,
     applied: Option<u64>,
     moved: Instant,
-    /// When it answered for the last time, or no node could say.
+    /// When it last answered, or when no node could tell its status.
     answered: Instant,
 }
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Look again later.
+    /// Check again later.
     Wait,
     /// It is close: let it vote.
     Promote,
-    /// Nothing has moved for [`STUCK_AFTER`], or the node has not answered for [`SILENT_AFTER`].
+    /// The node has made no progress for [`STUCK_AFTER`], or has not answered for [`SILENT_AFTER`].
     GiveUp,
 }
 
@@ -45,7 +46,7 @@ impl CatchUp {
         }
     }
 
-    /// Takes in how the node is at `now`; `None` if no node could say.
+    /// Takes in the node's status at `now`; `None` if no node could tell it.
     pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> Next {
         if node.is_none_or(|node| node.reachable) {
             self.answered = now;
@@ -53,8 +54,8 @@ impl CatchUp {
         let Some(node) = node.filter(|node| node.reachable) else {
             return self.wait(now);
         };
-        // Under load the lag may stand still while the node runs as fast as the others; a node that
-        // receives a snapshot has a log that stands still. Any of them moving will do.
+        // Under load the lag can stay the same although the node keeps up. While a node receives a snapshot,
+        // its log does not grow. So any change counts as progress.
         let shrunk = match (self.least_lag, node.lag) {
             (Some(least), Some(lag)) => lag < least,
             (None, lag) => lag.is_some(),

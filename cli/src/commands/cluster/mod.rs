@@ -25,9 +25,9 @@ use crate::{Error, demo};
 
 use catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
 
-/// How often a node that catches up is looked at.
+/// Interval between checks of a node that catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often its progress is told.
+/// Interval between reports of its progress.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Error> {
@@ -69,11 +69,11 @@ async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
     }
     let id = added.node_id;
     eprintln!(
-        "node {id} at {} is a learner now and catches up. After Ctrl-C it stays a learner, and \
+        "node {id} at {} is now a learner and catches up. After Ctrl-C it stays a learner, and \
          `cluster promote {id}` gives it a vote later",
         added.peer_addr
     );
-    // In the REPL Ctrl-C ends the command by itself.
+    // In the REPL, Ctrl-C ends the command without this.
     let interrupted = async {
         match &session.watches {
             Some(_) => std::future::pending().await,
@@ -116,7 +116,7 @@ async fn promote_when_close(session: &Session, id: u64) -> Result<RawResponse, E
     }
 }
 
-/// How the node is; `None` while no node can say, in an election for one.
+/// The node's status; `None` while no node can tell it, for example during an election.
 async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static>>, Error> {
     let status: Result<ClusterStatusResult<'_>, Error> =
         session.ask(op::CLUSTER_STATUS, &NoParams {}).await;
@@ -132,7 +132,7 @@ async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static
     }
 }
 
-/// `None` if it has to be tried again.
+/// `None` if the caller must retry.
 async fn promote(session: &Session, id: u64) -> Result<Option<RawResponse>, Error> {
     let params = ClusterPromote { node_id: id };
     match session.call(op::CLUSTER_PROMOTE, &params).await {
@@ -160,22 +160,22 @@ fn may_pass(error: &Error) -> bool {
 
 fn progress(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     match node {
-        None => format!("at the moment no node can tell how far node {id} is behind"),
+        None => format!("no node can tell at the moment how far node {id} is behind"),
         Some(node) if !node.reachable => match &node.unreachable {
             Some(reason) => format!("node {id} {reason}"),
             None => format!("node {id} does not answer"),
         },
         Some(node) => match node.lag {
             Some(lag) => format!("node {id} is {} behind", counted(lag, "entry", "entries")),
-            None => format!("node {id} answers, but how far it is behind is not known"),
+            None => format!("node {id} answers, but it is not known how far it is behind"),
         },
     }
 }
 
 fn stuck(id: u64, node: Option<&NodeStatus<'_>>) -> String {
     format!(
-        "no progress for {} s: {}. Node {id} stays a learner. Check its log: it must run with this \
-         cluster in cluster.join, reach the peer addresses of the others, and be reached at its own. \
+        "no progress for {} s: {}. Node {id} stays a learner. Check its log. The node must name this cluster \
+         in cluster.join, reach the peer addresses of the other nodes, and be reachable at its own. \
          A large snapshot may take longer. Give it a vote later with `rstmdb-cli cluster promote {id}`, \
          or remove it with `rstmdb-cli cluster remove {id}`",
         match node {

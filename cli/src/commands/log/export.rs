@@ -1,8 +1,8 @@
 //! export: definitions, then the creation and every event of each live instance, in log order.
 //!
-//! The log is read twice up to the same offset: first to learn which creations still live, then to
-//! print. So instances deleted in between are left out, memory is bounded by the number of
-//! instances, and what happens after the start is not printed.
+//! The command reads the log twice up to the same offset: first to learn which creations belong to live
+//! instances, then to print. So instances deleted in between are left out, memory is bounded by the number of
+//! instances, and later facts are not printed.
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};
@@ -53,7 +53,7 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Export) -> R
         return Ok(());
     }
     Err(Error::Failed(format!(
-        "{missing} of {} instances can't be exported: the log no longer reaches back to their creation",
+        "{missing} of {} instances cannot be exported: the log no longer holds their creation",
         listed.len()
     )))
 }
@@ -88,7 +88,7 @@ async fn definitions(
     if let Some(only) = only
         && !list.items.iter().any(|item| item.machine == only)
     {
-        return Err(Error::Failed(format!("there is no machine {only}")));
+        return Err(Error::Failed(format!("machine {only} does not exist")));
     }
     let items = list.items.iter();
     for item in items.filter(|item| only.is_none_or(|only| item.machine == only)) {
@@ -142,7 +142,7 @@ impl Place {
         Place { offset, nth }
     }
 
-    /// A key that makes loading the export twice harmless.
+    /// An idempotency key, so that loading the export twice changes nothing more.
     fn key(self) -> String {
         match self {
             Place { offset, nth: 0 } => format!("export:{offset}"),
@@ -151,10 +151,10 @@ impl Place {
     }
 }
 
-/// Which instances the log tells of, and which creation of each is the living one.
+/// The instances in the log, and for each the creation of its present life.
 struct Census<'a> {
     machine: Option<&'a str>,
-    /// By instance, where its present life began; `None` when it has none to be exported.
+    /// By instance, where its present life began; `None` when it cannot be exported.
     created: HashMap<String, Option<Place>>,
 }
 
@@ -232,7 +232,7 @@ fn write_fact(
 
 fn write_line(out: &mut impl Write, op: &str, params: &impl Serialize) -> Result<(), Error> {
     let line = serde_json::to_string(&Line { op, params }).map_err(Error::unexpected)?;
-    // Definitions and contexts are kept as they were written, which may be over several lines.
+    // The log keeps definitions and contexts as they were written, possibly over several lines.
     out.write_all(on_one_line(&line).as_bytes())?;
     out.write_all(b"\n")?;
     Ok(())

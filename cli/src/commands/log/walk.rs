@@ -15,7 +15,7 @@ use crate::session::Session;
 /// A record of the log, its entry as it was sent.
 pub type Record = WalRecord<Box<RawValue>>;
 
-/// What is read of an entry; it may hold more.
+/// The fields of an entry that this program uses.
 #[derive(Debug, Deserialize)]
 pub struct Fact {
     /// `create_instance`, `apply_event` and so on.
@@ -116,7 +116,7 @@ pub async fn history(session: &Session, id: &str, limit: usize) -> Result<Histor
             }
             Err(error) => return Err(error),
         };
-        // A record that is not where the one after it says was dropped by retention.
+        // If the record is not at the offset that the later one names, retention has dropped it.
         history.compacted = facts.is_empty();
         at = facts
             .iter()
@@ -139,7 +139,7 @@ async fn facts_at(
     id: &str,
     offset: u64,
 ) -> Result<VecDeque<(Fact, Record)>, Error> {
-    // A page never ends inside an offset, so one record asked for brings all that share its offset.
+    // A page never ends inside an offset. So a request for one record returns all records that share its offset.
     let page = read(session, offset, 1).await?;
     let mut facts = VecDeque::new();
     for record in page.records.into_iter().filter(|r| r.offset == offset) {
@@ -163,7 +163,7 @@ async fn read(
     session.ask(op::WAL_READ, &params).await
 }
 
-/// Where the log begins, if that is what the server refused for.
+/// Where the log begins, if the server refused the request for that reason.
 fn earliest(error: &Error) -> Option<u64> {
     match error {
         Error::Refused(body) if body.code == Code::OffsetCompacted => {

@@ -1,4 +1,4 @@
-//! A definition's text as it is written, before any rule but its form is looked at.
+//! A definition's text as it is written. Only its form is checked here.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
 /// The keys of a transition.
 pub(super) const TRANSITION_KEYS: [&str; 4] = ["from", "event", "to", "guard"];
 
-/// So many characters of an unknown key are shown.
+/// How many characters of an unknown key are shown.
 pub(super) const KEY_CHARS_SHOWN: usize = 64;
 
 pub(super) struct Raw<'a> {
@@ -41,8 +41,9 @@ pub(super) struct Unknown<'a> {
 
 type Read<T> = Result<T, String>;
 
-/// Reads a definition. The error says what is not of its form, and where. If a key is missing and there is a slip of
-/// one, the error names the slip: that is what the author has to mend.
+/// Reads a definition. The error says what has the wrong form, and where. If a key is missing and another key
+/// looks like a misspelling of it, the error names the misspelt key, because that is what the author must
+/// correct.
 pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
     let mut reader = Reader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial, mut transitions) = (None, None, None);
@@ -202,7 +203,7 @@ fn guard_text<'a>(reader: &mut Reader<'a>) -> Read<GuardText<'a>> {
     }
 }
 
-/// Each known key may be there once: of two, one would be ignored without a word.
+/// Each known key may be there once. Of two, one would be ignored silently.
 fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Read<()> {
     match slot.replace(value) {
         None => Ok(()),

@@ -10,13 +10,14 @@
 //! | in a transition | within one edit of `event` |
 //! | in the definition | within one edit of `initial` or `transitions` |
 //!
-//! `from`, `to` and `states` are close to words of other systems (`form`, `do`, `status`). They cannot be left out, so
-//! a misspelling shows by the missing key; where the right key is there too, the other one gets a warning. An edit
+//! `from`, `to` and `states` are close to words of other systems (`form`, `do`, `status`). They are required,
+//! so the missing key shows a misspelling. If the right key is there too, the other one gets a warning. An
+//! edit
 //! inserts, deletes or replaces a letter, or swaps two neighbours.
 
 use super::raw::{KEY_CHARS_SHOWN, KEYS, TRANSITION_KEYS, Unknown};
 
-/// Words by which other systems, or people, call a guard.
+/// Words that other systems or people use for a guard.
 const GUARD_WORDS: [&str; 12] = [
     "cond",
     "conds",
@@ -32,7 +33,7 @@ const GUARD_WORDS: [&str; 12] = [
     "whenever",
 ];
 
-/// Longer keys are no misspelt known keys.
+/// A longer key is never taken for a misspelt known key.
 const KEY_BYTES_MAX: usize = 32;
 
 impl Unknown<'_> {
@@ -93,7 +94,7 @@ impl Unknown<'_> {
         )
     }
 
-    /// What the client is told where it is ignored.
+    /// The warning to the client if it is ignored.
     pub(super) fn warning(&self) -> String {
         format!(
             "is not a key of a {} and is ignored; known are {}",

@@ -9,7 +9,7 @@ use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 
 use super::{Comparison, Expr, Guard, Operand, OperandKind};
 
-/// What the guards of one decision may still cost together.
+/// The remaining budget for all guards of one decision.
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: usize,
@@ -30,7 +30,7 @@ impl Budget {
     }
 }
 
-/// What an operand stands for; its text is valid JSON.
+/// The value of an operand; its text is valid JSON.
 #[derive(Clone, Copy)]
 enum Value<'a> {
     Length(usize),

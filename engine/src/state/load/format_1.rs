@@ -1,8 +1,8 @@
-//! Records of format 1: a key held its instance as it was right after, an instance did not say where it was
-//! created.
+//! Records of format 1: a key held its instance as it was after the key's fact, and an instance did not hold
+//! the offset of its creation.
 //!
-//! The digest that was written shows them so. It is still checked: the loader adds up what it has more than
-//! this version's.
+//! The written digest covers the records in this form. The loader still checks it: it adds up the difference
+//! to this version's digest.
 
 use xxhash_rust::xxh3::xxh3_128;
 

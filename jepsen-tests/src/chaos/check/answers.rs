@@ -27,7 +27,7 @@ pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, "all")]
 }
 
-/// What is wrong with an answer that left the outcome unknown; `None` without an answer.
+/// The fault of an answer that left the outcome unknown; `None` without an answer.
 fn problem(entry: &Entry, why: &str) -> Option<String> {
     if why.starts_with(crate::error::NOT_RCP) {
         return Some(format!("an answer that is not valid: {why}"));
@@ -39,7 +39,7 @@ fn problem(entry: &Entry, why: &str) -> Option<String> {
             .is_some_and(|ops| ops.iter().all(|op| op["op"] == "GET_INSTANCE")),
         _ => false,
     };
-    // Of a write it says, by the protocol, that the outcome is unknown.
+    // For a write, by the protocol, this error means that the outcome is unknown.
     (is_read && why.starts_with("INTERNAL_ERROR"))
         .then(|| format!("a read was answered with {why}"))
 }

@@ -1,5 +1,5 @@
-//! Money moved between accounts by atomic batches: nothing is made or lost, and every batched read is one
-//! moment of the log.
+//! Money moved between accounts by atomic batches: no money appears or disappears, and every batched read
+//! shows one moment of the log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -40,7 +40,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
         return Vec::new();
     }
     check_sums(truth, &mut tally);
-    // Reads alone show nothing, and neither do transfers.
+    // Reads without transfers prove nothing, and neither do transfers without reads.
     tally.succeeded = reads.min(transfers);
     tally
         .notes
@@ -56,7 +56,7 @@ fn cents(fact: &Fact) -> i64 {
     fact.ctx["cents"].as_i64().unwrap_or_default()
 }
 
-/// That a transfer took effect whole and at one offset, or not at all.
+/// Checks that a transfer took effect whole and at one offset, or not at all.
 fn check_transfer(entry: &Entry, ops: &[Op<'_>], truth: &Truth, tally: &mut Tally) {
     let facts: Vec<Option<&Fact>> = ops
         .iter()
@@ -81,7 +81,7 @@ fn check_transfer(entry: &Entry, ops: &[Op<'_>], truth: &Truth, tally: &mut Tall
     }
 }
 
-/// That the accounts of a read add up, and were like this all at once.
+/// Checks that the accounts of a read add up, and had these values at one moment.
 fn check_read(
     entry: &Entry,
     ops: &[Op<'_>],
@@ -110,8 +110,8 @@ fn check_read(
             continue;
         };
         let problem = format!(
-            "a read is no moment of the log: it shows offset {cut}, and of this account {seen}, which {} \
-             had replaced by then",
+            "a read shows no single moment of the log: it shows offset {cut}, but this account as of \
+             offset {seen}, which offset {} had replaced by then",
             next.offset
         );
         let others = ops.iter().filter(|op| op.offset() == Some(cut));
@@ -124,7 +124,7 @@ fn check_read(
     }
 }
 
-/// That every entry of the log leaves the sum of all accounts as it was.
+/// Checks that every entry of the log keeps the sum of all accounts.
 fn check_sums(truth: &Truth, tally: &mut Tally) {
     let mut balances: HashMap<&str, i64> = HashMap::new();
     let moves = |one: &Fact| is_account(one);

@@ -1,4 +1,4 @@
-//! The verdicts on a run: what clients were told, held against the log.
+//! The verdicts on a run: the answers to clients, compared with the log.
 //!
 //! | module | checks |
 //! |---|---|
@@ -7,13 +7,14 @@
 //! | `order::pipelined` | that requests of one pipeline took effect in the order of sending |
 //! | `once` | keyed requests: one effect and one answer |
 //! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
-//! | `set` | listings: nothing lost, nothing back |
+//! | `set` | listings: no item is lost, no deleted item comes back |
 //! | `monotonic` | local reads that must not go back |
 //! | `times` | the log's time: never back, never far ahead |
 //! | `answers` | that every answer is valid RCP, and none reports an internal error of the node |
 //! | `search` | linearizability without the log: is there any order of the requests that explains the values? |
 //!
-//! A check that could not be made has its own verdict, and so has a check without any request; neither is a pass.
+//! A check that could not be made has its own verdict, and so has a check without any request. Neither counts as a
+//! pass.
 
 mod answers;
 mod bank;
@@ -40,7 +41,7 @@ use super::history::{Entry, Workload};
 /// One checker.
 type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 
-/// Every checker, by the name under which it is reported when it fails by itself.
+/// Every checker, by its name in the report when it fails itself.
 const CHECKS: [(&str, Check); 9] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
@@ -61,7 +62,7 @@ pub fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
         .collect()
 }
 
-/// A checker that panics has said nothing about the cluster, and must not pass.
+/// A checker that panics has no verdict on the cluster, and must not pass.
 fn run_one(name: &str, checker: Check, entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     catch_unwind(AssertUnwindSafe(|| checker(entries, truth)))
         .unwrap_or_else(|panic| vec![failed(name, &panicked(&*panic))])
@@ -110,7 +111,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
     format!("it panicked: {}", text.unwrap_or_default())
 }
 
-/// That the logs of the nodes do not contradict each other.
+/// Checks that the logs of the nodes do not contradict each other.
 fn logs_agree(_entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     let mut tally = Tally {
         operations: truth.facts().len(),

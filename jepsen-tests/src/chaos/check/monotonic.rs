@@ -1,5 +1,5 @@
-//! Local reads with `min_wal_offset`: what a client has seen it never sees undone, on whatever node, and
-//! nothing at or below the offset it asks for is missing.
+//! Local reads with `min_wal_offset`: no later read of a client, on any node, shows an older state, and no
+//! change at or below the requested offset is missing.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -41,7 +41,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
 fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: &mut Tally) {
     let id = read.param("instance_id");
     let asked = read.params["min_wal_offset"].as_u64().unwrap_or_default();
-    // What there was at the offset asked for; the read must show this or something later.
+    // The version at the requested offset. The read must show it or a later one.
     let due = facts.iter().rev().find(|fact| fact.offset <= asked);
     let mut wrong = |problem: String, other: Option<&Entry>, fact: Option<&Fact>| {
         let entries = other.into_iter().chain([read]);
@@ -53,7 +53,8 @@ fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: 
         Outcome::Refused { code, .. } if code == "INSTANCE_NOT_FOUND" => {
             let is_deleted = facts.iter().any(|fact| fact.kind == FactKind::Delete);
             if due.is_some() && !is_deleted {
-                let problem = format!("not found, although it was there at {asked}, asked for");
+                let problem =
+                    format!("not found, although it existed at {asked}, the offset asked for");
                 wrong(problem, None, None);
             }
             return;
@@ -72,7 +73,7 @@ fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: 
     }
     if let Some(due) = due.filter(|due| due.offset > offset) {
         let problem = format!(
-            "it saw offset {offset}, and asked for what is at {asked}, where it was at {}",
+            "it shows offset {offset}, but the client asked for {asked} or later, where it was at {}",
             due.offset
         );
         wrong(problem, None, shown.copied());
@@ -81,7 +82,7 @@ fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: 
     if let Some((before, earlier)) = before.filter(|(before, _)| *before > offset) {
         let problem = format!("it went back: the client saw offset {offset} after {before}");
         wrong(problem, Some(earlier), shown.copied());
-        // What was seen once stays seen.
+        // Keep the later offset: the client has seen it.
         seen.insert((read.client, id), (before, earlier));
     }
 }

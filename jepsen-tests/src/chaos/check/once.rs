@@ -1,5 +1,5 @@
-//! Keyed requests, sent until answered: each takes effect once, whichever attempt it was that did, and all
-//! answers are the same.
+//! Keyed requests, sent until answered. Each takes effect once, with any of its attempts, and all answers are
+//! equal.
 
 use std::collections::BTreeMap;
 
@@ -56,10 +56,10 @@ fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
         wrong(format!("{key} took effect more than once, at {offsets:?}"));
     }
     match (first, facts.first()) {
-        (Some(_), None) => wrong(format!("{key} was acknowledged, and is not in the log")),
+        (Some(_), None) => wrong(format!("{key} was acknowledged, but is not in the log")),
         (Some(answer), Some(fact)) if answer["wal_offset"].as_u64() != Some(fact.offset) => {
             let (told, at) = (&answer["wal_offset"], fact.offset);
-            wrong(format!("{key} was acknowledged at {told}, and is at {at}"));
+            wrong(format!("{key} was acknowledged at {told}, but is at {at}"));
         }
         _ => {}
     }
@@ -72,18 +72,20 @@ fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
         _ => false,
     };
     if !facts.is_empty() && attempts.iter().any(exists) {
-        wrong(format!("{key} was refused for what it had done itself"));
+        wrong(format!(
+            "{key} was refused because of its own earlier effect"
+        ));
     }
     let applied = |answer: &&&Value| answer["applied"] == Value::Bool(true);
     let firsts = answers.iter().filter(applied).count();
     if firsts > 1 {
         wrong(format!(
-            "{firsts} attempts of {key} were told to be the first"
+            "{firsts} attempts of {key} were answered as the first"
         ));
     }
 }
 
-/// Whether two answers are the same but for which of them was the first.
+/// Whether two answers differ only in whether they are the first.
 fn are_same(one: &Value, two: &Value) -> bool {
     const FIELDS: [&str; 7] = [
         "wal_offset",

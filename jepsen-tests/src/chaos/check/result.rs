@@ -1,4 +1,4 @@
-//! What a checker says.
+//! The result of a checker.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::truth::Fact;
 use crate::chaos::history::{Entry, Workload};
 
-/// More violations of one kind say nothing new.
+/// At most this many violations of one kind are kept.
 const VIOLATIONS_MAX: usize = 20;
 /// A window shows at most this many requests, and as many facts.
 const WINDOW_MAX: usize = 16;
@@ -21,19 +21,19 @@ pub struct CheckerResult {
     pub subject: String,
     /// How many operations it judged.
     pub operations: usize,
-    /// What it says of them.
+    /// Its verdict.
     pub verdict: Verdict,
     /// Notes, such as what could not be decided.
     pub notes: Vec<String>,
 }
 
-/// What is known after a check.
+/// The verdict of a check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Some operations were checked, and nothing is wrong with them.
+    /// Some operations were checked, and no violation was found.
     Valid,
-    /// These are wrong.
+    /// These violations were found.
     Invalid(Vec<Violation>),
     /// The check is inconclusive, which fails the run.
     Unknown(String),
@@ -44,11 +44,11 @@ pub enum Verdict {
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
-    /// What contradicts what.
+    /// The contradiction, in words.
     pub message: String,
     /// The instance, where it is about one.
     pub instance: Option<String>,
-    /// As little as shows it.
+    /// The smallest set of requests and facts that shows it.
     pub window: Window,
 }
 
@@ -67,7 +67,7 @@ impl CheckerResult {
         self.verdict == Verdict::Valid
     }
 
-    /// What is wrong; empty where nothing is, or nothing is known.
+    /// The violations; empty if there are none, or the check was inconclusive.
     pub fn violations(&self) -> &[Violation] {
         match &self.verdict {
             Verdict::Invalid(violations) => violations,
@@ -146,18 +146,18 @@ impl Violation {
 pub(super) struct Tally {
     /// How many operations were judged.
     pub operations: usize,
-    /// How many of them were done: without one, nothing was shown.
+    /// How many of them were done. Without one, the check proves nothing.
     pub succeeded: usize,
-    /// What is wrong.
+    /// The violations found.
     pub violations: Vec<Violation>,
     /// How many more.
     pub more: usize,
-    /// What is worth saying besides.
+    /// Notes.
     pub notes: Vec<String>,
 }
 
 impl Tally {
-    /// Takes a violation, unless there are more than enough.
+    /// Adds a violation, unless there are too many already.
     pub fn violation(&mut self, violation: Violation) {
         if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(violation);

@@ -1,6 +1,6 @@
-//! Listings of instances that are created and deleted: each page, with the number of all that it comes with,
-//! is one moment of the log, not older than what was known before it was asked for. So nothing that was
-//! created is lost, and nothing that was deleted comes back.
+//! Listings of instances that are created and deleted. Each page with its total shows one moment of the log,
+//! which is not older than the last change that a client knew of before it asked. So no created instance is
+//! missing, and no deleted one comes back.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -21,14 +21,14 @@ const MACHINE: &str = "item";
 /// The facts of every item there ever was, by id.
 type Items<'a> = BTreeMap<&'a str, Vec<&'a Fact>>;
 
-/// What the log says of the set.
+/// The set, as the log has it.
 struct Set<'a> {
     items: Items<'a>,
     /// How many items there were from an offset on until the next one.
     sizes: Vec<(u64, u64)>,
 }
 
-/// Why a page is no moment of the log.
+/// Why a page does not show one moment of the log.
 struct Fault<'a> {
     problem: String,
     instance: Option<String>,
@@ -119,7 +119,7 @@ impl<'a> Set<'a> {
     }
 }
 
-/// For every offset of a create or delete, when it and all before it had been asked for.
+/// For every offset of a creation or deletion, when clients had asked for it and for all before it.
 fn asked(entries: &[&Entry], truth: &Truth) -> Vec<(u64, u64)> {
     let mut begun: BTreeMap<u64, u64> = BTreeMap::new();
     for op in entries.iter().flat_map(|entry| ops::of(entry)) {
@@ -170,7 +170,9 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
         let shown = after.checked_sub(1).map(|at| facts[at]);
         if shown.is_none_or(|shown| shown.offset != *offset || shown.kind == FactKind::Delete) {
             return Err(Fault {
-                problem: format!("it lists it as of offset {offset}, where it was not like that"),
+                problem: format!(
+                    "it lists it at offset {offset}, but it did not have that state there"
+                ),
                 instance: Some((*id).to_owned()),
                 facts: shown.into_iter().collect(),
             });
@@ -189,7 +191,7 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
     {
         return Err(Fault {
             problem: format!(
-                "it lists what offset {} had replaced, and is not older than {}",
+                "it lists a version that offset {} had replaced, but it is not older than {}",
                 next.offset, complete.moments[0].start
             ),
             instance: Some(id.to_owned()),
@@ -202,8 +204,8 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
     let found = moments.find_map(|moments| set.had(total, moments));
     found.ok_or_else(|| Fault {
         problem: format!(
-            "it says that there are {total} in all, which was never so while it was as it is, \
-             in {:?} before {until}",
+            "it gives a total of {total}, but the log never had that total while the rest of the page was \
+             right, in {:?} before {until}",
             complete.moments
         ),
         instance: None,
@@ -211,7 +213,7 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
     })
 }
 
-/// What a page lists, with offsets; ids ascend and follow what was asked for.
+/// The items of a page, with offsets. Checks that ids ascend and follow the requested one.
 fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>, Fault<'static>> {
     let instances = result["instances"].as_array();
     let instances = instances.map_or(&[][..], Vec::as_slice);
@@ -221,7 +223,9 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
         let before = listed.last().map_or(page.param("after"), |last| last.0);
         if id <= before || instance["machine"].as_str() != Some(MACHINE) {
             return Err(Fault {
-                problem: format!("it lists {id:?} after {before:?}, or what was not asked for"),
+                problem: format!(
+                    "it lists {id:?} after {before:?}, or an item that was not asked for"
+                ),
                 instance: Some(id.to_owned()),
                 facts: Vec::new(),
             });
@@ -232,7 +236,7 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
     Ok(listed)
 }
 
-/// When nothing was there that a page leaves out.
+/// The offsets at which no item existed that the page lacks.
 struct Complete<'a> {
     /// Ascending, and at least one.
     moments: Vec<Range<u64>>,
@@ -240,7 +244,7 @@ struct Complete<'a> {
     missing: Option<&'a Fact>,
 }
 
-/// The offsets from `moment` on at which nothing was there that a page leaves out.
+/// The offsets from `moment` on at which no item existed that the page lacks.
 fn complete<'a>(
     page: &Entry,
     result: &Value,
@@ -291,7 +295,7 @@ fn complete<'a>(
     match lost {
         Some((from, fact)) if moments.is_empty() => Err(Fault {
             problem: format!(
-                "it is missing in a page that is not older than offset {least}, and was created at \
+                "it is missing in a page that is not older than offset {least}, although it was created at \
                  {from} and never deleted"
             ),
             instance: Some(fact.instance.clone()),

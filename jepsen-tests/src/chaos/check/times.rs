@@ -1,9 +1,10 @@
-//! The log's time: it never goes back, and it is never far ahead of the right time. A wall clock that jumps forward
-//! must not take it along, or idempotency keys are forgotten and a retry takes effect twice.
+//! The log's time: it never goes back, and it is never far ahead of the right time. It must not follow a wall
+//! clock that jumps forward. Otherwise nodes forget idempotency keys, and a retry takes effect twice.
 //!
 //! The suite's own clock is the right one: it runs on the same machine as the nodes, and a fault makes the clock of
 //! one node wrong at a time. An entry is older than any answer that names its offset. So its time must not be later
-//! than the moment of that answer. How far it is behind is not judged: a leader may begin at the last time in the log.
+//! than the moment of that answer. The check does not judge how far it is behind, because a leader may begin at the
+//! last time in the log.
 
 use super::ops;
 use super::result::{CheckerResult, Tally, Violation};
@@ -17,7 +18,7 @@ pub(super) const NAME: &str = "log time";
 /// second for clocks that run too fast by a tenth for a few seconds.
 pub(super) const AHEAD_MS_MAX: u64 = 10_000 + 1_000;
 
-/// Holds the times in the log against the answers that name its offsets; `began_ms` is when the history began, by the
+/// Compares the times in the log with the answers that name its offsets; `began_ms` is when the history began, by the
 /// suite's clock, in Unix milliseconds.
 pub(super) fn check(entries: &[Entry], truth: &Truth, began_ms: u64) -> CheckerResult {
     let mut tally = Tally {

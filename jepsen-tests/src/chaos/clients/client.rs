@@ -15,7 +15,7 @@ use crate::chaos::history::{Entry, Outcome, Recorder, Workload};
 use crate::harness::rng::Rng;
 use crate::rcp::raw::{Connection, Message};
 
-/// Longer than a node keeps a request waiting: a request without an answer by then has lost it.
+/// Longer than a node keeps a request waiting. After this time, the answer is lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a client waits for the greeting of a node.
 const HELLO_TIMEOUT: Duration = Duration::from_millis(700);
@@ -68,7 +68,7 @@ impl Client {
         self.shared.stop.load(Ordering::Relaxed)
     }
 
-    /// Goes on with this node.
+    /// Continues with this node.
     pub fn go_to(&mut self, node: u64) {
         let directory = self.shared.directory.read().clone();
         let addr = directory.into_iter().find(|(id, _)| *id == node);
@@ -174,7 +174,7 @@ impl Client {
     }
 }
 
-/// The answer, or why there is none.
+/// The answer, or the reason why none came.
 fn ask(
     connection: &mut Connection,
     op: &str,
@@ -198,7 +198,7 @@ fn ask(
 /// An answer and when it came, for those requests that have one.
 type Answers = Vec<Option<(u64, Result<Value, ErrorBody>)>>;
 
-/// The answers as far as they came, and why no more did.
+/// The answers that came, and why no more did.
 fn ask_all(
     connection: &mut Connection,
     op: &str,
@@ -225,7 +225,7 @@ fn ask_all(
     (answers, lost)
 }
 
-/// What an answer says about the request, and whether the connection is of further use.
+/// What an answer says about the request, and whether the connection can still be used.
 fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
     match answer {
         Ok(Ok(result)) => (Outcome::Ok(result), true),
@@ -243,8 +243,8 @@ fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
     }
 }
 
-/// What an error says about the request. The protocol says of a write without a key, by `retryable`, whether
-/// it may have been done; of one with a key only that it may be sent again.
+/// What an error says about the request. For a write without a key, `retryable` tells whether it may have
+/// been done. For a write with a key, it only tells that the client may send it again.
 pub fn refusal(body: ErrorBody) -> Outcome {
     let is_definite = !body.outcome_unknown()
         && (!body.retryable || matches!(body.code, Code::NoLeader | Code::ReadOnlyMode));

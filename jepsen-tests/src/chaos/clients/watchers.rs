@@ -1,4 +1,4 @@
-//! Watchers over a whole run, which resume on the nodes that are there at that time.
+//! Watchers over a whole run. They resume on the nodes that exist at that time.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -18,13 +18,13 @@ use crate::rcp::watcher::{self, Observed, Position, Seen, Wanted};
 /// How long a watcher may take to see the last event once the log has it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
-/// A client of the library looks for a node by itself; this is when another one begins.
+/// A client of the library looks for a node itself. After this time, another client begins.
 const LIBRARY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The machine of a watch with a filter: about one in ten entries of the log is about it.
 const FILTERED_MACHINE: &str = "account";
-/// How long a connection of that watch lasts. Most of the time it has then seen a notice since its last event, and
-/// resumes behind that.
+/// How long a connection of that watch lasts. By then it has mostly seen a notice of progress since its last
+/// event, and resumes after that.
 const FILTERED_LASTS: Duration = Duration::from_millis(800);
 
 /// Watchers at work.
@@ -40,12 +40,12 @@ pub struct Watchers {
 pub struct Events {
     /// All of them.
     pub all: Vec<Seen>,
-    /// Those that a watch with a filter must see.
+    /// The events that a watch with a filter must see.
     pub filtered: Vec<Seen>,
 }
 
 impl Events {
-    /// Takes in what a record of the log shows to watchers.
+    /// Adds the event that a record of the log shows to watchers.
     pub fn take(&mut self, record: &Record) {
         let Some(seen) = record.seen() else {
             return;
@@ -82,8 +82,8 @@ impl Watchers {
         self.add_by_hand(name, false, directory, Wanted::default());
     }
 
-    /// Adds a watcher of few of the events that gives up its connection again and again, so that it mostly resumes
-    /// behind a notice of progress.
+    /// Adds a watcher with a filter that closes its connection again and again. So it mostly resumes after a
+    /// notice of progress.
     pub fn add_filtered(&mut self, name: &str, directory: &Directory) {
         let wanted = Wanted {
             filter: json!({"machines": [FILTERED_MACHINE]}),
@@ -140,7 +140,7 @@ impl Watchers {
         });
     }
 
-    /// Lets all reach the log's last event and compares what they saw with it.
+    /// Waits until all watchers reach the log's last event, and compares their events with the log.
     pub fn finish(self, events: &Events) -> Watched {
         let all = *self.all.get_or_init(|| watcher::position(&events.all));
         let filtered = self.filtered;
@@ -179,7 +179,7 @@ impl Watchers {
     }
 }
 
-/// The library resumes by itself as long as one of the nodes it knows lives; after that another client goes on.
+/// The library resumes as long as one of its known nodes runs. After that another client continues.
 async fn watch_with_the_library(
     directory: &Directory,
     end: &OnceLock<Position>,
@@ -201,7 +201,7 @@ async fn watch_with_the_library(
     Ok(observed)
 }
 
-/// Until the end, until the watch ends, or until none of its nodes is one any more.
+/// Runs until the end, until the watch ends, or until none of its nodes exists any more.
 async fn follow(
     client: &Client,
     directory: &Directory,

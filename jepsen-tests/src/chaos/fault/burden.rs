@@ -1,7 +1,7 @@
 //! Faults that consist of clients: each part is a thread, which ends with the fault and closes its connections.
 //!
-//! A fault whose parts did too little counts as not begun. When it is over, each node that it struck has to answer
-//! within some time, whatever other faults do to it meanwhile.
+//! A fault whose parts did too little counts as not begun. When it is over, each affected node must answer
+//! within some time, even under other faults.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -21,7 +21,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long a node may take to answer again. Other faults last a few seconds each.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// One node, or all that other faults leave alone.
+/// One node, or all nodes that no other fault holds.
 pub(super) fn victims(scene: &mut Scene<'_>) -> Vec<u64> {
     match scene.rng.percent(50) {
         true => scene.one().into_iter().collect(),
@@ -47,7 +47,7 @@ struct Part {
     thread: JoinHandle<()>,
 }
 
-/// What a part holds of its fault.
+/// A part's handle of its fault.
 pub(super) struct Hand {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicU64>,
@@ -128,7 +128,7 @@ impl Burden {
         let mut what = what.to_owned();
         for part in &self.parts {
             let made = part.made.load(Ordering::Relaxed);
-            // A text takes everything.
+            // Writing to a string cannot fail.
             let _ = write!(what, "; {}: {made}", part.name);
         }
         let findings = findings.clone();
@@ -153,7 +153,7 @@ impl Burden {
         }
     }
 
-    /// Whether all of it is over and every node has answered since, or had its time.
+    /// Whether all parts are over and every node has answered since, or its time is over.
     fn end(&mut self, nodes: &dyn Nodes, findings: &Findings) -> bool {
         self.stop.store(true, Ordering::Relaxed);
         if self.parts.iter().any(|part| !part.thread.is_finished()) {

@@ -8,13 +8,13 @@ use super::{Begun, Scene};
 use crate::Error;
 use crate::faults::faketime::{self, Library};
 
-/// How wrong a wall clock gets, in milliseconds: from less than an operator notices to more than a day.
+/// How far a wall clock jumps, in milliseconds: from less than an operator notices to more than a day.
 const JUMPS_MS: [i64; 6] = [40, 900, 12_000, 600_000, 7_200_000, 100_000_000];
 /// How fast clocks run: more than any oscillator errs, less than a lease allows for.
 const RATES: [f64; 4] = [0.9, 0.97, 1.03, 1.1];
 
-/// The wall clock of a node jumps, and jumps back. One is wrong at a time: of five clocks three may be asked, and
-/// two wrong ones would be their median.
+/// The wall clock of a node jumps, and jumps back. Only one clock is wrong at a time. A leader may read three
+/// of five clocks, and two wrong ones would decide the median.
 pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let victims: Vec<u64> = scene.one().into_iter().collect();
     let mut offset = SignedDuration::from_millis(*scene.rng.pick(&JUMPS_MS));

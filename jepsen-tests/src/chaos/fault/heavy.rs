@@ -29,7 +29,7 @@ const WATCHES: usize = 40;
 const WATCHED_MACHINES: usize = 1000;
 /// Longer than a node keeps a request waiting.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long the clean-up may take: the fault is over by then, and other faults wait for it.
+/// How long the clean-up may take. The fault is over by then, and other faults wait for the clean-up.
 const CLEAR_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a watcher waits before it checks whether the fault is over.
 const WATCH_TIMEOUT: Duration = Duration::from_millis(100);
@@ -80,7 +80,7 @@ fn pile(addr: SocketAddr, instance: &str, bytes: u64, hand: &Hand) -> Result<(),
         "initial_ctx": {"k": 1, "pad": "x".repeat(bytes)},
     });
     match connection.call("CREATE_INSTANCE", &create) {
-        // By an earlier try.
+        // An earlier attempt has created it.
         Err(error) if error.code() != Some("INSTANCE_EXISTS") => return Err(error),
         Ok(_) | Err(_) => {}
     }
@@ -110,7 +110,7 @@ fn guarded() -> Value {
     })
 }
 
-/// Deletes the instance, so that it does not burden the rest of the run. It may stay.
+/// Deletes the instance, so that it does not burden the rest of the run. If this fails, the instance stays.
 fn clear(addr: SocketAddr, instance: &str) {
     let connection = Connection::connect_within(addr, CLEAR_TIMEOUT);
     let delete = json!({"instance_id": instance});

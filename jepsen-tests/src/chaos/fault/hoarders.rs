@@ -1,5 +1,5 @@
-//! Clients that use up what a node holds for connections: large frames that are never finished, and answers that are
-//! never read.
+//! Clients that use up a node's memory for connections, with large frames that they never finish and answers
+//! that they never read.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::Error;
 use crate::rcp::raw::{self, Connection};
 
 /// How many bytes the clients must send: two frames, which together with the unread answers use up the memory that
-/// the nodes of a run have for connections (`network.buffers_max_mb` in the swarm's configuration). The node does not
-/// read more of the frames before it has given up these.
+/// the nodes of a run have for connections (`network.buffers_max_mb` in the swarm's configuration). The node
+/// reads no more of the frames until it has closed some of these connections.
 const ENOUGH_BYTES: u64 = 2 * SENT_BYTES as u64;
 /// The length in a frame's header, and how much of the frame is sent.
 const FRAME_BYTES: u32 = 12 << 20;
@@ -98,7 +98,7 @@ fn connect(addr: SocketAddr) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Asks for the log again and again, and reads nothing of it.
+/// Asks for the log again and again, but reads no answer.
 fn ask_for_much(addr: SocketAddr) -> Result<Connection, Error> {
     let mut connection = connect(addr)?;
     for _ in 0..ANSWERS {
@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(decoder.take(&mut received).unwrap(), None);
     }
 
-    /// Greets one connection, and reads it until it is closed; gives how many bytes that were.
+    /// Greets one connection, and reads it until it is closed. Returns the number of bytes.
     fn take_all(listener: &TcpListener) -> usize {
         let (mut stream, _) = listener.accept().unwrap();
         let hello = r#"{"type":"response","id":"0","status":"ok","result":{}}"#;

@@ -1,4 +1,4 @@
-//! Networks that do not deliver, or late, or only one way.
+//! Networks that lose or delay messages, or deliver them one way only.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::chaos::nodes::Nodes;
 use crate::process::node::Node;
 
-/// A change of the members waits for the log, not for ever.
+/// A change of the members waits this long for the log.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells the leader to hand over leadership, to a named node or to one of its choice.
@@ -132,13 +132,13 @@ enum Step {
     Add(u64),
     /// Gives it a vote.
     Promote(u64),
-    /// Takes a node out.
+    /// Removes a node.
     Remove(u64),
-    /// Ends the process of a node that is out.
+    /// Ends the process of a removed node.
     Retire(u64),
 }
 
-/// Takes one step after the other, each as often as it needs.
+/// Takes one step after the other, and repeats each until it succeeds.
 fn in_turn(steps: Vec<Step>) -> super::Healing {
     let mut left = steps.into_iter().peekable();
     Box::new(move |nodes: &mut dyn Nodes| {
@@ -215,7 +215,7 @@ fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bo
     false
 }
 
-/// Whether the nodes that know a leader say that the node is no member: this replaces an answer that was lost.
+/// Whether the nodes that know a leader say that the node is not a member. This stands in for a lost answer.
 fn is_no_member(nodes: &mut dyn Nodes, id: u64) -> bool {
     let Some(leader) = nodes.leader().filter(|leader| *leader != id) else {
         return false;

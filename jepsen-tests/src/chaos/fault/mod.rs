@@ -1,4 +1,4 @@
-//! What goes wrong, kind by kind: each begins, and is healed when its time is over.
+//! The faults, kind by kind. Each begins, and is healed when its time is over.
 
 mod burden;
 mod clock;
@@ -23,7 +23,7 @@ use super::schedule::Kind;
 use crate::Error;
 use crate::harness::rng::Rng;
 
-/// What is wrong with the nodes, as faults have seen it.
+/// The faults' findings about the nodes.
 pub type Findings = Arc<Mutex<Vec<String>>>;
 
 /// Ends a fault; `false` when the nemesis must try again.
@@ -31,7 +31,7 @@ pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
 
 /// A fault under way.
 pub struct Begun {
-    /// What it is, and which nodes it affects.
+    /// Its description, with the nodes that it affects.
     pub what: String,
     /// The nodes that other faults must not stop or start meanwhile.
     pub holds: BTreeSet<u64>,
@@ -39,17 +39,17 @@ pub struct Begun {
     pub healing: Healing,
 }
 
-/// What a fault finds when it begins.
+/// The state that a fault finds when it begins.
 pub struct Scene<'a> {
     /// The cluster.
     pub nodes: &'a mut dyn Nodes,
     /// The nodes that other faults hold.
     pub held: &'a BTreeSet<u64>,
-    /// Whether a node is just losing what it had on disk.
+    /// Whether another fault is destroying a node's disk content.
     pub is_losing: bool,
     /// The fault's number.
     pub number: u64,
-    /// Takes what is wrong when the fault is over.
+    /// Collects findings when the fault is over.
     pub findings: Findings,
     /// Its choices.
     pub rng: Rng,
@@ -62,7 +62,7 @@ impl Scene<'_> {
         ids.filter(|id| !self.held.contains(id)).collect()
     }
 
-    /// One of them; the leader as often as not.
+    /// One of them; in about half of the cases the leader.
     fn one(&mut self) -> Option<u64> {
         let free = self.free();
         if self.rng.percent(50)
@@ -83,7 +83,7 @@ impl Scene<'_> {
         }
     }
 
-    /// As many of them as a cluster can do without, counting those that other faults hold.
+    /// As many nodes as a cluster can lose, counting those that other faults hold.
     fn minority(&mut self) -> Vec<u64> {
         let spare = (self.nodes.ids().len().saturating_sub(1) / 2).saturating_sub(self.held.len());
         let Some(first) = self.one() else {
@@ -98,7 +98,7 @@ impl Scene<'_> {
     }
 }
 
-/// In an order of this generator's choice.
+/// In a random order.
 pub fn shuffled(mut ids: Vec<u64>, rng: &mut Rng) -> Vec<u64> {
     for last in (1..ids.len()).rev() {
         ids.swap(last, rng.index(last + 1));
@@ -142,7 +142,7 @@ pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> 
     }
 }
 
-/// Kinds that take from a node what it had on disk: one at a time, or more is lost than a cluster survives.
+/// Kinds that destroy a node's disk content. Only one at a time, because a cluster does not survive more.
 pub fn loses_a_node(kind: Kind) -> bool {
     matches!(kind, Kind::Emptied | Kind::LyingWrites)
 }

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::chaos::nodes::Nodes;
 use crate::chaos::schedule::Kind;
 
-/// Kills, and starts again in another order.
+/// Kills nodes, and starts them again in another order.
 pub fn kill(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let victims = match kind {
         Kind::KillOne => scene.one().into_iter().collect(),
@@ -31,7 +31,7 @@ pub fn kill(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// The processes are there, their sockets are, and nothing happens.
+/// Pauses processes: they and their sockets exist, but nothing happens.
 pub fn pause(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let victims = scene.some();
     if victims.is_empty() {
@@ -50,7 +50,7 @@ pub fn pause(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// Stops and starts every node, one after the other, each once the one before is back.
+/// Stops and starts all nodes, one after the other. Each is stopped once the earlier one is back.
 pub fn rolling(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let order = shuffled(scene.free(), &mut scene.rng);
     if order.is_empty() {

@@ -12,10 +12,10 @@ use crate::Error;
 use crate::rcp::raw::Connection;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// After a node that does not answer.
+/// The pause after a node that does not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Each node is told to take a snapshot and to drop what it covers, again and again.
+/// Tells each node, again and again, to take a snapshot and to drop the log that it covers.
 pub fn storm(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let ids = scene.nodes.ids();

@@ -14,10 +14,10 @@ use crate::process::node::Node;
 /// The system calls of the log's writer.
 const WRITE: &str = "pwrite64";
 const SYNC: &str = "fdatasync";
-/// Of the log, as many segments as may come during a fault.
+/// The segments of the log: as many as may be created during a fault.
 const SEGMENTS: u64 = 20;
 
-/// The power of some nodes goes, and comes back.
+/// Cuts the power of some nodes, and restores it.
 pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let victims = scene.some();
     let pause = Duration::from_millis(scene.rng.below(200));
@@ -29,7 +29,7 @@ pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
             disk.cut_power()?;
         }
     }
-    // The nodes may notice, and answer clients, before they are killed.
+    // The nodes may notice it and answer clients before they are killed.
     std::thread::sleep(pause);
     for id in &victims {
         processes.cluster_mut().kill(*id)?;
@@ -74,8 +74,8 @@ pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// Writes of the log say that they are done and leave two bytes out. A disk that lies has lost what Raft
-/// was promised, so the node must be replaced, whatever it says itself.
+/// Writes of the log report success but leave out two bytes. Such a disk has lost data that Raft relies on,
+/// so the node must be replaced, even if it reports no error.
 pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     if scene.is_losing {
         return Ok(None);
@@ -123,7 +123,7 @@ pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
                 if let Some(disk) = nodes.processes().and_then(|processes| processes.disk(*id)) {
                     disk.give_back()?;
                 }
-                // Without a reserve a write may have failed, and that is final for the process.
+                // Without a reserve a write may have failed. The process then stops for good.
                 if nodes.has_ended(*id)? {
                     nodes.kill(*id)?;
                     nodes.start(*id)?;
@@ -134,7 +134,7 @@ pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }))
 }
 
-/// Whether the call that was to fail has come: before that the fault is not over.
+/// Whether the planned call has failed. The fault is not over before that.
 fn has_happened(nodes: &mut dyn Nodes, victim: u64, trace: &Path) -> Result<bool, Error> {
     let shown = Error::io(trace.display().to_string());
     let text = std::fs::read_to_string(trace).map_err(shown)?;
@@ -142,7 +142,7 @@ fn has_happened(nodes: &mut dyn Nodes, victim: u64, trace: &Path) -> Result<bool
     Ok(is_shown || nodes.has_ended(victim)?)
 }
 
-/// Gives the file with the calls.
+/// Returns the file with the calls.
 fn restart_under_strace(
     nodes: &mut dyn Nodes,
     id: u64,
@@ -163,7 +163,7 @@ fn restart_under_strace(
     Ok(trace)
 }
 
-/// Calls are counted by thread, and the log has one writer.
+/// strace counts calls by thread, and the log has one writer.
 fn strace(node: &Node, trace: &Path, call: &str, how: &str, at: u64) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "-q", "-s", "0", "-o"]).arg(trace);

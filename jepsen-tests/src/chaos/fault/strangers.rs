@@ -1,4 +1,4 @@
-//! Very many connections that say nothing, to every port of a node.
+//! Very many connections that send nothing, to every port of a node.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     Ok(burden.begin(&what, &scene.findings))
 }
 
-/// Keeps as many connections open as there are to be: those that the node closes are opened again.
+/// Keeps this many connections open. It opens a new one for each that the node closes.
 fn besiege(ports: &[(Port, SocketAddr)], hand: &Hand) {
     let mut places: Vec<(SocketAddr, Option<Stranger>)> = Vec::new();
     for (port, addr) in ports {
@@ -91,7 +91,7 @@ fn besiege(ports: &[(Port, SocketAddr)], hand: &Hand) {
     }
 }
 
-/// A connection that says nothing.
+/// A connection that sends nothing.
 struct Stranger(TcpStream);
 
 impl Stranger {
@@ -123,7 +123,7 @@ mod tests {
         let ports = [(Port::Admin, listener.local_addr().unwrap())];
         let count = connections(Port::Admin);
         let mut burden = Burden::on(Vec::new());
-        // One of them is sent away, and comes again.
+        // The node closes one of them, and the stranger connects again.
         let enough = count as u64 + 1;
         let besieging = move |hand: &Hand| besiege(&ports, hand);
         burden.add("connections", enough, besieging).unwrap();

@@ -78,8 +78,8 @@ impl Nodes for Containers {
         self.cluster.connect(id)
     }
 
-    /// Docker starts what has ended by itself; a node that does so again and again does not come to agree
-    /// with the others.
+    /// Docker restarts a container that has ended. A node that ends again and again never agrees with the
+    /// other nodes.
     fn has_ended(&mut self, _id: u64) -> Result<bool, Error> {
         Ok(false)
     }

@@ -1,6 +1,6 @@
 //! The links between nodes, each in one direction, and the rules that disturb them at the moment.
 //!
-//! Every fault adds rules under a number of its own and takes them back by it, so that faults may overlap.
+//! Every fault adds and removes its rules under its own number, so that faults may overlap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ pub type Way = (u64, u64);
 /// What is wrong with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// Nothing passes; what was sent waits, as it does in a network that drops packets.
+    /// Nothing passes. Data waits, as in a network that drops packets.
     Cut,
-    /// Everything is late by this much, and by up to as much again, by chance.
+    /// Everything is delayed by this time, and at random by up to this time again.
     Slow(Duration),
     /// Cut and whole in turn, each for this long.
     Flap(Duration),
     /// Each connection carries this many bytes a second.
     Rate(u64),
-    /// A packet larger than this waits, and what is behind it on its connection with it. A connection whose
-    /// segments are smaller has none.
+    /// A packet larger than this is held, together with everything after it on its connection. A connection
+    /// with smaller segments has no such packets.
     PacketMax(u64),
-    /// The connection breaks, on the average once in this time while something passes.
+    /// The connection breaks, on average once in this time while data passes.
     Reset(Duration),
 }
 
@@ -43,7 +43,7 @@ pub struct Condition {
     pub packet_max: Option<u64>,
     /// How often a connection breaks.
     pub reset_every: Option<Duration>,
-    /// When this changes without a rule being added or taken back.
+    /// When this changes although no rule is added or removed.
     pub until: Option<Instant>,
 }
 

@@ -43,7 +43,7 @@ pub enum Port {
 pub trait Nodes: Send {
     /// Its members.
     fn ids(&self) -> Vec<u64>;
-    /// All nodes there ever were, members or not.
+    /// All nodes that were ever started, members or not.
     fn ever(&self) -> Vec<u64> {
         self.ids()
     }
@@ -84,7 +84,7 @@ pub trait Nodes: Send {
     /// # Errors
     /// When it does not run.
     fn resume(&mut self, id: u64) -> Result<(), Error>;
-    /// Cuts a node off from the others.
+    /// Cuts a node off from the other nodes.
     ///
     /// # Errors
     /// When that fails.
@@ -94,7 +94,7 @@ pub trait Nodes: Send {
     /// # Errors
     /// When that fails.
     fn rejoin(&mut self, id: u64) -> Result<(), Error>;
-    /// Whether the process of a node has ended by itself.
+    /// Whether the process of a node has ended without the suite's doing.
     ///
     /// # Errors
     /// When there is no such node.
@@ -102,19 +102,19 @@ pub trait Nodes: Send {
     /// What a node wrote to its log.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When it cannot be read.
     fn log(&self, id: u64) -> Result<String, Error>;
     /// The data folder of a stopped node, copied below `into` where it must be.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When it cannot be read.
     fn data(&self, id: u64, into: &Path) -> Result<PathBuf, Error>;
     /// The links between the nodes, where they can be influenced one by one.
     fn links(&self) -> Option<&Links>;
     /// The nodes as processes, where they are.
     fn processes(&mut self) -> Option<&mut Processes>;
 
-    /// Asks a node one thing.
+    /// Sends one request to a node.
     ///
     /// # Errors
     /// When it refuses or does not answer in time.

@@ -1,4 +1,4 @@
-//! Which node has opened a connection: the system knows which process a socket belongs to.
+//! Finds the node that has opened a connection. The system knows which process a socket belongs to.
 //!
 //! Asking the system takes milliseconds, and much longer on a busy machine. So all questions that arrive while an
 //! answer is prepared share the next answer.
@@ -52,14 +52,14 @@ async fn answer(mut asked: mpsc::UnboundedReceiver<Question>, origins: Origins) 
         let found = tokio::task::spawn_blocking(move || origins.of(&addrs)).await;
         let found = found.unwrap_or_default();
         for (addr, tell) in questions {
-            // The proxy that asked may have given up.
+            // The proxy that asked may no longer wait.
             let _ = tell.send(found.get(&addr).copied());
         }
     }
 }
 
 impl Origins {
-    /// Says which process a node is.
+    /// Registers the process of a node.
     pub fn set(&self, node: u64, process: u32) {
         self.processes.lock().insert(node, process);
     }

@@ -35,19 +35,19 @@ pub struct Processes {
     origins: Origins,
     disks: Option<BTreeMap<u64, Disk>>,
     clocks: Option<(Library, BTreeMap<u64, WallClock>)>,
-    /// As many files as a node may open; as many as it likes when absent.
+    /// How many files a node may open; no limit when absent.
     files_max: Option<u64>,
     ids_given: u64,
 }
 
-/// What each node has of its own, so that a fault can take it away.
+/// The resources that each node has for itself, so that a fault can disturb them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Own {
     /// A file system each.
     pub disks: bool,
     /// A wall clock each.
     pub clocks: bool,
-    /// So few files each that it may open that clients can use them up.
+    /// A limit of open files so low that clients can reach it.
     pub few_files: bool,
 }
 
@@ -111,7 +111,7 @@ impl Processes {
         self.clocks.as_ref()?.1.get(&id)
     }
 
-    /// An id that no node ever had nor will have, but the one it is for.
+    /// A new id, which no other node gets.
     pub fn new_id(&mut self) -> u64 {
         self.ids_given += 1;
         self.ids_given
@@ -226,7 +226,7 @@ impl Nodes for Processes {
         }
         let tail = self.cluster.node(id)?.log_tail();
         Err(Error::Command(format!(
-            "node {id} ended with {status} when it was told to stop:\n{tail}"
+            "node {id} ended with {status} after SIGTERM:\n{tail}"
         )))
     }
 

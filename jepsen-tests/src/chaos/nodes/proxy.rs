@@ -79,7 +79,7 @@ async fn accept(
 ) {
     loop {
         let Ok((from_peer, addr)) = listener.accept().await else {
-            // Out of descriptors, most likely: others will be closed.
+            // Probably out of file descriptors. Wait until other connections are closed.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
@@ -89,7 +89,7 @@ async fn accept(
             let Some(from) = resolver.of(addr).await else {
                 return;
             };
-            // An error is the end of the connection, which both sides see.
+            // An error ends the connection, and both sides see that.
             let _ = relay(from_peer, node, (from, to), &links).await;
         });
     }
@@ -189,8 +189,8 @@ async fn wait_until_taken(links: &Links, way: Way, packet: u64) {
     }
 }
 
-/// The chance of one direction of a connection. What it decides depends on when bytes come, so it is not
-/// part of what a seed repeats.
+/// The random choices of one direction of a connection. They depend on when bytes arrive, so a seed does not
+/// repeat them.
 struct Chance {
     rng: Rng,
     since: Instant,
@@ -204,7 +204,7 @@ impl Chance {
         }
     }
 
-    /// Whether something happens that happens once in `every` on the average, if it was asked continually.
+    /// Whether an event that happens on average once in `every` happens now, if this is called continually.
     fn hits(&mut self, every: Duration) -> bool {
         let elapsed = self.since.elapsed();
         self.since = Instant::now();
@@ -308,7 +308,7 @@ mod tests {
     fn a_narrow_link_carries_its_bytes_a_second() {
         let (links, _proxies, mut stream) = connected();
         links.add(1, vec![((7, 2), Rule::Rate(100))]);
-        // How late a busy machine is does not matter here, only that nothing comes too soon.
+        // A busy machine may deliver late. Only check that nothing arrives too early.
         stream.set_read_timeout(None).unwrap();
         let begun = Instant::now();
         for byte in 0..10_u8 {

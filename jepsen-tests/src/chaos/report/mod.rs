@@ -32,7 +32,7 @@ pub struct FaultSpan {
     pub name: String,
 }
 
-/// Everything that is known of one run.
+/// The data of one run's report.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// What was run.
@@ -47,7 +47,7 @@ pub struct Run {
     pub begun: String,
     /// How long it took.
     pub duration: Duration,
-    /// What repeats it.
+    /// The command that repeats it.
     pub command: String,
     /// The faults, in the order in which they began.
     pub faults: Vec<FaultSpan>,
@@ -57,11 +57,11 @@ pub struct Run {
     pub results: Vec<CheckerResult>,
     /// The names of the nodes' log files, in the folder of the report.
     pub logs: Vec<String>,
-    /// What is worth saying besides.
+    /// Notes.
     pub notes: Vec<String>,
 }
 
-/// What a run came to.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overall {
@@ -76,7 +76,7 @@ pub enum Overall {
 }
 
 impl Run {
-    /// What it came to: the worst of all there is.
+    /// The outcome: the worst of all results.
     pub fn overall(&self) -> Overall {
         let of_result = |result: &CheckerResult| match result.verdict {
             Verdict::Valid => Overall::Pass,
@@ -84,7 +84,7 @@ impl Run {
             Verdict::Failed(_) => Overall::Failed,
             Verdict::Invalid(_) => Overall::Violation,
         };
-        // A run without any check has shown nothing.
+        // A run without any check proves nothing.
         let checked = self.results.iter().map(of_result).max();
         checked.unwrap_or(Overall::Unknown)
     }

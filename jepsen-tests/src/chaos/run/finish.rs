@@ -1,4 +1,4 @@
-//! The end of a run: whether the cluster heals by itself, and what its nodes hold afterwards.
+//! The end of a run: checks that the cluster heals without help, and compares the content of its nodes.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub struct Ended<'a> {
 
 impl Ended<'_> {
     /// Waits until the nodes agree, compares what they hold, stops them, and checks the answers to clients.
-    /// A check that cannot be made is a result too; the other checks go on.
+    /// A check that cannot be made is a result too. The other checks continue.
     pub fn judge(
         self,
         nodes: &mut dyn Nodes,
@@ -53,7 +53,7 @@ impl Ended<'_> {
         let (healed, took) = converge(nodes);
         let mut results = vec![healed];
         if !results[0].is_valid() {
-            // Nodes that do not agree give no log to check against.
+            // If the nodes do not agree, there is no common log to check against.
             results.push(self.behaviour(nodes));
             return (shared.recorder.finish(), results);
         }
@@ -104,7 +104,7 @@ impl Ended<'_> {
         Truth::from_folders(&folders, &keys).map_err(|error| error.to_string())
     }
 
-    /// Whether processes ended or panicked without a reason, and whether the suite itself did.
+    /// Whether processes ended or panicked without a fault, and whether the suite itself panicked.
     fn behaviour(&self, nodes: &dyn Nodes) -> CheckerResult {
         let mut wrong = self.came.findings.clone();
         for (name, text) in logs(nodes) {
@@ -154,7 +154,7 @@ impl Ended<'_> {
     }
 }
 
-/// What each node wrote, by the name of a file for it.
+/// The log of each node, by its file name in the report.
 pub fn logs(nodes: &dyn Nodes) -> Vec<(String, String)> {
     let ids = nodes.ever().into_iter();
     ids.filter_map(|id| Some((format!("node-{id}.log"), nodes.log(id).ok()?)))
@@ -236,8 +236,8 @@ fn stand(nodes: &dyn Nodes) -> Option<(u64, String)> {
     Some((info["last_applied"].as_u64()?, digest))
 }
 
-/// Whether the nodes' state, which is the same on all, is the one that the log on their disks gives. An event
-/// that was still in flight may be applied after the state was read.
+/// Whether the nodes' common state is the one that the log on their disks gives. An event that was still in
+/// flight may be applied after the state was read.
 fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
     let Some((applied, digest)) = stand else {
         return check::failed("state", "no leader reported its state");
@@ -245,7 +245,7 @@ fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
     let last = truth.facts().last().map_or(0, |fact| fact.offset);
     let is_other = digest != truth.digest && last <= applied;
     let what = format!(
-        "at offset {applied} the state's digest is {digest}, and the log gives {}",
+        "at offset {applied} the state's digest is {digest}, but the log gives {}",
         truth.digest
     );
     let mut result = verdict("state", 1, is_other.then_some(what).into_iter().collect());

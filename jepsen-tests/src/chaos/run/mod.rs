@@ -101,7 +101,7 @@ impl Plan {
     }
 }
 
-/// Carries a plan out; `scratch` is a folder for what is needed meanwhile.
+/// Carries out a plan. `scratch` is a folder for temporary files.
 ///
 /// # Errors
 /// When the run itself fails: this says nothing about the nodes.
@@ -110,7 +110,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     let mut rng = Rng::new(!plan.seed);
     let mut swarm = swarm::draw(&mut rng);
     if plan.runner == Runner::Containers {
-        // They are configured as users start them.
+        // Containers are configured as users start them.
         swarm.keys.clear();
     }
     let mut nodes = start(plan, &swarm)?;
@@ -189,10 +189,10 @@ fn look_up(nodes: &dyn Nodes, directory: &Directory) {
     }
 }
 
-/// The folders of the members, for those who read logs.
+/// The folders of the members, for the checkers that read logs.
 ///
 /// # Errors
-/// When one cannot be had.
+/// When a folder cannot be read or copied.
 pub fn folders(nodes: &dyn Nodes, scratch: &Path) -> Result<Vec<(u64, PathBuf)>, Error> {
     let ids = nodes.ids().into_iter();
     ids.map(|id| Ok((id, nodes.data(id, scratch)?))).collect()

@@ -98,7 +98,7 @@ fn base_images() -> Result<Images<String>, String> {
     let script = repository().join("deploy/local-images.sh");
     let printed = run(&mut Command::new(script), BASE_IMAGES_TIMEOUT).map_err(|error| {
         format!(
-            "there are no base images and none can be made; pull {} and {}, or name others in \
+            "no base images are there, and none can be made; pull {} and {}, or name others in \
              BUILD_IMAGE and RUNTIME_IMAGE: {error}",
             PUBLIC_IMAGES.build, PUBLIC_IMAGES.runtime
         )

@@ -11,8 +11,8 @@ use crate::Error;
 const COPY_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Cluster {
-    /// Copies a node's data folder out of its volume; `into` is created. The container should be stopped
-    /// or killed: what is copied while it writes is no state that the folder ever was in.
+    /// Copies a node's data folder out of its volume; `into` is created. The container should be stopped or
+    /// killed. A copy made while it writes can be a state that the folder never had.
     ///
     /// # Errors
     /// When there is no such container, or no room.

@@ -1,5 +1,5 @@
-//! What a project has left behind, and the removal of what tests left that were killed: their containers
-//! would come back with every start of the daemon.
+//! Lists what a project has left, and removes what killed tests left. Their containers would start again with
+//! every start of the daemon.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) fn of_project(project: &str) -> Result<Vec<String>, Error> {
     Ok(found)
 }
 
-/// Removes everything of tests whose process is no more.
+/// Removes everything of tests whose process has ended.
 pub(super) fn remove_of_dead_tests() -> Result<(), Error> {
     for project in projects()? {
         if owner(&project).is_some_and(|process| !is_alive(process)) {
@@ -70,7 +70,7 @@ fn owner(project: &str) -> Option<u32> {
 }
 
 fn is_alive(process: u32) -> bool {
-    // Without /proc there is no way to know that a process has ended.
+    // Without /proc this cannot tell whether a process has ended.
     !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{process}")).exists()
 }
 

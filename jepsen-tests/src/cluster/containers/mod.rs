@@ -41,7 +41,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How much of each log is shown when a test fails.
 const TAIL_LINES: &str = "40";
 
-/// Whether containers can be had here.
+/// Whether this machine can run containers.
 #[derive(Debug)]
 pub enum Availability {
     /// They can.
@@ -61,8 +61,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Chooses a project name and ports for [`NODES`], and starts nothing. What a killed test has left is
-    /// removed.
+    /// Chooses a project name and ports for [`NODES`], and starts nothing. Removes what killed tests have
+    /// left.
     ///
     /// # Errors
     /// When there are no ports.
@@ -76,7 +76,7 @@ impl Cluster {
     /// As [`Self::prepare`], and for any other number.
     pub fn prepare_with(docker: Docker, nodes: u64) -> Result<Self, Error> {
         if nodes != NODES.len() as u64 && nodes != MANY {
-            let what = format!("there is no compose file for {nodes} nodes");
+            let what = format!("no compose file is for {nodes} nodes");
             return Err(Error::Command(what));
         }
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -126,7 +126,7 @@ impl Cluster {
         self.compose(&["down"], COMPOSE_TIMEOUT).map(drop)
     }
 
-    /// Removes everything, volumes included; without grace, because nothing of it is kept.
+    /// Removes everything, volumes included. Kills the containers at once, because nothing of them is kept.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -340,7 +340,7 @@ impl Cluster {
         }
         command
             .env("RSTMDB_IMAGE", ready_image().unwrap_or(IMAGE.to_owned()))
-            // As little as for the other tests: the machine that runs them may be almost full.
+            // As little as for the other tests, because the machine's disk may be almost full.
             .env("RSTMDB_MIN_FREE_MB", "16")
             .env("BUILD_IMAGE", &self.docker.images.build)
             .env("RUNTIME_IMAGE", &self.docker.images.runtime)
@@ -354,7 +354,7 @@ impl Cluster {
         let args = ["logs", "--no-color", "--tail", TAIL_LINES];
         match self.compose(&args, COMMAND_TIMEOUT) {
             Ok(logs) => eprintln!("--- the ends of the containers' logs ---\n{logs}"),
-            Err(error) => eprintln!("--- the containers' logs cannot be had: {error}"),
+            Err(error) => eprintln!("--- cannot read the containers' logs: {error}"),
         }
     }
 }
@@ -371,7 +371,10 @@ impl Drop for Cluster {
             self.print_logs();
         }
         if let Err(error) = self.remove() {
-            eprintln!("the containers of {} may be left: {error}", self.project);
+            eprintln!(
+                "some containers of {} may not be removed: {error}",
+                self.project
+            );
         }
     }
 }

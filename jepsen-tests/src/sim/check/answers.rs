@@ -10,7 +10,7 @@ use super::chain::Wrong;
 use super::facts::{Facts, Stand, Version, object};
 use crate::load::machines;
 
-/// What an operation was to do with one instance.
+/// The change of one instance that an operation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
     /// Create it.
@@ -32,7 +32,7 @@ pub struct Part {
     pub tag: String,
 }
 
-/// How an operation stands.
+/// The status of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Open,
@@ -55,7 +55,7 @@ pub struct Span {
     pub to: u64,
 }
 
-/// Everything that was asked.
+/// All operations that clients asked for.
 #[derive(Debug, Default)]
 pub struct Answers {
     operations: Vec<Operation>,
@@ -68,11 +68,11 @@ pub struct Answers {
     turns: BTreeMap<(u64, String), BTreeMap<u64, u64>>,
     /// What was answered.
     pub acknowledged: u64,
-    /// What was refused, with a reason in the state.
+    /// Operations that were refused, with a reason in the state.
     pub refused: u64,
-    /// What is known to have had no effect, for other reasons.
+    /// Operations known to have had no effect, for other reasons.
     pub denied: u64,
-    /// What may or may not have had one.
+    /// Operations that may or may not have had an effect.
     pub unknown: u64,
 }
 
@@ -91,10 +91,10 @@ impl Answers {
         self.operations.len() - 1
     }
 
-    /// Whether a keyed creation may be asked for again. A deletion ends the key, and a creation that is decided
-    /// behind it makes the instance anew, which the log cannot tell from a creation that took effect twice. So no
-    /// instance is created again whose deletion was asked for, nor deleted once its creation was asked for again: an
-    /// earlier try may still be under way.
+    /// Whether a client may repeat a keyed creation. A deletion ends the key. A creation decided after it
+    /// creates the instance again, and the log cannot tell that from a creation that took effect twice. So
+    /// clients do not repeat the creation of an instance whose deletion was asked for, and do not delete an
+    /// instance whose creation was repeated, because an earlier attempt may still be in flight.
     pub fn may_create_again(&mut self, instance: &str) -> bool {
         if self.deletions.contains(instance) {
             return false;
@@ -118,7 +118,7 @@ impl Answers {
     /// Notes when the first try of a command that was acknowledged was submitted, and where.
     ///
     /// # Errors
-    /// When an earlier one on the same node took effect on the same instance behind it, or a later one
+    /// When an earlier command on the same node took effect on the same instance after it, or a later one
     /// before it.
     pub fn in_turn(&mut self, number: usize, node: u64, turn: u64) -> Result<(), Wrong> {
         let operation = self.operations.get(number);
@@ -181,7 +181,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Notes that it had no effect, if no earlier try can have had one.
+    /// Notes that it had no effect, if no earlier attempt can have had one.
     pub fn denied(&mut self, number: usize, sure: bool) {
         self.denied += 1;
         if sure && let Some(operation) = self.operations.get_mut(number) {
@@ -192,7 +192,7 @@ impl Answers {
     /// Notes that it was refused because of the state.
     ///
     /// # Errors
-    /// When the state was never so.
+    /// When the state never gave that reason.
     pub fn refused(
         &mut self,
         number: usize,
@@ -223,10 +223,10 @@ impl Answers {
         Err(("refusals are explained by the state", seen))
     }
 
-    /// Holds everything against the whole log, at the end of a run.
+    /// Compares all operations with the whole log, at the end of a run.
     ///
     /// # Errors
-    /// When something denied took effect, or something acknowledged is missing.
+    /// When a denied operation took effect, or an acknowledged one is missing.
     pub fn close(&self, facts: &Facts) -> Result<(), Wrong> {
         for operation in &self.operations {
             for part in &operation.parts {
@@ -251,7 +251,7 @@ impl Answers {
     }
 }
 
-/// Where the log has what was acknowledged.
+/// The offset at which the log has the acknowledged operation.
 fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String> {
     let (offset, stand) = match reply {
         Reply::Created { wal_offset, .. } | Reply::Deleted { wal_offset, .. } => {
@@ -327,11 +327,11 @@ fn refuses(part: &Part, stand: Option<&Stand>, state: &str, why: machines::Refus
     stand.state == state && stand.machine.next(&stand.state, event, &stand.ctx) == Err(why)
 }
 
-/// What a read showed, held against the log: it was asked for when the chain ended at `asked`, and
-/// answered from the state at `served`.
+/// Compares a read with the log. The client asked when the chain ended at `asked`, and the node answered from
+/// the state at `served`.
 ///
 /// # Errors
-/// When it showed something else than was there, or too old a state.
+/// When it showed another state than the log's, or one that is too old.
 pub fn read(
     instance: &str,
     seen: &Result<InstanceView, Error>,

@@ -1,8 +1,8 @@
-//! The committed log of a run: what any node has applied, every other must apply too.
+//! The committed log of a run. Every node must apply the same entries.
 //!
-//! Each entry is taken from the node that shows it first, and compared with every other's as they
-//! show theirs; nothing is compared twice. The engine applies the chain once more, so that each node's
-//! digest can be compared at whatever offset the node stands.
+//! Each entry comes from the first node that shows it, and is compared with those of the other nodes as they
+//! show theirs. Nothing is compared twice. The engine applies the chain once more, so that each node's digest
+//! can be compared at the node's offset.
 
 use openraft::EntryPayload;
 use rstmdb_engine::fact::{Entry as FactEntry, Message};
@@ -11,7 +11,7 @@ use rstmdb_raft_store::Entry;
 
 use super::facts::Facts;
 
-/// Something that must never be: the invariant, and what was seen instead.
+/// A violation: the invariant, and what was seen instead.
 pub type Wrong = (&'static str, String);
 
 /// The committed log, and the state that it gives.
@@ -59,7 +59,7 @@ impl Chain {
         self.state.last_time_ms()
     }
 
-    /// How many entries were decided on something that was no longer so.
+    /// How many entries were stale: their premises no longer held.
     #[must_use]
     pub fn stale(&self) -> u64 {
         self.stale
@@ -72,10 +72,10 @@ impl Chain {
         self.entries.get(before..).unwrap_or_default()
     }
 
-    /// Takes what a node has applied, in ascending order.
+    /// Takes the entries that a node has applied, in ascending order.
     ///
     /// # Errors
-    /// When it is not what others have applied, or cannot be.
+    /// When other nodes have applied something else, or the entries are invalid.
     pub fn applied(&mut self, node: u64, entries: &[Entry]) -> Result<(), Wrong> {
         for entry in entries {
             let offset = entry.log_id.index;
@@ -136,7 +136,7 @@ impl Chain {
     /// Compares the digest of a node's state.
     ///
     /// # Errors
-    /// When it is another one than the log's up to there.
+    /// When it differs from the log's digest up to there.
     pub fn digest(&mut self, node: u64, offset: u64, digest: u128) -> Result<(), Wrong> {
         let place = usize::try_from(offset).unwrap_or(usize::MAX);
         match self.digests.get(place) {

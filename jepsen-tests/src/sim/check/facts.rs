@@ -1,5 +1,5 @@
-//! What the committed log means, found out a second time and without the engine: which facts fit what
-//! was before them, and how each instance then stood.
+//! The meaning of the committed log, computed a second time without the engine: which facts fit the state
+//! before them, and the state of each instance after them.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::load::machines::Machine;
 
-/// How an instance stood.
+/// The state of an instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stand {
     /// Its machine.
@@ -37,7 +37,7 @@ pub struct Event {
     pub instance: String,
     /// Its id.
     pub tag: String,
-    /// The context behind it.
+    /// The context after it.
     pub ctx: Vec<u8>,
 }
 
@@ -51,7 +51,7 @@ pub struct Facts {
     events: Vec<Event>,
 }
 
-/// What is wrong with an entry.
+/// The fault of an entry.
 type Wrong = String;
 
 impl Facts {
@@ -97,7 +97,7 @@ impl Facts {
     /// Takes the entry at an offset, of which the engine says whether it took effect.
     ///
     /// # Errors
-    /// When the engine is wrong, or the entry contradicts what was before it.
+    /// When the engine is wrong, or the entry contradicts earlier entries.
     pub fn take(&mut self, entry: &Entry, offset: u64, effective: bool) -> Result<(), Wrong> {
         let misfit = self.misfit(entry, offset);
         match (effective, misfit) {
@@ -250,7 +250,7 @@ impl Facts {
         }
     }
 
-    /// Names are given once: whatever has one took effect twice if it is seen again.
+    /// Each name is given once. If a name appears again, its operation took effect twice.
     fn name(&mut self, tag: &str, offset: u64) -> Result<(), Wrong> {
         match self.tags.insert(tag.to_owned(), offset) {
             None => Ok(()),

@@ -1,10 +1,11 @@
-//! Where a majority can talk, it has a leader within five seconds.
+//! A majority that is connected has a leader within five seconds.
 //!
-//! That is claimed of a set of voters, as large as a majority, in which for five seconds each reached each other both
-//! ways over links that are not slow, and in which no node was killed, frozen, shut down, without power, without room
-//! on its disk, or damaged. Then a majority must have acknowledged some leader within that time: two majorities share a
-//! node, so one of the set follows that leader. It is judged in runs whose members stay the same and in which hardly a
-//! message gets lost; otherwise it could not be said who is a majority, or whether messages have passed.
+//! That is claimed of a set of voters, as large as a majority, in which for five seconds each reached each other
+//! both ways over links that are not slow, and in which no node was killed, frozen, shut down, without power,
+//! without room on its disk, or damaged. Then a majority must have acknowledged some leader within that time: two
+//! majorities share a node, so one of the set follows that leader. The check applies only to runs whose members
+//! stay the same and that lose hardly any message. In other runs it is not certain which nodes are a majority, or
+//! whether messages have passed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use std::time::Duration;
 /// How long a majority that can talk may be without a leader.
 pub const LEADER_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is known of the leader and of those who could have one.
+/// The last acknowledged leader, and the nodes that can have one.
 #[derive(Debug, Default)]
 pub struct Leaders {
-    /// When a majority was last seen to have acknowledged a leader; nothing is claimed before the first time.
+    /// When a majority last acknowledged a leader, as far as seen. The check begins after the first time.
     led: Option<Duration>,
     /// Since when each node works without trouble.
     fine_since: BTreeMap<u64, Duration>,
@@ -27,7 +28,7 @@ impl Leaders {
         self.led = Some(now);
     }
 
-    /// When that was last so.
+    /// When a majority last acknowledged a leader.
     #[must_use]
     pub fn led(&self) -> Option<Duration> {
         self.led

@@ -1,4 +1,4 @@
-//! What is compared all the time: the committed log, its meaning, the answers, and who leads.
+//! The checks during a run: the committed log, its meaning, the answers, and the leaders.
 //!
 //! | module | subject |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Clients: each writes and reads through changing nodes, and holds every answer against the log.
+//! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
 pub mod watchers;
 
@@ -21,19 +21,19 @@ use super::world::World;
 use crate::harness::rng::Rng;
 use crate::load::machines::Machine;
 
-/// Tries of one command, at most.
+/// The most attempts of one command.
 const TRIES_MAX: u32 = 6;
 /// What every order costs.
 const TOTAL_CENTS: u64 = 100;
 
-/// What came of one try.
+/// The outcome of one attempt.
 enum Outcome {
-    /// `turn` counts what is submitted, on whatever node, in the order in which it is.
+    /// `turn` counts the submitted commands of all nodes, in their order.
     Answered {
         turn: u64,
         outcome: Result<Done, Error>,
     },
-    /// The node died, or said nothing in time.
+    /// The node died, or did not answer in time.
     Broken,
 }
 
@@ -143,7 +143,7 @@ impl Client {
         format!("{}.{}", self.name, self.count)
     }
 
-    /// Submits some commands at once, and waits for all of them.
+    /// Submits several commands at the same time, and waits for all of them.
     async fn write_some(&mut self) {
         let count = 1 + self.rng.below(self.world.plan.burst);
         let writes: Vec<_> = (0..count).map(|_| self.any_write()).collect();
@@ -264,7 +264,7 @@ impl Client {
         };
         self.world.observe_all();
         let end = self.world.end();
-        // A local read asks for what it must see, and may see anything else.
+        // A local read names the offset that it must see, and may see any later state.
         let (least, asked) = match level {
             Consistency::Local => (Some(end), end),
             _ => (None, end),
@@ -302,7 +302,7 @@ impl Client {
     }
 }
 
-/// Asks for one command, again and again where that is harmless.
+/// Sends one command, and repeats it while that is harmless.
 async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
     let number = world.answers.lock().open(parts);
     let mut sure = true;
@@ -327,8 +327,8 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
     }
 }
 
-/// Holds the answer to a try against the log; whether the outcome is known. `sure`: no earlier try can
-/// have had an effect.
+/// Compares the answer to an attempt with the log. Returns whether the outcome is known. `sure`: no earlier
+/// attempt can have had an effect.
 fn settle_try(
     world: &World,
     node: u64,
@@ -383,7 +383,7 @@ fn settle_try(
     known
 }
 
-/// One try of a command that may be repeated; whether it was acknowledged.
+/// One attempt of a command that may be repeated. Returns whether it was acknowledged.
 pub async fn write_once(world: &Arc<World>, node: u64, command: Command) -> bool {
     let outcome = submit(world, node, command).await;
     matches!(outcome, Outcome::Answered { outcome: Ok(_), .. })

@@ -1,5 +1,5 @@
-//! Watchers: each follows the events through changing nodes, from where it was interrupted, and holds
-//! every one against the log.
+//! Watchers. Each follows the events through changing nodes, resumes after an interruption, and compares
+//! every event with the log.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,8 +23,7 @@ const PAGE_BYTES: usize = 200;
 /// Interval between notices of how far a watch has come.
 const NOTICE_INTERVAL: Duration = Duration::from_millis(40);
 
-/// A node that goes on has no reason to break a watch off but that it is no member any more, or
-/// lacks history.
+/// A running node may end a watch only if it is no longer a member, or lacks history.
 fn ended(world: &World, node: u64, end: &Error) {
     let fails = |site: &Site| site.troubled || site.disk.has_lost_power() || site.is_damaged();
     if matches!(end, Error::Storage { .. }) && !world.ids(fails).contains(&node) {
@@ -35,14 +34,14 @@ fn ended(world: &World, node: u64, end: &Error) {
     }
 }
 
-/// What a watch tells.
+/// An item of a watch.
 enum Told {
     Events(Vec<Event>),
-    /// Everything up to here was looked at.
+    /// The node has read everything up to here.
     Progress(u64),
 }
 
-/// Hands on what the watch tells, until it ends or is not wanted any more.
+/// Passes on the items of the watch, until it ends or the receiver is gone.
 async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Result<(), WatchEnd> {
     let progress = watch.progress();
     loop {
@@ -71,7 +70,7 @@ async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Resul
     }
 }
 
-/// Begins a watch behind what was seen. That is a legal offset on any node, however far behind.
+/// Begins a watch after the last seen offset. Every node must accept it, however far the node is behind.
 async fn begin(
     replica: Replica<Sim>,
     node: u64,
@@ -84,7 +83,7 @@ async fn begin(
             trace::violated("a watch resumes on any node", format!("node {node}: {end}"));
             return None;
         }
-        // It has no leader, for one.
+        // For example, the node has no leader.
         Err(_) => return None,
     }
     // A node that lacks history, and still fetches it, says so.
@@ -115,7 +114,7 @@ impl Watcher {
         }
     }
 
-    /// Watches until `until`, and then whatever there is.
+    /// Watches until `until`, and then reads the remaining events.
     pub async fn run(mut self, until: Duration) {
         while trace::now() < until && !trace::is_violated() {
             let members = self.world.members();
@@ -164,7 +163,7 @@ impl Watcher {
             .is_none_or(|only| event.instance == *only)
     }
 
-    /// All that the filter wants up to there was shown, so the watch goes on behind it.
+    /// Checks that all events that the filter wants up to there were shown. The watch then continues after it.
     fn check_progress(&mut self, node: u64, offset: u64) {
         let chain = self.world.chain.lock();
         let events = chain.facts().events();
@@ -172,7 +171,7 @@ impl Watcher {
         let passed = rest.iter().take_while(|event| event.offset <= offset);
         let passed: Vec<&Event> = passed.collect();
         if let Some(missed) = passed.iter().find(|event| self.wants(event)) {
-            let text = format!("node {node} has looked at {offset}, but not shown {missed:?}");
+            let text = format!("node {node} has read up to {offset}, but not shown {missed:?}");
             return trace::violated("progress is behind every event that is shown", text);
         }
         self.place += passed.len();

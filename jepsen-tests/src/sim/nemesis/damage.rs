@@ -1,4 +1,4 @@
-//! Damages bytes on the disks: only in files that the product heals by itself, and never in all copies of the same
+//! Damages bytes on the disks. Only in files that the product heals, and never in all copies of the same
 //! data. Which nodes may be damaged is decided before the run.
 
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! Nodes that come and go while the cluster works: each new one under an id of its own, with an empty
-//! disk.
+//! Nodes that join and leave while the cluster works. Each new one has a new id and an empty disk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::sim::runtime::tasks;
 use crate::sim::trace;
 use crate::sim::world::World;
 
-/// How long a change may take before it is given up.
+/// How long a change may take before the nemesis gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many times a change is requested.
 const TRIES_MAX: u32 = 4;
@@ -48,7 +47,7 @@ pub async fn remove(world: Arc<World>, id: u64, lingers: Duration) {
     }
     trace::note(id, "removed", [0, 0]);
     world.left(id);
-    // The node may not know that it was removed, and disturb the others.
+    // The node may not know that it was removed, and may disturb the other nodes.
     SimRuntime::sleep(lingers).await;
     world.kill(id, false);
 }

@@ -83,7 +83,7 @@ impl Nemesis {
     fn victim(&mut self) -> u64 {
         let members = self.world.members();
         match self.world.leader() {
-            // Faults of the leader find more than those of the others.
+            // Faults of the leader find more bugs than faults of other nodes.
             Some(leader) if self.rng.percent(30) => leader,
             _ => *self.rng.pick(&members),
         }
@@ -110,7 +110,7 @@ impl Nemesis {
         }
     }
 
-    /// Ends processes and starts them again later; power goes at once or within the next operations.
+    /// Ends processes and starts them again later. A power cut comes at once or within the next operations.
     async fn kill(&mut self, power: bool) {
         for id in self.victims() {
             let in_the_middle = power && self.rng.percent(70);
@@ -200,7 +200,7 @@ impl Nemesis {
             self.world.network.cut(order[from], order[to]);
         }
         let begun = trace::now();
-        // Until then answers from before may still count for the leader of before.
+        // Until then, earlier answers may still count for the earlier leader.
         let settled = begun + self.world.plan.election * 4;
         let gives_up = begun + LEADER_WITHIN + Duration::from_secs(1);
         while trace::now() < gives_up && !trace::is_violated() {
@@ -241,7 +241,7 @@ impl Nemesis {
         drop(SimRuntime::spawn(async move {
             SimRuntime::sleep(duration).await;
             let off = |site: &super::world::Site| site.disk.has_lost_power();
-            // It may have died meanwhile, or be about to.
+            // It may have died meanwhile, or may be about to die.
             if tasks::is_frozen(id) && !world.ids(off).contains(&id) {
                 trace::note(id, "thaw", [0, 0]);
                 tasks::thaw(id);
@@ -276,7 +276,7 @@ impl Nemesis {
         };
         trace::note(asked, "transfer", [to.unwrap_or(0), 0]);
         drop(tasks::spawn(asked, async move {
-            // It may be refused, or lost: the run goes on either way.
+            // The request may be refused or lost. The run continues in both cases.
             let _ = replica.change(&Change::TransferLeader { to }).await;
         }));
     }
@@ -286,7 +286,8 @@ impl Nemesis {
         let by = i64::try_from(self.rng.below(2 * JUMP_MS)).unwrap_or(0);
         let by = by - i64::try_from(JUMP_MS).unwrap_or(0);
         trace::note(id, "clock jump", [by.unsigned_abs(), 0]);
-        // One is wrong at a time: of five clocks three may be asked, and two wrong ones would be their median.
+        // Only one clock is wrong at a time. A leader may read three of five clocks, and two wrong ones would
+        // decide the median.
         for (other, site) in self.world.sites.lock().iter() {
             let wrong_by = if *other == id { by } else { 0 };
             site.wall_ms.store(wrong_by, Ordering::Relaxed);
@@ -300,7 +301,7 @@ impl Nemesis {
             };
             trace::note(id, "compact", [0, 0]);
             drop(tasks::spawn(id, async move {
-                // On a full disk it fails, and is tried again.
+                // On a full disk this fails, and the nemesis retries it.
                 let _ = replica.compact(true).await;
             }));
         }

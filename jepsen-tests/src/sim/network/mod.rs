@@ -1,7 +1,7 @@
 //! The simulated network: messages with delays and losses, links that are cut or slow.
 //!
-//! A question to a node runs as a task of that node: on its clock, frozen or killed with it. A message in flight
-//! goes on when its sender dies.
+//! A request to a node runs as a task of that node: on its clock, and frozen or killed with it. A message in
+//! flight survives the death of its sender.
 //!
 //! | module | subject |
 //! |---|---|
@@ -30,7 +30,7 @@ use super::runtime::tasks;
 use super::trace;
 use crate::harness::rng::Rng;
 
-/// Why a question was not answered.
+/// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// No process listens there, or the connection was reset.
@@ -59,7 +59,7 @@ struct Inner {
     processes: BTreeMap<u64, Process>,
     /// Links that are cut, in this direction.
     cut: BTreeSet<(u64, u64)>,
-    /// What is added to the time under way, in this direction.
+    /// The extra delay, in this direction.
     slow: BTreeMap<(u64, u64), Duration>,
     /// When a link that was cut or slow became whole again.
     healed: BTreeMap<(u64, u64), Duration>,
@@ -70,7 +70,7 @@ struct Inner {
 #[derive(Clone)]
 pub struct Network(Arc<Mutex<Inner>>);
 
-/// What becomes of one message.
+/// The fate of one message.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Arrives(Duration),
@@ -101,7 +101,7 @@ impl Network {
         self.0.lock().processes.insert(id, process);
     }
 
-    /// It does so no more; gives what the network held of it.
+    /// A node's process stops listening. Returns what the network held for it.
     pub fn detach(&self, id: u64) -> Option<Process> {
         self.0.lock().processes.remove(&id)
     }
@@ -126,7 +126,7 @@ impl Network {
         inner.slow.clear();
     }
 
-    /// From here on nothing gets lost.
+    /// From now on no message gets lost.
     pub fn calm(&self) {
         let mut inner = self.0.lock();
         inner.loss_permille = 0;
@@ -217,7 +217,7 @@ impl Network {
     /// Asks node `to` a question of node `from`.
     ///
     /// # Errors
-    /// When no answer comes; the question may have been heard all the same.
+    /// When no answer comes. The node may have received the request anyway.
     pub async fn ask<R, Fut>(
         &self,
         from: u64,
@@ -280,7 +280,7 @@ impl Network {
                     if network.is_cut(to, from) {
                         return network.swallow(tell).await;
                     }
-                    // The sender of the question may have given up.
+                    // The sender of the request may no longer wait.
                     let _ = tell.send(answer);
                 }
                 Way::Vanishes => network.swallow(tell).await,

@@ -1,4 +1,4 @@
-//! What replicas ask of each other besides Raft, over the simulated network.
+//! The requests between replicas other than Raft's, over the simulated network.
 
 use std::future::Future;
 
@@ -60,7 +60,7 @@ impl Peers for Link {
             drop(tasks::spawn_here(async move {
                 let mut answers = leader.serve_forwarded(from, taken.boxed());
                 while let Some(batch) = answers.next().await {
-                    // Whatever is under way when the link is cut is lost with the stream.
+                    // Messages in flight when the link is cut are lost with the stream.
                     if network.pass(id, from).await.is_err() || given.send(batch).is_err() {
                         return;
                     }
@@ -115,7 +115,7 @@ impl Peers for Link {
                 return Ok(None);
             };
             let (first, last) = (run.first, run.last);
-            // Read by the node that has it, before it is under way.
+            // The sending node reads it before it is in flight.
             let portions: Vec<_> = run.entries.collect().await;
             Ok(Some(HistoryRun {
                 first,

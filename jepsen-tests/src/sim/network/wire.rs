@@ -18,7 +18,7 @@ use crate::sim::trace;
 
 /// Bytes of a snapshot in one message: few, so that many snapshots take more than one.
 const BLOCK_BYTES: usize = 2048;
-/// The pauses before a node that cannot be reached is tried again, as in the product.
+/// The pauses before a retry of an unreachable node, as in the product.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_millis(400);
 
@@ -94,7 +94,7 @@ async fn append(
     let follows_something = rpc.prev_log_id.is_some();
     let answer = process.replica.raft().append_entries(rpc).await;
     let answer = answer.map_err(|error| failed(&error))?;
-    // openraft takes for granted that the empty beginning fits every log, and would stop.
+    // openraft assumes that the empty beginning fits every log, and would stop.
     if matches!(answer, AppendEntriesResponse::Conflict) && !follows_something {
         return Err(unreachable(&Lost::Reset));
     }

@@ -70,7 +70,7 @@ impl openraft::Instant for NodeInstant {
     }
 }
 
-/// `duration * by / of`, rounded up: who waits by a slow clock must not wake before its time.
+/// `duration * by / of`, rounded up: a task that waits by a slow clock must not wake too early.
 fn scaled(duration: Duration, by: u64, of: u64) -> Duration {
     if by == of {
         return duration;

@@ -1,7 +1,7 @@
-//! Which node a task belongs to: so that a node can be killed, frozen, and given a clock of its own.
+//! Which node a task belongs to, so that a node can be killed, be frozen, and have its own clock.
 //!
 //! Every task of a run is polled under the number of its node (0: of no node). A killed node's tasks
-//! are dropped at once, wherever they stood, as a process that is killed runs no further instruction.
+//! are dropped at once, wherever they are, because a killed process runs no further instruction.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -120,7 +120,7 @@ pub fn freeze(node: u64) {
     REGISTRY.with_borrow_mut(|registry| registry.life(node).frozen = true);
 }
 
-/// Lets it go on (SIGCONT): its timers that were due meanwhile are late.
+/// Lets it continue (SIGCONT). Timers that were due meanwhile fire late.
 pub fn thaw(node: u64) {
     let parked = REGISTRY.with_borrow_mut(|registry| {
         let life = registry.life(node);
@@ -212,7 +212,7 @@ impl<F> Owned<F> {
         })
     }
 
-    /// A node whose disk has lost its power is gone: it must say nothing more.
+    /// A node whose disk has lost power is dead: it must send nothing more.
     fn look_at_the_power(&self) {
         REGISTRY.with_borrow_mut(|registry| {
             let life = registry.life(self.node);
@@ -288,9 +288,9 @@ pub fn catch_panics() {
     }));
 }
 
-/// What the last panic of this thread said.
+/// The message of the last panic of this thread.
 pub fn panicked() -> String {
     PANICKED
         .with_borrow_mut(Option::take)
-        .unwrap_or_else(|| "a panic without words".to_owned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What must hold of every node at every moment.
+//! The invariants of every node at every moment.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::sim::check::chain::Wrong;
 use crate::sim::runtime::tasks;
 use crate::sim::trace;
 
-/// How far the log may be ahead of the right time: clocks of another speed, nothing more, because one wall clock
+/// How far the log may be ahead of the right time. Only clocks of another speed count, because one wall clock
 /// is wrong at a time.
 const LOG_AHEAD_MS_MAX: i64 = 3_000;
 
 impl Site {
-    /// Whether its process works, and nothing is wrong with it that keeps a node from electing and being elected.
+    /// Whether its process works, without a fault that keeps a node from electing or being elected.
     fn is_fine(&self) -> bool {
         let has_power = !self.disk.has_lost_power();
         let is_wrong = self.troubled || self.damaged || self.full;
@@ -70,7 +70,7 @@ impl World {
         self.majority.lock().led()
     }
 
-    /// Whether a majority that can talk has a leader, where the plan lets that be said.
+    /// Checks that a connected majority has a leader, if the plan allows the check.
     fn look_for_leader(&self) {
         let now = trace::now();
         let voters: Vec<u64> = (1..=self.plan.nodes).collect();
@@ -126,7 +126,8 @@ impl World {
         let is_compacted = matches!(read, Err(raft_store::Error::Compacted { .. }));
         let is_damaged = read.is_err() && !is_compacted && troubled;
         if is_damaged {
-            // Checks at least what no other node has shown yet; the rest follows when the log is healed.
+            // Check at least the entries that no other node has shown yet. The rest is checked when the log is
+            // healed.
             from = from.max(chain.end() + 1);
             read = entries(&up.store, from, applied);
         }
@@ -203,7 +204,7 @@ fn entries(
     }
 }
 
-/// What is not there, and may come as history, is no failure of the disk.
+/// A missing entry that may arrive later as history is not a disk failure.
 fn no_failure(id: u64, replica: &Replica<Sim>, offset: u64) -> Result<(), Wrong> {
     match replica.log_read(offset, 1) {
         Err(error @ Error::Storage { .. }) => Err((

@@ -1,4 +1,4 @@
-//! The cluster of one run: its disks, its processes, and everything that is known about them.
+//! The cluster of one run: its disks, its processes, and the checks on them.
 
 mod look;
 
@@ -38,15 +38,15 @@ pub struct Site {
     formation: Formation,
     /// The process, where one has come up.
     pub process: Option<Up>,
-    /// It was taken out of the cluster, or never came into it.
+    /// It was removed from the cluster, or never joined it.
     pub left: bool,
-    /// It is being shut down: it stops by itself.
+    /// It is being shut down, and stops without a kill.
     pub troubled: bool,
     /// The nemesis must not end it at the moment.
     pub protected: bool,
     /// Its disk has no room.
     pub full: bool,
-    /// How many ends of its process are on their way.
+    /// How many planned ends of its process are pending.
     ends: u32,
     /// Something on its disk was damaged.
     damaged: bool,
@@ -89,7 +89,7 @@ pub struct World {
     pub sites: Mutex<BTreeMap<u64, Site>>,
     /// The committed log.
     pub chain: Mutex<Chain>,
-    /// What clients were told.
+    /// The clients' requests and the answers.
     pub answers: Mutex<Answers>,
     rng: Mutex<Rng>,
     leaders: Mutex<BTreeMap<u64, u64>>,
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// It does so no more.
+    /// A node no longer belongs to the cluster.
     pub fn left(&self, id: u64) {
         if let Some(site) = self.sites.lock().get_mut(&id) {
             site.left = true;
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Starts a process on a machine that has none.
+    /// Starts a process on a machine that runs none.
     pub fn boot(self: &Arc<Self>, id: u64) {
         let found = {
             let sites = self.sites.lock();
@@ -248,7 +248,7 @@ impl World {
         let opened = Store::open(machine.disk.clone(), self.plan.store_options());
         let (store, writer) = match opened {
             Ok(opened) => opened,
-            // What a power cut that came too early has left is opened again later.
+            // A power cut came during the start. The folder is opened again later.
             Err(_) if machine.disk.has_lost_power() => return,
             Err(error) => {
                 return trace::violated("a node comes up again", format!("node {id}: {error}"));
@@ -330,7 +330,7 @@ impl World {
         }
     }
 
-    /// Ends the processes on machines whose power has gone by itself.
+    /// Ends the processes on machines whose power was cut by a planned cut.
     pub fn reap(&self) {
         let off = |site: &Site| site.disk.has_lost_power();
         for id in self.ids(off) {
@@ -338,7 +338,7 @@ impl World {
         }
     }
 
-    /// The nodes of which this is so.
+    /// The nodes that fulfil a condition.
     pub fn ids(&self, is_so: impl Fn(&Site) -> bool) -> Vec<u64> {
         let sites = self.sites.lock();
         let found = sites.iter().filter(|(_, site)| is_so(site));
@@ -356,7 +356,7 @@ impl World {
         Some(sites.get(&id)?.process.as_ref()?.replica.clone())
     }
 
-    /// The node that leads in the highest term, as it believes itself.
+    /// The node that believes itself to be the leader, in the highest term.
     pub fn leader(&self) -> Option<u64> {
         let sites = self.sites.lock();
         let up = sites

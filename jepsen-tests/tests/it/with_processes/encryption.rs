@@ -118,7 +118,7 @@ fn the_folder_tells_nothing_and_opens_with_the_right_keys_only() {
     keys.write(&[2, 3]);
     refuses(&node, &["key 1", "2, 3"]);
     std::fs::write(keys.path(), format!("1 {}\n", "00".repeat(32))).unwrap();
-    refuses(&node, &["another key 1"]);
+    refuses(&node, &["different key 1"]);
     let mut verify = server_command().unwrap();
     let verified = run(verify.arg("verify").arg("--data").arg(node.data_dir())).unwrap();
     assert!(!verified.status.success());

@@ -1,5 +1,5 @@
-//! What a power cut leaves of changes that were not synced: one of many outcomes, drawn by a seed
-//! or each in its turn.
+//! What a power cut leaves of unsynced changes. There are many outcomes: a seed draws one, or a test goes
+//! through all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,14 +30,14 @@ impl Random {
     }
 }
 
-/// What becomes of one unsynced change of a file.
+/// What a power cut does to one unsynced change of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
     Lost,
     Kept,
     /// Of a write, these of the sectors that it touches.
     Sectors(Vec<bool>),
-    /// Of a write, the first so many bytes.
+    /// Of a write, the bytes before this one.
     Before(usize),
     /// Of a write, the bytes from here on.
     From(usize),
@@ -80,13 +80,13 @@ impl Fate {
         }
     }
 
-    /// Everything that can become of `change`: lost and kept, then torn in every way that shows.
+    /// Every possible fate of `change`: lost, kept, then torn in every way that makes a difference.
     fn all(inode: &Inode, change: &DataChange) -> Vec<Self> {
         let mut fates = vec![Fate::Lost, Fate::Kept];
         let DataChange::Write { at, data } = change else {
             return fates;
         };
-        // Two tears with only bytes between them that the disk holds already are the same.
+        // Two tears have the same result if the disk already holds the bytes between them.
         let shows = |n: &usize| inode.durable.get(at + n) != Some(&data[*n]);
         let inner = 0..data.len().saturating_sub(1);
         fates.extend(inner.filter(shows).map(|n| Fate::Before(n + 1)));
@@ -142,7 +142,7 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Any outcome, as the seed has it.
+    /// One outcome, drawn by the seed.
     pub(super) fn draw(disk: &Disk, random: &mut Random) -> Self {
         let unsynced = disk.unsynced_names();
         let names: Vec<_> = unsynced
@@ -197,7 +197,7 @@ impl Cut {
         disk.with(names, contents)
     }
 
-    /// In words, for people who have to find out why this outcome is not survived.
+    /// The outcome in words, for the person who must find out why the store does not survive it.
     pub(super) fn describe(&self, disk: &Disk) -> String {
         let mut text = String::new();
         for ((folder, changes), kept) in disk.unsynced_names().iter().zip(&self.names) {

@@ -225,8 +225,9 @@ impl Disk {
         Ok(())
     }
 
-    /// One file after the other, as the operating system's does, and the last first: its order is its
-    /// own, and of a log that begins well and ends early a start would notice least.
+    /// Removes one file after the other, as the operating system does, and the last one first. The real order
+    /// is arbitrary; this one is the hardest for a start to notice, because it leaves a log that only ends
+    /// too early.
     pub(super) fn remove_dir_all(&mut self, dir: &Path) {
         if !self.names.knows(dir) {
             return;

@@ -63,7 +63,7 @@ struct State {
     /// Handles of an earlier generation belong to a machine that has lost power.
     generation: u64,
     operations: u64,
-    /// How many changes are left until the power goes; `None`: it stays.
+    /// How many changes are left until the power is cut; `None`: it is not cut.
     power_left: Option<u64>,
 }
 
@@ -114,16 +114,15 @@ impl MemFs {
         state.restart();
     }
 
-    /// Lets the power go after so many more changes: the next one, and all that follow, fail and
-    /// change nothing, until [`MemFs::crash`] decides what is left on the disk. So a power cut can
-    /// come in the middle of what a program does in one go. Of several such wishes the first to come true
-    /// counts.
+    /// Cuts the power after this many more changes. All later changes fail and change nothing, until
+    /// [`MemFs::crash`] decides what is left on the disk. So a power cut can interrupt a sequence of changes
+    /// anywhere. If this is called several times, the earliest cut counts.
     pub fn cut_power_after(&self, changes: u64) {
         let left = &mut self.0.lock().power_left;
         *left = Some(left.map_or(changes, |left| left.min(changes)));
     }
 
-    /// Whether the power is gone.
+    /// Whether the power is off.
     pub fn has_lost_power(&self) -> bool {
         self.0.lock().power_left == Some(0)
     }
@@ -133,7 +132,7 @@ impl MemFs {
         self.0.lock().restart();
     }
 
-    /// Keeps every operation that changes the disk from here on, until a crash.
+    /// Records every operation that changes the disk from now on, until a crash.
     pub fn record(&self) {
         let mut state = self.0.lock();
         state.recorded_from = Arc::new(state.disk.clone());
@@ -219,7 +218,7 @@ impl MemFs {
 }
 
 impl State {
-    /// Another process finds the disk: nothing of the one before has it open, or locked.
+    /// A new process uses the disk: all handles and locks of the earlier process are gone.
     fn restart(&mut self) {
         self.faults.clear();
         self.locks.clear();
@@ -230,7 +229,7 @@ impl State {
     fn draw_power(&mut self) -> io::Result<()> {
         match &mut self.power_left {
             None => Ok(()),
-            Some(0) => Err(io::Error::other("the power is gone")),
+            Some(0) => Err(io::Error::other("the power is off")),
             Some(left) => {
                 *left -= 1;
                 Ok(())

@@ -1,4 +1,4 @@
-//! The writer as a task: how a simulation, which has one thread and a clock of its own, runs it.
+//! The writer as a task. A simulation, which has one thread and its own clock, runs it this way.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -22,8 +22,8 @@ impl<F: FileSystem> Writer<F> {
         self.drive_slowly(sleep, || None).await;
     }
 
-    /// As [`Writer::drive_with`], with a pause before each batch for as long as a disk would take:
-    /// what is queued meanwhile goes along, and is lost when the process is killed meanwhile.
+    /// As [`Writer::drive_with`], with a pause before each batch that stands for the time of a disk. Requests
+    /// queued during the pause join the batch. They are lost when the process is killed during the pause.
     pub async fn drive_slowly<S: Future<Output = ()>>(
         mut self,
         sleep: impl Fn(Duration) -> S,

@@ -1,4 +1,4 @@
-//! Syncs, what they make known, and the marks that say what was durable.
+//! Syncs, the completions that they release, and the marks that record what was durable.
 
 use super::Writer;
 use crate::error::{Error, IoContext};
@@ -20,7 +20,7 @@ impl<F: FileSystem> Writer<F> {
             FsyncPolicy::EveryN(n) => self.unsynced_entries >= n,
             FsyncPolicy::EveryMs(ms) => {
                 let now = self.shared.options.now_ms();
-                // A clock that was set back says nothing of how long it was.
+                // If the clock was set back, the time since then is unknown.
                 self.unsynced_entries > 0 && now.abs_diff(self.synced_at_ms) >= ms
             }
         }
@@ -49,7 +49,7 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// Ends the log with a mark that covers all of it: nothing before it can be taken for torn.
+    /// Ends the log with a mark that covers all of it, so that recovery takes nothing before it for a torn write.
     pub(super) fn write_close(&mut self) -> Result<(), Error> {
         if self.durable != self.position() {
             self.sync()?;

@@ -1,5 +1,6 @@
-//! The one writer: takes what is queued, writes it with one write and one sync, and tells each
-//! request. A step, so that a thread drives it in the product and a task in a simulation.
+//! The only writer: takes the queued requests, writes them with one write and one sync, and reports the
+//! result to each. It works in steps, so that the product can drive it from a thread and a simulation from a
+//! task.
 
 #[cfg(feature = "testing")]
 mod drive;
@@ -20,20 +21,20 @@ use crate::log::shared::{Request, SharedLog, Wake};
 use crate::segment::Active;
 use crate::types::LogId;
 
-/// How many bytes of entries one batch holds at most, give or take one request: enough to hide
-/// the sync, little enough to keep latency and the buffer small.
+/// About how many bytes of entries one batch holds at most (one request may exceed it). Large enough to hide
+/// the cost of the sync, small enough for a low latency and a small buffer.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 
-/// The pause before the writer retries to create the next segment, for which there was no room.
+/// The pause before the writer retries to create the next segment after the disk was full.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes the log. There is one per [`Store`](crate::Store); it owns the right to write.
 pub struct Writer<F: FileSystem> {
     shared: Arc<SharedLog<F>>,
     active: Active<F>,
-    /// The file of the next segment, once there has to be one.
+    /// The file of the next segment, once it is needed.
     blank: Option<F::File>,
-    /// Whether what is queued waits because that file cannot be created.
+    /// Whether the queued requests wait because that file cannot be created.
     waits: bool,
     batch: Batch,
     /// Everything before this is on disk.
@@ -95,8 +96,8 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// Writes one batch of what is queued. Returns false when there was nothing to do, and when what is queued has
-    /// to wait because there is no room for the next segment.
+    /// Writes one batch of queued requests. Returns false when there was nothing to do, or when the requests
+    /// must wait because the disk has no room for the next segment.
     pub fn step(&mut self) -> bool {
         let mut requests = std::mem::take(&mut self.batch.requests);
         self.shared.take(&mut requests, BATCH_BYTES_MAX);
@@ -139,7 +140,7 @@ impl<F: FileSystem> Writer<F> {
         true
     }
 
-    /// That the log does not contradict itself, and the writer not the log, after a step that did not fail.
+    /// Checks, after a successful step, that the log is consistent and that the writer agrees with it.
     fn check_invariants(&self) {
         if !cfg!(debug_assertions) {
             return;
@@ -182,7 +183,7 @@ impl<F: FileSystem> Writer<F> {
 
     fn finish(mut self) {
         while self.step() {}
-        // What still waits for room is told that it was not written.
+        // Tell the requests that still wait for disk space that they were not written.
         self.shared.abandon();
         if self.shared.check().is_ok()
             && !self.marked
@@ -190,7 +191,7 @@ impl<F: FileSystem> Writer<F> {
         {
             self.fail(error);
         }
-        // Handles may live on for a while, but they can write nothing any more.
+        // Handles may still exist, but they can no longer write.
         self.shared.release();
     }
 
@@ -256,7 +257,7 @@ impl<F: FileSystem> Writer<F> {
             )?;
         }
         let committed = self.shared.tail.read().state.committed;
-        // Behind the entries it speaks of, and never ahead of the log.
+        // It comes after the entries that it names, and is never ahead of the log.
         if committed > self.committed_written
             && committed <= self.state.last
             && let Some(id) = committed
@@ -304,10 +305,9 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    /// Writes zeros ahead of small batches. A first write into reserved space changes the file's
-    /// extents, so that its sync must wait for the file system's journal, and with it for all
-    /// other programs on the disk; a write over zeros need not. Large batches would only write
-    /// their bytes twice.
+    /// Writes zeros ahead of small batches. A first write into reserved space changes the file's extents. Its
+    /// sync must then wait for the file system's journal, and so for all other programs that use the disk. A
+    /// write over zeros need not wait. For large batches this would only write their bytes twice.
     fn zero_ahead(&mut self, path: &Path) -> Result<(), Error> {
         static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
         let small = self.batch.buf.len() < ZEROS.len() / 2;
@@ -326,7 +326,7 @@ impl<F: FileSystem> Writer<F> {
 
 impl<F: FileSystem> Drop for Writer<F> {
     fn drop(&mut self) {
-        // Nothing is written any more: requests that still wait are told so.
+        // The writer writes nothing more. Tell the requests that still wait.
         self.shared.abandon();
     }
 }

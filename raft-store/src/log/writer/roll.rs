@@ -1,4 +1,4 @@
-//! From one segment to the next.
+//! Changes from one segment to the next.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ impl<F: FileSystem> Writer<F> {
         (is_full && self.active.offset > header) || has_other_key
     }
 
-    /// Reserves the next segment where these need it. Nothing was written for them yet.
+    /// Reserves the next segment if these requests need it. Nothing was written for them yet.
     pub(super) fn reserve_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
         if self.blank.is_none() && self.must_roll(requests) {
             let SharedLog {
@@ -33,8 +33,8 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    /// Goes on to the next segment exactly where it was reserved: behind the seal there is no way back, and the key
-    /// may have become another one meanwhile, which waits for the next batch.
+    /// Continues in the next segment exactly as it was reserved, because the seal cannot be undone. If the
+    /// key has changed meanwhile, the new key is used from the next batch on.
     pub(super) fn roll_if_reserved(&mut self) -> Result<(), Error> {
         match self.blank.take() {
             Some(blank) => self.roll(blank),
@@ -42,8 +42,8 @@ impl<F: FileSystem> Writer<F> {
         }
     }
 
-    /// Seals the segment, begins the next, and trims the segment, each durable before the next:
-    /// recovery takes what it finds otherwise for damage.
+    /// Seals the segment, begins the next one, and trims the sealed one. Each step is durable before the
+    /// next. Recovery treats any other order as damage.
     fn roll(&mut self, blank: F::File) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
         self.seal(&path)?;
@@ -76,7 +76,7 @@ impl<F: FileSystem> Writer<F> {
         self.batch.buf.clear();
         let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(RecordType::Seal, mark);
-        // A byte behind the seal, on disk before it, so that trimming the file always shortens it.
+        // Write one byte after the seal's place, durable before the seal, so that trimming always shortens the file.
         let len = encoder.offset() + 1;
         let file = &self.active.file.file;
         if file.len().during("measure", path)? < len {

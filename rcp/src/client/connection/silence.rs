@@ -1,5 +1,5 @@
-//! Notices a server that has gone silent while calls wait for it: a stopped process, a host that
-//! lost its power, a network that swallows everything. None of them closes the connection.
+//! Notices a server that has gone silent while calls wait: a stopped process, a host without power, a network
+//! that drops all packets. None of these closes the connection.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::frame::Flags;
 use crate::message::{op, request};
 use crate::wire;
 
-/// The server stops reading a connection while it works on 1024 of its requests. A PING behind that
-/// many says nothing about the server.
+/// The server stops reading a connection while it works on 1024 of its requests. A PING after that many
+/// proves nothing about the server.
 const ASKABLE_BEHIND_MAX: u64 = 1000;
-/// How often the patience is divided to look whether there is progress.
+/// How many times within the patience the driver checks for progress.
 const LOOKS: u32 = 10;
 
-/// Returns when the server is taken to be gone; never without a patience.
+/// Returns when the server counts as gone; never without a patience.
 pub(super) async fn noticed(shared: &Shared, patience: Option<Duration>) -> Error {
     let Some(patience) = patience else {
         return std::future::pending().await;
@@ -32,7 +32,7 @@ pub(super) async fn noticed(shared: &Shared, patience: Option<Duration>) -> Erro
         if shared.heard_while_busy() != Some(heard) {
             continue;
         }
-        // A server that is only slow, in an election for one, answers this at once.
+        // A server that is only slow, for example during an election, answers a PING at once.
         if let Some(ping) = shared.ask_for_life()
             && !is_alive(shared, heard, ping, patience).await
         {
@@ -53,8 +53,8 @@ async fn is_alive(shared: &Shared, heard: u64, ping: u64, patience: Duration) ->
         if shared.lock().heard != heard {
             return true;
         }
-        // Until the PING has left, requests before it may still be moving. What is written after it
-        // says nothing: the operating system accepts some of that on behalf of a dead server, too.
+        // Until the PING is sent, earlier requests may still be in transmission. Later writes prove nothing,
+        // because the operating system accepts some bytes even if the server is dead.
         let now = shared.written(ping);
         if now != before && !before.1 {
             since = Instant::now();
@@ -65,7 +65,7 @@ async fn is_alive(shared: &Shared, heard: u64, ping: u64, patience: Duration) ->
 }
 
 impl Shared {
-    /// How often something has been heard; `None` if no call waits.
+    /// How many reads brought data; `None` if no call waits.
     fn heard_while_busy(&self) -> Option<u64> {
         let state = self.lock();
         (!state.waiting.is_empty()).then_some(state.heard)
@@ -77,7 +77,7 @@ impl Shared {
         (state.writes, id < state.written_below)
     }
 
-    /// Queues a PING whose answer no call takes; its id. `None` if its answer would prove nothing.
+    /// Queues a PING whose answer no call takes, and returns its id. `None` if its answer would prove nothing.
     fn ask_for_life(&self) -> Option<u64> {
         let params = RawValue::from_string("{}".to_owned()).ok()?;
         let mut state = self.lock();

@@ -1,4 +1,4 @@
-//! Finding a node that serves a watch from where it stands.
+//! Finds a node that can serve a watch from its position.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::client::retry::Backoff;
 use crate::client::{Error, parse};
 use crate::message::ErrorBody;
 
-/// What a node is asked for.
+/// The request to a node.
 pub(super) struct Question<'a> {
     pub(super) op: &'static str,
     pub(super) params: &'a Map<String, Value>,
@@ -32,8 +32,8 @@ pub(super) struct Seen<'a> {
 pub(super) struct Search<'a> {
     dialer: &'a Dialer,
     order: Vec<usize>,
-    /// What those said who do not have it: nodes differ in how much of the log they keep, and an
-    /// address may lead to another cluster's node.
+    /// The refusals of nodes that do not have it. Nodes keep different parts of the log, and an address may
+    /// lead to another cluster's node.
     lacking: Option<ErrorBody>,
 }
 
@@ -46,7 +46,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// This address is out. `Err` if it was the last one.
+    /// Strikes this address out. `Err` if it was the last one.
     pub(super) fn strike_out(&mut self, at: usize, reason: ErrorBody) -> Result<(), Error> {
         self.order.retain(|known| *known != at);
         if self.order.is_empty() {
@@ -73,7 +73,7 @@ impl<'a> Search<'a> {
                 Ok(Err(Error::Refused(error))) if is_lacking(&error) => Error::Refused(error),
                 Ok(Err(error)) if !error.may_pass() => return Err(error),
                 Ok(Err(error)) => error,
-                // A try that the deadline cut short says less than one that came to its end.
+                // An attempt that the deadline cut short has a less useful error than a complete one.
                 Err(_) => failed.unwrap_or_else(|| unanswered(question.op, began.elapsed())),
             };
             if self.order.is_empty() {
@@ -104,7 +104,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// A node that is cut off answers late or never; where there are others, they get their turn.
+    /// A node that is cut off answers late or never. If there are other addresses, try them too.
     fn answer_timeout(&self) -> Duration {
         let timeout = self.dialer.options.timeout;
         if self.order.len() > 1 {
@@ -134,8 +134,8 @@ impl Question<'_> {
         }
     }
 
-    /// An instance that rests outlives the history of its last change. If it still stands where the
-    /// watch has seen it, nothing was missed, and the watch goes on from now.
+    /// Retention may drop the last change of an instance that rarely changes. If the instance is still in the
+    /// state that the watch has seen, the watch has missed nothing and continues from now.
     async fn ask_about_rest(
         &self,
         seen: &Seen<'_>,

@@ -1,8 +1,8 @@
 //! BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG: a snapshot and the log as streams of bytes.
 //!
-//! The crate `rstmdb-backup` (module `stream`) describes the bytes in the streams. They are cut into pieces at any byte,
-//! because one entry may be longer than a frame. A position in a stream is where the next piece
-//! begins, and means something to the server only.
+//! The crate `rstmdb-backup` (module `stream`) describes the bytes in the streams. They are cut into pieces at any
+//! byte, because one entry may be longer than a frame. A position in a stream is where the next piece begins, and
+//! means something to the server only.
 
 use std::borrow::Cow;
 
@@ -38,12 +38,12 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-/// Result of BACKUP_DESCRIBE: what there is to be had from this node.
+/// Result of BACKUP_DESCRIBE: what this node can send.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupDescribeResult<'a> {
     /// The cluster.
     pub cluster_id: Cow<'a, str>,
-    /// What people call it.
+    /// Its name.
     pub cluster_name: Cow<'a, str>,
     /// This node.
     pub node_id: u64,
@@ -61,7 +61,7 @@ pub struct BackupDescribeResult<'a> {
     pub snapshot: Option<BackupSnapshotInfo<'a>>,
 }
 
-/// A snapshot that can be had.
+/// A snapshot that the node can send.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupSnapshotInfo<'a> {
     /// Names it, on this node.
@@ -113,7 +113,7 @@ pub struct BackupLog {
     pub from_offset: u64,
     /// Where in that entry.
     pub from_byte: u64,
-    /// The last entry wanted, inclusive; it is waited for until it is applied.
+    /// The last requested entry, inclusive. The node waits until it has applied it.
     pub to_offset: u64,
 }
 

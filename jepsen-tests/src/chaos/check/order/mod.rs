@@ -46,7 +46,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
             by_instance.entry(op.instance).or_default().push(op);
         }
     }
-    // Local reads may be behind, but what one has seen, later reads must see.
+    // Local reads may be behind. But later reads must see what a local read has seen.
     for op in entries.iter().flat_map(ops::of) {
         if op.entry.workload == Workload::Monotonic
             && let Some(ops) = by_instance.get_mut(op.instance)
@@ -140,7 +140,7 @@ fn place(op: &Op<'_>, versions: &Versions<'_>) -> Result<Option<usize>, Violatio
     })
 }
 
-/// A place, or what is wrong and the version that shows it.
+/// A place, or the fault and the version that shows it.
 type Place = Result<Option<usize>, (String, Option<usize>)>;
 
 fn acknowledged(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
@@ -148,12 +148,12 @@ fn acknowledged(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
         return Err(("acknowledged without an offset".to_owned(), None));
     };
     let Some(writer) = versions.writer(op) else {
-        let problem = format!("acknowledged at offset {offset}, and not in the log");
+        let problem = format!("acknowledged at offset {offset}, but not in the log");
         return Err((problem, versions.at(offset)));
     };
     if writer.fact.offset != offset {
         let at = writer.fact.offset;
-        let problem = format!("acknowledged at offset {offset}, and it is at {at}");
+        let problem = format!("acknowledged at offset {offset}, but it is at {at}");
         return Err((problem, Some(writer.version)));
     }
     if !told_as_is(op, result, writer.fact) {
@@ -166,7 +166,7 @@ fn acknowledged(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
 fn read(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
     let offset = op.offset().unwrap_or_default();
     let Some(version) = versions.at(offset) else {
-        let problem = format!("a read of offset {offset}, where nothing happened to it");
+        let problem = format!("a read of offset {offset}, which did not change the instance");
         return Err((problem, None));
     };
     match versions.fact(version) {
@@ -178,14 +178,14 @@ fn read(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
     }
 }
 
-/// A conflict of offsets names the version it saw.
+/// A conflict of offsets names the version that the node saw.
 fn conflict(details: &Value, versions: &Versions<'_>) -> Place {
     let expected = details["expected_wal_offset"].as_u64();
     let (Some(expected), Some(actual)) = (expected, details["actual_wal_offset"].as_u64()) else {
         return Ok(None);
     };
     let Some(version) = versions.at(actual) else {
-        let problem = format!("refused for offset {actual}, where nothing happened to it");
+        let problem = format!("refused for offset {actual}, which did not change the instance");
         return Err((problem, None));
     };
     if expected == actual {
@@ -217,8 +217,8 @@ pub(super) fn shows(result: &Value, fact: &Fact) -> bool {
         && event_id == fact.event_id.as_deref()
 }
 
-/// Gives refusals the first place that explains them, and says which have none. A refusal changes nothing,
-/// so the lowest place is as good for all others as any.
+/// Gives each refusal the first place that explains it, and reports those without such a place. A refusal
+/// changes nothing, so the lowest place never hurts another operation.
 fn place_refusals<'a>(
     mut open: Vec<Op<'a>>,
     versions: &Versions<'_>,
@@ -249,7 +249,7 @@ fn place_refusals<'a>(
                 .flatten()
                 .filter_map(|at| versions.fact(at));
             let problem = format!(
-                "a refusal that no version explains which was current meanwhile: {:?}",
+                "no version that was current meanwhile explains the refusal: {:?}",
                 op.told
             );
             let entries = [op.entry].into_iter().chain(last_before(placed, &op));
@@ -275,7 +275,7 @@ fn last_before<'a>(placed: &[Placed<'a>], op: &Op<'_>) -> Option<&'a Entry> {
     before.max_by_key(|one| one.place).map(|one| one.op.entry)
 }
 
-/// Whether a version explains a refusal; `None` where the refusal says nothing of the instance.
+/// Whether a version explains a refusal; `None` if the refusal does not depend on the instance.
 fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
     let version = versions.all.get(at)?;
     let Told::Refused { code, details } = op.told else {
@@ -306,7 +306,7 @@ fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
 fn compare<'a>(mut placed: Vec<Placed<'a>>, versions: &Versions<'_>) -> Vec<(Op<'a>, Violation)> {
     placed.sort_by_key(|one| Reverse(one.place));
     let mut wrong = Vec::new();
-    // The earliest end among those that stand higher.
+    // The earliest end among the operations with a higher place.
     let mut ended = u64::MAX;
     for group in placed.chunk_by(|one, two| one.place == two.place) {
         for late in group {
@@ -326,7 +326,7 @@ fn misplaced<'a>(
     placed: &[Placed<'a>],
     versions: &Versions<'_>,
 ) -> (Op<'a>, Violation) {
-    // The one nearest in time makes the smallest window.
+    // The nearest one in time gives the smallest window.
     let earlier = placed
         .iter()
         .filter(|one| one.place > late.place && one.ended < late.begun)
@@ -353,7 +353,7 @@ fn misplaced<'a>(
     let entries = [earlier.op.entry, late.op.entry];
     let facts = facts.into_iter().flatten();
     let violation = Violation::new(problem, Some(versions.id), entries, facts);
-    // A read that saw too much is its own fault, not that of the write.
+    // If a read saw too much, report the read and not the write.
     let guilty = if is_read(late) || !is_read(earlier) {
         late.op
     } else {

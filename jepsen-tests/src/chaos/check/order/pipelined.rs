@@ -1,5 +1,5 @@
-//! What one connection sent without waiting for answers, and what touches the same instance, takes effect in
-//! the order in which it was sent (the protocol's promise on pipelines).
+//! Requests that one connection sends to one instance without waiting for answers take effect in the order of
+//! sending (the protocol's promise on pipelines).
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn check_one(mut sent: Vec<Op<'_>>, tally: &mut Tally) {
     sent.sort_by_key(|op| op.entry.begun);
     let done = sent.iter().filter_map(|op| Some((op, op.offset()?)));
     let done: Vec<_> = done.collect();
-    // One alone has no order.
+    // A single request has no order.
     for two in done.windows(2) {
         tally.succeeded += 1;
         let [(first, before), (second, after)] = two else {

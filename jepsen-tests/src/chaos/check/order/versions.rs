@@ -1,4 +1,4 @@
-//! The versions of one instance: what the log says it was, one after the other, and who asked for each.
+//! The versions of one instance, in the order of the log, and the request for each.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::chaos::check::truth::{Fact, FactKind, Truth};
 use crate::chaos::history::Entry;
 use crate::load::machines::{Machine, Refusal};
 
-/// What an instance was between two facts. The first version of all is that it was never created.
+/// The state of an instance between two facts. In the first version it was not created yet.
 #[derive(Debug)]
 pub(super) struct Version<'a> {
     /// Where it begins; 0 for the first.
@@ -27,7 +27,7 @@ pub(super) struct Versions<'a> {
     pub id: &'a str,
     pub all: Vec<Version<'a>>,
     pub writers: Vec<Writer<'a>>,
-    /// Which writer a request is an attempt of, by where the request lies in memory.
+    /// The writer that a request is an attempt of, by the request's address in memory.
     by_request: HashMap<*const Entry, usize>,
 }
 
@@ -70,7 +70,7 @@ impl Version<'_> {
 }
 
 impl Writer<'_> {
-    /// When it was asked for first; what was refused has not asked for it.
+    /// When a client first asked for it. A refused request does not count.
     pub fn begun(&self) -> u64 {
         let may_be_it = self.attempts.iter().filter(|op| !op.is_refused());
         may_be_it.map(|op| op.entry.begun).min().unwrap_or(0)
@@ -152,7 +152,7 @@ impl<'a> Versions<'a> {
         self.all.get(version)?.fact
     }
 
-    /// What is wrong with the facts themselves.
+    /// Faults of the facts themselves.
     pub fn judge(&self) -> Vec<Violation> {
         let mut wrong = Vec::new();
         let mut before: Option<&Fact> = None;
@@ -211,13 +211,13 @@ fn follows(before: Option<&Fact>, fact: &Fact) -> Result<(), String> {
     let live = before.filter(|before| before.kind != FactKind::Delete);
     match (fact.kind, live) {
         (FactKind::Create, None) => match before {
-            Some(_) => Err("it was deleted, and is back".to_owned()),
+            Some(_) => Err("it was deleted, but exists again".to_owned()),
             None => Ok(()),
         },
         (FactKind::Create, Some(_)) => Err("it was created twice".to_owned()),
         (FactKind::Delete, Some(_)) => Ok(()),
         (FactKind::Event | FactKind::Delete, None) => {
-            Err("something happened to it while it was not there".to_owned())
+            Err("a fact changed it while it did not exist".to_owned())
         }
         (FactKind::Event, Some(before)) => moves(before, fact),
     }
@@ -241,7 +241,7 @@ fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
         merged.insert(key.clone(), value.clone());
     }
     if fact.ctx.as_object() != Some(&merged) {
-        return Err("the context is not the one before with the payload's keys".to_owned());
+        return Err("the context is not the earlier one merged with the payload".to_owned());
     }
     Ok(())
 }
@@ -250,7 +250,7 @@ fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
 fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
     let Writer { fact, attempts, .. } = writer;
     let Some(first) = attempts.first() else {
-        // Instances that are there from the beginning were created before anything was recorded.
+        // Instances that exist from the beginning were created before the recording began.
         let is_prepared = fact.kind == FactKind::Create;
         let problem = Err("it took effect, and no client asked for it".to_owned());
         return if is_prepared { Ok(()) } else { problem };
@@ -270,14 +270,14 @@ fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
                 && before.map(|before| before.offset) != Some(expected)
             {
                 return Err(format!(
-                    "it was to take effect after offset {expected} only, and came after {:?}",
+                    "it was to take effect only after offset {expected}, but came after {:?}",
                     before.map(|before| before.offset)
                 ));
             }
             if let Some(expected) = params["expected_state"].as_str()
                 && fact.from != expected
             {
-                return Err(format!("it was to take effect in {expected} only"));
+                return Err(format!("it was to take effect only in {expected}"));
             }
             params["event"].as_str() == Some(&fact.event) && params["payload"] == fact.payload
         }
@@ -287,6 +287,6 @@ fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
     if is_same {
         Ok(())
     } else {
-        Err("it took effect otherwise than it was asked for".to_owned())
+        Err("its effect differs from the request".to_owned())
     }
 }

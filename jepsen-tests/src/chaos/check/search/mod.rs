@@ -53,7 +53,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     results
 }
 
-/// One instance in the terms of a model: how it begins, and what was done to it.
+/// One instance in the terms of a model: its first state, and the operations on it.
 type Steps<'a, M> = (<M as Model>::Op, Vec<Step<'a, M>>);
 /// Makes them; the instance begins with this fact.
 type MakeSteps<M> = for<'a> fn(&[Op<'a>], &Fact, &Truth) -> Steps<'a, M>;
@@ -125,7 +125,7 @@ fn decide<M: Model>(start: &M::Op, steps: &[Step<'_, M>], until: Instant) -> Che
     check_operations_timeout::<M>(&operations, left.min(TIME_EACH_MAX))
 }
 
-/// The first read that cannot be explained, by bisection, and what was asked for shortly before.
+/// The first read that cannot be explained, found by bisection, and the requests shortly before it.
 fn explain<M: Model>(id: &str, start: &M::Op, steps: &[Step<'_, M>]) -> Violation {
     let until = Instant::now() + TIME_MAX;
     let mut ends: Vec<u64> = steps
@@ -174,7 +174,7 @@ impl<M: Model> Step<'_, M> {
 /// When a write without an answer took effect at the latest: when a client had received an offset at or
 /// behind the write's own. `None` if it never did.
 struct Bounds {
-    /// Offsets that were told of, descending, with the earliest end of any at or behind each.
+    /// The offsets in answers, descending, with the earliest end of an answer at or after each.
     told: Vec<(u64, u64)>,
     /// Where each event took effect.
     events: HashMap<String, u64>,
@@ -225,7 +225,7 @@ fn register<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Regist
         *numbers.entry(value.to_string()).or_insert(next)
     };
     let start_op = RegisterOp::Start(number(&start.ctx["v"]));
-    // What the clients were told to be at an offset; a compare-and-set names one of these.
+    // The values that answers gave for an offset. A compare-and-set names one of these.
     let mut values: HashMap<u64, usize> = HashMap::new();
     values.insert(start.offset, number(&start.ctx["v"]));
     for op in ops {

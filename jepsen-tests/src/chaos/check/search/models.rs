@@ -62,7 +62,7 @@ impl Eq for Held {}
 
 impl Hash for Held {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Who did the last thing tells nearly all apart; equality decides the rest.
+        // The last writer tells nearly all states apart; equality decides the rest.
         self.state.hash(state);
         let by = self.ctx.get("by").and_then(Value::as_str);
         by.hash(state);

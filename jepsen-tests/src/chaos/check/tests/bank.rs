@@ -83,7 +83,7 @@ fn a_torn_read_is_found_even_if_the_sum_holds() {
     assert!(
         found.violations()[0]
             .message
-            .contains("no moment of the log")
+            .contains("no single moment of the log")
     );
     assert_eq!(judge(&log, &history, "order").verdict, Verdict::Valid);
 }

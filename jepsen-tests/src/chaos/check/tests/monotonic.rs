@@ -53,7 +53,7 @@ fn missing_what_was_asked_for_is_found() {
     read(&log, &mut history, 10, 12, 11);
     assert_finds(
         &judge(&log, &history),
-        "it saw offset 11, and asked for what is at 12",
+        "it shows offset 11, but the client asked for 12 or later",
     );
 
     let (log, mut history) = register();
@@ -61,7 +61,7 @@ fn missing_what_was_asked_for_is_found() {
     let gone = refused("INSTANCE_NOT_FOUND", json!({"instance_id": ID}));
     history.push((10, 20), "GET_INSTANCE", params, gone);
     let found = judge(&log, &history);
-    assert_finds(&found, "not found, although it was there at 10");
+    assert_finds(&found, "not found, although it existed at 10");
 }
 
 #[test]

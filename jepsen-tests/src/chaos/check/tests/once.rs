@@ -80,7 +80,7 @@ fn answers_that_differ_are_found() {
     answer["applied"] = json!(true);
     assert_finds(
         &judge(&log, &history),
-        "2 attempts of k1 were told to be the first",
+        "2 attempts of k1 were answered as the first",
     );
 }
 
@@ -90,7 +90,7 @@ fn an_acknowledged_key_that_is_missing_or_elsewhere_is_found() {
     log.facts.pop();
     assert_finds(
         &judge(&log, &history),
-        "k1 was acknowledged, and is not in the log",
+        "k1 was acknowledged, but is not in the log",
     );
 
     let (mut log, history) = keyed();
@@ -125,6 +125,6 @@ fn a_creation_that_is_refused_for_what_it_did_itself_is_found() {
     history.push((300, 350), op, params, exists);
     assert_finds(
         &judge(&log, &history),
-        "k1 was refused for what it had done itself",
+        "k1 was refused because of its own earlier effect",
     );
 }

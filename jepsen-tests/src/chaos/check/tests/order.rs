@@ -79,7 +79,7 @@ fn an_acknowledged_write_that_the_log_lacks_is_lost() {
     log.facts.pop();
     assert_finds(
         &judge(&log, &history),
-        "acknowledged at offset 13, and not in the log",
+        "acknowledged at offset 13, but not in the log",
     );
 }
 
@@ -92,7 +92,7 @@ fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
     result["wal_offset"] = json!(14);
     assert_finds(
         &judge(&log, &history),
-        "acknowledged at offset 14, and it is at 12",
+        "acknowledged at offset 14, but it is at 12",
     );
 
     let (log, mut history) = register(json!({}), 3);
@@ -118,7 +118,7 @@ fn a_read_of_a_value_that_its_version_never_had_is_wrong() {
     let mut wrong = log.read(REGISTER, 12);
     wrong["last_wal_offset"] = json!(99);
     history.get((260, 270), REGISTER, Outcome::Ok(wrong));
-    assert_finds(&judge(&log, &history), "where nothing happened to it");
+    assert_finds(&judge(&log, &history), "which did not change the instance");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_lost_update_is_found() {
     history.entries[2].params["expected_wal_offset"] = json!(11);
     assert_finds(
         &judge(&log, &history),
-        "after offset 11 only, and came after Some(12)",
+        "only after offset 11, but came after Some(12)",
     );
 }
 
@@ -291,7 +291,10 @@ fn a_refusal_must_be_explained_by_what_was_current() {
         if is_right {
             assert_eq!(found.verdict, Verdict::Valid, "{when:?} {state} {found}");
         } else {
-            assert_finds(&found, "a refusal that no version explains");
+            assert_finds(
+                &found,
+                "no version that was current meanwhile explains the refusal",
+            );
         }
     }
 }
@@ -303,7 +306,10 @@ fn a_refusal_of_what_the_model_allows_is_wrong() {
     let outcome = refused("INVALID_TRANSITION", details);
     refuse(&mut history, (160, 170), "REOPEN", outcome);
     let found = result(&history.entries, &log.truth(), "order", "machine");
-    assert_finds(&found, "a refusal that no version explains");
+    assert_finds(
+        &found,
+        "no version that was current meanwhile explains the refusal",
+    );
 }
 
 #[test]

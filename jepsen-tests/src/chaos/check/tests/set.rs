@@ -73,7 +73,7 @@ fn pages_that_were_never_so_are_found() {
         (
             (140, 150),
             &[("a", 10), ("b", 11), ("c", 12)],
-            "item-b: it lists what offset 13 had replaced",
+            "item-b: it lists a version that offset 13 had replaced",
         ),
         // Not yet created.
         (
@@ -85,7 +85,7 @@ fn pages_that_were_never_so_are_found() {
         (
             (1, 500),
             &[("a", 10), ("b", 12)],
-            "item-b: it lists it as of offset 12",
+            "item-b: it lists it at offset 12",
         ),
         ((1, 500), &[("b", 11)], "item-a: it is missing"),
         (
@@ -113,7 +113,7 @@ fn a_torn_page_is_found() {
         (1, 500),
         &[("a", 10), ("b", 11), ("c", 12), ("d", 14)],
     );
-    assert_finds(&judge(&log, &history), "what offset 13 had replaced");
+    assert_finds(&judge(&log, &history), "that offset 13 had replaced");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_number_that_was_never_so_is_found() {
             panic!("listed");
         };
         result["total"] = json!(total);
-        let problem = format!("it says that there are {total} in all");
+        let problem = format!("it gives a total of {total}");
         assert_finds(&judge(&log, &history), &problem);
     }
 }
@@ -194,7 +194,7 @@ fn a_deletion_without_an_answer_may_come_at_any_time() {
     let found = judge(&log, &history);
     assert_eq!(found.verdict, Verdict::Valid, "{found}");
     list(&mut history, (340, 350), &[("a", 10), ("b", 11), ("c", 12)]);
-    assert_finds(&judge(&log, &history), "what offset 13 had replaced");
+    assert_finds(&judge(&log, &history), "that offset 13 had replaced");
 }
 
 /// What came and went between may be just to come, or gone: the number of all tells.
@@ -217,7 +217,7 @@ fn a_page_may_be_from_before_or_after_what_it_leaves_out() {
         let found = judge(&log, &history);
         match is_valid {
             true => assert_eq!(found.verdict, Verdict::Valid, "{total}: {found}"),
-            false => assert_finds(&found, "which was never so"),
+            false => assert_finds(&found, "but the log never had that total"),
         }
     }
 }

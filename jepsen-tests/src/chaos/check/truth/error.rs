@@ -1,6 +1,6 @@
-//! Why a check could not be made; nothing of this says that the cluster broke a promise.
+//! Why a check could not be made. None of these errors means that the cluster broke a promise.
 
-/// The truth of a run cannot be had.
+/// Why the truth of a run cannot be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
         /// Why.
         source: rstmdb_raft_store::Error,
     },
-    /// What is committed cannot be understood.
+    /// A committed entry cannot be decoded.
     #[error("the entry at offset {offset}: {what}")]
     Entry {
         /// Its place in the log.

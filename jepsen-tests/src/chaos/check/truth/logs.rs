@@ -15,7 +15,7 @@ use rstmdb_raft_store::{Entry, Keyring, LogId, Position, RealFs, Record, Segment
 use super::error::Error;
 use super::{Fact, Truth, of_engine};
 
-/// What an entry is to the state machine.
+/// The kind of an entry for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
     Nothing,
@@ -94,8 +94,8 @@ impl Log {
         }
     }
 
-    /// Takes note of what is committed, if this is an entry the node holds: it may be told so ahead of the
-    /// entry, or still hold another one there.
+    /// Notes a committed log id, if the node holds that entry. The leader may tell it before the entry
+    /// arrives, or while the node still holds another entry there.
     fn settle(&mut self, id: Option<LogId>) {
         let held = id.filter(|id| self.entries.get(&id.index) == Some(id));
         self.settled = self.settled.max(held.map(|id| id.index));
@@ -161,7 +161,7 @@ impl Reader<'_> {
         self.commit(Some(id));
         let last = self.log.entries.keys().next_back();
         if last.is_none_or(|last| *last < id.index) {
-            // A snapshot took the place of the log. What was known to be committed stays true.
+            // A snapshot replaced the log. Entries known to be committed stay committed.
             let settled = self.log.settled;
             let keeps = |index: u64| settled.is_some_and(|settled| index <= settled);
             self.log.entries.retain(|index, _| keeps(*index));
@@ -170,7 +170,7 @@ impl Reader<'_> {
 }
 
 impl Reader<'_> {
-    /// Adds what came from other nodes, which hand on only what is committed.
+    /// Adds history from other nodes. Nodes pass on only committed entries.
     fn join(&mut self, history: Log) {
         for (index, id) in history.entries {
             self.log.settled = self.log.settled.max(Some(index));
@@ -178,7 +178,7 @@ impl Reader<'_> {
             if let Some(before) = before.filter(|before| *before != id) {
                 let node = self.log.node;
                 self.disagreements.push(format!(
-                    "node {node} was given {id} as history, and has {before} itself"
+                    "node {node} was given {id} as history, but has {before} itself"
                 ));
             }
         }
@@ -204,7 +204,7 @@ impl Visitor for Reader<'_> {
     }
 }
 
-/// The committed entries of all nodes, and where two contradict each other.
+/// The committed entries of all nodes, and the contradictions between nodes.
 fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> {
     let mut committed: BTreeMap<u64, (LogId, u64)> = BTreeMap::new();
     for log in logs {
@@ -218,7 +218,7 @@ fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> 
                     "node {} has committed {id}, node {node} {other}",
                     log.node
                 ));
-                // What follows differs as well, and says nothing new.
+                // Later entries differ as well, but add nothing new.
                 break;
             }
         }
@@ -227,7 +227,7 @@ fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> 
         .into_iter()
         .map(|(index, (id, _))| (index, id))
         .collect();
-    // What every node holds can no longer be lost, whether or not one has written down that it is
+    // An entry that every node holds can no longer be lost, even if no node has recorded that it is
     // committed.
     let mut next = committed.keys().next_back().map_or(0, |last| last + 1);
     while let Some(id) = held_by_all(logs, next) {
@@ -243,7 +243,7 @@ fn held_by_all(logs: &[Log], index: u64) -> Option<LogId> {
     logs.iter().all(same).then_some(*first)
 }
 
-/// Lets the entries take effect, and keeps what did.
+/// Applies the entries, and keeps the facts that took effect.
 fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth, Error> {
     let mut state = State::new();
     let mut facts: Vec<Fact> = Vec::new();
@@ -273,7 +273,7 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
             Ok(Outcome::Stale) => continue,
             Ok(Outcome::Applied) => {}
             Err(error) => {
-                // A node that applied this has stopped, or holds another state than the log's.
+                // A node that applied this entry has stopped, or has a state that differs from the log's.
                 disagreements.push(format!("entry {id} cannot take effect: {error}"));
                 break;
             }

@@ -49,7 +49,7 @@ pub struct Fact {
     /// The context after; null for a deletion.
     #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub ctx: Value,
-    /// The event's name for itself.
+    /// The client's id of the event.
     pub event_id: Option<String>,
     /// The idempotency key.
     pub key: Option<String>,
@@ -123,7 +123,7 @@ impl Truth {
         self.pick(self.by_instance.get(id))
     }
 
-    /// The events that were given this `event_id`; one at most, or something took effect twice.
+    /// The events with this `event_id`. More than one means that a request took effect twice.
     pub fn of_event(&self, event_id: &str) -> impl DoubleEndedIterator<Item = &Fact> {
         self.pick(self.by_event_id.get(event_id))
     }
@@ -241,7 +241,7 @@ fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
 }
 
 impl Fact {
-    /// That something of this kind happened, and nothing more.
+    /// A fact of this kind with all other fields empty.
     fn bare(offset: u64, kind: FactKind, instance: &str) -> Self {
         Self {
             offset,

@@ -1,4 +1,4 @@
-//! Orders that clients pay, ship and cancel without knowing of each other.
+//! Orders that clients pay, ship and cancel independently.
 
 use serde_json::json;
 

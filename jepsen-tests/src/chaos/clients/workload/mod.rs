@@ -1,4 +1,4 @@
-//! What clients do during a run: the workloads, and the threads they run on.
+//! The workloads of a run, and the threads that they run on.
 
 mod bank;
 mod machine;
@@ -33,10 +33,10 @@ const CLIENTS: [(Workload, u32); 7] = [
 ];
 /// Instances of each workload that shares some: few, so that clients meet.
 const SHARED_INSTANCES: u64 = 5;
-/// The number under which the suite itself asks, before and after the clients.
+/// The client number of the suite itself, for requests before and after the load.
 pub const SUITE: u32 = u32::MAX;
 
-/// How long a busy machine may take until a fresh cluster takes a write.
+/// How long a fresh cluster may take to accept a write on a busy machine.
 const PREPARED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Every workload.
@@ -82,7 +82,7 @@ impl Load {
         Ok(Self { threads })
     }
 
-    /// Waits for all clients, who were told to stop; says how many of them panicked.
+    /// Waits for all clients, which were told to stop. Returns how many of them panicked.
     pub fn finish(self) -> usize {
         let ended = self.threads.into_iter().map(JoinHandle::join);
         ended.filter(Result::is_err).count()
@@ -101,10 +101,10 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
     }
 }
 
-/// Puts what the clients need into a fresh cluster.
+/// Creates the machines and instances that the clients need in a fresh cluster.
 ///
 /// # Errors
-/// When it does not take it.
+/// When the cluster refuses.
 pub fn prepare(nodes: &dyn Nodes, shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
     within(PREPARED_WITHIN, || {
         let leader = nodes.leader().ok_or_else(|| "no node leads".to_owned())?;
@@ -164,7 +164,7 @@ fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
             within(PREPARED_WITHIN, || {
                 match client.call("CREATE_INSTANCE", create.clone()) {
                     Some(Outcome::Ok(_)) => Ok(()),
-                    // By an earlier try.
+                    // An earlier attempt has created it.
                     Some(Outcome::Refused { code, .. }) if code == "INSTANCE_EXISTS" => Ok(()),
                     other => Err(format!("{prefix}-{number} was not created: {other:?}")),
                 }

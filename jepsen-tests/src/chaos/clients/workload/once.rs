@@ -1,4 +1,4 @@
-//! Writes with a key, sent until they are answered, and some of them again long after.
+//! Writes with a key, sent until answered. Some are sent again much later.
 
 use serde_json::{Value, json};
 

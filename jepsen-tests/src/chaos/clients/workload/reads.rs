@@ -1,4 +1,4 @@
-//! Reads that need not show the newest state, and what they do promise.
+//! Reads that need not show the newest state, but keep weaker promises.
 
 use serde_json::json;
 

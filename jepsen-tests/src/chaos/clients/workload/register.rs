@@ -6,7 +6,7 @@ use super::{Step, one_of};
 use crate::chaos::clients::client::Client;
 use crate::chaos::history::Workload;
 
-/// Few, as the search for an order has to try them in many.
+/// Few, because the search tries them in many orders.
 const PIPELINED_MAX: u64 = 4;
 
 /// Every value is written once in a run, so a read says which write it saw.
@@ -42,8 +42,8 @@ impl Register {
         client.call_for(Workload::Register, "APPLY_EVENT", params);
     }
 
-    /// Writes more than once without waiting: they take effect in this order. Some have a key, as only
-    /// those are tried again by a node whose leader is gone.
+    /// Writes more than once without waiting: they take effect in this order. Some have a key, because a node
+    /// whose leader is gone retries only those.
     fn pipeline(&mut self, client: &mut Client, id: &str) {
         let count = client.rng.between(2, PIPELINED_MAX);
         let events = (0..count).map(|_| {

@@ -25,7 +25,7 @@ impl Items {
         }
     }
 
-    /// An item of any client of this workload, made already or not.
+    /// An item of any client of this workload, created already or not.
     fn any(&self, client: &mut Client) -> String {
         let mut first = 0;
         let mut count = 1;
