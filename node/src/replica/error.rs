@@ -2,16 +2,14 @@
 //!
 //! Four families, because they ask for four reactions:
 //!
-//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
-//!   [`Error::OtherCluster`]): the request is at fault; trying
-//!   it again changes nothing.
-//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`],
-//!   [`Error::OutcomeUnknown`], [`Error::LostTwice`], [`Error::ReadOnly`],
-//!   [`Error::ShuttingDown`]): this node cannot do it now; another try, here or elsewhere, can
-//!   succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a second try safe.
-//! - *faulty* ([`Error::DecisionFailed`]): the request meets a fault of the program, and would meet it
-//!   on every node; it is not tried again.
-//! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node is of no use any more.
+//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`], [`Error::OtherCluster`]): the
+//!   request is at fault; a retry changes nothing.
+//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
+//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or
+//!   on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
+//! - *faulty* ([`Error::DecisionFailed`]): the request meets a bug of the program, and would meet it on every node; the
+//!   cluster does not retry it.
+//! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
 
 use rstmdb_engine::Refusal;
 
@@ -61,8 +59,7 @@ pub enum Error {
     /// This node does not lead, and was asked as the leader; nothing was written.
     #[error("this node is not the leader; nothing was changed")]
     NotLeader,
-    /// This node's state differs from the other nodes' at the same offset: what it would say
-    /// cannot be trusted.
+    /// This node's state differs from the other nodes' at the same offset, so its answers cannot be trusted.
     #[error(
         "the state of this node differs from the other nodes'; it answers no requests until it is replaced"
     )]
@@ -81,8 +78,8 @@ pub enum Error {
         "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
     )]
     OutcomeUnknown,
-    /// Two leaders in a row were lost while they had the request. If it is what ended them, it must
-    /// not end a third.
+    /// Two leaders in a row were lost while they had the request. The request itself may have crashed them, so it must
+    /// not reach a third.
     #[error(
         "two leaders in a row were lost while they had this request; its outcome is unknown, and the cluster does not \
          retry it by itself"

@@ -1,16 +1,18 @@
 //! A leader without a majority steps down.
 //!
-//! openraft's leaders lead on until they hear of another. Those followers that still hear one grant nobody a
-//! vote, so an old leader that reaches one node of a majority which could elect a new one keeps it from doing
-//! so for as long as that lasts. `Config::quorum_loss_probe_interval` silences its heartbeats, but it leads on, and
-//! entries that are sent again still renew the lease. Two of the longest election timeouts of silence were too few
-//! for a majority of three to elect another. Four are enough, but for as long nobody leads where nobody else can:
-//! where the node that comes back has less of the log.
+//! openraft's leaders go on leading until they hear of another leader. Followers that hear a leader grant no votes. So
+//! an old leader that still reaches one node of a majority keeps this majority from electing a new leader, for as long
+//! as it reaches that node. `Config::quorum_loss_probe_interval` stops its heartbeats. But it goes on leading, and
+//! entries that it sends again still renew the lease.
 //!
-//! Stepping down is what Raft's follower does that hears of a higher term: this node grants its vote of the next
-//! term to the voter that answered it last. That costs a term and nothing else. Nothing is counted for that voter
-//! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
-//! refuses the vote where a majority has answered meanwhile.
+//! Silence for two of the longest election timeouts was too short for a majority of three to elect another leader. Four
+//! are enough. But for that time the cluster has no leader if no other node can be elected, because the node that comes
+//! back has less of the log.
+//!
+//! So this leader steps down, as a Raft follower does that hears of a higher term: it grants its vote of the next term
+//! to the voter that answered it last. That costs a term and nothing else. The vote has no effect for that voter unless
+//! it asks for the vote itself. If no other leader is elected, this node campaigns like any other. Raft refuses the
+//! vote if a majority has answered meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,8 +32,8 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::peers::calls::Peers;
 use crate::replica::types::Types;
 
-/// Looks in one election timeout. A majority must be missed by two in a row: a leader that stood still itself
-/// hears the answers that were waiting for it in between.
+/// Checks in one election timeout. Two checks in a row must miss a majority: a leader whose own process stood still
+/// reads the answers that were waiting for it between the two.
 const LOOKS: u32 = 4;
 
 /// What tells this node whether a majority answers it.
@@ -43,7 +45,7 @@ pub(crate) struct Quorum<T: Types> {
     pub options: Arc<Options>,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
     let Some(shortest) = pace.parts().map(|parts| parts.options.election_timeout.0) else {
         return;
@@ -65,9 +67,9 @@ pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
 /// A term in which this node leads others.
 struct Led<T: Types> {
     term: u64,
-    /// Since when it has been seen to lead in it without keeping quiet.
+    /// Since when this node has been leading in this term without keeping quiet.
     since: InstantOf<T>,
-    /// How many bytes of entries each voter had taken in, and when that number grew last.
+    /// Bytes of entries that each voter had received, and when this number grew last.
     taken: BTreeMap<u64, (u64, Option<InstantOf<T>>)>,
 }
 
@@ -80,8 +82,8 @@ impl<T: Types> Led<T> {
         }
     }
 
-    /// Notes which voters have taken bytes in. A heartbeat may be lost between the pieces of a large entry, again and
-    /// again on a link that the entry fills; that the pieces arrive says as much.
+    /// Notes which voters have received bytes. A large entry can fill a link so that heartbeats between its pieces are
+    /// lost again and again. The pieces that arrive also show that the voter is alive.
     fn notice_progress(&mut self, peers: &dyn Peers, voters: impl Iterator<Item = u64>) {
         for id in voters {
             let bytes = peers.sent(id).bytes_taken;
@@ -103,8 +105,8 @@ impl<T: Types> Led<T> {
 }
 
 impl<T: Types> Quorum<T> {
-    /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
-    /// election timeout.
+    /// Whether this node leads others without keeping quiet, and no majority has answered it for the longest election
+    /// timeout.
     fn misses_majority(&self, led: &mut Option<Led<T>>) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -141,7 +143,7 @@ impl<T: Types> Quorum<T> {
             return;
         };
         let vote = Vote::new(metrics.current_term + 1, to);
-        // Raft has stopped when it fails; whoever watches over that says so.
+        // This fails only when Raft has stopped; another task reports that.
         if let Ok(answer) = raft.vote(VoteRequest::new(vote, end)).await
             && answer.vote_granted
         {

@@ -25,7 +25,7 @@ pub struct Applied {
     offset: AtomicU64,
     moved: Signal,
     checkpoints: Mutex<VecDeque<DigestAt>>,
-    /// What this node compiled when it decided the entries that are still to be applied, by offset.
+    /// What this node compiled when it decided entries that it has still to apply, by offset.
     compiled: Mutex<VecDeque<(u64, Compiled)>>,
 }
 
@@ -62,7 +62,7 @@ impl Applied {
         self.offset.load(Ordering::SeqCst)
     }
 
-    /// Tells everyone who waits that the state has reached `offset`.
+    /// Tells all waiting tasks that the state has reached `offset`.
     pub(crate) fn publish(&self, offset: u64) {
         self.offset.store(offset, Ordering::SeqCst);
         self.moved.change();
@@ -98,7 +98,7 @@ impl Applied {
         }
     }
 
-    /// What was compiled for this entry, if this node decided it; forgets what is older.
+    /// What this node compiled for this entry, if it decided the entry. Forgets what belongs to earlier offsets.
     pub(crate) fn take_compiled(&self, offset: u64, entry: &Entry) -> Option<Compiled> {
         let mut kept = self.compiled.lock();
         let mut found = None;
@@ -108,7 +108,7 @@ impl Applied {
         found
     }
 
-    /// Forgets what was kept: the offsets were expected in vain.
+    /// Forgets what was kept, because these entries did not come at the expected offsets.
     pub(crate) fn forget_compiled(&self) {
         self.compiled.lock().clear();
     }
