@@ -45,7 +45,7 @@ pub enum Error {
     /// The offset is one of another cluster's log.
     #[error(
         "the offset comes from cluster {named:?}, but this is cluster {cluster_id}, whose head is \
-         {head}; a cluster that was restored from a backup is another one. Read the current state \
+         {head}; a cluster restored from a backup has an id of its own. Read the current state \
          anew, and watch from offset {} on, or without from_offset and cluster_id", head + 1
     )]
     OtherCluster {
@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// The write was handed to the log, and whether it will be committed is not known.
     #[error(
-        "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
+        "the outcome of this write is unknown: the node lost its leadership before the write was confirmed"
     )]
     OutcomeUnknown,
     /// Two leaders in a row were lost while they had the request. The request itself may have crashed them, so it must

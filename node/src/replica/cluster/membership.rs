@@ -202,7 +202,7 @@ impl<T: Types> Membership<T> {
         let same_address = |other: &NodeInfo| other.peer_addr == node.peer_addr;
         if let Some((id, _)) = membership.nodes().find(|(_, other)| same_address(other)) {
             return Err(refused(format!(
-                "{} is the address of node {id}, which is a member: remove that one first",
+                "{} is the address of node {id}, which is a member: remove that node first",
                 node.peer_addr
             )));
         }

@@ -116,7 +116,11 @@ impl<T: Types> DiskSpace<T> {
         if self.neighbours.gate.set_no_room_here(reason) {
             match refused {
                 Some(reason) => {
-                    tracing::error!(%reason, "disk nearly full: this node takes no writes, and no entries from the leader, until there is room")
+                    tracing::error!(
+                        %reason,
+                        "disk nearly full: this node takes no writes, and no entries from the leader, until there is \
+                         room"
+                    );
                 }
                 None => tracing::info!("this node has room again; it takes writes and entries"),
             }

@@ -139,10 +139,11 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
     match effect {
         Effect::None => ErrorBody::new(Code::Timeout, format!("{waited}; nothing was changed"))
             .with_details(json!({ "outcome": "not_applied" })),
-        Effect::Upkeep => {
-            ErrorBody::new(Code::Timeout, format!("{waited}; what was begun may go on"))
-                .with_details(json!({ "outcome": "unknown" }))
-        }
+        Effect::Upkeep => ErrorBody::new(
+            Code::Timeout,
+            format!("{waited}; the node may still finish what it has begun"),
+        )
+        .with_details(json!({ "outcome": "unknown" })),
         Effect::Write { .. } => unknown_outcome(
             ErrorBody::new(
                 Code::Timeout,

@@ -91,7 +91,7 @@ impl Scraped {
                 .gauge("rstmdb_idempotency_keys", "Idempotency keys remembered.")?,
             idempotency_bytes: make.gauge(
                 "rstmdb_idempotency_bytes",
-                "What the idempotency keys cost in memory, about.",
+                "About how many bytes of memory the idempotency keys take.",
             )?,
             earliest_offset: make.gauge(
                 "rstmdb_earliest_offset",
@@ -122,7 +122,7 @@ impl Scraped {
             )?,
             decisions_failed: make.counter(
                 "rstmdb_decisions_failed_total",
-                "Requests whose decision ended by a fault of the program.",
+                "Requests whose decision failed because of a bug in rstmdb.",
             )?,
             digest_mismatches: make.counter(
                 "rstmdb_digest_mismatches_total",
@@ -351,7 +351,7 @@ impl Raft {
                 .gauge("rstmdb_raft_snapshot_index", "The last snapshot's offset.")?,
             purged_index: make.gauge(
                 "rstmdb_raft_purged_index",
-                "The last offset that Raft let go: a member that ends below it needs a snapshot.",
+                "The last offset that Raft has removed: a member that ends below it needs a snapshot.",
             )?,
             lag: make.register(IntGaugeVec::new(
                 Opts::new(
@@ -366,7 +366,7 @@ impl Raft {
             )?,
             stepped_down: make.counter(
                 "rstmdb_raft_stepped_down_total",
-                "Times this node led, was answered by no majority and stepped down.",
+                "Times this node led, heard no majority and stepped down.",
             )?,
             stalls: make.counter(
                 "rstmdb_replication_stalls_total",

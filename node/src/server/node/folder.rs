@@ -49,8 +49,8 @@ pub(crate) fn refuse_nameless(config: &Config) -> Result<(), Error> {
         data_dir = %dir.display(),
         node_id,
         cluster_name = %config.cluster.name,
-        "identity.json is missing, although the folder was in use: the log is whole and has no other node, so this \
-         node writes the file anew, with the cluster's id from the log and the name from the configuration"
+        "identity.json is missing, although the folder was in use: the log is complete and names no other node, so \
+         this node writes the file again, with the cluster's id from the log and the name from the configuration"
     );
     Ok(())
 }

@@ -64,8 +64,8 @@ pub enum Error {
     },
     /// The other node belongs to a cluster of another name.
     #[error(
-        "cluster.name: this node's is {ours:?}, but the node at {addr} belongs to {theirs:?}: it is \
-         another cluster, or one of the two is wrong"
+        "cluster.name: this node has {ours:?}, but the node at {addr} has {theirs:?}: it belongs to \
+         another cluster, or one of the two names is wrong"
     )]
     WrongName {
         /// This node's cluster.

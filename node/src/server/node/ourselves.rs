@@ -20,7 +20,7 @@ pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
             let differ = differences(node_id, configured, &cluster, &members);
             if !differ.is_empty() {
                 tracing::warn!(
-                    "the configuration of node {node_id} contradicts the cluster's membership, which counts: {}",
+                    "the configuration of node {node_id} contradicts the cluster's membership, which is in force: {}",
                     differ.join("; ")
                 );
             }

@@ -105,8 +105,8 @@ fn share_out_descriptors(config: &Config) -> Descriptors {
         tracing::warn!(
             wanted,
             clients = descriptors.clients,
-            "the limit of open files is too low for network.max_connections: fewer clients are taken, so that the \
-             log and other nodes find a descriptor; raise the limit (LimitNOFILE, ulimit -n)"
+            "the limit of open files is too low for network.max_connections: this node accepts fewer clients, and \
+             keeps file descriptors for its log and other nodes; raise the limit (LimitNOFILE, ulimit -n)"
         );
     }
     descriptors

@@ -199,7 +199,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     }
     if !report.unread.is_empty() {
         return Err(Error::Refused(format!(
-            "{} could not be read whole, so whether it is damaged is not known",
+            "{} could not be read completely, so it may be sound or damaged",
             dir.display()
         )));
     }
@@ -272,7 +272,7 @@ fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
         } else {
             let shown: Vec<&str> = foreign.iter().take(5).map(String::as_str).collect();
             format!(
-                "{dir} holds nothing of a node (it holds {}): is the path right?",
+                "{dir} holds no files of a node (it holds {}): is the path right?",
                 shown.join(", ")
             )
         },
@@ -282,7 +282,7 @@ fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     if !yes {
         return Err(Error::Refused(format!(
-            "rejoin removes everything that the node has in {}; say --yes to confirm that this node shall come \
+            "rejoin removes everything that the node has in {}; pass --yes to confirm that this node is to come \
              back as a new member under a new id. In a cluster of one there is no other node to \
              get the data from: this deletes the only copy",
             dir.display()
@@ -292,7 +292,7 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     let left = match foreign_names(dir) {
         names if names.is_empty() => String::new(),
         names => format!(
-            " What is left there is not the node's: {}.",
+            " The files left there are not the node's: {}.",
             names.join(", ")
         ),
     };

@@ -124,7 +124,7 @@ impl Certificate {
         let left = self.not_after - now;
         if self.not_before > now {
             return Some(format!(
-                "is not valid yet: it will be in {}, unless this machine's clock is wrong",
+                "is not valid yet: it becomes valid in {}, unless this machine's clock is wrong",
                 days(self.not_before - now)
             ));
         }

@@ -115,7 +115,9 @@ impl<T: Types> View<T> {
             .filter(|id| *id != self.metrics.id && !self.full.contains_key(id))
             .min_by_key(|id| self.lag_of(*id))
             .ok_or_else(|| {
-                refused("no other voter that answers has room, so none can take over".to_owned())
+                refused(
+                    "no other voter both answers and has room, so none can take over".to_owned(),
+                )
             })
     }
 

@@ -199,14 +199,14 @@ impl<T: Types> Clocks<T> {
                     skew_ms,
                     skew_ms_max,
                     "this leader's clock is further from the median of the voters' clocks than \
-                     cluster.max_clock_skew_ms: the log's time follows the median; set this machine's clock right"
+                     cluster.max_clock_skew_ms: the log's time follows the median; correct this machine's clock"
                 ),
                 (true, false) => tracing::warn!(
                     node_id,
                     skew_ms,
                     skew_ms_max,
                     "a member's clock is further from the median of the voters' clocks than \
-                     cluster.max_clock_skew_ms: set the clock of its machine right"
+                     cluster.max_clock_skew_ms: correct the clock of its machine"
                 ),
                 (false, true) => {
                     tracing::info!(

@@ -99,7 +99,7 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
     drop(stream);
     link.use_small_segments(
         "commands forwarded to another node, or its answers, do not arrive although small calls do; \
-         the connection is opened again with small TCP segments",
+         this node opens the connection again with small TCP segments",
     );
     forward_over(link).await
 }

@@ -162,7 +162,8 @@ pub(in super::super) fn decode_result(message: wire::ForwardResult) -> ForwardRe
 
 /// The outcome of a command that this version does not know: nothing was done.
 pub(in super::super) fn not_understood(seq: u64, error: &DecodeError) -> ForwardResult {
-    let message = format!("the leader does not understand this request, it may be older: {error}");
+    let message =
+        format!("the leader does not understand this request; its version may be older: {error}");
     ForwardResult {
         seq,
         outcome: Err(Error::Refused(Refusal::BadRequest {

@@ -261,8 +261,8 @@ impl Link {
         drop(channels);
         if beats {
             self.use_small_segments(
-                "what is sent to another node does not arrive although its heartbeats are answered; \
-                 the connection is opened again with small TCP segments",
+                "messages to another node do not arrive although it answers heartbeats; this node opens the connection again \
+                 with small TCP segments",
             );
         }
     }

@@ -55,27 +55,27 @@ impl PartialEq for Secret {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretRefusal {
     #[error(
-        "it does not show that it knows the cluster's secret: it is no node, or one without cluster.secret_file"
+        "it does not show that it knows the cluster's secret: it is not a node, or it has no cluster.secret_file"
     )]
     Silent,
     #[error(
-        "its cluster.secret_file holds another secret than this node's: all nodes need the same"
+        "its cluster.secret_file holds another secret than this node's: all nodes need the same secret"
     )]
     Other,
     #[error(
-        "it does not show that it knows the cluster's secret: it has no cluster.secret_file, or is no node"
+        "it does not show that it knows the cluster's secret: it has no cluster.secret_file, or it is not a node"
     )]
     NotAsked,
     #[error("it does not accept this node's secret: all nodes need the same cluster.secret_file")]
     NotAccepted,
     #[error(
         "{0:?} is not its address in cluster.peers or in the membership: with cluster.secret_file a node is dialed \
-         at that address alone, so that no one in between can pass for it"
+         at that address alone, so that no attacker in between can pass for it"
     )]
     Elsewhere(String),
     #[error(
         "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership: \
-         correct the address where the caller has it from; otherwise someone passes on what the caller shows"
+         correct it in the caller's configuration; if it is not there, an attacker may be relaying the caller's proof"
     )]
     NotOurs(String),
     #[error(transparent)]

@@ -67,7 +67,7 @@ impl Partials {
         };
         let entered = tokio::time::timeout(TAKE_OVER_TIMEOUT, partial.lock_owned()).await;
         let partial = entered.map_err(|_| {
-            Status::unavailable("an earlier stream of a snapshot is still being worked on")
+            Status::unavailable("this node is still working on an earlier stream of a snapshot")
         })?;
         Ok((partial, filling))
     }
