@@ -80,7 +80,7 @@ fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {
             continue;
         }
         let hash = parse_hash(line).ok_or_else(|| {
-            // The line is not shown: it may be a token written here by mistake.
+            // The line is not shown: it may be a token that was written here by mistake.
             unreadable(format!(
                 "line {}: expected the SHA-256 of a token as 64 hexadecimal digits",
                 i + 1

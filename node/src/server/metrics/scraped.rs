@@ -1,4 +1,4 @@
-//! What the replica and its log count themselves: read when the metrics are asked for.
+//! What the replica and its log count themselves: read when a client asks for the metrics.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ struct Wal {
     fsyncs: IntCounter,
 }
 
-/// What took long.
+/// Operations that took long.
 struct Slow {
     decisions: IntCounter,
 }
@@ -140,7 +140,7 @@ impl Scraped {
         })
     }
 
-    /// Not to be called twice at the same time: counters would count a difference twice.
+    /// Must not run twice at the same time: counters would count a difference twice.
     pub(super) fn set(&self, replica: &Replica) {
         let status = replica.status();
         gauge(&self.machines, status.machines);
@@ -392,7 +392,7 @@ fn gauge(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-/// What is counted elsewhere only grows: the difference to the last time is what to add.
+/// The other counter only grows: the difference to the last time is what to add.
 pub(super) fn counter(counter: &IntCounter, value: u64) {
     counter.inc_by(value.saturating_sub(counter.get()));
 }

@@ -1,4 +1,4 @@
-//! Warnings of other nodes, each only once in a while: what is refused is tried again many times a second.
+//! Warnings about other nodes, each only once in a while: a refused node retries many times a second.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

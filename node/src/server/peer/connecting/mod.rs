@@ -1,4 +1,4 @@
-//! Connections to other nodes, and what calls over them come to.
+//! Connections to other nodes, and the results of calls over them.
 //!
 //! | module | subject |
 //! |---|---|

@@ -9,13 +9,13 @@
 //!        ◀── ACCEPTED                                                           ◀──
 //! ```
 //!
-//! Both nonces are new for each connection, so what was recorded proves nothing on another one, now or later. Both
-//! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. So a client
-//! that makes a node dial an address of its choice cannot pass the proofs on to another node, which has another
+//! Both nonces are new for each connection, so a recorded handshake proves nothing on another one, now or later. Both
+//! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. A client may
+//! make a node dial an address of its choice. But it cannot relay the proofs to another node, which has another
 //! address.
 //!
-//! Nothing is encrypted by it: an attacker that can read the network reads what the nodes say, and one that can change
-//! what is on its way can take over a connection. That is what `cluster.tls` is for.
+//! This encrypts nothing. An attacker that can read the network reads what the nodes say, and one that can change the
+//! traffic can take over a connection. `cluster.tls` protects against both.
 
 use std::io;
 
@@ -51,7 +51,7 @@ impl PartialEq for Secret {
     }
 }
 
-/// Why the other side is not talked to.
+/// Why a node refuses to talk to the other side.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretRefusal {
     #[error(
@@ -116,7 +116,7 @@ impl Secret {
             match stream.read_u8().await? {
                 HERE => {}
                 ELSEWHERE => return Ok(Some(SecretRefusal::Elsewhere(addr.to_owned()))),
-                // Something else is spoken there.
+                // Another protocol is spoken there.
                 _ => return Ok(Some(SecretRefusal::NotAsked)),
             }
             stream.read_exact(&mut theirs).await?;
@@ -234,7 +234,7 @@ where
     Ok((nonce, addr))
 }
 
-/// The other side ended the connection, which at this place has a meaning.
+/// The other side ended the connection, which at this step has a meaning.
 fn gone(error: io::Error, meaning: SecretRefusal) -> SecretRefusal {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     match error.kind() {
