@@ -38,7 +38,7 @@ pub(crate) enum Access {
     Read,
     /// It changes it by commands that are handed over at once.
     Write,
-    /// It changes it by commands that are handed over one after the other, or by one that others may pass.
+    /// It changes it by commands that are handed over in parts, or by one that others may pass.
     Exclusive,
 }
 

@@ -43,7 +43,7 @@ fn id_of(handle: &SnapshotHandle<RealFs>) -> String {
     format!("{}@{}", handle.info().file, handle.info().checksum)
 }
 
-/// What is told of a snapshot; `None` for one of an empty log.
+/// The description of a snapshot for a client; `None` for a snapshot of an empty log.
 pub(crate) fn describe(
     snapshots: &SnapshotStore<RealFs>,
     handle: &SnapshotHandle<RealFs>,

@@ -118,7 +118,7 @@ pub enum Error {
         /// Its list.
         theirs: String,
     },
-    /// The node that is to join would be added under the id of one that is there.
+    /// The joining node would be added under the id of a node that is there already.
     #[error(
         "cluster.node_id: the node at {addr} has the id {node_id} already; a node that joins needs \
          an id that was never used"

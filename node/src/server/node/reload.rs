@@ -18,7 +18,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 const SAY_INTERVAL: Duration = Duration::from_secs(86_400);
 /// Keys that SIGHUP brings into force; all other keys need a restart.
 const RELOADED: [&str; 4] = ["auth.", "tls.", "cluster.tls.", "cluster.secret_file"];
-/// Keys that begin like this need a restart all the same.
+/// Exceptions: keys that begin like this need a restart.
 const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
 
 struct Fresh {
@@ -82,7 +82,8 @@ impl Fresh {
                     );
                 }
                 self.config.auth = config.auth;
-                // The paths may be missing from it: TLS would then end although the operator wants to keep it.
+                // A configuration that turns TLS off may lack its paths. TLS stays on until the restart, so the old
+                // paths stay too.
                 if self.config.tls.enabled == config.tls.enabled {
                     self.config.tls = config.tls;
                 }

@@ -112,7 +112,7 @@ pub type Recorded = Arc<dyn Fn(u64) -> u128 + Send + Sync>;
 pub struct Options {
     /// Who this node is.
     pub local: Local,
-    /// Remembers who has taken part.
+    /// Remembers which nodes have taken part.
     pub meet: Meet,
     /// What [`Meet`] has recorded.
     pub recorded: Recorded,

@@ -102,7 +102,7 @@ impl<T: Types> Clocks<T> {
     /// The log's time for decisions that the proposer makes now. They count as in flight until
     /// [`Clocks::set_in_flight`] is called.
     pub(crate) fn begin_decisions(&self, last_ms: u64) -> u64 {
-        // One lock for both: a time that is told in between would lie behind these decisions.
+        // One lock for both: a log time that is told between the two would be later than that of these decisions.
         let mut known = self.known.lock();
         let time_ms = self.read(&mut known, last_ms);
         known.in_flight_since_ms.get_or_insert(time_ms);

@@ -29,8 +29,8 @@ struct Portion {
 }
 
 impl<T: Types> Proposer<T> {
-    /// Decides about as much as goes into one message to Raft, and returns the entries to write; everything
-    /// decided is in flight.
+    /// Decides about as many commands as fit into one message to Raft, and returns the entries to write. Everything
+    /// decided is then in flight.
     pub(super) fn decide_portion(&mut self) -> Vec<Entry> {
         let mut portion = self.new_portion();
         let applied = self.applied.clone();

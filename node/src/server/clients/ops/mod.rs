@@ -57,7 +57,7 @@ pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
 /// The answer of a job, or the reason why there is none.
 pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
-/// A job under way.
+/// A job in flight.
 pub(crate) enum Running {
     /// A write. Most jobs are writes, so it has no box of its own.
     Write {

@@ -195,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.flush();
     }
 
-    /// Ends the watches, and answers the requests under way with an error: their outcomes are not for the client of the
+    /// Ends the watches, and answers the requests in flight with an error: their outcomes are not for the client of the
     /// new token.
     fn end_what_was_begun(&mut self) {
         for watch in self.watches.end_all() {

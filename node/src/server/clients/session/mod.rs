@@ -9,7 +9,7 @@
 //! | `requests` | from a payload to work or an answer |
 //! | `handshake` | HELLO, AUTH and what they agree upon |
 //! | `token` | when tokens are looked at, and wrong ones answered |
-//! | `work` | requests under way, and their deadlines |
+//! | `work` | requests in flight, and their deadlines |
 //! | `subscriptions` | the watches |
 //! | `pushing` | what they tell, written to the client |
 //! | `outbox` | what waits to be sent |

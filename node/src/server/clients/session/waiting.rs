@@ -30,7 +30,7 @@ pub(super) struct Unbegun {
     pub(super) bytes: usize,
 }
 
-/// The length of something that was encoded once and taken back for lack of room.
+/// What was encoded once, to learn its length, and then taken back for lack of room.
 pub(super) struct Unwritten<T> {
     pub(super) what: T,
     pub(super) bytes: usize,

@@ -1,4 +1,4 @@
-//! The requests of one connection that are under way.
+//! The requests of one connection that are in flight.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use crate::server::clients::ops::{JobOutcome, Running};
 use crate::server::clients::order::Claim;
 use crate::server::op::Op;
 
-/// What is known of a request while it is under way.
+/// What is known of a request while it is in flight.
 #[derive(Debug)]
 pub(crate) struct Tag {
     pub(crate) id: Box<str>,

@@ -108,7 +108,7 @@ struct Pipeline<S> {
     /// In order.
     owed: VecDeque<Owed>,
     owed_bytes: u64,
-    /// Bytes of pieces whose append was not sent yet; they wait for the same answer.
+    /// Bytes of pieces whose append was not sent yet; they wait for an answer too.
     begun_bytes: u64,
     /// That of the last request.
     term: u64,

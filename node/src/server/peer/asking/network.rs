@@ -159,8 +159,8 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         Box::pin(async move {
             let opened = append_stream::open(link, lane, input).await;
             if opened.is_err() {
-                // openraft waits its backoff before it gives out the next request. It must not wait before a stream
-                // that fails before it takes one: a node that is starting refuses at once.
+                // openraft waits its backoff when a stream takes the next request. A stream that cannot be opened takes
+                // none: openraft would retry at once, because a node that is starting refuses at once. So this waits.
                 tokio::time::sleep(path::WAIT_MIN).await;
             }
             Ok(opened?)

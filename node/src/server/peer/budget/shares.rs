@@ -70,8 +70,7 @@ impl Share {
         }
     }
 
-    /// Waits for room for forwarded commands, which they give back with their outcomes. `None` if so much can never be
-    /// free.
+    /// Waits for room for forwarded commands, which they give back with their outcomes. `None` cannot happen.
     pub(crate) async fn commands(&self, bytes: usize) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = u32::try_from(bytes.min(COMMANDS_BYTES)).ok()?;
         let room = self.commands.clone().acquire_many_owned(bytes).await;

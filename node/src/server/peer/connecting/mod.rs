@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `connections` | channels to other nodes, and calls over them |
-//! | `call_error` | why a call came to nothing |
+//! | `call_error` | why a call failed |
 //! | `dial` | how a connection begins, on both sides |
 //! | `open` | what opens a channel |
 
