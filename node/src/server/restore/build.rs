@@ -28,7 +28,7 @@ const PORTION_BYTES: usize = 8 << 20;
 /// deleted with it.
 pub(super) fn refuse_inside(dir: &Path, backup: &Path) -> Result<(), Error> {
     let (absolute, root) = (std::path::absolute(dir)?, backup.canonicalize()?);
-    // The data folder need not exist yet. The nearest folder above it that does decides, with links resolved.
+    // The data folder need not exist yet. The nearest existing folder above it decides, with links resolved.
     let nearest = absolute
         .ancestors()
         .find_map(|path| path.canonicalize().ok());
