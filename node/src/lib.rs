@@ -9,7 +9,7 @@
 //! - [`server`] is the rest: the RCP listener and its sessions, admin HTTP, TLS, configuration,
 //!   logging and signals. It reaches the replica only through [`replica::Replica`].
 //!
-//! [`planted`] is for the tests alone: bugs that they must find, in builds that are made for it.
+//! [`planted`] serves the tests alone: it holds bugs that they must find, in builds that are made for this.
 //!
 //! What the node promises its users is listed in `docs/promises.md`; the shortest form:
 //! an acknowledged write survives a crash, reads are linearizable unless the client asks for

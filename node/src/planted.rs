@@ -1,8 +1,8 @@
-//! Bugs to test the tests with: compiled in with the feature `planted-bugs` only, and even then each
-//! is off until it is asked for. One process has one bug at most, in all its replicas.
+//! Bugs to test the tests with: compiled in with the feature `planted-bugs` only, and even then each is off until a
+//! test asks for it. A process has one bug at most, in all its replicas.
 //!
-//! A suite that has never found anything proves nothing. These are the faults that databases of this
-//! kind have really had; each run of `jepsen-tests` that is to find one must do so in its time.
+//! A suite that has never found a bug proves nothing. Databases of this kind have really had these bugs. Each run of
+//! `jepsen-tests` that is to find one must do so in its time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,18 +12,17 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Names the bug that a server is to have.
 pub const VARIABLE: &str = "RSTMDB_PLANTED_BUG";
 
-/// A watch with the bug misses what wakes it at an offset that this divides.
+/// With its bug planted, a watch misses the event that wakes it at each offset that this divides.
 pub(crate) const WATCH_DROPS_EVERY: u64 = 100;
 
 /// What can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
-    /// Linearizable reads are answered from what the node has applied, without asking anybody.
+    /// Linearizable reads are answered from what the node has applied, without asking the leader or a majority.
     ReadWithoutReadIndex = 1,
     /// The log reports entries as durable before it has written them.
     AckBeforeFsync,
-    /// An event whose entry landed elsewhere than predicted, or whose instance had moved on, is
-    /// applied all the same.
+    /// An event is applied although its entry landed elsewhere than predicted, or its instance had moved on.
     StaleFactApplied,
     /// A watch that has caught up now and then misses the event that wakes it.
     WatchDrops,

@@ -2,16 +2,14 @@
 //!
 //! Four families, because they ask for four reactions:
 //!
-//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
-//!   [`Error::OtherCluster`]): the request is at fault; trying
-//!   it again changes nothing.
-//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`],
-//!   [`Error::OutcomeUnknown`], [`Error::LostTwice`], [`Error::ReadOnly`],
-//!   [`Error::ShuttingDown`]): this node cannot do it now; another try, here or elsewhere, can
-//!   succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a second try safe.
-//! - *faulty* ([`Error::DecisionFailed`]): the request meets a fault of the program, and would meet it
-//!   on every node; it is not tried again.
-//! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node is of no use any more.
+//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`], [`Error::OtherCluster`]): the
+//!   request is at fault; a retry changes nothing.
+//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
+//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or
+//!   on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
+//! - *faulty* ([`Error::DecisionFailed`]): the request meets a bug of the program, and would meet it on every node; the
+//!   cluster does not retry it.
+//! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
 
 use rstmdb_engine::Refusal;
 
@@ -47,7 +45,7 @@ pub enum Error {
     /// The offset is one of another cluster's log.
     #[error(
         "the offset comes from cluster {named:?}, but this is cluster {cluster_id}, whose head is \
-         {head}; a cluster that was restored from a backup is another one. Read the current state \
+         {head}; a cluster restored from a backup has an id of its own. Read the current state \
          anew, and watch from offset {} on, or without from_offset and cluster_id", head + 1
     )]
     OtherCluster {
@@ -61,8 +59,7 @@ pub enum Error {
     /// This node does not lead, and was asked as the leader; nothing was written.
     #[error("this node is not the leader; nothing was changed")]
     NotLeader,
-    /// This node's state differs from the other nodes' at the same offset: what it would say
-    /// cannot be trusted.
+    /// This node's state differs from the other nodes' at the same offset, so its answers cannot be trusted.
     #[error(
         "the state of this node differs from the other nodes'; it answers no requests until it is replaced"
     )]
@@ -78,11 +75,11 @@ pub enum Error {
     },
     /// The write was handed to the log, and whether it will be committed is not known.
     #[error(
-        "the outcome of this write is unknown: the node lost its leadership before it was confirmed"
+        "the outcome of this write is unknown: the node lost its leadership before the write was confirmed"
     )]
     OutcomeUnknown,
-    /// Two leaders in a row were lost while they had the request. If it is what ended them, it must
-    /// not end a third.
+    /// Two leaders in a row were lost while they had the request. The request itself may have crashed them, so it must
+    /// not reach a third.
     #[error(
         "two leaders in a row were lost while they had this request; its outcome is unknown, and the cluster does not \
          retry it by itself"

@@ -1,4 +1,4 @@
-//! [`Replica`]: everything that one can do with a replica. What its methods do is in the rooms.
+//! [`Replica`]: everything that one can do with a replica. The rooms hold the code of its methods.
 
 mod invariants;
 mod nodes;
@@ -96,7 +96,7 @@ impl<T: Types> Replica<T> {
         self.parts.queries.query(query)
     }
 
-    /// The same, for a query that may take long: it leaves this thread to others.
+    /// As [`Replica::query`], for a query that may take long: other tasks of this thread go on meanwhile.
     ///
     /// # Errors
     ///
@@ -114,22 +114,24 @@ impl<T: Types> Replica<T> {
         self.parts.queries.look_up_all(queries).await
     }
 
-    /// Gives what a command repeated its contexts, up to about `room` bytes in sum, which are subtracted. What
-    /// this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
+    /// Adds the contexts to the answer of a repeated command, up to about `room` bytes in sum, which are subtracted
+    /// from `room`. An answer whose entry this node's log no longer has, or does not have yet, stays
+    /// [`Reply::Replayed`].
     ///
-    /// Waits until this node has applied what the leader speaks of, but no longer than for a leader.
+    /// Waits until this node has applied the offset that the leader names, but no longer than a request waits for a
+    /// leader.
     pub async fn complete(&self, reply: &mut Reply, room: &mut usize) {
         let wait_max = self.parts.options.leader_wait;
         replay::complete::<T>(&self.parts.log, wait_max, reply, room).await;
     }
 
-    /// About how many bytes the context of an instance has: as this node has applied it, and without waiting for
-    /// apply, which may answer `None`.
+    /// About how many bytes the context of an instance has, as this node has applied it. It does not wait for apply,
+    /// and may be `None` while apply is running.
     pub fn context_bytes(&self, id: &str) -> Option<usize> {
         self.parts.queries.context_bytes(id)
     }
 
-    /// Looks at the applied state. Apply waits meanwhile: be short.
+    /// Calls `look` with the applied state. Apply waits meanwhile, so `look` must be short.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.parts.log.applied.read())
     }
@@ -160,8 +162,8 @@ impl<T: Types> Replica<T> {
 
     /// Whether a watch may begin at the offset `from` that was got from the cluster `cluster_id`.
     ///
-    /// A client comes with the offset behind the last one it has seen. This node may be behind that,
-    /// and asks the leader before it calls it wrong.
+    /// A client comes with the offset behind the last one it has seen. This node may not have applied that offset yet.
+    /// It asks the leader before it calls the offset wrong.
     ///
     /// # Errors
     ///
@@ -199,8 +201,8 @@ impl<T: Types> Replica<T> {
         self.parts.log.page(from, limit)
     }
 
-    /// Entries from `from` on, up to and including `to`, which must have been applied: as many as
-    /// fit into either bound, but at least one.
+    /// Entries from `from` on, up to and including `to`, which must have been applied: as many as fit into both limits,
+    /// but at least one.
     ///
     /// # Errors
     ///
@@ -217,8 +219,7 @@ impl<T: Types> Replica<T> {
         self.parts.log.read_raw(from, to, entries_max, bytes_max)
     }
 
-    /// Returns once the history from `offset` on (0: all that there will be) is here, or will not
-    /// come any more.
+    /// Returns once the history from `offset` on (0: all that will be available) is here, or no more of it will come.
     pub async fn wait_for_history(&self, offset: u64) {
         self.parts.backfill.wait_for_history(offset).await;
     }
@@ -243,9 +244,9 @@ impl<T: Types> Replica<T> {
         self.parts.compaction.compact(force_snapshot).await
     }
 
-    /// Up to which log time, inclusive, all is applied on the leader, Unix milliseconds. Facts in flight there, and
-    /// those that are decided later, have a later time, unless another leader follows whose clock is behind. Where no
-    /// leader tells it, this is the time of the last fact here, which may be much earlier.
+    /// The log time up to which, inclusive, the leader has applied everything, in Unix milliseconds. Facts that are in
+    /// flight there, and those that are decided later, have a later time, unless the next leader's clock is behind. If
+    /// no leader answers, this is the time of the last fact on this node, which may be much earlier.
     pub async fn log_time_ms(&self) -> u64 {
         self.parts.clock.log_time_ms().await
     }

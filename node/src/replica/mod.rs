@@ -27,7 +27,7 @@
 //! - `peers`: what a replica asks of the other nodes besides Raft (`calls`), what they say of themselves (`report`),
 //!   who they are (`neighbours`), the network of a cluster of one (`none`).
 //! - `apply`: openraft's state machine, its snapshots, the term.
-//! - `watch`: a watch as a cursor over the log (`cursor`), and who is woken by an event (`hub`).
+//! - `watch`: a watch as a cursor over the log (`cursor`), and which watches an event wakes (`hub`).
 //! - `parts`: what several rooms use. The applied state, pages of the log, answers, the gate, counters, options, the
 //!   pace of background tasks.
 //! - [`error`] and [`types`]: why a request was not done, and what a replica is generic over.

@@ -179,7 +179,7 @@ impl<T: Types> Found<T> {
             membership,
             compaction,
         };
-        // A process that ended before it had fetched all goes on.
+        // A process that ended before it had fetched all history continues here.
         parts.backfill.begin();
         parts.spawn_tasks(rounds, queue);
         parts
@@ -264,7 +264,7 @@ impl<T: Types> Parts<T> {
             options: options.clone(),
         };
         tasks.spawn::<T, _, _>(Arc::new(quorum), quorum::run);
-        // The state machine has the hub, too: the task ends with something that only this replica has.
+        // The state machine also holds the hub. So this task ends with a value that only this replica holds.
         tasks.spawn::<T, _, _>(Arc::new(()), |pace| hub::run(pace, hub.clone()));
         tasks.spawn::<T, _, _>(self.disk.clone(), disk_space::run);
         tasks.spawn::<T, _, _>(self.compaction.clone(), compaction::run);

@@ -10,22 +10,22 @@ pub trait Types: StoreConfig<R = Outcome> {
     type Fs: FileSystem;
 }
 
-/// What a replica needs of the machine it runs on and must not take by itself.
+/// What a replica needs from its machine and must get only through this trait.
 pub trait Host: Send + Sync + 'static {
     /// The wall clock, in milliseconds since the Unix epoch.
     ///
     /// It may jump, and shows 0 before 1970. What is written to the log follows it only slowly; see `clocks`.
     fn now_ms(&self) -> u64;
 
-    /// Runs work that may block on the disk or take the processor for long, in a way that does
-    /// not hold up the other tasks of this thread.
+    /// Runs work that may block on the disk, or use the processor for long, so that it does not delay the other tasks
+    /// of this thread.
     fn block(&self, work: &mut dyn FnMut());
 
     /// The free space, in bytes, of the file system that holds the data folder; `None` when
     /// it cannot be told.
     fn free_bytes(&self) -> Option<u64>;
 
-    /// What else new files need and the machine has none of: inodes, file descriptors. For people.
+    /// Anything else that new files need and the machine has run out of: inodes, file descriptors. For people.
     fn shortage(&self) -> Option<String> {
         None
     }
@@ -39,7 +39,7 @@ pub(crate) mod tests {
     use super::*;
 
     openraft::declare_raft_types!(
-        /// For tests of what no replica has to run for.
+        /// For tests that start no replica.
         pub(crate) TestTypes:
             D = Data,
             R = Outcome,

@@ -21,13 +21,13 @@ use crate::server::transport::strangers::{Stranger, Strangers};
 
 /// Under load a node is always a few entries behind.
 const READY_LAG_MAX: u64 = 1_000;
-/// The head of a request has to come within this time, the first one's and each further one's.
+/// The head of each request has to come within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests are short; a client that sends more than this is not a scraper.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// A connection keeps its place for this time: probes and scrapers ask at once.
+/// A connection keeps its place for this time: probes and scrapers send their request at once.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// The pause after accept has failed.
+/// Pause after the listener could not accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is cancelled, at most `connections_max` connections at a time.

@@ -30,8 +30,7 @@ impl replica::Types for Product {
 /// The replica of the product.
 pub type Replica = replica::Replica<Product>;
 
-/// Runs work that takes the processor for long, or blocks, in a way that does not hold up the other tasks of
-/// this thread.
+/// Runs work that uses the processor for long, or blocks, so that it does not delay the other tasks of this thread.
 pub(crate) fn block<R>(work: impl FnOnce() -> R) -> R {
     let has_other_workers = Handle::try_current()
         .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
@@ -59,7 +58,7 @@ impl TokioHost {
 impl replica::Host for TokioHost {
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A clock before 1970 is wrong; the engine keeps time monotonic whatever it says.
+        // A clock before 1970 is wrong; the engine's time never goes back, for any value of this clock.
         since.map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
@@ -82,7 +81,7 @@ impl replica::Host for TokioHost {
             _ => {}
         }
         let stat = rustix::fs::statvfs(&self.data_dir).ok()?;
-        // A file system without a fixed number of inodes says 0 of 0.
+        // A file system without a fixed number of inodes reports 0 of 0.
         (stat.f_files > 0 && stat.f_favail < INODES_MIN).then(|| {
             format!(
                 "the file system of the data folder has {} inodes free, less than {INODES_MIN}",

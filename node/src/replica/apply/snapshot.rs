@@ -48,10 +48,10 @@ pub struct Builder<T: Types> {
 }
 
 impl<T: Types> Builder<T> {
-    /// Writes the snapshot and has it ready for openraft to ask for; returns the last offset in it.
+    /// Writes the snapshot and keeps it ready for openraft to ask for. Returns the last offset in it.
     ///
-    /// Outside of openraft, which ends for good when a builder fails: a disk without room for a
-    /// snapshot has room for the log, and the node goes on with the snapshot before.
+    /// This runs outside of openraft, because a builder that fails stops openraft for good. A disk without room for a
+    /// snapshot has room for the log, so the node goes on with the previous snapshot.
     pub(crate) fn write(self) -> Result<u64, rstmdb_raft_store::Error> {
         let offset = self.last_applied.map_or(0, |id| id.index);
         let handle = self.write_file()?;

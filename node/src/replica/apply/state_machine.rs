@@ -1,8 +1,7 @@
 //! openraft's state machine: applies committed entries, takes and installs snapshots.
 //!
-//! Apply is total: it never asks what role the node has and refuses nothing. An entry that
-//! cannot be decoded, or that the engine calls corrupt, stops the node: going on would make
-//! this replica another database than its peers.
+//! Apply is total: it never asks for the role of the node and refuses nothing. An entry that cannot be decoded, or that
+//! the engine calls corrupt, stops the node. If the node went on, its state would differ from the other nodes' state.
 
 use std::io;
 use std::sync::Arc;
@@ -28,9 +27,9 @@ use crate::replica::watch::hub::{self, Hub};
 
 /// Entries applied under one hold of the state's lock, so that readers get their turn.
 const CHUNK_ENTRIES: usize = 256;
-/// And bytes: an entry that exceeds them is applied alone.
+/// Bytes of entries applied under one hold of the lock. A larger entry is applied alone.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The pause before a snapshot is opened again that could not be for want of a file descriptor.
+/// Pause before a retry when a snapshot could not be opened because the node had no file descriptor left.
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// See the module documentation.
@@ -41,13 +40,13 @@ pub struct StateMachine<T: Types> {
     store: Store<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
-    /// A snapshot that was written and that openraft has not been told of.
+    /// A snapshot that is on the disk and that openraft does not know yet.
     written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
 
-/// What apply needs of an entry, decoded before the state is locked.
+/// What apply needs from an entry, decoded before the state is locked.
 enum Decoded {
     /// A blank or a membership entry: only the offset moves.
     Nothing,
@@ -116,7 +115,8 @@ impl<T: Types> StateMachine<T> {
         })
     }
 
-    /// Compiling takes long, so it is done before the state is locked, and only by who did not decide the entry.
+    /// Compiles the entry's machines, unless this node did so when it decided the entry. Compiling takes long, so it
+    /// happens before the state is locked.
     fn compiled(&self, offset: u64, entry: &Entry) -> Compiled {
         let defines = |fact: &Fact| matches!(fact.body, Some(fact::Body::PutMachine(_)));
         if !entry.facts.iter().any(defines) {
@@ -162,7 +162,7 @@ impl<T: Types> StateMachine<T> {
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }
         drop(state);
-        // Readers and watches must see the effect before the writer learns of it.
+        // Readers and watches must see the effect before its client gets the answer.
         self.applied.publish(head);
         self.hub.dispatch(effective, head);
         for (responder, outcome) in answers {
@@ -171,7 +171,7 @@ impl<T: Types> StateMachine<T> {
         Ok(())
     }
 
-    /// What a snapshot of everything applied so far is made of.
+    /// What a snapshot of everything applied so far is made from.
     pub(crate) fn builder(&self) -> Builder<T> {
         Builder {
             state: self.applied.read().clone(),
@@ -193,7 +193,7 @@ impl<T: Types> StateMachine<T> {
         loaded
     }
 
-    /// It is durable since it was received; what it replaces goes now.
+    /// Replaces the log by the snapshot, which has been durable since it was received.
     fn replace_log(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<()> {
         let mut replaced = Ok(());
         self.host.block(&mut || {
@@ -243,8 +243,8 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
         Ok(())
     }
 
-    /// openraft is given a snapshot that is there already (see `Builder::write`), or none. Only at
-    /// the start, where it cannot do without, it has one written.
+    /// Gives openraft a snapshot that is already written (see `Builder::write`), or none. With `force`, at the start,
+    /// openraft needs one, so the builder writes it.
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder<T>> {
         let written = self.written.lock().take();
         (force || written.is_some()).then(|| Builder {
@@ -274,12 +274,12 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             ));
         }
         let stale_known_from = state.stale_known_from();
-        // Before the offset is published: what is below it and was never committed must not be shown.
+        // Done before the offset is published: entries below it that were never committed must not become visible.
         self.replace_log(&snapshot)?;
         *self.applied.write() = state;
         self.applied.forget_checkpoints();
-        // The log that the snapshot replaces is gone; others still have it. Told before the
-        // offset is published, so that no watch takes the gap for a loss.
+        // The snapshot has replaced this node's log, but other nodes still have those entries. `backfilled` learns of
+        // it before the offset is published, so that no watch takes the gap for a loss.
         self.backfilled.fetch(stale_known_from);
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -293,7 +293,8 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
     ) -> io::Result<Option<SnapshotOf<T, SnapshotHandle<T::Fs>>>> {
         loop {
             match self.store.snapshots().current() {
-                // To openraft any failure is the end of the node; want of a file descriptor is not.
+                // openraft ends the node at any failure. A lack of file descriptors passes, so it must not reach
+                // openraft.
                 Err(error) if error.is_shortage() => T::sleep(OPEN_PAUSE).await,
                 current => return Ok(current?.map(into_openraft::<T>)),
             }

@@ -1,4 +1,4 @@
-//! Takes a snapshot from the leader in.
+//! Installs a snapshot from the leader.
 
 use openraft::Raft;
 use openraft::errors::RaftError;
@@ -11,12 +11,12 @@ use crate::replica::types::Types;
 
 /// Installs a snapshot that the leader of `vote` has sent, unless the log has all of it.
 ///
-/// A snapshot is sent for what the log lacked. By the time it is here, an append that the leader
-/// had given up can have brought that, and more. openraft 0.10.0-alpha.37 would then take the log to
-/// end with the snapshot, and not apply what is behind it before the next entry comes. Whether the
-/// log has the snapshot's last entry is asked as a leader asks it: by an append of nothing behind
-/// that, which is answered when the log is durable. An append that comes between the answer and the
-/// installation is not held back.
+/// The leader sends a snapshot because the log of this node lacked entries. Before the snapshot is complete, an append
+/// that the leader had given up may still bring those entries, and later ones. openraft 0.10.0-alpha.37 would then take
+/// the log to end with the snapshot, and would apply the later entries only when the next entry comes. So this function
+/// first asks, as a leader does, whether the log has the last entry of the snapshot: it appends nothing behind that
+/// entry. The answer comes when the log is durable. An append that comes between the answer and the installation is not
+/// held back.
 pub(crate) async fn install_snapshot<T: Types>(
     raft: &Raft<T, StateMachine<T>>,
     vote: VoteOf<T>,

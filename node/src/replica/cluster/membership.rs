@@ -1,9 +1,9 @@
 //! Who belongs to the cluster: adding, promoting and removing nodes, handing over the leadership.
 //!
-//! The leader makes a change; any other node passes it on. Before the leader begins, it asks
-//! who answers and refuses what would leave a membership whose majority it
-//! cannot reach: such a change would commit and then stop the cluster. A leader that is to be
-//! removed hands over first, so that the change is made by a node that stays.
+//! The leader makes a change; any other node passes the request on to it. Before the leader begins, it asks which
+//! members answer. It refuses a change that would leave a membership whose majority it cannot reach: such a change
+//! would commit and then stop the cluster. A leader that is to be removed hands over first, so that a node that stays
+//! makes the change.
 
 mod view;
 
@@ -26,13 +26,13 @@ use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 use view::{PROMOTE_LAG_MAX, View};
 
-/// How long a change may take in all, with every change of the leader on the way.
+/// Time limit of a change, including every change of the leader on the way.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a change that was made may take to reach the node that was asked for it.
+/// How long the node that was asked for a change waits until it knows the change that the leader made.
 const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often it is looked for.
+/// Interval between checks for that change.
 const SHOW_POLL: Duration = Duration::from_millis(10);
-/// The pause before a change is tried again.
+/// Pause before a change is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Changes the members, and the leader.
@@ -54,8 +54,8 @@ impl<T: Types> Membership<T> {
         let deadline = T::now() + CHANGE_TIMEOUT;
         let mut leaderless_until = T::now() + self.options.leader_wait;
         let mut last = "the leader changed again and again".to_owned();
-        // A node that was a member and is none is removed: by a try whose answer was lost, or by a leader that
-        // ended what another had begun.
+        // A node that was a member and is none now has been removed: by an earlier attempt whose answer was lost, or by
+        // a leader that finished what another leader had begun.
         let removes_a_member = match change {
             Change::Remove { node_id } => self.knows(*node_id),
             _ => false,
@@ -86,7 +86,7 @@ impl<T: Types> Membership<T> {
         members.iter().any(|member| member.node_id == node_id)
     }
 
-    /// Waits until this node knows what the leader has done: whoever asked it will look here next.
+    /// Waits until this node knows what the leader has done: the client that asked for the change will look here next.
     async fn wait_to_show(&self, change: &Change) {
         let deadline = T::now() + SHOW_TIMEOUT;
         while T::now() < deadline {
@@ -148,9 +148,9 @@ impl<T: Types> Membership<T> {
         }
     }
 
-    /// How things are, and the right to change the members. It waits for nobody: a change that comes during
-    /// another is refused. Before it begins, none is half done: a leader that is gone may have left a joint
-    /// configuration, in which two majorities have to agree to everything.
+    /// Takes the right to change the members, and looks at the cluster. While another change is running, it refuses
+    /// this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
+    /// joint configuration, in which two majorities have to agree to everything.
     async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
         let changing = self.changing.try_lock();
         let turn = changing.map_err(|_| under_way())?;
@@ -202,7 +202,7 @@ impl<T: Types> Membership<T> {
         let same_address = |other: &NodeInfo| other.peer_addr == node.peer_addr;
         if let Some((id, _)) = membership.nodes().find(|(_, other)| same_address(other)) {
             return Err(refused(format!(
-                "{} is the address of node {id}, which is a member: remove that one first",
+                "{} is the address of node {id}, which is a member: remove that node first",
                 node.peer_addr
             )));
         }
@@ -210,7 +210,7 @@ impl<T: Types> Membership<T> {
             id: node_id,
             node: node.clone(),
         };
-        // One that does not answer yet may be taken in all the same.
+        // A node that does not answer yet may still be added.
         if let Ok(report) = self.neighbours.peers.report(&joining).await
             && let Some(reason) = report.read_only
         {
@@ -260,7 +260,7 @@ impl<T: Types> Membership<T> {
         view.must_have_quorum(&voters, &format!("removing node {node_id} would leave"))?;
         if node_id == view.metrics.id {
             self.transfer_leader(view, None).await?;
-            // The one that leads now makes the change.
+            // The new leader makes the change.
             return Err(ChangeError::NotLeader);
         }
         self.set_members(ChangeMembers::RemoveVoters([node_id].into()))
@@ -298,8 +298,7 @@ impl<T: Types> Membership<T> {
         Ok(())
     }
 
-    /// Hands the leadership over, if this node has it and another one can take it: what a node does
-    /// before it leaves.
+    /// Hands the leadership over, if this node leads and another node can take it. A node does this before it leaves.
     pub(crate) async fn hand_over(&self) {
         if !self.neighbours.is_leader() || self.neighbours.others().is_empty() {
             return;
@@ -310,14 +309,14 @@ impl<T: Types> Membership<T> {
         }
     }
 
-    /// Hands the leadership over to whoever is the best to take it.
+    /// Hands the leadership over to the member that can take it best.
     pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
         self.transfer_leader(&View::of(&self.standing).await, None)
             .await
     }
 }
 
-/// What came of a change once a majority has it, or of the wait for one.
+/// Waits for a majority to confirm a change, and returns the result.
 async fn confirmed<T: Types, R>(
     change: impl Future<Output = Result<R, RaftError<T, ClientWriteError<T>>>> + Send,
 ) -> Result<(), ChangeError> {

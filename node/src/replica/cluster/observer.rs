@@ -1,4 +1,4 @@
-//! Says in the log what changes in the cluster: who leads, who answers, who belongs to it.
+//! Logs what changes in the cluster: which node leads, which members answer, which nodes are members.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::types::Types;
 use crate::replica::watch::hub::Hub;
 
-/// How often it is looked whether something has changed.
+/// Interval between checks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A node asks around after so many looks without a leader, and again each time.
+/// A node without a leader asks the other nodes for the reason whenever it has made this many checks.
 const ASK_AROUND_LOOKS: u32 = 6;
 
-/// What was seen last.
+/// What the last check has seen.
 #[derive(Default)]
 struct Seen {
     /// Term and leader.
@@ -27,19 +27,19 @@ struct Seen {
     members: BTreeSet<u64>,
     /// On the leader: the members that do not answer.
     silent: BTreeSet<u64>,
-    /// Looks since the leader was lost.
+    /// Checks since the leader was lost.
     leaderless: u32,
     removed: bool,
 }
 
-/// What the observer looks at, and what it tells besides the log.
+/// What the observer checks, and what it informs besides the log.
 pub(crate) struct Observed<T: Types> {
     pub standing: Arc<Standing<T>>,
     pub hub: Arc<Hub>,
     pub counters: Arc<Counters>,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<Observed<T>>) {
     let mut seen = Seen::default();
     while let Some(observed) = pace.next::<T>(LOOK_INTERVAL).await {
@@ -49,8 +49,8 @@ pub(crate) async fn run<T: Types>(pace: Pace<Observed<T>>) {
 }
 
 impl Seen {
-    /// Notices that the leader is silent (openraft goes on naming it until there is another one), and
-    /// asks around for the reason when that lasts.
+    /// Notices that the leader is silent (openraft still names it until another node leads), and asks the other nodes
+    /// for the reason when the silence lasts.
     async fn look_for_leader<T: Types>(&mut self, observed: &Observed<T>) {
         let neighbours = &observed.standing.neighbours;
         let silent_for_max = neighbours.silent_for_max;
@@ -73,7 +73,8 @@ impl Seen {
         }
     }
 
-    /// A node that was removed while it was away, or at that very moment, is told by nobody.
+    /// Asks the other nodes whether this node was removed: a node that is removed while it is away, or at that very
+    /// moment, gets no message about it.
     async fn ask_around<T: Types>(&mut self, observed: &Observed<T>) {
         let standing = &observed.standing;
         let me = standing.options.node_id;
@@ -125,7 +126,7 @@ impl Seen {
         for node_id in silent.difference(&self.silent) {
             tracing::warn!(node_id, "a member of the cluster does not answer");
         }
-        // Only a leader hears whether it does.
+        // Only a leader knows whether a member answers.
         let heard = self.silent.intersection(&self.members);
         for node_id in heard.filter(|id| metrics.heartbeat.is_some() && !silent.contains(id)) {
             tracing::info!(node_id, "a member of the cluster answers again");

@@ -1,16 +1,18 @@
 //! A leader without a majority steps down.
 //!
-//! openraft's leaders lead on until they hear of another. Those followers that still hear one grant nobody a
-//! vote, so an old leader that reaches one node of a majority which could elect a new one keeps it from doing
-//! so for as long as that lasts. `Config::quorum_loss_probe_interval` silences its heartbeats, but it leads on, and
-//! entries that are sent again still renew the lease. Two of the longest election timeouts of silence were too few
-//! for a majority of three to elect another. Four are enough, but for as long nobody leads where nobody else can:
-//! where the node that comes back has less of the log.
+//! openraft's leaders go on leading until they hear of another leader. Followers that hear a leader grant no votes. So
+//! an old leader that still reaches one node of a majority keeps this majority from electing a new leader, for as long
+//! as it reaches that node. `Config::quorum_loss_probe_interval` stops its heartbeats. But it goes on leading, and
+//! entries that it sends again still renew the lease.
 //!
-//! Stepping down is what Raft's follower does that hears of a higher term: this node grants its vote of the next
-//! term to the voter that answered it last. That costs a term and nothing else. Nothing is counted for that voter
-//! that it does not ask for itself, and where no other leader is elected this node campaigns like any other. Raft
-//! refuses the vote where a majority has answered meanwhile.
+//! Silence for two of the longest election timeouts was too short for a majority of three to elect another leader. Four
+//! are enough. But for that time the cluster has no leader if no other node can be elected, because the node that comes
+//! back has less of the log.
+//!
+//! So this leader steps down, as a Raft follower does that hears of a higher term: it grants its vote of the next term
+//! to the voter that answered it last. That costs a term and nothing else. The vote has no effect for that voter unless
+//! it asks for the vote itself. If no other leader is elected, this node campaigns like any other. Raft refuses the
+//! vote if a majority has answered meanwhile.
 
 use std::sync::Arc;
 
@@ -27,8 +29,8 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
-/// Looks in one election timeout. A majority must be missed by two in a row: a leader that stood still itself
-/// hears the answers that were waiting for it in between.
+/// Checks in one election timeout. Two checks in a row must miss a majority: a leader whose own process stood still
+/// reads the answers that were waiting for it between the two.
 const LOOKS: u32 = 4;
 
 /// What tells this node whether a majority answers it.
@@ -38,7 +40,7 @@ pub(crate) struct Quorum<T: Types> {
     pub options: Arc<Options>,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
     let Some(shortest) = pace.parts().map(|parts| parts.options.election_timeout.0) else {
         return;
@@ -90,7 +92,7 @@ impl<T: Types> Quorum<T> {
             return;
         };
         let vote = Vote::new(metrics.current_term + 1, to);
-        // Raft has stopped when it fails; whoever watches over that says so.
+        // This fails only when Raft has stopped; another task reports that.
         if let Ok(answer) = raft.vote(VoteRequest::new(vote, end)).await
             && answer.vote_granted
         {

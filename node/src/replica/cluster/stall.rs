@@ -1,12 +1,12 @@
-//! A leader whose entries do not get through says so, and lets another one lead.
+//! Reports that a leader's entries are not acknowledged, and lets another node lead.
 //!
-//! Heartbeats are small and take another way than entries, so a leader may look well while nothing it
-//! appends is acknowledged. That is a stall once it has lasted for the stall timeout. A voter that takes
-//! bytes in is slow, not stalled. A leader that no majority answers is another matter: it has lost its
-//! quorum.
+//! Heartbeats are small and take another connection than entries. So a leader may look healthy although no entry that
+//! it appends is acknowledged. This counts as a stall once it has lasted for the stall timeout. A voter that still
+//! receives bytes is slow, not stalled. A leader that no majority answers is another case: it has lost its quorum (see
+//! `quorum`).
 //!
-//! A hand-over helps where the way from this leader is bad and another's is not. Where it does not, it
-//! would go around in circles: so no node hands over shortly after a change of the leader.
+//! A hand-over helps if the path from this leader is bad and the path from another node is good. Otherwise the
+//! leadership would go around in circles. So no node hands over shortly after a change of the leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
-/// Looks in one stall timeout.
+/// Checks in one stall timeout.
 const LOOKS: u32 = 8;
-/// The least time between two looks.
+/// The least time between two checks.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(20);
-/// After a change of the leader no node hands over for so many stall timeouts.
+/// After a change of the leader no node hands over for this many stall timeouts.
 const QUIET_TIMES: u32 = 10;
 
-/// What may stall, and who counts it.
+/// The replication that may stall, and its counters.
 pub(crate) struct Replication<T: Types> {
     pub neighbours: Arc<Neighbours<T>>,
     pub counters: Arc<Counters>,
@@ -38,7 +38,7 @@ pub(crate) struct Replication<T: Types> {
     pub election_timeout_max: Duration,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<Replication<T>>) {
     let Some(timeout) = pace.parts().map(|parts| parts.stall_timeout) else {
         return;
@@ -50,7 +50,7 @@ pub(crate) async fn run<T: Types>(pace: Pace<Replication<T>>) {
     }
 }
 
-/// How far a voter was when it last moved.
+/// How far a voter's log was when it last grew.
 struct Standing<T: Types> {
     matched: u64,
     taken: u64,
@@ -145,8 +145,8 @@ impl<T: Types> Seen<T> {
         }
     }
 
-    /// The voters that answer heartbeats and take no entries, where the others are no majority; none
-    /// where there is no stall.
+    /// The voters that answer heartbeats and take no entries, if the other voters are no majority. Empty if there is no
+    /// stall.
     fn stuck(&self, replication: &Replication<T>, metrics: &RaftMetrics<T>) -> BTreeSet<u64> {
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
@@ -217,7 +217,7 @@ async fn let_another_lead<T: Types>(
             to,
             "this leader hands the leadership over, because its entries do not reach a majority"
         );
-        // Without an answer the Raft core has stopped, which ends the node elsewhere.
+        // Without an answer the Raft core has stopped; another task then ends the node.
         let _ = raft.trigger().transfer_leader(*to).await;
         return;
     }
@@ -236,7 +236,7 @@ async fn let_another_lead<T: Types>(
     }
 }
 
-/// While there is one, this leader sends neither heartbeats nor what takes their place.
+/// While this value lives, the leader sends neither heartbeats nor the messages that take their place.
 struct Silence<'a, T: Types>(&'a Neighbours<T>);
 
 impl<'a, T: Types> Silence<'a, T> {

@@ -59,11 +59,11 @@ pub struct Status {
     pub machines: u64,
     /// Idempotency keys remembered.
     pub idempotency_keys: u64,
-    /// What they cost in memory, about.
+    /// About how many bytes of memory they take.
     pub idempotency_bytes: u64,
     /// The last snapshot's offset, 0 when there is none.
     pub snapshot_offset: u64,
-    /// The last offset that Raft has let go: a member whose log ends below it needs a snapshot.
+    /// The last offset that Raft has removed from its log: a member whose log ends below it needs a snapshot.
     pub purged_offset: u64,
     /// Files with history that are known to be damaged.
     pub history_damaged: u64,
@@ -82,9 +82,9 @@ pub struct Status {
 pub struct MemberReport {
     /// The member.
     pub member: Member,
-    /// Its own words; none when it did not answer in time.
+    /// Its own report; `None` when it did not answer in time.
     pub report: Option<Report>,
-    /// Why it did not.
+    /// Why it did not answer.
     pub fault: Option<PeerError>,
 }
 
@@ -118,7 +118,7 @@ impl<T: Types> Standing<T> {
             node_id: self.options.node_id,
             cluster_id: self.options.cluster_id.clone(),
             role: match metrics.state {
-                // Elected once, but without a majority it decides nothing.
+                // It was elected once, but without a majority it decides nothing.
                 ServerState::Leader if self.neighbours.gate.has_lost_leader() => Role::Candidate,
                 ServerState::Leader => Role::Leader,
                 ServerState::Candidate => Role::Candidate,

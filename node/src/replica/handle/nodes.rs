@@ -73,7 +73,7 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// Why it does not say so, or may not be added to this cluster.
+    /// Why that node does not say who it is, or may not be added to this cluster.
     pub async fn introduce(&self, peer_addr: &str) -> Result<Peer, PeerError> {
         self.parts.neighbours.peers.introduce(peer_addr).await
     }
@@ -96,8 +96,7 @@ impl<T: Types> Replica<T> {
         self.parts.membership.change_here(change).await
     }
 
-    /// Hands the leadership over, if this node has it and another one can take it: what a node does
-    /// before it leaves.
+    /// Hands the leadership over, if this node leads and another node can take it. A node does this before it leaves.
     pub async fn hand_over(&self) {
         self.parts.membership.hand_over().await;
     }
@@ -126,9 +125,9 @@ impl<T: Types> Replica<T> {
         install_snapshot::install_snapshot(self.raft(), vote, snapshot).await
     }
 
-    /// Refuses what another node's log or snapshot would take of this one's disk, while that has no
-    /// room: the transport asks before it hands entries to Raft, to which a full disk would be the
-    /// end. Heartbeats and votes pass in any case.
+    /// Refuses entries or a snapshot from another node while the disk of this node has no room. The transport asks this
+    /// before it hands entries to Raft, because a full disk would stop Raft for good. Heartbeats and votes pass in any
+    /// case.
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ impl<T: Types> Replica<T> {
         self.parts.disk.must_have_room()
     }
 
-    /// Refuses a file of `bytes` that would take of the reserve.
+    /// Refuses a file of `bytes` that would use the disk reserve.
     ///
     /// # Errors
     ///
@@ -146,9 +145,9 @@ impl<T: Types> Replica<T> {
         self.parts.disk.must_have_room_for(bytes)
     }
 
-    /// Takes the commands that node `from` forwards because it believes this one leads, and
-    /// gives their outcomes. Ends with `commands`, once all were answered. What comes with a command
-    /// is held until its outcome is there.
+    /// Takes the commands that node `from` forwards because it believes that this node leads, and returns their
+    /// outcomes. Ends when `commands` ends and all commands were answered. The value beside a command is kept until its
+    /// outcome is there.
     pub fn serve_forwarded<H: Send + 'static>(
         &self,
         from: u64,
@@ -161,7 +160,7 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotLeader`] when this node does not lead, or keeps quiet so that another one will.
+    /// [`Error::NotLeader`] when this node does not lead, or keeps quiet so that another node can lead.
     pub async fn read_index(&self, level: Consistency) -> Result<u64, Error> {
         linearizable::read_index(self.raft(), &self.parts.neighbours.gate, level).await
     }

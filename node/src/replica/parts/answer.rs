@@ -1,4 +1,4 @@
-//! What came of a command, and where that goes.
+//! The outcome of a command, and where it goes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::replica::error::Error;
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone)]
 pub struct Done {
     /// The result.
@@ -32,16 +32,16 @@ impl Future for Submitted {
     }
 }
 
-/// A command whose leader was lost while it had it is given to the next one this often: if it is what ended
-/// the first, it must not go from node to node.
+/// How often a command whose leader was lost is given to the next leader. A command that crashes its leader must not go
+/// from node to node.
 const LOSSES_MAX: u8 = 1;
 
 /// Where the outcome of a command goes.
 pub(crate) struct AnswerTo {
     to: oneshot::Sender<Result<Done, Error>>,
-    /// An earlier try may be in the log.
+    /// An earlier attempt may be in the log.
     unsure: bool,
-    /// How many leaders were lost while they had it.
+    /// How many leaders were lost while they had the command.
     losses: u8,
 }
 
@@ -58,41 +58,41 @@ impl AnswerTo {
         self.unsure
     }
 
-    /// Remembers that a try may have taken effect, whatever becomes of the next one.
+    /// Remembers that an attempt may have taken effect, whatever the outcome of the next one is.
     pub(crate) fn doubt(&mut self) {
         self.unsure = true;
     }
 
-    /// Notes that a leader died, or the connection to it, while it had the request.
+    /// Notes that the leader died, or the connection to it broke, while it had the request.
     pub(crate) fn lose(&mut self) {
         self.losses = self.losses.saturating_add(1);
     }
 
-    /// Whether so many leaders were lost with the request that it may be what ends them.
+    /// Whether so many leaders were lost with the request that it may be the cause.
     pub(crate) fn is_suspect(&self) -> bool {
         self.losses > LOSSES_MAX
     }
 
-    /// Whether nobody waits for it any more.
+    /// Whether the client no longer waits for the outcome.
     pub(crate) fn is_closed(&self) -> bool {
         self.to.is_closed()
     }
 
-    /// Tells the outcome, or what is known of it when an earlier try may be in the log: the engine
-    /// knows of that try by its key, but for want of a leader, of room or of time nothing was looked at. Nor does
-    /// it know of a key whose instance was deleted meanwhile.
+    /// Sends the outcome, or what is known of it when an earlier attempt may be in the log. The engine knows that
+    /// attempt by its key. But the engine was not asked if there was no leader, no room or no time. And it does not
+    /// know a key whose instance was deleted meanwhile.
     pub(crate) fn send(self, outcome: Result<Done, Error>) {
         let outcome = match outcome {
             Err(error) if self.unsure && !is_certain(&error) => Err(Error::OutcomeUnknown),
             outcome => outcome,
         };
-        // A receiver that is gone has given up waiting; nobody is left to tell.
+        // A receiver that is gone has given up waiting, so this answer has no reader.
         let _ = self.to.send(outcome);
     }
 }
 
-/// Whether the error says what became of an earlier try, too. A refusal does, where the keys that the engine knows
-/// are still those of the life in which that try took effect, if it did.
+/// Whether the error also tells the outcome of an earlier attempt. A refusal does, unless the instance has begun a new
+/// life since then: the engine forgets the keys of the life before.
 fn is_certain(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) => !may_be_of_a_later_life(refusal),
@@ -101,8 +101,8 @@ fn is_certain(error: &Error) -> bool {
     }
 }
 
-/// Whether it can be that the key of an earlier try ended with the life of its instance: that was deleted since, or
-/// created anew, or everything was flushed.
+/// Whether the key of an earlier attempt may have ended with the life of its instance: the instance was deleted since
+/// then, or created anew, or everything was flushed.
 fn may_be_of_a_later_life(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::InstanceNotFound { .. }

@@ -26,7 +26,7 @@ pub struct Applied {
     offset: AtomicU64,
     moved: Signal,
     checkpoints: Mutex<VecDeque<DigestAt>>,
-    /// What this node compiled when it decided the entries that are still to be applied, by offset.
+    /// What this node compiled when it decided entries that it has still to apply, by offset.
     compiled: Mutex<VecDeque<(u64, Compiled)>>,
 }
 
@@ -63,7 +63,7 @@ impl Applied {
         self.offset.load(Ordering::SeqCst)
     }
 
-    /// Tells everyone who waits that the state has reached `offset`.
+    /// Tells all waiting tasks that the state has reached `offset`.
     pub(crate) fn publish(&self, offset: u64) {
         assert_sound(|| {
             let (before, reached) = (self.offset(), self.read().last_applied());
@@ -105,7 +105,7 @@ impl Applied {
         }
     }
 
-    /// What was compiled for this entry, if this node decided it; forgets what is older.
+    /// What this node compiled for this entry, if it decided the entry. Forgets what belongs to earlier offsets.
     pub(crate) fn take_compiled(&self, offset: u64, entry: &Entry) -> Option<Compiled> {
         let mut kept = self.compiled.lock();
         let mut found = None;
@@ -115,7 +115,7 @@ impl Applied {
         found
     }
 
-    /// Forgets what was kept: the offsets were expected in vain.
+    /// Forgets what was kept, because these entries did not come at the expected offsets.
     pub(crate) fn forget_compiled(&self) {
         self.compiled.lock().clear();
     }

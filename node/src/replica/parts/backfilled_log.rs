@@ -1,4 +1,4 @@
-//! What the log lacks of its history because a snapshot has replaced it, and what waits for that to be fetched.
+//! History that the log lacks because a snapshot has replaced it, and the tasks that wait until it is fetched.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,19 +8,19 @@ use super::signal::Signal;
 
 /// Whether history is missing.
 pub(crate) struct BackfilledLog {
-    /// What may still be missing; `None`: nothing is. Only the task that fetches waits for it.
+    /// What may still be missing; `None` if nothing is. Only the task that fetches waits for this.
     missing: watch::Sender<Option<Missing>>,
-    /// Everybody else waits for this.
+    /// All other tasks wait for this.
     moved: Signal,
     calls: AtomicU64,
 }
 
-/// A part of the history that others may have.
+/// A part of the history that other nodes may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Missing {
     /// The lowest offset that is wanted.
     pub from: u64,
-    /// Which of all calls of [`BackfilledLog::fetch`] this was.
+    /// The number of the call of [`BackfilledLog::fetch`] that has asked for it.
     number: u64,
 }
 
@@ -33,14 +33,14 @@ impl BackfilledLog {
         }
     }
 
-    /// BackfilledLog from `from` on may be missing, because a snapshot has replaced the log: fetch it.
+    /// Asks for the history from `from` on, which may be missing because a snapshot has replaced the log.
     pub(crate) fn fetch(&self, from: u64) {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         self.missing.send_replace(Some(Missing { from, number }));
         self.moved.change();
     }
 
-    /// Tells the one task that fetches what is missing, now and whenever that changes.
+    /// Shows what is missing, now and after each change; for the one task that fetches it.
     pub(crate) fn missing(&self) -> watch::Receiver<Option<Missing>> {
         self.missing.subscribe()
     }
@@ -50,8 +50,8 @@ impl BackfilledLog {
         self.missing.borrow().is_some()
     }
 
-    /// Returns when more has come, or nothing more will; at once when `offset` (0: the earliest
-    /// that there will be) is not being fetched, with `false`.
+    /// Returns `true` when more history has come, or no more will come. Returns `false` at once when `offset` (0: the
+    /// earliest that will be available) is not being fetched.
     pub(crate) async fn progress(&self, offset: u64) -> bool {
         let moves = self.moved.count();
         let is_coming = self
@@ -64,12 +64,12 @@ impl BackfilledLog {
         is_coming
     }
 
-    /// More has come.
+    /// More history has come.
     pub(crate) fn advanced(&self) {
         self.moved.change();
     }
 
-    /// All that there is of what was `missing` has come; another snapshot may have come meanwhile.
+    /// All available history of `missing` has come; another snapshot may have come meanwhile.
     pub(crate) fn done(&self, missing: &Missing) {
         self.missing.send_if_modified(|current| {
             let is_done = current.is_some_and(|current| current.number == missing.number);

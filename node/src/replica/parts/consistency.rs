@@ -8,10 +8,10 @@ pub enum Consistency {
     /// Sees every write that was acknowledged before the read began, on any node.
     #[default]
     Linearizable,
-    /// The same as long as clocks run at about the same rate: trusts the leader's lease and
-    /// saves the round trip.
+    /// Sees the same writes, as long as clocks run at about the same rate: it trusts the leader's lease and saves the
+    /// round trip.
     Lease,
-    /// Whatever this node has applied.
+    /// Reads what this node has applied, however old that is.
     Local,
 }
 

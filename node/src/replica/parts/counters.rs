@@ -76,9 +76,9 @@ pub struct Counters {
     pub leader_changes: Counter,
     /// Times this node led, heard no majority and stepped down.
     pub stepped_down: Counter,
-    /// Times that entries of this leader were not acknowledged although heartbeats were.
+    /// How often entries of this leader were not acknowledged although heartbeats were.
     pub replication_stalls: Counter,
-    /// 1 while that is so.
+    /// 1 during such a stall.
     pub replication_stalled: Counter,
     /// Snapshots taken since the start.
     pub snapshots_taken: Counter,

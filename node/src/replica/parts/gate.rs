@@ -1,5 +1,5 @@
-//! Whether this node serves, and what it refuses: to write, to show its state, to wait for a cluster
-//! that it is not part of.
+//! Whether this node serves requests, and what it refuses: to write, to show its state, or to wait for a cluster that
+//! it does not belong to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,12 +18,12 @@ pub(crate) struct Gate {
     no_room: RwLock<NoRoom>,
 }
 
-/// Why there is no room to write, for people.
+/// Why there is no room for writes, for people.
 #[derive(Default)]
 struct NoRoom {
     /// On this node's disk.
     here: Option<String>,
-    /// On the disks of so many others that nothing would be confirmed; only a leader knows.
+    /// On the disks of so many other nodes that no majority would confirm an entry; only a leader knows this.
     elsewhere: Option<String>,
 }
 
@@ -44,17 +44,17 @@ impl Gate {
         self.no_room.read().here.clone()
     }
 
-    /// This node's disk has no room, or has again; `true` when that changed.
+    /// Sets why this node's disk has no room, or that it has room again; `true` when that changed.
     pub(crate) fn set_no_room_here(&self, reason: Option<String>) -> bool {
         replace(&mut self.no_room.write().here, reason)
     }
 
-    /// So many of the others have no room, or have again; `true` when that changed.
+    /// Sets why too many of the other nodes have no room, or that they have room again; `true` when that changed.
     pub(crate) fn set_no_room_elsewhere(&self, reason: Option<String>) -> bool {
         replace(&mut self.no_room.write().elsewhere, reason)
     }
 
-    /// This node's state is wrong: it serves nobody any more.
+    /// This node's state is wrong: from now on it serves no requests.
     pub(crate) fn set_diverged(&self) {
         self.diverged.store(true, Ordering::Release);
     }
@@ -63,7 +63,7 @@ impl Gate {
         self.diverged.load(Ordering::Acquire)
     }
 
-    /// Whether nothing was heard of the leader, or of a majority, for too long.
+    /// Notes whether this node has heard nothing from the leader, or from a majority, for too long.
     pub(crate) fn set_lost_leader(&self, lost: bool) {
         self.lost_leader.store(lost, Ordering::Release);
     }
@@ -72,8 +72,8 @@ impl Gate {
         self.lost_leader.load(Ordering::Acquire)
     }
 
-    /// This leader keeps quiet so that the others elect another one: it sends no heartbeats, and confirms no
-    /// reads, because each of those sends some.
+    /// This leader keeps quiet so that the other nodes elect another one. It sends no heartbeats and confirms no reads,
+    /// because each confirmation sends heartbeats.
     pub(crate) fn set_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::Release);
     }
@@ -82,12 +82,12 @@ impl Gate {
         self.silent.load(Ordering::Acquire)
     }
 
-    /// Whether this node was taken out of its cluster, which it is told by nobody.
+    /// Notes whether this node was removed from its cluster. The node has to ask for this: it gets no message about it.
     pub(crate) fn set_removed(&self, removed: bool) {
         self.removed.store(removed, Ordering::Release);
     }
 
-    /// Refuses what needs the cluster, on a node that was taken out of it.
+    /// Refuses what needs the cluster, on a node that was removed from it.
     pub(crate) fn belong(&self) -> Result<(), Error> {
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::NoLeader);
@@ -95,7 +95,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Refuses whatever shows or changes a state that is wrong.
+    /// Refuses what shows or changes the state, if the state is wrong.
     pub(crate) fn trust(&self) -> Result<(), Error> {
         if self.is_diverged() {
             return Err(Error::Diverged);

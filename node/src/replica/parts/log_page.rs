@@ -16,7 +16,7 @@ use crate::replica::types::Host;
 /// Bytes of entries one page of WAL_READ reads at most.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// What stands at one offset of the log.
+/// The content of one offset of the log.
 #[derive(Debug, Clone)]
 pub enum LogItem {
     /// The facts of one command, or of one atomic batch.
@@ -28,7 +28,7 @@ pub enum LogItem {
 /// A page of the log.
 #[derive(Debug, Clone)]
 pub struct LogPage {
-    /// Offsets and what stands there, ascending; offsets have gaps.
+    /// Offsets and their contents, ascending; offsets have gaps.
     pub items: Vec<(u64, LogItem)>,
     /// Where the next page begins.
     pub next_offset: u64,
@@ -48,8 +48,8 @@ pub(crate) struct LogReader<F: FileSystem> {
 }
 
 impl<F: FileSystem> LogReader<F> {
-    /// The first offset that can be delivered. Raft's first entry, at 0, is there on nodes that
-    /// formed the cluster and on no other; 0 asks for the earliest anyway, so it is shown on none.
+    /// The first offset that can be delivered. Raft's first entry, at 0, exists only on nodes that formed the cluster.
+    /// In a request 0 means the earliest offset, so no node shows that entry.
     pub(crate) fn earliest_offset(&self) -> u64 {
         self.store.earliest_index().max(1)
     }
@@ -124,7 +124,7 @@ impl<F: FileSystem> LogReader<F> {
         Ok(LogPage { items, next_offset })
     }
 
-    /// The same entries as they are in the log, stale ones included.
+    /// The entries as they are in the log, stale ones included.
     pub(crate) fn read_raw(
         &self,
         from: u64,
@@ -138,7 +138,7 @@ impl<F: FileSystem> LogReader<F> {
             return Ok(Vec::new());
         }
         match blocking(&*self.host, || self.store.read(from, count, bytes_max)) {
-            // What was applied is in the log, or was.
+            // An applied entry is in the log, or was.
             Ok(raw) if raw.is_empty() => Err(compacted(from, self.store.earliest_index())),
             Ok(raw) => Ok(raw),
             Err(error) => Err(self.read_error(from, &error)),
@@ -146,7 +146,7 @@ impl<F: FileSystem> LogReader<F> {
     }
 
     fn read_error(&self, from: u64, error: &raft_store::Error) -> Error {
-        // Retention has dropped it, maybe while it was read, or a snapshot has replaced it.
+        // Retention has removed it, maybe during the read, or a snapshot has replaced it.
         let earliest = self.store.earliest_index();
         if from < earliest || matches!(error, raft_store::Error::Compacted { .. }) {
             return compacted(from, earliest);
@@ -161,12 +161,12 @@ impl<F: FileSystem> LogReader<F> {
 fn compacted(wanted: u64, earliest: u64) -> Error {
     Error::OffsetCompacted {
         wanted,
-        // It may be behind the time, and must not contradict what it explains.
+        // The stored value may be out of date, and must not contradict the error that it explains.
         earliest: earliest.max(wanted + 1),
     }
 }
 
-/// Runs work on the disk where it holds up no other task.
+/// Runs disk work where it delays no other task.
 pub(crate) fn blocking<R>(
     host: &dyn Host,
     work: impl FnOnce() -> Result<R, raft_store::Error>,

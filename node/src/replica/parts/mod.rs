@@ -1,4 +1,4 @@
-//! What several rooms use, and what itself depends on none of them.
+//! What several rooms use. Nothing here depends on a room.
 
 pub(crate) mod answer;
 pub(crate) mod applied;

@@ -1,4 +1,4 @@
-//! What a replica is told at its start.
+//! The options of a replica.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,40 +9,39 @@ use rstmdb_raft_store::{NodeInfo, Retention};
 /// When snapshots are taken and how much history is kept.
 #[derive(Debug, Clone)]
 pub struct CompactionOptions {
-    /// Whether snapshots are taken by threshold; COMPACT works either way.
+    /// Whether thresholds trigger snapshots; COMPACT works either way.
     pub enabled: bool,
-    /// Entries since the last snapshot that ask for the next.
+    /// Entries since the last snapshot that trigger the next one.
     pub events_threshold: u64,
-    /// Log bytes since the last snapshot that ask for the next.
+    /// Log bytes since the last snapshot that trigger the next one.
     pub size_threshold_bytes: u64,
     /// The least time between two snapshots.
     pub min_interval: Duration,
-    /// Entries that stay in the Raft log behind a snapshot, so that a follower that is a little
-    /// behind catches up by log.
+    /// Entries that stay in the Raft log behind a snapshot, so that a follower that lacks only a few catches up by log.
     pub kept_behind_snapshot: u64,
-    /// What history outlives its snapshot.
+    /// How much history is kept although a snapshot covers it.
     pub retention: Retention,
 }
 
-/// How a node that is in no cluster yet comes into one.
+/// How a node that belongs to no cluster yet comes into one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Formation {
-    /// It is a cluster of its own.
+    /// It forms a cluster of its own.
     Alone,
-    /// It forms one with these, itself among them; all of them start with the same members.
+    /// It forms a cluster with these members, itself among them; all of them start with the same list.
     Together(BTreeMap<u64, NodeInfo>),
-    /// It waits until the leader of an existing one adds it.
+    /// It waits until the leader of an existing cluster adds it.
     Join,
 }
 
-/// Everything a replica is told at its start.
+/// The options of a replica.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// This node's id, never used by another node of this cluster, before or after.
     pub node_id: u64,
     /// How others reach this node.
     pub node: NodeInfo,
-    /// What it does while it is in no cluster.
+    /// What it does while it belongs to no cluster.
     pub formation: Formation,
     /// The cluster's identity.
     pub cluster_id: String,
@@ -55,11 +54,11 @@ pub struct Options {
     pub election_timeout: (Duration, Duration),
     /// How long a request waits for a leader before it is told that there is none.
     pub leader_wait: Duration,
-    /// How far this node's clock may be from the median of the members' before the log's time no longer follows
-    /// it.
+    /// How far this node's clock may be from the median of the members' clocks. Beyond that the log's time does not
+    /// follow this clock.
     pub clock_skew_max: Duration,
-    /// How long a leader's entries may go without acknowledgement while its heartbeats are answered,
-    /// before it says so and lets another node lead.
+    /// How long a leader's entries may stay unacknowledged while its heartbeats are answered. Then the leader logs it
+    /// and lets another node lead.
     pub stall_timeout: Duration,
     /// The engine's limits.
     pub limits: Limits,
@@ -67,8 +66,8 @@ pub struct Options {
     pub compaction: CompactionOptions,
     /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
-    /// What a command may cost, in bytes that its decision reads and writes, to be decided where everybody
-    /// waits; what costs more is decided ahead.
+    /// What a command may cost, in bytes that its decision reads and writes, to be decided in the serial section, where
+    /// all other writes wait for it. A command that costs more is decided ahead.
     pub costly_bytes: usize,
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::gate::Gate;
 use crate::replica::types::Types;
 
-/// What a background task holds between two looks: the parts it works with, for as long as the replica lives.
+/// What a background task holds between two checks: the parts it works with, as long as the replica lives.
 pub(crate) struct Pace<P> {
     parts: Weak<P>,
     gate: Arc<Gate>,
@@ -19,8 +19,7 @@ pub(crate) struct Pace<P> {
 }
 
 impl<P> Pace<P> {
-    /// The replica owns `parts`. Its end is that they are dropped, that `gate` shuts down, or that `stop` is
-    /// notified.
+    /// The replica owns `parts`. It has ended when `parts` are dropped, `gate` shuts down, or `stop` is notified.
     pub(crate) fn new(parts: &Arc<P>, gate: Arc<Gate>, stop: Arc<Notify>) -> Self {
         Self {
             parts: Arc::downgrade(parts),
@@ -35,10 +34,10 @@ impl<P> Pace<P> {
         (!self.gate.is_shutting_down()).then_some(parts)
     }
 
-    /// Waits until it is time to look again; nothing once the replica is gone or was stopped.
+    /// Waits until the next check is due; `None` once the replica is gone or was stopped.
     pub(crate) async fn next<T: Types>(&self, pause: Duration) -> Option<Arc<P>> {
-        // A task that was at work when `stop` was notified has not heard it. The runtime may be gone by now, and
-        // with it the timers that one could wait for.
+        // A task that was busy when `stop` was notified has not heard it. By now the runtime may be gone, and the
+        // timers with it, so the task must not wait for one.
         self.parts()?;
         tokio::select! {
             biased;
@@ -54,7 +53,7 @@ impl<P> Pace<P> {
     }
 }
 
-/// Yields once, whatever the runtime is: a task that goes through much must not hold its thread.
+/// Yields once, on any runtime: a task with much to do must not hold its thread.
 pub(crate) async fn let_others_run() {
     let mut yielded = false;
     poll_fn(|cx| {

@@ -1,14 +1,14 @@
-//! Something that changes again and again, and those who wait for its next change.
+//! Something that changes again and again, and the tasks that wait for its next change.
 //!
-//! They are woken in the order in which they began to wait. tokio's watch channel wakes in a random
-//! order: a simulation with one could not be repeated.
+//! The tasks are woken in the order in which they began to wait. tokio's watch channel wakes in a random order: a
+//! simulation that used one could not be repeated.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Counts changes, and wakes who waits for the next.
+/// Counts changes, and wakes the tasks that wait for the next one.
 #[derive(Default)]
 pub(crate) struct Signal {
     count: AtomicU64,
@@ -21,7 +21,7 @@ impl Signal {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// There was one more: what changed has changed before this is called.
+    /// Counts one more change. The caller has made the change before.
     pub(crate) fn change(&self) {
         self.count.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();
@@ -31,7 +31,7 @@ impl Signal {
     pub(crate) async fn past(&self, count: u64) {
         let mut changed = pin!(self.changed.notified());
         loop {
-            // Enlisted before the look, so that no change falls between the two.
+            // Registered before the check, so that no change falls between the two.
             changed.as_mut().enable();
             if self.count() != count {
                 return;

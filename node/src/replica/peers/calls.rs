@@ -1,8 +1,8 @@
 //! What a replica asks of the other nodes besides Raft itself, and what it answers them.
 //!
-//! The transport behind [`Peers`] is gRPC in the product and a simulated network in tests; neither
-//! decides anything. Every call is bounded in time by the transport and answers an error
-//! when the other node cannot be reached; whoever calls decides whether to try again.
+//! The transport behind [`Peers`] is gRPC in the product and a simulated network in tests; neither decides anything.
+//! The transport bounds the time of every call, and returns an error when the other node cannot be reached. The caller
+//! decides whether to retry.
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,14 +41,14 @@ pub struct Forwarded {
     pub seq: u64,
     /// The command.
     pub command: Command,
-    /// Who asked, for the facts.
+    /// The actor, for the facts.
     pub actor: Arc<str>,
 }
 
-/// What came of a forwarded command. Those of one stream may come in another order.
+/// The outcome of a forwarded command. Outcomes of one stream may come in another order than the commands.
 #[derive(Debug, Clone)]
 pub struct ForwardResult {
-    /// Which command.
+    /// Which command it belongs to.
     pub seq: u64,
     /// Its outcome; [`Error::NotLeader`] promises that nothing was written.
     pub outcome: Result<Done, Error>,
@@ -75,7 +75,7 @@ pub struct HistoryRun {
     pub entries: BoxStream<'static, Result<Vec<Entry>, PeerError>>,
 }
 
-/// Why another node gave no answer, or not the one that was asked for.
+/// Why another node gave no answer, or not the expected one.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
@@ -98,13 +98,13 @@ pub enum PeerError {
 pub struct Sent {
     /// Bytes of entries that have arrived there, since this node started.
     pub bytes_taken: u64,
-    /// How often nothing arrived for long although heartbeats were answered.
+    /// How often no bytes arrived for long although heartbeats were answered.
     pub stalls: u64,
 }
 
 /// The calls a replica makes to other nodes; see the module documentation.
 pub trait Peers: Send + Sync + 'static {
-    /// Opens a stream of commands to the node that is believed to lead.
+    /// Opens a stream of commands to the node that this node believes to lead.
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>>;
 
     /// Asks the leader which offset a read that begins now must see.
@@ -117,18 +117,18 @@ pub trait Peers: Send + Sync + 'static {
     /// Asks a node how it stands.
     fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>>;
 
-    /// Asks the leader to change the membership or to hand over. `Err` when no answer came,
-    /// which says nothing of whether it was done.
+    /// Asks the leader to change the membership or to hand over. After an `Err`, the change may or may not have been
+    /// made.
     fn change(
         &self,
         to: &Peer,
         change: &Change,
     ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>>;
 
-    /// Asks who listens at `peer_addr`: its id and addresses, once it may be added to this cluster.
+    /// Asks the node at `peer_addr` who it is. Returns its id and addresses if it may be added to this cluster.
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
 
-    /// What this node has sent to another one. A transport that does not count says nothing.
+    /// What this node has sent to another one; zero from a transport that does not count.
     fn sent(&self, _to: u64) -> Sent {
         Sent::default()
     }

@@ -2,7 +2,7 @@
 
 use rstmdb_raft_store::NodeInfo;
 
-/// A change the leader is asked for. Asking again for what is so already is not an error.
+/// A change that the leader is asked for. It is no error to ask for what is already so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// Adds a node without a vote.
@@ -22,7 +22,7 @@ pub enum Change {
         /// The node.
         node_id: u64,
     },
-    /// Hands the leadership over: to this node, or to the one that is furthest.
+    /// Hands the leadership over: to this node, or to the one whose log is the most complete.
     TransferLeader {
         /// The node that is to lead.
         to: Option<u64>,
@@ -45,7 +45,7 @@ pub enum ChangeError {
         /// The id asked for.
         node_id: u64,
     },
-    /// The change would do harm; the text says which, and what to do first.
+    /// The change would do harm; the text says what harm, and what to do first.
     #[error("{reason}")]
     Refused {
         /// For people.
@@ -61,7 +61,7 @@ pub enum ChangeError {
         /// Entries it lacks.
         lag: u64,
     },
-    /// It was begun and not confirmed in time; asking again is safe.
+    /// The change was begun and not confirmed in time; asking again is safe.
     #[error("the change was not confirmed in time: {reason}")]
     Unconfirmed {
         /// For people.

@@ -21,7 +21,7 @@ pub(crate) struct Neighbours<T: Types> {
     pub peers: Arc<dyn Peers>,
     pub heard: Arc<Heard<T>>,
     pub gate: Arc<Gate>,
-    /// A member that has not answered for so long counts as one that does not answer.
+    /// A member that has not answered for this long counts as silent.
     pub silent_for_max: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! The network of a cluster of one: there is no other node to call.
 //!
-//! openraft asks for a connection only to other members. Should one ever be asked for, every
-//! call answers *unreachable*, which is the truth.
+//! openraft asks for a connection only to other members. If it ever asks for one here, every call answers
+//! *unreachable*.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -21,7 +21,7 @@ use super::report::Report;
 use crate::replica::parts::consistency::Consistency;
 use crate::replica::types::Types;
 
-/// Makes [`NoConnection`] for whichever node is asked for.
+/// Makes a [`NoConnection`] for any node.
 pub struct NoPeers<T>(PhantomData<fn() -> T>);
 
 impl<T> Default for NoPeers<T> {

@@ -1,14 +1,13 @@
 //! Linearizable reads: one ReadIndex round serves every read that was waiting when it began.
 //!
-//! A round confirms the leadership and names the index that was committed at that moment; once
-//! this node has applied it, its state answers every read that arrived before the round. Reads that
-//! arrive during a round wait for the next one: at most one round trip more, and never a round per
-//! read (Raft dissertation, section 6.4). A follower asks the leader for the index and serves from its
-//! own state.
+//! A round confirms the leadership and names the index that was committed at that moment. Once this node has applied
+//! that index, its state answers every read that arrived before the round. Reads that arrive during a round wait for
+//! the next one: at most one round trip more, and never a round per read (Raft dissertation, section 6.4). A follower
+//! asks the leader for the index and serves the read from its own state.
 //!
-//! What the proposer has decided without writing anything waits for a round too, but only
-//! this node's own leadership, in the term of the decision, can confirm it: an index from
-//! elsewhere says nothing of the state it was decided against.
+//! A decision of the proposer that writes nothing waits for a round too. But only this node's own leadership, in the
+//! term of the decision, can confirm it: a read index from another leader does not prove that this node led when it
+//! decided.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +34,7 @@ const ROUND_WAITERS_MAX: usize = 4096;
 /// The pause after a round that found no leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// Somebody who waits for a round.
+/// A read or a decision that waits for a round.
 struct Waiter<T: Types> {
     purpose: Purpose,
     deadline: InstantOf<T>,
@@ -52,7 +51,7 @@ enum Purpose {
 
 impl<T: Types> Waiter<T> {
     fn resolve(self, round: Result<(), Error>) {
-        // A receiver that is gone has given up waiting; nobody is left to tell.
+        // A receiver that is gone has given up waiting, so this answer has no reader.
         match self.purpose {
             Purpose::Barrier(tell) => {
                 let _ = tell.send(round);
@@ -63,7 +62,7 @@ impl<T: Types> Waiter<T> {
         }
     }
 
-    /// Whether a round in which this node led in `term`, if it led, can answer it.
+    /// Whether a round can answer it; `led_in` is the term in which this node led during the round, if it led.
     fn is_answered_by(&self, led_in: Option<u64>) -> bool {
         match &self.purpose {
             Purpose::Barrier(_) => true,
@@ -118,8 +117,8 @@ impl<T: Types> Reads<T> {
         told.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
-    /// Sends `result`, decided by this node as the leader of `term`, to `answer` once it is
-    /// confirmed that it led then.
+    /// Sends `result`, which this node decided as the leader of `term`, to `answer` once a round confirms that it led
+    /// then.
     pub(crate) fn confirm(&self, answer: AnswerTo, result: Result<Done, Error>, term: u64) {
         let waiter = Waiter {
             purpose: Purpose::Decided {
@@ -134,8 +133,8 @@ impl<T: Types> Reads<T> {
         }
     }
 
-    /// Makes the handle and what runs the rounds, one for each policy. A read waits for at most
-    /// `wait_max`.
+    /// Makes the handle and the tasks that run the rounds, one for each policy. A read waits for at
+    /// most `wait_max`.
     pub(crate) fn new(
         raft: &Raft<T, StateMachine<T>>,
         applied: &Arc<Applied>,
@@ -182,11 +181,11 @@ pub(crate) struct Rounds<T: Types> {
 
 /// What a round has found.
 enum Round {
-    /// This node led in this term, and the index was committed.
+    /// This node led in this term, and this index was committed.
     Led { term: u64, index: u64 },
-    /// Another node led.
+    /// Another node led, and this index was committed there.
     Followed { index: u64 },
-    /// Nobody could say.
+    /// No leader has confirmed an index.
     Nobody,
 }
 
@@ -210,7 +209,7 @@ impl<T: Types> Rounds<T> {
         }
     }
 
-    /// Takes everybody who waits when a round begins; waits for the first. `false` at the end.
+    /// Takes everything that waits when a round begins; waits for the first waiter. `false` at the end.
     async fn gather(&mut self) -> bool {
         if self.waiting.is_empty() {
             let first = self
@@ -232,7 +231,7 @@ impl<T: Types> Rounds<T> {
             return Ok(Round::Nobody);
         }
         let began_in = term_of(&self.raft);
-        // A leader that was cut off waits for a majority that does not come.
+        // A leader that was cut off waits for the answers of a majority, which do not come.
         let Some(deadline) = self.waiting.iter().map(|waiter| waiter.deadline).min() else {
             return Ok(Round::Nobody);
         };
@@ -242,7 +241,7 @@ impl<T: Types> Rounds<T> {
         };
         match confirmed {
             Ok((read, _)) => {
-                // Terms only rise: the same one before and after means that it was confirmed in it.
+                // Terms only rise: if the term is the same before and after, the leadership was confirmed in it.
                 let term = if term_of(&self.raft) == began_in {
                     began_in
                 } else {
@@ -280,7 +279,7 @@ impl<T: Types> Rounds<T> {
         }
     }
 
-    /// Lets everybody go once this node has applied `index`, without holding up the next round.
+    /// Answers these waiters once this node has applied `index`, without delaying the next round.
     fn release(&mut self, led_in: Option<u64>, index: u64) {
         let waiting = std::mem::take(&mut self.waiting).into_iter();
         let (released, refused): (Vec<_>, Vec<_>) =
@@ -307,7 +306,7 @@ impl<T: Types> Rounds<T> {
         }));
     }
 
-    /// Tells those whose time is over that there is no leader.
+    /// Tells the waiters whose time is over that there is no leader.
     fn give_up_late(&mut self) {
         let now = T::now();
         let waiting = std::mem::take(&mut self.waiting).into_iter();

@@ -1,7 +1,7 @@
 //! Reads that may take long: listings.
 //!
-//! They go through a copy-on-write clone of the state, so that apply goes on. One that has to look at very many
-//! instances leaves this thread to others and takes its turn: one at a time takes a processor.
+//! They go through a copy-on-write clone of the state, so that apply goes on. A listing of very many instances runs
+//! where it delays no other task of this thread. Only one of them runs at a time, so they take one processor.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::replica::parts::applied::Applied;
 use crate::replica::parts::gate::Gate;
 use crate::replica::types::Host;
 
-/// Instances and machines that a listing may look at on the spot: about a millisecond.
+/// Instances and machines that a listing may look at without leaving its thread: about a millisecond.
 const STEPS_ON_THE_SPOT: usize = 1_000;
 
 /// Answers queries from the applied state as it is now.
@@ -20,7 +20,7 @@ pub(crate) struct Queries {
     pub applied: Arc<Applied>,
     pub gate: Arc<Gate>,
     pub host: Arc<dyn Host>,
-    /// Held while one listing goes through all instances: one at a time does so.
+    /// Held while a listing goes through all instances, so that only one does so at a time.
     pub listing: tokio::sync::Mutex<()>,
 }
 
@@ -42,7 +42,7 @@ impl Queries {
         Some(state.context_bytes(id))
     }
 
-    /// Answers a query; one that takes long leaves this thread to others.
+    /// Answers a query. One that takes long does not delay the other tasks of this thread.
     pub(crate) async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
         if !query.lists() {
             return self.query(query);

@@ -1,8 +1,8 @@
-//! What a retry is told that the state does not hold: the context behind the first call, from the log.
+//! Gives a retry the context that the state no longer holds: the one after the first attempt, from the log.
 //!
-//! The leader says that the key was used and where. The node that has the client reads the entry, of its own log
-//! and outside of every lock, one answer after the other as the client takes them. So a retry costs the leader
-//! nothing, and thousands of them on large contexts are never in memory together.
+//! The leader says that the key was used, and at which offset. The client's node reads the entry from its own log,
+//! outside of every lock, one answer after the other as the client reads them. So a retry costs the leader nothing, and
+//! thousands of retries with large contexts are never in memory together.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::replica::error::Error;
 use crate::replica::parts::log_page::LogReader;
 use crate::replica::types::Types;
 
-/// Gives what a command repeated its contexts, up to about `room` bytes in sum, which are subtracted. What
-/// this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
+/// Adds the contexts to the answer of a repeated command, up to about `room` bytes in sum, which are subtracted from
+/// `room`. An answer whose entry this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
 ///
-/// Waits until this node has applied what the leader speaks of, for `wait_max` at most.
+/// Waits until this node has applied the offset that the leader names, for `wait_max` at most.
 pub(crate) async fn complete<T: Types>(
     log: &LogReader<T::Fs>,
     wait_max: Duration,
@@ -29,7 +29,7 @@ pub(crate) async fn complete<T: Types>(
     let Some(last) = reply.incomplete_to() else {
         return;
     };
-    // Before that, the entry there may be one that was never committed.
+    // Until then, the entry at this offset may be one that was never committed.
     let applied = log.applied.wait_for(last);
     if T::timeout(wait_max, applied).await.is_err() {
         return;

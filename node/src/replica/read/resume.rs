@@ -6,10 +6,10 @@ use crate::replica::parts::applied::Applied;
 use crate::replica::parts::consistency::Consistency;
 use crate::replica::types::Types;
 
-/// Whether a watch may begin at the offset `from` that was got from the cluster `cluster_id`; `ours` is this one.
+/// Whether a watch may begin at the offset `from` of the cluster `cluster_id`; `ours` is this cluster.
 ///
-/// A client comes with the offset behind the last one it has seen. This node may be behind that,
-/// and asks the leader before it calls it wrong.
+/// A client comes with the offset behind the last one it has seen. This node may not have applied that offset yet. It
+/// asks the leader before it calls the offset wrong.
 pub(crate) async fn check_resume<T: Types>(
     reads: &Reads<T>,
     applied: &Applied,

@@ -33,9 +33,8 @@ pub(super) fn recovery(error: impl std::fmt::Display) -> StartError {
 
 /// Starts the membership where there is none yet.
 ///
-/// A sole voter asks for its election at once, because there is nobody whose heartbeat it could
-/// be waiting for, and serves once it has applied everything it had acknowledged before. A node of
-/// a larger cluster serves at once what needs no leader.
+/// A sole voter asks for its election at once, because no other node could send it a heartbeat. It serves once it has
+/// applied everything that it had acknowledged before. A node of a larger cluster serves at once what needs no leader.
 pub(super) async fn form<T: Types>(
     raft: &Raft<T, StateMachine<T>>,
     options: &Options,
@@ -48,7 +47,7 @@ pub(super) async fn form<T: Types>(
         };
         match raft.initialize(members).await {
             Ok(()) => {}
-            // The others were faster, and their leader has written to this node already.
+            // Another node has initialised the cluster already, and its leader has written to this node.
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
             Err(error) => return Err(recovery(error)),
         }
@@ -57,7 +56,7 @@ pub(super) async fn form<T: Types>(
         let membership = state.membership_state.effective();
         membership.voter_ids().collect::<BTreeSet<_>>()
     });
-    // From the state itself: what openraft publishes of it comes a moment later.
+    // Read from the state itself: openraft publishes the voters a moment later.
     if voters.await.map_err(recovery)? == BTreeSet::from([options.node_id]) {
         raft.trigger().elect(false).await.map_err(recovery)?;
         raft.wait_for_recovery(None).await.map_err(recovery)?;
@@ -73,17 +72,17 @@ pub(super) fn raft_config(options: &Options) -> Result<Config, openraft::ConfigE
     let config = Config {
         cluster_name: options.cluster_name.clone(),
         heartbeat_interval: millis(options.heartbeat),
-        // A follower of openraft first waits for the leader's lease, which is its longest election
-        // timeout, and then for its own: half of each makes what was asked for.
+        // A follower of openraft first waits for the leader's lease, which is its longest election timeout, and then
+        // for its own timeout. Half of each gives the configured time.
         election_timeout_min: millis(options.election_timeout.0 / 2),
         election_timeout_max: millis(options.election_timeout.1 / 2),
-        // Snapshots are asked for by `compaction`, which also knows sizes and times.
+        // `compaction` asks for snapshots: it also knows sizes and times.
         snapshot_policy: SnapshotPolicy::Never,
         max_payload_entries: APPEND_ENTRIES_MAX,
         max_in_snapshot_log_to_keep: options.compaction.kept_behind_snapshot,
         enable_pre_vote: Some(true),
-        // A leader sends entries before it has them on disk itself. Restored in its old term after a
-        // crash, it would write others at the same term and index, which Raft cannot tell apart.
+        // A leader sends entries before they are on its own disk. If openraft restored it in its old term after a
+        // crash, it would write other entries at the same term and index, and Raft could not tell them apart.
         enable_leader_restore: Some(false),
         ..Config::default()
     };

@@ -11,7 +11,7 @@ use crate::replica::parts::gate::Gate;
 use crate::replica::parts::pace::Pace;
 use crate::replica::types::Types;
 
-/// The tasks that look at something again and again, and what they look at: they end when this is dropped.
+/// The tasks that check something again and again, and what they check: they end when this is dropped.
 pub(super) struct Tasks {
     parts: Vec<Arc<dyn Any + Send + Sync>>,
     gate: Arc<Gate>,
@@ -19,7 +19,7 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// None yet. All end once `gate` shuts down and `stop` is notified.
+    /// No task yet. All end once `gate` shuts down and `stop` is notified.
     pub(super) fn new(gate: Arc<Gate>, stop: Arc<Notify>) -> Self {
         Self {
             parts: Vec::new(),

@@ -1,11 +1,10 @@
-//! Fetches the history that this node lacks from another one, in the background.
+//! Fetches history that this node lacks from another node, in the background.
 //!
-//! A node that got a snapshot has a log only from there on, while the others can still show what
-//! came before. It asks them run by run, newest first, so that its history grows downwards without a
-//! gap; watches and pages of the log that need a run wait for it. It stops where nobody has more, where
-//! its own retention would drop the run again, or where the state does not know which entries were
-//! stale. Nothing is fetched twice behind one snapshot: what retention dropped is not history that
-//! is missing.
+//! A node that got a snapshot has a log only from there on, while the other nodes can still show earlier entries. It
+//! asks them for one run after the other, newest first, so that its history grows downwards without a gap. Watches and
+//! pages of the log that need a run wait for it. Fetching stops where no node has more, where this node's retention
+//! would remove the run again, or where the state does not know which entries were stale. Nothing is fetched twice
+//! behind one snapshot: entries that retention removed are not fetched again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,12 +22,12 @@ use crate::replica::peers::calls::{HistoryRun, PeerError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
-/// The pause before another try.
+/// Pause before a retry.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// How often it is tried while the others cannot be reached.
+/// Retries while the other nodes cannot be reached.
 const TRIES_MAX: u32 = 240;
 
-/// Why a run was not taken in.
+/// Why a run was not stored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("{0}")]
@@ -46,7 +45,7 @@ pub(crate) struct Backfill<T: Types> {
 }
 
 impl<T: Types> Backfill<T> {
-    /// Has the history fetched that is missing below the log, if there is any and others may have it.
+    /// Starts to fetch the history that is missing below the log, if there is any and other nodes may have it.
     pub(crate) fn begin(&self) {
         let floor = self.log.applied.read().stale_known_from();
         let others = self.neighbours.has_several_voters();
@@ -55,8 +54,7 @@ impl<T: Types> Backfill<T> {
         }
     }
 
-    /// Returns once the history from `offset` on (0: all that there will be) is here, or will not
-    /// come any more.
+    /// Returns once the history from `offset` on (0: all that will be available) is here, or no more of it will come.
     pub(crate) async fn wait_for_history(&self, offset: u64) {
         while (offset == 0 || offset < self.log.store.earliest_index())
             && self.backfilled.progress(offset).await
@@ -105,12 +103,12 @@ impl<T: Types> Fetch<T> {
         let mut fetched_down_to = u64::MAX;
         let mut tries = 0;
         loop {
-            // It would take of the reserve.
+            // Fetching would use the disk reserve.
             while backfill.neighbours.gate.no_room_here().is_some() {
                 T::sleep(RETRY_PAUSE).await;
             }
             let before = backfill.log.store.earliest_index();
-            // What was fetched and is gone was dropped by retention.
+            // If fetched history is gone, retention has removed it.
             if before <= self.missing.from.max(1) || before > fetched_down_to {
                 break;
             }
@@ -137,8 +135,8 @@ impl<T: Types> Fetch<T> {
         backfill.backfilled.done(&self.missing);
     }
 
-    /// Waits until openraft shows what was applied when this began: before that it may not know yet who
-    /// the others are, and nobody would have anything.
+    /// Waits until openraft shows what was applied when this began. Before that it may not know the other nodes yet,
+    /// and it would look as if no node had the history.
     async fn wait_for_raft(&self) {
         let backfill = &self.backfill;
         let applied = backfill.log.applied.offset();
@@ -151,8 +149,8 @@ impl<T: Types> Fetch<T> {
         }
     }
 
-    /// Takes in the run right below `before` from the first node that has it; `None` when all
-    /// have answered that they have none, or when it is not worth keeping.
+    /// Stores the run right below `before`, from the first node that has it; `None` when all have answered that they
+    /// have none, or when the run is not worth keeping.
     async fn fetch_below(&self, before: u64) -> Result<Option<u64>, FetchError> {
         let mut failure = None;
         let neighbours = &self.backfill.neighbours;
@@ -166,7 +164,7 @@ impl<T: Types> Fetch<T> {
                         Err(error) => failure = Some(error),
                     }
                 }
-                // It may not know yet that what it has is committed.
+                // The other node may not know yet that its entries are committed.
                 Ok(None) => match neighbours.peers.report(&peer).await {
                     Ok(report) if report.earliest_offset < before => {
                         let waiting = "does not give its history yet".to_owned();

@@ -1,7 +1,7 @@
 //! What a backup is made of: the entries as they are in the log, and the newest snapshot.
 //!
-//! Only what is committed and applied here is given, stale entries included: who applies the same
-//! entries finds the same ones stale.
+//! A backup holds only entries that are committed and that this node has applied, stale ones included: a node that
+//! applies the same entries finds the same ones stale.
 
 use rstmdb_raft_store::SnapshotHandle;
 
@@ -11,7 +11,7 @@ use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::Options;
 use crate::replica::types::Types;
 
-/// What this node has at one moment.
+/// What this node can back up at one moment.
 #[derive(Debug, Clone)]
 pub struct BackupHead<T: Types> {
     /// The cluster.
@@ -24,7 +24,7 @@ pub struct BackupHead<T: Types> {
     pub last_offset: u64,
     /// The digest of the state there.
     pub digest: u128,
-    /// The newest snapshot; it can be read for as long as this lives.
+    /// The newest snapshot; it can be read as long as this value lives.
     pub snapshot: Option<SnapshotHandle<T::Fs>>,
 }
 

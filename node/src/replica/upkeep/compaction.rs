@@ -1,9 +1,9 @@
 //! Snapshots by threshold, and retention of history.
 //!
-//! A snapshot is taken when enough entries or bytes were logged since the last one, when the
-//! last one is old enough, and never before the log has grown by the last snapshot's size: so
-//! the bytes written for snapshots stay within a constant factor of those written for the log. One
-//! that could not be written is tried again after a while; the node goes on with the one before.
+//! A snapshot is taken when enough entries or bytes were logged since the last one, and the last one is old enough. It
+//! is never taken before the log has grown by the size of the last snapshot: so the bytes written for snapshots stay
+//! within a constant factor of those written for the log. A snapshot that could not be written is retried after a
+//! while; the node keeps the previous one.
 
 mod snapshot_due;
 
@@ -22,7 +22,7 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::types::Types;
 use snapshot_due::{Growth, SnapshotDue};
 
-/// How often thresholds and retention are looked at.
+/// Interval between checks of the thresholds and of retention.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What COMPACT did.
@@ -47,11 +47,11 @@ pub(crate) struct Compaction<T: Types> {
     backfilled: Arc<BackfilledLog>,
     options: CompactionOptions,
     due: SnapshotDue<T>,
-    /// One snapshot at a time: openraft passes over a request while it builds one.
+    /// Held while a snapshot is taken: openraft ignores a request while it builds one.
     snapshots: tokio::sync::Mutex<()>,
 }
 
-/// Looks after one replica until it is dropped or stopped.
+/// Takes care of one replica until it is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<Compaction<T>>) {
     while let Some(compaction) = pace.next::<T>(CHECK_INTERVAL).await {
         if let Err(error) = compaction.check().await {
@@ -85,7 +85,7 @@ impl<T: Types> Compaction<T> {
             true => self.take_snapshot().await.map(drop),
             false => Ok(()),
         };
-        // Also where a snapshot fails: what retention drops may be the room that it lacks.
+        // Also where a snapshot fails: what retention removes may be the space that the snapshot lacks.
         self.retain()?;
         taken
     }
@@ -151,14 +151,14 @@ impl<T: Types> Compaction<T> {
         Ok(target)
     }
 
-    /// Writes a snapshot even where nothing is new, because the one there is has become unreadable.
+    /// Writes a snapshot even if nothing is new, because the present one has become unreadable.
     pub(super) async fn replace_snapshot(&self) -> Result<(), Error> {
         let _one_at_a_time = self.snapshots.lock().await;
         self.write_snapshot().await.map(drop)
     }
 
-    /// Drops the history that retention no longer wants: never above the log that Raft still needs,
-    /// nor above the snapshot.
+    /// Removes the history that retention no longer keeps: never above the log that Raft still needs, nor above the
+    /// snapshot.
     fn retain(&self) -> Result<(u64, u64), Error> {
         let LogReader {
             store,
@@ -167,7 +167,7 @@ impl<T: Types> Compaction<T> {
         } = &*self.log;
         let floor = store.purged().map_or(0, |id| id.index);
         let reclaimed = blocking(&**host, || {
-            // A clock that is ahead for a moment must not drop what the log's time still keeps.
+            // A clock that is ahead for a moment must not remove what the log's time still keeps.
             let log_time_ms = applied.read().last_time_ms();
             let now_ms = host.now_ms().min(log_time_ms);
             store.retain(&self.options.retention, floor, now_ms)

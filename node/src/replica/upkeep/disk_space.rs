@@ -1,10 +1,10 @@
 //! The watch on free disk space, inodes and file descriptors.
 //!
-//! A disk that is really full fails a write, and a failed write is the end of a node. So a node with less than its
-//! reserve, or that could not create the next file, takes no writes, hands the leadership over to one that has room,
-//! does not ask to be elected, and takes no entries and no snapshot from another leader. It goes on following, serves
-//! local reads and watches, and takes part again as soon as there is room. A leader refuses writes too while so many
-//! voters have no room that nothing would be confirmed.
+//! A full disk fails a write, and a failed write ends the node. So a node whose free space is below its reserve, or
+//! that could not create the next file, takes no writes. It hands the leadership over to a node with room, does not ask
+//! to be elected, and takes no entries and no snapshot from another leader. It still follows, serves local reads and
+//! watches, and takes part again as soon as there is room. A leader also refuses writes while so many voters have no
+//! room that no majority would confirm an entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::{Host, Types};
 
-/// The time between two looks. Well below the time in which the reserve can be filled.
+/// Interval between checks. Well below the time in which the reserve can be filled.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long another node may take to say how it stands.
 const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What was seen last.
+/// What the last check has seen.
 #[derive(Default)]
 struct Seen {
     /// On a leader: the voters without room, and their reasons.
     full: BTreeMap<u64, String>,
-    /// Why the leadership was not handed over, so that it is not said again each time.
+    /// Why the leadership was not handed over, so that the reason is not logged at each check.
     kept_because: Option<String>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct DiskSpace<T: Types> {
     pub free_bytes_min: u64,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<DiskSpace<T>>) {
     let mut seen = Seen::default();
     let mut pause = Duration::ZERO;
@@ -58,9 +58,9 @@ pub(crate) async fn run<T: Types>(pace: Pace<DiskSpace<T>>) {
 }
 
 impl<T: Types> DiskSpace<T> {
-    /// Refuses what another node's log or snapshot would take of this one's disk, while that has no
-    /// room: the transport asks before it hands entries to Raft, to which a full disk would be the
-    /// end. Heartbeats and votes pass in any case.
+    /// Refuses entries or a snapshot from another node while the disk of this node has no room. The transport asks this
+    /// before it hands entries to Raft, because a full disk would stop Raft for good. Heartbeats and votes pass in any
+    /// case.
     pub(crate) fn must_have_room(&self) -> Result<(), Error> {
         match self.neighbours.gate.no_room_here() {
             Some(reason) => Err(Error::ReadOnly { reason }),
@@ -68,7 +68,7 @@ impl<T: Types> DiskSpace<T> {
         }
     }
 
-    /// Refuses a file of `bytes` that would take of the reserve.
+    /// Refuses a file of `bytes` that would use the disk reserve.
     pub(crate) fn must_have_room_for(&self, bytes: u64) -> Result<(), Error> {
         self.must_have_room()?;
         match self.lacking(bytes) {
@@ -100,7 +100,7 @@ impl<T: Types> DiskSpace<T> {
     }
 
     fn look_here(&self) {
-        // A folder that is gone fails the store, which ends the node.
+        // If the folder is gone, the store fails, which ends the node.
         if let Err(error) = self.store.check_folder() {
             tracing::warn!(%error, "the data folder cannot be checked");
         }
@@ -116,7 +116,11 @@ impl<T: Types> DiskSpace<T> {
         if self.neighbours.gate.set_no_room_here(reason) {
             match refused {
                 Some(reason) => {
-                    tracing::error!(%reason, "disk nearly full: this node takes no writes, and no entries from the leader, until there is room")
+                    tracing::error!(
+                        %reason,
+                        "disk nearly full: this node takes no writes, and no entries from the leader, until there is \
+                         room"
+                    );
                 }
                 None => tracing::info!("this node has room again; it takes writes and entries"),
             }
@@ -125,7 +129,7 @@ impl<T: Types> DiskSpace<T> {
 }
 
 impl Seen {
-    /// On a leader: whether enough of the others have room for what it would write.
+    /// On a leader: checks whether enough of the other nodes have room for new entries.
     async fn look_elsewhere<T: Types>(&mut self, neighbours: &Neighbours<T>) {
         let reason = match neighbours.is_leader() {
             true => self.too_few(neighbours).await,
@@ -156,7 +160,7 @@ impl Seen {
             (peer.id, report.ok().and_then(Result::ok))
         });
         for (id, report) in join_all(asked).await {
-            // Who did not answer stays as it was: heartbeats tell whether it is there at all.
+            // A node that did not answer keeps its last state: heartbeats tell whether it is there at all.
             match report.map(|report| report.read_only) {
                 Some(Some(reason)) => {
                     if !self.full.contains_key(&id) {
@@ -190,7 +194,7 @@ impl Seen {
         ))
     }
 
-    /// A node that takes no writes must not be the leader that everybody brings them to.
+    /// A leader that takes no writes hands over, because all clients bring their writes to the leader.
     async fn hand_over<T: Types>(&mut self, disk: &DiskSpace<T>) {
         if disk.neighbours.gate.no_room_here().is_none() || !disk.neighbours.is_leader() {
             self.kept_because = None;

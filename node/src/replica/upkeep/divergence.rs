@@ -1,9 +1,9 @@
 //! Compares this node's state with the other nodes', in the background.
 //!
-//! Apply is deterministic, so equal offsets must have equal digests. A difference means that memory,
-//! disk or a program has failed somewhere. Who is wrong is decided by the majority of all members,
-//! and where none has formed, in the leader's favour: it is where facts are decided. The node that is
-//! wrong stops serving, because nothing it would say can be trusted; the others raise the alarm.
+//! Apply is deterministic, so equal offsets must have equal digests. A difference means that memory, a disk or the
+//! program has failed on some node. The majority of all members decides which node is wrong. Without a majority the
+//! leader counts as right, because facts are decided there. The node that is wrong stops serving, because its answers
+//! cannot be trusted. The other nodes raise the alarm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,15 +25,15 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
 /// What a comparison says of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Nobody has another digest at an offset that this node has one for.
+    /// No other node has another digest at an offset that this node has one for.
     Agreed,
-    /// Somebody has, and this node is not known to be the one that is wrong.
+    /// Another node has one, and this node is not known to be the one that is wrong.
     Disputed { offset: u64, node_id: u64 },
     /// This node is wrong.
     Diverged { offset: u64, node_id: u64 },
 }
 
-/// What compares the states, and ends the service of one that is wrong.
+/// What compares the states, and stops the service of a node whose state is wrong.
 pub(crate) struct Comparison<T: Types> {
     pub standing: Arc<Standing<T>>,
     pub membership: Arc<Membership<T>>,
@@ -89,8 +89,8 @@ fn digests(report: &Report) -> BTreeMap<u64, u128> {
     checkpoints.chain([report.applied]).collect()
 }
 
-/// Judges `mine` by the latest offset at which it differs from anybody. `members` counts all nodes
-/// of the cluster, those that did not answer too.
+/// Judges `mine` by the latest offset at which it differs from another report. `members` counts all nodes of the
+/// cluster, including those that did not answer.
 fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
     let own = digests(mine);
     let theirs: Vec<(&Report, BTreeMap<u64, u128>)> = others

@@ -28,7 +28,7 @@ impl<T: Types> Ending<T> {
     /// for good. The text says why.
     pub(crate) async fn fatal(&self) -> String {
         let mut metrics = self.raft.server_metrics();
-        // A log that fails while nothing is written changes nothing that the Raft core tells.
+        // If the log fails while nothing is written, the Raft core does not notice it.
         let log_failed = Arc::new(Notify::new());
         let failed = log_failed.clone();
         self.store.on_failure(move |_| failed.notify_one());

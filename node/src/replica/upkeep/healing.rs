@@ -1,15 +1,14 @@
-//! Finds what is damaged on this node's disk and can be had again: history, and the snapshot.
+//! Finds damage on this node's disk that another node or the memory can repair: in the history, and in the snapshot.
 //!
-//! A read that fails on a file with history notices it, and so does a check that goes through these
-//! files one by one, at a pace that nobody feels. The file is replaced as a whole, by the first other
-//! node that has all of it; until then everything around it stays readable. In a cluster of one, or
-//! where nobody has it any more, the damage stays, and stays reported.
+//! A read that fails on a file with history reports the damage. So does a check that reads these files one by one,
+//! slowly enough not to affect clients. The node replaces the file as a whole, with the entries of the first other node
+//! that has all of them. Until then everything around the file stays readable. In a cluster of one, or if no node has
+//! the entries any more, the damage stays, and the node goes on reporting it.
 //!
-//! The snapshot is read whole now and then, and when another node could not take it in: a damaged one
-//! would be sent there again and again. The state that it was made of is in memory, so it is written
-//! anew.
+//! The node reads its snapshot from time to time, and when another node could not install it: a damaged snapshot would
+//! be sent there again and again. The state that it was made from is in memory, so the node writes a new one.
 //!
-//! What Raft itself needs is never healed: a node that lost any of that has forgotten what it said.
+//! What Raft itself needs is never repaired: a node that lost any of it has forgotten what it promised.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,14 +27,14 @@ use crate::replica::peers::calls::Peer;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
-/// How often it is looked for damage that was noticed.
+/// Interval between checks for reported damage.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often one more file is read. Each has about 16 MiB.
+/// Interval between reads of one more file. Each has about 16 MiB.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the snapshot is read, and how often at most when there is a reason.
+/// Interval between reads of the snapshot, and the least interval when there is a reason to read it.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(600);
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
-/// The pause after nobody had what is damaged.
+/// Pause after no node had what is damaged.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// The first and last index of a file.
@@ -70,9 +69,9 @@ struct Healer<T: Types> {
     check_at: InstantOf<T>,
     /// When the snapshot is read.
     snapshot_at: InstantOf<T>,
-    /// When it is at the earliest, if there is a reason.
+    /// When the snapshot is read at the earliest, if there is a reason.
     suspicion_at: InstantOf<T>,
-    /// When damage is tried to be healed at the earliest.
+    /// When a repair is attempted at the earliest.
     heal_at: InstantOf<T>,
 }
 
@@ -106,13 +105,13 @@ impl<T: Types> Healer<T> {
             return;
         };
         self.checked = *range;
-        // What is wrong is remembered, and said, by the store.
+        // The store remembers the damage and logs it.
         let _ = blocking(&*log.host, || log.store.check_history(*range));
     }
 }
 
 impl<T: Types> Healing<T> {
-    /// Reads the snapshot, and has it written again where it is damaged.
+    /// Reads the snapshot, and writes a new one if it is damaged.
     async fn check_snapshot(&self) {
         let snapshots = self.log.store.snapshots();
         let read = blocking(&*self.log.host, || match snapshots.current()? {
@@ -131,10 +130,10 @@ impl<T: Types> Healing<T> {
         }
     }
 
-    /// Fetches the entries of a damaged file again; whether it is whole now.
+    /// Fetches the entries of a damaged file again; returns whether the file is whole now.
     async fn heal(&self, (first, last): Range) -> bool {
         let (store, host) = (&self.log.store, &*self.log.host);
-        // It may have been a moment's failure of the disk.
+        // The disk may have failed only for a moment.
         if blocking(host, || store.check_history((first, last))).is_ok() {
             return true;
         }
@@ -154,7 +153,7 @@ impl<T: Types> Healing<T> {
         false
     }
 
-    /// Replaces a file by what `peer` has; `false` when it has not all of it.
+    /// Replaces a file with the entries of `peer`; `false` when `peer` does not have all of them.
     async fn heal_from(&self, peer: &Peer, range: Range) -> Result<bool, FetchError> {
         let (store, host) = (&self.log.store, &*self.log.host);
         let Some(runs) = self.collect(peer, range).await? else {

@@ -1,4 +1,4 @@
-//! Gives the history of this node to one that lacks it.
+//! Gives the history of this node to a node that lacks it.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(crate) fn history_below<F: FileSystem>(
     log: &Arc<LogReader<F>>,
     before: u64,
 ) -> Option<HistoryRun> {
-    // What this node's state does not know to be effective must not be shown anywhere.
+    // Entries that this node's state does not know to be effective must not be shown on any node.
     let floor = log.applied.read().stale_known_from().max(1);
     let (first, last) = log.store.history_run(before, RUN_BYTES)?;
     let first = first.max(floor);

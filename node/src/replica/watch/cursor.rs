@@ -1,9 +1,9 @@
 //! A watch is a cursor over the log and a filter.
 //!
-//! Replay and live are one loop: read on from the cursor, keep what matches, and when the head
-//! is reached go idle until the hub names the next offset that matches. Nothing is buffered for
-//! a client beyond the one page it is being sent, so a client that reads slowly merely falls
-//! behind, and continues from memory or from the log wherever its cursor stands.
+//! Replay and live are one loop: the watch reads on from its cursor and keeps what matches. At the head it goes idle
+//! until the hub names the next offset that matches. Nothing is buffered for a client beyond the one page that it is
+//! being sent. So a client that reads slowly merely falls behind, and continues from memory or from the log, wherever
+//! its cursor stands.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ pub struct Watch<T: Types> {
     slot: Arc<Slot>,
     /// The next offset to examine.
     cursor: u64,
-    /// It began at an offset of the past, and has not told yet that it has come to the head.
+    /// It began at an offset of the past, and has not reported yet that it has reached the head.
     catching_up: bool,
     /// The last applied offset when the watch began.
     pub head: u64,
@@ -222,8 +222,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Everything up to this offset, inclusive, was looked at, and what matched was returned by
-    /// [`Watch::next`]: once that was handed on, the watch can be resumed behind this offset.
+    /// Everything up to this offset, inclusive, was examined, and every match was returned by [`Watch::next`]. Once
+    /// these matches are with the client, the watch can be resumed behind this offset.
     #[must_use]
     pub fn looked_at(&self) -> u64 {
         self.hub.looked_at(&self.slot) + u64::from(planted::is(Bug::ProgressTooEarly))

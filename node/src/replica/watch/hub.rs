@@ -6,13 +6,12 @@
 //!                       └──────── recent ────────▶ watches near the head
 //! ```
 //!
-//! Apply only appends to the ring: however many watches there are, a write does not wait for them. A
-//! task of its own then holds the new entries against the watches that are *idle*, which have read
-//! all there is. It finds them by instance, by machine, or among those that take any machine, and
-//! wakes a watch only when the whole filter matches. The slot remembers the first matching offset,
-//! so a woken watch continues there: everything before it is known not to match. Ten thousand idle
-//! watches therefore cost an event nothing but the look-ups of the few that share its instance or
-//! machine. For the same reason an idle watch can say how far it has come without reading anything.
+//! Apply only appends to the ring, so a write does not wait for watches, however many there are. A separate task
+//! compares the new entries with the watches that are *idle*: those that have read all there is. It finds them by
+//! instance, by machine, or among those that take any machine, and wakes a watch only when the whole filter matches.
+//! The slot remembers the first matching offset, so a woken watch continues there: everything before it is known not to
+//! match. So ten thousand idle watches cost an event only the look-ups of the few that share its instance or machine.
+//! For the same reason an idle watch can say how far it has come without reading anything.
 //!
 //! The newest entries stay decoded in the ring, bounded in bytes, as long as there is a watch; a
 //! watch that is further behind reads the log.
@@ -50,7 +49,7 @@ pub(crate) struct Hub {
     watches: Mutex<Watches>,
     /// How many watches are registered.
     count: AtomicUsize,
-    /// Everything up to here was held against the idle watches: those that still are want none of it.
+    /// Everything up to here was compared with the idle watches: those that are still idle want none of it.
     examined: AtomicU64,
     /// Notified when there may be something to examine.
     more: Notify,
@@ -91,7 +90,7 @@ impl Hub {
                 VecDeque::new()
             }
         };
-        // `push` has left in the batch what the ring dropped; freed where nobody waits for it.
+        // `push` has left in the batch what the ring dropped. It is freed here, where no task waits for the lock.
         drop((gone, batch));
     }
 
@@ -135,9 +134,9 @@ impl Hub {
         self.assert_sound();
     }
 
-    /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was held
-    /// against the idle watches yet; otherwise there is more to read and the answer is `false`. One
-    /// lock for the question and the change, so no event can slip between them.
+    /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was compared with the idle
+    /// watches yet. Otherwise there is more to read and the answer is `false`. One lock covers the check and the
+    /// change, so no event can slip between them.
     pub(crate) fn go_idle(&self, slot: &Slot, cursor: u64) -> bool {
         let watches = self.watches.lock();
         if cursor <= watches.examining {
@@ -153,10 +152,9 @@ impl Hub {
         self.ring.lock().page(from, entries_max)
     }
 
-    /// Everything up to this offset was looked at for the watch, and every match of it was returned by
-    /// its `next`.
+    /// Everything up to this offset was examined for the watch, and every match was returned by its `next`.
     pub(crate) fn looked_at(&self, slot: &Slot) -> u64 {
-        // In this order: what was examined up to here woke the watch before, if it wants it.
+        // In this order: an event that was examined up to here has already woken the watch, if it matches.
         let examined = self.examined.load(Ordering::Acquire);
         let read_below = slot.position.load(Ordering::Acquire);
         match slot.wake_at.load(Ordering::Acquire) {

@@ -1,4 +1,4 @@
-//! Watches: who is woken by an event, and how a watch reads on.
+//! Watches: which of them an event wakes, and how a watch reads on.
 
 pub mod cursor;
 pub(crate) mod event;

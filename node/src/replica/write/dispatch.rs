@@ -1,9 +1,8 @@
-//! Finds out who decides: this node if it leads, or the leader, to whom commands are forwarded.
+//! Finds the node that decides: this node if it leads, or the leader, to which commands are forwarded.
 //!
-//! One task takes the commands in their order and hands them to the [`Proposer`] or to the
-//! [`Forwarder`]. It changes from one to the other only when nothing is in flight, so the order in
-//! which commands were submitted survives every change of the leader. A command that finds nobody
-//! waits until its deadline.
+//! One task takes the commands in their order and hands them to the [`Proposer`] or to the [`Forwarder`]. It changes
+//! from one to the other only when nothing is in flight. So the order in which commands were submitted survives every
+//! change of the leader. While no leader is found, a command waits until its deadline.
 
 use std::time::Duration;
 
@@ -21,12 +20,12 @@ use crate::replica::parts::applied::Applied;
 use crate::replica::peers::calls::Peer;
 use crate::replica::types::Types;
 
-/// How often a leader is looked for while there is none.
+/// Interval between checks for a leader while there is none.
 const LEADER_POLL: Duration = Duration::from_millis(5);
-/// How long one look waits for this node to apply its whole log.
+/// How long one check waits for this node to apply its whole log.
 const CATCH_UP_SLICE: Duration = Duration::from_millis(100);
 
-/// The pause after this node could not go on deciding.
+/// Pause after this node had to stop deciding.
 const HAND_OVER_POLL: Duration = Duration::from_millis(1);
 
 /// Who decides.
@@ -51,7 +50,7 @@ impl<T: Types> Dispatcher<T> {
             match self.decider().await {
                 Some(Decider::ThisNode(end)) => {
                     self.proposer.lead(&mut self.queue, end).await;
-                    // A leader that is handing over refuses everything until the other one leads.
+                    // A leader that is handing over refuses everything until the next one leads.
                     T::sleep(HAND_OVER_POLL).await;
                 }
                 Some(Decider::Leader(leader)) => {
@@ -62,7 +61,7 @@ impl<T: Types> Dispatcher<T> {
         }
     }
 
-    /// Waits until somebody can decide; `None` once nobody waits for it any more.
+    /// Waits until a node can decide; `None` once no client waits any more.
     async fn decider(&mut self) -> Option<Decider> {
         loop {
             self.expire();
@@ -82,7 +81,7 @@ impl<T: Types> Dispatcher<T> {
         }
     }
 
-    /// Answers those whose time is over.
+    /// Answers the commands whose time is over.
     fn expire(&mut self) {
         let now = T::now();
         let gate = &self.proposer.gate;

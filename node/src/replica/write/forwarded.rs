@@ -9,9 +9,9 @@ use super::submit::Inbox;
 use crate::replica::peers::calls::{ForwardResult, Forwarded};
 use crate::replica::types::Types;
 
-/// Takes the commands that node `from` forwards because it believes this one leads, and
-/// gives their outcomes. Ends with `commands`, once all were answered. What comes with a command
-/// is held until its outcome is there.
+/// Takes the commands that node `from` forwards because it believes that this node leads, and returns their outcomes.
+/// Ends when `commands` ends and all commands were answered. The value beside a command is kept until its outcome is
+/// there.
 pub(crate) fn serve_forwarded<T: Types, H: Send + 'static>(
     inbox: &Inbox<T>,
     from: u64,
@@ -27,7 +27,7 @@ pub(crate) fn serve_forwarded<T: Types, H: Send + 'static>(
                 command,
                 actor,
             } = forwarded;
-            // Submitted here, in the order of the stream; only the answers may overtake.
+            // Submitted here, in the order of the stream; only the answers may overtake each other.
             let submitted = inbox.submit(command, actor, Some(stream.0.clone()));
             submitted.map(move |outcome| {
                 drop(held);

@@ -1,9 +1,9 @@
 //! Hands commands to the leader, in order, and relays its answers.
 //!
-//! A command is sent once and then waited for. What the leader refused for want of leadership,
-//! and what may be repeated although its outcome was lost with the stream, is put back in its
-//! original order before anything new is taken. Everything else whose answer was lost is told
-//! that its outcome is unknown, and so is whoever sent what two leaders in a row were lost with.
+//! A command is sent once and then waited for. Two kinds of commands go back to the queue in their original order,
+//! before new ones are taken: those that the leader refused because it does not lead, and those that may be repeated
+//! although their outcome was lost with the stream. For any other lost outcome the client is told that it is unknown.
+//! So is the client of a command with which two leaders in a row were lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::replica::types::Types;
 
 /// The pause after a leader could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How long a leader that has been replaced may take to answer what it was sent.
+/// How long a replaced leader may take to answer the commands that it was sent.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 /// A command on its way.
@@ -51,7 +51,7 @@ pub(crate) struct Forwarder<T: Types> {
     sent: usize,
     /// The number of the first command in `in_flight`.
     first_seq: u64,
-    /// Nothing new is sent, and what is in flight is given up at this time.
+    /// From now on nothing new is sent, and at this time the commands in flight are given up.
     draining: Option<InstantOf<T>>,
 }
 
@@ -72,14 +72,14 @@ impl<T: Types> Forwarder<T> {
         }
     }
 
-    /// Forwards to `leader` until it no longer leads, or cannot be reached. Then nothing is in
-    /// flight, and what has to be placed again is in the queue, in order.
+    /// Forwards to `leader` until it no longer leads, or cannot be reached. Then nothing is in flight, and the commands
+    /// that must be placed again are in the queue, in order.
     pub(crate) async fn follow(&mut self, queue: &mut Queue<T>, leader: Peer) {
         let mut metrics = self.raft.server_metrics();
         let opened = tokio::select! {
             biased;
             opened = self.peers.forward(&leader) => opened,
-            // Connecting to a machine that is gone takes as long as the transport is patient.
+            // Connecting to a machine that is gone takes as long as the transport waits.
             () = another_leads::<T>(&mut metrics, leader.id) => return,
         };
         let mut stream = match opened {
@@ -134,7 +134,7 @@ impl<T: Types> Forwarder<T> {
             self.sent += 1;
         }
         self.counters.commands_forwarded.add(batch.len() as u64);
-        // A stream that has ended shows it by its results.
+        // The end of a stream shows in its results.
         let _ = stream.commands.send(batch);
     }
 
@@ -164,10 +164,9 @@ impl<T: Types> Forwarder<T> {
         }
     }
 
-    /// Everything that was not answered for good goes back to the front of the queue, in order.
+    /// Puts every command without a final answer back to the front of the queue, in order.
     ///
-    /// What stands before a command that did take effect must not be tried behind it: it is left
-    /// to whoever sent it.
+    /// A command is never retried after a later one on the same instance took effect; its client gets an error instead.
     fn put_back(&mut self, queue: &mut Queue<T>) {
         self.first_seq += self.in_flight.len() as u64;
         self.sent = 0;
@@ -201,7 +200,7 @@ async fn another_leads<T: Types>(
     }
 }
 
-/// Passes the leader's answer on, or gives the command back because somebody else must answer it.
+/// Passes the leader's answer on, or returns the command because another node must answer it.
 fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Option<Request<T>> {
     match &outcome {
         Ok(_)
@@ -215,7 +214,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             | Error::LostTwice
             | Error::DecisionFailed,
         ) => {}
-        // The leader waited for a leader in vain: so would anybody else by now.
+        // That leader waited for another one in vain; any other node would wait in vain, too.
         Err(Error::NoLeader) => {}
         Err(Error::NotLeader | Error::ShuttingDown | Error::Diverged) => return Some(request),
         Err(Error::OutcomeUnknown | Error::Storage { .. }) => {

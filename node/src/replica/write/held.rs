@@ -1,12 +1,13 @@
-//! Commands that wait outside of the serial section: those that cost too much to be decided there, and those
-//! behind them that touch the same.
+//! Commands that wait outside of the serial section: those that cost too much to be decided there, and those behind
+//! them that touch the same instances or machines.
 //!
-//! Each instance that such a command names is a *lane*, in which commands keep the order in which they came; so is each
-//! machine, where only those that define it keep others waiting. A command that is first in all of its
-//! lanes is *ready*: it is weighed again, and either decided at once or prepared. What touches none of these
-//! lanes passes by.
+//! Each instance that such a command names is a *lane*, in which commands keep the order in which they came. So is each
+//! machine, where only commands that define it make others wait. A command that is first in all of its lanes is
+//! *ready*: it is weighed again, and either decided at once or prepared. Commands that touch none of these lanes pass
+//! by.
 //!
-//! Listings name nothing and wait for nobody: the session that sends one in a batch lets everything before it end first.
+//! Listings name nothing and wait for no command: the session that sends one in a batch waits until everything before
+//! it has ended.
 
 mod invariants;
 
@@ -20,7 +21,8 @@ use crate::replica::types::Types;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     number: u64,
-    /// Whether those behind it wait, and it for those before it; the others only wait for such.
+    /// Whether commands behind it wait for it, and it waits for those before it. The others wait only for such
+    /// commands.
     alone: bool,
 }
 
@@ -80,7 +82,7 @@ impl<T: Types> Held<T> {
         blocks
     }
 
-    /// Takes one in, behind all that it must wait for.
+    /// Takes a command in, behind all commands that it must wait for.
     pub(crate) fn push(&mut self, request: Request<T>) {
         let number = self.next;
         self.next += 1;
@@ -97,27 +99,27 @@ impl<T: Types> Held<T> {
         self.waiting.insert(number, Waiting { request, was_ready });
     }
 
-    /// Whether there is one to be weighed.
+    /// Whether there is a command to be weighed.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// The next one to be weighed.
+    /// The next command to be weighed.
     pub(crate) fn pop_ready(&mut self) -> Option<u64> {
         self.ready.pop_first()
     }
 
-    /// Says that it is to be prepared.
+    /// Marks a command as one to be prepared.
     pub(crate) fn set_costly(&mut self, number: u64) {
         self.costly.insert(number);
     }
 
-    /// Says that it is being prepared.
+    /// Marks a command as being prepared.
     pub(crate) fn set_preparing(&mut self, number: u64) {
         self.costly.remove(&number);
     }
 
-    /// Those to be prepared, oldest first.
+    /// The commands to be prepared, oldest first.
     pub(crate) fn costly(&self) -> impl Iterator<Item = (u64, &Request<T>)> {
         let numbers = self.costly.iter();
         numbers.filter_map(|number| Some((*number, self.get(*number)?)))
@@ -127,7 +129,7 @@ impl<T: Types> Held<T> {
         self.waiting.get(&number).map(|waiting| &waiting.request)
     }
 
-    /// Takes one out; what has waited for it alone becomes ready.
+    /// Takes a command out; commands that have waited only for it become ready.
     pub(crate) fn take(&mut self, number: u64) -> Option<Request<T>> {
         let request = self.waiting.remove(&number)?.request;
         self.ready.remove(&number);
@@ -146,8 +148,8 @@ impl<T: Types> Held<T> {
             let Some(taken) = at.ok().and_then(|at| places.remove(at)) else {
                 return;
             };
-            // One that did not want to be alone has only kept one that does waiting, which is now in front. Those
-            // behind one that wants to be alone are not first.
+            // A command that did not want to be alone has made only one wait that does, and that one is now in front.
+            // The commands behind one that wants to be alone are not first.
             let freed = places.iter().take(if taken.alone { usize::MAX } else { 1 });
             for (at, place) in freed.enumerate() {
                 if at == 0 || !place.alone {
@@ -232,7 +234,7 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         }
         Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
         Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
-        // Its session lets everything before it end, and begins nothing behind it.
+        // Its session waits until everything before it has ended, and begins nothing behind it.
         Command::FlushAll => {}
         Command::Batch(ops) => ops.iter().for_each(|op| match op {
             BatchOp::Write(command) => each_lane(command, visit),

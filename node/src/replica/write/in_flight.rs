@@ -1,4 +1,4 @@
-//! Decided commands that wait for the log, or for what they were decided upon; in the order of the decisions.
+//! Decided commands that wait for the log, or for the facts they were decided upon; in the order of the decisions.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// Bytes of entries in flight above which no costly command is prepared: others wait for the disk behind them.
 const BYTES_MAX_FOR_COSTLY: usize = 6 << 20;
 
-/// One of them.
+/// A decided command.
 pub(crate) enum Decided<T: Types> {
     /// Its entry was handed to Raft.
     Write {
@@ -27,7 +27,7 @@ pub(crate) enum Decided<T: Types> {
         /// The index that was predicted for its entry.
         offset: u64,
     },
-    /// Nothing of it goes through the log.
+    /// None of it goes through the log.
     Answer {
         request: Request<T>,
         result: Result<Done, Error>,

@@ -15,14 +15,14 @@
 //! 2. Such an answer also needs the leadership check of a linearizable read, because nothing of
 //!    it went through the log: in the very term in which it was decided, because a leader that
 //!    was deposed and elected again may have decided it against a state that was no longer true.
-//! 3. A command whose write may or may not be in the log is decided again only if repeating it
-//!    is harmless; otherwise its outcome is unknown and said to be so. What stands before it and touches
-//!    the same is not decided again either (`Queue::put_back`).
+//! 3. A command whose write may or may not be in the log is decided again only if repeating it is harmless. Otherwise
+//!    its client is told that the outcome is unknown. Commands before it that touch the same instance are not decided
+//!    again either (`Queue::put_back`).
 //!
-//! Everybody waits for what happens here, so it is cut into portions, and the state is locked for a slice of one at a time.
-//! What costs more than a slice is held (`held`) and decided ahead (`prepare`). What touches the same waits
-//! behind it, and everything else passes. A prepared decision is taken over only if what it rests on is as it was, facts in
-//! flight included, so the rules above hold for it as if it had been made here.
+//! Every write waits for the work done here. So this work is cut into portions, and the state is locked for one slice
+//! at a time. A command that costs more than a slice is held (`held`) and decided ahead (`prepare`). Commands that
+//! touch the same instances wait behind it, and all others pass. A prepared decision is taken over only if what it
+//! rests on has not changed, facts in flight included, so the rules above hold for it as if it had been made here.
 
 mod decisions;
 mod pipeline;
@@ -93,9 +93,8 @@ pub(crate) struct Proposer<T: Types> {
 }
 
 impl<T: Types> Proposer<T> {
-    /// Decides while this node leads in one term and the index that the next entry gets can be
-    /// predicted. Then nothing is in flight, and what has to be decided again is in the queue, in
-    /// order.
+    /// Decides while this node leads in one term and the index that the next entry gets can be predicted. After that
+    /// nothing is in flight, and the commands that have to be decided again are in the queue, in order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.pipeline.pending.clear();
         self.applied.forget_compiled();
@@ -112,7 +111,7 @@ impl<T: Types> Proposer<T> {
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
             let has_work = self.pipeline.has_work();
-            // While it drains, what has waited too long is refused: so that is taken from the queue, too.
+            // While it drains, commands that have waited too long are refused. So they are taken from the queue, too.
             let draining = self.pipeline.draining;
             let takes_more = queue.is_open()
                 && (draining
@@ -170,8 +169,8 @@ impl<T: Types> Proposer<T> {
         true
     }
 
-    /// Decides a portion of what came and hands the entries to Raft. What nobody can decide here stays: it
-    /// comes behind everything that is in flight, some of which may have to be decided again.
+    /// Decides a portion of the new commands and hands the entries to Raft. If this node may not decide, they stay:
+    /// they come behind everything that is in flight, some of which may have to be decided again.
     async fn propose(&mut self) {
         if self.may_decide() {
             let decided = T::now();
@@ -212,8 +211,8 @@ impl<T: Types> Proposer<T> {
         }
     }
 
-    /// Whether a majority has answered this leader lately: what is proposed without one only
-    /// waits in the log, and who asked would never learn its outcome.
+    /// Whether a majority has answered this leader lately. Without one a proposal only waits in the log, and its client
+    /// would never learn the outcome.
     pub(crate) fn has_quorum(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
@@ -249,7 +248,7 @@ impl<T: Types> Proposer<T> {
         }
     }
 
-    /// Answers one write, or puts it aside to be decided again. Returns where it took effect.
+    /// Answers one write, or keeps it to be decided again. Returns where it took effect.
     fn settle_write(
         &mut self,
         mut request: Request<T>,
@@ -278,7 +277,7 @@ impl<T: Types> Proposer<T> {
         None
     }
 
-    /// Raft has stopped for good: whatever is in flight may or may not be in the log.
+    /// Raft has stopped for good: each command in flight may or may not be in the log.
     fn fail_all(&mut self, fatal: &Fatal<T>) {
         self.pipeline.written.clear();
         self.pipeline.draining = true;
@@ -300,7 +299,7 @@ impl<T: Types> Proposer<T> {
         self.pipeline.again.push_back(request);
     }
 
-    /// Passes on the answers at the front of the queue: what they were based on was applied.
+    /// Passes on the answers at the front of the queue for which everything in flight before them was applied.
     fn pass_on_answers(&mut self) {
         while let Some((request, result)) = self.pipeline.in_flight.pop_answer() {
             if self.pipeline.draining {
@@ -313,7 +312,7 @@ impl<T: Types> Proposer<T> {
     }
 }
 
-/// With the bug planted, no key from before it led counts for a leader, nor for what it proposes.
+/// With the bug planted, a leader ignores the keys from before it led, and so does what it proposes.
 fn limits_of_leader(limits: &Limits, now_ms: u64, led_since_ms: u64) -> Cow<'_, Limits> {
     if !planted::is(Bug::KeysLostOnFailover) {
         return Cow::Borrowed(limits);

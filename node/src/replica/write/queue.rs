@@ -17,8 +17,8 @@ pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
 /// Commands in flight at most, decided or forwarded; above this new ones wait in the queue.
 pub(crate) const IN_FLIGHT_MAX: usize = 16_384;
 
-/// Leaves those to whoever sent them that touch what `done`, which they stood before, wrote to: they must not
-/// take effect behind it.
+/// Refuses the waiting commands that touch what a later command, `done`, wrote to: they must not take effect behind it.
+/// Only their clients may retry them.
 pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, done: &Command) {
     if waiting.is_empty() {
         return;
@@ -34,7 +34,7 @@ pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, don
     }
 }
 
-/// Refuses those that have waited for a leader longer than they may.
+/// Refuses the commands that have waited for a leader longer than they may.
 pub(crate) fn refuse_expired<T: Types>(waiting: &mut VecDeque<Request<T>>, now: InstantOf<T>) {
     if !waiting.iter().any(|request| request.deadline <= now) {
         return;
@@ -51,7 +51,7 @@ pub(crate) fn refuse_expired<T: Types>(waiting: &mut VecDeque<Request<T>>, now: 
 /// See the module documentation.
 pub(crate) struct Queue<T: Types> {
     pub incoming: mpsc::UnboundedReceiver<Request<T>>,
-    /// To be placed before anything new: it was taken from the queue already.
+    /// To be placed before anything new: these were taken from the queue already.
     pub again: VecDeque<Request<T>>,
 }
 
@@ -75,11 +75,11 @@ impl<T: Types> Queue<T> {
         !self.again.is_empty()
     }
 
-    /// Takes what has to be placed again, in its order, behind what it has of that already.
+    /// Takes commands that have to be placed again, in their order, behind those that it has already.
     ///
-    /// What may have taken effect is tried again only if that is harmless. What stands before it and
-    /// touches the same is not: it may have been refused before that took effect, and would now take
-    /// effect behind it. Such commands are left to whoever sent them.
+    /// A command that may have taken effect is retried only if that is harmless. A command before it that touches the
+    /// same instance is not retried: it may have been refused before the later one took effect, and would now take
+    /// effect behind it. Only its client may retry it.
     pub(crate) fn put_back(&mut self, requests: VecDeque<Request<T>>) {
         let mut done = Touched::default();
         let mut again = VecDeque::with_capacity(requests.len());
@@ -124,7 +124,7 @@ impl<T: Types> Queue<T> {
         !self.incoming.is_closed() || !self.incoming.is_empty()
     }
 
-    /// Takes up what was put aside, without what nobody waits for any more.
+    /// Returns the commands that were put aside, without those whose clients no longer wait.
     pub(crate) fn take_again(&mut self) -> Vec<Request<T>> {
         assert_sound(|| self.check_invariants());
         let mut requests: Vec<_> = self.again.drain(..).collect();

@@ -18,7 +18,7 @@ pub(crate) struct Request<T: Types> {
     pub command: Command,
     pub actor: Arc<str>,
     pub answer: AnswerTo,
-    /// Until then it waits for somebody who can decide it.
+    /// Until then it waits for a node that can decide it.
     pub deadline: InstantOf<T>,
     /// The stream of another node that brought it; none for this node's own clients.
     pub origin: Option<Arc<Origin>>,
@@ -30,8 +30,8 @@ impl<T: Types> Request<T> {
         self.answer.send(Err(error));
     }
 
-    /// Refuses it, and all that its stream brings after it, if another node brought it: that node
-    /// looks for the leader itself. Gives back what this node's own clients have submitted.
+    /// Refuses it, and all that its stream brings after it, if another node brought it: that node looks for the leader
+    /// itself. Returns a request of this node's own clients.
     pub(crate) fn unless_foreign(self) -> Option<Self> {
         match &self.origin {
             None => Some(self),
@@ -43,15 +43,15 @@ impl<T: Types> Request<T> {
         }
     }
 
-    /// Remembers that a try may have taken effect, whatever becomes of the next one. One that writes
-    /// nothing, a batch of reads, has none.
+    /// Remembers that an attempt may have taken effect, whatever the outcome of the next one is. A batch of reads
+    /// writes nothing, so no attempt of it can.
     pub(crate) fn doubt(&mut self) {
         if writes(&self.command) {
             self.answer.doubt();
         }
     }
 
-    /// Notes that a leader died, or the connection to it, while it had the request.
+    /// Notes that the leader died, or the connection to it broke, while it had the request.
     pub(crate) fn lose(&mut self) {
         self.doubt();
         self.answer.lose();
@@ -65,8 +65,8 @@ impl<T: Types> Request<T> {
     }
 }
 
-/// A stream of commands from another node. Once one of them was refused for want of leadership,
-/// none that follows may take effect: the other node sends them again, in their order.
+/// A stream of commands from another node. Once one of them was refused because this node does not lead, none that
+/// follows may take effect: the other node sends them again, in their order.
 #[derive(Default)]
 pub(crate) struct Origin {
     closed: AtomicBool,
@@ -82,7 +82,7 @@ impl Origin {
     }
 }
 
-/// Closes a stream when nobody reads its outcomes any more.
+/// Closes a stream when no task reads its outcomes any more.
 pub(crate) struct OriginGuard(pub Arc<Origin>);
 
 impl Drop for OriginGuard {
@@ -91,8 +91,8 @@ impl Drop for OriginGuard {
     }
 }
 
-/// The open streams of the other nodes, at most one of each: what is left of an older one must
-/// not take effect behind what its node has sent again.
+/// The open streams of the other nodes, at most one of each. The commands left in an older stream must not take effect
+/// behind those that its node has sent again.
 #[derive(Default)]
 pub(crate) struct Origins {
     by_node: Mutex<BTreeMap<u64, Arc<Origin>>>,

@@ -4,20 +4,20 @@ use std::collections::HashSet;
 
 use rstmdb_engine::{BatchOp, Command, Query};
 
-/// Whether deciding the command again is harmless if its first write is in the log after all: with an
-/// idempotency key it takes effect once, and a machine's definition is the same again. A batch that reads as
-/// well is not: it would read what came later, and might be refused for it although it took effect.
+/// Whether deciding the command again is harmless if its first write is in the log after all. With an idempotency key
+/// it takes effect once, and defining a machine again gives the same machine. A batch that also reads is not harmless:
+/// it would read later state, and might be refused because of that although it took effect.
 ///
-/// Nor is a creation or a deletion, because keys end with a life of the instance. If another client deletes the
-/// instance after the first write, a second creation would make it anew. If another client creates it anew, a
-/// second deletion would delete that one, too.
+/// A creation or a deletion is not harmless either, because keys end with the life of the instance. If another client
+/// deletes the instance after the first write, a second creation would make it anew. If another client creates it anew,
+/// a second deletion would delete that one, too.
 #[must_use]
 pub fn is_repeatable(command: &Command) -> bool {
     is_keyed(command) && !(writes(command) && reads(command)) && !begins_or_ends_a_life(command)
 }
 
-/// Whether everything that the command writes has an idempotency key or is the same again, so that who sent it
-/// may send it again.
+/// Whether everything that the command writes has an idempotency key or may be repeated, so that its client may send it
+/// again.
 pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
@@ -69,7 +69,7 @@ impl Touched {
         }
     }
 
-    /// Whether the command writes to any of it, or reads it.
+    /// Whether the command writes to any of these, or reads one of them.
     pub(crate) fn has_any_of(&self, command: &Command) -> bool {
         if self.everything {
             return true;

@@ -46,7 +46,7 @@ impl Tokens {
         self.required
     }
 
-    /// From now on these are accepted and no others; false where they were already.
+    /// From now on these tokens are accepted and no others; `false` if they were already.
     pub(crate) fn replace(&self, hashes: &[Hash]) -> bool {
         self.hashes.send_if_modified(|known| {
             let changed = **known != *hashes;
@@ -78,7 +78,7 @@ impl Tokens {
         async move {
             let revoked = hashes.wait_for(|accepted| !accepted.contains(&hash));
             if revoked.await.is_err() {
-                // The tokens are gone with the server, and took nothing back.
+                // The tokens are gone with the server, which revoked none.
                 std::future::pending().await
             }
         }

@@ -2,12 +2,12 @@
 //! answers that were not read.
 //!
 //! A connection reserves bytes before it holds them. What it holds below [`GRAIN_BYTES`] is free: the number of
-//! connections bounds that. Where the budget is used up, reservations are given in the order in which they were asked
-//! for, as others give theirs back. Meanwhile connections that hold bytes for a client that stands still are closed
-//! (see the session's `buffers`), so that each reservation is given in the end.
+//! connections bounds that. Where the budget is used up, connections get bytes in the order in which they asked for
+//! them, as other connections give theirs back. Meanwhile the node closes connections that hold bytes for a client that
+//! stands still (see the session's `buffers`), so that each reservation is granted in the end.
 //!
-//! One thing could stand in the way: connections that hold requests, and can give back nothing before they have room
-//! for the answers. So one connection at a time has the *turn*, and may go [`TURN_GRAINS`] beyond the budget.
+//! One case could block this: connections that hold requests, and can give back nothing before they have room for the
+//! answers. So one connection at a time has the *turn*, and may exceed the budget by [`TURN_GRAINS`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,11 +25,11 @@ const TURN_GRAINS: u32 = 33 * 16;
 /// What a busy connection may keep reserved beyond what it holds, so that it need not ask for each request.
 const KEPT_GRAINS: u32 = 16;
 
-/// How often the node looks whether connections have given up much.
+/// Interval between checks whether connections have given back much.
 const RETURN_INTERVAL: Duration = Duration::from_secs(2);
-/// Less than this is not worth while.
+/// Giving back less than this is not worth the work.
 const RETURN_BYTES_MIN: u64 = 4 << 20;
-/// How often the allocator is asked then: memory that one thread has freed for another takes a second time.
+/// How often the allocator is asked after that: memory that one thread has freed for another needs a second request.
 const RETURN_ROUNDS: u32 = 3;
 
 /// See the module documentation.
@@ -37,7 +37,7 @@ pub(crate) struct Budget {
     grains_max: u32,
     free: Arc<Semaphore>,
     turn: Arc<Semaphore>,
-    /// How many connections wait, to be looked at without a lock.
+    /// How many connections wait, readable without a lock.
     waiting: AtomicUsize,
     pressure: Mutex<Pressure>,
 }
@@ -120,8 +120,8 @@ fn grains_of(bytes: usize) -> u32 {
 }
 
 impl Room {
-    /// Reserves what is missing to hold `bytes` in all. `false`: there is too little, and the task is woken when there
-    /// is more. `or_turn`: the connection holds what it can give back only by going on, so it may do that beyond the
+    /// Reserves what is missing to hold `bytes` in all. `false`: the budget has too little, and the task is woken when
+    /// there is more. `or_turn`: the connection can give back what it holds only by going on, so it may exceed the
     /// budget when it has the turn.
     pub(crate) fn reserve(&mut self, cx: &mut Context<'_>, bytes: usize, or_turn: bool) -> bool {
         let has_room = self.try_reserve(cx, bytes, or_turn);
@@ -190,7 +190,7 @@ impl Room {
         self.check_invariants();
     }
 
-    /// What holds between any two calls, whatever clients send.
+    /// What must hold between any two calls, for any requests of clients.
     fn check_invariants(&self) {
         let waits_for = self.wait.as_ref().map_or(0, |wait| wait.grains);
         debug_assert!(
@@ -252,9 +252,9 @@ impl Drop for Wait {
     }
 }
 
-/// Gives memory back to the system after connections have given up much of it, for as long as it is polled. The
-/// allocator does so when it is asked for more, a second after the memory was freed, which an idle node may not do for
-/// long.
+/// Gives memory back to the system after connections have given up much of it, as long as this future is polled. The
+/// allocator does so only when it is asked for more memory, a second after the memory was freed. An idle node may not
+/// ask for long.
 pub(crate) async fn return_memory(budget: Arc<Budget>) {
     let mut look = tokio::time::interval(RETURN_INTERVAL);
     let (mut held, mut rounds) = (0, 0);
@@ -272,7 +272,7 @@ pub(crate) async fn return_memory(budget: Arc<Budget>) {
     }
 }
 
-/// On each thread, because each has a heap of its own.
+/// Makes the allocator of each thread give memory back, because each thread has a heap of its own.
 fn ask_for_memory() {
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     for _ in 0..threads * 2 {

@@ -17,9 +17,9 @@ use crate::replica;
 /// What a request may have changed when no answer is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// It changes nothing, or nothing yet: it was not handed over.
+    /// It changes nothing, or nothing yet: the replica has not got it.
     None,
-    /// It looks after the node's own files, and may be asked for again at any time.
+    /// It maintains the node's own files, and may be requested again at any time.
     Upkeep,
     /// It writes; `keyed` when every part of it carries an idempotency key or may be repeated.
     Write { keyed: bool },
@@ -43,7 +43,7 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
             return ErrorBody::new(Code::OffsetAhead, error.to_string())
                 .with_details(json!({ "head": head, "cluster_id": cluster_id }));
         }
-        // A node that goes down is no place to wait: another one has, or will have, the leader.
+        // A client should not wait on a node that is shutting down: another node has the leader, or will have it.
         Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
             Code::NoLeader
         }
@@ -54,7 +54,7 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
     let body = ErrorBody::new(code, error.to_string());
     match error {
         Error::ReadOnly { .. } => body.with_details(json!({ "outcome": "not_applied" })),
-        // The same fault waits for it on every node.
+        // The request would meet the same bug on every node.
         Error::DecisionFailed => ErrorBody {
             retryable: false,
             ..body.with_details(json!({ "outcome": "not_applied" }))
@@ -94,7 +94,7 @@ pub(crate) fn in_batch(mut body: ErrorBody, index: usize) -> ErrorBody {
     if let Some(field) = field_of(&body) {
         let place = BatchOp::path(index);
         let path = match field.as_str() {
-            // What is wrong with the batch, or with the operation, rather than its parameters.
+            // The batch or the operation as a whole is wrong, rather than its parameters.
             "params.ops" => return body,
             "params.op" => format!("{place}.op"),
             _ => format!("{place}.{field}"),
@@ -139,10 +139,11 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
     match effect {
         Effect::None => ErrorBody::new(Code::Timeout, format!("{waited}; nothing was changed"))
             .with_details(json!({ "outcome": "not_applied" })),
-        Effect::Upkeep => {
-            ErrorBody::new(Code::Timeout, format!("{waited}; what was begun may go on"))
-                .with_details(json!({ "outcome": "unknown" }))
-        }
+        Effect::Upkeep => ErrorBody::new(
+            Code::Timeout,
+            format!("{waited}; the node may still finish what it has begun"),
+        )
+        .with_details(json!({ "outcome": "unknown" })),
         Effect::Write { .. } => unknown_outcome(
             ErrorBody::new(
                 Code::Timeout,
@@ -174,7 +175,7 @@ fn unknown_outcome(body: ErrorBody, effect: Effect) -> ErrorBody {
     }
 }
 
-/// A parameter that is well-typed but cannot be.
+/// A parameter that has the right type but an impossible value.
 pub(crate) fn bad_request(field: &str, problem: &str) -> ErrorBody {
     ErrorBody::new(Code::BadRequest, format!("{field}: {problem}"))
         .with_details(json!({ "field": field }))

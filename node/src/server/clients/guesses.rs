@@ -1,9 +1,10 @@
-//! How fast tokens can be guessed: AUTH with a wrong one is answered late, ends the connection when it is repeated,
-//! and is counted against the address it comes from and against all, so that more connections do not help.
+//! Limits how fast tokens can be guessed. AUTH with a wrong token is answered late, and ends the connection when it is
+//! repeated. Each wrong token counts against its address and against all addresses together, so that more connections
+//! do not help.
 //!
-//! A right token is answered at once unless its address, or all addresses together, have used up what they may fail: a
-//! client that shares an address with an attacker waits its turn, and while very many addresses guess at the same time,
-//! every client does.
+//! A right token is answered at once, unless its address, or all addresses together, have used up their wrong tokens.
+//! So a client that shares an address with an attacker has to wait, and while very many addresses guess at the same
+//! time, every client has to.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Wrong tokens of one connection; with the last one it is closed.
+/// Wrong tokens of one connection; the last one closes it.
 pub(crate) const FAILURES_MAX: u32 = 5;
-/// The first wrong token is answered after so long, each further one of the connection after twice as long.
+/// The first wrong token is answered after this time, each further one of the connection after twice the time before.
 const DELAY: Duration = Duration::from_millis(100);
 /// A token that had to wait is checked after this time.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -22,12 +23,12 @@ const OF_ONE: Rate = Rate {
     burst: 20.0,
     per_sec: 10.0,
 };
-/// The same for all addresses together.
+/// The limits of all addresses together.
 const OF_ALL: Rate = Rate {
     burst: 400.0,
     per_sec: 200.0,
 };
-/// Addresses that are remembered; more share what is left for all.
+/// Addresses that are remembered; any further ones share the limit of all.
 const ADDRESSES_MAX: usize = 10_000;
 
 struct Rate {
@@ -35,7 +36,7 @@ struct Rate {
     per_sec: f64,
 }
 
-/// What is left of a [`Rate`], and when that was so.
+/// What is left of a [`Rate`], and at which time.
 #[derive(Clone, Copy)]
 struct Left {
     failures: f64,
@@ -49,7 +50,7 @@ impl Left {
     }
 }
 
-/// Wrong tokens of late. See the module documentation.
+/// Recent wrong tokens. See the module documentation.
 pub(crate) struct Guesses {
     seen: Mutex<RecentGuesses>,
 }
@@ -77,7 +78,7 @@ impl Guesses {
         }
     }
 
-    /// Whether a token that came from `address` may be looked at now.
+    /// Whether a token that came from `address` may be checked now.
     pub(crate) fn may_look(&self, address: IpAddr, now: Instant) -> bool {
         let seen = self.seen.lock();
         let left = seen.addresses.get(&network(address));

@@ -1,7 +1,7 @@
 //! JSON written straight into an output buffer.
 //!
-//! Contexts and payloads are JSON already, and are spliced as they are; building a value to
-//! serialize would parse each of them again for every answer.
+//! Contexts and payloads are JSON already, and are copied as they are. If they were values to serialize, each answer
+//! would have to parse them again.
 
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;

@@ -21,9 +21,9 @@ use super::shared::ServerShared;
 use crate::server::transport::sockets;
 use crate::server::transport::strangers::{Stranger, Strangers};
 
-/// How long a refused connection may take to hear it.
+/// How long a refused connection may take to read the reason.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause after accept has failed, for want of file descriptors as a rule.
+/// Pause after the listener could not accept a connection, usually because file descriptors are missing.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The RCP listener.
@@ -34,8 +34,8 @@ pub(crate) struct Listener {
     pub(crate) permits: Arc<Semaphore>,
     /// Of these, the places of clients that have not authenticated.
     pub(crate) strangers: Arc<Strangers>,
-    /// One permit for each refused connection that is waited for until it has taken the reason; more at a
-    /// time are told and closed at once, or inside TLS closed without a word.
+    /// One permit for each refused connection that the node waits for until it has read the reason. Any further ones
+    /// get the reason and are closed at once, or inside TLS are closed without a reason.
     pub(crate) refusals: Arc<Semaphore>,
     /// Ends sessions once they have answered what they were asked.
     pub(crate) drain: CancellationToken,
@@ -43,7 +43,8 @@ pub(crate) struct Listener {
     pub(crate) abort: CancellationToken,
 }
 
-/// How many of so many clients may be strangers: half of them, or all of a few. An honest client authenticates at once.
+/// How many of these clients may be strangers: half of them, or all if they are few. An honest client authenticates at
+/// once.
 pub(crate) fn strangers_among(clients: usize) -> usize {
     const FEW: usize = 64;
     (clients / 2).max(clients.min(FEW))
@@ -84,7 +85,7 @@ impl Listener {
                             tokio::spawn(refuse(stream, tls, permit));
                         }
                         Err(_) if tls.is_none() => tell_at_once(stream, &peer),
-                        // A handshake for each of a rush would cost more than it helps.
+                        // In a rush of connections a TLS handshake for each would cost more than it helps.
                         Err(_) => {}
                     }
                 }
@@ -144,7 +145,7 @@ impl Connection {
         let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
         let shaken = tokio::select! {
             biased;
-            // Nothing was asked yet, so nothing is owed.
+            // The client has sent no request yet, so the node owes no answer.
             () = drain.cancelled() => return,
             shaken = handshake => shaken,
         };
@@ -189,8 +190,8 @@ fn refusal_frame() -> std::io::Result<BytesMut> {
     Ok(frame)
 }
 
-/// Tells it without waiting for the client to take it: the frame fits the buffer of a new socket.
-/// A client that has sent something already may see a reset instead.
+/// Tells it without waiting for the client to read it: the frame fits the buffer of a new socket. A client that has
+/// sent something already may see a reset instead.
 fn tell_at_once(stream: TcpStream, peer: &SocketAddr) {
     let told = refusal_frame().and_then(|frame| {
         let mut stream = stream.into_std()?;

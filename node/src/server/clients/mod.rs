@@ -7,7 +7,7 @@
 //! | `ops` | the operations |
 //! | `order` | the order of the requests of one connection |
 //! | `shared` | what all sessions share |
-//! | `auth`, `guesses` | tokens; wrong tokens of late |
+//! | `auth`, `guesses` | tokens; recent wrong tokens |
 //! | `budget` | what all connections together may hold in memory |
 //! | `failure` | what a client is told when a request was not done |
 //! | `json` | answers written straight into a connection's buffer |

@@ -10,9 +10,8 @@
 //! | write | this connection's unfinished reads of what it writes |
 //! | exclusive (a batch that mixes reads and writes; a write that touches everything) | both |
 //!
-//! and whatever waits is waited for by everything behind it that touches the same. Instances are
-//! known by a hash: two that collide merely wait for each other. Only instances that are touched
-//! right now have an entry.
+//! and if a request waits, everything behind it that touches the same instances waits for it. Instances are known by a
+//! hash: two that collide merely wait for each other. Only instances that are touched right now have an entry.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -32,14 +31,14 @@ pub(crate) enum Touch {
     Everything,
 }
 
-/// How a request touches it.
+/// How a request touches an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Looks at it.
+    /// It reads it.
     Read,
-    /// Changes it by commands that are handed over at once.
+    /// It changes it by commands that are handed over at once.
     Write,
-    /// Changes it by commands that are handed over bit by bit, or by one that others may pass.
+    /// It changes it by commands that are handed over in parts, or by one that others may pass.
     Exclusive,
 }
 
@@ -137,7 +136,7 @@ impl<T> Order<T> {
         self.check_invariants();
     }
 
-    /// A held request is finished.
+    /// A held request has finished.
     pub(crate) fn release(&mut self, claim: &Claim) {
         self.count(claim, |held, access| *held.slot(access) -= 1);
         self.check_invariants();
@@ -206,7 +205,7 @@ impl<T> Order<T> {
         self.waiting.iter().map(|(_, item)| item)
     }
 
-    /// What holds between any two calls, whatever clients send. The sums are checked while there are few lanes.
+    /// What must hold between any two calls, for any requests. The sums are checked while there are few lanes.
     fn check_invariants(&self) {
         if !cfg!(debug_assertions) || self.lanes.len() > CHECKED_LANES_MAX {
             return;

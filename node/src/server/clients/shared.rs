@@ -29,7 +29,7 @@ pub(crate) struct ServerShared {
     pub(crate) replica: Replica,
     /// Who may use it.
     pub(crate) tokens: Tokens,
-    /// Wrong tokens of late.
+    /// Recent wrong tokens.
     pub(crate) guesses: Guesses,
     /// What all connections may hold in memory.
     pub(crate) budget: Arc<Budget>,
@@ -43,7 +43,7 @@ pub(crate) struct ServerShared {
     pub(crate) metrics: Arc<Metrics>,
     /// How long a request may take.
     pub(crate) request_timeout: Duration,
-    /// How long a connection may be silent; none for ever.
+    /// How long a connection may be silent; `None`: for ever.
     pub(crate) idle_timeout: Option<Duration>,
     /// A client that has vanished is noticed in about this time.
     pub(crate) keepalive: Option<Duration>,

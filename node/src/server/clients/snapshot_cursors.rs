@@ -1,8 +1,8 @@
 //! Snapshots that are being read, piece by piece.
 //!
-//! A snapshot may be replaced by a newer one while a backup reads it. The file stays readable for as
-//! long as it is open, so the place of each reader is kept from one piece to the next. A place that
-//! is not there any more can be found again only in the newest snapshot.
+//! A newer snapshot may replace a snapshot while a backup reads it. The file stays readable as long as it is open, so
+//! the node keeps each reader's place from one piece to the next. A place that is no longer kept can be found again
+//! only in the newest snapshot.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -19,12 +19,12 @@ use rstmdb_rcp::message::storage::backup::{BackupSnapshotInfo, BackupSnapshotRes
 
 use super::failure;
 
-/// How many are kept; the one that waited longest goes first.
+/// How many places are kept; the one that has waited longest goes first.
 const CURSORS_MAX: usize = 4;
-/// A reader has given up when it is silent for this time: its file must not take up room for ever.
+/// A reader that is silent for this time has given up: its file must not take disk space for ever.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The places of the readers. Clones are the same.
+/// The places of the readers. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct SnapshotCursors(Arc<Mutex<Vec<Cursor>>>);
 
@@ -38,12 +38,12 @@ struct Cursor {
     used: Instant,
 }
 
-/// Names a snapshot: the same state may lie in another order on another node.
+/// Names a snapshot: on another node the same state may have another order in the file.
 fn id_of(handle: &SnapshotHandle<RealFs>) -> String {
     format!("{}@{}", handle.info().file, handle.info().checksum)
 }
 
-/// What is told of a snapshot; `None` for one of an empty log.
+/// The description of a snapshot for a client; `None` for a snapshot of an empty log.
 pub(crate) fn describe(
     snapshots: &SnapshotStore<RealFs>,
     handle: &SnapshotHandle<RealFs>,
@@ -114,7 +114,7 @@ impl SnapshotCursors {
     }
 }
 
-/// Lets go of readers that do not come back.
+/// Drops the places of readers that do not come back.
 fn forget_later(cursors: Weak<Mutex<Vec<Cursor>>>) {
     tokio::spawn(async move {
         tokio::time::sleep(IDLE_TIMEOUT).await;

@@ -1,8 +1,8 @@
-//! Addresses, `host:port`, and whether anybody could dial them.
+//! Addresses, `host:port`, and whether another node or a client could dial them.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What an address has to be that others are told to dial.
+/// What an address must be if others are told to dial it.
 pub(crate) const DIALABLE: &str = "host:port as others dial it: a name or an IP address that is not \
                                    0.0.0.0 or ::, an IPv6 address in brackets, a port from 1 to 65535";
 
@@ -27,7 +27,7 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     port == other_port && name(one) == name(other)
 }
 
-/// Whether others can dial this address, as far as it can be told by looking at it.
+/// Whether others can dial this address, as far as its text shows.
 pub(crate) fn is_dialable(addr: &str) -> bool {
     let Some((host, port)) = addr.rsplit_once(':') else {
         return false;

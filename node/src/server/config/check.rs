@@ -80,7 +80,7 @@ fn read_secrets(path: &Path) -> Result<Vec<[u8; 32]>, Error> {
             continue;
         }
         let hash = parse_hash(line).ok_or_else(|| {
-            // The line is not shown: it may be a token written here by mistake.
+            // The line is not shown: it may be a token that was written here by mistake.
             unreadable(format!(
                 "line {}: expected the SHA-256 of a token as 64 hexadecimal digits",
                 i + 1
@@ -229,8 +229,8 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     };
     if let Some(lost) = risk {
         warnings.push(format!(
-            "storage.fsync_policy is not every_write: a power cut may lose {lost}, although \
-             they were acknowledged"
+            "storage.fsync_policy is not every_write: a power cut may lose \
+             acknowledged writes: {lost}"
         ));
     }
     warnings.extend(paths::warnings(config));
@@ -242,7 +242,7 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     }
     if !config.auth.required && !is_loopback(&config.network.bind_addr) {
         warnings.push(format!(
-            "auth.required is false and network.bind_addr is {}: everyone who reaches it may \
+            "auth.required is false and network.bind_addr is {}: every client that reaches it may \
              change everything",
             config.network.bind_addr
         ));

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: always the key, the value, and what would be right.
+//! What is wrong with a configuration: always the key, the value, and a value that would be right.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -23,7 +23,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     Ok(text.into_owned())
 }
 
-/// The same from text; `path` is for the messages.
+/// As [`read`], from text; `path` is for the messages.
 pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
     let syntax = |reason: String| Error::Syntax {
         path: path.to_owned(),
@@ -82,7 +82,7 @@ fn is_section(name: &str) -> bool {
     KEYS.iter().any(|key| inside(name, key.name).is_some())
 }
 
-/// What is left of `key` inside `section`.
+/// The rest of `key` inside `section`.
 fn inside<'a>(section: &str, key: &'a str) -> Option<&'a str> {
     if section.is_empty() {
         return Some(key);

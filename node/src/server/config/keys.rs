@@ -20,15 +20,14 @@ pub(super) struct Key {
     pub(super) variable: &'static str,
     /// The default, as it would be written; empty for none.
     pub(super) default: &'static str,
-    /// What is right, for the message.
+    /// What a right value is, for the message.
     pub(super) expects: &'static str,
     /// Puts the value in its place; `None` when it does not fit.
     pub(super) set: fn(&mut Config, &Value) -> Option<()>,
 }
 
 impl Key {
-    /// The value for messages: a token that was written in place of its hash must not get into
-    /// a log.
+    /// The value for messages: a token that was written instead of its hash must not get into a log.
     pub(super) fn shown(&self, value: &Value) -> String {
         if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
             return match value {
@@ -200,7 +199,7 @@ fn fsync_policy(value: &Value) -> Option<FsyncPolicy> {
 fn log_filter(value: &Value) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = value.text()?;
-    // A bare word that is no level would be taken as a target, and silence everything else.
+    // A word that is no level would count as a target, and would silence everything else.
     let is_word = text.chars().all(char::is_alphanumeric);
     if is_word && !LEVELS.contains(&text.to_ascii_lowercase().as_str()) {
         return None;

@@ -177,7 +177,7 @@ pub struct Logging {
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// For people who read it.
     Pretty,
     /// One JSON object a line.
     Json,
@@ -293,7 +293,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What the same file, and the same variables of this process, say now.
+    /// What this file, and the variables of this process, say now.
     ///
     /// # Errors
     /// As [`Config::load`].

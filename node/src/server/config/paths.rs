@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::error::Error;
 
-/// What a node removes by itself from its data folder: retention, recovery, `rejoin`.
+/// What a node itself removes from its data folder: in retention, recovery, `rejoin`.
 const OWN_FOLDERS: [&str; 4] = ["wal", "snapshots", "history", "catalog"];
 
 /// Refuses paths that would make the node remove its own files, or those of an operator.
@@ -51,7 +51,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// What others than its owner can read, although it holds secrets.
+/// Warnings about files with secrets that other users can read.
 pub(super) fn warnings(config: &Config) -> Vec<String> {
     let secret = files(config).filter(|(key, _)| !PUBLIC.contains(key));
     let files = secret.map(|(key, path)| (key, path, "chmod 600"));
@@ -73,7 +73,7 @@ fn is_open_to_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
-/// Keys of files that everyone may read.
+/// Keys of files that every user may read.
 const PUBLIC: [&str; 4] = [
     "tls.cert_path",
     "tls.client_ca_path",

@@ -37,7 +37,7 @@ fn shown(config: &Config, key: &str) -> String {
     setting.unwrap().value.clone()
 }
 
-/// A good value of each key, other than its default, and what cannot be.
+/// A good value of each key, other than its default, and an impossible one.
 #[rustfmt::skip]
 const VALUES: &[(&str, &str, &[&str])] = &[
     ("network.bind_addr", "0.0.0.0:7501", &["7401", "host", "host:", ":7401", "host:70000", "a b:1", "::1:7401", "[x]:1"]),

@@ -1,7 +1,7 @@
 //! A configured value before it has a type, and how each type is read from it.
 //!
-//! The file, the environment and the defaults all arrive here, so one parser per type serves all
-//! three. A parser answers `None` for "does not fit"; the key's table entry says what would.
+//! The file, the environment and the defaults all arrive here, so one parser per type serves all three. A parser
+//! returns `None` for "does not fit"; the key's table entry says what would fit.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -47,7 +47,7 @@ impl Value {
         range.contains(&number).then_some(number)
     }
 
-    /// The same, where `none` is allowed.
+    /// As [`Value::number`], where `none` is allowed.
     pub(super) fn number_or_none(&self, range: RangeInclusive<u64>) -> Option<Option<u64>> {
         if self.is_none() {
             return Some(None);
@@ -69,7 +69,7 @@ impl Value {
         self.text().map(PathBuf::from)
     }
 
-    /// The same, where `none` is allowed.
+    /// As [`Value::path`], where `none` is allowed.
     pub(super) fn path_or_none(&self) -> Option<Option<PathBuf>> {
         if self.is_none() {
             return Some(None);

@@ -1,6 +1,6 @@
-//! Lines on their way to standard error. A thread of its own writes them, so that nothing else waits
-//! where standard error is full or slow; what does not fit into the queue, and what cannot be written
-//! because the reader is gone, is dropped and counted.
+//! Lines on their way to standard error. A separate thread writes them, so that no other thread waits when standard
+//! error is full or slow. A line is dropped and counted if it does not fit into the queue, or if it cannot be written
+//! because the reader is gone.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// Bytes of lines that wait at most.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
-/// The pause before standard error is tried again that takes nothing for now.
+/// Pause before a retry when standard error takes nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module documentation. There is one: the process has one standard error.

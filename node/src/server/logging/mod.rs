@@ -16,13 +16,13 @@ use tracing_subscriber::EnvFilter;
 use crate::server::config::{LogFormat, Logging};
 use lines::Lines;
 
-/// The last lines of a process have this long.
+/// At its end the process waits this long for its last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
 pub fn init(logging: &Logging) {
-    // openraft tells each of its steps at `info` and every failed call at `warn`; what matters of it is said
-    // by `replica/observer`. A directive for it in the level still wins.
+    // openraft logs each of its steps at `info` and every failed call at `warn`; `replica/observer` logs what matters
+    // of it. A directive for openraft in the level still wins.
     let directives = format!("openraft=error,{}", logging.level);
     // The configuration has parsed it already; one that a test builds by hand gets the default.
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
@@ -48,7 +48,7 @@ pub fn init(logging: &Logging) {
     }
 }
 
-/// What the standard library prints of a panic would wait for a standard error that is not read.
+/// Logs panics: the standard library would print a panic to standard error itself, and wait if it is not read.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
@@ -75,8 +75,8 @@ pub(crate) fn say(text: &dyn Display) {
     flush();
 }
 
-/// Prints a line of a command's result on standard output. A reader that has closed it, `head` for one, wants no more:
-/// that is no failure.
+/// Prints a line of a command's result on standard output. A reader that has closed it, such as `head`, wants no more:
+/// this is no failure.
 pub(crate) fn print(text: &dyn Display) -> io::Result<()> {
     let mut out = io::stdout();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {

@@ -1,4 +1,4 @@
-//! What the node counts itself, in the form that the crate `prometheus` writes.
+//! What the node counts itself, in the format of the crate `prometheus`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What keeps others out: certificates and when they expire, what the port for other nodes refuses.
+//! What keeps strangers out: certificates and when they expire, refusals at the port for other nodes.
 
 use std::sync::atomic::Ordering;
 
@@ -33,7 +33,7 @@ impl Guards {
         })
     }
 
-    /// Not to be called twice at the same time: counters would count a difference twice.
+    /// Must not run twice at the same time: counters would count a difference twice.
     pub(super) fn set(&self, scrape: &Scrape<'_>) {
         self.certificates.reset();
         for held in scrape.certificates {

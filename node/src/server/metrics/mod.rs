@@ -1,7 +1,7 @@
 //! What is counted and measured, for Prometheus.
 //!
-//! Labels are resolved once, when the server starts: counting a request is two atomic additions.
-//! What the replica and its log count themselves is read when the metrics are asked for.
+//! Labels are resolved once, when the server starts: counting a request is two atomic additions. What the replica and
+//! its log count themselves is read when a client asks for the metrics.
 //!
 //! | module | subject |
 //! |---|---|
@@ -85,7 +85,7 @@ impl Metrics {
     /// Registers everything.
     ///
     /// # Errors
-    /// When a name is not valid or is there twice: a fault of this file.
+    /// When a name is not valid or is there twice: a bug in this file.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         registry.register(Box::new(
@@ -186,7 +186,7 @@ impl Metrics {
     /// Everything, in Prometheus's text format.
     ///
     /// # Errors
-    /// When the format cannot hold a metric: a fault of this file.
+    /// When the format cannot hold a metric: a bug in this file.
     pub(crate) fn render(&self, scrape: &Scrape<'_>) -> prometheus::Result<String> {
         let replica = scrape.replica;
         let buffers = i64::try_from(scrape.buffers_bytes);

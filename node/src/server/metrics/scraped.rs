@@ -1,4 +1,4 @@
-//! What the replica and its log count themselves: read when the metrics are asked for.
+//! What the replica and its log count themselves: read when a client asks for the metrics.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ struct Wal {
     fsyncs: IntCounter,
 }
 
-/// What took long.
+/// Operations that took long.
 struct Slow {
     decisions: IntCounter,
 }
@@ -91,7 +91,7 @@ impl Scraped {
                 .gauge("rstmdb_idempotency_keys", "Idempotency keys remembered.")?,
             idempotency_bytes: make.gauge(
                 "rstmdb_idempotency_bytes",
-                "What the idempotency keys cost in memory, about.",
+                "About how many bytes of memory the idempotency keys take.",
             )?,
             earliest_offset: make.gauge(
                 "rstmdb_earliest_offset",
@@ -122,7 +122,7 @@ impl Scraped {
             )?,
             decisions_failed: make.counter(
                 "rstmdb_decisions_failed_total",
-                "Requests whose decision ended by a fault of the program.",
+                "Requests whose decision failed because of a bug in rstmdb.",
             )?,
             digest_mismatches: make.counter(
                 "rstmdb_digest_mismatches_total",
@@ -140,7 +140,7 @@ impl Scraped {
         })
     }
 
-    /// Not to be called twice at the same time: counters would count a difference twice.
+    /// Must not run twice at the same time: counters would count a difference twice.
     pub(super) fn set(&self, replica: &Replica) {
         let status = replica.status();
         gauge(&self.machines, status.machines);
@@ -351,7 +351,7 @@ impl Raft {
                 .gauge("rstmdb_raft_snapshot_index", "The last snapshot's offset.")?,
             purged_index: make.gauge(
                 "rstmdb_raft_purged_index",
-                "The last offset that Raft let go: a member that ends below it needs a snapshot.",
+                "The last offset that Raft has removed: a member that ends below it needs a snapshot.",
             )?,
             lag: make.register(IntGaugeVec::new(
                 Opts::new(
@@ -366,7 +366,7 @@ impl Raft {
             )?,
             stepped_down: make.counter(
                 "rstmdb_raft_stepped_down_total",
-                "Times this node led, was answered by no majority and stepped down.",
+                "Times this node led, heard no majority and stepped down.",
             )?,
             stalls: make.counter(
                 "rstmdb_replication_stalls_total",
@@ -392,7 +392,7 @@ fn gauge(gauge: &IntGauge, value: u64) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-/// What is counted elsewhere only grows: the difference to the last time is what to add.
+/// The other counter only grows: the difference to the last time is what to add.
 pub(super) fn counter(counter: &IntCounter, value: u64) {
     counter.inc_by(value.saturating_sub(counter.get()));
 }

@@ -1,10 +1,10 @@
-//! File descriptors: each connection is one, and so is each open file of the log. What the node itself needs is
-//! kept aside; clients get the rest.
+//! File descriptors: each connection takes one, and so does each open file of the log. The node keeps what it needs
+//! itself; clients get the rest.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept aside where the limit is generous: two fifths for files (the log, snapshots, the catalog), two fifths for
-/// other nodes, a tenth for admin HTTP, a tenth for clients that are told that there are too many.
+/// Kept for the node where the limit is generous: two fifths for files (the log, snapshots, the catalog), two fifths
+/// for other nodes, a tenth for admin HTTP, a tenth for clients that are told that there are too many.
 const KEPT: usize = 640;
 
 /// How many connections each port may have.
@@ -12,7 +12,7 @@ const KEPT: usize = 640;
 pub(crate) struct Descriptors {
     /// Clients at a time.
     pub(crate) clients: usize,
-    /// Clients beyond those, until they have taken the reason.
+    /// Further clients, until they have read why they are refused.
     pub(crate) refused: usize,
     /// Connections from other nodes.
     pub(crate) peers: usize,

@@ -14,7 +14,7 @@ use crate::server::transport::tls;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An address is taken.
+    /// Another program has the address.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The data folder cannot be used.
@@ -58,7 +58,7 @@ pub enum Error {
         /// Why.
         reason: std::io::Error,
     },
-    /// The cluster's secret is none that protects.
+    /// The cluster's secret is too weak to protect.
     #[error("cluster.secret_file: {0}")]
     Secret(String),
     /// The replica did not start.

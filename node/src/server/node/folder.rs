@@ -11,8 +11,8 @@ const ADVICE: &str = "restore the file, or the whole folder, from a backup; `rst
                       damaged place; with other nodes that hold the data, empty this one with \
                       `rstmdb rejoin`";
 
-/// Names the damage behind a start that failed, if there is any: what comes through openraft tells
-/// more of openraft than of the file.
+/// Names the damage behind a failed start, if there is any: an error that comes through openraft tells more of openraft
+/// than of the file.
 pub(crate) fn explained(error: StartError, storage: &Storage) -> Error {
     let report = raft_store::verify(&RealFs, &storage.data_dir, &storage.keys, false);
     let missing = report.missing_snapshot(&storage.data_dir);
@@ -29,8 +29,8 @@ pub(crate) fn explained(error: StartError, storage: &Storage) -> Error {
 }
 
 /// Refuses a folder that was in use and has lost `identity.json`. In a cluster the node would come back with another
-/// incarnation, and the other nodes would refuse it: for them it has forgotten its votes. A node that was the only one
-/// of its cluster, and is configured as that, may start: its log names the cluster, and it writes the file anew.
+/// incarnation, and the other nodes would refuse it: in their eyes it has forgotten its votes. A node that was the only
+/// one of its cluster, and is configured so, may start: its log names the cluster, and it writes the file again.
 /// Blocks.
 ///
 /// # Errors
@@ -49,8 +49,8 @@ pub(crate) fn refuse_nameless(config: &Config) -> Result<(), Error> {
         data_dir = %dir.display(),
         node_id,
         cluster_name = %config.cluster.name,
-        "identity.json is missing, although the folder was in use: the log is whole and has no other node, so this \
-         node writes the file anew, with the cluster's id from the log and the name from the configuration"
+        "identity.json is missing, although the folder was in use: the log is complete and names no other node, so \
+         this node writes the file again, with the cluster's id from the log and the name from the configuration"
     );
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! How a node with an empty data folder comes into a cluster, before its Raft starts.
 //!
-//! A fresh node knows nothing of its past, so it asks. It must hear from *every* other node that its
-//! configuration lists: one that has met this node under another data folder knows that the node has
-//! forgotten votes and entries which it had promised to keep, and no other node might know it. A
-//! majority is enough for everything after that. The same exchange agrees on the cluster's id: the
-//! fresh node with the lowest id makes it up once all have answered, the others take it from those
-//! that have it.
+//! A fresh node knows nothing of its past, so it asks. It must hear from *every* other node that its configuration
+//! lists. One of them may have met this node under another data folder, and then knows that the node has forgotten
+//! votes and entries which it had promised to keep; no other node might know it. A majority is enough for everything
+//! after that. The same exchange agrees on the cluster's id: once all have answered, the fresh node with the lowest id
+//! makes it up, and the others take it from the nodes that have it.
 //!
 //! ```text
 //!            asks all of cluster.peers                      asks any of cluster.join
@@ -23,9 +22,9 @@ use crate::replica::PeerError;
 use crate::server::config::{Cluster, ListedNode};
 use crate::server::peer::{Connections, HelloAnswer, Local};
 
-/// How often others are asked again.
+/// Interval between questions to the other nodes.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
-/// How often the nodes that have not answered yet are logged.
+/// Interval between log lines that name the nodes that have not answered yet.
 const SAY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a node cannot take part.
@@ -47,7 +46,7 @@ pub enum Error {
         /// The node that knows it.
         witness: String,
     },
-    /// Another node is where this one was expected to be, or the other way round.
+    /// Another node answers at the address where this one was expected, or the other way round.
     #[error(
         "{key}: {addr} is the address of node {found}, not of node {expected}: every node needs its \
          own addresses, and all nodes the same list"
@@ -64,8 +63,8 @@ pub enum Error {
     },
     /// The other node belongs to a cluster of another name.
     #[error(
-        "cluster.name: this node's is {ours:?}, but the node at {addr} belongs to {theirs:?}: it is \
-         another cluster, or one of the two is wrong"
+        "cluster.name: this node has {ours:?}, but the node at {addr} has {theirs:?}: it belongs to \
+         another cluster, or one of the two names is wrong"
     )]
     WrongName {
         /// This node's cluster.
@@ -85,9 +84,9 @@ pub enum Error {
         addr: String,
         /// Its cluster.
         theirs: Uuid,
-        /// What is compared.
+        /// What the other cluster is compared with.
         whose: &'static str,
-        /// The cluster of that.
+        /// The cluster of what is compared.
         ours: Uuid,
     },
     /// The listed nodes have formed a cluster without this one.
@@ -119,7 +118,7 @@ pub enum Error {
         /// Its list.
         theirs: String,
     },
-    /// The node that is to join would be added under the id of one that is there.
+    /// The joining node would be added under the id of a node that is there already.
     #[error(
         "cluster.node_id: the node at {addr} has the id {node_id} already; a node that joins needs \
          an id that was never used"
@@ -204,7 +203,7 @@ async fn ask_listed(
         check_answer(local, &peer.peer_addr, &answer)?;
         connections.members().hear(&answer.membership);
         if answer.formed && answer.members.is_empty() {
-            // It is forming at this very moment.
+            // That node is forming the cluster at this very moment.
             silent.push(peer.peer_addr.clone());
         } else if answer.formed {
             if !answer.members.contains(&local.node_id) {
@@ -313,9 +312,8 @@ fn one_cluster(
     }
 }
 
-/// Asks every listed node once whether it is of the cluster that this node's folder belongs to.
-/// A node that does not answer may be down: later calls check it again. Says whether the Raft of any node is
-/// initialized.
+/// Asks every listed node once whether it belongs to the cluster of this node's folder. A node that does not answer may
+/// be down: later calls check it again. Returns whether the Raft of any node is initialized.
 ///
 /// # Errors
 ///

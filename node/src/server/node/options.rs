@@ -1,4 +1,4 @@
-//! From the configuration to what the store and the replica are told.
+//! From the configuration to the options of the store and the replica.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const LOG_CACHE_BYTES: usize = 64 << 20;
 /// catches up by log.
 const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
 
-/// What the store is told.
+/// The options of the store.
 pub(crate) fn store_options(config: &Config, cluster_id: u128) -> raft_store::Options {
     let mut options = raft_store::Options::new(&config.storage.data_dir);
     options.segment_bytes = config.storage.wal_segment_bytes;
@@ -44,7 +44,7 @@ fn formation(config: &Config) -> Formation {
     }
 }
 
-/// What the replica is told.
+/// The options of the replica.
 pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) -> Options {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Options {
@@ -59,7 +59,7 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             config.cluster.election_timeout_max,
         ),
         clock_skew_max: config.cluster.clock_skew_max,
-        // A client that waits in vain is told before the session gives up on its request.
+        // A client that waits for a leader in vain gets its answer before the session gives up on the request.
         leader_wait: config.network.request_timeout * 9 / 10,
         stall_timeout: config.cluster.stall_timeout,
         limits: Limits {

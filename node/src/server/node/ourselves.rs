@@ -1,5 +1,5 @@
-//! What the membership says of this node, held against its configuration: after the first start only the membership
-//! counts, and an edited configuration would mislead its reader.
+//! What the membership says of this node, compared with its configuration: after the first start only the membership is
+//! in force, and an edited configuration would mislead its reader.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use rstmdb_raft_store::NodeInfo;
 use crate::server::config::Cluster;
 use crate::server::product::Replica;
 
-/// How often a node without a membership looks whether it has got one.
+/// Interval between checks of a node that has no membership yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Says once, in one line, in what the two differ. Ends once there is a membership.
+/// Logs once, in one line, how the two differ. Ends once there is a membership.
 pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
     loop {
         let (_, members) = replica.membership();
@@ -20,7 +20,7 @@ pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
             let differ = differences(node_id, configured, &cluster, &members);
             if !differ.is_empty() {
                 tracing::warn!(
-                    "the configuration of node {node_id} contradicts the cluster's membership, which counts: {}",
+                    "the configuration of node {node_id} contradicts the cluster's membership, which is in force: {}",
                     differ.join("; ")
                 );
             }
@@ -72,7 +72,7 @@ fn differences(
             )),
         }
     }
-    // With its own entry alone, a node that joined or grew says nothing of the others.
+    // A node that joined, or whose cluster grew, may list only itself: that says nothing of the others.
     if cluster.peers.len() > 1 {
         for (id, node) in members {
             if cluster.peers.iter().all(|peer| peer.id != *id) {
@@ -93,7 +93,7 @@ fn shown(node: &NodeInfo) -> String {
     format!("{}/{}", node.peer_addr, node.rcp_addr)
 }
 
-/// What an operator does about a node that is not configured where it is a member: members keep their addresses.
+/// What an operator does when a node is configured at another address than its membership has: members keep theirs.
 fn back(
     node_id: u64,
     configured: &NodeInfo,

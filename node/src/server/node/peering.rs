@@ -1,5 +1,5 @@
-//! Who this node is for the others: from its data folder and its configuration to the options of the
-//! peer protocol.
+//! Who this node is for the other nodes: from its data folder and its configuration to the options of the peer
+//! protocol.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub(crate) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, 
     })
 }
 
-/// The list as text, whatever its order was, for comparison with the others'.
+/// The list as text, in one fixed order, for comparison with the lists of other nodes.
 fn listed(peers: &[ListedNode]) -> String {
     if peers.len() < 2 {
         return String::new();
@@ -80,7 +80,7 @@ fn listed(peers: &[ListedNode]) -> String {
     texts.collect::<Vec<_>>().join(",")
 }
 
-/// What this node shows other nodes, and asks of them, as the files are now.
+/// What this node shows to other nodes, and demands from them, by the present contents of the files.
 pub(crate) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
     let content = |key: &'static str, path: &PathBuf| {
         std::fs::read(path).map_err(|reason| Error::Unreadable {
@@ -138,7 +138,7 @@ pub(crate) fn peer_options(
     })
 }
 
-/// Records a node that shows itself, or says why it must not take part.
+/// Records a node that introduces itself, or says why it must not take part.
 fn meet(roster: Option<&Roster<RealFs>>, node_id: u64, incarnation: u128) -> Result<(), String> {
     let Some(roster) = roster else {
         return Err("this node is starting".to_owned());

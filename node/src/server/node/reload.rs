@@ -12,20 +12,20 @@ use crate::server::clients::shared::ServerShared;
 use crate::server::config::Config;
 use crate::server::transport::{certificates, tls};
 
-/// How often the files are looked at.
+/// Interval between checks of the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval between warnings of the same certificate.
 const SAY_INTERVAL: Duration = Duration::from_secs(86_400);
-/// What SIGHUP brings into force; all else needs a restart.
+/// Keys that SIGHUP brings into force; all other keys need a restart.
 const RELOADED: [&str; 4] = ["auth.", "tls.", "cluster.tls.", "cluster.secret_file"];
-/// Keys with one of these beginnings that need a restart all the same.
+/// Exceptions: keys that begin like this need a restart.
 const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
 
 struct Fresh {
     config: Config,
     shared: Arc<ServerShared>,
     tls: tls::Files,
-    /// What was wrong the last time: said once.
+    /// The last problem, so that it is logged once.
     faults: Vec<String>,
     said: Instant,
 }
@@ -71,7 +71,7 @@ impl Fresh {
         tracing::info!("SIGHUP: reading the configuration, tokens and certificates again");
         self.faults.clear();
         let again = self.config.load_again();
-        // What a start refuses is not to come into force by a reload.
+        // A configuration that a start refuses must not come into force by a reload.
         match again.and_then(|config| config.must_be_closed().map(|()| config)) {
             Ok(config) => {
                 let changed = changed(&self.config, &config);
@@ -82,7 +82,8 @@ impl Fresh {
                     );
                 }
                 self.config.auth = config.auth;
-                // Its paths may be gone with it: TLS would end where it was to be kept.
+                // A configuration that turns TLS off may lack its paths. TLS stays on until the restart, so the old
+                // paths stay too.
                 if self.config.tls.enabled == config.tls.enabled {
                     self.config.tls = config.tls;
                 }
@@ -104,7 +105,7 @@ impl Fresh {
         self.look();
     }
 
-    /// Reads the files, and brings into force what has changed.
+    /// Reads the files, and brings changes into force.
     fn look(&mut self) {
         let done = [self.tokens(), self.clients(), self.peers()];
         let mut faults = Vec::new();

@@ -31,7 +31,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The thread that writes the log then has this long to write its last mark.
 pub(crate) const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client that has not authenticated keeps its place for so long: its connection may be a slow one.
+/// A client that has not authenticated keeps its place for this time: its connection may be a slow one.
 const STRANGER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves until `shutdown` resolves or the replica fails, then ends: no new connections, answers
@@ -51,7 +51,7 @@ pub async fn run(
     let shared = ServerShared::new(config, replica.clone(), peers, tls, metrics);
     let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
-    // However this function is left, nothing it has started outlives it.
+    // When this function returns or is dropped, nothing that it has started outlives it.
     let _guard = abort.clone().drop_guard();
     let returning = budget::return_memory(shared.budget.clone());
     tokio::spawn(abort.clone().run_until_cancelled_owned(returning));
@@ -85,7 +85,7 @@ pub async fn run(
         () = shutdown => {}
     }
     tracing::info!("shutting down");
-    // While sessions are still served: what they bring meanwhile is forwarded to the new leader.
+    // Sessions are still served meanwhile: their new requests are forwarded to the new leader.
     if tokio::time::timeout(HAND_OVER_TIMEOUT, replica.hand_over())
         .await
         .is_err()
@@ -105,8 +105,8 @@ fn share_out_descriptors(config: &Config) -> Descriptors {
         tracing::warn!(
             wanted,
             clients = descriptors.clients,
-            "the limit of open files is too low for network.max_connections: fewer clients are taken, so that the \
-             log and other nodes find a descriptor; raise the limit (LimitNOFILE, ulimit -n)"
+            "the limit of open files is too low for network.max_connections: this node accepts fewer clients, and \
+             keeps file descriptors for its log and other nodes; raise the limit (LimitNOFILE, ulimit -n)"
         );
     }
     descriptors

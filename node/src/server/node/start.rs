@@ -25,12 +25,12 @@ use crate::server::peer::{Connections, Local, PeerServer};
 use crate::server::product::{Replica, TokioHost};
 use crate::server::transport::sockets::Sockets;
 
-/// Other nodes have this long to let go of their connections at the end.
+/// At the end other nodes have this long to close their connections.
 const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Members are not asked more often who belongs to the cluster.
+/// The least time between two questions to the members about who belongs to the cluster.
 const ASK_PAUSE: Duration = Duration::from_secs(1);
-/// Nor more often than this, at last, while their answers bring no news.
+/// The longest time between these questions, reached while the answers bring no news.
 const ASK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A node that was started and serves no client yet.
@@ -51,7 +51,7 @@ impl Node {
     /// See [`Error`].
     pub async fn start(config: &Config, peers: Option<TcpListener>) -> Result<Self, Error> {
         let dir = &config.storage.data_dir;
-        // Before the folder is opened, because opening may change it: another node's is left alone.
+        // Done before the folder is opened, because opening may change it: the folder of another node is left as it is.
         let found = identity_of(config).await?;
         let local = local(config, found.as_ref())?;
         let roster = Arc::new(OnceLock::new());
@@ -75,7 +75,7 @@ impl Node {
         };
         let (store, writer) = open_store(config, cluster_id, &local).await?;
         let cluster_id = store.cluster_id();
-        // Set once, here, by the only one that holds it.
+        // Set once, here, by the only owner.
         let _ = roster.set(store.roster()?);
         let _ = local.cluster_id.set(cluster_id);
         let formed = formed
@@ -84,7 +84,7 @@ impl Node {
                     .await?;
         let mut options = replica_options(config, &local, cluster_id);
         if formed {
-            // Should this node's Raft be empty: a membership of its own could contradict theirs.
+            // If this node's Raft is empty, it must not make a membership of its own, which could contradict theirs.
             options.formation = Formation::Join;
         }
         let (replica, writer) =
@@ -239,8 +239,8 @@ fn watch_membership(
     tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
 }
 
-/// Asks members who belongs to the cluster whenever a node calls that is no member as far as this one knows: it may
-/// have been added while this node was away.
+/// Asks the members who belongs to the cluster, whenever a node calls that is no member as far as this node knows: that
+/// node may have been added while this one was away.
 async fn keep_asking(connections: Connections, join: Vec<String>) {
     let mut pause = ASK_PAUSE;
     loop {
@@ -285,7 +285,7 @@ async fn open_store(
     let options = store_options(config, cluster_id);
     let (store, writer) = in_background(move || Store::open(RealFs, options)).await??;
     store.write_identity(&Identity {
-        // A first start that came no further than this has left its cluster's id in the log.
+        // An earlier first start that ended here has left its cluster's id in the log.
         cluster_id: store.cluster_id(),
         node_id: local.node_id,
         incarnation: local.incarnation,

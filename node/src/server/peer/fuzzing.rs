@@ -1,5 +1,5 @@
-//! Any bytes as each message of the protocol. What decodes is converted and judged as a node does it. For tests and
-//! for the fuzz target in `node/fuzz`.
+//! Feeds any bytes to the decoder of each message of the protocol. What decodes is converted and judged as a node does
+//! it. For tests and for the fuzz target in `node/fuzz`.
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult, TransferLeaderRequest,
@@ -21,7 +21,7 @@ const TERM: u64 = 7;
 /// The node that sends.
 const SENDER: u64 = 2;
 
-/// Takes `data` as each message that another node can send. Whatever it holds, nothing here may panic.
+/// Takes `data` as each message that another node can send. No content of it may cause a panic here.
 pub fn take(data: &[u8]) {
     first_exchange(data);
     requests_of_raft(data);

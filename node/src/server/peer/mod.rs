@@ -6,13 +6,12 @@
 //! replica ─── peers ────┘                          └── guard ── node service ──▶ replica
 //! ```
 //!
-//! Nothing is believed before the sender is known: every request and every answer carries the
-//! protocol version, the cluster's id, the node's id and its incarnation, which changes with the data
-//! folder. What does not fit is refused on both sides, before Raft sees it, and logged on both.
+//! Nothing is trusted before the sender is known: every request and every answer carries the protocol version, the
+//! cluster's id, the node's id and its incarnation, which changes with the data folder. If these do not fit, both sides
+//! refuse the message before Raft sees it, and both log it.
 //!
-//! Every node has several connections to every other, so that what fills or hangs one does not hold
-//! up the rest; see `connections`. They are opened when first used and open themselves again.
-//! The caller decides whether to retry.
+//! Every node has several connections to every other node, so that a full or hanging one does not delay the others; see
+//! `connections`. They are opened when first used and open themselves again. The caller decides whether to retry.
 //!
 //! | module | subject | uses |
 //! |---|---|---|
@@ -24,7 +23,7 @@
 //! | `handshake` | what a connection begins with: TLS, the shared secret | `way`, `warnings` |
 //! | `way` | what is known of the way to a node, and of large packets on it | |
 //! | `warnings` | warnings of other nodes, each only once in a while | |
-//! | `sane` | terms and indexes that cannot be | |
+//! | `sane` | impossible terms and indexes |
 //! | `codec` | the messages | |
 //! | `fuzzing` | any bytes as each message, for tests | all of these |
 
@@ -66,20 +65,20 @@ pub use serving::server::PeerServer;
 
 /// The largest message that is sent or taken: four entries of the largest size there may be.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The largest message of Raft itself that is taken: its entries go in pieces, and its snapshots in
-/// blocks. What remains is a membership.
+/// The largest message of Raft itself that is accepted: its entries go in pieces, and its snapshots in blocks. Only a
+/// membership remains.
 const RAFT_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// The largest entry that is taken.
 const ENTRY_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of entries in one stream that may be owed an answer: they lie in the receiver's memory.
+/// Bytes of entries in one stream that may wait for an answer: they lie in the receiver's memory.
 const OWED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// What a sender aims at with messages that it can cut as it likes.
+/// The size that a sender aims at with messages that it can cut freely.
 const PORTION_BYTES: usize = 1024 * 1024;
 /// A connection without traffic is asked for a sign of life this often.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// A connection is given up when it gives no sign of life within this time.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a node says of itself fits into far less.
+/// The limit for what a node says of itself, which is far smaller.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 
 /// Who this node is for its peers.
@@ -108,12 +107,12 @@ pub type Meet = Arc<dyn Fn(u64, u128) -> Result<(), String> + Send + Sync>;
 /// The incarnation recorded for a node's id; 0 when there is none.
 pub type Recorded = Arc<dyn Fn(u64) -> u128 + Send + Sync>;
 
-/// What both sides of the protocol are told.
+/// The options of both sides of the protocol.
 #[derive(Clone)]
 pub struct Options {
     /// Who this node is.
     pub local: Local,
-    /// Remembers who has taken part.
+    /// Remembers which nodes have taken part.
     pub meet: Meet,
     /// What [`Meet`] has recorded.
     pub recorded: Recorded,
@@ -121,20 +120,20 @@ pub struct Options {
     pub members: Arc<Members>,
     /// What connections begin with.
     pub credentials: Arc<Credentials>,
-    /// How long a call may take that asks for little.
+    /// The time limit of a call that asks for little.
     pub rpc_timeout: Duration,
-    /// How long the other side of a stream may owe an answer.
+    /// How long the other side of a stream may take to answer.
     pub silence_timeout: Duration,
 }
 
-/// Certificates for both directions, PEM: the same proves this node as server and as client.
+/// Certificates for both directions, PEM: one certificate proves this node as server and as client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerTls {
     /// This node's certificate, with the chain up to the CA.
     pub cert_pem: Vec<u8>,
     /// Its private key.
     pub key_pem: Vec<u8>,
-    /// Who signs the certificates of all nodes.
+    /// The CA that signs the certificates of all nodes.
     pub ca_pem: Vec<u8>,
 }
 
@@ -149,13 +148,13 @@ pub enum Error {
     Serve(String),
 }
 
-/// An error and everything behind it: the outermost of a transport's says the least.
+/// An error and everything behind it: the outermost error of a transport tells the least.
 fn with_causes(error: &dyn std::error::Error) -> String {
     causes_after(error.to_string(), error)
 }
 
-/// What failed in a call, as an operator reads it: without what tonic prints of a status beside its message. Where the
-/// operating system has an answer, that is the reason.
+/// What failed in a call, for an operator: without the details that tonic prints beside the message of a status. If the
+/// operating system gives a reason, that is the reason.
 fn reason_of(status: &tonic::Status) -> String {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {

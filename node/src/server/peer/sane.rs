@@ -1,7 +1,7 @@
-//! What no honest node says: terms and indexes that cannot be, refused before Raft sees them.
+//! What no honest node sends: impossible terms and indexes, refused before Raft sees them.
 //!
-//! Raft believes the highest term it hears of. One message with the highest term there is would end all elections for
-//! good, for no later term exists; the same holds for indexes.
+//! Raft believes the highest term it hears of. One message with the highest possible term would end all elections for
+//! good, for no later term exists. Indexes have the same problem.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use tonic::Status;
 
 use crate::server::product::{Product, Replica};
 
-/// How far a term may be beyond this node's. A term takes an election, which takes half a second: so many take six days
-/// in which this node heard of none.
+/// How far a term may be ahead of this node's. An election makes a new term and takes half a second, so this many take
+/// six days, in which this node would have heard of none.
 const TERM_JUMP_MAX: u64 = 1 << 20;
-/// A node that has no term yet takes any up to here: it comes into a cluster that may be old.
+/// The limit for a node that has no term yet: it may come into an old cluster.
 const FIRST_TERM_MAX: u64 = 1 << 40;
-/// Indexes stay below: at a million entries a second it takes two thousand years.
+/// Indexes stay below this: at a million entries a second it takes two thousand years.
 const INDEX_MAX: u64 = 1 << 56;
 
 /// The highest term that is believed.
@@ -56,7 +56,7 @@ impl Bounds {
             0 => FIRST_TERM_MAX,
             term => term.saturating_add(TERM_JUMP_MAX),
         };
-        // The last term there is could not be followed by another.
+        // No term could follow the last possible one.
         let term_max = term_max.min(u64::MAX - 1);
         Self { term_max }
     }

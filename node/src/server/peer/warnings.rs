@@ -1,4 +1,4 @@
-//! Warnings of other nodes, each only once in a while: what is refused is tried again many times a second.
+//! Warnings about other nodes, each only once in a while: a refused node retries many times a second.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub(crate) struct Warnings {
 }
 
 impl Warnings {
-    /// Logs a warning, unless the same was logged a moment ago.
+    /// Logs a warning, unless the same one was logged a moment ago.
     pub(crate) fn warn(&self, peer: &str, said: &'static str, reason: &str) {
         let now = Instant::now();
         let mut logged = self.logged.lock();

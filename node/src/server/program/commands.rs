@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The commands of the command line.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::server::node::{self, peering};
 use crate::server::transport::tls;
 use crate::server::{logging, restore};
 
-/// What is left of the runtime's tasks at the end has this long.
+/// At the end the runtime's last tasks have this long.
 const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Why a command did not do what it was asked.
+/// Why a command has failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -45,8 +45,8 @@ enum Error {
     Refused(String),
 }
 
-/// Does what the command line asks for; the process's exit code says how it went: 0, or 1 with the
-/// reason on standard error.
+/// Runs the command of the command line. The exit code of the process tells the result: 0, or 1 with the reason on
+/// standard error.
 #[must_use]
 pub fn execute(args: &Args) -> ExitCode {
     let done = match &args.command {
@@ -173,7 +173,7 @@ fn check_config(args: &Args) -> Result<(), Error> {
 }
 
 fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
-    // Also where the folder is named: the keys it needs are in the configuration.
+    // Needed even if the folder is named: the keys for it are in the configuration.
     let storage = load(args)?.storage;
     let dir = data.map_or(storage.data_dir, Path::to_owned);
     if !dir.is_dir() {
@@ -185,7 +185,7 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
-    // A damage is said even where the report cannot be printed.
+    // Damage is reported even if the report cannot be printed.
     let printed = print_report(&report, nameless.as_ref());
     if nameless.is_some() || !report.damages.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
@@ -199,14 +199,14 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     }
     if !report.unread.is_empty() {
         return Err(Error::Refused(format!(
-            "{} could not be read whole, so whether it is damaged is not known",
+            "{} could not be read completely, so it may be sound or damaged",
             dir.display()
         )));
     }
     Ok(printed?)
 }
 
-/// What is wrong comes first: it must not be looked for behind what is right.
+/// Problems come first, so that the operator need not search for them.
 fn print_report(
     report: &raft_store::Report,
     nameless: Option<&raft_store::Error>,
@@ -235,13 +235,13 @@ fn print_report(
         },
         counted(report.segments, "segment", "segments"),
         counted(report.entries, "entry", "entries"),
-        // Between its ends something is missing.
+        // Something is missing between its ends.
         if report.is_intact() { &range } else { "" },
         counted(report.snapshots.len() as u64, "snapshot", "snapshots")
     ))
 }
 
-/// What lies in a folder and is no file of a node.
+/// Names in a folder that are not files of a node.
 fn foreign_names(dir: &Path) -> Vec<String> {
     names_of(dir, raft_store::Owner::Other)
 }
@@ -257,7 +257,7 @@ fn names_of(dir: &Path, owner: raft_store::Owner) -> Vec<String> {
     names
 }
 
-/// A folder that holds other things, and nothing of a node, is most likely another one than was meant.
+/// A folder that holds other things, and nothing of a node, is most likely not the folder that the operator meant.
 fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
     let foreign = foreign_names(dir);
     if foreign.is_empty() || !names_of(dir, raft_store::Owner::Node).is_empty() {
@@ -272,7 +272,7 @@ fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
         } else {
             let shown: Vec<&str> = foreign.iter().take(5).map(String::as_str).collect();
             format!(
-                "{dir} holds nothing of a node (it holds {}): is the path right?",
+                "{dir} holds no files of a node (it holds {}): is the path right?",
                 shown.join(", ")
             )
         },
@@ -282,7 +282,7 @@ fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
 fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     if !yes {
         return Err(Error::Refused(format!(
-            "rejoin removes everything that the node has in {}; say --yes to confirm that this node shall come \
+            "rejoin removes everything that the node has in {}; pass --yes to confirm that this node is to come \
              back as a new member under a new id. In a cluster of one there is no other node to \
              get the data from: this deletes the only copy",
             dir.display()
@@ -292,7 +292,7 @@ fn rejoin(dir: &Path, yes: bool) -> Result<(), Error> {
     let left = match foreign_names(dir) {
         names if names.is_empty() => String::new(),
         names => format!(
-            " What is left there is not the node's: {}.",
+            " The files left there are not the node's: {}.",
             names.join(", ")
         ),
     };
@@ -325,7 +325,8 @@ fn restore(
     Ok(())
 }
 
-/// Reports what cannot be done a second time: that the report cannot be written does not make it a failure.
+/// Prints the report of work that cannot be done a second time: if the report cannot be written, the work has still
+/// succeeded.
 fn print_done(report: &dyn std::fmt::Display) {
     if let Err(error) = logging::print(report) {
         logging::say(&format_args!(

@@ -1,7 +1,7 @@
-//! SIGTERM and SIGINT: the first ends the node in order; the second, or too long an end, at once.
+//! SIGTERM and SIGINT: the first one ends the node in order. The second, or an end that takes too long, exits at once.
 //!
-//! They are waited for on a thread of their own, because what they have to end may be what keeps
-//! the node's threads busy: the replay of a long log, or a disk that does not answer.
+//! A separate thread waits for them, because the node's own threads may be busy with the very work that must end: the
+//! replay of a long log, or a disk that does not answer.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::logging;
 
-/// An orderly end has this long. The phases of the end have bounds of their own, which are a little
-/// less than this together; it is for what none of them has foreseen.
+/// Time limit of an orderly end. The phases of the end have limits of their own, a little less than this together. This
+/// one is for causes that none of them covers.
 const END_TIMEOUT: Duration = Duration::from_millis(9_800);
 
-/// Resolves at the first signal. From then on a second one, or too long an end, exits the process
-/// with 1; `temporary` is removed then.
+/// Resolves at the first signal. From then on a second signal, or an end that takes too long, exits the process with 1;
+/// `temporary` is removed then.
 ///
 /// # Errors
 /// When the handlers cannot be installed.
@@ -69,7 +69,7 @@ async fn any(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
-/// The node still runs and may add a file between the last look and the removal of the folder.
+/// The node still runs, and may add a file between the last check and the removal of the folder.
 fn remove(folder: &Path) {
     const TRIES: usize = 5;
     for _ in 0..TRIES {

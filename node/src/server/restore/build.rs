@@ -24,8 +24,8 @@ const PORTION_ENTRIES: usize = 4_096;
 /// Bytes of them, about.
 const PORTION_BYTES: usize = 8 << 20;
 
-/// Refuses a data folder inside the backup's folder: its files would lie among those of the
-/// backup, and would be deleted with it.
+/// Refuses a data folder inside the backup's folder: its files would lie among those of the backup, and would be
+/// deleted with it.
 pub(super) fn refuse_inside(dir: &Path, backup: &Path) -> Result<(), Error> {
     let root = backup.canonicalize()?;
     if resolved(&std::path::absolute(dir)?).starts_with(&root) {
@@ -54,7 +54,7 @@ fn resolved(path: &Path) -> PathBuf {
     found
 }
 
-/// Refuses a folder that has anything in it but what a file system puts there by itself.
+/// Refuses a folder that has anything in it but what a file system itself creates there.
 pub(super) fn refuse_used(dir: &Path) -> Result<(), Error> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -84,7 +84,7 @@ pub(super) async fn build(
     let cluster_id = Uuid::new_v4().as_u128();
     let local = local(config, None).map_err(Box::new)?;
     let mut options = store_options(config, cluster_id);
-    // It is derived, and made at the first start.
+    // It can be derived, so the first start makes it.
     options.catalog = false;
     let (store, writer) = raft_store::begin_restore(RealFs, options)?;
     let writer = std::thread::spawn(move || writer.run());
@@ -144,14 +144,14 @@ async fn fill(
     raft.save_vote(&vote).await?;
     raft.purge(last).await?;
     store.sync().await?;
-    // History is taken in from its end.
+    // History is added from its end backwards.
     for file in log.iter().rev() {
         write_history(store, from, file, replayed)?;
     }
     Ok(())
 }
 
-/// Takes in the part of a file that is history of the state.
+/// Adds the part of a file that is history of the state.
 fn write_history(
     store: &Store<RealFs>,
     dir: &Path,

@@ -12,7 +12,7 @@ pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
             let range = run.restorable();
             range.is_some_and(|(first, last)| (first..=last).contains(&offset))
         }),
-        // Of the runs that begin before it the last one; it may end before it.
+        // The last of the runs that begin before it; the run may end before it.
         Target::Time(_) => {
             let time_ms = millis(target);
             let begun = |run: &&Run| run.times().is_some_and(|(first, _)| first <= time_ms);
@@ -30,7 +30,7 @@ pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
 pub(super) fn files(run: &Run, target: Target) -> &[LogFile] {
     let needed = match target {
         Target::Offset(offset) => run.log.partition_point(|file| file.first_offset <= offset),
-        // Times of entries may go back a little, so every file has to be looked at.
+        // Times of entries may go back a little, so every file has to be checked.
         Target::End | Target::Time(_) => run.log.len(),
     };
     &run.log[..needed]
@@ -42,7 +42,7 @@ fn end_ms(run: &Run) -> u64 {
     run.until_ms.max(last)
 }
 
-/// The wanted time; 0 where none is, and before 1970.
+/// The wanted time; 0 if no time is wanted, and for times before 1970.
 pub(super) fn millis(target: Target) -> u64 {
     match target {
         Target::Time(time) => u64::try_from(time.as_millisecond()).unwrap_or(0),

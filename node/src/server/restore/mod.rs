@@ -6,9 +6,9 @@
 //!           identity, last ◀─ older files as history ◀─ purge ◀─ snapshot ┘
 //! ```
 //!
-//! What was the log is history in the new folder: readable by offset, and no longer Raft's. So the
-//! memberships in it mean nothing to the new cluster, which has one of its own from the start. Its
-//! terms go on behind those of the log, because they must never go back.
+//! The old log is history in the new folder: readable by offset, and no longer Raft's. So the memberships in it mean
+//! nothing to the new cluster, which has its own from the start. The new cluster's terms begin behind those of the log,
+//! because terms must never go back.
 //!
 //! | module | subject |
 //! |---|---|
@@ -67,7 +67,7 @@ pub enum Error {
     /// The backup cannot be read.
     #[error(transparent)]
     Backup(#[from] backup::Error),
-    /// The backup's files do not amount to what the cluster had.
+    /// The backup's files do not give the state that the cluster had.
     #[error("the backup cannot be restored: {file}: {reason}")]
     Replay {
         /// The file of the backup that does not fit.
@@ -100,7 +100,7 @@ pub enum Error {
     /// The data folder cannot be written.
     #[error(transparent)]
     Store(#[from] raft_store::Error),
-    /// The same, said by the log.
+    /// The log cannot be written.
     #[error("the data folder cannot be written: {0}")]
     Log(#[from] std::io::Error),
     /// The configuration contradicts itself.
@@ -148,7 +148,7 @@ impl fmt::Display for Restored {
             "restored offset {}{}: {}, digest {:032x}, history from offset {}",
             self.offset,
             match self.time_ms {
-                // Nothing but the first membership.
+                // The new log holds only the first membership.
                 0 => String::new(),
                 time_ms => format!(" of {}", shown(time_ms)),
             },
@@ -168,8 +168,8 @@ impl fmt::Display for Restored {
 
 /// Makes the configured data folder from the backup in `from`. Blocks its thread.
 ///
-/// Everything of the backup that is needed is read and checked before anything is written. A folder
-/// that is not finished is refused by every start.
+/// Everything that is needed from the backup is read and checked before anything is written. Every start refuses an
+/// unfinished folder.
 ///
 /// # Errors
 /// See [`Error`].

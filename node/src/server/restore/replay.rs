@@ -14,7 +14,7 @@ use super::{Error, Target, choose};
 pub(super) struct Replayed {
     pub(super) state: State,
     pub(super) last: LogId,
-    /// The first offset of which the backup tells whether its entry took effect.
+    /// The first offset for which the backup tells whether its entry took effect.
     pub(super) history_from: u64,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn replay(
             } = entry?;
             let facts = (kind == Kind::Normal).then_some(payload);
             match replay.entry(offset, facts).map_err(wrong)? {
-                // It is there to be read only.
+                // The file is there only to be read.
                 Step::Covered => {}
                 Step::Applied => last = log_id(term, offset),
                 Step::Beyond => return Ok(finish(replay, last, history_from)),

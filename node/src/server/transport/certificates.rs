@@ -1,4 +1,4 @@
-//! What certificates say: from when until when they hold, and for which names.
+//! What certificates say: how long they are valid, and for which names.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ const SHORT_SECS: i64 = 21 * 86_400;
 /// How a fingerprint is written in `cluster.tls.allowed_names`.
 const FINGERPRINT: &str = "sha256:";
 
-/// Whom a certificate names.
+/// The names that a certificate is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     dns: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Whether the certificate is one for this host; the subject's common name counts for nothing.
+    /// Whether the certificate is for this host; the subject's common name does not count.
     #[must_use]
     pub fn cover(&self, host: &str) -> bool {
         match host.parse::<IpAddr>() {
@@ -50,7 +50,7 @@ impl Names {
                     .eq_ignore_ascii_case(&self.fingerprint),
                 None => match entry.parse::<IpAddr>() {
                     Ok(ip) => self.ips.contains(&ip),
-                    // The name itself: a wildcard certificate is not pinned by one of its hosts.
+                    // The name itself must be equal: a wildcard certificate is not pinned by one of its hosts.
                     Err(_) => self.dns.iter().any(|name| name.eq_ignore_ascii_case(entry)),
                 },
             })
@@ -124,7 +124,7 @@ impl Certificate {
         let left = self.not_after - now;
         if self.not_before > now {
             return Some(format!(
-                "is not valid yet: it will be in {}, unless this machine's clock is wrong",
+                "is not valid yet: it becomes valid in {}, unless this machine's clock is wrong",
                 days(self.not_before - now)
             ));
         }
@@ -190,8 +190,8 @@ impl CertificateInUse {
     }
 }
 
-/// Reads every certificate that the configuration names. What cannot be read is left out: the part of the node that
-/// uses it says so. `peer_addr` is where other nodes reach this one.
+/// Reads every certificate that the configuration names. Unreadable files are left out: the part of the node that uses
+/// one reports it. `peer_addr` is where other nodes reach this one.
 pub(crate) fn of_config(config: &Config, peer_addr: &str) -> Vec<CertificateInUse> {
     let (tls, cluster) = (&config.tls, &config.cluster);
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! What is set on every accepted connection, whatever the port.
+//! Options of every accepted connection, on any port.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Sockets {
     pub keepalive: Option<Duration>,
 }
 
-/// Sets it. What cannot be set is no reason to refuse a connection.
+/// Sets the options. A failure is no reason to refuse a connection.
 pub(crate) fn set_up(stream: &TcpStream, keepalive: Option<Duration>) {
     // Answers are written whole; waiting to fill a segment would only delay them.
     let set = stream.set_nodelay(true).and_then(|()| match keepalive {

@@ -1,4 +1,4 @@
-//! Connections whose other end is not known yet. They have places of their own, so that they take none from known
+//! Connections whose other side is not known yet. They have places of their own, so that they take none from known
 //! clients and nodes. When all places are taken, the oldest connection makes room.
 
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ struct Waiting {
     leave: CancellationToken,
 }
 
-/// A place; given back when it is dropped, which is what becoming known does.
+/// A place. A connection gives it back by dropping this value when its other side becomes known.
 pub(crate) struct Stranger {
     of: Arc<Strangers>,
     number: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Stranger {
 
 impl Strangers {
     /// As many places, at least one. No connection has to make room within `patience`: so silent connections keep
-    /// others out only once there are more than `places` of them in this time.
+    /// others out only if more than `places` of them come in this time.
     pub(crate) fn new(places: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             places: places.max(1),
@@ -123,7 +123,7 @@ mod tests {
         let third = strangers.try_admit(begin + PATIENCE).unwrap();
         assert!(first.leave().is_cancelled());
         assert!(!second.leave().is_cancelled() && !third.leave().is_cancelled());
-        // It leaves at last, and takes no other one's place with it.
+        // It ends, and takes no other connection's place with it.
         drop(first);
         assert!(strangers.try_admit(begin + PATIENCE).is_err());
     }

@@ -226,7 +226,7 @@ fn entries_get_through_a_network_without_large_packets_and_a_slow_one() {
 
     nodes.net.set_packet_max(1000);
     nodes.write(leader, 3000).unwrap();
-    let said = "does not arrive although its heartbeats are answered";
+    let said = "do not arrive although it answers heartbeats";
     assert!((1..=NODES).any(|host| nodes.log(host).contains(said)));
     // What a follower forwards is lost with its first connection, and then goes in small packets.
     let follower = 1 + leader % NODES;

@@ -1,4 +1,5 @@
-//! How the leader sees its cluster before it changes it: who answers, who has room, who is how far.
+//! How the leader sees its cluster before it changes it: which members answer, which have disk space, and how far each
+//! log reaches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +11,8 @@ use crate::replica::cluster::status::Standing;
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 
-/// A learner that lacks more entries than this is not promoted: as a voter it would be missed until
-/// it has them.
+/// A learner that lacks more entries than this is not promoted: as a voter it could confirm no new entry until it has
+/// them.
 pub(super) const PROMOTE_LAG_MAX: u64 = 1_000;
 
 /// How the leader sees its cluster.
@@ -25,7 +26,7 @@ pub(super) struct View<T: Types> {
 }
 
 impl<T: Types> View<T> {
-    /// Asks everybody: who answered a moment ago may be down by now.
+    /// Asks every member again: one that answered a moment ago may be down by now.
     pub(super) async fn of(standing: &Standing<T>) -> Self {
         let reports = standing.member_reports().await;
         let answered = reports.iter().filter(|member| member.report.is_some());
@@ -52,7 +53,7 @@ impl<T: Types> View<T> {
         }
     }
 
-    /// Refuses when no majority of these voters answers, or has room for what it confirms.
+    /// Refuses when too few of these voters for a majority answer, or have room for the entries to confirm.
     pub(super) fn must_have_quorum(
         &self,
         voters: &BTreeSet<u64>,
@@ -114,7 +115,9 @@ impl<T: Types> View<T> {
             .filter(|id| *id != self.metrics.id && !self.full.contains_key(id))
             .min_by_key(|id| self.lag_of(*id))
             .ok_or_else(|| {
-                refused("no other voter that answers has room, so none can take over".to_owned())
+                refused(
+                    "no other voter both answers and has room, so none can take over".to_owned(),
+                )
             })
     }
 

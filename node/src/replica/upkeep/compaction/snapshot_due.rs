@@ -10,7 +10,7 @@ use rstmdb_raft_store::Stats;
 use crate::replica::parts::options::CompactionOptions;
 use crate::replica::types::Types;
 
-/// How long a snapshot that failed is not tried again by itself: it may have written much.
+/// How long the node takes no snapshot by itself after one has failed: the failed one may have written much.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// The log when the last snapshot was taken, or when the replica started.
@@ -35,7 +35,7 @@ pub(super) struct Growth {
 /// What is remembered from one snapshot to the next.
 pub(super) struct SnapshotDue<T: Types> {
     since: Mutex<Mark<T>>,
-    /// None is taken before, because one has failed.
+    /// The node takes no snapshot by itself before this time, because one has failed.
     not_before: Mutex<InstantOf<T>>,
 }
 
@@ -54,7 +54,7 @@ impl<T: Types> SnapshotDue<T> {
         }
     }
 
-    /// Whether the last one, or the last failure, is long enough ago.
+    /// Whether the last snapshot, or the last failure, is long enough ago.
     pub(super) fn may_be_taken(&self, min_interval: Duration) -> bool {
         T::now() >= self.since.lock().at + min_interval && T::now() >= *self.not_before.lock()
     }
@@ -68,7 +68,7 @@ impl<T: Types> SnapshotDue<T> {
             && (grown.entries >= options.events_threshold || bytes >= options.size_threshold_bytes)
     }
 
-    /// One was taken; the log had `bytes_written` when it began.
+    /// A snapshot was taken; the log had `bytes_written` when it began.
     pub(super) fn was_taken(&self, bytes_written: u64) {
         *self.since.lock() = Mark {
             at: T::now(),
@@ -77,7 +77,7 @@ impl<T: Types> SnapshotDue<T> {
         };
     }
 
-    /// One could not be written.
+    /// A snapshot could not be written.
     pub(super) fn has_failed(&self) {
         *self.not_before.lock() = T::now() + RETRY_PAUSE;
     }

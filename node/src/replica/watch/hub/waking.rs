@@ -1,4 +1,4 @@
-//! The task that holds new entries against the idle watches.
+//! The task that compares new entries with the idle watches.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,8 +29,7 @@ pub(crate) async fn run<P>(pace: Pace<P>, hub: Arc<Hub>) {
 }
 
 impl Hub {
-    /// Holds the next entries against the idle watches; false when there are none. Only one task does
-    /// it.
+    /// Compares the next entries with the idle watches; `false` when there are none. Only one task does it.
     pub(super) fn examine(&self) -> bool {
         let from = self.examined.load(Ordering::Relaxed) + 1;
         let (entries, last) = match self.recent(from, PAGE_ENTRIES) {
@@ -65,7 +64,7 @@ impl Hub {
         true
     }
 
-    /// Lets every idle watch look again whether this node still serves it.
+    /// Lets every idle watch check again whether this node still serves it.
     pub(crate) fn rouse(&self) {
         self.each(|slot| slot.wake(slot.from.load(Ordering::Relaxed)));
     }

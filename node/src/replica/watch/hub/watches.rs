@@ -16,7 +16,7 @@ pub(super) const AWAKE: u64 = 0;
 /// Idle: nothing at or after the watch's cursor is known to match.
 pub(super) const IDLE: u64 = u64::MAX;
 
-/// Watches looked at under one lock; between two portions others get their turn.
+/// Watches examined under one lock; between two portions other tasks get the lock.
 pub(super) const PORTION: usize = 1024;
 
 /// One watch as the hub sees it.
@@ -39,8 +39,8 @@ impl Slot {
         &self.filter
     }
 
-    /// Notes how far the watch has read. What it has found below must be handed over before anybody
-    /// asks how far it has come.
+    /// Notes how far the watch has read. It must hand over what it found below `cursor` before a task asks how far it
+    /// has come.
     pub(crate) fn reached(&self, cursor: u64) {
         self.position.store(cursor, Ordering::Release);
     }
@@ -86,8 +86,7 @@ impl Slot {
     }
 }
 
-/// In the order in which they were registered: wake-ups come in the same order in every run of a
-/// simulation.
+/// In the order of their registration: wake-ups come in the same order in every run of a simulation.
 type Slots = BTreeMap<u64, Arc<Slot>>;
 /// Hashed without a random seed, for the same reason.
 type SlotsByName = HashMap<Box<str>, Slots, BuildHasherDefault<DefaultHasher>>;
@@ -106,7 +105,7 @@ pub(super) enum Group {
 /// See the module documentation.
 #[derive(Default)]
 pub(super) struct Watches {
-    /// Entries up to here are being held against the idle watches, or were.
+    /// Entries up to here are being compared with the idle watches, or were.
     pub(super) examining: u64,
     next_id: u64,
     slots: Slots,

@@ -1,15 +1,14 @@
-//! What time it is for the log: the clock of a leadership, and the clocks of the others that it is held
-//! against.
+//! The time of the log: the clock of a leadership, and the clocks of the other voters that it is compared with.
 //!
-//! 1. A leadership begins at the lower median of the clocks of the majority that answered, or at the last
-//!    time in the log where that is later. Where no majority answers for the longest election timeout although this
-//!    node leads, it begins at the last median, carried on, or else at the last time in the log: nothing is written
-//!    before it goes.
-//! 2. From there on it goes with the monotonic clock; see `log_time`.
-//! 3. It is slewed towards this node's wall clock, or towards the median where the two differ by more than
-//!    `cluster.max_clock_skew_ms`: then this clock is the one that is wrong. It says so.
+//! 1. A leadership begins at the lower median of the clocks of the majority that answered, or at the last time in the
+//!    log if that is later. If no majority answers for the longest election timeout although this node leads, it begins
+//!    at the last median, carried on. If there is none, it begins at the last time in the log. No entry is written
+//!    before the clock has begun.
+//! 2. From there on it advances with the monotonic clock; see `log_time`.
+//! 3. It is slewed towards this node's wall clock. If that clock differs from the median by more than
+//!    `cluster.max_clock_skew_ms`, it counts as wrong: the time is slewed towards the median, and the node logs it.
 //!
-//! The median is taken again every few seconds, and goes on with the monotonic clock in between.
+//! The median is taken again every few seconds, and advances with the monotonic clock in between.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,8 +25,8 @@ use crate::planted::{self, Bug};
 use crate::replica::parts::counters::Counters;
 use crate::replica::types::{Host, Types};
 
-/// What a wall clock goes ahead of the monotonic one, or falls behind, between two looks before it counts as
-/// a step: more than a time server slews in that time, or a busy machine takes between two readings.
+/// By how much a wall clock must get ahead of the monotonic one, or behind it, between two checks to count as a step.
+/// It is more than a time server slews in that time, or a busy machine takes between two readings.
 const STEP_MS_MIN: u64 = 1_000;
 
 /// See the module documentation.
@@ -68,12 +67,12 @@ impl<T: Types> Clocks<T> {
         Duration::from_millis(self.host.now_ms())
     }
 
-    /// Whether the clock of this node's leadership in `term` goes.
+    /// Whether the clock of this node's leadership in `term` has begun.
     pub(super) fn goes(&self, term: u64) -> bool {
         self.known.lock().leads_in(term)
     }
 
-    /// The same, and asks for it otherwise.
+    /// As [`Clocks::goes`], and asks for the clock if it has not begun.
     pub(crate) fn has_begun(&self, term: u64) -> bool {
         let goes = self.goes(term);
         if !goes {
@@ -103,7 +102,7 @@ impl<T: Types> Clocks<T> {
     /// The log's time for decisions that the proposer makes now. They count as in flight until
     /// [`Clocks::set_in_flight`] is called.
     pub(crate) fn begin_decisions(&self, last_ms: u64) -> u64 {
-        // One lock for both: a time that is told in between would lie behind these decisions.
+        // One lock for both: a log time that is told between the two would be later than that of these decisions.
         let mut known = self.known.lock();
         let time_ms = self.read(&mut known, last_ms);
         known.in_flight_since_ms.get_or_insert(time_ms);
@@ -116,7 +115,7 @@ impl<T: Types> Clocks<T> {
     }
 
     /// The time that every fact that is not applied yet is later than, if the clock of this node's leadership in `term`
-    /// goes.
+    /// has begun.
     pub(crate) fn led_time_ms(&self, term: u64, last_ms: u64) -> Option<u64> {
         let mut known = self.known.lock();
         if !known.leads_in(term) {
@@ -139,8 +138,8 @@ impl<T: Types> Clocks<T> {
         Some(ahead_ms(clock.read(target, now), target))
     }
 
-    /// Where a clock begins that is told by nobody: at the last median, carried on, or else at `last_ms`, the last time
-    /// in the log. Where that has none, there is nothing that this node's own clock could spoil.
+    /// Where a clock begins if no majority answers: at the last median, carried on, or else at `last_ms`, the last time
+    /// in the log. If the log has no time either, this node's own clock can do no harm.
     pub(super) fn last_known(&self, last_ms: u64) -> Duration {
         let now = self.monotonic();
         match self.known.lock().median {
@@ -158,8 +157,8 @@ impl<T: Types> Clocks<T> {
 }
 
 impl<T: Types> Clocks<T> {
-    /// Says when the wall clock was set while this node ran, or the machine stood still; gives what both
-    /// clocks show for the next look.
+    /// Logs when the wall clock was set while this node ran, or the machine was suspended. Returns what both clocks
+    /// show, for the next check.
     pub(super) fn look_for_step(
         &self,
         before: Option<(Duration, Duration)>,
@@ -200,14 +199,14 @@ impl<T: Types> Clocks<T> {
                     skew_ms,
                     skew_ms_max,
                     "this leader's clock is further from the median of the voters' clocks than \
-                     cluster.max_clock_skew_ms: the log's time follows the median; set this machine's clock right"
+                     cluster.max_clock_skew_ms: the log's time follows the median; correct this machine's clock"
                 ),
                 (true, false) => tracing::warn!(
                     node_id,
                     skew_ms,
                     skew_ms_max,
                     "a member's clock is further from the median of the voters' clocks than \
-                     cluster.max_clock_skew_ms: set the clock of its machine right"
+                     cluster.max_clock_skew_ms: correct the clock of its machine"
                 ),
                 (false, true) => {
                     tracing::info!(

@@ -1,4 +1,4 @@
-//! What a node knows of the clocks: its own of a leadership, and the others that it is held against.
+//! What a node knows of the clocks: that of its own leadership, and those of the voters that it is compared with.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

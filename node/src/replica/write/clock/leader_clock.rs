@@ -1,4 +1,4 @@
-//! Begins the clock of a leadership, holds it against the clocks of the others, and tells the log's time.
+//! Begins the clock of a leadership, compares it with the clocks of the other voters, and tells the log's time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::replica::parts::pace::Pace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
-/// How often the wall clock is held against the monotonic one.
+/// Interval between comparisons of the wall clock with the monotonic one.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a leader asks the others for their clocks.
+/// Interval at which a leader asks the other voters for their clocks.
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The clock of this node's leadership.
@@ -30,7 +30,7 @@ pub(crate) struct LeaderClock<T: Types> {
     pub election_timeout_max: Duration,
 }
 
-/// Looks until the replica is dropped or stopped.
+/// Checks again and again until the replica is dropped or stopped.
 pub(crate) async fn run<T: Types>(pace: Pace<LeaderClock<T>>) {
     let Some(clocks) = pace.parts().map(|leader| leader.clocks.clone()) else {
         return;
@@ -78,9 +78,9 @@ async fn next_look_or<T: Types>(
 /// How many clocks a median needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answers {
-    /// Those of the first that are a majority.
+    /// The first answers that are a majority.
     Majority,
-    /// Those of all that answer, a majority at least.
+    /// All answers, a majority at least.
     All,
 }
 
@@ -101,8 +101,8 @@ impl<T: Types> LeaderClock<T> {
         ahead.unwrap_or(0)
     }
 
-    /// Up to which log time, inclusive, all is applied on the leader, Unix milliseconds. Where no leader tells it, this
-    /// is the time of the last fact here, which may be much earlier.
+    /// The log time up to which, inclusive, the leader has applied everything, in Unix milliseconds. If no leader
+    /// answers, this is the time of the last fact on this node, which may be much earlier.
     pub(crate) async fn log_time_ms(&self) -> u64 {
         if let Some(time_ms) = self.led_time_ms() {
             return time_ms;
@@ -119,7 +119,7 @@ impl<T: Types> LeaderClock<T> {
         told.unwrap_or_else(|| self.applied.read().last_time_ms())
     }
 
-    /// The same, if this node leads.
+    /// The time up to which this node has applied everything, if it leads.
     pub(crate) fn led_time_ms(&self) -> Option<u64> {
         if !self.neighbours.is_leader() {
             return None;
@@ -129,8 +129,8 @@ impl<T: Types> LeaderClock<T> {
         self.clocks.led_time_ms(term, last_ms)
     }
 
-    /// Begins the clock of the leadership in `term`, seen `since` then, unless it is too early to go without the
-    /// others' clocks.
+    /// Begins the clock of the leadership in `term`, first seen at `since`, unless it is too early to begin without the
+    /// clocks of the other voters.
     async fn begin_clock(&self, term: u64, since: InstantOf<T>) {
         let clocks = &self.clocks;
         let deadline = since + self.election_timeout_max;

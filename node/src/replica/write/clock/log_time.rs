@@ -1,13 +1,12 @@
-//! The clock of the log, as arithmetic: it goes with the monotonic clock, and the wall clock only makes
-//! it a little faster or slower.
+//! The clock of the log, as arithmetic: it advances with the monotonic clock, and the wall clock only makes it a little
+//! faster or slower.
 //!
-//! A wall clock is set by people and by time servers, and may be wrong for a moment by years. What is due,
-//! expired or retained by the log's time must not follow it there: one such moment would forget every
-//! idempotency key.
+//! People and time servers set a wall clock, and it may be wrong by years for a moment. Deadlines, expiry and retention
+//! by the log's time must not follow it there: in one such moment the cluster would forget every idempotency key.
 
 use std::time::Duration;
 
-/// Of the time that passes, the part by which the log's time may be faster or slower: one in so many.
+/// The log's time may be faster or slower than the time that passes by one part in this many.
 const SLEW_PART: u32 = 10;
 
 /// See the module documentation. All times of the log and of wall clocks are since the Unix epoch, all
@@ -27,8 +26,8 @@ impl LogClock {
         }
     }
 
-    /// What it shows at the monotonic time `now`, nearer to `wall` than before by a tenth of the time that has
-    /// passed at most. It never goes back.
+    /// What it shows at the monotonic time `now`. It approaches `wall` by at most a tenth of the time that has passed,
+    /// and it never goes back.
     pub(crate) fn read(&mut self, wall: Duration, now: Duration) -> Duration {
         let passed = now.saturating_sub(self.read_at);
         let slew_max = passed / SLEW_PART;
@@ -38,7 +37,7 @@ impl LogClock {
         self.shows
     }
 
-    /// Puts it forward to `floor`, where it shows less: what is in the log is never ahead of it.
+    /// Puts it forward to `floor` if it shows less: no time in the log is ever ahead of it.
     pub(crate) fn raise(&mut self, floor: Duration) {
         self.shows = self.shows.max(floor);
     }
@@ -51,8 +50,8 @@ pub(crate) fn lower_median(mut readings: Vec<Duration>) -> Option<Duration> {
     readings.get(middle).copied()
 }
 
-/// What a wall clock has gone beyond the monotonic one between two readings of both, in milliseconds: near
-/// zero unless somebody has set it, or the machine was suspended.
+/// By how much a wall clock has moved more than the monotonic one between two readings of both, in milliseconds: near
+/// zero unless the wall clock was set or the machine was suspended.
 pub(crate) fn step_ms(before: (Duration, Duration), after: (Duration, Duration)) -> i64 {
     let passed = |(wall, monotonic): (Duration, Duration)| millis(wall) - millis(monotonic);
     passed(after) - passed(before)

@@ -1,4 +1,4 @@
-//! What time it is for the log.
+//! The log's time.
 
 pub(crate) mod clocks;
 pub(crate) mod known;

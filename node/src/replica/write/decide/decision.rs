@@ -1,7 +1,7 @@
-//! One decision, so that a fault of the program costs one request and nothing else.
+//! Makes one decision so that a bug of the program costs one request and nothing else.
 //!
-//! Deciding changes nothing: the overlay learns of a decision only once it is there. So a panic in it
-//! leaves nothing half-done, the client gets an error, and the commands behind it are decided.
+//! Deciding changes nothing: the overlay gets a decision only once it is complete. So a panic leaves nothing half-done:
+//! its client gets an error, and the commands behind it are decided.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,7 @@ use crate::replica::error::Error;
 use crate::replica::parts::counters::Counters;
 use crate::replica::write::writes::instance_of;
 
-/// What `decide` comes to for `command`; a panic is [`Error::DecisionFailed`].
+/// The result of `decide` for `command`; a panic becomes [`Error::DecisionFailed`].
 pub(crate) fn decided<D>(
     counters: &Counters,
     command: &Command,

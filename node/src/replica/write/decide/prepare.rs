@@ -1,8 +1,8 @@
-//! Decides ahead, outside of the serial section, what costs too much to be decided in it.
+//! Decides commands ahead, outside of the serial section, that cost too much to be decided in it.
 //!
 //! A command is prepared on a copy of the applied state once nothing in flight touches what it names. The proposer
-//! takes the decision over if that is still so; else the command is prepared again. A few are
-//! prepared at a time, oldest first.
+//! takes the decision over if that is still so; otherwise the command is prepared again. A few commands are prepared at
+//! a time, oldest first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::replica::error::Error;
 use crate::replica::parts::counters::Counters;
 use crate::replica::types::{Host, Types};
 
-/// Commands prepared at a time: they take the processor for long, and others need it too.
+/// Commands prepared at a time: they use the processor for long, and other tasks need it too.
 const PREPARING_MAX: usize = 2;
 
 /// A command that was decided ahead.
@@ -79,7 +79,7 @@ impl Preparing {
                 prepared,
                 took: T::now() - began,
             };
-            // Who led in that term does so no more.
+            // It fails once the node no longer leads in that term.
             let _ = to.send(ready);
         }));
     }

@@ -1,4 +1,4 @@
-//! Says which decisions take long.
+//! Logs which decisions take long.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use rstmdb_engine::Command;
 use crate::replica::parts::counters::Counters;
 use crate::replica::types::Types;
 
-/// A decision that takes longer is counted, and named in the log.
+/// A decision that takes longer is counted, and logged.
 const SLOW: Duration = Duration::from_millis(50);
 /// The least time between two lines of the log.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Names them in the log, at most one a second.
+/// Logs slow decisions, at most one a second.
 pub(crate) struct SlowDecisions<T: Types> {
     said: Option<InstantOf<T>>,
     unsaid: u64,

@@ -1,4 +1,4 @@
-//! The serial section itself: what is decided there, what is left to be decided ahead, what is taken over.
+//! The serial section itself: decides commands, leaves costly ones to be decided ahead, takes prepared ones over.
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
@@ -12,11 +12,11 @@ use crate::replica::write::decide::decision::decided;
 use crate::replica::write::decide::prepare::{Ready, Task};
 use crate::replica::write::request::Request;
 
-/// The state is locked for about this much.
+/// About how many bytes are decided under one lock of the state.
 const SLICE_BYTES: usize = 128 << 10;
-/// The entries of about this much are handed to Raft in one message.
+/// About how many bytes of entries are handed to Raft in one message.
 const PORTION_BYTES: usize = 1 << 20;
-/// Costly commands that are looked at to find one that can be prepared.
+/// Costly commands that are examined to find one that can be prepared.
 const LOOKED_AT_MAX: usize = 64;
 
 /// What one portion has come to so far.
@@ -29,8 +29,8 @@ struct Portion {
 }
 
 impl<T: Types> Proposer<T> {
-    /// Decides about as much as goes into one message to Raft, and returns the entries to write; everything
-    /// decided is in flight.
+    /// Decides about as many commands as fit into one message to Raft, and returns the entries to write. Everything
+    /// decided is then in flight.
     pub(super) fn decide_portion(&mut self) -> Vec<Entry> {
         let mut portion = self.new_portion();
         let applied = self.applied.clone();
@@ -85,7 +85,7 @@ impl<T: Types> Proposer<T> {
         true
     }
 
-    /// Takes the next command that is to be decided now, with what it costs. What was held came first.
+    /// Takes the next command to be decided now, with its cost. Held commands came first.
     fn weigh_next(&mut self, state: &State) -> Option<(Request<T>, usize)> {
         let costly_bytes = self.costly_bytes;
         let pipeline = &mut self.pipeline;
@@ -125,7 +125,7 @@ impl<T: Types> Proposer<T> {
     ) {
         let pipeline = &mut self.pipeline;
         let result = match (decision, &portion.read_only) {
-            // That nothing is written rests on nothing in flight, which may have to wait for room itself.
+            // This refusal rests on nothing in flight, so it does not wait: what is in flight may lack room itself.
             (Ok(Decision::Write { .. }), Some(error)) => return request.refuse(error.clone()),
             (
                 Ok(Decision::Write {
@@ -149,7 +149,8 @@ impl<T: Types> Proposer<T> {
         pipeline.in_flight.push_answer(request, result);
     }
 
-    /// Takes over what was decided ahead, if what it rests on is as it was; else it is prepared again.
+    /// Takes over a decision that was made ahead, if what it rests on has not changed. Otherwise the command is
+    /// prepared again.
     pub(super) fn land(&mut self, ready: Ready) -> Vec<Entry> {
         let number = ready.number;
         let mut portion = self.new_portion();
@@ -183,7 +184,7 @@ impl<T: Types> Proposer<T> {
         portion.entries
     }
 
-    /// Has as many of the costly commands prepared as may be at a time.
+    /// Starts to prepare costly commands, as many as may run at a time.
     pub(super) fn prepare_more(&mut self) {
         if self.pipeline.draining {
             return;
@@ -203,7 +204,7 @@ impl<T: Types> Proposer<T> {
         }
     }
 
-    /// The oldest that names nothing that is in flight.
+    /// The oldest command that names nothing in flight.
     fn next_to_prepare(&self) -> Option<Task> {
         let mut costly = self.pipeline.held.costly().take(LOOKED_AT_MAX).peekable();
         costly.peek()?;
@@ -226,7 +227,7 @@ impl<T: Types> Proposer<T> {
     }
 }
 
-/// The request, unless nobody waits for its answer, or its stream was closed before it was decided.
+/// The request, unless no client waits for its answer, or its stream was closed before it was decided.
 fn still_wanted<T: Types>(request: Request<T>) -> Option<Request<T>> {
     if request.is_cut_off() {
         request.refuse(Error::NotLeader);

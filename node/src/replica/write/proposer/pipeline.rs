@@ -1,4 +1,5 @@
-//! What the proposer knows between two steps: what waits for a decision, and what is on its way through the log.
+//! What the proposer knows between two steps: commands that wait for a decision, and entries on their way through the
+//! log.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,7 +26,7 @@ const LISTED_IN_FLIGHT_MAX: usize = 1000;
 /// Debug builds go through the facts in flight after each step while their entries have at most these bytes.
 const FEW_BYTES: usize = 16 << 10;
 
-/// The pause between two looks for commands that have waited too long, while nothing can be decided.
+/// Interval between checks for commands that have waited too long, while nothing can be decided.
 pub(super) const EXPIRE_POLL: Duration = Duration::from_millis(20);
 
 /// The entries handed to Raft in one message.
@@ -58,7 +59,7 @@ pub(crate) struct WritePipeline<T: Types> {
     pub(super) again: VecDeque<Request<T>>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
     pub(super) draining: bool,
-    /// When it looks next for what has waited too long.
+    /// When it next checks for commands that have waited too long.
     expire_at: Option<InstantOf<T>>,
     pub(super) slow: SlowDecisions<T>,
 }
@@ -89,7 +90,7 @@ impl<T: Types> WritePipeline<T> {
         !self.draining && self.in_flight.has_room() && (may_go || self.held.has_ready())
     }
 
-    /// Refuses what has waited too long for a leader that can decide it.
+    /// Refuses commands that have waited too long for a leader that can decide them.
     pub(super) fn expire(&mut self) {
         let now = T::now();
         if self.expire_at.is_some_and(|at| now < at) {
@@ -97,7 +98,7 @@ impl<T: Types> WritePipeline<T> {
         }
         self.expire_at = Some(now + EXPIRE_POLL);
         if !self.held.is_empty() {
-            // What is held comes before what came later. A decision that is prepared for it is dropped.
+            // Held commands come before later ones. A decision that is being prepared for one of them is dropped.
             let mut waiting: VecDeque<_> = self.held.drain().collect();
             waiting.append(&mut self.incoming);
             self.incoming = waiting;

@@ -1,4 +1,4 @@
-//! What was answered, and its JSON.
+//! The answers of the operations, and their JSON.
 //!
 //! The shapes are those of `rstmdb_rcp::message`; the answers of every request's path are written
 //! by hand, because a context has to be spliced as it is and not parsed again. The tests read
@@ -71,8 +71,7 @@ impl Body {
         }
     }
 
-    /// Writes the result. Stops early, leaving text that is longer than a frame may be, when
-    /// there is no point in going on.
+    /// Writes the result. Stops early when the text is already longer than a frame may be.
     pub(crate) fn write(&self, out: &mut BytesMut) {
         match self {
             Self::Reply(reply) => write_reply(out, reply),
@@ -153,7 +152,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply) {
             event_id: id,
             wal_offset,
         } => write_event(object, (from, to), ctx, *applied, id, *wal_offset),
-        // A retry whose context the log no longer has; a client that reads `ctx` finds the field.
+        // A retry whose context is no longer in the log; a client that reads `ctx` still finds the field.
         Reply::Replayed {
             from_state: from,
             to_state: to,

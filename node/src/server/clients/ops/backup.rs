@@ -80,7 +80,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Runnin
     Running::boxed(async move {
         match request {
             BackupRequest::Describe => {
-                // Taken before the state is read: what is decided later has no earlier time.
+                // Read before the state: facts that are decided later have no earlier time.
                 let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
                 describe_now(&shared, time_ms)
@@ -133,7 +133,7 @@ async fn log_piece(shared: &ServerShared, wanted: BackupLog) -> JobOutcome {
     Ok(answer(Body::json(&cut(wanted, entries)?)))
 }
 
-/// The stream of these entries from the wanted byte of the first one on, up to a piece's length.
+/// The stream of these entries from the requested byte of the first one on, up to the length of a piece.
 fn cut(wanted: BackupLog, entries: Vec<raft_store::Entry>) -> Result<BackupLogResult, ErrorBody> {
     let mut piece = BackupLogResult {
         data: Blob::default(),

@@ -1,6 +1,6 @@
-//! BATCH: atomic as one command, or each operation for itself.
+//! BATCH: atomic as one command, or each operation on its own.
 //!
-//! An atomic batch that only reads is no command: it reads everything at one moment, and holds up no write.
+//! An atomic batch that only reads is no command: it reads everything at one moment, and delays no write.
 
 use std::sync::Arc;
 
@@ -121,8 +121,8 @@ fn best_effort_plan(batch: &Batch<'_>) -> RequestPlan {
     }
 }
 
-/// Runs each operation for itself. Neighbouring writes are handed over together, so that they share
-/// a commit; a read waits for the writes before it, and the writes after it wait for the read.
+/// Runs each operation on its own. Neighbouring writes are handed over together, so that they share a commit. A read
+/// waits for the writes before it, and the writes after it wait for the read.
 pub(super) fn best_effort(
     shared: &Arc<ServerShared>,
     steps: Vec<BatchStep>,
@@ -146,7 +146,7 @@ pub(super) fn best_effort(
         let mut items: Vec<Item> = items
             .map(|(index, outcome)| item_of(index, outcome))
             .collect();
-        // Beyond that the answer is too long in any case.
+        // Beyond this length the answer is too long in any case.
         let mut room = PAYLOAD_BYTES_MAX;
         for reply in items.iter_mut().flatten() {
             shared.replica.complete(reply, &mut room).await;

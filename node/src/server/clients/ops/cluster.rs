@@ -19,7 +19,7 @@ use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
 
-/// What is asked of the cluster as a whole.
+/// A request about the cluster as a whole.
 pub(crate) enum ClusterRequest {
     /// How every member stands.
     Status,

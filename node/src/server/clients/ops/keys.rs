@@ -27,7 +27,7 @@ pub(super) fn rotate(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 pub(super) fn start(shared: Arc<ServerShared>, switch: bool) -> Running {
     Running::boxed(async move {
         let (last_key_id, last_key_fingerprint) = learn(&shared, switch)?;
-        // A write is what begins a file with the new key, so the answer waits for one.
+        // Only a write begins a file with the new key, so the answer waits for one.
         let synced = shared.replica.sync_log().await;
         synced.map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
         let keys = &shared.keys;

@@ -17,7 +17,7 @@ use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::product::block;
 
-/// A page stops growing here, far below what a frame may carry.
+/// A page stops growing at this size, far below what a frame may carry.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
 /// WAL_READ.
@@ -158,7 +158,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             out.str("type", "flush_all");
             write_origin(out, entry, 0, None);
         }
-        // A fact of a newer version: that there is one is all that is known.
+        // A fact of a newer version: this node knows only that there is one.
         None => {
             out.str("type", "unknown");
         }

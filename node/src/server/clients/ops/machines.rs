@@ -1,7 +1,7 @@
 //! PUT_MACHINE, GET_MACHINE, LIST_MACHINES.
 //!
-//! Machines have no lane of their own in a connection's order: these operations are rare, and
-//! take part as touching everything.
+//! Machines have no lane of their own in a connection's order: these operations are rare, so each counts as touching
+//! everything.
 
 use rstmdb_engine::{Command, PutMachine, Query};
 use rstmdb_rcp::message::{ErrorBody, machine};

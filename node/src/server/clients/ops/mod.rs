@@ -55,17 +55,17 @@ use crate::server::op::Op;
 /// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// The answer of a job, or why there is none.
+/// The answer of a job, or the reason why there is none.
 pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
-/// A job under way.
+/// A job in flight.
 pub(crate) enum Running {
-    /// A write: by far the most are, so it has no box of its own.
+    /// A write. Most jobs are writes, so it has no box of its own.
     Write {
         /// Handed over.
         submitted: Submitted,
         /// For the error.
         effect: Effect,
-        /// Who gives repeated events their contexts; none in a batch, which does it for all of them.
+        /// What gives repeated events their contexts; `None` in a batch, which does it for all its events.
         completer: Option<Arc<ServerShared>>,
     },
     /// Any other.
@@ -73,7 +73,7 @@ pub(crate) enum Running {
 }
 
 impl Running {
-    /// Leaves repeated events as they are.
+    /// Leaves the answers of repeated events without contexts.
     fn without_completing(mut self) -> Self {
         if let Self::Write { completer, .. } = &mut self {
             *completer = None;
@@ -119,7 +119,7 @@ impl Future for Running {
 pub(crate) struct RequestPlan {
     /// What it touches.
     pub(crate) claim: Claim,
-    /// What it may have changed when its answer does not come.
+    /// What it may have changed if its answer does not come.
     pub(crate) effect: Effect,
     /// What to do.
     pub(crate) job: Job,
@@ -155,9 +155,9 @@ pub(crate) enum Job {
 
 /// A job that was started.
 pub(crate) enum Started {
-    /// And is done.
+    /// It is done already.
     Done(JobOutcome),
-    /// And will be done.
+    /// It will be done later.
     Running(Running),
 }
 
@@ -219,8 +219,8 @@ impl RequestPlan {
         }
     }
 
-    /// A write that touches everything. The proposer lets commands pass one that takes long to decide and does not
-    /// touch the same; so that it passes nothing of its connection, it is alone there.
+    /// A write that touches everything. If a command takes long to decide, the proposer lets commands pass it that
+    /// touch other instances. This write must pass nothing of its connection, so it is alone there.
     fn write_alone(command: Command) -> Self {
         let mut plan = Self::write(Touch::Everything, command);
         plan.claim.access = Access::Exclusive;
@@ -348,8 +348,7 @@ fn read_params<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> 
     P::read(params).map_err(ErrorBody::from)
 }
 
-/// A document out of a request: copied, so that what is stored does not hold on to the
-/// connection's read buffer.
+/// A document from a request. It is copied, so that the stored value does not keep the connection's read buffer.
 fn document(field: &str, json: &RawValue) -> Result<Bytes, ErrorBody> {
     let text = json.get();
     if text.len() > DOCUMENT_BYTES_MAX {

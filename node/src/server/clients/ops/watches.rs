@@ -1,4 +1,4 @@
-//! WATCH_INSTANCE and WATCH_ALL. What follows the answer is the session's business.
+//! WATCH_INSTANCE and WATCH_ALL. The session sends what follows the answer.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running
         let told = |error| failure::of_replica(&error, Effect::None);
         let resume = shared.replica.check_resume(from, cluster_id.as_deref());
         resume.await.map_err(told)?;
-        // Replay from a given offset needs no head, so it works while there is no leader.
+        // A replay from a given offset needs no head, so it works while there is no leader.
         if from.is_none() || filter.instance.is_some() {
             fresh(&shared, ReadOptions::default()).await?;
         }

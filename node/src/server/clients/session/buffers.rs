@@ -1,9 +1,9 @@
-//! What the connection holds in memory: a frame that is being read, requests in work, answers that the client has
-//! not read. It is reserved in the budget of all connections before it is held.
+//! What the connection holds in memory: a frame that is being read, requests in work, answers that the client has not
+//! read. The connection reserves it in the budget of all connections before it holds it.
 //!
-//! While other connections wait for the budget, a connection that holds much for its client may not stand still:
-//! it is closed when the client has not moved a byte for [`STALL_MAX`], or takes longer over a frame, or over what it
-//! is sent, than twice that and a second for each MiB.
+//! While other connections wait for the budget, a connection that holds much for its client may not stand still. The
+//! node closes it when the client has not moved a byte for [`STALL_MAX`]. The node also closes it when a frame, or the
+//! answers that it sends, take the client longer than twice that and a second for each MiB.
 
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ use crate::server::clients::ops::{Job, PAGE_BYTES};
 
 /// See the module documentation.
 const STALL_MAX: Duration = Duration::from_secs(5);
-/// Bytes a second that a client has to send, or to read, while others wait for the budget.
+/// Bytes a second that a client has to send, or to read, while other connections wait for the budget.
 const RATE_MIN: usize = 1 << 20;
-/// Interval between the checks of a connection that holds much whether others wait.
+/// Interval between checks whether other connections wait, for a connection that holds much.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Requests of one connection in work or waiting, with the answers to be expected: above so many bytes the socket is
-/// not read.
+/// Requests of one connection in work or waiting, with the answers to be expected: above this many bytes the node does
+/// not read the socket.
 const QUEUED_BYTES_MAX: usize = 16 << 20;
 
 /// The connection's part of the budget.
@@ -40,7 +40,7 @@ pub(super) struct Buffers {
     received_bytes: usize,
     frame: Frame,
     unread: Option<Unread>,
-    /// Room was asked for in this turn of the session, and there was none.
+    /// The session asked for room in this turn, and there was none.
     refused: bool,
 }
 
@@ -100,14 +100,14 @@ impl Buffers {
         self.queued_bytes >= QUEUED_BYTES_MAX
     }
 
-    /// What was asked for in the turn before may no longer be needed.
+    /// The room that the turn before asked for may no longer be needed.
     pub(super) fn begin_turn(&mut self) {
         self.refused = false;
     }
 }
 
-/// When a client is to be given up that has been sending, or reading, `bytes` since `since` and moved the last one
-/// at `last`, with others waiting since `pressed`.
+/// When the node gives up a client that has been sending, or reading, `bytes` since `since` and moved the last one at
+/// `last`, while other connections have been waiting since `pressed`.
 fn given_up_at(pressed: Instant, since: Instant, last: Instant, bytes: usize) -> Instant {
     let rate = Duration::from_secs((bytes / RATE_MIN) as u64);
     let stands_still = last.max(pressed) + STALL_MAX;
@@ -144,9 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         has_room
     }
 
-    /// What a request of `bytes` counts for, and the most that it or one context of it has. An event answers with the
-    /// context, and so may take far more than its request: as much as the context has now, or as what is still to be
-    /// done may make of it.
+    /// What a request of `bytes` counts for, and the most that the request or one context of it has. An event is
+    /// answered with the context, and so may take far more than its request: the present size of the context, or the
+    /// size that the requests in work may give it.
     pub(super) fn expected_bytes(&self, job: &Job, bytes: usize) -> (usize, usize) {
         let mut largest = self.buffers.largest_bytes.max(bytes);
         let mut answer = 0;
@@ -230,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.buffers.received_bytes = self.received.len();
     }
 
-    /// Whether the client has to go on with what the connection holds much of: a frame, or answers.
+    /// Whether the client has to go on before the connection can give back much: with a frame, or with answers.
     fn waits_for_client(&self) -> bool {
         self.reads_a_frame() || self.buffers.unread.is_some()
     }
@@ -239,8 +239,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.buffers.frame.bytes > 0 && !self.buffers.frame.is_paused
     }
 
-    /// When the connection is to be closed because others wait for what it holds; before that, when that is to be
-    /// looked at.
+    /// When the connection is to be closed because others wait for what it holds; before that, when this is to be
+    /// checked again.
     pub(super) fn stalled_at(&self) -> Option<Instant> {
         if !self.waits_for_client() {
             return None;
@@ -259,7 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         [frame, answers].into_iter().flatten().min()
     }
 
-    /// Whether the connection holds what others wait for, and its client does not go on.
+    /// Whether others wait for what the connection holds, and its client does not go on.
     pub(super) fn is_stalled(&self) -> bool {
         self.shared.budget.is_pressed() && self.stalled_at().is_some_and(|at| at <= self.now)
     }
@@ -284,7 +284,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The client is given time anew for a frame that the node goes on reading.
+    /// Gives the client its time anew when the node goes on reading a frame.
     fn note_pause(&mut self) {
         let is_paused = self.buffers.refused || self.phase != Phase::Open || self.is_busy();
         let frame = &mut self.buffers.frame;
@@ -294,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         frame.is_paused = is_paused;
     }
 
-    /// Gives back memory that is not needed now, and what was reserved for it.
+    /// Gives back memory that is not needed now, and the bytes reserved for it.
     pub(super) fn tidy_buffers(&mut self) {
         if !self.buffers.refused {
             self.buffers.room.stop_waiting();
@@ -318,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.check_buffers();
     }
 
-    /// What holds at the end of each turn, whatever the client sends.
+    /// What must hold at the end of each turn, for anything that the client sends.
     fn check_buffers(&self) {
         let buffers = &self.buffers;
         debug_assert!(

@@ -59,7 +59,8 @@ impl ClientIdentity {
         self.hello && (self.bearer.is_some() || !auth_required)
     }
 
-    /// Since when that is not so: from the connection's begin, or the last AUTH that failed after one that had not.
+    /// Since when the client is unknown: since the connection began, or since the last AUTH that failed after a
+    /// successful one.
     pub(super) fn unknown_since(&self) -> Instant {
         self.unknown_since
     }
@@ -136,8 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(())
     }
 
-    /// AUTH. A client that had authenticated as another one, or whose new token is wrong, gets nothing more of what it
-    /// began before.
+    /// AUTH. The client gets no more answers to what it began before, if it had authenticated as another client or if
+    /// its new token is wrong.
     pub(super) fn auth(&mut self, id: &str, params: &RawValue) -> Result<(), ErrorBody> {
         let auth = Auth::read(params)?;
         self.look_at_token(id, &auth.token);
@@ -164,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.mind_standing();
     }
 
-    /// What may be sent, and whether a stranger's place is taken, follow from whether the client is known.
+    /// Adapts to whether the client is known: what it may send, and whether it takes a stranger's place.
     pub(super) fn mind_standing(&mut self) {
         let known = self.client.is_known(self.shared.tokens.required());
         self.decoder.set_limits(Limits {
@@ -194,7 +195,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.flush();
     }
 
-    /// Ends the watches, and answers what is under way: its outcome is not for the client of the new token.
+    /// Ends the watches, and answers the requests in flight with an error: their outcomes are not for the client of the
+    /// new token.
     fn end_what_was_begun(&mut self) {
         for watch in self.watches.end_all() {
             self.outbox.end(&watch, failure::other_bearer(Effect::None));

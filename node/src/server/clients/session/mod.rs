@@ -9,7 +9,7 @@
 //! | `requests` | from a payload to work or an answer |
 //! | `handshake` | HELLO, AUTH and what they agree upon |
 //! | `token` | when tokens are looked at, and wrong ones answered |
-//! | `work` | requests under way, and their deadlines |
+//! | `work` | requests in flight, and their deadlines |
 //! | `subscriptions` | the watches |
 //! | `pushing` | what they tell, written to the client |
 //! | `outbox` | what waits to be sent |
@@ -65,15 +65,15 @@ use work::{InWork, Tag};
 
 /// HELLO, and AUTH where it is required, have to come within this time.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest payload from a client that has not said who it is.
+/// The longest payload from a client that is not known yet.
 const STRANGER_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
-/// What is left to be sent at the end has this long.
+/// The session has this long at the end to send the rest.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Requests of one connection that are worked on or wait; above this the socket is not read.
+/// Requests of one connection that are in work or wait; above this the node does not read the socket.
 const IN_WORK_MAX: usize = 1024;
 /// Room made for each read.
 const READ_BYTES: usize = 16 * 1024;
-/// Turns taken, and time spent, before other tasks get theirs.
+/// Turns taken, and time spent, before other tasks run.
 const TURNS_MAX: usize = 64;
 const TURNS_TIME_MAX: Duration = Duration::from_millis(2);
 
@@ -101,7 +101,7 @@ pub(crate) struct Session<S> {
     address: IpAddr,
     /// Until the client is known.
     stranger: Option<Stranger>,
-    /// An AUTH that waits; nothing else is taken meanwhile.
+    /// An AUTH that waits; meanwhile the session takes nothing else.
     held: Option<WaitingAuth>,
     /// Which requests wait for others of the connection.
     order: Order<(Tag, Job)>,
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Err(error) = served {
             tracing::debug!(%error, "connection lost");
         }
-        // What the session holds is given back now: the client may let the node wait for the end.
+        // The session gives back what it holds now: the client may delay the end of the connection.
         let mut stream = self.into_stream();
         let bye = tokio::time::timeout(FLUSH_TIMEOUT, stream.shutdown()).await;
         if let Ok(Err(error)) = bye {
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.outbox.leader = self.shared.replica.is_leader();
             self.buffers.begin_turn();
             self.poll_shutdown(cx);
-            // Before anything is sent that only a bearer may see.
+            // Done before the session sends anything that only a bearer may see.
             self.poll_revoked(cx);
             let mut again = self.poll_work(cx);
             again |= self.poll_watches(cx);
@@ -307,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         self.note_unread(waited - self.outbox.waiting_bytes());
         if self.needs_flush && self.outbox.is_empty() {
-            // Inside TLS the last record may still be on this side.
+            // Inside TLS the last record may still be in this process.
             match Pin::new(&mut self.stream).poll_flush(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => self.needs_flush = false,

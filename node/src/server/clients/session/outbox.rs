@@ -14,9 +14,9 @@ use serde_json::json;
 use crate::replica::WatchEvent;
 use crate::server::clients::json::Object;
 
-/// Above this nothing is added that can wait: a client that does not read is not worked for.
+/// Above this the session adds nothing that can wait: it does no work for a client that does not read.
 const FULL_BYTES: usize = 256 * 1024;
-/// What is kept for the next answer once there is nothing to be sent.
+/// Bytes kept for the next answer when the buffer is empty.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
 /// See the module documentation.
@@ -59,7 +59,7 @@ impl Outbox {
         self.give_back(false);
     }
 
-    /// Gives back memory that was sent, all of it where nothing will follow soon.
+    /// Gives back the memory of sent bytes, all of it if nothing will follow soon.
     pub(crate) fn give_back(&mut self, at_rest: bool) {
         let touched = self.touched_bytes();
         let keeps = if at_rest { KEPT_BYTES_MAX } else { FULL_BYTES };
@@ -82,19 +82,19 @@ impl Outbox {
         self.touched_bytes = self.touched_bytes();
     }
 
-    /// What HELLO has agreed upon holds from the next message on.
+    /// From the next message on, what HELLO has agreed upon is in force.
     pub(crate) fn agree(&mut self, mode: WireMode, features: Features) {
         self.mode = mode;
         self.features = features;
     }
 
-    /// Whether the client has asked for what only `cluster` shows.
+    /// Whether the client has agreed on the feature `cluster`.
     pub(crate) fn cluster(&self) -> bool {
         self.features.contains(Features::CLUSTER)
     }
 
-    /// Adds a successful response; `result` writes the result. What does not fit into a frame
-    /// becomes an error, which is returned.
+    /// Adds a successful response; `result` writes the result. If the response does not fit into a frame, it becomes an
+    /// error, which is returned.
     pub(crate) fn ok(
         &mut self,
         id: &str,
@@ -119,7 +119,7 @@ impl Outbox {
             Ok(())
         });
         if let Err(error) = encoded {
-            // The text that was too long has made the buffer grow, and is cut off already.
+            // The long text has made the buffer grow, and is cut off already.
             self.buffer = BytesMut::from(&self.buffer[..]);
             let body = ErrorBody::new(
                 Code::BadRequest,

@@ -1,4 +1,4 @@
-//! What the watches of a connection tell, written to the client as far as it reads.
+//! Writes what the watches of a connection have found, as far as the client reads.
 
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.watches.ask_again(pulled, self.now);
     }
 
-    /// Says how far the watches have come that have had nothing to tell for long.
+    /// Tells the client how far those watches have come that have had no event for long.
     pub(super) fn write_notices(&mut self) {
         let due = self.watches.next_notice();
         if due.is_none_or(|due| due > self.now) || self.phase != Phase::Open {

@@ -17,10 +17,10 @@ use crate::server::clients::json;
 use crate::server::clients::ops::{self, Job, RequestPlan, Started, Watching};
 use crate::server::op::Op;
 
-/// A snapshot of the whole state takes as long as it takes, within reason.
+/// A snapshot of the whole state may take this long.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A change of the membership passes through several elections at worst.
+/// A change of the membership may have to wait for several elections.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return self.begin(tag, job);
         }
         self.arm(tag.deadline);
-        // Until it begins nothing of it has been handed over.
+        // Until the request begins, nothing of it reaches the replica.
         let claim = tag.claim.clone();
         self.order.defer(claim, (tag, job));
     }
@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Begins what waited, as far as it may.
+    /// Begins the waiting requests that may begin now.
     pub(super) fn begin_ready(&mut self) {
         while let Some((_, (tag, job))) = self.order.pop_ready() {
             self.begin(tag, job);

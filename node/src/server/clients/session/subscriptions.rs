@@ -1,11 +1,10 @@
 //! The watches of one connection.
 //!
-//! Each watch is asked for its next events only while the client keeps up with what was sent: a
-//! slow client's watches stand still, and nothing is kept for it beyond the one batch that is
-//! being written.
+//! The session asks a watch for its next events only while the client keeps up with what was sent. A slow client's
+//! watches stand still, and the node keeps nothing for it beyond the one batch that is being written.
 //!
-//! A watch that has had nothing to tell for [`NOTICE_INTERVAL`] tells how far it has come. An idle
-//! watch costs an entry in an ordered set for that, and all watches of the connection its one timer.
+//! A watch that has had no event for [`NOTICE_INTERVAL`] tells how far it has come. For that an idle watch costs an
+//! entry in an ordered set, and all watches of the connection share one timer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
@@ -26,16 +25,16 @@ use crate::server::product::Product;
 pub(crate) const WATCHES_MAX: usize = 10_000;
 /// Bytes of the filters of one connection's watches, [`NAME_BYTES`] for each name included.
 pub(crate) const FILTERS_BYTES_MAX: usize = 4 << 20;
-/// What a name of a filter costs beside its own bytes, about.
+/// About how many bytes a name of a filter costs besides its own.
 const NAME_BYTES: usize = 64;
-/// How long a watch says nothing before it tells how far it has come.
+/// How long a watch has no event before it tells how far it has come.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// Notices that are due within this time of each other go together.
 const NOTICE_SLACK: Duration = Duration::from_millis(500);
 /// Contexts and payloads asked for at once.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// A watch and what came of asking it.
+/// A watch and its answer.
 pub(crate) struct Pulled {
     pub(crate) id: Arc<str>,
     pub(crate) include_ctx: bool,
@@ -57,7 +56,7 @@ struct Notices {
     due: Instant,
     /// When the client was last sent something of this watch.
     told_at: Instant,
-    /// How far it was told that the watch had come; never less is told later.
+    /// How far the client was told that the watch had come; it is never told less later.
     told: u64,
 }
 
@@ -74,7 +73,7 @@ pub(crate) struct Subscriptions {
     shared: Arc<ServerShared>,
     live: HashMap<Arc<str>, Live>,
     filter_bytes: usize,
-    /// Which watch is to tell how far it has come, and when.
+    /// Which watch has to tell how far it has come, and when.
     due: BTreeSet<(Instant, Arc<str>)>,
     pulls: FuturesUnordered<Abortable<BoxFuture<'static, Pulled>>>,
 }
@@ -196,8 +195,8 @@ impl Subscriptions {
         }
     }
 
-    /// How far a watch has come that has just told so by an empty list; `None` when its client does
-    /// not know of notices.
+    /// How far a watch has come that has just reported the head by an empty list; `None` when its client does not know
+    /// notices.
     pub(crate) fn caught_up(&mut self, id: &str, now: Instant) -> Option<u64> {
         let notices = self.live.get_mut(id)?.notices.as_mut()?;
         Some(notices.tell(now))
@@ -208,9 +207,8 @@ impl Subscriptions {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// A watch whose notice is due, and how far it has come. All events that it has found up to there
-    /// must have been written: they are, because this task asks the watches and writes what they find
-    /// in one go.
+    /// A watch whose notice is due, and how far it has come. All events that it has found up to there must have been
+    /// written. They are, because this task asks the watches and writes what they find in one go.
     pub(crate) fn take_notice(&mut self, now: Instant) -> Option<(Arc<str>, u64)> {
         while self.next_notice()? <= now + NOTICE_SLACK {
             let (_, id) = self.due.pop_first()?;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{HANDSHAKE_TIMEOUT, Phase, Session};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Looks after everything that has a time; true when something was changed.
+    /// Handles everything whose time has come; `true` when something was changed.
     pub(super) fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let mut changed = false;
         while self.timer.as_mut().poll(cx).is_ready() {
@@ -46,14 +46,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         changed
     }
 
-    /// Closes without sending what there is.
+    /// Closes without sending the rest.
     fn abandon(&mut self) {
         self.flush();
         self.outbox.buffer().clear();
         self.needs_flush = false;
     }
 
-    /// When the connection will have been silent for too long; none while it may be.
+    /// When the connection will have been silent for too long; `None` while it may be silent.
     fn silent_since(&self) -> Option<Instant> {
         if self.phase != Phase::Open {
             return None;
@@ -92,8 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         .max(self.now + Duration::from_millis(1))
     }
 
-    /// Sees to it that the timer fires at `at`, or earlier: firing early costs a look, and moving
-    /// the timer for each request would cost more.
+    /// Makes sure that the timer fires at `at`, or earlier. Firing early costs one check; moving the timer for each
+    /// request would cost more.
     pub(super) fn arm(&mut self, at: Instant) {
         if at < self.timer_at {
             self.set_timer(at);

@@ -14,12 +14,12 @@ use crate::server::clients::guesses::{self, FAILURES_MAX, RETRY_PAUSE};
 pub(super) struct WaitingAuth {
     pub(super) until: Instant,
     id: Box<str>,
-    /// The token that is still to be looked at; none where it was wrong.
+    /// The token that has still to be checked; `None` if it was wrong.
     token: Option<Box<str>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Looks at a token, unless too many wrong ones came from where it comes from.
+    /// Checks a token, unless its address has sent too many wrong ones.
     pub(super) fn look_at_token(&mut self, id: &str, token: &str) {
         let guesses = &self.shared.guesses;
         if !guesses.may_look(self.address, self.now) {
@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.arm(until);
     }
 
-    /// Goes on with an AUTH whose time has come; true when there was one.
+    /// Goes on with an AUTH whose time has come; `true` if there was one.
     pub(super) fn release_held(&mut self) -> bool {
         let Some(held) = self.held.take_if(|held| held.until <= self.now) else {
             return false;

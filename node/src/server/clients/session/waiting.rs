@@ -1,5 +1,6 @@
-//! What waits for room in the budget of all connections: one request that was received and is not begun, one answer
-//! or the events of one watch that are not written. While one of these waits nothing else is taken, answered or told.
+//! What waits for room in the budget of all connections: one request that was received and has not begun, and one
+//! answer or the events of one watch that are not written. While one of these waits, the session takes, answers and
+//! writes nothing else.
 
 use std::task::{Context, Poll};
 
@@ -29,7 +30,7 @@ pub(super) struct Unbegun {
     pub(super) bytes: usize,
 }
 
-/// What was encoded once, to learn how long it is, and taken back.
+/// What was encoded once, to learn its length, and then taken back for lack of room.
 pub(super) struct Unwritten<T> {
     pub(super) what: T,
     pub(super) bytes: usize,
@@ -58,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         !self.outbox.is_full() && !self.waiting.holds_answers()
     }
 
-    /// Begins the request that has waited for room, if there is room; true when it was begun.
+    /// Begins the request that has waited for room, if there is room; `true` if it has begun.
     pub(super) fn begin_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         if self.phase == Phase::Flushing {
             return false;
@@ -75,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         true
     }
 
-    /// Writes the answers of what is done, and begins what has waited for it.
+    /// Writes the answers of finished requests, and begins the requests that have waited for them.
     pub(super) fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
         let mut again = self.answer_waiting(cx);
         while self.phase != Phase::Flushing && self.may_answer() {
@@ -92,8 +93,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         again
     }
 
-    /// Encodes with `write`. Where `has_room` finds that all of it cannot be held, what was encoded is taken back, and
-    /// its length returned. `reserved` of its bytes have been counted before.
+    /// Encodes with `write`. If `has_room` finds that the connection cannot hold all of it, takes the encoded bytes
+    /// back and returns their length. `reserved` of these bytes are counted already.
     pub(super) fn encode_if_room<T>(
         &mut self,
         reserved: usize,
@@ -149,8 +150,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.waiting.answer = Some(Unwritten { what, bytes });
     }
 
-    /// Answers a request that was done at once. Where it has to wait, nothing more is taken; what was begun before is
-    /// left to [`Self::poll_work`].
+    /// Answers a request that was done at once. If the answer has to wait, the session takes nothing more, and leaves
+    /// what was begun before to [`Self::poll_work`].
     pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: JobOutcome) {
         if self.waiting.holds_answers() {
             self.order.hold(&tag.claim);
@@ -164,8 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Writes an answer. Where `has_room` finds that so many bytes cannot be held, the answer is taken back and
-    /// returned with its length; `None`: it is written.
+    /// Writes an answer. If `has_room` finds that the connection cannot hold so many bytes, takes the answer back and
+    /// returns it with its length; `None`: it is written.
     fn try_answer(
         &mut self,
         tag: &Tag,
@@ -187,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 return None;
             }
         };
-        // What the answer was expected to take has been counted with the request.
+        // The expected size of the answer has been counted with the request.
         let write = |session: &mut Self| session.write_answer(&tag.id, answer);
         let ((answer, failed), unwritten) = self.encode_if_room(tag.bytes, write, has_room);
         if let Some(bytes) = unwritten {

@@ -1,4 +1,4 @@
-//! The requests of one connection that are under way.
+//! The requests of one connection that are in flight.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +11,7 @@ use crate::server::clients::ops::{JobOutcome, Running};
 use crate::server::clients::order::Claim;
 use crate::server::op::Op;
 
-/// What is known of a request while it is under way.
+/// What is known of a request while it is in flight.
 #[derive(Debug)]
 pub(crate) struct Tag {
     pub(crate) id: Box<str>,
@@ -20,9 +20,9 @@ pub(crate) struct Tag {
     pub(crate) deadline: Instant,
     pub(crate) claim: Claim,
     pub(crate) effect: Effect,
-    /// Of the request, and of the answer to be expected.
+    /// The bytes of the request, and of the answer to be expected.
     pub(crate) bytes: usize,
-    /// The most that the request, or one context that it changes, has.
+    /// The most bytes that the request, or one context that it changes, has.
     pub(crate) largest_bytes: usize,
 }
 
@@ -84,20 +84,20 @@ impl InWork {
         tags.map(|tag| tag.deadline).min()
     }
 
-    /// Gives up on all; the commands may go on.
+    /// Gives up waiting for all answers; the commands may go on.
     pub(crate) fn abandon(&mut self) -> Vec<Tag> {
         let works = std::mem::take(&mut self.running);
         works.into_iter().filter_map(|work| work.tag).collect()
     }
 
-    /// Takes out those whose deadline has passed. Their futures are
-    /// dropped: that gives up the answer, not the command.
+    /// Takes out the requests whose deadline has passed. Their futures are dropped: that gives up the answer, not the
+    /// command.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Tag> {
         let mut expired = Vec::new();
         if self.earliest_deadline().is_none_or(|at| at > now) {
             return expired;
         }
-        // A set of futures gives nothing back from its middle; this is rare enough to rebuild it.
+        // A set of futures cannot give up one in its middle; this is rare enough to rebuild it.
         for work in std::mem::take(&mut self.running) {
             match work.tag {
                 Some(tag) if tag.deadline <= now => expired.push(tag),

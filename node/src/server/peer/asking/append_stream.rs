@@ -1,8 +1,8 @@
 //! Appends in a pipeline: entries go out without waiting for the answers before them.
 //!
-//! The stream of answers drives both directions. So openraft's stream of requests, which holds a
-//! lock while it waits for the next one, ends at once when openraft drops the answers; handed to
-//! the transport it would live until the transport found out.
+//! The stream of answers drives both directions. openraft's stream of requests holds a lock while it waits for the next
+//! request. Driven from here it ends at once when openraft drops the answers; in the hands of the transport it would
+//! live until the transport noticed that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,12 +25,12 @@ use crate::server::peer::wire::stream_append_reply::Outcome;
 use crate::server::peer::{OWED_BYTES_MAX, wire};
 use crate::server::product::Product;
 
-/// Appends that may be owed an answer.
+/// Appends that may be waiting for an answer.
 const OWED_MAX: usize = 256;
 /// Messages between this stream and the transport.
 const HANDED_OVER_MAX: usize = 2;
-/// After everything has arrived, the other side may owe its answers for this many silence timeouts: its disk
-/// is slow, and sending it again would not help.
+/// After everything has arrived, the other side may take this many silence timeouts to answer: its disk is slow, and
+/// sending the entries again would not help.
 const SLOW_DISK_TIMES: u32 = 5;
 
 type Answer = Result<StreamAppendResult<Product>, RPCError<Product>>;
@@ -79,13 +79,13 @@ where
     Ok(answers.boxed())
 }
 
-/// What the other side has said at the beginning of what it holds.
+/// What the other side has said at the beginning about the pieces that it holds.
 enum Told {
     NotYet,
     Held(Option<wire::HeldEntry>),
 }
 
-/// An append without an answer.
+/// An append that has no answer yet.
 struct Owed {
     bytes: u64,
     /// Where it ends in the flight.
@@ -100,7 +100,7 @@ struct Pipeline<S> {
     input: Option<S>,
     /// What brings the next append, until the transport takes it.
     ready: VecDeque<Message>,
-    /// Dropped when the input has ended: so the other side learns of it.
+    /// Dropped when the input has ended, which tells the other side.
     requests: Option<mpsc::Sender<wire::AppendPart>>,
     answers: Streaming<wire::StreamAppendReply>,
     held: Told,
@@ -108,11 +108,11 @@ struct Pipeline<S> {
     /// In order.
     owed: VecDeque<Owed>,
     owed_bytes: u64,
-    /// Bytes of pieces whose append was not sent yet; they are owed too.
+    /// Bytes of pieces whose append was not sent yet; they wait for an answer too.
     begun_bytes: u64,
     /// That of the last request.
     term: u64,
-    /// When the last answer came or the last byte arrived, or when the first was owed.
+    /// When the last answer came or the last byte arrived, or when the first unanswered message was sent.
     quiet_since: Instant,
 }
 

@@ -8,7 +8,7 @@ use crate::server::peer::identity::members::Membership;
 use crate::server::peer::identity::protocol::PROTOCOL;
 use crate::server::peer::wire;
 
-/// What a node says of itself, and what it knows of the one that asks.
+/// What a node says of itself, and what it knows of the node that asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HelloAnswer {
     /// Its id.
@@ -31,7 +31,7 @@ pub struct HelloAnswer {
     pub listed: String,
     /// The members, once its Raft is initialized.
     pub members: Vec<u64>,
-    /// The same with their addresses, and how new that is.
+    /// The members with their addresses, and how new that is.
     pub membership: Membership,
 }
 

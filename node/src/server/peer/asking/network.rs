@@ -24,7 +24,7 @@ use crate::server::peer::way::path;
 use crate::server::peer::wire;
 use crate::server::product::Product;
 
-/// A vote is synced to disk before it is answered: less than this is failure by impatience.
+/// A vote is synced to disk before it is answered: a shorter timeout would fail healthy calls.
 const VOTE_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 
 /// openraft's connection to one node, for one purpose.
@@ -97,7 +97,7 @@ impl PeerNetwork {
         let reply = self.link.answer(limit, client.append(request)).await?;
         self.link.path().beat();
         let response: AppendEntriesResponse<Product> = reply.try_into()?;
-        // openraft takes for granted that the empty beginning fits every log, and would stop.
+        // openraft assumes that the empty beginning fits every log, and would stop.
         if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {
             let what = "a conflict before the first entry, which is impossible";
             return Err(CallError::Failed(what.to_owned()));
@@ -159,8 +159,8 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         Box::pin(async move {
             let opened = append_stream::open(link, lane, input).await;
             if opened.is_err() {
-                // openraft waits its backoff before it gives out the next request, so not before a
-                // stream that does not come to take one: a node that is starting refuses at once.
+                // openraft waits its backoff when a stream takes the next request. A stream that cannot be opened takes
+                // none: openraft would retry at once, because a node that is starting refuses at once. So this waits.
                 tokio::time::sleep(path::WAIT_MIN).await;
             }
             Ok(opened?)
@@ -205,7 +205,8 @@ impl RaftNetworkV2<Product> for PeerNetwork {
     }
 
     /// openraft waits for this time inside of a stream, before each request, until one is answered. A connection that
-    /// lives shorter than the wait would carry nothing; so the wait ends with what the last one has carried.
+    /// lives shorter than the wait would carry nothing. So the wait ends once the last connection has carried
+    /// something.
     fn backoff(&self) -> Option<Backoff> {
         Some(Backoff::new(self.link.path().clone().waits()))
     }

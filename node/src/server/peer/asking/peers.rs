@@ -26,14 +26,14 @@ use crate::server::peer::wire::history_part::Part;
 use crate::server::peer::wire::read_index_reply::Outcome;
 use crate::server::peer::{HelloAnswer, KEEP_ALIVE_TIMEOUT};
 
-/// A change waits for the cluster to agree, and a new node for its first entries.
+/// A change waits until the cluster agrees, and until a new node has its first entries.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long one part of the history may take, which is a large entry at worst, over a slow link. A node
-/// from which no byte comes is found by its connection long before.
+/// How long one part of the history may take: at worst a large entry over a slow link. The connection itself notices
+/// long before when no byte comes from a node.
 const PART_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// By so much a connection may be found to be broken earlier, as seen from the last command.
+/// A broken connection may be noticed by this much earlier, counted from the last command.
 const SILENCE_MARGIN: Duration = Duration::from_millis(500);
 
 impl Peers for Connections {
@@ -89,8 +89,8 @@ impl Peers for Connections {
     }
 }
 
-/// The streams live until one side drops its end, or the connection breaks: how much may be under
-/// way is the business of the node that forwards.
+/// The streams live until one side drops its end, or the connection breaks. The node that forwards decides how much is
+/// in flight.
 async fn forward(link: Link) -> Result<ForwardStream, CallError> {
     let stream = forward_over(link.clone()).await?;
     if !link.path().loses_what_is_large() {
@@ -99,7 +99,7 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
     drop(stream);
     link.use_small_segments(
         "commands forwarded to another node, or its answers, do not arrive although small calls do; \
-         the connection is opened again with small TCP segments",
+         this node opens the connection again with small TCP segments",
     );
     forward_over(link).await
 }
@@ -121,7 +121,7 @@ impl Owed {
         owed.1 = (owed.0 > 0).then(Instant::now);
     }
 
-    /// Whether no answer has come for as long as a connection that is healthy is not silent.
+    /// Whether no answer has come for longer than a healthy connection is silent.
     fn is_silent(&self) -> bool {
         let since = self.0.lock().1;
         since.is_some_and(|since| since.elapsed() >= KEEP_ALIVE_TIMEOUT - SILENCE_MARGIN)
@@ -273,7 +273,7 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
     })
 }
 
-/// The address that a node calls its own is where the others will look for it from now on.
+/// From now on other nodes look for the node at the address that it calls its own.
 async fn must_be_there(
     connections: &Connections,
     found: &HelloAnswer,

@@ -1,8 +1,7 @@
 //! Sends a snapshot in blocks, each with its checksum.
 //!
-//! The receiver says where to begin, which is in the middle when an earlier stream broke, and
-//! answers every block once it is written. Nothing bounds the time of the whole: as long as blocks
-//! are written, it goes on.
+//! The receiver says where to begin, which is in the middle when an earlier stream broke. It answers every block once
+//! the block is written. The whole transfer has no time limit: it goes on as long as blocks are written.
 
 use std::time::Duration;
 
@@ -23,12 +22,12 @@ use crate::server::product::Product;
 
 /// A slow link carries one well within [`SILENCE_MAX`].
 const BLOCK_BYTES: usize = 128 * 1024;
-/// Blocks that may be under way without an answer.
+/// Blocks that may be in flight without an answer.
 const AHEAD_MAX: usize = 32;
-/// Longer than this the receiver may not be silent: a disk is slow at times, and a node that is
-/// gone is found by its connection long before.
+/// The receiver may not be silent for longer: a disk is slow at times, and the connection itself notices long before
+/// when a node is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How long the receiver may take, once it has everything, to verify and install it, while it gives
+/// How long the receiver may take to verify and install the snapshot, once it has everything and as long as it gives
 /// signs of life.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -39,7 +38,7 @@ pub(crate) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealF
     let mut transfer = Transfer::open(link, vote, &snapshot).await?;
     loop {
         if transfer.may_send_more() {
-            // A file that cannot be read is no reason for this node to end: it is written again.
+            // An unreadable file must not end this node: the snapshot is written again.
             let block = read(&snapshot, transfer.sent).await;
             transfer.send(block.inspect_err(|_| snapshot.suspect())?)?;
             continue;
@@ -77,9 +76,9 @@ struct Transfer {
     parts: mpsc::Sender<wire::SnapshotPart>,
     progress: Streaming<wire::SnapshotProgress>,
     bytes: u64,
-    /// Up to here it was sent.
+    /// The offset up to which the snapshot was sent.
     sent: u64,
-    /// Up to here the receiver has it.
+    /// The offset up to which the receiver has it.
     written: u64,
     install_by: Option<Instant>,
     /// The answer, where the receiver wants no snapshot.
@@ -93,7 +92,7 @@ impl Transfer {
         snapshot: &SnapshotHandle<RealFs>,
     ) -> Result<Self, CallError> {
         let info = snapshot.info();
-        // One more than is ever under way, so that handing one over never waits.
+        // One more than may ever be in flight, so that handing one over never waits.
         let (parts, outgoing) = mpsc::channel(AHEAD_MAX + 1);
         let offer = wire::SnapshotOffer {
             vote: Some(vote.into()),

@@ -1,7 +1,7 @@
-//! Messages of other nodes, of which only as much is read as the sender's share allows.
+//! Messages of other nodes: the node reads only as much of them as the sender's share allows.
 //!
 //! A message that does not come in one piece takes its length from the share before the rest of it is read, and gives
-//! it back when it is whole. A message of which no byte comes for a while is given up.
+//! it back when it is complete. If no byte of a message comes for a while, the node gives it up.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) const FORWARD_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// The largest message of all calls that never need a large one, a vote or a heartbeat for example.
 pub(crate) const QUESTION_BYTES_MAX: usize = 64 * 1024;
 
-/// An unfinished message is given up when no byte of it comes within this time.
+/// The node gives up an unfinished message when no byte of it comes within this time.
 const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What gRPC puts before each message: a flag, and the length.
 const HEAD_BYTES: usize = 5;
@@ -38,7 +38,7 @@ pub(crate) fn meter(shares: &Shares, sender: Option<u64>, request: Request<Body>
     request.map(|body| Body::new(Metered::new(body, share, call)))
 }
 
-/// What a call may bring.
+/// The limits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Call {
     message_bytes_max: usize,
@@ -62,7 +62,7 @@ impl Call {
     }
 }
 
-/// The body of a request, of which only so much is read as the share allows.
+/// The body of a request: the node reads only as much of it as the share allows.
 struct Metered {
     body: Body,
     share: Arc<Share>,
@@ -129,7 +129,7 @@ impl Metered {
         part
     }
 
-    /// What holds between any two steps, whatever the other node sends.
+    /// What must hold between any two steps, for anything that the other node sends.
     fn check_invariants(&self) {
         debug_assert!(
             self.missing > 0 || self.held.is_none(),
@@ -179,7 +179,7 @@ impl Metered {
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 Poll::Ready(None) if self.rest.is_empty() => return Poll::Ready(None),
-                // Not even a head: the decoder refuses it.
+                // Less than a head: the decoder refuses it.
                 Poll::Ready(None) => {
                     let rest = std::mem::take(&mut self.rest);
                     return Poll::Ready(Some(Ok(Frame::data(rest))));

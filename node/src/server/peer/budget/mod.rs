@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `shares` | the bytes that each sender may have here |
-//! | `metered` | requests, of which only as much is read as the sender's share allows |
+//! | `metered` | requests, read only as far as the sender's share allows |
 
 pub(crate) mod metered;
 pub(crate) mod shares;

@@ -1,11 +1,11 @@
-//! How many bytes other nodes may have in this node's memory: with messages that have not arrived whole, with appends
-//! and with forwarded commands that wait for their outcome.
+//! How many bytes other nodes may take of this node's memory: messages that have not arrived completely, and appends
+//! and forwarded commands that wait for their outcome.
 //!
-//! Each member has a share, whatever connections and streams it uses, and all callers that are no members have one
-//! together. So a node that leaves messages unfinished holds up only itself. Raft's messages have a share of their own:
-//! neither commands nor snapshots keep back the leader's appends.
+//! Each member has a share for all its connections and streams together. All callers that are not members have one
+//! share together. So a node that leaves messages unfinished delays only itself. Raft's messages have a share of their
+//! own: neither commands nor snapshots delay the leader's appends.
 //!
-//! What lies below, unread, is bounded by HTTP/2: by the windows of the connections.
+//! Bytes that this program has not read yet are bounded by HTTP/2: by the windows of the connections.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::server::peer::{OWED_BYTES_MAX, RAFT_MESSAGE_BYTES_MAX};
 
-/// A member's unfinished messages of Raft, without snapshots: those of a stream that broke, and of the next one.
+/// A member's unfinished messages of Raft, without snapshots: those of a broken stream, and those of the next one.
 const RAFT_BYTES: usize = 2 * RAFT_MESSAGE_BYTES_MAX;
 /// A member's other unfinished messages: the largest one of forwarded commands, and a snapshot beside it.
 pub(super) const OTHER_BYTES: usize = 32 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub(crate) struct Shares(Mutex<HashMap<Option<u64>, Arc<Share>>>);
 pub(crate) struct Share {
     pub(super) raft: Arc<Semaphore>,
     pub(super) other: Arc<Semaphore>,
-    /// For appends that have arrived and wait for openraft: those of a stream that broke, and of the next one.
+    /// For appends that have arrived and wait for openraft: those of a broken stream, and those of the next one.
     owed: Arc<Semaphore>,
     commands: Arc<Semaphore>,
 }
@@ -70,14 +70,14 @@ impl Share {
         }
     }
 
-    /// Waits for the room of forwarded commands, which they give back with their outcomes; `None` cannot be.
+    /// Waits for room for forwarded commands, which they give back with their outcomes. `None` cannot happen.
     pub(crate) async fn commands(&self, bytes: usize) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = u32::try_from(bytes.min(COMMANDS_BYTES)).ok()?;
         let room = self.commands.clone().acquire_many_owned(bytes).await;
         room.ok().map(Arc::new)
     }
 
-    /// No more is free than there is in all.
+    /// There is never more free than there is in all.
     pub(super) fn check_invariants(&self) {
         debug_assert!(
             self.raft.available_permits() <= RAFT_BYTES

@@ -1,8 +1,8 @@
 //! Cuts appends into messages of a size that a slow link carries in a moment.
 //!
-//! A run of small entries is cut between entries: each part is an append of its own, with an answer of
-//! its own. An entry that is larger goes in pieces before the append that has it. Of such an entry the
-//! other side keeps what has arrived, so that the next stream goes on there.
+//! A run of small entries is cut between entries: each part is an append of its own, with an answer of its own. A
+//! larger entry goes in pieces before its append. The other side keeps the pieces that have arrived, so that the next
+//! stream goes on behind them.
 
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ pub(crate) struct Message {
     pub(crate) bytes: u64,
 }
 
-/// The messages that bring `request`, in order. What `held` says is there is not sent again.
+/// The messages that bring `request`, in order. Pieces that the other side has according to `held` are not sent again.
 pub(crate) fn cut(
     request: AppendEntriesRequest<Product>,
     message_bytes: usize,
@@ -66,7 +66,7 @@ pub(crate) fn size(entry: &Entry) -> usize {
 
 struct Cutting {
     vote: wire::Vote,
-    /// What the next append follows.
+    /// The log id that the next append follows.
     prev: Option<LogId>,
     commit: Option<wire::LogId>,
     /// The entries of the next append.

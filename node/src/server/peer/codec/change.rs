@@ -70,7 +70,7 @@ impl From<wire::ChangeError> for ChangeError {
                 lag: lagging.lag,
             },
             Some(Kind::Unconfirmed(reason)) => Self::Unconfirmed { reason },
-            // Of a newer version: asking again is safe, and whether it was done is not known.
+            // The reason is of a newer version: the change may or may not have been made, and asking again is safe.
             None => Self::Unconfirmed {
                 reason: message.text,
             },

@@ -1,7 +1,7 @@
 //! Between the types of this program and the messages of `proto/peer.proto`.
 //!
-//! Encoding cannot fail. Decoding refuses what lacks a part or holds an impossible value, and
-//! names the field; a field that is not known is passed over, so that a newer node can say more.
+//! Encoding cannot fail. Decoding refuses a message that lacks a part or holds an impossible value, and names the
+//! field. It ignores unknown fields, so that a newer node can say more.
 //!
 //! | module | messages |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `raft` | votes, appends, entries, snapshots |
 //! | `membership` | who belongs to the cluster |
 //! | `command`, `query` | what is forwarded |
-//! | `reply`, `refusal`, `outcome` | what comes of it |
+//! | `reply`, `refusal`, `outcome` | the outcomes |
 //! | `change`, `report` | changes of the membership, how a node stands |
 
 pub(super) mod append_cut;
@@ -34,7 +34,7 @@ pub enum DecodeError {
     /// The field is required and not there, or of a kind that this version does not know.
     #[error("{0} is missing or of a kind that this version does not know")]
     Missing(&'static str),
-    /// The field holds what it cannot hold.
+    /// The field holds an impossible value.
     #[error("{field} is not valid: {reason}")]
     Invalid {
         /// Which.
@@ -61,8 +61,7 @@ fn invalid(field: &'static str, reason: impl Into<String>) -> DecodeError {
     }
 }
 
-/// Cuts a run of messages into portions of a size that the transport likes, in order; one message
-/// is never cut.
+/// Cuts a run of messages into portions of a size that suits the transport, in order; it never cuts one message.
 pub(super) fn cut<M: prost::Message>(messages: impl Iterator<Item = M>) -> Vec<Vec<M>> {
     let mut portions = Vec::new();
     let (mut portion, mut bytes) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! What came of a forwarded command.
+//! The outcome of a forwarded command.
 
 use prost::Message;
 use rstmdb_engine::Refusal;
@@ -41,7 +41,7 @@ impl From<Error> for wire::Error {
             Error::OffsetCompacted { wanted, earliest } => {
                 Kind::OffsetCompacted(wire::OffsetCompacted { wanted, earliest })
             }
-            // Only watches are refused so, and those are not forwarded: a peer reads the text.
+            // Only watches get this refusal, and they are not forwarded: the other node reads the text.
             Error::OffsetAhead { .. } | Error::OtherCluster { .. } => {
                 return Self {
                     text,
@@ -92,7 +92,7 @@ impl TryFrom<wire::Error> for Error {
                 reason,
                 outcome_unknown,
             },
-            // Of a newer version: what counts is whether the request may have taken effect.
+            // The error is of a newer version: it only matters whether the request may have taken effect.
             None if outcome_unknown => Self::OutcomeUnknown,
             None if message.text.is_empty() => return Err(DecodeError::Missing("Error.kind")),
             None => Self::Storage {
@@ -103,7 +103,7 @@ impl TryFrom<wire::Error> for Error {
     }
 }
 
-/// Encodes what came of one command.
+/// Encodes the outcome of one command.
 pub(in super::super) fn encode_result(result: ForwardResult) -> wire::ForwardResult {
     use wire::forward_result::Outcome;
     let offset = result.outcome.as_ref().ok().and_then(|done| done.offset);
@@ -125,8 +125,8 @@ pub(in super::super) fn encode_result(result: ForwardResult) -> wire::ForwardRes
     }
 }
 
-/// What is said instead of an answer that cannot be sent: sent it would end the stream, and with it
-/// all other commands under way. The client hears whether its write took effect.
+/// The error that replaces an answer too large to send: such an answer would end the stream, and with it all other
+/// commands in flight. The client learns whether its write took effect.
 fn too_large(bytes: usize, offset: Option<u64>) -> Error {
     let effect = offset.map_or_else(
         || "nothing was changed".to_owned(),
@@ -141,8 +141,8 @@ fn too_large(bytes: usize, offset: Option<u64>) -> Error {
     })
 }
 
-/// Decodes what came of one command. An outcome that is not understood, from a newer version, says
-/// nothing of whether the command took effect.
+/// Decodes the outcome of one command. If a newer version sent an outcome that this one does not know, the command may
+/// or may not have taken effect.
 pub(in super::super) fn decode_result(message: wire::ForwardResult) -> ForwardResult {
     use wire::forward_result::Outcome;
     let decoded = match message.outcome {
@@ -162,7 +162,8 @@ pub(in super::super) fn decode_result(message: wire::ForwardResult) -> ForwardRe
 
 /// The outcome of a command that this version does not know: nothing was done.
 pub(in super::super) fn not_understood(seq: u64, error: &DecodeError) -> ForwardResult {
-    let message = format!("the leader does not understand this request, it may be older: {error}");
+    let message =
+        format!("the leader does not understand this request; its version may be older: {error}");
     ForwardResult {
         seq,
         outcome: Err(Error::Refused(Refusal::BadRequest {

@@ -117,7 +117,7 @@ impl TryFrom<wire::Entry> for Entry {
             Wire::Blank(_) => Payload::Blank,
             Wire::Normal(bytes) => Payload::Normal(Data(bytes)),
             Wire::Membership(config) => Payload::Membership(config.try_into()?),
-            // Where it is allowed, its pieces were put in its place by now.
+            // If it is allowed, its pieces have been put in its place by now.
             Wire::InPieces(_) => return Err(DecodeError::Missing("Entry.payload")),
         };
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Refusals of the engine. One of a kind that this version does not know still says its text.
+//! Refusals of the engine. A refusal that this version does not know still shows its text.
 
 use rstmdb_engine::Refusal;
 

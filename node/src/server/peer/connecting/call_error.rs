@@ -1,4 +1,4 @@
-//! Why a call to another node came to nothing.
+//! Why a call to another node failed.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::server::peer::reason_of;
 use crate::server::peer::sane::Insane;
 use crate::server::product::Product;
 
-/// Why a call came to nothing.
+/// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CallError {
     /// No answer in time.
@@ -20,10 +20,10 @@ pub(crate) enum CallError {
     /// No connection, or it broke, or the other side is not ready.
     #[error("{0}")]
     Unreachable(String),
-    /// One of the two sides does not talk to the other.
+    /// One of the two sides refuses to talk to the other.
     #[error("{0}")]
     Refused(String),
-    /// The other side answered that it failed, or what no node answers.
+    /// The other side answered that it failed, or gave an answer that no node gives.
     #[error("{0}")]
     Failed(String),
 }
@@ -65,8 +65,8 @@ impl From<CallError> for PeerError {
     }
 }
 
-/// All are told to openraft as *unreachable*: it then waits before it tries again, which is right
-/// even for a broken connection, because the next one is open within its first wait.
+/// openraft gets all of them as *unreachable*: it then waits before it retries. This is right even for a broken
+/// connection, because the next one is open within openraft's first wait.
 impl From<CallError> for RPCError<Product> {
     fn from(error: CallError) -> Self {
         Self::Unreachable(Unreachable::from_string(error))

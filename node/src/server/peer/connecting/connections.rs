@@ -1,10 +1,9 @@
-//! Connections to other nodes, and what a call over one can come to.
+//! Connections to other nodes, and the results of calls over them.
 //!
-//! Every node is reached over several connections, one per [`Lane`]: a full or slow one holds up
-//! nothing in the others, neither by flow control nor by the order of bytes in one TCP connection.
-//! A connection is opened by the first call over it and again by the first call after it broke;
-//! signs of life are asked for while it is idle too, so that a broken one is found before it is
-//! needed.
+//! Every node is reached over several connections, one per [`Lane`]: a full or slow one delays nothing in the others,
+//! neither by flow control nor by the order of bytes in one TCP connection. The first call over a connection opens it,
+//! and so does the first call after it broke. The node asks for signs of life while a connection is idle too, so that
+//! it notices a broken one before it needs it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -33,10 +32,10 @@ use crate::server::peer::{
     RAFT_MESSAGE_BYTES_MAX, Recorded, with_causes,
 };
 
-/// How much of the answers in one stream may lie here unread.
+/// How many bytes of answers in one stream may lie here unread.
 const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// The same for all streams of a connection together. This node opens these connections itself, one for each lane and
-/// member.
+/// The same limit for all streams of a connection together. This node opens these connections itself, one for each lane
+/// and member.
 const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What a connection is for.
@@ -44,9 +43,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 pub(crate) enum Lane {
     /// Entries of the log.
     Append,
-    /// Heartbeats and votes: small, and late is as bad as lost.
+    /// Heartbeats and votes: small, and useless when they come late.
     Beat,
-    /// Snapshots and history: large, and in no hurry.
+    /// Snapshots and history: large, and not urgent.
     Bulk,
     /// Forwarded commands and reads.
     Forward,
@@ -81,7 +80,8 @@ impl Connections {
         Self::opened_by(options, gate, open)
     }
 
-    /// As [`Connections::new`], over something else than this machine's TCP. Such connections begin with nothing.
+    /// As [`Connections::new`], over another transport than this machine's TCP. Such connections begin with no
+    /// handshake.
     #[must_use]
     pub fn with_transport(options: &Options, open: Open) -> Self {
         Self::opened_by(options, PeerGate::new(options), open)
@@ -131,7 +131,7 @@ impl Connections {
         &self.shared.gate
     }
 
-    /// How long a call may take that asks for little.
+    /// The time limit of a call that asks for little.
     pub(crate) fn rpc_timeout(&self) -> Duration {
         self.shared.rpc_timeout
     }
@@ -158,7 +158,7 @@ impl Connections {
                 with_causes(error)
             ))
         };
-        // Also with TLS, which is not tonic's business: see `dial`.
+        // Also with TLS, which tonic does not see: see `dial`.
         let endpoint =
             Endpoint::from_shared(format!("http://{addr}")).map_err(|error| bad(&error))?;
         let endpoint = endpoint
@@ -252,8 +252,8 @@ impl Link {
         Ok(answer.into_inner())
     }
 
-    /// Nothing of what was sent over a lane arrives. The next call over it opens a new connection, in
-    /// small segments where what is small gets through.
+    /// Called when nothing that was sent over a lane arrives. The next call over it opens a new connection, in small
+    /// segments if small messages get through.
     pub(crate) fn stalled(&self, lane: Lane) {
         let beats = self.path.stalled(self.silence_timeout());
         let mut channels = self.connections.shared.channels.lock();
@@ -261,13 +261,13 @@ impl Link {
         drop(channels);
         if beats {
             self.use_small_segments(
-                "what is sent to another node does not arrive although its heartbeats are answered; \
-                 the connection is opened again with small TCP segments",
+                "messages to another node do not arrive although it answers heartbeats; this node opens the connection \
+                 again with small TCP segments",
             );
         }
     }
 
-    /// From now on connections for all but heartbeats are opened in small segments.
+    /// From now on connections for all lanes but heartbeats are opened in small segments.
     pub(crate) fn use_small_segments(&self, said: &'static str) {
         let mut channels = self.connections.shared.channels.lock();
         channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
@@ -309,7 +309,7 @@ impl Link {
         &self.peer
     }
 
-    /// How long the other side of a stream may owe an answer.
+    /// How long the other side of a stream may take to answer.
     pub(crate) fn silence_timeout(&self) -> Duration {
         self.connections.shared.silence_timeout
     }

@@ -23,14 +23,14 @@ use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::way::holes::Holes;
 use crate::server::transport::sockets;
 
-/// A node that has vanished is noticed within this time, should HTTP/2's own signs of life not be asked for.
+/// A vanished node is noticed within this time if HTTP/2 asks for no signs of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The largest segment on a path that drops large packets: every IPv4 network carries it.
 const SMALL_SEGMENT_BYTES: u32 = 536;
-/// A connection that has come shows what it has to within this time.
+/// A new connection has to show its proofs within this time.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Opens channels over this machine's TCP. The name is resolved anew by each attempt.
+/// Opens channels over this machine's TCP. Each attempt resolves the name anew.
 pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open {
     let dialer = Dialer {
         credentials,
@@ -60,7 +60,7 @@ impl Dialer {
         let small = small || self.holes.small_segments(addr);
         let stream = connect(addr, small).await?;
         sockets::set_up(&stream, Some(KEEP_ALIVE));
-        // Without TLS nothing that is large is said at the beginning.
+        // Without TLS the beginning holds nothing large.
         let has_large = self.credentials.ask_for_certificates();
         let attempt = has_large.then(|| self.holes.attempt(addr, small));
         let (gate, peer) = (self.gate.clone(), format!("the node at {addr}"));
@@ -85,8 +85,8 @@ impl Dialer {
     }
 }
 
-/// Tries the addresses of the host one after the other. The connector's limit of time is for all, and each has its
-/// share of it, so that one that does not answer leaves time for the next.
+/// Tries the addresses of the host one after the other. They share the connector's time limit, so that an address that
+/// does not answer leaves time for the next.
 async fn connect(addr: &str, small: bool) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{addr} has no address"));
     let addrs: Vec<SocketAddr> = tokio::net::lookup_host(addr).await?.collect();
@@ -110,14 +110,14 @@ async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     if small {
-        // Before it connects, so that the other side learns it too.
+        // Set before it connects, so that the other side learns it too.
         SockRef::from(&socket).set_tcp_mss(SMALL_SEGMENT_BYTES)?;
     }
     socket.connect(addr).await
 }
 
-/// The connections among these that begin as they should. Any number may be at it at the same time: they are strangers,
-/// of which the listener lets in only so many.
+/// The connections among these that begin as they should. Any number may do so at the same time: they are strangers,
+/// and the listener lets in only so many.
 pub(crate) fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,
@@ -170,7 +170,7 @@ where
     None
 }
 
-/// Where a connection comes from, for the logs: without the port, which is another one each time.
+/// Where a connection comes from, for the logs: without the port, which changes with each connection.
 fn origin(info: &dyn Any) -> String {
     let address = info.downcast_ref::<Arrival>().and_then(Arrival::from);
     address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())

@@ -1,9 +1,9 @@
-//! Connections to other nodes, and what calls over them come to.
+//! Connections to other nodes, and the results of calls over them.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `connections` | channels to other nodes, and calls over them |
-//! | `call_error` | why a call came to nothing |
+//! | `call_error` | why a call failed |
 //! | `dial` | how a connection begins, on both sides |
 //! | `open` | what opens a channel |
 

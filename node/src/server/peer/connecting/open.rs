@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-/// How long opening a connection may take, with all that it begins with.
+/// Time limit for opening a connection, including its handshake.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Asked for each connection: whether it is to send small segments.

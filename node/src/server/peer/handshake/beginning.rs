@@ -1,13 +1,13 @@
-//! What the first bytes over a connection that this node has opened tell.
+//! What the first bytes over a connection that this node has opened show.
 
 use std::sync::Arc;
 
 use crate::server::peer::warnings::Warnings;
 use crate::server::peer::way::holes::{Attempt, LARGE_PACKETS};
 
-/// Watches what comes first over a connection that this node has opened. The listener judges the certificate of a
-/// caller when the caller's part of the handshake is over already: so its refusal comes with the first bytes that are
-/// read, and so does the first sign that the caller's part has arrived.
+/// Watches the first bytes over a connection that this node has opened. The listener judges the certificate of a caller
+/// only when the caller's part of the handshake is over. So its refusal comes with the first bytes that the caller
+/// reads, and so does the first sign that the caller's part has arrived.
 pub(crate) struct Beginning {
     pub(crate) attempt: Option<Attempt>,
     pub(crate) warnings: Arc<Warnings>,

@@ -1,5 +1,5 @@
-//! What a connection between two nodes begins with: TLS, the shared secret, both or neither. It may be replaced while
-//! the node runs; connections that are there stay.
+//! What a connection between two nodes begins with: TLS, the shared secret, both or neither. An operator may replace it
+//! while the node runs; open connections stay.
 
 use std::io;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::server::config::address;
 use crate::server::peer::{Error, PeerTls};
 use crate::server::transport::certificates::{Certificate, Names};
 
-/// What this node shows, and what it asks of others.
+/// What this node shows, and what it demands from others.
 #[derive(Clone, Default)]
 pub struct Proofs {
-    /// Certificates; without them everything goes in the clear.
+    /// Certificates; without them nothing is encrypted.
     pub tls: Option<PeerTls>,
     /// The cluster's secret.
     pub secret: Option<Secret>,
@@ -53,7 +53,7 @@ pub(crate) enum HandshakeRefusal {
 }
 
 impl HandshakeRefusal {
-    /// The other side has closed the connection without a word, as a check does that only tries the port.
+    /// The other side has closed the connection without sending anything, as a check of the port does.
     pub(crate) fn is_farewell(&self) -> bool {
         match self {
             Self::Tls(error) | Self::Secret(secret::SecretRefusal::Io(error)) => {
@@ -78,7 +78,7 @@ impl InForce {
 }
 
 impl Credentials {
-    /// With these to begin with.
+    /// Credentials with these proofs.
     ///
     /// # Errors
     /// [`Error::Tls`] when the certificates cannot be used.
@@ -87,7 +87,7 @@ impl Credentials {
         Ok(Arc::new(Self { in_force }))
     }
 
-    /// New connections begin with these; false where they are the same.
+    /// New connections begin with these proofs; `false` if they are not new.
     ///
     /// # Errors
     /// [`Error::Tls`] when the certificates cannot be used. The old ones stay then.
@@ -103,7 +103,7 @@ impl Credentials {
         Ok(true)
     }
 
-    /// Whether this certificate is allowed whatever address it is for.
+    /// Whether this certificate is allowed for any address.
     pub(crate) fn allows(&self, names: &Names) -> bool {
         let in_force = self.in_force.read().clone();
         names.are_among(&in_force.proofs.allowed_names)
@@ -114,7 +114,7 @@ impl Credentials {
         self.in_force.read().tls.is_some()
     }
 
-    /// Begins a connection to `addr`: the certificate there must name its host, and a node that shows the secret must
+    /// Begins a connection to `addr`. The certificate there must name its host, and a node that shows the secret must
     /// be the one at this address.
     pub(crate) async fn connect<C>(
         &self,
@@ -140,7 +140,7 @@ impl Credentials {
         Ok(Connection::begun(stream, Caller::default()))
     }
 
-    /// Takes a connection that has just come to the node that `is_own` address says.
+    /// Begins a new connection on the side of the listener; `is_own` tells whether an address is one of its own.
     pub(crate) async fn accept<C>(
         &self,
         stream: C,

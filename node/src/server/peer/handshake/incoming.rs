@@ -21,11 +21,11 @@ use crate::server::transport::strangers::{Stranger, Strangers};
 
 /// This node must have accepted a call within this time after connecting.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Of all connections, this part may be those without an accepted call.
+/// The part of all connections that may be without an accepted call.
 const STRANGERS_PART: usize = 4;
-/// A connection without a call keeps its place for this time: a node calls at once.
+/// A connection without a call keeps its place for this time: a node sends its first call at once.
 const STRANGER_PATIENCE: Duration = Duration::from_millis(100);
-/// The pause after accept has failed.
+/// Pause after the listener could not accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections as they come.
@@ -66,7 +66,7 @@ pub(crate) fn accept(
 /// One connection of another node.
 pub(crate) type Incoming = Watched<TcpStream, Welcome>;
 
-/// Whether a connection is still welcome.
+/// Whether a connection may stay.
 pub(crate) struct Welcome {
     arrival: Arrival,
     /// Both end the connection while no call was accepted.
@@ -75,7 +75,7 @@ pub(crate) struct Welcome {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Where a connection comes from, and that it is a stranger's until a call was accepted.
+/// Where a connection comes from. It counts as a stranger's until a call was accepted.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     from: Option<IpAddr>,

@@ -6,7 +6,7 @@
 //! | `credentials` | what both sides show: certificates, the shared secret |
 //! | `tls`, `secret` | these two |
 //! | `beginning` | what the first bytes over a connection of this node tell |
-//! | `watched` | hears what is read from a connection, on both sides |
+//! | `watched` | observes what is read from a connection, on both sides |
 
 mod beginning;
 pub(crate) mod credentials;

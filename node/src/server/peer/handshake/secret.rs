@@ -9,13 +9,13 @@
 //!        ◀── ACCEPTED                                                           ◀──
 //! ```
 //!
-//! Both nonces are new for each connection, so what was recorded proves nothing on another one, now or later. Both
-//! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. So a client
-//! that makes a node dial an address of its choice cannot pass the proofs on to another node, which has another
+//! Both nonces are new for each connection, so a recorded handshake proves nothing on another one, now or later. Both
+//! proofs hold for the address that the caller dialed, and the listener goes on only if that is its own. A client may
+//! make a node dial an address of its choice. But it cannot relay the proofs to another node, which has another
 //! address.
 //!
-//! Nothing is encrypted by it: an attacker that can read the network reads what the nodes say, and one that can change
-//! what is on its way can take over a connection. That is what `cluster.tls` is for.
+//! This encrypts nothing. An attacker that can read the network reads what the nodes say, and one that can change the
+//! traffic can take over a connection. `cluster.tls` protects against both.
 
 use std::io;
 
@@ -51,31 +51,31 @@ impl PartialEq for Secret {
     }
 }
 
-/// Why the other side is not talked to.
+/// Why a node refuses to talk to the other side.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SecretRefusal {
     #[error(
-        "it does not show that it knows the cluster's secret: it is no node, or one without cluster.secret_file"
+        "it does not show that it knows the cluster's secret: it is not a node, or it has no cluster.secret_file"
     )]
     Silent,
     #[error(
-        "its cluster.secret_file holds another secret than this node's: all nodes need the same"
+        "its cluster.secret_file holds another secret than this node's: all nodes need the same secret"
     )]
     Other,
     #[error(
-        "it does not show that it knows the cluster's secret: it has no cluster.secret_file, or is no node"
+        "it does not show that it knows the cluster's secret: it has no cluster.secret_file, or it is not a node"
     )]
     NotAsked,
     #[error("it does not accept this node's secret: all nodes need the same cluster.secret_file")]
     NotAccepted,
     #[error(
         "{0:?} is not its address in cluster.peers or in the membership: with cluster.secret_file a node is dialed \
-         at that address alone, so that no one in between can pass for it"
+         at that address alone, so that no attacker in between can pass for it"
     )]
     Elsewhere(String),
     #[error(
         "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership: \
-         correct the address where the caller has it from; otherwise someone passes on what the caller shows"
+         correct it in the caller's configuration; if it is not there, an attacker may be relaying the caller's proof"
     )]
     NotOurs(String),
     #[error(transparent)]
@@ -116,7 +116,7 @@ impl Secret {
             match stream.read_u8().await? {
                 HERE => {}
                 ELSEWHERE => return Ok(Some(SecretRefusal::Elsewhere(addr.to_owned()))),
-                // Something else is spoken there.
+                // Another protocol is spoken there.
                 _ => return Ok(Some(SecretRefusal::NotAsked)),
             }
             stream.read_exact(&mut theirs).await?;
@@ -234,7 +234,7 @@ where
     Ok((nonce, addr))
 }
 
-/// The other side ended the connection, which at this place has a meaning.
+/// The other side ended the connection, which at this step has a meaning.
 fn gone(error: io::Error, meaning: SecretRefusal) -> SecretRefusal {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     match error.kind() {

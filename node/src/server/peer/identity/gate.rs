@@ -1,4 +1,4 @@
-//! Which node speaks: every request and every answer says it, and nothing is believed before that fits.
+//! Which node speaks: every request and every answer names it, and this node trusts nothing before the name fits.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl PeerGate {
             ),
         ];
         for (name, value) in values {
-            // Digits and dots only, so always a valid value.
+            // Only digits and dots, so always a valid value.
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.insert(name, value);
             }
@@ -89,12 +89,12 @@ impl PeerGate {
         true
     }
 
-    /// Whether the headers say who speaks at all.
+    /// Whether the headers name a sender at all.
     pub(crate) fn is_signed(headers: &HeaderMap) -> bool {
         headers.contains_key(PROTOCOL_HEADER)
     }
 
-    /// Who a caller says it is, for the logs: not to be believed.
+    /// The node that a caller claims to be, for the logs: not to be trusted.
     pub(crate) fn caller(headers: &HeaderMap) -> String {
         let id: Result<u64, _> = value(headers, NODE_HEADER, |text| text.parse().ok());
         id.map_or_else(|_| "unknown".to_owned(), |id| format!("node {id}"))
@@ -116,7 +116,8 @@ impl PeerGate {
     }
 
     /// Whether this is an address of this node: its own entry in the configuration, or in the membership, which may
-    /// differ while the node moves. Not where the connection arrived: in another network that can be another machine's.
+    /// differ while the node moves. The address where the connection arrived does not count: in another network it can
+    /// belong to another machine.
     pub(crate) fn is_own_address(&self, addr: &str) -> bool {
         let Local {
             node_id, peer_addr, ..
@@ -159,7 +160,7 @@ impl PeerGate {
         })
     }
 
-    /// Without certificates a connection has proven what it could when it began.
+    /// Without certificates a connection has proven all it could when it began.
     fn has_proven(&self, caller: &Caller, fits: impl Fn(&Names) -> bool) -> bool {
         match &caller.names {
             Some(names) => fits(names) || self.credentials.allows(names),
@@ -176,7 +177,7 @@ impl PeerGate {
         insane.into()
     }
 
-    /// Judges the answer of the node that was to be `wanted` and is reached at `addr`.
+    /// Judges the answer of the node that should be `wanted` and is reached at `addr`.
     pub(crate) async fn recognize(
         &self,
         headers: &HeaderMap,
@@ -205,7 +206,7 @@ impl PeerGate {
         })
     }
 
-    /// Logs a refusal, unless the same was logged a moment ago.
+    /// Logs a refusal, unless the same one was logged a moment ago.
     pub(crate) fn warn(&self, peer: &str, said: &'static str, reason: &str) {
         self.warnings.warn(peer, said, reason);
     }

@@ -1,10 +1,11 @@
-//! Who belongs to the cluster, and at which address: no other node is answered.
+//! Which nodes belong to the cluster, and at which addresses: this node answers no other node.
 //!
-//! The newest membership that this node knows counts: that of its own log, or one that a member has told it in the
-//! first exchange. A node that lags behind would else refuse the very leader that could bring it up to date. As long as
-//! there is neither, the nodes that the configuration lists count: they are about to form the cluster.
+//! The newest membership that this node knows is in force: that of its own log, or one that a member has told it in the
+//! first exchange. Otherwise a node that lags behind would refuse the very leader that could bring it up to date. As
+//! long as this node knows neither, the nodes in its configuration count: they are about to form the cluster.
 //!
-//! What was told may never be committed: it adds to the members of the own log, and takes none of them away.
+//! A membership that was only told may never be committed. So it adds members to those of the node's own log, and
+//! removes none of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tokio::sync::Notify;
 use crate::server::config::address;
 use crate::server::product::{Product, Replica};
 
-/// Not the replica itself, which holds what holds this.
+/// Not the replica itself: that would be a cycle, because the replica holds this value.
 type Log = WatchReceiverOf<Product, RaftServerMetrics<Product>>;
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
@@ -34,7 +35,7 @@ pub struct Members {
     listed: BTreeMap<u64, String>,
     told: RwLock<Membership>,
     log: RwLock<Option<Log>>,
-    /// A node asks that is no member, as far as this one knows.
+    /// Notified when a node asks that is no member, as far as this node knows.
     unknown: Notify,
 }
 
@@ -89,7 +90,7 @@ impl Members {
         }
     }
 
-    /// Where a member is reached by its peers; `None` when there is no such member. Then members are asked.
+    /// Where other nodes reach a member. `None` if there is no such member; then this node asks the other members.
     pub(crate) fn address_of(&self, node_id: u64) -> Option<String> {
         let found = self.known().remove(&node_id);
         if found.is_none() {
@@ -110,7 +111,8 @@ impl Members {
         self.known().values().any(|addr| is_it(addr))
     }
 
-    /// Takes in what a member has told: it was reached at an address that this node trusts. Whether that was news.
+    /// Takes in what a member has told: this node reached it at an address that it trusts. Returns whether that was
+    /// news.
     pub(crate) fn hear(&self, heard: &Membership) -> bool {
         let mut told = self.told.write();
         let is_news =

@@ -1,11 +1,11 @@
-//! Who speaks, and who belongs to the cluster.
+//! Which node speaks, and which nodes belong to the cluster.
 //!
 //! | module | subject |
 //! |---|---|
-//! | `gate` | judges who others say they are; says who this node is |
+//! | `gate` | judges which node the other side says it is; says which node this is |
 //! | `refusal` | why two nodes do not talk to each other |
 //! | `protocol` | versions of the protocol |
-//! | `members` | who belongs to the cluster, and at which address |
+//! | `members` | which nodes belong to the cluster, and at which addresses |
 
 pub(crate) mod gate;
 pub(crate) mod members;

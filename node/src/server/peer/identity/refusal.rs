@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::protocol::{PROTOCOL, Protocol};
 
-/// Why the two sides do not talk to each other. The texts are read far from where they are made: in the
-/// logs of both nodes and by operators.
+/// Why the two sides refuse to talk to each other. Operators read these texts in the logs of both nodes, far from where
+/// they were made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IdentityRefusal {
     #[error(

@@ -1,4 +1,4 @@
-//! What is refused before Raft sees it, and what Raft's own refusals become.
+//! What this node refuses before Raft sees it, and what Raft's own refusals become.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::sane::Bounds;
 use crate::server::product::{Product, Replica};
 
-/// Refuses what cannot be, and entries for which this node has no room; a heartbeat has none.
+/// Refuses impossible messages, and entries for which this node has no room; a heartbeat has no entries.
 pub(crate) fn admit(
     gate: &PeerGate,
     from: u64,
@@ -32,12 +32,12 @@ pub(crate) fn leads(replica: &Replica, from: u64) -> bool {
     metrics.borrow_watched().current_leader == Some(from)
 }
 
-/// The answer of a node that has no room, which its leader takes for one that cannot be reached.
+/// The answer of a node that has no room: to its leader it looks like a node that cannot be reached.
 pub(crate) fn no_room(error: replica::Error) -> Status {
     Status::resource_exhausted(error.to_string())
 }
 
-/// openraft's answer when it has stopped, which is all that can go wrong inside.
+/// The answer when openraft has stopped, which is the only thing that can go wrong inside.
 pub(crate) fn stopped(error: impl Display) -> Status {
     Status::unavailable(format!("this node's Raft has stopped: {error}"))
 }

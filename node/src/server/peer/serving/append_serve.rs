@@ -1,8 +1,8 @@
-//! The other end of a stream of appends: puts entries together again, and says that bytes arrive.
+//! The receiving side of a stream of appends: puts entries together again, and reports that bytes arrive.
 //!
-//! What arrives is taken in whether openraft takes it on or not: so a sender can tell a slow disk from
-//! a link over which nothing comes. A budget bounds what waits for openraft, for each stream and for all streams of one
-//! sender; an honest sender keeps within it by itself.
+//! This side reads what arrives even while openraft does not take it: so a sender can tell a slow disk from a link over
+//! which nothing comes. A budget bounds what waits for openraft, for each stream and for all streams of one sender; an
+//! honest sender keeps within it by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,10 +59,10 @@ pub(crate) fn serve(
     };
     tokio::spawn(async move {
         if let Err(status) = intake.run(parts, &requests).await {
-            // An end of the answers that was faster needs no reason.
+            // If the answers have ended first, they need no reason.
             let _ = bad.send(status);
         }
-        // Not before: it ends the answers, and with them goes what was bad.
+        // Not earlier: this ends the answers, and the reason would be lost with them.
         drop(requests);
     });
     let requests = ReceiverStream::new(waiting).map(|(request, _permits): (Request, _)| request);
@@ -70,7 +70,7 @@ pub(crate) fn serve(
         .raft()
         .stream_append(requests)
         .map(|answer| answer.map(Into::into).map_err(stopped));
-    // What made the requests end is told after all that was answered before it.
+    // The reason for the end of the requests comes after all the answers before it.
     let ending = stream::once(async move { ending.try_recv().ok() })
         .filter_map(|status| async { status.map(Err) });
     let answers = Answers {
@@ -95,7 +95,7 @@ struct Intake {
 }
 
 impl Intake {
-    /// Reads to the end, or to the first part that is not understood or not taken.
+    /// Reads to the end, or to the first part that is not understood or not accepted.
     async fn run(
         self,
         mut parts: Streaming<wire::AppendPart>,
@@ -119,7 +119,7 @@ impl Intake {
                 }
                 Part::Append(append) => {
                     let request = self.request(append)?;
-                    // What is freed is for a stream whose sender still waits for answers.
+                    // Freed room is only for a stream whose sender still waits for answers.
                     let request = tokio::select! {
                         request = request => request?,
                         () = requests.closed() => return Ok(()),
@@ -201,7 +201,7 @@ impl Answers {
                     self.said = *self.progress.borrow_and_update();
                     return Some(Ok(reply(self.said, None)));
                 }
-                // Where the sender's parts have ended only the answers are left.
+                // When the sender's parts have ended, only the answers are left.
                 Ok(()) = self.progress.changed(), if self.say_at.is_none() => {
                     self.say_at = Some(Instant::now() + PROGRESS_INTERVAL);
                 }

@@ -1,5 +1,5 @@
-//! Checks each call before a service gets it: refuses callers that do not belong, bounds what the others may bring, and
-//! says in every answer which node gives it.
+//! Checks each call before a service gets it: refuses callers that do not belong, limits what the others may send, and
+//! names this node in every answer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::server::peer::handshake::credentials::Caller;
 use crate::server::peer::identity::gate::{PeerGate, Speaker};
 use crate::server::peer::identity::refusal::IdentityRefusal;
 
-/// Whom a service is for.
+/// Which callers a service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Nodes of this cluster only.
     Nodes,
-    /// Operators too, who do not name themselves. A caller that names itself as a node must be one of this cluster.
+    /// Operators too, who do not name a node. A caller that names itself as a node must be one of this cluster.
     Anybody,
-    /// All callers, before they are known; the answer itself names the node that gives it.
+    /// All callers, known or not; the answer itself names this node.
     Strangers,
 }
 
@@ -76,7 +76,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        // The one that was asked whether it is ready must be the one that is called.
+        // The service that was asked whether it is ready must be the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let (gate, audience) = (self.gate.clone(), self.audience);
@@ -130,7 +130,7 @@ async fn judge(
 
 fn refused(gate: &PeerGate, caller: &str, refusal: IdentityRefusal) -> Status {
     if matches!(refusal, IdentityRefusal::NoMember { .. }) && !gate.members.are_in_force() {
-        // The members are in the log, which is still being read.
+        // The members are in the log, which this node is still reading.
         return Status::unavailable(format!("this node is starting: {refusal}"));
     }
     gate.refusals.callers.fetch_add(1, Ordering::Relaxed);

@@ -21,7 +21,7 @@ impl Introduction for IntroductionService {
     ) -> Result<Response<wire::HelloReply>, Status> {
         let asked = request.into_inner();
         let Served { gate, recorded, .. } = &*self.0;
-        // Only logged here: the facts go out all the same, and the caller concludes the same.
+        // This is only logged: this node still sends the facts, and the caller draws its own conclusion from them.
         if let Err(reason) = gate.check_version(asked.node_id, &asked.protocol) {
             let caller = format!("node {}", asked.node_id);
             gate.warn(

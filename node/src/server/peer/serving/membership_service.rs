@@ -1,4 +1,4 @@
-//! The members of the cluster, for operators and for nodes that pass on what they were asked.
+//! The members of the cluster, for operators and for nodes that pass a request on.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ impl Node for NodeService {
     ) -> Result<Response<Self::ForwardStream>, Status> {
         let from = speaker(&request)?.node_id;
         let (refused, refusals) = mpsc::unbounded_channel();
-        // A node may be removed while its stream is there.
+        // The cluster may remove a node while its stream is open.
         let gate = self.0.gate.clone();
         let is_member = move || gate.members.address_of(from).is_some();
         let share = self.0.shares.of(Some(from));
@@ -53,7 +53,7 @@ impl Node for NodeService {
         &self,
         request: Request<wire::ReadIndexRequest>,
     ) -> Result<Response<wire::ReadIndexReply>, Status> {
-        // A level that is not known is one of a newer version: the strictest includes it.
+        // An unknown level comes from a newer version: the strictest one includes it.
         let level = match request.into_inner().level() {
             wire::ReadLevel::Lease => Consistency::Lease,
             wire::ReadLevel::Linearizable | wire::ReadLevel::Unspecified => {
@@ -85,14 +85,14 @@ impl Node for NodeService {
 /// A command, with the room that its batch takes.
 type InRoom = (Forwarded, Arc<OwnedSemaphorePermit>);
 
-/// The batches as they came, as far as the sender's share has room for them. Of a command that is not understood only
-/// its refusal remains: the others of its batch are not to suffer from it.
+/// The batches as they came, as far as the sender's share has room for them. A command that is not understood leaves
+/// only its refusal: the others of its batch must not suffer from it.
 fn decoded(
     batches: Streaming<wire::ForwardBatch>,
     refused: mpsc::UnboundedSender<Vec<ForwardResult>>,
     share: Arc<Share>,
 ) -> BoxStream<'static, Vec<InRoom>> {
-    // The sender goes with the last batch, and so ends the refusals as well.
+    // The sender ends with the last batch, which ends the refusals as well.
     let understood = stream::unfold((batches, refused, share), |state| async {
         let (mut batches, refused, share) = state;
         let batch = batches.message().await.ok()??;
@@ -106,7 +106,7 @@ fn decoded(
             }
         }
         if !refusals.is_empty() {
-            // Fails only once the stream of results was dropped.
+            // This fails only once the stream of results was dropped.
             let _ = refused.send(refusals);
         }
         Some((commands, (batches, refused, share)))

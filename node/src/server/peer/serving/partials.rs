@@ -10,9 +10,9 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// What has arrived is dropped when no stream adds to it within this time.
+/// A part of a snapshot is dropped when no stream adds to it within this time.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long an earlier stream of the same sender may take to let go.
+/// How long an earlier stream of this sender may take to end.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A snapshot of which a part has arrived.
 pub(crate) struct Partial {
@@ -41,7 +41,7 @@ struct Slot {
 pub(crate) struct Partials(Mutex<HashMap<u64, Slot>>);
 
 impl Partials {
-    /// Drops what no sender has added to for long.
+    /// Drops the parts to which no sender has added for long.
     pub(crate) fn sweep(&self) {
         self.0.lock().retain(|_, slot| {
             let Ok(partial) = slot.partial.try_lock() else {
@@ -67,7 +67,7 @@ impl Partials {
         };
         let entered = tokio::time::timeout(TAKE_OVER_TIMEOUT, partial.lock_owned()).await;
         let partial = entered.map_err(|_| {
-            Status::unavailable("an earlier stream of a snapshot is still being worked on")
+            Status::unavailable("this node is still working on an earlier stream of a snapshot")
         })?;
         Ok((partial, filling))
     }

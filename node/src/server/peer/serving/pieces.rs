@@ -1,9 +1,9 @@
 //! Entries of which a part has arrived.
 //!
-//! Of each sender the newest one is kept when its stream breaks, so that the next stream goes on there,
-//! but not for long: it lies in memory. A newer stream of the same sender ends what an earlier one may
-//! still bring, which can be the remains of a connection that only the sender knows to be broken. All senders together
-//! have a bound, in which the leader goes first.
+//! For each sender this node keeps the newest one when its stream breaks, so that the next stream goes on there. It
+//! does not keep it for long, because it lies in memory. A newer stream of a sender ends an earlier one, which can be
+//! the rest of a connection that only the sender knows to be broken. All senders together have a limit, within which
+//! the leader goes first.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use tonic::Status;
 
 use crate::server::peer::{ENTRY_BYTES_MAX, wire};
 
-/// What has arrived is dropped when no stream adds to it within this time.
+/// A part of an entry is dropped when no stream adds to it within this time.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(60);
-/// The bytes of all senders together: the leader's entry, and what the last leader has left.
+/// The bytes of all senders together: the leader's entry, and one that the last leader has left.
 const ALL_BYTES_MAX: usize = 2 * ENTRY_BYTES_MAX;
 
 /// Names an entry, and its bytes by their checksum.
@@ -43,7 +43,7 @@ struct Slot {
 #[derive(Default)]
 pub(crate) struct Pieces(Mutex<HashMap<u64, Slot>>);
 
-/// One stream's access to what its sender has brought.
+/// One stream's access to the pieces of its sender.
 #[derive(Clone, Copy)]
 pub(crate) struct Ticket {
     from: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Ticket {
 }
 
 impl Pieces {
-    /// Begins a stream of a sender; says what is here.
+    /// Begins a stream of a sender; returns what is here.
     pub(crate) fn enter(&self, from: u64) -> (Ticket, Option<wire::HeldEntry>) {
         let mut slots = self.0.lock();
         let slot = slots.entry(from).or_insert_with(|| Slot {
@@ -70,7 +70,7 @@ impl Pieces {
         (Ticket { from, stream }, held)
     }
 
-    /// Adds a piece. What others have brought makes room for it where its sender `leads`.
+    /// Adds a piece. If its sender `leads`, the pieces of other senders make room for it.
     pub(crate) fn add(
         &self,
         ticket: Ticket,
@@ -132,7 +132,7 @@ impl Pieces {
         Ok(data.into())
     }
 
-    /// Drops what no sender has added to for long.
+    /// Drops the pieces to which no sender has added for long.
     pub(crate) fn sweep(&self) {
         for slot in self.0.lock().values_mut() {
             if slot.used.elapsed() > KEEP_TIMEOUT {
@@ -187,7 +187,7 @@ fn make_room(
     Ok(())
 }
 
-/// What holds after each piece, whatever the senders send.
+/// What must hold after each piece, for anything that the senders send.
 fn check_invariants(slots: &HashMap<u64, Slot>) {
     debug_assert!(
         slots.values().map(Slot::bytes).sum::<usize>() <= ALL_BYTES_MAX,

@@ -20,7 +20,7 @@ pub(crate) struct Served {
     pub(crate) partials: Partials,
     pub(crate) pieces: Pieces,
     pub(crate) shares: Arc<Shares>,
-    /// Ends the streams, which would otherwise outlive any shutdown.
+    /// Ends the streams, which would otherwise live on after any shutdown.
     pub(crate) closing: CancellationToken,
     replica: Mutex<Option<Replica>>,
 }
@@ -39,7 +39,7 @@ impl Served {
         }
     }
 
-    /// Serves this replica from now on, or none any more.
+    /// From now on serves this replica; with `None` it serves no replica any more.
     pub(crate) fn set_replica(&self, replica: Option<Replica>) {
         *self.replica.lock() = replica;
     }
@@ -54,7 +54,7 @@ impl Served {
     }
 }
 
-/// Which node asks, as the guard found out.
+/// The node that asks, as the guard has found it.
 pub(crate) fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
     let speaker = request.extensions().get::<Speaker>().copied();
     speaker.ok_or_else(|| Status::failed_precondition("the caller did not send which node it is"))

@@ -34,20 +34,20 @@ use crate::server::transport::sockets::Sockets;
 
 /// Calls and streams at the same time over one connection; a node needs a handful.
 const STREAMS_MAX: u32 = 32;
-/// How much of one stream may lie here unread. A sender 100 ms away brings ten times as much in a second.
+/// How many bytes of one stream may lie here unread. A sender 100 ms away brings ten times as many in a second.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
-/// The same for all streams of a connection together: more than one, so that a stream which is not read does not
-/// hold up the others.
+/// The same limit for all streams of a connection together: larger, so that a stream that is not read does not delay
+/// the others.
 const CONNECTION_WINDOW_BYTES: u32 = 2 * STREAM_WINDOW_BYTES;
-/// The largest frame of HTTP/2 that is taken, in bytes: a message that fits into one needs no share, and one frame of
-/// each stream may wait for a share.
+/// The largest frame of HTTP/2 that is accepted, in bytes: a message that fits into one needs no share, and one frame
+/// of each stream may wait for a share.
 const FRAME_BYTES_MAX: u32 = 16 * 1024;
 /// How long connections may take to end after the shutdown began.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often snapshots that arrived in part are looked through for forgotten ones.
+/// Interval between searches for forgotten parts of snapshots.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The server for other nodes. Clones are the same server.
+/// The server for other nodes. Clones share it.
 #[derive(Clone)]
 pub struct PeerServer {
     served: Arc<Served>,
@@ -70,20 +70,20 @@ impl PeerServer {
         &self.credentials
     }
 
-    /// What was refused.
+    /// What was refused, counted.
     #[must_use]
     pub fn refusals(&self) -> &Refusals {
         &self.served.gate.refusals
     }
 
-    /// Serves this replica from now on; before, all but the first exchange is answered with
+    /// From now on serves this replica. Before this call, every call but the first exchange is answered with
     /// *unavailable*.
     pub fn set_replica(&self, replica: Replica) {
         self.served.gate.members.set_replica(&replica);
         self.served.set_replica(Some(replica));
     }
 
-    /// Lets go of the replica, which was shut down: connections may take a while to end.
+    /// Drops the replica, which was shut down: connections may take a while to end.
     pub fn release_replica(&self) {
         self.served.set_replica(None);
     }
@@ -103,7 +103,7 @@ impl PeerServer {
         self.serve_incoming(incoming, shutdown).await
     }
 
-    /// As [`PeerServer::serve`], for connections that come by something else than this machine's TCP.
+    /// As [`PeerServer::serve`], for connections over another transport than this machine's TCP.
     ///
     /// # Errors
     ///

@@ -1,9 +1,8 @@
-//! Takes a snapshot in, block by block.
+//! Receives a snapshot, block by block.
 //!
-//! What has arrived is kept when the stream breaks, so that the next stream of the same snapshot
-//! goes on there: at most one per sender, and not for long, because it takes room on the disk.
-//! A second stream of the same sender ends the first, which may be the remains of a connection that
-//! only the sender knows to be broken.
+//! This node keeps what has arrived when the stream breaks, so that the next stream of this snapshot goes on there. It
+//! keeps one part per sender at most, and not for long, because it takes disk space. A second stream of a sender ends
+//! the first, which may be the rest of a connection that only the sender knows to be broken.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ use crate::server::peer::wire::snapshot_part::Part;
 use crate::server::peer::wire::snapshot_progress::Progress;
 use crate::server::product::{Product, Replica};
 
-/// Signs of life while the snapshot is verified and installed come this often.
+/// Interval between signs of life while the snapshot is verified and installed.
 const INSTALL_TICK: Duration = Duration::from_secs(1);
 /// Answers that wait for the transport.
 const ANSWERS_MAX: usize = 16;
@@ -47,7 +46,7 @@ pub(crate) fn receive(
         parts,
         answers,
     };
-    // A task of its own: what has arrived completely is installed even if the sender goes away.
+    // This task is separate: a complete snapshot is installed even if the sender goes away.
     tokio::spawn(transfer.run());
     ReceiverStream::new(outgoing).boxed()
 }
@@ -70,7 +69,7 @@ impl Transfer {
     async fn run(mut self) {
         let from = self.from;
         if let Err(status) = self.take_in().await {
-            // Without room it is refused again and again, which is said elsewhere, once.
+            // Without room the snapshot is refused again and again; another task logs that once.
             if status.code() != Code::ResourceExhausted {
                 tracing::warn!(from, reason = status.message(), "a snapshot did not arrive");
             }
@@ -98,7 +97,7 @@ impl Transfer {
         };
         let at = partial.receiver.bytes();
         let missing = partial.which.bytes.saturating_sub(at);
-        // Left alone, what has arrived would go on taking the room that is lacking: it goes.
+        // If it stayed, the part that has arrived would go on taking the disk space that is lacking: it is removed.
         let room = self.replica.must_have_room_for(missing);
         room.map_err(no_room)?;
         self.answer(Progress::Written(at)).await?;
@@ -114,7 +113,7 @@ impl Transfer {
                     return Err(status);
                 }
             }
-            // Also where the sender is gone: the next part tells.
+            // Goes on even if the sender is gone: the next part shows it.
             let bytes = partial.receiver.bytes();
             let _ = self.answer(Progress::Written(bytes)).await;
         }
@@ -210,7 +209,7 @@ async fn answer(answers: &Answers, progress: Progress) -> Result<(), Status> {
     answers.send(Ok(progress)).await.map_err(gone)
 }
 
-/// A failed write ends the attempt: what is on the disk then is not known.
+/// A failed write ends the attempt: the content of the disk is then unknown.
 async fn written(mut partial: Partial, block: wire::SnapshotBlock) -> Result<Partial, Status> {
     blocking(move || {
         partial.receiver.write_block(&block.data)?;
@@ -242,7 +241,7 @@ async fn install(
     Ok(installed.map_err(stopped)?.vote)
 }
 
-/// Waits for `work`, and lets the sender know all the while that it goes on.
+/// Waits for `work`, and tells the sender meanwhile that it goes on.
 async fn tick_while<T>(
     work: impl Future<Output = Result<T, Status>>,
     answers: &Answers,
@@ -253,7 +252,7 @@ async fn tick_while<T>(
     loop {
         tokio::select! {
             done = &mut work => return done,
-            // A sender that takes no answers is no reason to wait for it.
+            // The work does not wait for a sender that reads no answers.
             _ = tick.tick() => {
                 let written = wire::SnapshotProgress {
                     progress: Some(Progress::Written(bytes)),

@@ -9,7 +9,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-/// What lies in the buffers of the link, as far as the system lets itself be told.
+/// The size of the link's buffers, as far as the operating system can be told.
 const BUFFER_BYTES: u32 = 32 * 1024;
 
 /// How a link is, towards the node behind it; on the way back it only drops large packets.
@@ -17,12 +17,12 @@ const BUFFER_BYTES: u32 = 32 * 1024;
 pub struct Way {
     /// Bytes a second over each connection.
     pub rate: Option<usize>,
-    /// Every connection breaks after so long.
+    /// Every connection breaks after this time.
     pub breaks_after: Option<Duration>,
     /// A packet larger than this is dropped however often it is sent, and what is behind it on the
     /// same connection with it.
     pub packet_max: Option<usize>,
-    /// The same on the way back.
+    /// The largest packet on the way back.
     pub answer_max: Option<usize>,
 }
 

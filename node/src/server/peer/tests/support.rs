@@ -31,7 +31,7 @@ impl Met {
         Self(Arc::new(Mutex::new(pairs.iter().copied().collect())))
     }
 
-    /// Who was met, ascending.
+    /// The ids of the nodes that were met, ascending.
     pub fn ids(&self) -> Vec<u64> {
         let mut ids: Vec<u64> = self.0.lock().keys().copied().collect();
         ids.sort_unstable();

@@ -1,8 +1,7 @@
-//! Paths that drop large packets, as far as the beginning of a connection shows it: the TLS handshake has some.
+//! Paths that drop large packets, as far as the beginning of a connection shows it: the TLS handshake has large ones.
 //!
-//! A handshake that hangs on a connection that did open is tried again in small segments. Where it comes to an end in
-//! these, connections to that address are opened so for a while. Where it hangs in these too, packets are not the
-//! reason.
+//! A handshake that hangs on an open connection is retried in small segments. If it succeeds in these, connections to
+//! that address use them for a while. If it hangs in these too, large packets are not the reason.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use super::path::SMALL_FOR;
 /// A handshake hangs when it gets no answer within this time. The time to connect is longer.
 const HANGS_AFTER: Duration = Duration::from_millis(250);
 
-/// Said where small segments get through and others do not.
+/// Logged when small segments get through and others do not.
 pub(crate) const LARGE_PACKETS: &str = "the likely cause is a path that drops large packets: check the MTU of every \
                                         link between the two nodes";
 /// By address. See the module documentation.
@@ -26,11 +25,11 @@ pub(crate) struct Holes(Mutex<HashMap<String, Hole>>);
 struct Hole {
     /// Until when connections are opened in small segments.
     until: Instant,
-    /// One came to be in these.
+    /// A handshake in small segments has succeeded.
     is_certain: bool,
 }
 
-/// One connection that begins; dropped without an answer it has hung.
+/// One connection that begins; if it is dropped without an answer, it has hung.
 pub(crate) struct Attempt {
     holes: Arc<Holes>,
     addr: String,
@@ -73,7 +72,7 @@ impl Holes {
         holes.insert(addr.to_owned(), hole);
     }
 
-    /// Whether this is the first connection that came to be in small segments where a large one has hung.
+    /// Whether this is the first connection that succeeded in small segments after a large one has hung.
     fn answered(&self, addr: &str) -> bool {
         let mut holes = self.0.lock();
         match holes.get_mut(addr) {
@@ -84,13 +83,13 @@ impl Holes {
 }
 
 impl Attempt {
-    /// The other side has answered; true where that is news about the path.
+    /// The other side has answered; `true` if that is news about the path.
     pub(crate) fn answered(&mut self) -> bool {
         let is_first = !std::mem::replace(&mut self.is_over, true);
         is_first && self.small && self.holes.answered(&self.addr)
     }
 
-    /// It came to nothing for a reason that is known.
+    /// The connection failed for a known reason.
     pub(crate) fn failed(mut self) {
         self.is_over = true;
     }
@@ -123,7 +122,7 @@ mod tests {
         hangs(&holes).await;
         assert!(holes.small_segments(ADDR));
         assert!(!holes.small_segments("db3:7402"));
-        // Once it came to be it stays, and that is news once.
+        // A successful connection stays, and it is news only once.
         assert!(holes.attempt(ADDR, true).answered());
         assert!(!holes.attempt(ADDR, true).answered());
         assert!(holes.small_segments(ADDR));

@@ -3,7 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `path` | what has arrived there, what fell silent |
-//! | `pace` | how much may be under way |
+//! | `pace` | how many bytes may be in flight |
 //! | `holes` | paths that drop large packets |
 
 pub(crate) mod holes;

@@ -1,7 +1,7 @@
-//! How much may be under way to a node: as much as arrives within a moment.
+//! How many bytes may be in flight to a node: what arrives within a moment.
 //!
-//! What lies in the buffers of a slow link is lost with the connection, and everything behind it
-//! waits. So the window shrinks while bytes arrive late, and grows while they arrive at once.
+//! If a connection breaks, the bytes in the buffers of a slow link are lost, and everything behind them has to wait. So
+//! the window shrinks while bytes arrive late, and grows while they arrive at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -52,11 +52,10 @@ impl Window {
     }
 }
 
-/// What one stream has under way.
+/// What one stream has in flight.
 pub(crate) struct Flight {
     window: Arc<Window>,
-    /// What arrives within this time arrives at once, and what takes longer than twice as long is
-    /// late.
+    /// Bytes that arrive within this time arrive at once. Bytes that take more than twice this time are late.
     prompt: Duration,
     sent: u64,
     arrived: u64,
@@ -75,7 +74,7 @@ impl Flight {
         }
     }
 
-    /// Whether the next message may go out.
+    /// Whether the next message may be sent.
     pub(crate) fn may_send(&self) -> bool {
         self.has_landed() || self.sent - self.arrived < self.window.bytes()
     }
@@ -85,7 +84,7 @@ impl Flight {
         self.sent == self.arrived
     }
 
-    /// Where what was sent so far ends.
+    /// The position where the bytes sent so far end.
     pub(crate) fn end(&self) -> u64 {
         self.sent
     }
@@ -97,7 +96,7 @@ impl Flight {
         }
     }
 
-    /// Everything up to `end` has arrived; how many bytes of it are news.
+    /// Everything up to `end` has arrived; returns how many of these bytes are news.
     pub(crate) fn arrived(&mut self, end: u64, now: Instant) -> u64 {
         let end = end.min(self.sent);
         let news = end.saturating_sub(self.arrived);

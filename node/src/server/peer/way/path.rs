@@ -26,9 +26,9 @@ pub(crate) struct Path {
     pub(crate) window: Arc<Window>,
     /// Bytes of entries that have arrived there.
     taken: AtomicU64,
-    /// Grows when something has arrived there, also where only the next stream learns of it.
+    /// Grows when something has arrived there, even if only the next stream learns of it.
     progress: AtomicU64,
-    /// How often nothing arrived although heartbeats, or other small calls, did.
+    /// How often nothing arrived although heartbeats or other small calls were answered.
     stalls: AtomicU64,
     known: Mutex<PathFacts>,
 }
@@ -55,8 +55,8 @@ impl Path {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What is there of an entry at the beginning of a stream. A connection that broke soon may have brought some of
-    /// it, and nothing has said so.
+    /// The bytes of an entry that the other side has at the beginning of a stream. A connection that broke soon may
+    /// have brought some of them without any report.
     pub(crate) fn held(&self, held: Option<&wire::HeldEntry>) {
         let now = held.map(|held| (held.log_id, held.bytes));
         let before = std::mem::replace(&mut self.known.lock().held, now);
@@ -69,9 +69,9 @@ impl Path {
         }
     }
 
-    /// How long to wait before each try to send something again: longer each time, and not at all where the last
-    /// connection has brought something. After the longest it begins anew: where connections never live that long,
-    /// a shorter wait lets one of them bring something.
+    /// How long to wait before each attempt to send something again: longer each time, and not at all if the last
+    /// connection has brought something. After the longest wait it begins again with the first: if connections never
+    /// live that long, a shorter wait lets one of them bring something.
     pub(crate) fn waits(self: Arc<Self>) -> impl Iterator<Item = Duration> + Send + 'static {
         let mut seen = self.progress.load(Ordering::Relaxed);
         let mut next = WAIT_MIN;
@@ -88,8 +88,8 @@ impl Path {
         })
     }
 
-    /// Nothing has arrived for `silence`; whether heartbeats were answered meanwhile, which takes a
-    /// path that drops only what is large.
+    /// Nothing has arrived for `silence`. Returns whether heartbeats were answered meanwhile: then the path drops only
+    /// large packets.
     pub(crate) fn stalled(&self, silence: Duration) -> bool {
         self.window.close();
         let now = Instant::now();
@@ -107,8 +107,8 @@ impl Path {
         self.known.lock().silent = Some(Instant::now());
     }
 
-    /// A call was answered; whether the last connection fell silent just before. Then small packets get through, and it
-    /// is the large ones that do not.
+    /// A call was answered. Returns whether the last connection fell silent just before: then small packets get
+    /// through, and large ones do not.
     pub(crate) fn loses_what_is_large(&self) -> bool {
         let now = Instant::now();
         let mut known = self.known.lock();
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(next(5), [50, 100, 200, 400, 50]);
         path.taken(10);
         assert_eq!(next(3), [0, 50, 100]);
-        // What arrived unsaid counts too, and only where it is more than the last time.
+        // Bytes that arrived without a report count too, but only if they are more than the last time.
         for (said, waited) in [
             (Some(held(9, 100)), [0, 50]),
             (Some(held(9, 100)), [100, 200]),
