@@ -3,13 +3,13 @@
 //! What this crate promises:
 //!
 //! - **A backup is whole at every moment.** A file gets its name once it is durable. The manifest is written
-//! last. A file that the manifest names never changes. So an interrupted backup leaves the older one as it
-//! was.
+//!   last. A file that the manifest names never changes. So an interrupted backup leaves the older one as it
+//!   was.
 //! - **Damage is found before anything is restored.** Every file has its length and its SHA-256 in the manifest, and
 //!   the manifest has a checksum of its own.
 //! - **A manifest cannot lead out of its folder**, whatever it contains.
 //! - **It does not depend on servers or protocols.** Entries and records are bytes here; only the engine
-//! interprets them.
+//!   interprets them.
 //!
 //! The folder:
 //!

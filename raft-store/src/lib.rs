@@ -8,9 +8,9 @@
 //! What it promises:
 //!
 //! - With [`FsyncPolicy::EveryWrite`], an entry reported as flushed survives any crash, and so does every
-//! saved vote.
+//!   saved vote.
 //! - Damage is refused with file and offset. It is never served and never silently cut off. The store cuts a
-//! batch only if it can prove that the batch was never known to be durable.
+//!   batch only if it can prove that the batch was never known to be durable.
 //! - After the first failed write or sync, every call fails. No completion is lost silently.
 //! - An entry is readable when `append` returns, durable when its completion is called.
 //!

@@ -3,10 +3,10 @@
 //! - **One connection, pipelined.** Calls are queued at their first poll and leave in that order;
 //!   many are written and read at once. A clone of the client shares the connection.
 //! - **It reconnects automatically**, to any of the addresses, with growing and jittered pauses. Meanwhile
-//! calls wait, each until its own deadline.
+//!   calls wait, each until its own deadline.
 //! - **With several addresses no single node blocks it.** The client leaves a node that hangs (a stopped
-//! process, a dead host) after 1.5 s or half of the deadline without a sign of life, whichever is less. It
-//! leaves a node that is alive but cannot answer (cut off from the others) after half of the deadline.
+//!   process, a dead host) after 1.5 s or half of the deadline without a sign of life, whichever is less. It
+//!   leaves a node that is alive but cannot answer (cut off from the others) after half of the deadline.
 //! - **A retry takes effect once.** Reads, and writes with an idempotency key, are tried again after a
 //!   lost connection or a retryable error, until the deadline. A write without a key is tried again
 //!   only if it certainly was not done: never sent, or refused before it was begun (no leader, a
@@ -19,7 +19,7 @@
 //!   must not risk this gives the write no key (`null` where `retry_writes` is set), and reads the instance when
 //!   the error says that the outcome is unknown.
 //! - **Each watch has its own connection**, so that a slow consumer delays only its own watch. It resumes
-//! after a lost connection, on any node, without gap or
+//!   after a lost connection, on any node, without gap or
 //!   duplicate.
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across

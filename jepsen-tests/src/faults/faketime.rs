@@ -6,7 +6,7 @@
 //! - [`WallClock`] is the time of day, which administrators and time servers set: it may jump at any
 //!   moment, forth and back. The monotonic clock, by which time-outs and leases go, stays right.
 //! - [`rate`] is the speed of all clocks of the process, the monotonic one too: No real oscillator is wrong
-//! by percents, but leases must work within the bounds that they state.
+//!   by percents, but leases must work within the bounds that they state.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
