@@ -21,7 +21,7 @@ use super::report::Report;
 use crate::replica::parts::consistency::Consistency;
 use crate::replica::types::Types;
 
-/// Makes a [`NoConnection`] for any node.
+/// Makes a `NoConnection` for any node.
 pub struct NoPeers<T>(PhantomData<fn() -> T>);
 
 impl<T> Default for NoPeers<T> {

@@ -160,7 +160,9 @@ async fn show_status(shared: &ServerShared) -> Answer {
         .iter()
         .filter_map(|member| member.report.as_ref())
         .map(|report| report.last_log)
-        .max();
+        .max()
+        // The lag is what a node lacks of the leader's log.
+        .filter(|_| status.leader.is_some());
     let nodes = reports.iter().map(|member| node_status(member, end));
     answer(Body::json(&ClusterStatusResult {
         cluster_id: status.cluster_id.as_str().into(),
