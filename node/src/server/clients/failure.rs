@@ -205,7 +205,9 @@ mod tests {
         assert!(read.retryable && !read.outcome_unknown());
         let upkeep = timeout(Effect::Upkeep, Duration::from_secs(600));
         assert!(upkeep.retryable && upkeep.outcome_unknown());
-        assert!(upkeep.message.contains("600000 ms") && upkeep.message.contains("may go on"));
+        assert!(
+            upkeep.message.contains("600000 ms") && upkeep.message.contains("may still finish")
+        );
     }
 
     #[test]

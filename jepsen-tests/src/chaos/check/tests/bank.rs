@@ -127,7 +127,7 @@ fn half_a_transfer_is_found() {
 fn a_lost_update_of_an_account_is_found() {
     let (log, mut history) = bank();
     history.entries[1].params["ops"][0]["params"]["expected_wal_offset"] = json!(10);
-    assert_finds(&judge(&log, &history, "order"), "after offset 10 only");
+    assert_finds(&judge(&log, &history, "order"), "only after offset 10");
 }
 
 #[test]

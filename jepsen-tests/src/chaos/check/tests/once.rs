@@ -95,7 +95,7 @@ fn an_acknowledged_key_that_is_missing_or_elsewhere_is_found() {
 
     let (mut log, history) = keyed();
     log.facts[1].offset = 13;
-    assert_finds(&judge(&log, &history), "acknowledged at 11, and is at 13");
+    assert_finds(&judge(&log, &history), "acknowledged at 11, but is at 13");
 }
 
 #[test]
