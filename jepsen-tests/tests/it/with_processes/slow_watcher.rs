@@ -34,9 +34,18 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
     let mut idle = Connection::connect(node.addr()).unwrap();
     idle.call("WATCH_ALL", &json!({"machines": ["none"]}))
         .unwrap();
-    // As many events without the watcher: caches and allocator have their size before they are measured,
-    // and the other client's latencies have something to be compared with.
+    // As many events without the watcher, and all of them read: the entries that the log keeps in memory, caches and
+    // allocator have their size before they are measured, and the other client's latencies have something to be
+    // compared with.
     let alone = measured(node.addr(), || pass_events(node.addr()));
+    pass_events(node.addr());
+    let past = events_after(node.addr(), 0);
+    let mut reader = Connection::connect(node.addr()).unwrap();
+    reader
+        .call("WATCH_ALL", &json!({"from_offset": 1}))
+        .unwrap();
+    take_events(&mut reader, past.len());
+    drop(reader);
     let mut watcher = Connection::connect(node.addr()).unwrap();
     let started = watcher.call("WATCH_ALL", &json!({})).unwrap();
     let head = started["wal_offset"].as_u64().unwrap();
