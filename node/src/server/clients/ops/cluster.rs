@@ -161,7 +161,7 @@ async fn show_status(shared: &ServerShared) -> Answer {
         .filter_map(|member| member.report.as_ref())
         .map(|report| report.last_log)
         .max()
-        // The lag is what a node lacks of the leader's log.
+        // The lag is counted from the longest log that answers, and without a leader there is none.
         .filter(|_| status.leader.is_some());
     let nodes = reports.iter().map(|member| node_status(member, end));
     answer(Body::json(&ClusterStatusResult {
