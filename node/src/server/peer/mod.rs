@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A channel takes the request of a call and gives the response (`connecting/channel.rs`). In the product it is a
-//! connection of HTTP/2 with all that belongs to it. In a simulation it is whatever the simulation makes of it. All code
-//! above the channel is the same in both: it is generic over [`Types`](crate::replica::Types), takes time and tasks from
+//! connection of HTTP/2 with all that belongs to it, in a simulation a part of the simulated network. All code above
+//! the channel is the same in both: it is generic over [`Types`](crate::replica::Types), takes time and tasks from
 //! their runtime, and decides nothing at random. So `tokio::select!` is always `biased` there.
 //!
 //! Nothing is trusted before the sender is known: every request and every answer carries the protocol version, the

@@ -1,9 +1,9 @@
 //! The seam between the protocol and what carries it: HTTP requests go in, HTTP responses come out, and the bodies of
 //! both are streams of bytes.
 //!
-//! Above it everything is the same in the product and in a simulation: messages, streams of appends, snapshots, identity,
-//! budgets. It names no socket, and no clock and task but those of [`Types`](crate::replica::Types). Below it the product
-//! has TCP, TLS and HTTP/2, and a simulation has a network of its own.
+//! Above it everything is the same in the product and in a simulation: messages, streams of appends, snapshots,
+//! identity, budgets. It names no socket, and no clock and task but those of [`Types`](crate::replica::Types). Below it
+//! the product has TCP, TLS and HTTP/2, and a simulation has a network of its own.
 
 use std::sync::Arc;
 

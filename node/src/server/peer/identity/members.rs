@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use crate::replica::{Replica, Types};
 use crate::server::config::address;
 
-/// Reads the membership of the node's log. It must not hold the replica: that would be a cycle, because the replica holds
-/// the members.
+/// Reads the membership of the node's log. It must not hold the replica: that would be a cycle, because the replica
+/// holds the members.
 type Log = Box<dyn Fn() -> Membership + Send + Sync>;
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
