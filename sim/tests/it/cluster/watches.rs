@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Replica, WatchFilter};
+use rstmdb_sim::Sim;
 
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit, values_in_log};
+use super::{Cluster, create, in_simulation, machine, set, submit, values_in_log};
 
 /// What follows an event on the instance "a".
 const LAST: u64 = 4_000;

@@ -9,12 +9,13 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use rstmdb_raft_store::{MemFs, NodeInfo, SnapshotHandle};
 
 use super::{Lost, Network, Process};
-use crate::sim::Sim;
-use crate::sim::trace;
+use crate::Sim;
+use crate::trace;
 
 /// Bytes of a snapshot in one message: few, so that many snapshots take more than one.
 const BLOCK_BYTES: usize = 2048;
@@ -114,7 +115,12 @@ impl RaftNetworkV2<Sim> for Wire {
         rpc: AppendEntriesRequest<Sim>,
         _option: RPCOption,
     ) -> Answer<AppendEntriesResponse<Sim>> {
-        if self.link.network.doubles() {
+        let Link { network, from } = &self.link;
+        if !rpc.entries.is_empty() && network.loses_entries(*from, self.to) {
+            Sim::sleep(network.limit()).await;
+            return Err(unreachable(&Lost::Silence));
+        }
+        if network.doubles() {
             let rpc = rpc.clone();
             self.again(move |process| append(process, rpc));
         }

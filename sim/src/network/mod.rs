@@ -25,10 +25,10 @@ use rstmdb_raft_store::{MemFs, SnapshotReceiver};
 use tokio::sync::oneshot;
 
 use super::Sim;
-use super::plan::Plan;
 use super::runtime::tasks;
+use super::settings::Settings;
 use super::trace;
-use crate::harness::rng::Rng;
+use crate::rng::Rng;
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +64,12 @@ struct Inner {
     /// When a link that was cut or slow became whole again.
     healed: BTreeMap<(u64, u64), Duration>,
     transfers: u64,
+    /// From and to: entries do not arrive.
+    losing: BTreeSet<(u64, u64)>,
+    /// Bytes that arrived although their entries did not.
+    taken: BTreeMap<(u64, u64), u64>,
+    /// From and to: as if lost entries arrived in part.
+    in_part: BTreeSet<(u64, u64)>,
 }
 
 /// The network of one run; clones are the same.
@@ -79,20 +85,23 @@ enum Way {
 }
 
 impl Network {
-    /// A network without faults of its own but those of the plan.
+    /// A network without faults of its own but those of the settings.
     #[must_use]
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self(Arc::new(Mutex::new(Inner {
-            rng: Rng::new(plan.seed ^ 0x4e7),
-            latency: plan.latency,
-            loss_permille: plan.loss_permille,
-            twice_permille: plan.twice_permille,
-            limit: plan.rpc_timeout(),
+            rng: Rng::new(settings.seed ^ 0x4e7),
+            latency: settings.latency,
+            loss_permille: settings.loss_permille,
+            twice_permille: settings.twice_permille,
+            limit: settings.rpc_timeout,
             processes: BTreeMap::new(),
             cut: BTreeSet::new(),
             slow: BTreeMap::new(),
             healed: BTreeMap::new(),
             transfers: 0,
+            losing: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            in_part: BTreeSet::new(),
         })))
     }
 
@@ -111,6 +120,46 @@ impl Network {
         self.0.lock().cut.insert((from, to));
     }
 
+    /// Cuts every link of a node.
+    pub fn isolate(&self, id: u64) {
+        let mut inner = self.0.lock();
+        let others: Vec<u64> = inner.processes.keys().copied().collect();
+        let others = others.into_iter().filter(|other| *other != id);
+        inner
+            .cut
+            .extend(others.flat_map(|other| [(id, other), (other, id)]));
+    }
+
+    /// From now on entries do not get from one node to another; everything else does.
+    pub fn lose_entries(&self, from: u64, to: u64) {
+        self.0.lock().losing.insert((from, to));
+    }
+
+    /// As if lost entries arrived in part.
+    pub fn take_lost_entries_in_part(&self, from: u64, to: u64) {
+        self.0.lock().in_part.insert((from, to));
+    }
+
+    /// As if a part of an entry had arrived just now.
+    pub fn take_a_part(&self, from: u64, to: u64) {
+        *self.0.lock().taken.entry((from, to)).or_default() += 1;
+    }
+
+    /// Whether entries are lost between two nodes.
+    fn loses_entries(&self, from: u64, to: u64) -> bool {
+        let mut inner = self.0.lock();
+        let way = (from, to);
+        if inner.losing.contains(&way) && inner.in_part.contains(&way) {
+            *inner.taken.entry(way).or_default() += 1;
+        }
+        inner.losing.contains(&way)
+    }
+
+    /// How many bytes of entries have arrived from one node at another.
+    fn taken(&self, from: u64, to: u64) -> u64 {
+        self.0.lock().taken.get(&(from, to)).copied().unwrap_or(0)
+    }
+
     /// Makes a link slow in one direction.
     pub fn slow(&self, from: u64, to: u64, more: Duration) {
         self.0.lock().slow.insert((from, to), more);
@@ -124,6 +173,7 @@ impl Network {
         inner.healed.extend(ways.map(|way| (*way, trace::now())));
         inner.cut.clear();
         inner.slow.clear();
+        inner.losing.clear();
     }
 
     /// From now on no message gets lost.

@@ -7,15 +7,15 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt};
 use rstmdb::replica::{
     Change, ChangeError, Consistency, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
-    Replica, Report,
+    Replica, Report, Sent,
 };
 use tokio::sync::mpsc;
 
 use super::Lost;
 use super::wire::Link;
-use crate::sim::Sim;
-use crate::sim::plan::node_info;
-use crate::sim::runtime::tasks;
+use crate::Sim;
+use crate::runtime::tasks;
+use crate::settings::node_info;
 
 fn lost(lost: Lost) -> PeerError {
     PeerError::Unreachable(lost.to_string())
@@ -103,6 +103,13 @@ impl Peers for Link {
             node: node_info(id),
         };
         self.question(id, move |_| async move { Ok(known) })
+    }
+
+    fn sent(&self, to: u64) -> Sent {
+        Sent {
+            bytes_taken: self.network.taken(self.from, to),
+            stalls: 0,
+        }
     }
 
     fn history(

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
+use rstmdb_sim::Sim;
 
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit, values_in_log};
+use super::{Cluster, create, in_simulation, machine, set, submit, values_in_log};
 
 /// The stall timeout, with room for an election and a few looks.
 const HELPED_WITHIN: Duration = Duration::from_secs(8);
@@ -116,7 +117,7 @@ fn a_follower_that_takes_bytes_is_slow_and_no_stall() {
         let (cluster, first) = cluster(24, 3).await;
         for other in others(3, first) {
             cluster.network.lose_entries(first, other);
-            cluster.network.count_lost_entries_as_taken(first, other);
+            cluster.network.take_lost_entries_in_part(first, other);
         }
         begin(&cluster, first, 5);
         Sim::sleep(Duration::from_secs(20)).await;
@@ -134,12 +135,12 @@ fn a_leader_whose_heartbeats_are_lost_leads_on_while_a_majority_takes_bytes() {
         let (cluster, first) = cluster(25, 5).await;
         let stepped_down = || cluster.node(first).counters().stepped_down.load();
         // Its followers hear it, and it does not hear them.
-        cluster
-            .network
-            .cut(others(5, first).map(|other| (other, first)));
+        for other in others(5, first) {
+            cluster.network.cut(other, first);
+        }
         for _ in 0..100 {
             for taking in others(5, first).take(2) {
-                cluster.network.count_as_taken(first, taking);
+                cluster.network.take_a_part(first, taking);
             }
             Sim::sleep(Duration::from_millis(100)).await;
         }
@@ -147,7 +148,7 @@ fn a_leader_whose_heartbeats_are_lost_leads_on_while_a_majority_takes_bytes() {
         // One of them is no majority.
         let taking = others(5, first).next().unwrap();
         for _ in 0..30 {
-            cluster.network.count_as_taken(first, taking);
+            cluster.network.take_a_part(first, taking);
             Sim::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(stepped_down(), 1);

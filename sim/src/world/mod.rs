@@ -20,11 +20,11 @@ use super::check::chain::Chain;
 use super::check::leaders::Leaders;
 use super::network::wire::Link;
 use super::network::{Network, Process};
-use super::plan::{DATA_DIR, Plan, node_info};
 use super::runtime::NodeInstant;
 use super::runtime::tasks::{self, RATE_EXACT};
+use super::settings::{DATA_DIR, Settings, node_info};
 use super::trace;
-use crate::harness::rng::Rng;
+use crate::rng::Rng;
 
 /// What wall clocks show at the start, in milliseconds.
 const WALL_BEGINS_MS: i64 = 1_700_000_000_000;
@@ -70,7 +70,8 @@ impl Site {
 pub struct Up {
     /// Its replica.
     pub replica: Replica<Sim>,
-    store: Store<MemFs>,
+    /// Its store.
+    pub store: Store<MemFs>,
     /// How far what it has applied has been compared.
     seen: u64,
     term: u64,
@@ -81,8 +82,8 @@ pub struct Up {
 
 /// See the module documentation.
 pub struct World {
-    /// What the seed has decided.
-    pub plan: Plan,
+    /// How the cluster is set up.
+    pub settings: Settings,
     /// Between the nodes.
     pub network: Network,
     /// The machines, by node id.
@@ -104,7 +105,8 @@ struct Machine {
 }
 
 /// What a wall clock shows that is right, in milliseconds.
-fn right_ms() -> i64 {
+#[must_use]
+pub fn right_ms() -> i64 {
     WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()
 }
 
@@ -126,16 +128,16 @@ impl Host for Machine {
 impl World {
     /// An empty cluster.
     #[must_use]
-    pub fn new(plan: Plan) -> Arc<Self> {
+    pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            network: Network::new(&plan),
+            network: Network::new(&settings),
             sites: Mutex::default(),
             chain: Mutex::default(),
             answers: Mutex::default(),
-            rng: Mutex::new(Rng::new(plan.seed ^ 0x3017d)),
+            rng: Mutex::new(Rng::new(settings.seed ^ 0x3017d)),
             leaders: Mutex::default(),
             majority: Mutex::default(),
-            plan,
+            settings,
         })
     }
 
@@ -159,7 +161,7 @@ impl World {
 
     /// The nodes that form the cluster at the start.
     pub fn place_first(&self) {
-        let ids = 1..=self.plan.nodes;
+        let ids = 1..=self.settings.nodes;
         let members: BTreeMap<_, _> = ids.clone().map(|id| (id, node_info(id))).collect();
         for id in ids {
             self.place(id, Formation::Together(members.clone()));
@@ -230,7 +232,7 @@ impl World {
             return;
         };
         trace::note(id, "boot", [0, 0]);
-        let skew = self.plan.skew;
+        let skew = self.settings.skew;
         let rate = RATE_EXACT - skew + self.rng.lock().below(2 * skew + 1);
         tasks::give_life(id, disk.clone(), rate);
         let machine = Machine { wall_ms, disk };
@@ -245,7 +247,7 @@ impl World {
     }
 
     async fn start(self: Arc<Self>, id: u64, machine: Machine, formation: Formation) {
-        let opened = Store::open(machine.disk.clone(), self.plan.store_options());
+        let opened = Store::open(machine.disk.clone(), self.settings.store_options());
         let (store, writer) = match opened {
             Ok(opened) => opened,
             // A power cut came during the start. The folder is opened again later.
@@ -254,7 +256,7 @@ impl World {
                 return trace::violated("a node comes up again", format!("node {id}: {error}"));
             }
         };
-        let slowest = u64::try_from(self.plan.disk.as_micros()).unwrap_or_default();
+        let slowest = u64::try_from(self.settings.disk.as_micros()).unwrap_or_default();
         let mut rng = self.rng.lock().fork();
         drop(tasks::spawn_here(
             writer.drive_slowly(SimRuntime::sleep, move || {
@@ -265,7 +267,7 @@ impl World {
             network: self.network.clone(),
             from: id,
         };
-        let options = self.plan.options(id, formation);
+        let options = self.settings.options(id, formation);
         let disk = machine.disk.clone();
         let (host, peers) = (Arc::new(machine), Arc::new(link.clone()));
         let started = Replica::start(store.clone(), options, host, link, peers).await;

@@ -15,10 +15,11 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, Membership};
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
 use rstmdb_raft_store::FileSystem;
+use rstmdb_sim::Sim;
+use rstmdb_sim::network::wire::Link;
+use rstmdb_sim::settings::node_info;
 
-use super::{
-    Cluster, LEADER_WAIT, Sim, create, in_simulation, machine, set, submit, values_in_log,
-};
+use super::{Cluster, LEADER_WAIT, create, in_simulation, machine, set, submit, values_in_log};
 
 #[test]
 fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
@@ -103,6 +104,7 @@ fn damaged_history_is_noticed_and_fetched_again() {
         let cluster = Cluster::form(4, 3).await;
         let (_, away) = with_fetched_history(&cluster).await;
         let (node, disk) = (cluster.node(away), &cluster.disks[&away]);
+        cluster.world.damaged(away);
         let values = values_in_log(node);
         let dir = Path::new("/data/history");
         let files = disk.list(dir).unwrap();
@@ -145,6 +147,7 @@ fn a_damaged_snapshot_is_written_again() {
                 .try_for_each(|record| record.map(drop))
         };
         readable().unwrap();
+        cluster.world.damaged(leader);
         let path = Path::new("/data/snapshots").join(&snapshots.list()[0].file);
         let mut content = disk.content(&path).unwrap();
         let middle = content.len() / 2;
@@ -203,33 +206,31 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         submit(cluster.node(leader), create("a")).await.unwrap();
         cluster.converge().await;
         let (to, node) = (1 + leader % 3, cluster.node(1 + leader % 3));
-        cluster.network.keep_appends(to);
-        let (first, second) = (set("a", 1, false), set("a", 2, false));
-        submit(cluster.node(leader), first).await.unwrap();
-        cluster.node(leader).compact(true).await.unwrap();
-        let snapshot = cluster.node(leader).snapshots().current().unwrap().unwrap();
-        let behind = submit(cluster.node(leader), second).await.unwrap().offset;
-        let last = |append: &AppendEntriesRequest<Sim>| {
-            let last = append.entries.last()?;
-            Some(last.log_id.index)
+        let leads = cluster.node(leader);
+        let before = cluster.stores[&leader].read(leads.log_end(), 1, usize::MAX);
+        let before = before.unwrap()[0].log_id;
+        cluster.network.lose_entries(leader, to);
+        submit(leads, set("a", 1, false)).await.unwrap();
+        leads.compact(true).await.unwrap();
+        let snapshot = leads.snapshots().current().unwrap().unwrap();
+        submit(leads, set("a", 2, false)).await.unwrap();
+        // An append of both entries was on the way, and nothing of it was committed when it was sent.
+        let vote = leads.raft().metrics().borrow_watched().vote;
+        let late = AppendEntriesRequest::<Sim> {
+            vote,
+            prev_log_id: Some(before),
+            entries: cluster.stores[&leader]
+                .read(before.index + 1, 10, usize::MAX)
+                .unwrap(),
+            leader_commit: Some(before),
         };
-        let kept = || {
-            cluster
-                .network
-                .late_append(to)
-                .filter(|append| last(append) == behind)
-        };
-        let mut late = cluster.wait("append on the way", kept).await;
-        // Nothing of it was committed when it was sent.
-        late.leader_commit = late.prev_log_id;
-        let vote = late.vote;
         let appended = node.raft().append_entries(late).await.unwrap();
         assert!(appended.is_success());
-        let mut wire = cluster
-            .network
-            .of(leader)
-            .new_client(to, &super::node_info(to))
-            .await;
+        let mut link = Link {
+            network: cluster.network.clone(),
+            from: leader,
+        };
+        let mut wire = link.new_client(to, &node_info(to)).await;
         let snapshot = SnapshotOf::<Sim, _> {
             meta: snapshot.meta().clone(),
             snapshot,
@@ -321,10 +322,10 @@ fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays()
         // The leader itself, when something else is asked for.
         let leader = cluster.leader().await;
         begin_to_remove(cluster.node(leader), leader).await;
-        cluster.boot(6, 6, Formation::Join).await;
+        cluster.boot(6, Formation::Join).await;
         let add = Change::AddLearner {
             node_id: 6,
-            node: super::node_info(6),
+            node: node_info(6),
         };
         let other = *cluster.nodes.keys().find(|id| **id != leader).unwrap();
         cluster.node(other).change(&add).await.unwrap();
@@ -371,7 +372,7 @@ fn nodes_come_and_go_but_never_the_majority() {
         let mut cluster = Cluster::form(3, 3).await;
         let leader = cluster.leader().await;
         submit(cluster.node(1), machine()).await.unwrap();
-        cluster.boot(3, 4, Formation::Join).await;
+        cluster.boot(4, Formation::Join).await;
         let asked = 1 + leader % 3;
         let joining = cluster.node(asked).introduce("node4").await.unwrap();
         let add = Change::AddLearner {

@@ -1,0 +1,7 @@
+//! One situation each for a cluster in virtual time, and the checkers shown what is wrong.
+
+#![allow(clippy::unwrap_used)]
+
+mod checker;
+mod cluster;
+mod replica;
