@@ -28,14 +28,10 @@ pub struct Settings {
     pub leader_wait: Duration,
     /// How long a follower may take no entries before the leader lets another node lead.
     pub stall_timeout: Duration,
-    /// How long a node waits for another one's answer.
-    pub rpc_timeout: Duration,
-    /// The shortest delay of a message, and the longest extra delay.
+    /// The shortest delay of bytes between nodes, and the longest extra delay.
     pub latency: [Duration; 2],
-    /// How many of 1000 messages get lost.
+    /// How many of 1000 pieces of data get lost.
     pub loss_permille: u64,
-    /// How many of 1000 messages arrive twice.
-    pub twice_permille: u64,
     /// The longest that a write to a disk takes.
     pub disk: Duration,
     /// How far from the right speed clocks may be, in millionths.
@@ -63,7 +59,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A cluster without trouble of its own: exact clocks, fast disks, messages that take a millisecond.
+    /// A cluster without trouble of its own: exact clocks, fast disks, bytes that take a millisecond.
     #[must_use]
     pub fn calm(seed: u64, nodes: u64) -> Self {
         let ms = Duration::from_millis;
@@ -74,10 +70,8 @@ impl Settings {
             election: ms(500),
             leader_wait: ms(2_000),
             stall_timeout: ms(3_000),
-            rpc_timeout: ms(150),
             latency: [ms(1), Duration::ZERO],
             loss_permille: 0,
-            twice_permille: 0,
             disk: Duration::ZERO,
             skew: 0,
             segment_bytes: 64 << 10,
@@ -142,7 +136,14 @@ impl Settings {
 #[must_use]
 pub fn node_info(id: u64) -> NodeInfo {
     NodeInfo {
-        peer_addr: format!("node{id}"),
+        peer_addr: format!("node{id}:7402"),
         rcp_addr: format!("node{id}:7401"),
     }
+}
+
+/// The node that is reached at an address for other nodes.
+#[must_use]
+pub fn node_at(peer_addr: &str) -> Option<u64> {
+    let (name, _) = peer_addr.split_once(':')?;
+    name.strip_prefix("node")?.parse().ok()
 }

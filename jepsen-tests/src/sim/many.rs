@@ -41,7 +41,7 @@ const REQUIRED: [&str; 14] = [
     "partition",
     "long partition",
     "slow links",
-    "message twice",
+    "connection reset",
     "freeze",
     "clock jump",
     "full disk",

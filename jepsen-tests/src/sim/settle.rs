@@ -25,8 +25,8 @@ const POLL: Duration = Duration::from_millis(10);
 /// Ends all faults: links are whole, disks have room, nodes run.
 pub fn calm(world: &Arc<World>) {
     trace::note(0, "calm", [world.end(), 0]);
-    world.network.heal();
-    world.network.calm();
+    world.network.ways.heal();
+    world.network.ways.calm();
     for site in world.sites.lock().values_mut() {
         site.disk.set_capacity_bytes(u64::MAX);
         site.full = false;

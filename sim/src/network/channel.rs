@@ -70,11 +70,22 @@ struct Opened {
 }
 
 impl Line {
-    async fn opened(&self) -> Result<Opened, Status> {
+    fn is_open(&self) -> Option<Opened> {
         let open = self.open.lock().clone();
-        if let Some(open) = open.filter(|open| !open.connection.is_broken(End::Caller)) {
+        open.filter(|open| !open.connection.is_broken(End::Caller))
+    }
+
+    /// The connection, which is opened if there is none. It goes on opening when the call that needs it has run out of
+    /// time.
+    async fn opened(self: &Arc<Self>) -> Result<Opened, Status> {
+        if let Some(open) = self.is_open() {
             return Ok(open);
         }
+        let opening = tasks::spawn(self.from, self.clone().connect());
+        opening.await.map_err(|_| refused())?
+    }
+
+    async fn connect(self: Arc<Self>) -> Result<Opened, Status> {
         let ways = &self.network.ways;
         let shakes_hands = async {
             for way in [(self.from, self.to), (self.to, self.from)] {
@@ -84,9 +95,12 @@ impl Line {
         };
         let shaken = SimRuntime::timeout(CONNECT_TIMEOUT, shakes_hands).await;
         shaken.map_err(|_| Status::unavailable("the node does not answer"))?;
+        // An earlier call may have opened it meanwhile.
+        if let Some(open) = self.is_open() {
+            return Ok(open);
+        }
         let opened = self.network.open(self.from, self.to);
-        let (connection, services) =
-            opened.ok_or_else(|| Status::unavailable("connection refused"))?;
+        let (connection, services) = opened.ok_or_else(refused)?;
         let opened = Opened {
             connection,
             services,
@@ -94,6 +108,10 @@ impl Line {
         *self.open.lock() = Some(opened.clone());
         Ok(opened)
     }
+}
+
+fn refused() -> Status {
+    Status::unavailable("connection refused")
 }
 
 async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>, Status> {

@@ -19,6 +19,9 @@ pub type Way = (u64, u64);
 /// How long TCP takes at most until it sends again what was lost, while hardly anything is lost.
 const RETRANSMISSION_MAX: Duration = Duration::from_millis(200);
 
+/// The calls that carry entries.
+const ENTRIES: &str = "/StreamAppend";
+
 struct State {
     rng: Rng,
     latency: [Duration; 2],
@@ -88,6 +91,11 @@ impl Ways {
     /// Those of other calls do.
     pub fn mute(&self, from: u64, to: u64, call: &'static str) {
         self.state.lock().muted.insert(((from, to), call));
+    }
+
+    /// From now on entries do not get from one node to another; heartbeats and everything else do.
+    pub fn lose_entries(&self, from: u64, to: u64) {
+        self.mute(from, to, ENTRIES);
     }
 
     /// All ways are whole, wide and fast again.

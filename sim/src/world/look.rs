@@ -78,7 +78,7 @@ impl World {
         if !self.settings.promises_leader {
             return;
         }
-        let whole_since = |from, to| self.network.whole_since(from, to);
+        let whole_since = |from, to| self.network.ways.whole_since(from, to);
         if let Some(talking) = majority.without_leader(&voters, now, whole_since) {
             let seen = format!(
                 "{talking:?} can talk, and the last one was acknowledged at {:?}",
@@ -113,9 +113,15 @@ impl World {
         if applied == up.seen {
             return Ok(());
         }
-        if up.replica.status().diverged {
+        let status = up.replica.status();
+        if status.diverged {
             return Err(("no state diverges", format!("node {id}")));
         }
+        let taken = up.replica.counters().snapshots_taken.load();
+        if status.snapshot_offset > up.snapshot.0 && taken == up.snapshot.1 {
+            trace::note(id, "snapshot received", [status.snapshot_offset, 0]);
+        }
+        up.snapshot = (status.snapshot_offset, taken);
         let mut chain = self.chain.lock();
         let mut from = up.store.earliest_index().max(up.seen + 1).max(1);
         let mut read = entries(&up.store, from, applied);

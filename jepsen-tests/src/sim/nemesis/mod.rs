@@ -175,11 +175,11 @@ impl Nemesis {
         let flaps = if self.rng.percent(20) { 4 } else { 1 };
         for _ in 0..flaps {
             for (from, to) in shape.cut(order.len()) {
-                self.world.network.cut(order[from], order[to]);
+                self.world.network.ways.cut(order[from], order[to]);
             }
             let duration = self.time(Duration::from_millis(1200) / flaps);
             SimRuntime::sleep(duration).await;
-            self.world.network.heal();
+            self.world.network.ways.heal();
         }
     }
 
@@ -200,7 +200,7 @@ impl Nemesis {
         };
         trace::note(0, "long partition", [kind, order[0]]);
         for (from, to) in shape.cut(order.len()) {
-            self.world.network.cut(order[from], order[to]);
+            self.world.network.ways.cut(order[from], order[to]);
         }
         let begun = trace::now();
         // Until then, earlier answers may still count for the earlier leader.
@@ -212,7 +212,7 @@ impl Nemesis {
                 break;
             }
         }
-        self.world.network.heal();
+        self.world.network.ways.heal();
     }
 
     async fn slow_links(&mut self) {
@@ -223,14 +223,14 @@ impl Nemesis {
             [u64::try_from(more.as_micros()).unwrap_or(0), 0],
         );
         for other in self.world.members() {
-            self.world.network.slow(slow, other, more);
+            self.world.network.ways.slow(slow, other, more);
             if self.rng.percent(50) {
-                self.world.network.slow(other, slow, more);
+                self.world.network.ways.slow(other, slow, more);
             }
         }
         let duration = self.time(Duration::from_millis(600));
         SimRuntime::sleep(duration).await;
-        self.world.network.heal();
+        self.world.network.ways.heal();
     }
 
     fn freeze(&mut self) {

@@ -143,7 +143,7 @@ fn a_backup_does_not_reach_the_time_of_a_write_that_is_in_flight() {
             .with_state(|state| state.last_time_ms());
         Sim::sleep(Duration::from_secs(1)).await;
         for follower in (1..=3).filter(|id| *id != leader) {
-            cluster.network.lose_entries(leader, follower);
+            cluster.network.ways.lose_entries(leader, follower);
         }
         let looks = async {
             Sim::sleep(Duration::from_millis(300)).await;
@@ -151,7 +151,7 @@ fn a_backup_does_not_reach_the_time_of_a_write_that_is_in_flight() {
             for id in 1..=3 {
                 reached.push(cluster.node(id).log_time_ms().await);
             }
-            cluster.network.heal();
+            cluster.network.ways.heal();
             reached
         };
         let write = submit(cluster.node(leader), set("a", 1, true));

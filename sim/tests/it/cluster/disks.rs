@@ -11,7 +11,7 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Role, WatchFilter};
 use rstmdb_raft_store::FileSystem;
 use rstmdb_sim::Sim;
-use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES};
+use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES, node_info};
 
 use super::{Cluster, create, in_simulation, machine, set, submit};
 
@@ -174,7 +174,7 @@ fn a_full_node_and_a_lost_one_stop_a_cluster_of_three_until_one_is_back() {
         cluster.make_room(full);
         Sim::sleep(LONG).await;
         cluster.write_through(&[full, other], 10).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
     });
 }
@@ -184,7 +184,11 @@ fn a_node_without_room_is_not_added_nor_given_a_vote() {
     in_simulation(16, async {
         let (mut cluster, leader) = Cluster::prepared(16).await;
         cluster.boot(4, Formation::Join).await;
-        let joining = cluster.node(leader).introduce("node4").await.unwrap();
+        let joining = cluster
+            .node(leader)
+            .introduce(&node_info(4).peer_addr)
+            .await
+            .unwrap();
         let add = Change::AddLearner {
             node_id: 4,
             node: joining.node,
@@ -235,7 +239,7 @@ fn a_node_without_room_takes_no_snapshot_until_it_has() {
         cluster.fill(full);
         Sim::sleep(NOTICE).await;
         let end = cluster.node(full).log_end();
-        cluster.network.heal();
+        cluster.network.ways.heal();
         Sim::sleep(LONG).await;
         let status = cluster.node(full).status();
         assert_eq!(

@@ -60,7 +60,7 @@ async fn cause_trouble(cluster: &Cluster, random: &mut Rng) {
         } else {
             cluster.network.isolate(victim);
             Sim::sleep(Duration::from_millis(100 + random.below(2500))).await;
-            cluster.network.heal();
+            cluster.network.ways.heal();
         }
     }
 }
@@ -110,7 +110,7 @@ fn run(seed: u64) -> (usize, BTreeMap<String, Vec<u64>>) {
             tolds.insert(id, told);
         }
         cause_trouble(&cluster, &mut random).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         for writer in writers {
             writer.await.unwrap();
         }

@@ -20,6 +20,7 @@ use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Done, Formation, LogItem, Replica};
+use rstmdb::server::peer::Connections;
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, PutMachine};
 use rstmdb_raft_store::{MemFs, Store};
@@ -110,6 +111,12 @@ impl Cluster {
 
     pub fn node(&self, id: u64) -> &Replica<Sim> {
         &self.nodes[&id]
+    }
+
+    /// A node's connections to the others.
+    fn connections(&self, id: u64) -> Connections<Sim> {
+        let sites = self.world.sites.lock();
+        sites[&id].process.as_ref().unwrap().connections.clone()
     }
 
     /// Waits until all nodes agree on a leader, and names it.

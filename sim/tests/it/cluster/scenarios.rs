@@ -16,7 +16,6 @@ use openraft::{EntryPayload, Membership};
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
 use rstmdb_raft_store::FileSystem;
 use rstmdb_sim::Sim;
-use rstmdb_sim::network::wire::Link;
 use rstmdb_sim::settings::node_info;
 
 use super::{Cluster, LEADER_WAIT, create, in_simulation, machine, set, submit, values_in_log};
@@ -46,7 +45,7 @@ fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
             assert!(Sim::now() - began < LEADER_WAIT * 3, "in time");
             node.barrier(Consistency::Local, None).await.unwrap();
             node.watch(WatchFilter::default(), Some(0)).unwrap();
-            cluster.network.heal();
+            cluster.network.ways.heal();
             cluster.leader().await;
         }
         submit(cluster.node(leader), set("a", 6, true))
@@ -79,7 +78,7 @@ fn a_leader_that_lost_its_majority_with_writes_under_way_denies_later_ones_in_ti
         let denied = denied.expect("it is answered in time").unwrap_err();
         assert!(matches!(denied, Error::NoLeader), "{denied}");
         assert!(Sim::now() - began < LEADER_WAIT * 2);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         // What was under way may or may not have taken effect, or it is lost for certain.
         let _ = under_way.await;
         cluster.converge().await;
@@ -179,7 +178,7 @@ fn a_leader_that_is_replaced_keeps_the_order_of_what_it_was_sent() {
             let mut sent = Vec::new();
             for n in 0..WRITES {
                 if n == ALONE {
-                    cluster.network.heal();
+                    cluster.network.ways.heal();
                 }
                 let write = set("a", 1 + round * WRITES + n, true);
                 sent.push(cluster.node(leader).submit(write, Arc::from("test")));
@@ -209,7 +208,7 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         let leads = cluster.node(leader);
         let before = cluster.stores[&leader].read(leads.log_end(), 1, usize::MAX);
         let before = before.unwrap()[0].log_id;
-        cluster.network.lose_entries(leader, to);
+        cluster.network.ways.lose_entries(leader, to);
         submit(leads, set("a", 1, false)).await.unwrap();
         leads.compact(true).await.unwrap();
         let snapshot = leads.snapshots().current().unwrap().unwrap();
@@ -226,11 +225,8 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         };
         let appended = node.raft().append_entries(late).await.unwrap();
         assert!(appended.is_success());
-        let mut link = Link {
-            network: cluster.network.clone(),
-            from: leader,
-        };
-        let mut wire = link.new_client(to, &node_info(to)).await;
+        let mut connections = cluster.connections(leader);
+        let mut wire = connections.new_snapshot_client(to, &node_info(to)).await;
         let snapshot = SnapshotOf::<Sim, _> {
             meta: snapshot.meta().clone(),
             snapshot,
@@ -238,7 +234,7 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         let option = RPCOption::new(LEADER_WAIT);
         let sent = wire.full_snapshot(vote, snapshot, pending(), option);
         assert_eq!(sent.await.unwrap().vote, vote);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert_eq!(values_in_log(node)["a"], [1, 2]);
     });
@@ -277,7 +273,7 @@ async fn with_fetched_history(cluster: &Cluster) -> (u64, u64) {
     // The log that the node lacks has been purged, up to what is kept for stragglers.
     Sim::sleep(Duration::from_secs(5)).await;
     let before = cluster.node(away).log_end();
-    cluster.network.heal();
+    cluster.network.ways.heal();
     cluster.converge().await;
     cluster.node(away).wait_for_history(0).await;
     assert!(cluster.node(away).status().snapshot_offset > before);
@@ -361,7 +357,7 @@ fn a_removal_whose_answer_is_lost_is_done() {
         }
         cluster.network.isolate(asked);
         Sim::sleep(Duration::from_millis(200)).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         removed.await.unwrap().unwrap();
     });
 }
@@ -374,7 +370,11 @@ fn nodes_come_and_go_but_never_the_majority() {
         submit(cluster.node(1), machine()).await.unwrap();
         cluster.boot(4, Formation::Join).await;
         let asked = 1 + leader % 3;
-        let joining = cluster.node(asked).introduce("node4").await.unwrap();
+        let joining = cluster
+            .node(asked)
+            .introduce(&node_info(4).peer_addr)
+            .await
+            .unwrap();
         let add = Change::AddLearner {
             node_id: joining.id,
             node: joining.node,

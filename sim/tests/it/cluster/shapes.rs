@@ -116,7 +116,7 @@ impl Cluster {
         }
         Sim::sleep(Duration::from_millis(1)).await;
         for (from, to) in cut {
-            self.network.cut(*from, *to);
+            self.network.ways.cut(*from, *to);
         }
         let talking = majority(cut, &ids).unwrap();
         let done = self.write_through_any(&talking, n).await;
@@ -131,7 +131,7 @@ impl Cluster {
             .filter(leads)
             .map(|id| (*id, self.term(*id)))
             .collect();
-        self.network.heal();
+        self.network.ways.heal();
         Sim::sleep(HEALED_FOR).await;
         let after = self.leader().await;
         if let [one] = before.as_slice() {

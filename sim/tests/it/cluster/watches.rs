@@ -65,7 +65,7 @@ fn comes_back(seed: u64, leader_goes: bool) {
         let writes = 1 + away % 3;
         write_all(cluster.node(writes)).await;
         let before = cluster.node(away).log_end();
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert!(cluster.node(away).status().snapshot_offset > before);
         let expected: Vec<u64> = (1..=LAST).collect();
