@@ -4,4 +4,5 @@
 
 mod checker;
 mod cluster;
+mod network;
 mod replica;
