@@ -8,7 +8,7 @@ use rstmdb_engine::{InstanceView, Refusal, Reply};
 
 use super::chain::Wrong;
 use super::facts::{Facts, Stand, Version, object};
-use crate::load::machines;
+use crate::machines;
 
 /// The change of one instance that an operation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

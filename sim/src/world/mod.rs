@@ -1,33 +1,31 @@
 //! The cluster of one run: its disks, its processes, and the checks on them.
 
 mod look;
+mod machine;
+mod peering;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicI64;
 
-use openraft::AsyncRuntime;
-use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use rstmdb::replica::{Formation, Host, Replica};
-use rstmdb_raft_store::{FileSystem, MemFs, Store};
+use rstmdb::replica::{Formation, Replica};
+use rstmdb::server::peer::Connections;
+use rstmdb_raft_store::{MemFs, Store};
 
 use super::Sim;
 use super::check::answers::Answers;
 use super::check::chain::Chain;
 use super::check::leaders::Leaders;
-use super::network::wire::Link;
-use super::network::{Network, Process};
-use super::plan::{DATA_DIR, Plan, node_info};
+use super::network::Network;
 use super::runtime::NodeInstant;
-use super::runtime::tasks::{self, RATE_EXACT};
+use super::runtime::tasks;
+use super::settings::{Settings, node_info};
 use super::trace;
-use crate::harness::rng::Rng;
+use crate::rng::Rng;
 
-/// What wall clocks show at the start, in milliseconds.
-const WALL_BEGINS_MS: i64 = 1_700_000_000_000;
+pub use machine::right_ms;
 
 /// The machine of a node: what outlives its processes.
 pub struct Site {
@@ -36,6 +34,8 @@ pub struct Site {
     /// How far the wall clock is off, in milliseconds.
     pub wall_ms: Arc<AtomicI64>,
     formation: Formation,
+    /// Names its data folder to the other nodes.
+    incarnation: u128,
     /// The process, where one has come up.
     pub process: Option<Up>,
     /// It was removed from the cluster, or never joined it.
@@ -70,19 +70,24 @@ impl Site {
 pub struct Up {
     /// Its replica.
     pub replica: Replica<Sim>,
-    store: Store<MemFs>,
+    /// Its store.
+    pub store: Store<MemFs>,
+    /// Its connections to other nodes.
+    pub connections: Connections<Sim>,
     /// How far what it has applied has been compared.
     seen: u64,
     term: u64,
     committed: u64,
+    /// The offset of its snapshot, and how many it has taken itself.
+    snapshot: (u64, u64),
     /// When, by its own clock, a majority has acknowledged it as the leader.
     acknowledged: Option<NodeInstant>,
 }
 
 /// See the module documentation.
 pub struct World {
-    /// What the seed has decided.
-    pub plan: Plan,
+    /// How the cluster is set up.
+    pub settings: Settings,
     /// Between the nodes.
     pub network: Network,
     /// The machines, by node id.
@@ -97,53 +102,28 @@ pub struct World {
     majority: Mutex<Leaders>,
 }
 
-/// The wall clock and the disk of a machine.
-struct Machine {
-    wall_ms: Arc<AtomicI64>,
-    disk: MemFs,
-}
-
-/// What a wall clock shows that is right, in milliseconds.
-fn right_ms() -> i64 {
-    WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()
-}
-
-impl Host for Machine {
-    fn now_ms(&self) -> u64 {
-        let wall = right_ms() + self.wall_ms.load(Ordering::Relaxed);
-        u64::try_from(wall).unwrap_or_default()
-    }
-
-    fn block(&self, work: &mut dyn FnMut()) {
-        work();
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        self.disk.free_bytes(Path::new(DATA_DIR)).ok()
-    }
-}
-
 impl World {
     /// An empty cluster.
     #[must_use]
-    pub fn new(plan: Plan) -> Arc<Self> {
+    pub fn new(settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            network: Network::new(&plan),
+            network: Network::new(&settings),
             sites: Mutex::default(),
             chain: Mutex::default(),
             answers: Mutex::default(),
-            rng: Mutex::new(Rng::new(plan.seed ^ 0x3017d)),
+            rng: Mutex::new(Rng::new(settings.seed ^ 0x3017d)),
             leaders: Mutex::default(),
             majority: Mutex::default(),
-            plan,
+            settings,
         })
     }
 
     /// A machine with an empty disk.
     pub fn place(&self, id: u64, formation: Formation) {
-        let seed = self.rng.lock().number();
+        let mut rng = self.rng.lock();
         let site = Site {
-            disk: MemFs::new(seed),
+            disk: MemFs::new(rng.number()),
+            incarnation: u128::from(rng.number()) + 1,
             wall_ms: Arc::default(),
             left: formation == Formation::Join,
             formation,
@@ -159,7 +139,7 @@ impl World {
 
     /// The nodes that form the cluster at the start.
     pub fn place_first(&self) {
-        let ids = 1..=self.plan.nodes;
+        let ids = 1..=self.settings.nodes;
         let members: BTreeMap<_, _> = ids.clone().map(|id| (id, node_info(id))).collect();
         for id in ids {
             self.place(id, Formation::Together(members.clone()));
@@ -213,89 +193,10 @@ impl World {
         }
     }
 
-    /// Starts a process on a machine that runs none.
-    pub fn boot(self: &Arc<Self>, id: u64) {
-        let found = {
-            let sites = self.sites.lock();
-            let site = sites.get(&id).filter(|_| !tasks::is_alive(id));
-            site.map(|site| {
-                (
-                    site.disk.clone(),
-                    site.wall_ms.clone(),
-                    site.formation.clone(),
-                )
-            })
-        };
-        let Some((disk, wall_ms, formation)) = found else {
-            return;
-        };
-        trace::note(id, "boot", [0, 0]);
-        let skew = self.plan.skew;
-        let rate = RATE_EXACT - skew + self.rng.lock().below(2 * skew + 1);
-        tasks::give_life(id, disk.clone(), rate);
-        let machine = Machine { wall_ms, disk };
-        drop(tasks::spawn(id, self.clone().start(id, machine, formation)));
-    }
-
     /// Starts a process that was ended, unless the cluster has let its node go.
     pub fn boot_again(self: &Arc<Self>, id: u64) {
         if self.ids(|site| !site.left).contains(&id) {
             self.boot(id);
-        }
-    }
-
-    async fn start(self: Arc<Self>, id: u64, machine: Machine, formation: Formation) {
-        let opened = Store::open(machine.disk.clone(), self.plan.store_options());
-        let (store, writer) = match opened {
-            Ok(opened) => opened,
-            // A power cut came during the start. The folder is opened again later.
-            Err(_) if machine.disk.has_lost_power() => return,
-            Err(error) => {
-                return trace::violated("a node comes up again", format!("node {id}: {error}"));
-            }
-        };
-        let slowest = u64::try_from(self.plan.disk.as_micros()).unwrap_or_default();
-        let mut rng = self.rng.lock().fork();
-        drop(tasks::spawn_here(
-            writer.drive_slowly(SimRuntime::sleep, move || {
-                (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
-            }),
-        ));
-        let link = Link {
-            network: self.network.clone(),
-            from: id,
-        };
-        let options = self.plan.options(id, formation);
-        let disk = machine.disk.clone();
-        let (host, peers) = (Arc::new(machine), Arc::new(link.clone()));
-        let started = Replica::start(store.clone(), options, host, link, peers).await;
-        match started {
-            Ok(replica) => self.attach(id, replica, store),
-            Err(_) if disk.has_lost_power() => {}
-            Err(error) => trace::violated("a node comes up again", format!("node {id}: {error}")),
-        }
-    }
-
-    fn attach(&self, id: u64, replica: Replica<Sim>, store: Store<MemFs>) {
-        trace::note(id, "up", [replica.log_end(), 0]);
-        let process = Process {
-            replica: replica.clone(),
-            arriving: Arc::default(),
-        };
-        self.network.attach(id, process);
-        if let Some(site) = self.sites.lock().get_mut(&id) {
-            site.process = Some(Up {
-                replica,
-                store,
-                seen: 0,
-                term: 0,
-                committed: 0,
-                acknowledged: None,
-            });
-            self.majority.lock().changed(id);
-        }
-        if let Err((invariant, seen)) = self.check(id) {
-            trace::violated(invariant, seen);
         }
     }
 
@@ -311,7 +212,7 @@ impl World {
         }
         self.majority.lock().changed(id);
         trace::note(id, if power { "power cut" } else { "kill" }, [0, 0]);
-        tasks::kill(id, (process, self.network.detach(id)));
+        tasks::kill(id, (process, self.network.detach(id, !power)));
         match power {
             true => disk.crash(),
             false => disk.kill(),
@@ -326,7 +227,7 @@ impl World {
                 .lock()
                 .get_mut(&id)
                 .map(|site| site.process.take());
-            tasks::kill(id, (process, self.network.detach(id)));
+            tasks::kill(id, (process, self.network.detach(id, false)));
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rstmdb_engine::fact::{self, Body, Entry};
 use serde_json::{Map, Value};
 
-use crate::load::machines::Machine;
+use crate::machines::Machine;
 
 /// The state of an instance.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,8 +10,10 @@ use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Role, WatchFilter};
 use rstmdb_raft_store::FileSystem;
+use rstmdb_sim::Sim;
+use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES, node_info};
 
-use super::{Cluster, RESERVE_BYTES, Sim, create, in_simulation, machine, set, submit};
+use super::{Cluster, create, in_simulation, machine, set, submit};
 
 /// Longer than a node takes to notice, and the others to hear of it.
 const NOTICE: Duration = Duration::from_secs(3);
@@ -22,7 +24,7 @@ impl Cluster {
     /// Leaves less than the reserve on a node's disk.
     fn fill(&self, id: u64) {
         let disk = &self.disks[&id];
-        let used = u64::MAX - disk.free_bytes(Path::new("/data")).unwrap();
+        let used = u64::MAX - disk.free_bytes(Path::new(DATA_DIR)).unwrap();
         disk.set_capacity_bytes(used + RESERVE_BYTES / 2);
     }
 
@@ -172,7 +174,7 @@ fn a_full_node_and_a_lost_one_stop_a_cluster_of_three_until_one_is_back() {
         cluster.make_room(full);
         Sim::sleep(LONG).await;
         cluster.write_through(&[full, other], 10).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
     });
 }
@@ -181,8 +183,12 @@ fn a_full_node_and_a_lost_one_stop_a_cluster_of_three_until_one_is_back() {
 fn a_node_without_room_is_not_added_nor_given_a_vote() {
     in_simulation(16, async {
         let (mut cluster, leader) = Cluster::prepared(16).await;
-        cluster.boot(16, 4, Formation::Join).await;
-        let joining = cluster.node(leader).introduce("node4").await.unwrap();
+        cluster.boot(4, Formation::Join).await;
+        let joining = cluster
+            .node(leader)
+            .introduce(&node_info(4).peer_addr)
+            .await
+            .unwrap();
         let add = Change::AddLearner {
             node_id: 4,
             node: joining.node,
@@ -233,7 +239,7 @@ fn a_node_without_room_takes_no_snapshot_until_it_has() {
         cluster.fill(full);
         Sim::sleep(NOTICE).await;
         let end = cluster.node(full).log_end();
-        cluster.network.heal();
+        cluster.network.ways.heal();
         Sim::sleep(LONG).await;
         let status = cluster.node(full).status();
         assert_eq!(

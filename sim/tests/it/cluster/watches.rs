@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Replica, WatchFilter};
+use rstmdb_sim::Sim;
 
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit, values_in_log};
+use super::{Cluster, create, in_simulation, machine, set, submit, values_in_log};
 
 /// What follows an event on the instance "a".
 const LAST: u64 = 4_000;
@@ -64,7 +65,7 @@ fn comes_back(seed: u64, leader_goes: bool) {
         let writes = 1 + away % 3;
         write_all(cluster.node(writes)).await;
         let before = cluster.node(away).log_end();
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert!(cluster.node(away).status().snapshot_offset > before);
         let expected: Vec<u64> = (1..=LAST).collect();

@@ -15,10 +15,10 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, Membership};
 use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
 use rstmdb_raft_store::FileSystem;
+use rstmdb_sim::Sim;
+use rstmdb_sim::settings::node_info;
 
-use super::{
-    Cluster, LEADER_WAIT, Sim, create, in_simulation, machine, set, submit, values_in_log,
-};
+use super::{Cluster, LEADER_WAIT, create, in_simulation, machine, set, submit, values_in_log};
 
 #[test]
 fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
@@ -45,7 +45,7 @@ fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
             assert!(Sim::now() - began < LEADER_WAIT * 3, "in time");
             node.barrier(Consistency::Local, None).await.unwrap();
             node.watch(WatchFilter::default(), Some(0)).unwrap();
-            cluster.network.heal();
+            cluster.network.ways.heal();
             cluster.leader().await;
         }
         submit(cluster.node(leader), set("a", 6, true))
@@ -78,7 +78,7 @@ fn a_leader_that_lost_its_majority_with_writes_under_way_denies_later_ones_in_ti
         let denied = denied.expect("it is answered in time").unwrap_err();
         assert!(matches!(denied, Error::NoLeader), "{denied}");
         assert!(Sim::now() - began < LEADER_WAIT * 2);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         // What was under way may or may not have taken effect, or it is lost for certain.
         let _ = under_way.await;
         cluster.converge().await;
@@ -103,6 +103,7 @@ fn damaged_history_is_noticed_and_fetched_again() {
         let cluster = Cluster::form(4, 3).await;
         let (_, away) = with_fetched_history(&cluster).await;
         let (node, disk) = (cluster.node(away), &cluster.disks[&away]);
+        cluster.world.damaged(away);
         let values = values_in_log(node);
         let dir = Path::new("/data/history");
         let files = disk.list(dir).unwrap();
@@ -145,6 +146,7 @@ fn a_damaged_snapshot_is_written_again() {
                 .try_for_each(|record| record.map(drop))
         };
         readable().unwrap();
+        cluster.world.damaged(leader);
         let path = Path::new("/data/snapshots").join(&snapshots.list()[0].file);
         let mut content = disk.content(&path).unwrap();
         let middle = content.len() / 2;
@@ -176,7 +178,7 @@ fn a_leader_that_is_replaced_keeps_the_order_of_what_it_was_sent() {
             let mut sent = Vec::new();
             for n in 0..WRITES {
                 if n == ALONE {
-                    cluster.network.heal();
+                    cluster.network.ways.heal();
                 }
                 let write = set("a", 1 + round * WRITES + n, true);
                 sent.push(cluster.node(leader).submit(write, Arc::from("test")));
@@ -203,33 +205,28 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         submit(cluster.node(leader), create("a")).await.unwrap();
         cluster.converge().await;
         let (to, node) = (1 + leader % 3, cluster.node(1 + leader % 3));
-        cluster.network.keep_appends(to);
-        let (first, second) = (set("a", 1, false), set("a", 2, false));
-        submit(cluster.node(leader), first).await.unwrap();
-        cluster.node(leader).compact(true).await.unwrap();
-        let snapshot = cluster.node(leader).snapshots().current().unwrap().unwrap();
-        let behind = submit(cluster.node(leader), second).await.unwrap().offset;
-        let last = |append: &AppendEntriesRequest<Sim>| {
-            let last = append.entries.last()?;
-            Some(last.log_id.index)
+        let leads = cluster.node(leader);
+        let before = cluster.stores[&leader].read(leads.log_end(), 1, usize::MAX);
+        let before = before.unwrap()[0].log_id;
+        cluster.network.ways.lose_entries(leader, to);
+        submit(leads, set("a", 1, false)).await.unwrap();
+        leads.compact(true).await.unwrap();
+        let snapshot = leads.snapshots().current().unwrap().unwrap();
+        submit(leads, set("a", 2, false)).await.unwrap();
+        // An append of both entries was on the way, and nothing of it was committed when it was sent.
+        let vote = leads.raft().metrics().borrow_watched().vote;
+        let late = AppendEntriesRequest::<Sim> {
+            vote,
+            prev_log_id: Some(before),
+            entries: cluster.stores[&leader]
+                .read(before.index + 1, 10, usize::MAX)
+                .unwrap(),
+            leader_commit: Some(before),
         };
-        let kept = || {
-            cluster
-                .network
-                .late_append(to)
-                .filter(|append| last(append) == behind)
-        };
-        let mut late = cluster.wait("append on the way", kept).await;
-        // Nothing of it was committed when it was sent.
-        late.leader_commit = late.prev_log_id;
-        let vote = late.vote;
         let appended = node.raft().append_entries(late).await.unwrap();
         assert!(appended.is_success());
-        let mut wire = cluster
-            .network
-            .of(leader)
-            .new_client(to, &super::node_info(to))
-            .await;
+        let mut connections = cluster.connections(leader);
+        let mut wire = connections.new_snapshot_client(to, &node_info(to)).await;
         let snapshot = SnapshotOf::<Sim, _> {
             meta: snapshot.meta().clone(),
             snapshot,
@@ -237,7 +234,7 @@ fn a_snapshot_of_what_a_late_append_has_brought_holds_nothing_up() {
         let option = RPCOption::new(LEADER_WAIT);
         let sent = wire.full_snapshot(vote, snapshot, pending(), option);
         assert_eq!(sent.await.unwrap().vote, vote);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert_eq!(values_in_log(node)["a"], [1, 2]);
     });
@@ -276,7 +273,7 @@ async fn with_fetched_history(cluster: &Cluster) -> (u64, u64) {
     // The log that the node lacks has been purged, up to what is kept for stragglers.
     Sim::sleep(Duration::from_secs(5)).await;
     let before = cluster.node(away).log_end();
-    cluster.network.heal();
+    cluster.network.ways.heal();
     cluster.converge().await;
     cluster.node(away).wait_for_history(0).await;
     assert!(cluster.node(away).status().snapshot_offset > before);
@@ -321,10 +318,10 @@ fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays()
         // The leader itself, when something else is asked for.
         let leader = cluster.leader().await;
         begin_to_remove(cluster.node(leader), leader).await;
-        cluster.boot(6, 6, Formation::Join).await;
+        cluster.boot(6, Formation::Join).await;
         let add = Change::AddLearner {
             node_id: 6,
-            node: super::node_info(6),
+            node: node_info(6),
         };
         let other = *cluster.nodes.keys().find(|id| **id != leader).unwrap();
         cluster.node(other).change(&add).await.unwrap();
@@ -360,7 +357,7 @@ fn a_removal_whose_answer_is_lost_is_done() {
         }
         cluster.network.isolate(asked);
         Sim::sleep(Duration::from_millis(200)).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         removed.await.unwrap().unwrap();
     });
 }
@@ -371,9 +368,13 @@ fn nodes_come_and_go_but_never_the_majority() {
         let mut cluster = Cluster::form(3, 3).await;
         let leader = cluster.leader().await;
         submit(cluster.node(1), machine()).await.unwrap();
-        cluster.boot(3, 4, Formation::Join).await;
+        cluster.boot(4, Formation::Join).await;
         let asked = 1 + leader % 3;
-        let joining = cluster.node(asked).introduce("node4").await.unwrap();
+        let joining = cluster
+            .node(asked)
+            .introduce(&node_info(4).peer_addr)
+            .await
+            .unwrap();
         let add = Change::AddLearner {
             node_id: joining.id,
             node: joining.node,

@@ -8,14 +8,10 @@ use rstmdb_engine::State;
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::{Site, Up, World, right_ms};
-use crate::sim::Sim;
-use crate::sim::check::chain::Wrong;
-use crate::sim::runtime::tasks;
-use crate::sim::trace;
-
-/// How far the log may be ahead of the right time. Only clocks of another speed count, because one wall clock
-/// is wrong at a time.
-const LOG_AHEAD_MS_MAX: i64 = 3_000;
+use crate::Sim;
+use crate::check::chain::Wrong;
+use crate::runtime::tasks;
+use crate::trace;
 
 impl Site {
     /// Whether its process works, without a fault that keeps a node from electing or being elected.
@@ -70,19 +66,19 @@ impl World {
         self.majority.lock().led()
     }
 
-    /// Checks that a connected majority has a leader, if the plan allows the check.
+    /// Checks that a connected majority has a leader, if the settings allow the check.
     fn look_for_leader(&self) {
         let now = trace::now();
-        let voters: Vec<u64> = (1..=self.plan.nodes).collect();
+        let voters: Vec<u64> = (1..=self.settings.nodes).collect();
         let mut majority = self.majority.lock();
         for id in &voters {
             let is_fine = self.sites.lock().get(id).is_some_and(Site::is_fine);
             majority.note(*id, is_fine && !tasks::is_frozen(*id), now);
         }
-        if !self.plan.promises_leader() {
+        if !self.settings.promises_leader {
             return;
         }
-        let whole_since = |from, to| self.network.whole_since(from, to);
+        let whole_since = |from, to| self.network.ways.whole_since(from, to);
         if let Some(talking) = majority.without_leader(&voters, now, whole_since) {
             let seen = format!(
                 "{talking:?} can talk, and the last one was acknowledged at {:?}",
@@ -117,9 +113,15 @@ impl World {
         if applied == up.seen {
             return Ok(());
         }
-        if up.replica.status().diverged {
+        let status = up.replica.status();
+        if status.diverged {
             return Err(("no state diverges", format!("node {id}")));
         }
+        let taken = up.replica.counters().snapshots_taken.load();
+        if status.snapshot_offset > up.snapshot.0 && taken == up.snapshot.1 {
+            trace::note(id, "snapshot received", [status.snapshot_offset, 0]);
+        }
+        up.snapshot = (status.snapshot_offset, taken);
         let mut chain = self.chain.lock();
         let mut from = up.store.earliest_index().max(up.seen + 1).max(1);
         let mut read = entries(&up.store, from, applied);
@@ -145,7 +147,7 @@ impl World {
         }
         up.seen = applied;
         let ahead_ms = i64::try_from(chain.time_ms()).unwrap_or(i64::MAX) - right_ms();
-        if ahead_ms > LOG_AHEAD_MS_MAX {
+        if i128::from(ahead_ms) > self.settings.log_ahead_max.as_millis() as i128 {
             let seen = format!("node {id}: {ahead_ms} ms ahead at {applied}");
             return Err(("the log's time does not run ahead", seen));
         }

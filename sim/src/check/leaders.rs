@@ -81,7 +81,6 @@ pub fn talking(voters: &[u64], reaches: impl Fn(u64, u64) -> bool) -> Option<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::faults::partition::Shape;
 
     const VOTERS: [u64; 3] = [1, 2, 3];
 
@@ -140,20 +139,5 @@ mod tests {
         assert!(leaders.without_leader(&VOTERS, secs(60), whole).is_some());
         let cut = |_, _| None;
         assert_eq!(leaders.without_leader(&VOTERS, secs(60), cut), None);
-    }
-
-    #[test]
-    fn who_can_talk_depends_on_the_shape() {
-        let voters = [0, 1, 2, 3, 4];
-        let talks = |shape: Shape| {
-            talking(&voters, |from, to| {
-                let place = |id| usize::try_from(id).unwrap_or_default();
-                !shape.is_cut(voters.len(), place(from), place(to))
-            })
-        };
-        assert_eq!(talks(Shape::Halves), Some(vec![2, 3, 4]));
-        assert_eq!(talks(Shape::Tethered), Some(vec![1, 2, 3]));
-        assert_eq!(talks(Shape::Ring), None);
-        assert_eq!(talks(Shape::HearsNobody), Some(vec![1, 2, 3]));
     }
 }

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::Command;
+use rstmdb_sim::Sim;
 
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit, values_in_log};
+use super::{Cluster, create, in_simulation, machine, set, submit, values_in_log};
 
 /// The stall timeout, with room for an election and a few looks.
 const HELPED_WITHIN: Duration = Duration::from_secs(8);
+
+/// The calls that heartbeats are.
+const HEARTBEATS: &str = "/Append";
 
 /// A cluster that has one instance, and its leader.
 async fn cluster(seed: u64, count: u64) -> (Cluster, u64) {
@@ -55,14 +61,14 @@ fn a_leader_whose_entries_reach_nobody_lets_another_one_lead() {
     in_simulation(21, async {
         let (cluster, first) = cluster(21, 3).await;
         for other in others(3, first) {
-            cluster.network.lose_entries(first, other);
+            cluster.network.ways.lose_entries(first, other);
         }
         begin(&cluster, first, 5);
         let next = another_leads(&cluster, first).await;
         assert_eq!(stalls(&cluster, first), 1);
         submit(cluster.node(next), set("a", 6, true)).await.unwrap();
         assert_eq!(stalls(&cluster, next), 0);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert_eq!(values_in_log(cluster.node(first))["a"].last(), Some(&6));
     });
@@ -75,7 +81,7 @@ fn a_voter_that_has_everything_is_the_one_that_leads_next() {
         let mut followers = others(4, first);
         let has_all = followers.next().unwrap();
         for other in followers {
-            cluster.network.lose_entries(first, other);
+            cluster.network.ways.lose_entries(first, other);
         }
         begin(&cluster, first, 5);
         assert_eq!(another_leads(&cluster, first).await, has_all);
@@ -90,7 +96,7 @@ fn leadership_does_not_go_around_where_no_change_helps() {
         let (cluster, first) = cluster(23, 3).await;
         for from in 1..=3 {
             for to in others(3, from) {
-                cluster.network.lose_entries(from, to);
+                cluster.network.ways.lose_entries(from, to);
             }
         }
         begin(&cluster, first, 5);
@@ -101,7 +107,7 @@ fn leadership_does_not_go_around_where_no_change_helps() {
             changed <= 10,
             "{changed} changes of the leader or the term in a minute"
         );
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
     });
 }
@@ -110,19 +116,38 @@ fn changes(cluster: &Cluster) -> u64 {
     cluster.node(1).counters().leader_changes.load()
 }
 
+/// Submits a write of 3 MB, whatever comes of it.
+fn begin_large(cluster: &Cluster, through: u64, n: u64) {
+    let node = cluster.node(through).clone();
+    let Command::ApplyEvent(mut apply) = set("a", n, true) else {
+        panic!("an event");
+    };
+    let padding = "x".repeat(3_000_000);
+    apply.payload = Some(Bytes::from(format!(r#"{{"n":{n},"padding":"{padding}"}}"#)));
+    drop(Sim::spawn(async move {
+        let _ = submit(&node, Command::ApplyEvent(apply)).await;
+    }));
+}
+
+/// Bytes a second that a large write needs a quarter of a minute for.
+const NARROW: u64 = 200_000;
+
 #[test]
 fn a_follower_that_takes_bytes_is_slow_and_no_stall() {
     in_simulation(24, async {
         let (cluster, first) = cluster(24, 3).await;
         for other in others(3, first) {
-            cluster.network.lose_entries(first, other);
-            cluster.network.count_lost_entries_as_taken(first, other);
+            cluster.network.ways.narrow(first, other, NARROW);
         }
-        begin(&cluster, first, 5);
-        Sim::sleep(Duration::from_secs(20)).await;
+        let before = cluster.node(first).status().last_applied;
+        begin_large(&cluster, first, 5);
+        Sim::sleep(Duration::from_secs(12)).await;
+        assert_eq!(cluster.node(first).status().last_applied, before);
+        assert!(cluster.node(first).is_leader());
+        Sim::sleep(Duration::from_secs(8)).await;
         assert!(cluster.node(first).is_leader());
         assert_eq!(stalls(&cluster, first), 0);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
         assert_eq!(values_in_log(cluster.node(first))["a"], [5]);
     });
@@ -134,24 +159,24 @@ fn a_leader_whose_heartbeats_are_lost_leads_on_while_a_majority_takes_bytes() {
         let (cluster, first) = cluster(25, 5).await;
         let stepped_down = || cluster.node(first).counters().stepped_down.load();
         // Its followers hear it, and it does not hear them.
-        cluster
-            .network
-            .cut(others(5, first).map(|other| (other, first)));
-        for _ in 0..100 {
-            for taking in others(5, first).take(2) {
-                cluster.network.count_as_taken(first, taking);
-            }
-            Sim::sleep(Duration::from_millis(100)).await;
+        for other in others(5, first) {
+            cluster.network.ways.mute(other, first, HEARTBEATS);
         }
+        let taking: Vec<u64> = others(5, first).take(2).collect();
+        for other in others(5, first) {
+            match taking.contains(&other) {
+                true => cluster.network.ways.narrow(first, other, NARROW),
+                false => cluster.network.ways.lose_entries(first, other),
+            }
+        }
+        begin_large(&cluster, first, 5);
+        Sim::sleep(Duration::from_secs(10)).await;
         assert_eq!(stepped_down(), 0);
         // One of them is no majority.
-        let taking = others(5, first).next().unwrap();
-        for _ in 0..30 {
-            cluster.network.count_as_taken(first, taking);
-            Sim::sleep(Duration::from_millis(100)).await;
-        }
+        cluster.network.ways.lose_entries(first, taking[1]);
+        Sim::sleep(Duration::from_secs(4)).await;
         assert_eq!(stepped_down(), 1);
-        cluster.network.heal();
+        cluster.network.ways.heal();
         cluster.converge().await;
     });
 }

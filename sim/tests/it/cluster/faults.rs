@@ -8,26 +8,15 @@ use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use parking_lot::Mutex;
 use rstmdb::replica::{Change, Error, Replica};
+use rstmdb_sim::Sim;
+use rstmdb_sim::rng::Rng;
 
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit, values_in_log};
+use super::{Cluster, create, in_simulation, machine, set, submit, values_in_log};
 
 /// How long the load runs, in virtual time.
 const LOAD: Duration = Duration::from_secs(15);
 /// Commands submitted without waiting.
 const BURST: u64 = 8;
-
-/// Seeded randomness (splitmix64, Steele and others 2014).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// What a writer was told of each value.
 #[derive(Default)]
@@ -59,7 +48,7 @@ async fn write(replica: Replica<Sim>, id: String, keyed: bool, told: Arc<Mutex<T
     }
 }
 
-async fn cause_trouble(cluster: &Cluster, random: &mut Random) {
+async fn cause_trouble(cluster: &Cluster, random: &mut Rng) {
     let end = Sim::now() + LOAD - Duration::from_secs(3);
     while Sim::now() < end {
         Sim::sleep(Duration::from_millis(200 + random.below(1500))).await;
@@ -71,7 +60,7 @@ async fn cause_trouble(cluster: &Cluster, random: &mut Random) {
         } else {
             cluster.network.isolate(victim);
             Sim::sleep(Duration::from_millis(100 + random.below(2500))).await;
-            cluster.network.heal();
+            cluster.network.ways.heal();
         }
     }
 }
@@ -99,7 +88,7 @@ fn check(seed: u64, id: &str, told: &Told, values: &[u64]) {
 /// Runs one seed; returns how much was acknowledged, and what the log holds.
 fn run(seed: u64) -> (usize, BTreeMap<String, Vec<u64>>) {
     in_simulation(seed, async {
-        let mut random = Random(seed);
+        let mut random = Rng::new(seed);
         let cluster = Cluster::form(seed, 3).await;
         cluster.leader().await;
         submit(cluster.node(1), machine()).await.unwrap();
@@ -121,7 +110,7 @@ fn run(seed: u64) -> (usize, BTreeMap<String, Vec<u64>>) {
             tolds.insert(id, told);
         }
         cause_trouble(&cluster, &mut random).await;
-        cluster.network.heal();
+        cluster.network.ways.heal();
         for writer in writers {
             writer.await.unwrap();
         }

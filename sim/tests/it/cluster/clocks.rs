@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::Change;
+use rstmdb_sim::Sim;
+use rstmdb_sim::world::right_ms;
 
-use super::{Cluster, Sim, WALL_BEGINS_MS, create, in_simulation, machine, set, submit};
+use super::{Cluster, create, in_simulation, machine, set, submit};
 
 const YEAR_MS: i64 = 365 * 86_400_000;
 /// What a leader's own clock may be wrong by before it is not followed, and what the test takes.
@@ -20,9 +22,8 @@ impl Cluster {
 
     /// How far the last time in the log is ahead of the right time.
     fn log_ahead_ms(&self, id: u64) -> i64 {
-        let passed = i64::try_from((Sim::now() - self.began).as_millis()).unwrap();
         let last = self.node(id).with_state(|state| state.last_time_ms());
-        i64::try_from(last).unwrap() - WALL_BEGINS_MS - passed
+        i64::try_from(last).unwrap() - right_ms()
     }
 
     /// Writes something new, and repeats what was written first; it must be known still.
@@ -109,8 +110,7 @@ fn a_backup_reaches_up_to_the_time_of_the_log_whatever_wall_clocks_show() {
                 Sim::sleep(Duration::from_secs(60)).await;
                 cluster.set_clock(id, wrong_ms);
                 let reached = cluster.node(id).log_time_ms().await;
-                let passed = i64::try_from((Sim::now() - cluster.began).as_millis()).unwrap();
-                let ahead = i64::try_from(reached).unwrap() - WALL_BEGINS_MS - passed;
+                let ahead = i64::try_from(reached).unwrap() - right_ms();
                 assert!(ahead.abs() < TOLERANCE_MS, "node {id}: {ahead} ms ahead");
                 n += 1;
                 submit(cluster.node(id), set("a", n, false)).await.unwrap();
@@ -143,7 +143,7 @@ fn a_backup_does_not_reach_the_time_of_a_write_that_is_in_flight() {
             .with_state(|state| state.last_time_ms());
         Sim::sleep(Duration::from_secs(1)).await;
         for follower in (1..=3).filter(|id| *id != leader) {
-            cluster.network.lose_entries(leader, follower);
+            cluster.network.ways.lose_entries(leader, follower);
         }
         let looks = async {
             Sim::sleep(Duration::from_millis(300)).await;
@@ -151,7 +151,7 @@ fn a_backup_does_not_reach_the_time_of_a_write_that_is_in_flight() {
             for id in 1..=3 {
                 reached.push(cluster.node(id).log_time_ms().await);
             }
-            cluster.network.heal();
+            cluster.network.ways.heal();
             reached
         };
         let write = submit(cluster.node(leader), set("a", 1, true));

@@ -12,9 +12,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use openraft::AsyncRuntime;
 use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
+use rstmdb_sim::Sim;
+use rstmdb_sim::rng::Rng;
 
-use super::faults::Random;
-use super::{Cluster, Sim, create, in_simulation, machine, set, submit};
+use super::{Cluster, create, in_simulation, machine, set, submit};
 
 /// How long a majority that can talk may be without a leader.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
@@ -114,7 +115,9 @@ impl Cluster {
             }));
         }
         Sim::sleep(Duration::from_millis(1)).await;
-        self.network.cut(cut.iter().copied());
+        for (from, to) in cut {
+            self.network.ways.cut(*from, *to);
+        }
         let talking = majority(cut, &ids).unwrap();
         let done = self.write_through_any(&talking, n).await;
         let stands: Vec<_> = self.nodes.values().map(|node| node.report()).collect();
@@ -128,7 +131,7 @@ impl Cluster {
             .filter(leads)
             .map(|id| (*id, self.term(*id)))
             .collect();
-        self.network.heal();
+        self.network.ways.heal();
         Sim::sleep(HEALED_FOR).await;
         let after = self.leader().await;
         if let [one] = before.as_slice() {
@@ -172,7 +175,7 @@ fn a_majority_that_can_talk_has_a_leader_in_every_shape() {
 }
 
 /// Cuts each way or not, by lot, so that a majority can talk still.
-fn drawn(random: &mut Random, ids: &[u64]) -> BTreeSet<(u64, u64)> {
+fn drawn(random: &mut Rng, ids: &[u64]) -> BTreeSet<(u64, u64)> {
     loop {
         let percent = 15 + random.below(40);
         let ways = ids.iter().flat_map(|a| ids.iter().map(move |b| (*a, *b)));
@@ -189,7 +192,7 @@ fn a_majority_that_can_talk_has_a_leader_whatever_ways_are_cut() {
     const DRAWS: u64 = 5;
     for count in [3, 4, 5] {
         in_cluster(42, count, async |cluster| {
-            let mut random = Random(count);
+            let mut random = Rng::new(count);
             let ids: Vec<u64> = cluster.nodes.keys().copied().collect();
             for round in 1..=DRAWS {
                 let leader = cluster.leader().await;

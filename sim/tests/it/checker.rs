@@ -8,10 +8,10 @@ use rstmdb_engine::{Refusal, Reply};
 use rstmdb_raft_store::{Data, Entry, log_id};
 use serde_json::json;
 
-use rstmdb_jepsen::load::machines::Machine;
-use rstmdb_jepsen::sim::check::answers::{self, Answers, Intent, Part, Span};
-use rstmdb_jepsen::sim::check::chain::Chain;
-use rstmdb_jepsen::sim::check::facts::Facts;
+use rstmdb_sim::check::answers::{self, Answers, Intent, Part, Span};
+use rstmdb_sim::check::chain::Chain;
+use rstmdb_sim::check::facts::Facts;
+use rstmdb_sim::machines::Machine;
 
 fn entry(term: u64, index: u64, facts: Vec<Fact>) -> Entry {
     entry_for(term, index, index, facts)

@@ -17,7 +17,7 @@ use openraft_rt_sim::{SimJoinHandle, SimRuntime};
 use parking_lot::Mutex;
 use rstmdb_raft_store::MemFs;
 
-use crate::sim::trace;
+use crate::trace;
 
 /// A clock that runs at the right speed.
 pub const RATE_EXACT: u64 = 1_000_000;
