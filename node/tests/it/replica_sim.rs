@@ -16,8 +16,8 @@ use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::NoPeers;
 use rstmdb::replica::{
-    CompactionOptions, Consistency, Done, Formation, Host, LogItem, Options, Replica, Types,
-    WatchFilter,
+    CompactionOptions, Consistency, Done, Formation, Host, LogItem, Options, Replica, Replied,
+    Types, WatchFilter,
 };
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{
@@ -228,9 +228,9 @@ fn a_retry_is_told_that_it_took_effect_when_the_log_has_let_go_of_it() {
             assert_eq!(done.offset, Some(offset));
             done.reply
         };
-        let told = |reply: &Reply| match reply {
-            Reply::Applied { ctx, applied, .. } => Some((ctx.clone(), *applied)),
-            Reply::Replayed { wal_offset, .. } if *wal_offset == offset => None,
+        let told = |replied: &Replied| match replied.here() {
+            Some(Reply::Applied { ctx, applied, .. }) => Some((ctx.clone(), *applied)),
+            Some(Reply::Replayed { wal_offset, .. }) if *wal_offset == offset => None,
             other => panic!("{other:?}"),
         };
         let context = Bytes::from_static(br#"{"n":1}"#);

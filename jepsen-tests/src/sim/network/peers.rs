@@ -9,6 +9,7 @@ use rstmdb::replica::{
     Change, ChangeError, Consistency, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
     Replica, Report,
 };
+use rstmdb::server::testing::understood;
 use tokio::sync::mpsc;
 
 use super::Lost;
@@ -53,7 +54,7 @@ impl Peers for Link {
                 async move {
                     let batch = taken.recv().await?;
                     way.pass(from, id).await.ok()?;
-                    let batch = batch.into_iter().map(|command| (command, ())).collect();
+                    let batch = batch.into_iter().filter_map(understood).collect();
                     Some((batch, taken))
                 }
             });

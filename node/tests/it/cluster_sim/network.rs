@@ -21,6 +21,7 @@ use rstmdb::replica::{
     Change, ChangeError, Consistency, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
     Replica, Report, Sent,
 };
+use rstmdb::server::testing::understood;
 use rstmdb_raft_store::{MemFs, NodeInfo, SnapshotHandle};
 use tokio::sync::mpsc;
 
@@ -307,7 +308,7 @@ impl Peers for Link {
                 async move {
                     let batch = taken.recv().await?;
                     way.reach(from, id).await.ok()?;
-                    let batch = batch.into_iter().map(|command| (command, ())).collect();
+                    let batch = batch.into_iter().filter_map(understood).collect();
                     Some((batch, taken))
                 }
             });

@@ -158,18 +158,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         match job {
-            Job::Write(Command::Batch(ops)) => {
-                for op in ops {
-                    if let BatchOp::Write(command) = op {
-                        count(command);
+            Job::Write(submission) => match &submission.command {
+                Command::Batch(ops) => {
+                    for op in ops {
+                        if let BatchOp::Write(command) = op {
+                            count(command);
+                        }
                     }
                 }
-            }
-            Job::Write(command) => count(command),
+                command => count(command),
+            },
             Job::BestEffort(steps) => {
                 for step in steps {
-                    if let Ok(Job::Write(command)) = step {
-                        count(command);
+                    if let Ok(Job::Write(submission)) = step {
+                        count(&submission.command);
                     }
                 }
             }

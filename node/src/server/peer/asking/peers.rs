@@ -138,7 +138,7 @@ async fn forward_over(link: Link) -> Result<ForwardStream, CallError> {
             sent.sent(batch.len());
         }
         let portions = cut(batch.into_iter().map(wire::Forwarded::from));
-        stream::iter(portions).map(|commands| wire::ForwardBatch { commands })
+        stream::iter(portions).map(|requests| wire::ForwardBatch { requests })
     });
     let mut client = link.node(Lane::Forward)?;
     let request = link.request(batches)?;
