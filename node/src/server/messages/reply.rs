@@ -70,12 +70,10 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
         Reply::PutMachine {
             machine,
             version,
-            checksum,
+            checksum: sum,
             created,
             warnings,
-        } => write_stored(
-            object, machine, *version, checksum, *created, warnings, marks,
-        ),
+        } => write_stored(object, machine, *version, sum, *created, warnings, marks),
         Reply::Created {
             instance_id,
             state,
