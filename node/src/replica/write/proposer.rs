@@ -260,7 +260,7 @@ impl<T: Types> Proposer<T> {
                 let offset = response.log_id.index;
                 refuse_overtaken(&mut self.pipeline.again, &request.command);
                 request.answer.send(Ok(Done {
-                    reply,
+                    reply: reply.into(),
                     offset: Some(offset),
                 }));
                 return Some(offset);

@@ -8,7 +8,7 @@ use rstmdb_engine::Command;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::{Origin, Origins, Request};
+use super::request::{Origins, Request, Source};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
@@ -25,13 +25,8 @@ pub(crate) struct Inbox<T: Types> {
 }
 
 impl<T: Types> Inbox<T> {
-    /// Submits a command that came by `origin`, if another node forwarded it.
-    pub(crate) fn submit(
-        &self,
-        command: Command,
-        actor: Arc<str>,
-        origin: Option<Arc<Origin>>,
-    ) -> Submitted {
+    /// Submits a command.
+    pub(crate) fn submit(&self, command: Command, actor: Arc<str>, source: Source) -> Submitted {
         let (answer, outcome) = oneshot::channel();
         if let Err(error) = self.gate.trust().and_then(|()| self.gate.belong()) {
             // The receiver is below.
@@ -43,7 +38,7 @@ impl<T: Types> Inbox<T> {
             actor,
             answer: AnswerTo::new(answer),
             deadline: T::now() + self.leader_wait,
-            origin,
+            source,
         };
         if let Err(SendError(request)) = self.requests.send(request) {
             request.refuse(Error::ShuttingDown);

@@ -143,7 +143,10 @@ impl<T: Types> Proposer<T> {
                 portion.entries.push(entry);
                 return;
             }
-            (Ok(Decision::Answer { reply, offset }), _) => Ok(Done { reply, offset }),
+            (Ok(Decision::Answer { reply, offset }), _) => Ok(Done {
+                reply: reply.into(),
+                offset,
+            }),
             (Err(error), _) => Err(error),
         };
         pipeline.in_flight.push_answer(request, result);

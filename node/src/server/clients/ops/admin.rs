@@ -1,8 +1,7 @@
-//! INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT.
+//! INFO, REPLICATION_STATUS, COMPACT.
 
 use std::sync::Arc;
 
-use rstmdb_engine::Command;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
@@ -14,9 +13,9 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, RequestPlan, Running, read_params};
 use crate::replica::{Role, Status};
-use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
+use crate::server::messages::failure::{self, Effect};
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
 pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
@@ -66,11 +65,6 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         earliest_offset: status.earliest_offset,
         state_digest: format!("{:032x}", status.digest).into(),
     }
-}
-
-/// FLUSH_ALL; whether it is allowed is the engine's rule.
-pub(super) fn flush_all() -> RequestPlan {
-    RequestPlan::write_alone(Command::FlushAll)
 }
 
 /// REPLICATION_STATUS.

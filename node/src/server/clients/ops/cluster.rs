@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
 use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
-use crate::server::clients::failure::{Effect, bad_request};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
+use crate::server::messages::failure::{Effect, bad_request};
 
 /// A request about the cluster as a whole.
 pub(crate) enum ClusterRequest {
