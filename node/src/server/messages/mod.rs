@@ -8,7 +8,7 @@
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
 //! | `failure` | what a client is told when a request was not done |
 //! | `json` | answers written straight into a buffer |
-//! | `testing` | the other way round: from a command to its request, for tests and simulations |
+//! | `testing`, `told` | the other way round: requests from commands, replies from answers; for tests and simulations |
 
 pub(crate) mod command;
 pub(crate) mod failure;
@@ -18,3 +18,5 @@ pub(crate) mod reply;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(any(test, feature = "testing"))]
+mod told;

@@ -7,6 +7,7 @@ use rstmdb_engine::{BatchOp, Command, Query};
 use super::command::{NewIds, ParamsText, command};
 use super::json::{self, Object};
 use super::op::Op;
+pub use super::told::told;
 use crate::replica::{ClientRequest, Forwarded, Received, Submission};
 
 impl From<Command> for Submission {

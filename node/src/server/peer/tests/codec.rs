@@ -29,6 +29,7 @@ use crate::replica::{
 };
 use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::reply;
+use crate::server::messages::testing::told;
 use crate::server::peer::codec::{DecodeError, decode_result, encode_result, received};
 use crate::server::peer::{fuzzing, wire};
 use crate::server::product::Product;
@@ -649,6 +650,27 @@ proptest! {
     }
 
     #[test]
+    fn a_simulation_reads_a_leaders_refusal_as_it_was(refusal in refusal()) {
+        let no_details = |refusal: &Refusal| {
+            matches!(
+                refusal,
+                Refusal::BadRequest { .. } | Refusal::MachineNotUnderstood { .. }
+            )
+        };
+        let is_told = match &refusal {
+            Refusal::InBatch { refusal, .. } => !no_details(refusal),
+            refusal => !no_details(refusal),
+        };
+        prop_assume!(is_told);
+        let sent = ForwardResult { seq: 1, outcome: Err(Error::Refused(refusal.clone())) };
+        let came = decode_result(travel(encode_result(sent))).outcome;
+        match told(&Command::FlushAll, came) {
+            Err(Error::Refused(came)) => prop_assert_eq!(came, refusal),
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+
+    #[test]
     fn changes_come_back_as_they_were(change in change(), error in change_error()) {
         let message: wire::ChangeRequest = travel(&change);
         prop_assert_eq!(Change::try_from(message).unwrap(), change);
@@ -827,6 +849,64 @@ fn marks_outside_of_a_result_are_an_unknown_outcome() {
             outcome: Some(wire::forward_result::Outcome::Done(done)),
         });
         assert!(matches!(result.outcome, Err(Error::OutcomeUnknown)));
+    }
+}
+
+#[test]
+fn a_simulation_reads_a_leaders_reply_as_it_was() {
+    let create = Command::CreateInstance(CreateInstance {
+        instance_id: "i".to_owned(),
+        id_given: true,
+        machine: "m".to_owned(),
+        version: 1,
+        initial_ctx: None,
+        idempotency_key: None,
+    });
+    let created = Reply::Created {
+        instance_id: "i".into(),
+        state: "s".into(),
+        wal_offset: 3,
+    };
+    let event = Command::ApplyEvent(ApplyEvent {
+        instance_id: "i".to_owned(),
+        event: "E".to_owned(),
+        idempotency_key: Some("k".to_owned()),
+        ..ApplyEvent::default()
+    });
+    let applied = Reply::Applied {
+        from_state: "s".into(),
+        to_state: "t".into(),
+        ctx: Bytes::from_static(br#"{"n":1}"#),
+        applied: true,
+        event_id: None,
+        wal_offset: 4,
+    };
+    let replayed = Reply::Replayed {
+        instance_id: "i".into(),
+        idempotency_key: "k".into(),
+        from_state: "s".into(),
+        to_state: "t".into(),
+        event_id: Some("e".into()),
+        wal_offset: 4,
+    };
+    let batch = Command::Batch(vec![
+        BatchOp::Write(create.clone()),
+        BatchOp::Write(event.clone()),
+    ]);
+    let both = Reply::Batch(vec![created.clone(), applied.clone()]);
+    for (command, reply) in [
+        (create, created),
+        (event.clone(), applied),
+        (event, replayed),
+        (batch, both),
+    ] {
+        let outcome = Ok(Done {
+            reply: reply.clone().into(),
+            offset: Some(4),
+        });
+        let came = decode_result(travel(encode_result(ForwardResult { seq: 1, outcome })));
+        let done = told(&command, came.outcome).unwrap();
+        assert_eq!((done.reply.here(), done.offset), (Some(&reply), Some(4)));
     }
 }
 
