@@ -169,7 +169,7 @@ impl Answers {
             Replied::Here(Reply::Batch(replies)) => replies.as_slice(),
             Replied::Here(one) => std::slice::from_ref(one),
             Replied::ByLeader(text) => {
-                let seen = format!("{text:?}: the simulated network has no codec");
+                let seen = format!("{text:?}, which is no answer to what it asked");
                 return Err(("a client is told a reply", seen));
             }
         };
