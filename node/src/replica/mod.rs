@@ -59,6 +59,7 @@ pub use parts::counters::{self, Counters};
 pub use parts::invariants::BrokenInvariant;
 pub use parts::log_page::{LogItem, LogPage};
 pub use parts::options::{CompactionOptions, Formation, Options};
+pub use parts::tuning::Tuning;
 pub use peers::calls::{
     ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers, Sent,
 };

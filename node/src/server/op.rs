@@ -67,6 +67,7 @@ ops! {
     ClusterRemove = CLUSTER_REMOVE,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
     RotateKey = ROTATE_KEY,
+    Reload = RELOAD,
     BackupDescribe = BACKUP_DESCRIBE,
     BackupSnapshot = BACKUP_SNAPSHOT,
     BackupLog = BACKUP_LOG,

@@ -18,6 +18,7 @@ use crate::message::machine::{
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
+use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
     Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
@@ -92,4 +93,6 @@ methods! {
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
     /// ROTATE_KEY: the answering node reads its keys again, and may use the last one.
     rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
+    /// RELOAD: the answering node reads its configuration, tokens, certificates and keys again.
+    reload RELOAD () -> ReloadResult;
 }

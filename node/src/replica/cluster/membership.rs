@@ -20,6 +20,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::status::Standing;
 use crate::replica::parts::options::Options;
+use crate::replica::parts::tuning::Tuned;
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::neighbours::Neighbours;
@@ -40,6 +41,7 @@ pub(crate) struct Membership<T: Types> {
     pub standing: Arc<Standing<T>>,
     pub neighbours: Arc<Neighbours<T>>,
     pub options: Arc<Options>,
+    pub tuned: Arc<Tuned>,
     /// Held while this node, as the leader, changes the members.
     pub changing: Mutex<()>,
 }
@@ -52,7 +54,7 @@ impl<T: Types> Membership<T> {
     /// The reason why the leader does not make it, or [`ChangeError::Unconfirmed`].
     pub(crate) async fn change(&self, change: &Change) -> Result<(), ChangeError> {
         let deadline = T::now() + CHANGE_TIMEOUT;
-        let mut leaderless_until = T::now() + self.options.leader_wait;
+        let mut leaderless_until = T::now() + self.tuned.now().leader_wait;
         let mut last = "the leader changed again and again".to_owned();
         // A node that was a member and is none now has been removed: by an earlier attempt whose answer was lost, or by
         // a leader that finished what another leader had begun.
@@ -62,7 +64,7 @@ impl<T: Types> Membership<T> {
         };
         while T::now() < deadline {
             if self.neighbours.is_leader() || self.neighbours.leader().is_some() {
-                leaderless_until = T::now() + self.options.leader_wait;
+                leaderless_until = T::now() + self.tuned.now().leader_wait;
             } else if T::now() >= leaderless_until {
                 return Err(ChangeError::NoLeader);
             }

@@ -11,3 +11,4 @@ pub(crate) mod log_page;
 pub(crate) mod options;
 pub(crate) mod pace;
 pub(crate) mod signal;
+pub(crate) mod tuning;
