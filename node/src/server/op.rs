@@ -65,6 +65,7 @@ ops! {
     ClusterAdd = CLUSTER_ADD,
     ClusterPromote = CLUSTER_PROMOTE,
     ClusterRemove = CLUSTER_REMOVE,
+    ClusterSetAddress = CLUSTER_SET_ADDRESS,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
     RotateKey = ROTATE_KEY,
     Reload = RELOAD,

@@ -6,7 +6,8 @@ use super::{Client, Error, Response};
 use crate::message::batch::{Batch, BatchResult};
 use crate::message::cluster::{
     ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterStatusResult, ClusterTransferLeader, ClusterTransferLeaderResult,
+    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
+    ClusterTransferLeader, ClusterTransferLeaderResult,
 };
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
@@ -88,6 +89,9 @@ methods! {
     cluster_promote CLUSTER_PROMOTE (ClusterPromote) -> ClusterPromoteResult;
     /// CLUSTER_REMOVE: takes a node out of the cluster.
     cluster_remove CLUSTER_REMOVE (ClusterRemove) -> ClusterRemoveResult;
+    /// CLUSTER_SET_ADDRESS: says where a member is reached from now on.
+    cluster_set_address
+        CLUSTER_SET_ADDRESS (ClusterSetAddress<'_>) -> ClusterSetAddressResult<'static>;
     /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
     cluster_transfer_leader
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;

@@ -63,6 +63,7 @@ ops! {
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;
     CLUSTER_REMOVE Maintenance;
+    CLUSTER_SET_ADDRESS Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
     ROTATE_KEY Maintenance;
     RELOAD Maintenance;
@@ -85,6 +86,7 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | CLUSTER_ADD
             | CLUSTER_PROMOTE
             | CLUSTER_REMOVE
+            | CLUSTER_SET_ADDRESS
             | CLUSTER_TRANSFER_LEADER
             | ROTATE_KEY
             | RELOAD

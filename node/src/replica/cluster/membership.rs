@@ -5,6 +5,7 @@
 //! would commit and then stop the cluster. A leader that is to be removed hands over first, so that a node that stays
 //! makes the change.
 
+mod moving;
 mod view;
 
 use std::collections::BTreeSet;
@@ -88,6 +89,13 @@ impl<T: Types> Membership<T> {
         members.iter().any(|member| member.node_id == node_id)
     }
 
+    fn is_at(&self, node_id: u64, node: &NodeInfo) -> bool {
+        let membership = self.neighbours.raft.metrics();
+        let membership = membership.borrow_watched();
+        let membership = membership.membership_config.membership();
+        membership.get_node(&node_id) == Some(node)
+    }
+
     /// Waits until this node knows what the leader has done: the client that asked for the change will look here next.
     async fn wait_to_show(&self, change: &Change) {
         let deadline = T::now() + SHOW_TIMEOUT;
@@ -98,6 +106,7 @@ impl<T: Types> Membership<T> {
                     self.neighbours.raft.voter_ids().any(|id| id == *node_id)
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
+                Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
                     leader.is_some() && to.is_none_or(|to| leader == Some(to))
@@ -142,6 +151,14 @@ impl<T: Types> Membership<T> {
             Change::Remove { node_id } => {
                 let (view, _turn) = self.begin().await?;
                 self.remove(&view, *node_id).await
+            }
+            Change::SetAddress {
+                node_id,
+                node,
+                by_itself,
+            } => {
+                let (view, _turn) = self.begin().await?;
+                self.set_address(&view, *node_id, node, *by_itself).await
             }
             Change::TransferLeader { to } => {
                 self.transfer_leader(&View::of(&self.standing).await, *to)
@@ -197,8 +214,8 @@ impl<T: Types> Membership<T> {
                 return Ok(());
             }
             return Err(refused(format!(
-                "node {node_id} is a member already, at {known}: a node keeps its id and its \
-                 addresses; start the new one under an id that was never used"
+                "node {node_id} is a member already, at {known}: to move \
+                 it, use `rstmdb-cli cluster set-address`; start another one under an id that was never used"
             )));
         }
         let same_address = |other: &NodeInfo| other.peer_addr == node.peer_addr;

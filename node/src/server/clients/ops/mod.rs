@@ -195,6 +195,7 @@ pub(crate) fn plan(
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
         Op::ClusterRemove => cluster::remove(params),
+        Op::ClusterSetAddress => cluster::set_address(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
         Op::RotateKey => keys::rotate(params),
         Op::Reload => Ok(admin::reload()),
