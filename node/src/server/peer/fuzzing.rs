@@ -94,7 +94,7 @@ fn stream_of_appends(data: &[u8]) {
     };
     match part {
         Part::Piece(piece) => {
-            let pieces = Pieces::default();
+            let pieces = Pieces::<Product>::default();
             let (ticket, _) = pieces.enter(SENDER);
             let _ = pieces.add(ticket, &piece, true);
             if let Some(entry) = piece.entry {

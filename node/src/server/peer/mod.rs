@@ -55,8 +55,9 @@ use std::time::Duration;
 
 pub use asking::hello::HelloAnswer;
 pub use asking::network::PeerNetwork;
+pub use connecting::channel::{BadAddress, Channel, Dial, SmallSegments};
 pub use connecting::connections::Connections;
-pub use connecting::open::{Open, SmallSegments};
+pub use connecting::dial::Open;
 pub use handshake::credentials::{Credentials, Proofs};
 pub use handshake::secret::Secret;
 pub use identity::gate::Refusals;

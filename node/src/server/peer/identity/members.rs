@@ -11,16 +11,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftServerMetrics;
-use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::replica::{Replica, Types};
 use crate::server::config::address;
-use crate::server::product::{Product, Replica};
 
-/// Not the replica itself: that would be a cycle, because the replica holds this value.
-type Log = WatchReceiverOf<Product, RaftServerMetrics<Product>>;
+/// Reads the membership of the node's log. It must not hold the replica: that would be a cycle, because the replica holds
+/// the members.
+type Log = Box<dyn Fn() -> Membership + Send + Sync>;
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,8 +48,19 @@ impl Members {
         })
     }
 
-    pub(crate) fn set_replica(&self, replica: &Replica) {
-        *self.log.write() = Some(replica.raft().server_metrics());
+    pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
+        let metrics = replica.raft().server_metrics();
+        *self.log.write() = Some(Box::new(move || {
+            let metrics = metrics.borrow_watched();
+            let stored = &metrics.membership_config;
+            let nodes = stored.membership().nodes();
+            Membership {
+                index: stored.log_id().as_ref().map_or(0, |id| id.index),
+                nodes: nodes
+                    .map(|(id, node)| (*id, node.peer_addr.clone()))
+                    .collect(),
+            }
+        }));
     }
 
     /// Whether this node's log has been read.
@@ -61,18 +71,7 @@ impl Members {
     /// The membership of this node's log; empty before it has one.
     pub(crate) fn own(&self) -> Membership {
         let log = self.log.read();
-        let Some(log) = &*log else {
-            return Membership::default();
-        };
-        let metrics = log.borrow_watched();
-        let stored = &metrics.membership_config;
-        let nodes = stored.membership().nodes();
-        Membership {
-            index: stored.log_id().as_ref().map_or(0, |id| id.index),
-            nodes: nodes
-                .map(|(id, node)| (*id, node.peer_addr.clone()))
-                .collect(),
-        }
+        log.as_ref().map_or_else(Membership::default, |log| log())
     }
 
     /// The members, as far as this node knows.

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::served::{Served, speaker};
-use crate::replica::{Consistency, ForwardResult, Forwarded, HistoryRun, PeerError};
+use crate::replica::{Consistency, ForwardResult, Forwarded, HistoryRun, PeerError, Types};
 use crate::server::peer::budget::shares::Share;
 use crate::server::peer::codec::{cut, encode_result, not_understood};
 use crate::server::peer::wire;
@@ -18,10 +18,10 @@ use crate::server::peer::wire::node_server::Node;
 use crate::server::peer::wire::read_index_reply::Outcome;
 
 /// See the module documentation.
-pub(crate) struct NodeService(pub(crate) Arc<Served>);
+pub(crate) struct NodeService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]
-impl Node for NodeService {
+impl<T: Types> Node for NodeService<T> {
     type ForwardStream = BoxStream<'static, Result<wire::ForwardResults, Status>>;
     type HistoryStream = BoxStream<'static, Result<wire::HistoryPart, Status>>;
 
