@@ -73,21 +73,30 @@ impl Node {
     /// As [`Self::prepare`].
     pub fn prepare_as(name: &str, rcp_port: u16, config: &Config) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
-        let node = Self {
+        let mut node = Self {
             name: name.to_owned(),
             folder,
             rcp_port,
             admin_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?)),
             child: None,
         };
+        node.reconfigure(rcp_port, config)?;
+        Ok(node)
+    }
+
+    /// Gives a node that does not run another port for clients, and another configuration.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn reconfigure(&mut self, rcp_port: u16, config: &Config) -> Result<(), Error> {
+        self.rcp_port = rcp_port;
         let config = config
             .clone()
-            .with("network.bind_addr", &node.addr().to_string())
-            .with("metrics.bind_addr", &node.admin_addr.to_string())
-            .with("storage.data_dir", &node.data_dir().display().to_string());
-        std::fs::write(node.config_path(), config.to_yaml())
-            .map_err(Error::io("the configuration"))?;
-        Ok(node)
+            .with("network.bind_addr", &self.addr().to_string())
+            .with("metrics.bind_addr", &self.admin_addr.to_string())
+            .with("storage.data_dir", &self.data_dir().display().to_string());
+        let written = std::fs::write(self.config_path(), config.to_yaml());
+        written.map_err(Error::io("the configuration"))
     }
 
     /// Starts the process again, without waiting for it.
