@@ -16,6 +16,7 @@ use super::parts::consistency::Consistency;
 use super::parts::counters::Counters;
 use super::parts::log_page::LogPage;
 use super::parts::options::Options;
+use super::parts::options::tuning::Tuning;
 use super::parts::replied::Replied;
 use super::peers::calls::Peers;
 use super::read::{replay, resume};
@@ -80,6 +81,11 @@ impl<T: Types> Replica<T> {
         self.parts.inbox.submit(command, actor, source)
     }
 
+    /// Brings other options into force, from the next decision, read or check on.
+    pub fn tune(&self, tuning: Tuning) {
+        self.parts.tuned.set(tuning);
+    }
+
     /// Returns once a read at `level`, and not before `min_offset` was applied here, may be
     /// served from [`Replica::query`] or [`Replica::with_state`].
     ///
@@ -125,7 +131,7 @@ impl<T: Types> Replica<T> {
     /// Waits until this node has applied the offset that the leader names, but no longer than a request waits for a
     /// leader.
     pub async fn complete(&self, reply: &mut Replied, room: &mut usize) {
-        let wait_max = self.parts.options.leader_wait;
+        let wait_max = self.parts.tuned.now().leader_wait;
         replay::complete::<T>(&self.parts.log, wait_max, reply, room).await;
     }
 

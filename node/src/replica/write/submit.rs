@@ -1,7 +1,6 @@
 //! Takes commands in: each is queued before `submit` returns, so they take effect in the order of the calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
@@ -12,6 +11,7 @@ use super::request::{Origins, Request, Source};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::types::Types;
 
 /// Where commands come in. The dispatcher ends once every clone is dropped.
@@ -20,8 +20,8 @@ pub(crate) struct Inbox<T: Types> {
     pub requests: mpsc::UnboundedSender<Request<T>>,
     pub origins: Arc<Origins>,
     pub gate: Arc<Gate>,
-    /// How long a command waits for a leader.
-    pub leader_wait: Duration,
+    /// Says how long a command waits for a leader.
+    pub tuned: Arc<Tuned>,
 }
 
 impl<T: Types> Inbox<T> {
@@ -37,7 +37,7 @@ impl<T: Types> Inbox<T> {
             command,
             actor,
             answer: AnswerTo::new(answer),
-            deadline: T::now() + self.leader_wait,
+            deadline: T::now() + self.tuned.now().leader_wait,
             source,
         };
         if let Err(SendError(request)) = self.requests.send(request) {

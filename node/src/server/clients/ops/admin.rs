@@ -1,4 +1,4 @@
-//! INFO, REPLICATION_STATUS, COMPACT.
+//! INFO, REPLICATION_STATUS, COMPACT, RELOAD.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use rstmdb_rcp::message::storage::{
 };
 use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::{Answer, Body, Job, RequestPlan, Running, read_params};
-use crate::replica::{Role, Status};
+use crate::replica::{self, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 use crate::server::messages::failure::{self, Effect};
@@ -133,6 +134,29 @@ pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> 
             total_snapshots: done.total_snapshots,
             wal_segments: done.wal_segments,
         };
+        Ok(Answer {
+            body: Body::json(&result),
+            wal_offset: None,
+        })
+    })
+}
+
+pub(super) fn reload() -> RequestPlan {
+    RequestPlan {
+        claim: Claim::FREE,
+        effect: Effect::Upkeep,
+        job: Job::Reload,
+    }
+}
+
+/// Has the node's own task read everything again: it does so at SIGHUP and every 30 seconds as well, and one reading
+/// must not overtake another.
+pub(super) fn start_reload(shared: Arc<ServerShared>) -> Running {
+    Running::boxed(async move {
+        let (tell, told) = oneshot::channel();
+        let ended = || failure::of_replica(&replica::Error::ShuttingDown, Effect::Upkeep);
+        shared.reloads.send(tell).await.map_err(|_| ended())?;
+        let result = told.await.map_err(|_| ended())??;
         Ok(Answer {
             body: Body::json(&result),
             wal_offset: None,

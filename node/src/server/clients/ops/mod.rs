@@ -11,7 +11,7 @@
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `log` | WAL_READ, WAL_STATS |
-//! | `admin` | INFO, REPLICATION_STATUS, COMPACT |
+//! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
 //! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
@@ -140,6 +140,8 @@ pub(crate) enum Job {
     Compact { force_snapshot: bool },
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
+    /// Read the configuration and its files again.
+    Reload,
     /// Ask or change the cluster.
     Cluster(cluster::ClusterRequest),
     /// Give what a backup is made of.
@@ -187,8 +189,10 @@ pub(crate) fn plan(
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
         Op::ClusterRemove => cluster::remove(params),
+        Op::ClusterSetAddress => cluster::set_address(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
         Op::RotateKey => keys::rotate(params),
+        Op::Reload => Ok(admin::reload()),
         Op::BackupDescribe => Ok(backup::describe()),
         Op::BackupSnapshot => backup::snapshot(params),
         Op::BackupLog => backup::log(params),
@@ -265,6 +269,7 @@ impl Job {
             }
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
+            Self::Reload => Started::Running(admin::start_reload(shared.clone())),
             Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))

@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let timeout = match op {
             Op::Compact => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
-            _ => self.shared.request_timeout,
+            _ => self.shared.times.request(),
         };
         let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
         let tag = Tag {

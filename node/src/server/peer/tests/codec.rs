@@ -460,6 +460,13 @@ fn change() -> impl Strategy<Value = Change> {
         any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
         any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
         of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+        (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
+            Change::SetAddress {
+                node_id,
+                node,
+                by_itself,
+            }
+        }),
     ]
 }
 
