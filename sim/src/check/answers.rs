@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use rstmdb::replica::{Done, Error};
+use rstmdb::replica::{Done, Error, Replied};
 use rstmdb_engine::{InstanceView, Refusal, Reply};
 
 use super::chain::Wrong;
@@ -166,8 +166,12 @@ impl Answers {
             return Ok(());
         };
         let replies = match &done.reply {
-            Reply::Batch(replies) => replies.as_slice(),
-            one => std::slice::from_ref(one),
+            Replied::Here(Reply::Batch(replies)) => replies.as_slice(),
+            Replied::Here(one) => std::slice::from_ref(one),
+            Replied::ByLeader(text) => {
+                let seen = format!("{text:?}, which is no answer to what it asked");
+                return Err(("a client is told a reply", seen));
+            }
         };
         let mut offset = 0;
         let writes = replies

@@ -107,7 +107,8 @@ fn answer(offset: u64) -> Done {
             applied: true,
             event_id: None,
             wal_offset: offset,
-        },
+        }
+        .into(),
         offset: Some(offset),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Consistency, LogItem, Replica, WatchFilter};
+use rstmdb::replica::{Consistency, LogItem, Replica, Replied, WatchFilter};
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Query, Refusal, Reply};
 use rstmdb_raft_store::{FileSystem, Retention};
@@ -140,9 +140,9 @@ fn a_retry_is_told_that_it_took_effect_when_the_log_has_let_go_of_it() {
             assert_eq!(done.offset, Some(offset));
             done.reply
         };
-        let told = |reply: &Reply| match reply {
-            Reply::Applied { ctx, applied, .. } => Some((ctx.clone(), *applied)),
-            Reply::Replayed { wal_offset, .. } if *wal_offset == offset => None,
+        let told = |replied: &Replied| match replied.here() {
+            Some(Reply::Applied { ctx, applied, .. }) => Some((ctx.clone(), *applied)),
+            Some(Reply::Replayed { wal_offset, .. }) if *wal_offset == offset => None,
             other => panic!("{other:?}"),
         };
         let context = Bytes::from_static(br#"{"n":1}"#);

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
+use rstmdb::server::testing::told;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query, Reply,
 };
@@ -94,14 +95,14 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
         let turn = turns.answers.lock().next_turn();
-        let submitted = replica.submit(command, Arc::from("sim"));
+        let submitted = replica.submit(command.clone(), Arc::from("sim"));
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
             // As the server does for its clients.
             let mut room = usize::MAX;
             replica.complete(&mut done.reply, &mut room).await;
         }
-        (turn, outcome)
+        (turn, told(&command, outcome))
     });
     match SimRuntime::timeout(limit, waiting).await {
         Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },

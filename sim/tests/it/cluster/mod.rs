@@ -21,6 +21,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Done, Formation, LogItem, Replica};
 use rstmdb::server::peer::Connections;
+use rstmdb::server::testing::told;
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, PutMachine};
 use rstmdb_raft_store::{MemFs, Store};
@@ -200,7 +201,8 @@ pub async fn submit(
     replica: &Replica<Sim>,
     command: Command,
 ) -> Result<Done, rstmdb::replica::Error> {
-    replica.submit(command, Arc::from("test")).await
+    let outcome = replica.submit(command.clone(), Arc::from("test")).await;
+    told(&command, outcome)
 }
 
 /// The machine that the instances are of: takes SET, always.

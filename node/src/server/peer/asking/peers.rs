@@ -140,7 +140,7 @@ async fn forward_over<T: Types>(link: Link<T>) -> Result<ForwardStream, CallErro
             sent.sent(batch.len());
         }
         let portions = cut(batch.into_iter().map(wire::Forwarded::from));
-        stream::iter(portions).map(|commands| wire::ForwardBatch { commands })
+        stream::iter(portions).map(|requests| wire::ForwardBatch { requests })
     });
     let mut client = link.node(Lane::Forward)?;
     let request = link.request(batches)?;

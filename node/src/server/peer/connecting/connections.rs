@@ -168,18 +168,21 @@ pub(crate) struct Link<T: Types> {
 impl<T: Types> Link<T> {
     /// Opens nothing; the first call does.
     fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
-        let addr = &self.peer.node.peer_addr;
+        // openraft keeps the way to a node that it has once made, but a member's address may change.
+        let all = self.connections.members().addresses_of(self.peer.id);
+        let known = all.into_iter().next();
+        let addr = known.unwrap_or_else(|| self.peer.node.peer_addr.clone());
         let mut channels = self.connections.shared.channels.lock();
-        if let Some((known, channel)) = channels.get(&(self.peer.id, lane))
-            && known == addr
+        if let Some((at, channel)) = channels.get(&(self.peer.id, lane))
+            && *at == addr
         {
             return Ok(channel.clone());
         }
         let path = self.path.clone();
         let channel = self
             .connections
-            .dial(addr, Arc::new(move || path.small_segments()))?;
-        channels.insert((self.peer.id, lane), (addr.clone(), channel.clone()));
+            .dial(&addr, Arc::new(move || path.small_segments()))?;
+        channels.insert((self.peer.id, lane), (addr, channel.clone()));
         Ok(channel)
     }
 

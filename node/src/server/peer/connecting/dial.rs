@@ -96,8 +96,22 @@ struct Dialer {
 }
 
 impl Dialer {
+    /// Where the member that should be there is listed at another address in the configuration, it may have moved: then
+    /// that is tried, too.
     async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
         let addr = uri.authority().map_or("", |authority| authority.as_str());
+        let Some(other) = self.gate.members.other_address(addr) else {
+            return self.dial_at(addr, small).await;
+        };
+        // The machine that was left may answer nothing, and both share the time limit of the connector.
+        let first = tokio::time::timeout(CONNECT_TIMEOUT / 2, self.dial_at(addr, small)).await;
+        match first {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(_)) | Err(_) => self.dial_at(&other, small).await,
+        }
+    }
+
+    async fn dial_at(&self, addr: &str, small: bool) -> io::Result<Connection> {
         let small = small || self.holes.small_segments(addr);
         let stream = connect(addr, small).await?;
         sockets::set_up(&stream, Some(KEEP_ALIVE));

@@ -27,7 +27,7 @@ impl<T: Types> Membership for MembershipService<T> {
         request: Request<wire::ChangeRequest>,
     ) -> Result<Response<wire::ChangeReply>, Status> {
         let change = Change::try_from(request.into_inner())?;
-        if let Change::AddLearner { node, .. } = &change {
+        if let Change::AddLearner { node, .. } | Change::SetAddress { node, .. } = &change {
             for addr in [&node.peer_addr, &node.rcp_addr] {
                 if !address::is_dialable(addr) {
                     let expected = address::DIALABLE;

@@ -191,7 +191,7 @@ impl PeerServer {
 
     async fn sweep_until_drained(&self) {
         self.sweep().await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
+        Product::sleep(DRAIN_TIMEOUT).await;
         tracing::debug!("connections of other nodes have not ended in time");
     }
 }

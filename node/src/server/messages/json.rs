@@ -19,6 +19,11 @@ impl<'a> Object<'a> {
         Self { out, empty: true }
     }
 
+    /// How many bytes the buffer has so far.
+    pub(crate) fn written(&self) -> usize {
+        self.out.len()
+    }
+
     /// Ends it.
     pub(crate) fn end(self) {
         self.out.put_u8(b'}');

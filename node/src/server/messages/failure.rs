@@ -30,6 +30,7 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
     use replica::Error;
     let code = match error {
         Error::Refused(refusal) => return of_refusal(refusal),
+        Error::RefusedByLeader(refused) => return refused.error.clone(),
         Error::OffsetCompacted { earliest, .. } => {
             return ErrorBody::new(Code::OffsetCompacted, error.to_string())
                 .with_details(json!({ "earliest_offset": earliest }));
@@ -162,6 +163,18 @@ pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
     match effect {
         Effect::None => body.with_details(json!({ "outcome": "not_applied" })),
         effect => unknown_outcome(body, effect),
+    }
+}
+
+/// The request was carried out, but a frame has no room for its answer.
+pub(crate) fn does_not_fit(why: &dyn std::fmt::Display, wal_offset: Option<u64>) -> ErrorBody {
+    let body = ErrorBody::new(
+        Code::BadRequest,
+        format!("the request was carried out, but its answer does not fit: {why}"),
+    );
+    match wal_offset {
+        Some(offset) => body.with_details(json!({ "outcome": "applied", "wal_offset": offset })),
+        None => body,
     }
 }
 
