@@ -183,6 +183,13 @@ impl World {
         }
     }
 
+    /// Says that a node is being shut down, and again once it was.
+    pub fn stops(&self, id: u64, stops: bool) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.troubled = stops;
+        }
+    }
+
     /// Says that a node's process will be ended, and again once it was.
     pub fn dooms(&self, id: u64, doomed: bool) {
         if let Some(site) = self.sites.lock().get_mut(&id) {

@@ -15,7 +15,7 @@ pub(super) fn options(
     settings: &Settings,
     id: u64,
     incarnation: u128,
-    listed: impl Iterator<Item = u64>,
+    listed: Vec<u64>,
     roster: Roster<MemFs>,
 ) -> Result<peer::Options, peer::Error> {
     let node = node_info(id);
@@ -30,7 +30,7 @@ pub(super) fn options(
             listed: String::new(),
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
         },
-        members: Members::new(listed.map(|id| (id, node_info(id).peer_addr))),
+        members: Members::new(listed.into_iter().map(|id| (id, node_info(id).peer_addr))),
         credentials: Credentials::new(Proofs::default())?,
         meet: Arc::new(
             move |node, incarnation| match roster.meet(node, incarnation) {

@@ -75,11 +75,11 @@ impl World {
                 (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
             }),
         ));
-        let others: Vec<u64> = match &formation {
+        let listed = match &formation {
             Formation::Together(members) => members.keys().copied().collect(),
-            Formation::Alone | Formation::Join => Vec::new(),
+            Formation::Join => self.members(),
+            Formation::Alone => Vec::new(),
         };
-        let listed = others.into_iter();
         let options = peering::options(&self.settings, id, incarnation, listed, store.roster()?)?;
         let dial = SimDial {
             network: self.network.clone(),

@@ -349,17 +349,13 @@ impl Nemesis {
             replica.hand_over().await;
             replica.shutdown().await.is_ok()
         });
-        if let Some(site) = self.world.sites.lock().get_mut(&id) {
-            site.troubled = true;
-        }
+        world.stops(id, true);
         drop(SimRuntime::spawn(async move {
             let patience = Duration::from_secs(3);
             let _ = SimRuntime::timeout(patience, stopping).await;
             world.kill(id, false);
             world.dooms(id, false);
-            if let Some(site) = world.sites.lock().get_mut(&id) {
-                site.troubled = false;
-            }
+            world.stops(id, false);
             SimRuntime::sleep(down).await;
             world.boot_again(id);
         }));

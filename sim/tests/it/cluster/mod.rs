@@ -238,7 +238,7 @@ fn set(id: &str, n: u64, keyed: bool) -> Command {
         payload: Some(Bytes::from(format!(r#"{{"n":{n}}}"#))),
         // The checks of the log tell two events of an instance apart by it.
         event_id: Some(format!("{id}-{n}")),
-        idempotency_key: keyed.then(|| format!("set-{n}")),
+        idempotency_key: keyed.then(|| format!("set-{id}-{n}")),
         ..ApplyEvent::default()
     })
 }
