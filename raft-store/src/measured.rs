@@ -1,15 +1,14 @@
 //! What is measured on its own, outside of this crate.
 
 use crate::error::Error;
-use crate::format::Encoder;
 use crate::format::codec::Codec;
-use crate::format::{Mark, Position, RecordType};
+use crate::format::{Buffer, Encoder, Mark, Position, RecordType};
 use crate::types::Entry;
 
 /// The records of a batch, as the writer makes them of a file that is compressed and not encrypted.
 #[derive(Default)]
 pub struct RecordBatch {
-    buf: Vec<u8>,
+    buf: Buffer,
 }
 
 impl RecordBatch {
@@ -22,7 +21,7 @@ impl RecordBatch {
             compress: true,
             sealer: None,
         };
-        self.buf.clear();
+        self.buf.bytes.clear();
         let mut encoder = Encoder::new(&mut self.buf, &codec, Position::default());
         let mark = Mark {
             durable: Position::default(),
@@ -32,6 +31,6 @@ impl RecordBatch {
         for entry in entries {
             encoder.entry(entry)?;
         }
-        Ok(self.buf.len())
+        Ok(self.buf.bytes.len())
     }
 }
