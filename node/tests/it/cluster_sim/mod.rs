@@ -1,6 +1,7 @@
 //! Whole clusters of replicas with the real store on simulated disks, in one thread of virtual
 //! time, by seed: links are cut and healed while clients write through every node.
 
+mod alone;
 mod clocks;
 mod disks;
 mod faults;
