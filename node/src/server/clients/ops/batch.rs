@@ -61,7 +61,7 @@ fn atomic(batch: &Batch<'_>) -> Result<RequestPlan, ErrorBody> {
         let plan = plan_op(op).map_err(|error| failure::in_atomic_batch(error, index))?;
         touches.push(plan.claim.touch);
         ops.push(match plan.job {
-            Job::Write(command) => BatchOp::Write(command),
+            Job::Write(command, _) => BatchOp::Write(command),
             Job::Read(query, _) => BatchOp::Read(query),
             _ => {
                 let error = ErrorBody::new(

@@ -128,7 +128,7 @@ pub(crate) struct RequestPlan {
 /// What to do.
 pub(crate) enum Job {
     /// Submit one command.
-    Write(Command),
+    Write(Command, Effect),
     /// Look something up.
     Read(Query, ReadOptions),
     /// Look several things up, all at one moment.
@@ -209,13 +209,14 @@ fn unknown_without_cluster(op: Op) -> ErrorBody {
 
 impl RequestPlan {
     fn write(touch: Touch, command: Command) -> Self {
+        let effect = effect_of(&command);
         Self {
             claim: Claim {
                 touch,
                 access: Access::Write,
             },
-            effect: effect_of(&command),
-            job: Job::Write(command),
+            effect,
+            job: Job::Write(command, effect),
         }
     }
 
@@ -255,8 +256,10 @@ impl Job {
     pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
-            Self::Write(command) => Started::Running(submit(shared, command, actor)),
-            Self::Read(query, options) if is_immediate(&options) && !query.lists() => {
+            Self::Write(command, effect) => {
+                Started::Running(submit(shared, command, effect, actor))
+            }
+            Self::Read(query, options) if !query.lists() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query).map(Body::Reply)))
             }
             Self::Read(query, options) => {
@@ -290,8 +293,12 @@ impl Job {
     }
 }
 
-fn submit(shared: &Arc<ServerShared>, command: Command, actor: &Arc<str>) -> Running {
-    let effect = effect_of(&command);
+fn submit(
+    shared: &Arc<ServerShared>,
+    command: Command,
+    effect: Effect,
+    actor: &Arc<str>,
+) -> Running {
     Running::Write {
         submitted: shared.replica.submit(command, actor.clone()),
         effect,
@@ -321,18 +328,25 @@ fn effect_of(command: &Command) -> Effect {
     }
 }
 
-fn is_immediate(options: &ReadOptions) -> bool {
-    options.consistency == Some(Consistency::Local) && options.min_wal_offset.is_none()
+/// Whether the applied state is as fresh as `options` asks for already.
+fn is_immediate(shared: &ServerShared, options: &ReadOptions) -> bool {
+    options.min_wal_offset.is_none() && shared.replica.reads_at_once(level(options))
+}
+
+fn level(options: &ReadOptions) -> replica::Consistency {
+    match options.consistency.unwrap_or_default() {
+        Consistency::Linearizable => replica::Consistency::Linearizable,
+        Consistency::Lease => replica::Consistency::Lease,
+        Consistency::Local => replica::Consistency::Local,
+    }
 }
 
 /// Waits until the applied state is as fresh as `options` asks for.
 async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
-    let level = match options.consistency.unwrap_or_default() {
-        Consistency::Linearizable => replica::Consistency::Linearizable,
-        Consistency::Lease => replica::Consistency::Lease,
-        Consistency::Local => replica::Consistency::Local,
-    };
-    let barrier = shared.replica.barrier(level, options.min_wal_offset).await;
+    let barrier = shared
+        .replica
+        .barrier(level(&options), options.min_wal_offset)
+        .await;
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
 }
 

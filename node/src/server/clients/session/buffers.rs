@@ -158,17 +158,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         match job {
-            Job::Write(Command::Batch(ops)) => {
+            Job::Write(Command::Batch(ops), _) => {
                 for op in ops {
                     if let BatchOp::Write(command) = op {
                         count(command);
                     }
                 }
             }
-            Job::Write(command) => count(command),
+            Job::Write(command, _) => count(command),
             Job::BestEffort(steps) => {
                 for step in steps {
-                    if let Ok(Job::Write(command)) = step {
+                    if let Ok(Job::Write(command, _)) = step {
                         count(command);
                     }
                 }
