@@ -37,6 +37,8 @@ mod format;
 pub mod fs;
 mod history;
 mod log;
+#[cfg(feature = "testing")]
+pub mod measured;
 mod segment;
 mod snapshot;
 mod store;

@@ -70,7 +70,10 @@ fn object(mut fields: Vec<(u64, u64)>) -> u64 {
     for (position, (name, value)) in fields.iter().enumerate() {
         // Sorting kept the order of a repeated key's values.
         if fields.get(position + 1).is_none_or(|next| next.0 != *name) {
-            all = all.wrapping_add(xxh3_64(&[name.to_le_bytes(), value.to_le_bytes()].concat()));
+            let mut pair = [0; 16];
+            pair[..8].copy_from_slice(&name.to_le_bytes());
+            pair[8..].copy_from_slice(&value.to_le_bytes());
+            all = all.wrapping_add(xxh3_64(&pair));
         }
     }
     all

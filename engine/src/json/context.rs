@@ -181,14 +181,16 @@ impl<'a> Context<'a> {
         let (Some(scanned), Some(payload)) = (&self.scanned, self.payload) else {
             return Bytes::copy_from_slice(self.text);
         };
-        let mut text = Vec::with_capacity(self.text.len() + payload.text_bytes());
         let mut is_new = vec![true; payload.len()];
+        for (_, position) in &scanned.replaced {
+            is_new[*position] = false;
+        }
+        let mut text = Vec::with_capacity(self.merged_bytes(scanned, payload, &is_new));
         let mut copied = 0;
         for (range, position) in &scanned.replaced {
             text.extend_from_slice(&self.text[copied..range.start]);
             payload.write_value(&mut text, *position);
             copied = range.end;
-            is_new[*position] = false;
         }
         text.extend_from_slice(&self.text[copied..scanned.close]);
         let mut is_first = scanned.is_empty;
@@ -201,6 +203,19 @@ impl<'a> Context<'a> {
         }
         text.push(b'}');
         Bytes::from(text)
+    }
+
+    /// The bytes of the merged text, exactly where [`Object::field_bytes`] are.
+    fn merged_bytes(&self, scanned: &Scanned, payload: &Object<'_>, is_new: &[bool]) -> usize {
+        let new = is_new.iter().enumerate().filter(|(_, is_new)| **is_new);
+        let commas = new.clone().count() - usize::from(scanned.is_empty && is_new.contains(&true));
+        let new: usize = new.map(|(at, _)| payload.field_bytes(at)).sum();
+        let replaced = scanned.replaced.iter();
+        let (gone, put) = replaced.fold((0, 0), |(gone, put), (range, at)| {
+            (gone + range.len(), put + payload.value_bytes(*at))
+        });
+        // Without what follows the closing brace.
+        scanned.close + 1 + new + commas + put - gone
     }
 }
 

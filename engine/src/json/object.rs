@@ -66,13 +66,22 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// At least as many bytes as the object's compact text takes, unless its names need escapes.
-    pub(crate) fn text_bytes(&self) -> usize {
-        let fields = self.fields.iter();
-        let bytes: usize = fields
-            .map(|(name, value)| name.len() + value.len() + 4)
-            .sum();
-        bytes + 2
+    /// The bytes of the object's compact text, if no value has spaces between its tokens and no name needs escapes;
+    /// otherwise a guess. `Bytes` takes a text as it is that fills its memory exactly, and allocates for any other.
+    fn text_bytes(&self) -> usize {
+        let fields: usize = (0..self.len()).map(|at| self.field_bytes(at)).sum();
+        let commas = self.len().saturating_sub(1);
+        2 + fields + commas
+    }
+
+    /// The bytes of a field's name and value, as [`Object::text_bytes`].
+    pub(crate) fn field_bytes(&self, position: usize) -> usize {
+        self.fields[position].0.len() + 3 + self.value_bytes(position)
+    }
+
+    /// The bytes of a field's value, as [`Object::text_bytes`].
+    pub(crate) fn value_bytes(&self, position: usize) -> usize {
+        self.fields[position].1.len()
     }
 
     /// Writes a field's name and value.
@@ -101,7 +110,8 @@ fn write_name(text: &mut Vec<u8>, name: &str) {
     }
 }
 
-/// The object's text without spaces and repeated names.
+/// The object's text without spaces and repeated names. A copy also where the text was so: a slice of a request
+/// would keep the whole request in memory.
 pub(crate) fn compact(object: &Object<'_>) -> Bytes {
     let mut text = Vec::with_capacity(object.text_bytes());
     text.push(b'{');
@@ -115,9 +125,16 @@ pub(crate) fn compact(object: &Object<'_>) -> Bytes {
     Bytes::from(text)
 }
 
+/// Whether a value has no spaces between its tokens, as far as a glance can tell: all but lists and objects are one
+/// token.
+fn is_compact(value: &[u8]) -> bool {
+    let is_nested = matches!(value.first(), Some(b'{' | b'['));
+    !is_nested || !value.iter().any(u8::is_ascii_whitespace)
+}
+
 /// Copies valid JSON without the spaces between its tokens.
 fn compact_into(out: &mut Vec<u8>, text: &[u8]) {
-    if !text.iter().any(|byte| byte.is_ascii_whitespace()) {
+    if is_compact(text) {
         out.extend_from_slice(text);
         return;
     }

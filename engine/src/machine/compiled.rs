@@ -17,16 +17,6 @@ impl Compiled {
         Self(machines.collect())
     }
 
-    /// Whether it holds what [`Compiled::of`] would make of this entry.
-    pub fn covers(&self, entry: &Entry) -> bool {
-        definitions(entry).all(|put| self.get(put).is_some())
-    }
-
-    /// Whether the entry defines no machine.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn extend(&mut self, machine: Option<Arc<Machine>>) {
         self.0.extend(machine);
     }

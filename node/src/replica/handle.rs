@@ -97,6 +97,12 @@ impl<T: Types> Replica<T> {
         self.parts.reads.barrier(level, min_offset).await
     }
 
+    /// Whether [`Replica::barrier`] at `level`, without an offset, would return at once.
+    #[must_use]
+    pub fn reads_at_once(&self, level: Consistency) -> bool {
+        self.parts.reads.need_no_round(level)
+    }
+
     /// Answers a query from the applied state as it is now.
     ///
     /// # Errors

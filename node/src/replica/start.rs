@@ -13,6 +13,7 @@ use rstmdb_raft_store::{SnapshotHandle, Store};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::apply::state_machine::StateMachine;
+use super::cluster::leading;
 use super::cluster::membership::Membership;
 use super::cluster::observer::{self, Observed};
 use super::cluster::quorum::{self, Quorum};
@@ -143,7 +144,7 @@ impl<T: Types> Found<T> {
             self.backfilled.clone(),
             self.tuned.clone(),
         ));
-        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate, &self.tuned);
+        let (reads, rounds) = Reads::new(raft, log, &self.peers, &gate, &self.tuned);
         let (requests, queue) = mpsc::unbounded_channel();
         let membership = self.membership(&gate);
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
@@ -262,6 +263,7 @@ impl<T: Types> Parts<T> {
         let (options, counters) = (self.options.clone(), self.counters.clone());
         let (neighbours, hub) = (self.neighbours.clone(), self.watches.hub.clone());
         let tasks = &mut self.tasks;
+        tasks.spawn::<T, _, _>(neighbours.clone(), leading::run);
         tasks.spawn::<T, _, _>(self.clock.clone(), leader_clock::run);
         let quorum = Quorum {
             neighbours: neighbours.clone(),

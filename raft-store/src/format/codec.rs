@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
 use crate::crypto::{Cipher, SESSION_BYTES, Session};
 use crate::error::Error;
 
@@ -17,6 +19,17 @@ const COMPRESS_BYTES_MIN: usize = 256;
 
 /// One byte of an LZ4 block decompresses to at most this many bytes.
 const LZ4_RATIO_MAX: u64 = 255;
+
+/// From this length on, positions do not fit into the small table's numbers.
+const LARGE_BYTES_MIN: usize = u16::MAX as usize;
+
+/// The tables that LZ4 finds repetitions with: kept, because each is larger than most payloads. There are two,
+/// because each payload clears all of its table.
+#[derive(Default)]
+pub(crate) struct Compressor {
+    small: Option<CompressTable>,
+    large: Option<CompressTable>,
+}
 
 /// What a file open for writing is encrypted with.
 #[derive(Clone, Debug)]
@@ -40,11 +53,12 @@ impl Codec {
         &self,
         buf: &mut Vec<u8>,
         from: usize,
+        compressor: &mut Compressor,
         place: u32,
         context: impl FnOnce(u8) -> Vec<u8>,
     ) -> Result<u8, Error> {
         let mut flags = 0;
-        if self.compress && compress(buf, from) {
+        if self.compress && compressor.compress(buf, from) {
             flags |= COMPRESSED;
         }
         if let Some(sealer) = &self.sealer {
@@ -59,23 +73,38 @@ impl Codec {
     }
 }
 
-/// Replaces `buf[from..]` by its compressed form, if that is worth it.
-fn compress(buf: &mut Vec<u8>, from: usize) -> bool {
-    let raw = &buf[from..];
-    let Ok(raw_len) = u32::try_from(raw.len()) else {
-        return false;
-    };
-    if raw.len() < COMPRESS_BYTES_MIN {
-        return false;
+impl Compressor {
+    /// Replaces `buf[from..]` by its compressed form, if that is worth it.
+    fn compress(&mut self, buf: &mut Vec<u8>, from: usize) -> bool {
+        let end = buf.len();
+        let raw_bytes = end - from;
+        let Ok(raw_len) = u32::try_from(raw_bytes) else {
+            return false;
+        };
+        if raw_bytes < COMPRESS_BYTES_MIN {
+            return false;
+        }
+        let table = if raw_bytes < LARGE_BYTES_MIN {
+            self.small.get_or_insert_with(CompressTable::small)
+        } else {
+            self.large.get_or_insert_with(CompressTable::large)
+        };
+        // Compressed behind the payload in the same buffer, which is there and large enough for the next one, too.
+        buf.resize(end + get_maximum_output_size(raw_bytes), 0);
+        let (raw, out) = buf.split_at_mut(end);
+        let compressed = compress_into_with_table(&raw[from..], out, table);
+        // Nothing fails here: the output has the most room that LZ4 may need.
+        let compressed = compressed.unwrap_or(raw_bytes);
+        let worth_it = compressed + 4 < raw_bytes - raw_bytes / 8;
+        if worth_it {
+            buf[from..from + 4].copy_from_slice(&raw_len.to_le_bytes());
+            buf.copy_within(end..end + compressed, from + 4);
+            buf.truncate(from + 4 + compressed);
+        } else {
+            buf.truncate(end);
+        }
+        worth_it
     }
-    let compressed = lz4_flex::block::compress(raw);
-    let worth_it = compressed.len() + 4 < raw.len() - raw.len() / 8;
-    if worth_it {
-        buf.truncate(from);
-        buf.extend_from_slice(&raw_len.to_le_bytes());
-        buf.extend_from_slice(&compressed);
-    }
-    worth_it
 }
 
 /// Returns the payload that [`Codec::store`] stored. `context` must be the one that it was stored with.

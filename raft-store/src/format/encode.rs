@@ -7,24 +7,33 @@ use super::{
     RECORD_HEADER_BYTES, RecordType, context, place, record_crc,
 };
 use crate::error::Error;
-use crate::format::codec::Codec;
+use crate::format::codec::{Codec, Compressor};
 use crate::format::membership;
 use crate::types::{Entry, LogId, Vote};
 
+/// The bytes of records, and what is reused to make them.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    pub(crate) bytes: Vec<u8>,
+    compressor: Compressor,
+}
+
 /// Writes records at consecutive positions of one segment into a buffer.
 pub(crate) struct Encoder<'a> {
-    pub(crate) buf: &'a mut Vec<u8>,
+    buf: &'a mut Vec<u8>,
+    compressor: &'a mut Compressor,
     codec: &'a Codec,
     segment: u64,
-    /// The file offset of `buf[0]`.
+    /// The file offset of the buffer's first byte.
     base: u64,
 }
 
 impl<'a> Encoder<'a> {
     /// For records from `base` on.
-    pub(crate) fn new(buf: &'a mut Vec<u8>, codec: &'a Codec, base: Position) -> Self {
+    pub(crate) fn new(buf: &'a mut Buffer, codec: &'a Codec, base: Position) -> Self {
         Encoder {
-            buf,
+            buf: &mut buf.bytes,
+            compressor: &mut buf.compressor,
             codec,
             segment: base.segment,
             base: base.offset,
@@ -72,9 +81,11 @@ impl<'a> Encoder<'a> {
         }
         let flags = match kind {
             KIND_BLANK => 0,
-            _ => self.codec.store(self.buf, from, place, |flags| {
-                context(at, entry.log_id, kind, flags)
-            })?,
+            _ => {
+                let context = |flags| context(at, entry.log_id, kind, flags);
+                let (buf, compressor) = (&mut *self.buf, &mut *self.compressor);
+                self.codec.store(buf, from, compressor, place, context)?
+            }
         };
         self.end(start, RecordType::Entry, flags);
         Ok(())

@@ -13,7 +13,7 @@ use openraft::EntryPayload;
 use crate::crypto::Cipher;
 use crate::types::{Data, Entry, LogId, Vote, log_id};
 
-pub(crate) use encode::Encoder;
+pub(crate) use encode::{Buffer, Encoder};
 pub use header::{HardState, SegmentHeader};
 pub(crate) use header::{HeaderFault, SEGMENT_HEADER_BYTES};
 

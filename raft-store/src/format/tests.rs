@@ -16,9 +16,9 @@ fn encoded(base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
 }
 
 fn encoded_with(codec: &Codec, base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
-    let mut buf = Vec::new();
+    let mut buf = Buffer::default();
     write(&mut Encoder::new(&mut buf, codec, base));
-    buf
+    buf.bytes
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn every_record_reads_back_as_written() {
         time_ms: 3,
     };
     let vote = Vote::new_committed(5, 6);
-    let mut bytes = Vec::new();
+    let mut buf = Buffer::default();
     let codec = Codec::default();
-    let mut encoder = Encoder::new(&mut bytes, &codec, at(9, 64));
+    let mut encoder = Encoder::new(&mut buf, &codec, at(9, 64));
     encoder.mark(RecordType::Batch, mark);
     encoder.vote(&vote);
     encoder.truncate(None);
@@ -93,6 +93,7 @@ fn every_record_reads_back_as_written() {
         Record::Close(mark),
         Record::Seal(mark),
     ];
+    let bytes = buf.bytes;
     let mut start = 0;
     for record in expected {
         let place = at(9, 64 + start as u64);

@@ -9,7 +9,7 @@ use crate::error::{Error, IoContext};
 use crate::folder::layout::history_file_name;
 use crate::format::codec::Codec;
 use crate::format::{
-    Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
+    Buffer, Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
 };
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::log::read::earliest_of;
@@ -61,7 +61,7 @@ pub struct HistoryReceiver<F: FileSystem> {
     /// Set while entries are added. If it stays set, an error has interrupted the addition.
     broken: bool,
     index: Index,
-    buf: Vec<u8>,
+    buf: Buffer,
 }
 
 impl<F: FileSystem> HistoryReceiver<F> {
@@ -99,7 +99,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             replaces,
             broken: false,
             index,
-            buf: Vec::new(),
+            buf: Buffer::default(),
             shared,
         })
     }
@@ -120,8 +120,8 @@ impl<F: FileSystem> HistoryReceiver<F> {
         let bytes = header.encode();
         self.index.summary.header_crc = crc32c::crc32c(&bytes);
         self.index.batch(header.created_ms);
-        self.buf.clear();
-        self.buf.extend_from_slice(&bytes);
+        self.buf.bytes.clear();
+        self.buf.bytes.extend_from_slice(&bytes);
         self.flush()
     }
 
@@ -145,7 +145,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             offset: self.offset,
         };
         let mut buf = std::mem::take(&mut self.buf);
-        buf.clear();
+        buf.bytes.clear();
         let mut encoder = Encoder::new(&mut buf, &self.codec, base);
         encoder.mark(RecordType::Batch, mark);
         self.index.batch(mark.time_ms);
@@ -179,7 +179,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
             offset: self.offset,
         };
         let mark = self.mark();
-        self.buf.clear();
+        self.buf.bytes.clear();
         Encoder::new(&mut self.buf, &self.codec, base).mark(RecordType::Seal, mark);
         self.flush()
     }
@@ -211,15 +211,15 @@ impl<F: FileSystem> HistoryReceiver<F> {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let end = self.offset + self.buf.len() as u64;
+        let end = self.offset + self.buf.bytes.len() as u64;
         if end > FILE_BYTES_MAX {
             let why = format!("its file would exceed {FILE_BYTES_MAX} bytes; ask for shorter runs");
             return Err(refused(self.first, self.last, why));
         }
         let file = &self.opened.file;
-        file.write_all_at(&self.buf, self.offset)
+        file.write_all_at(&self.buf.bytes, self.offset)
             .during("write", &self.temporary.path)?;
-        self.shared.counters.write(self.buf.len() as u64);
+        self.shared.counters.write(self.buf.bytes.len() as u64);
         self.offset = end;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Turns the writer's requests into one batch.
 
 use crate::error::Error;
-use crate::format::{Encoder, HardState};
+use crate::format::{Buffer, Encoder, HardState};
 use crate::log::shared::{Done, Request};
 use crate::types::{Entry, LogId, next_index};
 
@@ -12,7 +12,7 @@ const RECORD_ESTIMATE_BYTES: u64 = 40;
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) requests: Vec<Request>,
-    pub(crate) buf: Vec<u8>,
+    pub(crate) buf: Buffer,
     pub(crate) changes: Vec<Change>,
 }
 

@@ -239,6 +239,11 @@ const VERSION: &str = "an integer ≥ 1";
 fn parse_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+    // JSON's grammar has been checked already: without an escape, a string is what stands between its quotes.
+    let unquoted = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if memchr::memchr(b'\\', unquoted.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(unquoted));
+    }
     let text: Text<'_> = serde_json::from_str(raw.get()).ok()?;
     Some(text.0)
 }
@@ -363,5 +368,31 @@ impl<'de> Visitor<'de> for Items {
             count += 1;
         }
         Ok((items, count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_string_and_nothing_else() {
+        for other in ["1", "null", "[\"a\"]", "{\"a\":\"b\"}"] {
+            let raw: &RawValue = serde_json::from_str(other).unwrap();
+            assert_eq!(parse_text(raw), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_read_as_it_was_written(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            let raw: &RawValue = serde_json::from_str(&json).unwrap();
+            let parsed = parse_text(raw);
+            prop_assert_eq!(parsed.as_deref(), Some(&*text));
+        }
     }
 }

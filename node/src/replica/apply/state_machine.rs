@@ -46,7 +46,7 @@ pub struct StateMachine<T: Types> {
     membership: StoredMembership,
 }
 
-/// What apply needs from an entry, decoded before the state is locked.
+/// What apply needs from an entry; there before the state is locked.
 enum Decoded {
     /// A blank or a membership entry: only the offset moves.
     Nothing,
@@ -103,9 +103,18 @@ impl<T: Types> StateMachine<T> {
             }
             EntryPayload::Normal(data) => {
                 let bytes = data.0.len();
-                let entry = Entry::decode(data.0).map_err(|error| corrupt(log_id.index, &error))?;
-                let compiled = self.compiled(log_id.index, &entry);
-                Decoded::Facts(Arc::new(entry), bytes, compiled)
+                match self.applied.decided.take(log_id.index, &data.0) {
+                    Some(decided) => {
+                        debug_assert_eq!(Entry::decode(data.0).as_ref(), Ok(&*decided.entry));
+                        Decoded::Facts(decided.entry, bytes, decided.compiled)
+                    }
+                    None => {
+                        let entry = Entry::decode(data.0);
+                        let entry = entry.map_err(|error| corrupt(log_id.index, &error))?;
+                        let compiled = self.compile(&entry);
+                        Decoded::Facts(Arc::new(entry), bytes, compiled)
+                    }
+                }
             }
         };
         Ok(Item {
@@ -115,18 +124,13 @@ impl<T: Types> StateMachine<T> {
         })
     }
 
-    /// Compiles the entry's machines, unless this node did so when it decided the entry. Compiling takes long, so it
-    /// happens before the state is locked.
-    fn compiled(&self, offset: u64, entry: &Entry) -> Compiled {
+    /// Compiles the entry's machines. This takes long, so it happens before the state is locked.
+    fn compile(&self, entry: &Entry) -> Compiled {
         let defines = |fact: &Fact| matches!(fact.body, Some(fact::Body::PutMachine(_)));
-        if !entry.facts.iter().any(defines) {
-            return Compiled::default();
-        }
-        if let Some(compiled) = self.applied.take_compiled(offset, entry) {
-            return compiled;
-        }
         let mut compiled = Compiled::default();
-        self.host.block(&mut || compiled = Compiled::of(entry));
+        if entry.facts.iter().any(defines) {
+            self.host.block(&mut || compiled = Compiled::of(entry));
+        }
         compiled
     }
 

@@ -22,6 +22,13 @@ impl<T: Types> Replica<T> {
         applied.check_invariants()
     }
 
+    /// How many entries were applied as they had been decided here, without being decoded.
+    #[cfg(test)]
+    pub(crate) fn entries_not_decoded(&self) -> u64 {
+        let decided = &self.parts.log.applied.decided;
+        decided.found.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Checks that what was purged is in a snapshot, and that what is in a snapshot or applied was committed. A node
     /// that has ended is not checked.
     ///

@@ -16,7 +16,6 @@ use crate::replica::parts::consistency::Consistency;
 use crate::replica::peers::calls::{ForwardResult, HistoryRun, Peer, PeerError, Received, Sent};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::report::Report;
-use crate::replica::read::linearizable;
 use crate::replica::types::Types;
 use crate::replica::upkeep::history_served;
 use crate::replica::write::forwarded;
@@ -33,6 +32,12 @@ impl<T: Types> Replica<T> {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.parts.neighbours.is_leader()
+    }
+
+    /// As [`Replica::is_leader`], from a flag that follows it: for what asks all the time.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.parts.neighbours.gate.leads()
     }
 
     /// How this node and its cluster stand.
@@ -161,7 +166,7 @@ impl<T: Types> Replica<T> {
     ///
     /// [`Error::NotLeader`] when this node does not lead, or keeps quiet so that another node can lead.
     pub async fn read_index(&self, level: Consistency) -> Result<u64, Error> {
-        linearizable::read_index(self.raft(), &self.parts.neighbours.gate, level).await
+        self.parts.reads.index(level).await
     }
 
     /// The history right below `before`, for a node that lacks it.

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use rstmdb_engine::{Compiled, Entry, State};
+use rstmdb_engine::State;
 
+use super::decided::DecidedEntries;
 use super::invariants::{BrokenInvariant, assert_sound, ensure};
 use super::signal::Signal;
 
@@ -26,8 +27,8 @@ pub struct Applied {
     offset: AtomicU64,
     moved: Signal,
     checkpoints: Mutex<VecDeque<DigestAt>>,
-    /// What this node compiled when it decided entries that it has still to apply, by offset.
-    compiled: Mutex<VecDeque<(u64, Compiled)>>,
+    /// What this node has decided and has still to apply.
+    pub(crate) decided: DecidedEntries,
 }
 
 impl Applied {
@@ -39,7 +40,7 @@ impl Applied {
             offset,
             moved: Signal::default(),
             checkpoints: Mutex::default(),
-            compiled: Mutex::default(),
+            decided: DecidedEntries::default(),
         }
     }
 
@@ -98,29 +99,7 @@ impl Applied {
         self.checkpoints.lock().clear();
     }
 
-    /// Keeps what was compiled for the entry that is expected at this offset; they come in ascending order.
-    pub(crate) fn keep_compiled(&self, offset: u64, compiled: Compiled) {
-        if !compiled.is_empty() {
-            self.compiled.lock().push_back((offset, compiled));
-        }
-    }
-
-    /// What this node compiled for this entry, if it decided the entry. Forgets what belongs to earlier offsets.
-    pub(crate) fn take_compiled(&self, offset: u64, entry: &Entry) -> Option<Compiled> {
-        let mut kept = self.compiled.lock();
-        let mut found = None;
-        while let Some((_, compiled)) = kept.pop_front_if(|(expected, _)| *expected <= offset) {
-            found = Some(compiled).filter(|compiled| compiled.covers(entry));
-        }
-        found
-    }
-
-    /// Forgets what was kept, because these entries did not come at the expected offsets.
-    pub(crate) fn forget_compiled(&self) {
-        self.compiled.lock().clear();
-    }
-
-    /// Checks the offset, the digests and what was compiled against the state and each other.
+    /// Checks the offset and the digests against the state and each other, and what was decided.
     pub(crate) fn check_invariants(&self) -> Result<(), BrokenInvariant> {
         // The state is asked last, and no lock is held meanwhile: apply may go on, and never goes back.
         let (checkpoints, offset) = (self.checkpoints(), self.offset());
@@ -137,12 +116,7 @@ impl Applied {
         ensure(is_right, || {
             format!("digests are remembered of {offsets:?}, the state is at {last_applied}")
         })?;
-        let compiled = self.compiled.lock();
-        let offsets = || compiled.iter().map(|(offset, _)| *offset);
-        ensure(offsets().is_sorted_by(|one, next| one < next), || {
-            let offsets: Vec<u64> = offsets().collect();
-            format!("what was compiled is expected at {offsets:?}")
-        })
+        self.decided.check_invariants()
     }
 
     /// Returns once `offset` was applied here.

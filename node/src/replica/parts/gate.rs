@@ -12,6 +12,7 @@ use crate::replica::error::Error;
 pub(crate) struct Gate {
     shutting_down: AtomicBool,
     diverged: AtomicBool,
+    leads: AtomicBool,
     lost_leader: AtomicBool,
     removed: AtomicBool,
     silent: AtomicBool,
@@ -61,6 +62,16 @@ impl Gate {
 
     pub(crate) fn is_diverged(&self) -> bool {
         self.diverged.load(Ordering::Acquire)
+    }
+
+    /// Notes whether Raft has made this node the leader.
+    pub(crate) fn set_leads(&self, leads: bool) {
+        self.leads.store(leads, Ordering::Release);
+    }
+
+    /// Whether this node leads, as far as it knows; a moment later than Raft's own metrics.
+    pub(crate) fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire) && !self.has_lost_leader()
     }
 
     /// Notes whether this node has heard nothing from the leader, or from a majority, for too long.

@@ -3,7 +3,8 @@
 //! A round confirms the leadership and names the index that was committed at that moment. Once this node has applied
 //! that index, its state answers every read that arrived before the round. Reads that arrive during a round wait for
 //! the next one: at most one round trip more, and never a round per read (Raft dissertation, section 6.4). A follower
-//! asks the leader for the index and serves the read from its own state.
+//! asks the leader for the index and serves the read from its own state; the leader's rounds serve these questions,
+//! too.
 //!
 //! A decision of the proposer that writes nothing waits for a round too. But only this node's own leadership, in the
 //! term of the decision, can confirm it: a read index from another leader does not prove that this node led when it
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::Raft;
-use openraft::errors::{ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
-use openraft::type_config::alias::InstantOf;
 use tokio::sync::{mpsc, oneshot};
 
+use super::alone::Alone;
+use super::waiter::{Purpose, Waiter, tell_index};
 use crate::planted::{self, Bug};
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::apply::term::term_of;
@@ -26,6 +29,7 @@ use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::consistency::{Consistency, policy};
 use crate::replica::parts::gate::Gate;
+use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::calls::{Peer, PeerError, Peers};
 use crate::replica::types::Types;
@@ -35,50 +39,15 @@ const ROUND_WAITERS_MAX: usize = 4096;
 /// The pause after a round that found no leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
-/// A read or a decision that waits for a round.
-struct Waiter<T: Types> {
-    purpose: Purpose,
-    deadline: InstantOf<T>,
-}
-
-enum Purpose {
-    Barrier(oneshot::Sender<Result<(), Error>>),
-    Decided {
-        answer: AnswerTo,
-        result: Result<Done, Error>,
-        term: u64,
-    },
-}
-
-impl<T: Types> Waiter<T> {
-    fn resolve(self, round: Result<(), Error>) {
-        // A receiver that is gone has given up waiting, so this answer has no reader.
-        match self.purpose {
-            Purpose::Barrier(tell) => {
-                let _ = tell.send(round);
-            }
-            Purpose::Decided { answer, result, .. } => {
-                answer.send(round.and(result));
-            }
-        }
-    }
-
-    /// Whether a round can answer it; `led_in` is the term in which this node led during the round, if it led.
-    fn is_answered_by(&self, led_in: Option<u64>) -> bool {
-        match &self.purpose {
-            Purpose::Barrier(_) => true,
-            Purpose::Decided { term, .. } => led_in == Some(*term),
-        }
-    }
-}
-
 /// The handle to the rounds.
 #[derive(Clone)]
 pub(crate) struct Reads<T: Types> {
     strict: mpsc::UnboundedSender<Waiter<T>>,
     lease: mpsc::UnboundedSender<Waiter<T>>,
+    raft: Raft<T, StateMachine<T>>,
     applied: Arc<Applied>,
     gate: Arc<Gate>,
+    alone: Arc<Alone<T>>,
     tuned: Arc<Tuned>,
 }
 
@@ -101,11 +70,41 @@ impl<T: Types> Reads<T> {
         Ok(())
     }
 
+    /// Whether a read at `level` may be served at once, and what it shows be trusted.
+    pub(crate) fn need_no_round(&self, level: Consistency) -> bool {
+        let is_fresh = level == Consistency::Local
+            || (self.gate.belong().is_ok() && !self.gate.is_silent() && self.alone.may_read());
+        is_fresh && self.gate.trust().is_ok()
+    }
+
+    /// The index that a read beginning now on another node must see, confirmed as `level` asks, if this node leads.
+    pub(crate) async fn index(&self, level: Consistency) -> Result<u64, Error> {
+        // A node that does not lead must not pass the question on: two nodes that each take the other one for the
+        // leader would wait for each other.
+        if !self.raft.is_leader() || self.gate.is_silent() {
+            return Err(Error::NotLeader);
+        }
+        let (tell, told) = oneshot::channel();
+        let waiter = Waiter {
+            purpose: Purpose::Index(tell),
+            deadline: T::now() + self.tuned.now().leader_wait,
+        };
+        let rounds = match level {
+            Consistency::Lease => &self.lease,
+            Consistency::Linearizable | Consistency::Local => &self.strict,
+        };
+        if rounds.send(waiter).is_err() {
+            return Err(Error::NotLeader);
+        }
+        told.await.unwrap_or(Err(Error::NotLeader))
+    }
+
     /// Waits for the round that serves a read at `level`.
     async fn round(&self, level: Consistency) -> Result<(), Error> {
         let rounds = match level {
             Consistency::Local => return Ok(()),
             Consistency::Linearizable if planted::is(Bug::ReadWithoutReadIndex) => return Ok(()),
+            _ if self.need_no_round(level) => return Ok(()),
             Consistency::Lease => &self.lease,
             Consistency::Linearizable => &self.strict,
         };
@@ -138,11 +137,13 @@ impl<T: Types> Reads<T> {
     /// long as a request waits for a leader.
     pub(crate) fn new(
         raft: &Raft<T, StateMachine<T>>,
-        applied: &Arc<Applied>,
+        log: &LogReader<T::Fs>,
         peers: &Arc<dyn Peers>,
         gate: &Arc<Gate>,
         tuned: &Arc<Tuned>,
     ) -> (Self, [Rounds<T>; 2]) {
+        let alone = Arc::new(Alone::new(raft.clone(), log.store.clone()));
+        let applied = &log.applied;
         let (strict, strict_rx) = mpsc::unbounded_channel();
         let (lease, lease_rx) = mpsc::unbounded_channel();
         let levels = [
@@ -156,13 +157,16 @@ impl<T: Types> Reads<T> {
             applied: applied.clone(),
             peers: peers.clone(),
             gate: gate.clone(),
+            alone: alone.clone(),
             waiting: Vec::new(),
         });
         let handle = Self {
             strict,
             lease,
+            raft: raft.clone(),
             applied: applied.clone(),
             gate: gate.clone(),
+            alone,
             tuned: tuned.clone(),
         };
         (handle, rounds)
@@ -177,6 +181,7 @@ pub(crate) struct Rounds<T: Types> {
     applied: Arc<Applied>,
     peers: Arc<dyn Peers>,
     gate: Arc<Gate>,
+    alone: Arc<Alone<T>>,
     waiting: Vec<Waiter<T>>,
 }
 
@@ -198,6 +203,7 @@ impl<T: Types> Rounds<T> {
                 Ok(Round::Led { term, index }) => self.release(Some(term), index),
                 Ok(Round::Followed { index }) => self.release(None, index),
                 Ok(Round::Nobody) => {
+                    self.refuse_indexes();
                     self.give_up_late();
                     T::sleep(RETRY_PAUSE).await;
                 }
@@ -227,9 +233,14 @@ impl<T: Types> Rounds<T> {
         true
     }
 
-    async fn round(&self) -> Result<Round, Error> {
+    async fn round(&mut self) -> Result<Round, Error> {
         if self.gate.is_silent() {
             return Ok(Round::Nobody);
+        }
+        // A follower need not ask its own Raft core, which would only name the leader. A leader that was deposed since
+        // says so, and the next round asks another one.
+        if let Some(leader) = self.other_leader() {
+            return Ok(self.ask(&leader).await);
         }
         let began_in = term_of(&self.raft);
         // A leader that was cut off waits for the answers of a majority, which do not come.
@@ -259,17 +270,31 @@ impl<T: Types> Rounds<T> {
                 Ok(Round::Nobody)
             }
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                Ok(self.ask_leader(forward).await)
+                let (Some(id), Some(node)) = (forward.leader_id, forward.leader_node) else {
+                    return Ok(Round::Nobody);
+                };
+                Ok(self.ask(&Peer { id, node }).await)
             }
         }
     }
 
-    async fn ask_leader(&self, forward: ForwardToLeader<T>) -> Round {
-        let (Some(id), Some(node)) = (forward.leader_id, forward.leader_node) else {
-            return Round::Nobody;
-        };
-        let leader = Peer { id, node };
-        match self.peers.read_index(&leader, self.level).await {
+    /// The leader, as last published, unless it is this node or unknown. None when this node's Raft core has failed:
+    /// then the core says why.
+    fn other_leader(&self) -> Option<Peer> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.running_state.as_ref().ok()?;
+        let id = metrics.current_leader.filter(|id| *id != metrics.id)?;
+        let node = metrics.membership_config.membership().get_node(&id)?;
+        Some(Peer {
+            id,
+            node: node.clone(),
+        })
+    }
+
+    async fn ask(&mut self, leader: &Peer) -> Round {
+        self.refuse_indexes();
+        match self.peers.read_index(leader, self.level).await {
             Ok(index) => Round::Followed { index },
             Err(error) => {
                 if !matches!(error, PeerError::NotLeader) {
@@ -277,6 +302,13 @@ impl<T: Types> Rounds<T> {
                 }
                 Round::Nobody
             }
+        }
+    }
+
+    /// Tells the followers that ask for an index that this node has none.
+    fn refuse_indexes(&mut self) {
+        for waiter in self.waiting.extract_if(.., |waiter| waiter.asks_index()) {
+            waiter.resolve(Err(Error::NotLeader));
         }
     }
 
@@ -288,7 +320,12 @@ impl<T: Types> Rounds<T> {
         for waiter in refused {
             waiter.resolve(Err(Error::NotLeader));
         }
+        let released = tell_index(released, index);
         if self.applied.offset() >= index {
+            // A round during which the term changed says nothing of any term.
+            if let Some(term) = led_in.filter(|term| *term > 0) {
+                self.alone.confirm(term);
+            }
             for waiter in released {
                 waiter.resolve(Ok(()));
             }
@@ -316,20 +353,5 @@ impl<T: Types> Rounds<T> {
         for waiter in late {
             waiter.resolve(Err(Error::NoLeader));
         }
-    }
-}
-
-/// The offset that a read beginning now on another node must see, confirmed as `level` asks, if this node leads.
-pub(crate) async fn read_index<T: Types>(
-    raft: &Raft<T, StateMachine<T>>,
-    gate: &Gate,
-    level: Consistency,
-) -> Result<u64, Error> {
-    if gate.is_silent() {
-        return Err(Error::NotLeader);
-    }
-    match raft.get_read_log_id(policy(level)).await {
-        Ok((read, _)) => Ok(read.index()),
-        Err(_) => Err(Error::NotLeader),
     }
 }

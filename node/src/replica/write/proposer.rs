@@ -40,8 +40,7 @@ use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use rstmdb_engine::fact::Message;
-use rstmdb_engine::{Entry, Limits, Outcome, Reply};
+use rstmdb_engine::{Compiled, Entry, Limits, Outcome, Reply};
 use rstmdb_raft_store::Data;
 
 use super::clock::clocks::Clocks;
@@ -58,6 +57,7 @@ use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::counters::Counters;
+use crate::replica::parts::decided::DecidedEntry;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
 use crate::replica::parts::options::tuning::Tuned;
@@ -98,7 +98,7 @@ impl<T: Types> Proposer<T> {
     /// nothing is in flight, and the commands that have to be decided again are in the queue, in order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.pipeline.pending.clear();
-        self.applied.forget_compiled();
+        self.applied.decided.forget();
         if self.pipeline.term != term {
             let last_ms = self.applied.read().last_time_ms();
             self.pipeline.led_since_ms = self.clocks.log_time_ms(last_ms);
@@ -139,6 +139,7 @@ impl<T: Types> Proposer<T> {
         again.extend(self.pipeline.held.drain());
         again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
+        self.applied.decided.forget();
     }
 
     /// Checks in debug builds what holds between two steps.
@@ -191,15 +192,19 @@ impl<T: Types> Proposer<T> {
         }
     }
 
-    async fn write(&mut self, decided: InstantOf<T>, entries: Vec<Entry>) {
-        let Some(since_ms) = entries.first().map(|entry| entry.time_ms) else {
+    async fn write(&mut self, decided: InstantOf<T>, entries: Vec<(Entry, Compiled)>) {
+        let Some(since_ms) = entries.first().map(|(entry, _)| entry.time_ms) else {
             tell_in_flight(&self.clocks, &self.pipeline.written);
             self.pass_on_answers();
             return;
         };
-        let data = |entry: Entry| Data(entry.encode_to_vec().into());
-        let entries: Vec<_> = entries.into_iter().map(data).collect();
-        match self.raft.client_write_many(entries).await {
+        let encode = |(entry, compiled)| DecidedEntry::new(entry, compiled);
+        let entries: Vec<_> = entries.into_iter().map(encode).collect();
+        let data = |decided: &DecidedEntry| Data(decided.bytes.clone());
+        let data: Vec<_> = entries.iter().map(data).collect();
+        // Before they are handed over: an entry may be applied before the call returns.
+        self.applied.decided.keep(entries);
+        match self.raft.client_write_many(data).await {
             Ok(results) => {
                 self.pipeline.written.push_back(Batch {
                     decided,

@@ -55,7 +55,7 @@ impl<F: FileSystem> Writer<F> {
             self.sync()?;
         }
         let (mark, base) = (self.mark(), self.position());
-        self.batch.buf.clear();
+        self.batch.buf.bytes.clear();
         let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(RecordType::Close, mark);
         let committed = self.shared.tail.read().state.committed.min(self.state.last);

@@ -239,7 +239,7 @@ impl<F: FileSystem> Writer<F> {
     fn encode(&mut self, requests: &[Request]) -> Result<(), Error> {
         let time_ms = self.shared.options.now_ms();
         let base = self.position();
-        self.batch.buf.clear();
+        self.batch.buf.bytes.clear();
         let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(
             RecordType::Batch,
@@ -275,7 +275,7 @@ impl<F: FileSystem> Writer<F> {
     /// Writes the buffer at the end of the log and makes it readable.
     fn flush_buffer(&mut self) -> Result<(), Error> {
         let path = self.shared.layout.segment(self.active.number);
-        let buf = &self.batch.buf;
+        let buf = &self.batch.buf.bytes;
         let file = &self.active.file.file;
         file.write_all_at(buf, self.active.offset)
             .during("write", &path)?;
@@ -310,7 +310,7 @@ impl<F: FileSystem> Writer<F> {
     /// write over zeros need not wait. For large batches this would only write their bytes twice.
     fn zero_ahead(&mut self, path: &Path) -> Result<(), Error> {
         static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
-        let small = self.batch.buf.len() < ZEROS.len() / 2;
+        let small = self.batch.buf.bytes.len() < ZEROS.len() / 2;
         let from = self.active.offset;
         let to = (from + ZEROS.len() as u64).min(self.shared.options.segment_bytes);
         if from <= self.zeroed_to || !small || to <= from {

@@ -73,7 +73,7 @@ impl<F: FileSystem> Writer<F> {
 
     fn seal(&mut self, path: &Path) -> Result<(), Error> {
         let (mark, base) = (self.mark(), self.position());
-        self.batch.buf.clear();
+        self.batch.buf.bytes.clear();
         let mut encoder = Encoder::new(&mut self.batch.buf, &self.active.codec, base);
         encoder.mark(RecordType::Seal, mark);
         // Write one byte after the seal's place, durable before the seal, so that trimming always shortens the file.

@@ -1,6 +1,7 @@
 //! Whole clusters of replicas in one situation each: links are cut and healed, disks fill up and clocks jump while
 //! clients write through every node.
 
+mod alone;
 mod clocks;
 mod disks;
 mod faults;

@@ -2,7 +2,9 @@
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::{DecideAt, Decision, Entry, Limits, State, cost, decide, is_settled, lists};
+use rstmdb_engine::{
+    Compiled, DecideAt, Decision, Entry, Limits, State, cost, decide, is_settled, lists,
+};
 
 use super::{Proposer, limits_of_leader};
 use crate::replica::error::Error;
@@ -24,14 +26,14 @@ struct Portion {
     now_ms: u64,
     limits: Limits,
     read_only: Option<Error>,
-    entries: Vec<Entry>,
+    entries: Vec<(Entry, Compiled)>,
     cost: usize,
 }
 
 impl<T: Types> Proposer<T> {
-    /// Decides about as many commands as fit into one message to Raft, and returns the entries to write. Everything
-    /// decided is then in flight.
-    pub(super) fn decide_portion(&mut self) -> Vec<Entry> {
+    /// Decides about as many commands as fit into one message to Raft, and returns the entries to write, with the
+    /// machines that they define. Everything decided is then in flight.
+    pub(super) fn decide_portion(&mut self) -> Vec<(Entry, Compiled)> {
         let mut portion = self.new_portion();
         let applied = self.applied.clone();
         let mut is_more = true;
@@ -137,11 +139,10 @@ impl<T: Types> Proposer<T> {
                 None,
             ) => {
                 pipeline.pending.push(&entry, &compiled);
-                self.applied.keep_compiled(pipeline.next_offset, compiled);
                 let (bytes, offset) = (entry.encoded_len(), pipeline.next_offset);
                 pipeline.next_offset += 1;
                 pipeline.in_flight.push_write(request, reply, bytes, offset);
-                portion.entries.push(entry);
+                portion.entries.push((entry, compiled));
                 return;
             }
             (Ok(Decision::Answer { reply, offset }), _) => Ok(Done {
@@ -155,7 +156,7 @@ impl<T: Types> Proposer<T> {
 
     /// Takes over a decision that was made ahead, if what it rests on has not changed. Otherwise the command is
     /// prepared again.
-    pub(super) fn land(&mut self, ready: Ready) -> Vec<Entry> {
+    pub(super) fn land(&mut self, ready: Ready) -> Vec<(Entry, Compiled)> {
         let number = ready.number;
         let mut portion = self.new_portion();
         let Some(request) = self.pipeline.held.get(number) else {

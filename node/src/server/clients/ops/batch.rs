@@ -69,7 +69,11 @@ fn stands_alone(
         Step::Write(asked, command) => {
             let (touch, effect) = (touch_of(&command), effect_of(&command));
             let sent = sent(asked, text, op.params, ids);
-            Ok((touch, effect, Job::Write(Submission { command, sent })))
+            Ok((
+                touch,
+                effect,
+                Job::Write(Submission { command, sent }, effect),
+            ))
         }
         Step::Read(query, options) => {
             let touch = touch_of_query(&query);

@@ -123,7 +123,7 @@ pub(crate) struct RequestPlan {
 /// What to do.
 pub(crate) enum Job {
     /// Submit one command.
-    Write(Submission),
+    Write(Submission, Effect),
     /// Look something up.
     Read(Query, ReadOptions),
     /// Look several things up, all at one moment.
@@ -207,10 +207,11 @@ fn unknown_without_cluster(op: Op) -> ErrorBody {
 
 impl RequestPlan {
     fn write(claim: Claim, submission: Submission) -> Self {
+        let effect = effect_of(&submission.command);
         Self {
             claim,
-            effect: effect_of(&submission.command),
-            job: Job::Write(submission),
+            effect,
+            job: Job::Write(submission, effect),
         }
     }
 
@@ -242,8 +243,10 @@ impl Job {
     pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
-            Self::Write(submission) => Started::Running(submit(shared, submission, actor)),
-            Self::Read(query, options) if is_immediate(&options) && !query.lists() => {
+            Self::Write(submission, effect) => {
+                Started::Running(submit(shared, submission, effect, actor))
+            }
+            Self::Read(query, options) if !query.lists() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query)))
             }
             Self::Read(query, options) => {
@@ -278,8 +281,12 @@ impl Job {
     }
 }
 
-fn submit(shared: &Arc<ServerShared>, submission: Submission, actor: &Arc<str>) -> Running {
-    let effect = effect_of(&submission.command);
+fn submit(
+    shared: &Arc<ServerShared>,
+    submission: Submission,
+    effect: Effect,
+    actor: &Arc<str>,
+) -> Running {
     Running::Write {
         submitted: shared.replica.submit(submission, actor.clone()),
         effect,
@@ -309,18 +316,25 @@ fn effect_of(command: &Command) -> Effect {
     }
 }
 
-fn is_immediate(options: &ReadOptions) -> bool {
-    options.consistency == Some(Consistency::Local) && options.min_wal_offset.is_none()
+/// Whether the applied state is as fresh as `options` asks for already.
+fn is_immediate(shared: &ServerShared, options: &ReadOptions) -> bool {
+    options.min_wal_offset.is_none() && shared.replica.reads_at_once(level(options))
+}
+
+fn level(options: &ReadOptions) -> replica::Consistency {
+    match options.consistency.unwrap_or_default() {
+        Consistency::Linearizable => replica::Consistency::Linearizable,
+        Consistency::Lease => replica::Consistency::Lease,
+        Consistency::Local => replica::Consistency::Local,
+    }
 }
 
 /// Waits until the applied state is as fresh as `options` asks for.
 async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
-    let level = match options.consistency.unwrap_or_default() {
-        Consistency::Linearizable => replica::Consistency::Linearizable,
-        Consistency::Lease => replica::Consistency::Lease,
-        Consistency::Local => replica::Consistency::Local,
-    };
-    let barrier = shared.replica.barrier(level, options.min_wal_offset).await;
+    let barrier = shared
+        .replica
+        .barrier(level(&options), options.min_wal_offset)
+        .await;
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
 }
 

@@ -160,7 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             _ => {}
         };
         match job {
-            Job::Write(submission) => match &submission.command {
+            Job::Write(submission, _) => match &submission.command {
                 Command::Batch(ops) => {
                     for op in ops {
                         if let BatchOp::Write(command) = op {
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             },
             Job::BestEffort(steps) => {
                 for step in steps {
-                    if let Ok(Job::Write(submission)) = step {
+                    if let Ok(Job::Write(submission, _)) = step {
                         count(&submission.command);
                     }
                 }

@@ -191,7 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             if self.now > began + TURNS_TIME_MAX {
                 break;
             }
-            self.outbox.leader = self.shared.replica.is_leader();
+            self.outbox.leader = self.shared.replica.leads();
             self.buffers.begin_turn();
             self.poll_shutdown(cx);
             // Done before the session sends anything that only a bearer may see.

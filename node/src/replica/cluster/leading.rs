@@ -1,0 +1,31 @@
+//! Keeps a flag that says whether this node leads.
+//!
+//! Each session asks on every turn, for the `meta` of its answers. Asking Raft's metrics takes a lock that the Raft core
+//! needs to publish them, which it does for each message. So one task asks them, and only when they change.
+
+use openraft::async_runtime::watch::WatchReceiver;
+
+use crate::replica::parts::pace::Pace;
+use crate::replica::peers::neighbours::Neighbours;
+use crate::replica::types::Types;
+
+/// Keeps the flag of the gate until the replica is dropped or stopped, or its Raft core ends.
+pub(crate) async fn run<T: Types>(pace: Pace<Neighbours<T>>) {
+    let Some(mut metrics) = pace.parts().map(|parts| parts.raft.server_metrics()) else {
+        return;
+    };
+    loop {
+        let leads = metrics.borrow_watched().state.is_leader();
+        match pace.parts() {
+            Some(parts) => parts.gate.set_leads(leads),
+            None => return,
+        }
+        tokio::select! {
+            biased;
+            () = pace.stopped() => return,
+            changed = metrics.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
