@@ -391,8 +391,8 @@ mod tests {
         fn a_text_is_read_as_it_was_written(text in any::<String>()) {
             let json = serde_json::to_string(&text).unwrap();
             let raw: &RawValue = serde_json::from_str(&json).unwrap();
-            let parsed = parse_text(raw);
-            prop_assert_eq!(parsed.as_deref(), Some(&*text));
+            let read = parse_text(raw);
+            prop_assert_eq!(read.as_deref(), Some(&*text));
         }
     }
 }
