@@ -31,3 +31,4 @@ mod power_cut;
 mod slow_watcher;
 mod start_stop;
 mod strace;
+mod under_load;
