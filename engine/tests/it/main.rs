@@ -9,6 +9,7 @@ mod bounds;
 mod common;
 mod decimals;
 mod documents;
+mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;
