@@ -17,7 +17,7 @@ use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::NoPeers;
 use rstmdb::replica::{
     CompactionOptions, Consistency, Done, Formation, Host, LogItem, Options, Replica, Types,
-    WatchFilter,
+    WatchEnd, WatchFilter,
 };
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{
@@ -319,6 +319,30 @@ fn an_idle_watch_is_woken_only_by_what_it_wants() {
         assert_eq!(Some(events[0].offset), done.offset);
         assert_eq!(events[0].fact().instance_id, "b");
     });
+}
+
+#[test]
+fn a_watch_ends_with_the_replica_that_it_outlives() {
+    for shut_down in [true, false] {
+        in_simulation(5, async {
+            let replica = boot(&MemFs::new(5)).await;
+            prepare(&replica).await;
+            let mut watch = replica.watch(WatchFilter::default(), None).unwrap();
+            let waits = Sim::timeout(Duration::from_secs(1), watch.next(1)).await;
+            assert!(waits.is_err(), "nothing has happened");
+            if shut_down {
+                replica.shutdown().await.unwrap();
+            } else {
+                drop(replica);
+            }
+            let end = Sim::timeout(Duration::from_secs(1), watch.next(1)).await;
+            let end = end.expect("a watch does not outlast its replica");
+            assert!(matches!(
+                end,
+                Err(WatchEnd::Failed(rstmdb::replica::Error::ShuttingDown))
+            ));
+        });
+    }
 }
 
 /// Writes until the power goes at a moment of the seed's choice; returns what was acknowledged,
