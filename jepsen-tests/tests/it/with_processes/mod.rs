@@ -21,6 +21,7 @@ mod compaction;
 mod compose;
 mod compose_five;
 mod encryption;
+mod examples;
 mod hostile_input;
 mod hostile_volume;
 mod incidents;
