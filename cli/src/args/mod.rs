@@ -8,7 +8,7 @@ mod commands;
 mod tools;
 mod values;
 
-pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, TransferLeader};
+pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
     ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
     Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
