@@ -53,5 +53,5 @@ pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, 
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard};
-pub use state::{BrokenInvariant, Error, State, StateLoader};
+pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;

@@ -17,13 +17,12 @@ mod snapshot;
 mod table;
 
 pub use error::Error;
-pub use invariants::BrokenInvariant;
+pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
 
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 pub(crate) use instance::{Instance, ctx_bytes};
-pub(crate) use invariants::ensure;
 pub(crate) use key_name::{Scope, key_name};
 
 use std::sync::Arc;

@@ -21,7 +21,13 @@ const ORDER: &str = include_str!("../../docs/examples/order.json");
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let order = std::env::args().nth(1).ok_or("usage: order_life ORDER")?;
-    let client = Client::connect(ClientOptions::default()).await?;
+    // As `rstmdb-cli` reads it.
+    let addr = std::env::var("RSTMDB_SERVER").unwrap_or_else(|_| "127.0.0.1:7401".to_owned());
+    let client = Client::connect(ClientOptions {
+        addrs: vec![addr],
+        ..ClientOptions::default()
+    })
+    .await?;
     define(&client).await?;
     create(&client, &order).await?;
 

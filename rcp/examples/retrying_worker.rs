@@ -31,7 +31,13 @@ enum Step {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
-    let client = Client::connect(ClientOptions::default()).await?;
+    // As `rstmdb-cli` reads it.
+    let addr = std::env::var("RSTMDB_SERVER").unwrap_or_else(|_| "127.0.0.1:7401".to_owned());
+    let client = Client::connect(ClientOptions {
+        addrs: vec![addr],
+        ..ClientOptions::default()
+    })
+    .await?;
     let packed = RawValue::from_string(r#"{"packed":true}"#.to_owned())?;
     let paid = WatchAll {
         machines: vec!["order".into()],

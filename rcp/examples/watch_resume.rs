@@ -33,7 +33,13 @@ async fn main() -> Result<(), Failure> {
         .nth(1)
         .ok_or("usage: watch_resume FILE, which keeps the position")?;
     let file = Path::new(&file);
-    let client = Client::connect(ClientOptions::default()).await?;
+    // As `rstmdb-cli` reads it.
+    let addr = std::env::var("RSTMDB_SERVER").unwrap_or_else(|_| "127.0.0.1:7401".to_owned());
+    let client = Client::connect(ClientOptions {
+        addrs: vec![addr],
+        ..ClientOptions::default()
+    })
+    .await?;
     let mut watch = begin(&client, load(file)?).await?;
     while let Some(item) = watch.next_item().await {
         match item {

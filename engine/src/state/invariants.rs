@@ -8,13 +8,16 @@ use super::idempotency::IdempotencyKeys;
 use super::key_name::is_of_delete;
 use super::machines::Machines;
 
-/// A rule that a state or the facts in flight break: a bug of the engine.
+/// A rule that a node's own bookkeeping breaks: a bug of rstmdb.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("broken invariant: {0}")]
 pub struct BrokenInvariant(pub(crate) String);
 
 /// Fails with the text when the condition does not hold.
-pub(crate) fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), BrokenInvariant> {
+///
+/// # Errors
+/// The text.
+pub fn ensure(holds: bool, text: impl FnOnce() -> String) -> Result<(), BrokenInvariant> {
     match holds {
         true => Ok(()),
         false => Err(BrokenInvariant(text())),

@@ -10,6 +10,7 @@ mod common;
 mod decimals;
 mod documents;
 mod expressions;
+mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;

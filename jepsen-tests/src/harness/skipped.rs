@@ -10,3 +10,8 @@ pub fn skipped(reason: impl Display) {
     // Ignore a closed standard error.
     let _ = writeln!(std::io::stderr().lock(), "{test}: skipped: {reason}");
 }
+
+/// What a test needs, if this machine has it; if not, prints that the running test is skipped.
+pub fn or_skipped<T>(needed: Result<T, impl Display>) -> Option<T> {
+    needed.inspect_err(|reason| skipped(reason)).ok()
+}

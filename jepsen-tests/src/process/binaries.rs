@@ -1,4 +1,4 @@
-//! Builds the two binaries once per test process and says where they are.
+//! Builds the two binaries, and the client library's examples, once per test process and says where they are.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +10,9 @@ use crate::Error;
 
 /// Names a folder with ready binaries; nothing is built then.
 const BIN_DIR_VARIABLE: &str = "RSTMDB_BIN_DIR";
+
+/// The examples of the client library that use a server. The others measure.
+pub const EXAMPLES: [&str; 3] = ["order_life", "retrying_worker", "watch_resume"];
 
 /// A server that is to have a planted bug can have one.
 const FEATURES: &[&str] = if cfg!(feature = "planted-bugs") {
@@ -34,6 +37,21 @@ pub fn cli() -> Result<PathBuf, Error> {
     find("rstmdb-cli")
 }
 
+/// An example of the client library. `.ci/run` builds [`EXAMPLES`] with the tests.
+///
+/// # Errors
+/// When it cannot be built or is not where it should be.
+pub fn example(name: &str) -> Result<PathBuf, Error> {
+    static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
+    let folder = dir()?.join("examples");
+    let built = BUILT.get_or_init(|| match given_dir() {
+        Some(_) => Ok(()),
+        None => Place::of_this_test()?.build_examples(),
+    });
+    built.clone().map_err(Error::Binaries)?;
+    at(folder.join(name))
+}
+
 /// The folder both are in.
 ///
 /// # Errors
@@ -47,7 +65,10 @@ pub fn dir() -> Result<&'static Path, Error> {
 }
 
 fn find(name: &str) -> Result<PathBuf, Error> {
-    let path = dir()?.join(name);
+    at(dir()?.join(name))
+}
+
+fn at(path: PathBuf) -> Result<PathBuf, Error> {
     if path.is_file() {
         Ok(path)
     } else {
@@ -65,12 +86,17 @@ fn prepare() -> Result<PathBuf, String> {
             planted::VARIABLE
         ));
     }
-    if let Some(dir) = std::env::var_os(BIN_DIR_VARIABLE).filter(|dir| !dir.is_empty()) {
-        return Ok(PathBuf::from(dir));
+    if let Some(dir) = given_dir() {
+        return Ok(dir);
     }
     let place = Place::of_this_test()?;
     place.build()?;
     Ok(place.profile_dir)
+}
+
+fn given_dir() -> Option<PathBuf> {
+    let dir = std::env::var_os(BIN_DIR_VARIABLE)?;
+    (!dir.is_empty()).then(|| dir.into())
 }
 
 /// Where cargo puts what it builds for the running test.
@@ -109,11 +135,22 @@ impl Place {
     }
 
     fn build(&self) -> Result<(), String> {
+        let programs = ["-p", "rstmdb", "-p", "rstmdb-cli"];
+        self.cargo_build(&[&programs[..], FEATURES].concat())
+    }
+
+    fn build_examples(&self) -> Result<(), String> {
+        let package = ["-p", "rstmdb-rcp", "--features", "client"];
+        let examples = EXAMPLES.map(|name| ["--example", name]);
+        self.cargo_build(&[&package[..], examples.as_flattened()].concat())
+    }
+
+    fn cargo_build(&self, what: &[&str]) -> Result<(), String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .args(["build", "--quiet", "-p", "rstmdb", "-p", "rstmdb-cli"])
-            .args(FEATURES)
+            .args(["build", "--quiet"])
+            .args(what)
             .args(["--profile", &self.profile])
             .arg("--target-dir")
             .arg(&self.target_dir)

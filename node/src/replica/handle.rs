@@ -319,6 +319,12 @@ impl<T: Types> Replica<T> {
         ending::sync_log(&self.parts.log.store).await
     }
 
+    /// Whether it has been shut down, or is being shut down.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.parts.ending.gate.is_shutting_down()
+    }
+
     /// Takes no more writes, stops the Raft core, syncs the log and closes it; the store's writer
     /// then writes its closing mark and ends.
     ///

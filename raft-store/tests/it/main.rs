@@ -14,6 +14,7 @@ mod damage;
 mod encryption;
 mod failing_disk;
 mod full_disk;
+mod fuzz_corpus;
 mod history;
 mod history_healing;
 mod history_retention;

@@ -9,4 +9,5 @@ mod client_cluster;
 mod client_tls;
 mod client_watch;
 mod client_watch_cluster;
+mod fuzz_corpus;
 mod support;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Consistency, LogItem, Replica, Replied, WatchFilter};
+use rstmdb::replica::{Consistency, LogItem, Replica, Replied, WatchEnd, WatchFilter};
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Query, Refusal, Reply};
 use rstmdb_raft_store::{FileSystem, Retention};
@@ -258,6 +258,25 @@ fn an_idle_watch_is_woken_only_by_what_it_wants() {
         assert_eq!(events.len(), 1);
         assert_eq!(Some(events[0].offset), done.offset);
         assert_eq!(events[0].fact().instance_id, "b");
+    });
+}
+
+#[test]
+fn a_watch_ends_with_the_replica_that_it_outlives() {
+    in_simulation(5, async {
+        let cluster = boot(5).await;
+        let replica = cluster.node(1);
+        prepare(replica).await;
+        let mut watch = replica.watch(WatchFilter::default(), None).unwrap();
+        let waits = Sim::timeout(Duration::from_secs(1), watch.next(1)).await;
+        assert!(waits.is_err(), "nothing has happened");
+        replica.shutdown().await.unwrap();
+        let end = Sim::timeout(Duration::from_secs(1), watch.next(1)).await;
+        let end = end.expect("a watch does not outlast its replica");
+        assert!(matches!(
+            end,
+            Err(WatchEnd::Failed(rstmdb::replica::Error::ShuttingDown))
+        ));
     });
 }
 

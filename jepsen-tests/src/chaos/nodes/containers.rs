@@ -7,7 +7,7 @@ use super::Nodes;
 use super::links::Links;
 use super::processes::Processes;
 use crate::Error;
-use crate::cluster::containers::{Availability, Cluster, Docker};
+use crate::cluster::containers::{Cluster, Docker};
 
 /// A cluster of containers.
 #[derive(Debug)]
@@ -21,10 +21,7 @@ impl Containers {
     /// # Errors
     /// When there is no docker, or something cannot be built or started.
     pub fn start(nodes: u64) -> Result<Self, Error> {
-        let docker = match Docker::find() {
-            Availability::Ready(docker) => docker,
-            Availability::Missing(why) => return Err(Error::Command(why)),
-        };
+        let docker = Docker::find().map_err(Error::Command)?;
         let cluster = Cluster::prepare_with(docker, nodes)?;
         cluster.build()?;
         cluster.up()?;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Availability;
 use crate::Error;
 
 /// The base images of the Dockerfile by default.
@@ -43,14 +42,10 @@ pub struct Docker {
 impl Docker {
     /// Finds the commands, and makes base images by `deploy/local-images.sh` where neither the
     /// environment (`BUILD_IMAGE`, `RUNTIME_IMAGE`) names some nor the public ones are there already.
-    pub fn find() -> Availability {
-        match Self::try_find() {
-            Ok(docker) => Availability::Ready(docker),
-            Err(reason) => Availability::Missing(reason),
-        }
-    }
-
-    fn try_find() -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// When this machine cannot run containers: why.
+    pub fn find() -> Result<Self, String> {
         let works = |words: &[&str]| run(&mut command_of(words), COMMAND_TIMEOUT);
         works(&["docker", "version"])
             .map_err(|error| format!("no Docker daemon can be used: {error}"))?;

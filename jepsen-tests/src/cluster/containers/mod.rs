@@ -41,15 +41,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How much of each log is shown when a test fails.
 const TAIL_LINES: &str = "40";
 
-/// Whether this machine can run containers.
-#[derive(Debug)]
-pub enum Availability {
-    /// They can.
-    Ready(Docker),
-    /// They cannot, and why.
-    Missing(String),
-}
-
 /// The containers. Dropping it removes them with their network and volumes; if the test is failing,
 /// the ends of their logs are printed first.
 #[derive(Debug)]

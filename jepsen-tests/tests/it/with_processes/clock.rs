@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use jiff::SignedDuration;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::faketime::{self, Library, NOTICED_WITHIN, WallClock};
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::pipelines::{Pipelines, put_machines};
+use rstmdb_jepsen::load::pipelines::put_machines;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::wal;
 use rstmdb_jepsen::watchers::Watchers;
 use serde_json::{Value, json};
@@ -30,12 +30,6 @@ const JUMP_SECS_MAX: u64 = 3 * 86_400;
 /// What load and polling may add to a time.
 const TOLERANCE_MS: u64 = 60_000;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
-fn library() -> Option<Library> {
-    Library::find()
-        .inspect_err(|reason| rstmdb_jepsen::skipped(reason))
-        .ok()
-}
 
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -64,7 +58,9 @@ fn keyed(connection: &mut Connection, key: &str) -> (u64, bool) {
 #[test]
 fn a_node_does_not_follow_a_jump_of_its_clock_until_it_is_started_again() {
     let _turn = turns::light();
-    let Some(library) = library() else { return };
+    let Some(library) = or_skipped(Library::find()) else {
+        return;
+    };
     let mut node = Node::prepare(&Config::for_tests()).unwrap();
     let clock = WallClock::new(&library, node.folder()).unwrap();
     node.launch_under(clock.tool()).unwrap();
@@ -106,7 +102,9 @@ fn a_node_does_not_follow_a_jump_of_its_clock_until_it_is_started_again() {
 #[test]
 fn a_node_starts_and_works_while_its_clock_is_before_1970() {
     let _turn = turns::light();
-    let Some(library) = library() else { return };
+    let Some(library) = or_skipped(Library::find()) else {
+        return;
+    };
     let mut node = Node::prepare(&Config::for_tests()).unwrap();
     let clock = WallClock::new(&library, node.folder()).unwrap();
     for hours in [-500_000, 0] {
@@ -130,7 +128,9 @@ fn a_node_starts_and_works_while_its_clock_is_before_1970() {
 #[test]
 fn a_clock_of_another_speed_is_the_monotonic_one_too() {
     let _turn = turns::light();
-    let Some(library) = library() else { return };
+    let Some(library) = or_skipped(Library::find()) else {
+        return;
+    };
     let mut node = Node::prepare(&Config::for_tests()).unwrap();
     node.launch_under(faketime::rate(&library, 4.0)).unwrap();
     node.wait_ready().unwrap();
@@ -164,7 +164,9 @@ fn start(library: &Library, config: &Config) -> (Cluster, BTreeMap<u64, WallCloc
 #[test]
 fn clocks_that_jump_by_days_change_nothing() {
     let _turn = turns::heavy();
-    let Some(library) = library() else { return };
+    let Some(library) = or_skipped(Library::find()) else {
+        return;
+    };
     let begun = Instant::now();
     let mut rng = Rng::new(rng::seed("clock"));
     let config = Config::for_tests()
@@ -172,9 +174,7 @@ fn clocks_that_jump_by_days_change_nothing() {
         .with("compaction.min_interval_secs", "0");
     let (cluster, clocks) = start(&library, &config);
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let mut watchers = Watchers::default();
     watchers.add_plain("plain", cluster.addrs_from(2));
     watchers.add_library("of the library", &cluster.addrs_from(3));
@@ -185,15 +185,11 @@ fn clocks_that_jump_by_days_change_nothing() {
             thread::sleep(NOTICED_WITHIN);
             transfer(&cluster, &mut rng);
         }
-        steady.next_success(Instant::now()).unwrap();
+        load.steady.next_success(Instant::now()).unwrap();
     }
 
-    let mut ledgers = load.finish();
-    ledgers.push(workload.preparation);
-    let written = steady.finish().unwrap();
-    ledgers.extend(written.ledgers.iter().cloned());
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0]);
+    let (ledgers, written) = load.finish();
+    let audit = audited(&cluster, &ledgers);
     assert_eq!(watchers.finish(&audit.verdict.events), [""; 0]);
     assert_eq!(written.errors, [""; 0], "a jump of the time is no failure");
     let ahead = times_are_right(&cluster);
@@ -252,7 +248,9 @@ fn times_are_right(cluster: &Cluster) -> u64 {
 fn leases_hold_when_clocks_run_at_different_speeds() {
     let _turn = turns::heavy();
     const ROUNDS: u64 = 6;
-    let Some(library) = library() else { return };
+    let Some(library) = or_skipped(Library::find()) else {
+        return;
+    };
     let mut cluster = Cluster::prepare(NODES, &Config::for_tests()).unwrap();
     for (id, rate) in [(1, 0.95), (2, 1.0), (3, 1.05)] {
         let tool = faketime::rate(&library, rate);

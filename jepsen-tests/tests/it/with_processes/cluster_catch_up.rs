@@ -3,15 +3,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::harness::wait::within;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
-use rstmdb_jepsen::{admin, audit, wal};
+use rstmdb_jepsen::{admin, wal};
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 3;
@@ -30,9 +29,7 @@ fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it
     let away = cluster.followers().unwrap()[0];
     // They know the others only: what they notice is not that one node is away.
     let addrs: Vec<_> = cluster.addrs_from(away)[1..].to_vec();
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     wait_applied(&cluster, 500);
 
     let left_at = applied(&cluster);
@@ -44,18 +41,14 @@ fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it
     cluster.launch(away).unwrap();
     wait_caught_up(&cluster, away);
     let caught_up = Instant::now();
-    steady.next_success(caught_up).unwrap();
+    load.steady.next_success(caught_up).unwrap();
 
-    let mut ledgers = load.finish();
-    let written = steady.finish().unwrap();
-    ledgers.push(workload.preparation);
-    ledgers.extend(written.ledgers.iter().cloned());
+    let (ledgers, written) = load.finish();
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
     let history = wait_history(&cluster, away);
     let by_snapshot = has_fetched_history(&cluster, away);
     assert!(by_snapshot, "node {away} came back by the log alone");
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let audit = audited(&cluster, &ledgers);
     let mut watchers = Watchers::default();
     let only = vec![cluster.addr(away).unwrap()];
     watchers.add_plain("from the beginning", only.clone());

@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::load::machines::Machine;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::small_disk::{self, SmallDisk};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::{Error, admin, audit};
+use rstmdb_jepsen::{Error, admin};
 use serde_json::{Value, json};
 
 /// The reserve in the configuration of tests, 16 MiB, and half of it.
@@ -38,23 +38,17 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
     let mut rng = Rng::new(rng::seed("cluster_disks"));
     let (mut cluster, disks) = start();
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(1, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
-    steady.next_success(Instant::now()).unwrap();
+    let load = UnderLoad::start(&addrs, 1, WRITERS, &mut rng);
+    load.steady.next_success(Instant::now()).unwrap();
 
-    a_follower_is_full(&cluster, &disks, &steady);
-    let handed_over = the_leader_is_full(&cluster, &disks, &steady);
+    a_follower_is_full(&cluster, &disks, &load.steady);
+    let handed_over = the_leader_is_full(&cluster, &disks, &load.steady);
     refuses_to_add_a_full_node(&mut cluster);
 
-    let mut ledgers = load.finish();
-    let written = steady.finish().unwrap();
-    ledgers.push(workload.preparation);
-    ledgers.extend(written.ledgers.iter().cloned());
+    let (ledgers, written) = load.finish();
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
     all_are_full(&cluster, &disks);
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    audited(&cluster, &ledgers);
     println!(
         "cluster_disks: handed over {handed_over:.1?} after the leader's disk was full; {} keyed calls, \
          slowest {:.2?}",

@@ -5,12 +5,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
@@ -40,19 +39,13 @@ fn killing_the_leader_again_and_again_loses_nothing_and_repeats_nothing() {
         .with("compaction.min_interval_secs", "0");
     let mut cluster = Cluster::start(3, &config).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let watchers = watch(&cluster);
-    let kills = kill_leaders(&mut cluster, &steady, &mut rng);
+    let kills = kill_leaders(&mut cluster, &load.steady, &mut rng);
 
-    let mut ledgers = load.finish();
-    ledgers.push(workload.preparation);
-    let written = steady.finish().unwrap();
-    ledgers.extend(written.ledgers.iter().cloned());
+    let (ledgers, written) = load.finish();
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let audit = audited(&cluster, &ledgers);
     let wrong = watchers.finish(&audit.verdict.events);
     assert_eq!(wrong, [""; 0], "the watchers");
 

@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cli::Finished;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::harness::wait::within;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
 
 const CONNECTIONS: usize = 2;
@@ -33,11 +31,9 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     }
     // Applications know the addresses of all that will ever be.
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let begun = Instant::now();
-    steady.next_success(begun).unwrap();
+    load.steady.next_success(begun).unwrap();
     let steps = Vec::new();
     let mut changing = Changing { cluster, steps };
 
@@ -47,20 +43,16 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     changing.remove_a_follower(&mut rng);
     changing.add(6, &["--learner"]);
     let ended = Instant::now();
-    steady.next_success(ended).unwrap();
+    load.steady.next_success(ended).unwrap();
 
     let Changing { mut cluster, steps } = changing;
     for id in cluster.retired() {
         let (status, _) = cluster.stop(id).unwrap();
         assert!(status.success(), "node {id}: {status}");
     }
-    let mut ledgers = load.finish();
-    let written = steady.finish().unwrap();
-    ledgers.push(workload.preparation);
-    ledgers.extend(written.ledgers.iter().cloned());
+    let (ledgers, written) = load.finish();
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let audit = audited(&cluster, &ledgers);
     let learner = vec![cluster.addr(6).unwrap()];
     let mut watchers = Watchers::default();
     watchers.add_plain("at the learner", learner);

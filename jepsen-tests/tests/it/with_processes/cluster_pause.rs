@@ -4,12 +4,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
 use rstmdb_jepsen::watchers::Watchers;
@@ -24,9 +23,7 @@ fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
     let mut rng = Rng::new(rng::seed("cluster_pause"));
     let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let mut watchers = Watchers::default();
     for id in cluster.ids() {
         watchers.add_plain(&format!("beginning at node {id}"), cluster.addrs_from(id));
@@ -34,16 +31,12 @@ fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
     let (mut leaders, mut followers) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let leader = cluster.leader().unwrap();
-        leaders.push(hang(&mut cluster, leader, &steady, &mut rng));
+        leaders.push(hang(&mut cluster, leader, &load.steady, &mut rng));
         let follower = *rng.pick(&cluster.followers().unwrap());
-        followers.push(hang(&mut cluster, follower, &steady, &mut rng));
+        followers.push(hang(&mut cluster, follower, &load.steady, &mut rng));
     }
-    let mut ledgers = load.finish();
-    ledgers.push(workload.preparation);
-    let written = steady.finish().unwrap();
-    ledgers.extend(written.ledgers.iter().cloned());
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let (ledgers, written) = load.finish();
+    let audit = audited(&cluster, &ledgers);
     let wrong = watchers.finish(&audit.verdict.events);
     assert_eq!(wrong, [""; 0], "the watchers");
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");

@@ -3,15 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::steady::Steady;
+use rustix::process::Signal;
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 3;
@@ -26,21 +25,15 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
     let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
     let formed = form(&mut cluster, [3, 1, 2]);
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let mut served = Vec::new();
     for order in [[2, 3, 1], [3, 2, 1], [1, 3, 2]].iter().take(KILLS_OF_ALL) {
         thread::sleep(Duration::from_millis(rng.between(300, 1500)));
         served.push(kill_all_and_restart(&mut cluster, *order, &mut rng));
-        steady.next_success(Instant::now()).unwrap();
+        load.steady.next_success(Instant::now()).unwrap();
     }
-    let written = steady.finish().unwrap();
-    let mut ledgers = load.finish();
-    ledgers.push(workload.preparation);
-    ledgers.extend(written.ledgers.iter().cloned());
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let (ledgers, written) = load.finish();
+    audited(&cluster, &ledgers);
     refuses_foreign_folders(&mut cluster);
     println!(
         "cluster_restart: formed {formed:.1?} after the last start; all killed {KILLS_OF_ALL} times, all \
@@ -49,6 +42,25 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
         ledgers.iter().map(Ledger::acknowledged).sum::<usize>(),
         written.errors.len(),
     );
+}
+
+/// The leader's successor ends as well, so the leader must not wait for it, and no node may hand messages to a Raft core
+/// that has ended.
+#[test]
+fn nodes_that_are_all_stopped_at_once_end_without_an_error() {
+    let _turn = turns::light();
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    for id in cluster.ids() {
+        cluster.node(id).unwrap().signal(Signal::TERM).unwrap();
+    }
+    for id in cluster.ids() {
+        let (status, _) = cluster.stop(id).unwrap();
+        let log = cluster.node(id).unwrap().log_text();
+        assert!(status.success(), "node {id}: {status}: {log}");
+        for fault in ["\"ERROR\"", "not handed over in time"] {
+            assert!(!log.contains(fault), "node {id}: {fault}: {log}");
+        }
+    }
 }
 
 /// Gives how long the last node took to serve.

@@ -3,14 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::under_load::{UnderLoad, audited};
 use crate::turns;
-use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::node::SHUTDOWN_TIMEOUT;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::steady::Steady;
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 6;
@@ -21,11 +19,9 @@ fn a_rolling_restart_fails_no_keyed_request() {
     let mut rng = Rng::new(rng::seed("cluster_rolling"));
     let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
-    let workload = Pipelines::prepare(&addrs).unwrap();
-    let load = workload.start(CONNECTIONS, &mut rng);
-    let steady = Steady::start(&addrs, WRITERS);
+    let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let begun = Instant::now();
-    steady.next_success(begun).unwrap();
+    load.steady.next_success(begun).unwrap();
 
     // The leader first and last: both by the order of the ids and by what happens on the way.
     let leader = cluster.leader().unwrap();
@@ -44,14 +40,10 @@ fn a_rolling_restart_fails_no_keyed_request() {
         ));
     }
     let ended = Instant::now();
-    steady.next_success(ended).unwrap();
+    load.steady.next_success(ended).unwrap();
 
-    let written = steady.finish().unwrap();
-    let mut ledgers = load.finish();
-    ledgers.push(workload.preparation);
-    ledgers.extend(written.ledgers.iter().cloned());
-    let audit = audit::cluster(&cluster, &ledgers).unwrap();
-    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+    let (ledgers, written) = load.finish();
+    audited(&cluster, &ledgers);
     assert_eq!(
         written.errors, [""; 0],
         "keyed requests of the client library"

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use crate::turns;
 use rstmdb_jepsen::admin::get;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::containers::{Availability, Cluster, Docker, NODES};
+use rstmdb_jepsen::containers::{Cluster, Docker, NODES};
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use serde_json::{Value, json};
 
 /// How long the cluster may need until it does what it does when nothing is broken.
@@ -225,12 +226,8 @@ fn the_volumes_keep_the_data(cluster: &Cluster) {
 #[test]
 fn docker_compose_up_starts_three_nodes_that_survive_the_loss_of_one() {
     let _turn = turns::alone();
-    let docker = match Docker::find() {
-        Availability::Ready(docker) => docker,
-        Availability::Missing(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(docker) = or_skipped(Docker::find()) else {
+        return;
     };
     let cluster = Cluster::prepare(docker).unwrap();
     cluster.build().unwrap();

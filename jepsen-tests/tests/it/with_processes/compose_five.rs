@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::containers::{Availability, Cluster, Docker, MANY};
+use rstmdb_jepsen::containers::{Cluster, Docker, MANY};
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::node::server_command;
 use serde_json::{Value, json};
@@ -72,12 +73,8 @@ fn prepare(cluster: &Cluster) {
 #[test]
 fn five_containers_survive_the_loss_of_two() {
     let _turn = turns::alone();
-    let docker = match Docker::find() {
-        Availability::Ready(docker) => docker,
-        Availability::Missing(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(docker) = or_skipped(Docker::find()) else {
+        return;
     };
     let cluster = Cluster::prepare_with(docker, MANY).unwrap();
     let nodes = cluster.nodes();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::turns;
 use rstmdb_jepsen::bystander::{self, Bystander};
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::hostile;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::{Connection, Message, header};
@@ -72,12 +73,8 @@ fn a_hundred_thousand_mutated_frames_do_no_harm() {
 #[test]
 fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
     let _turn = turns::alone();
-    let _open_files = match OpenFiles::allow(IDLE_CONNECTIONS as u64 + 500) {
-        Ok(allowed) => allowed,
-        Err(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(_open_files) = or_skipped(OpenFiles::allow(IDLE_CONNECTIONS as u64 + 500)) else {
+        return;
     };
     let limit = CONNECTIONS_MAX.to_string();
     let node = Node::start(&Config::for_tests().with("network.max_connections", &limit)).unwrap();

@@ -8,6 +8,7 @@ use crate::turns;
 use rstmdb_jepsen::audit;
 use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::disk::Disk;
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::node::Node;
@@ -22,12 +23,8 @@ const CONNECTIONS: usize = 4;
 #[test]
 fn power_cuts_under_load_lose_nothing_acknowledged() {
     let _turn = turns::light();
-    let disk = match Disk::mount_new() {
-        Ok(disk) => disk,
-        Err(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(disk) = or_skipped(Disk::mount_new()) else {
+        return;
     };
     let begun = Instant::now();
     let cuts = std::env::var(CUTS_VARIABLE).map_or(CUTS, |cuts| cuts.parse().unwrap());
@@ -74,12 +71,8 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
 #[test]
 fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     let _turn = turns::light();
-    let disk = match Disk::mount_new() {
-        Ok(disk) => disk,
-        Err(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(disk) = or_skipped(Disk::mount_new()) else {
+        return;
     };
     let unsafe_config = config().with("storage.fsync_policy", "never");
     let mut node = Node::prepare(&unsafe_config).unwrap();
@@ -108,12 +101,8 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
 #[test]
 fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
     let _turn = turns::light();
-    let disk = match Disk::mount_new() {
-        Ok(disk) => disk,
-        Err(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(disk) = or_skipped(Disk::mount_new()) else {
+        return;
     };
     let mut node = Node::prepare(&config()).unwrap();
     disk.hold_data_of(&node).unwrap();

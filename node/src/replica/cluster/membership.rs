@@ -34,6 +34,8 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval between checks for that change.
 const SHOW_POLL: Duration = Duration::from_millis(10);
+/// Interval between checks whether the node that is to lead next is still there: all nodes may be ending.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause before a change is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -309,12 +311,24 @@ impl<T: Types> Membership<T> {
             .current_leader
             .is_none_or(|id| id == me)
         {
-            let changed = T::timeout_at(deadline, metrics.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
-                return Err(unconfirmed(format!("node {to} has not taken over in time")));
+            let look_at = deadline.min(T::now() + SUCCESSOR_INTERVAL);
+            match T::timeout_at(look_at, metrics.changed()).await {
+                Ok(Ok(())) => {}
+                Err(_) if T::now() < deadline && !self.is_gone(to).await => {}
+                _ => return Err(unconfirmed(format!("node {to} has not taken over in time"))),
             }
         }
         Ok(())
+    }
+
+    /// Whether another node answers that it is going, or cannot be reached at all. A slow one may still answer.
+    async fn is_gone(&self, id: u64) -> bool {
+        let others = self.neighbours.others();
+        let Some(peer) = others.iter().find(|peer| peer.id == id) else {
+            return true;
+        };
+        let report = self.neighbours.peers.report(peer);
+        matches!(T::timeout(SUCCESSOR_INTERVAL, report).await, Ok(Err(_)))
     }
 
     /// Hands the leadership over, if this node leads and another node can take it. A node does this before it leaves.

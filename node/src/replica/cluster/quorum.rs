@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use openraft::Vote;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftMetrics;
 use openraft::raft::VoteRequest;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
@@ -88,7 +87,7 @@ impl<T: Types> Quorum<T> {
         let metrics = self.neighbours.raft.metrics().borrow_watched().clone();
         let raft = &self.neighbours.raft;
         let end = raft.with_raft_state(|state| state.log_ids.last().copied());
-        let (Some(to), Ok(end)) = (last_heard(&metrics), end.await) else {
+        let (Some(to), Ok(end)) = (self.neighbours.heard.last(&metrics), end.await) else {
             return;
         };
         let vote = Vote::new(metrics.current_term + 1, to);
@@ -100,14 +99,4 @@ impl<T: Types> Quorum<T> {
             tracing::warn!("no majority of the cluster answers this leader: it has stepped down");
         }
     }
-}
-
-/// The other voter that has answered this leader last.
-fn last_heard<T: Types>(metrics: &RaftMetrics<T>) -> Option<u64> {
-    let heartbeats = metrics.heartbeat.as_ref();
-    let heard = |id: &u64| heartbeats.and_then(|all| all.get(id).copied().flatten().map(|at| *at));
-    let others = metrics.membership_config.membership().voter_ids();
-    others
-        .filter(|id| *id != metrics.id)
-        .max_by_key(|id| heard(id))
 }

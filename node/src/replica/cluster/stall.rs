@@ -53,7 +53,6 @@ pub(crate) async fn run<T: Types>(pace: Pace<Replication<T>>) {
 /// How far a voter's log was when it last grew.
 struct Standing<T: Types> {
     matched: u64,
-    taken: u64,
     since: InstantOf<T>,
 }
 
@@ -124,23 +123,14 @@ impl<T: Types> Seen<T> {
     }
 
     fn notice_progress(&mut self, replication: &Replication<T>, metrics: &RaftMetrics<T>) {
+        let nodes = metrics.replication.iter().flatten().map(|(id, _)| *id);
+        replication.neighbours.heard.look(nodes);
         for (id, matched) in metrics.replication.iter().flatten() {
             let matched = matched.as_ref().map_or(0, |id| id.index);
-            let taken = replication.neighbours.peers.sent(*id).bytes_taken;
-            let moved = self
-                .voters
-                .get(id)
-                .is_none_or(|standing| standing.matched != matched || standing.taken != taken);
-            if moved {
+            let standing = self.voters.get(id);
+            if standing.is_none_or(|standing| standing.matched != matched) {
                 let since = T::now();
-                self.voters.insert(
-                    *id,
-                    Standing {
-                        matched,
-                        taken,
-                        since,
-                    },
-                );
+                self.voters.insert(*id, Standing { matched, since });
             }
         }
     }
@@ -154,11 +144,13 @@ impl<T: Types> Seen<T> {
         let answering: BTreeSet<u64> = answering.intersection(&voters).copied().collect();
         let quorum = voters.len() / 2 + 1;
         let last = metrics.last_log_index.unwrap_or(0);
+        let is_late = |since: InstantOf<T>| T::now() >= since + self.timeout;
         let is_stuck = |id: &u64| {
             let standing = self.voters.get(id);
+            let took_at = replication.neighbours.heard.took_at(*id);
             *id != metrics.id
-                && standing
-                    .is_some_and(|it| it.matched < last && T::now() >= it.since + self.timeout)
+                && standing.is_some_and(|it| it.matched < last && is_late(it.since))
+                && took_at.is_none_or(is_late)
         };
         let stuck: BTreeSet<u64> = answering.iter().copied().filter(is_stuck).collect();
         let moving = answering.len() - stuck.len();

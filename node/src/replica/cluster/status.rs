@@ -1,5 +1,6 @@
 //! The picture of the node and its cluster that INFO, `/readyz` and the metrics show.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -12,7 +13,7 @@ use rstmdb_raft_store::NodeInfo;
 
 use crate::replica::error::Error;
 use crate::replica::parts::log_page::LogReader;
-use crate::replica::parts::options::Options;
+use crate::replica::parts::options::{Formation, Options};
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::peers::report::{Report, Role};
@@ -103,16 +104,7 @@ impl<T: Types> Standing<T> {
     pub(crate) fn status(&self) -> Status {
         let metrics = self.neighbours.raft.metrics();
         let metrics = metrics.borrow_watched().clone();
-        let membership = metrics.membership_config.membership();
-        let voters: Vec<u64> = membership.voter_ids().collect();
-        let members = membership
-            .nodes()
-            .map(|(id, node)| Member {
-                node_id: *id,
-                node: node.clone(),
-                voter: voters.contains(id),
-            })
-            .collect();
+        let members = self.members(&metrics);
         let state = self.log.applied.read();
         Status {
             node_id: self.options.node_id,
@@ -150,6 +142,29 @@ impl<T: Types> Standing<T> {
             diverged: self.neighbours.gate.is_diverged(),
             connected: self.neighbours.answering(&metrics).len() as u64 - 1,
             lag: lags(&metrics),
+        }
+    }
+
+    /// The members by the newest entry about them. Before this node has one, those that it was told to form a cluster
+    /// with: openraft publishes a new cluster's members a moment later, or the other nodes were first to form it.
+    fn members(&self, metrics: &RaftMetrics<T>) -> Vec<Member> {
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let member = |(id, node): (&u64, &NodeInfo), voter| Member {
+            node_id: *id,
+            node: node.clone(),
+            voter,
+        };
+        match &self.options.formation {
+            Formation::Together(formed) if voters.is_empty() => {
+                formed.iter().map(|known| member(known, true)).collect()
+            }
+            _ => {
+                let nodes = membership.nodes();
+                nodes
+                    .map(|known| member(known, voters.contains(known.0)))
+                    .collect()
+            }
         }
     }
 

@@ -118,6 +118,14 @@ impl Gate {
         self.shutting_down.store(true, Ordering::Release);
     }
 
+    /// Refuses what waits for this replica, once it ends.
+    pub(crate) fn run_on(&self) -> Result<(), Error> {
+        if self.is_shutting_down() {
+            return Err(Error::ShuttingDown);
+        }
+        Ok(())
+    }
+
     pub(crate) fn is_shutting_down(&self) -> bool {
         self.shutting_down.load(Ordering::Acquire)
     }

@@ -47,9 +47,9 @@ impl<P> Pace<P> {
         self.parts()
     }
 
-    /// Returns once the replica is stopped.
-    pub(crate) async fn stopped(&self) {
-        self.stop.notified().await;
+    /// Resolves once the replica is stopped or dropped after this call.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> {
+        self.stop.notified()
     }
 }
 

@@ -55,14 +55,26 @@ impl<T: Types> Heard<T> {
         id: u64,
         silence: Duration,
     ) -> bool {
-        let now = T::now();
-        let beats = metrics.heartbeat.as_ref();
-        let beat = beats.and_then(|all| all.get(&id).copied().flatten());
-        beat.is_some_and(|at| now < *at + silence)
-            || self.took_at(id).is_some_and(|at| now < at + silence)
+        let answered = self.answered_at(metrics, id);
+        answered.is_some_and(|at| T::now() < at + silence)
     }
 
-    fn took_at(&self, id: u64) -> Option<InstantOf<T>> {
+    /// The other voter that has answered this leader last.
+    pub(crate) fn last(&self, metrics: &RaftMetrics<T>) -> Option<u64> {
+        let voters = metrics.membership_config.membership().voter_ids();
+        voters
+            .filter(|id| *id != metrics.id)
+            .max_by_key(|id| self.answered_at(metrics, *id))
+    }
+
+    fn answered_at(&self, metrics: &RaftMetrics<T>, id: u64) -> Option<InstantOf<T>> {
+        let beats = metrics.heartbeat.as_ref();
+        let beat = beats.and_then(|all| all.get(&id).copied().flatten());
+        beat.map(|at| *at).max(self.took_at(id))
+    }
+
+    /// When a look last found that this node had taken bytes in.
+    pub(crate) fn took_at(&self, id: u64) -> Option<InstantOf<T>> {
         self.taken.lock().get(&id).and_then(|taken| taken.grew)
     }
 

@@ -41,6 +41,14 @@ impl Tasks {
     }
 }
 
+/// A replica that is dropped without a shutdown ends for those too that wait for it.
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.gate.shut_down();
+        self.stop.notify_waiters();
+    }
+}
+
 /// Spawns a task that ends by itself when the replica does.
 pub(super) fn detach<T: Types>(task: impl Future<Output = ()> + Send + 'static) {
     drop(T::spawn(task));

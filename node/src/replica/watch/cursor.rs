@@ -126,7 +126,7 @@ impl<T: Types> Watch<T> {
     ///
     /// # Errors
     ///
-    /// Ends when the cursor's offset is no longer retained or the log cannot be read.
+    /// Ends when the cursor's offset is no longer retained, the log cannot be read, or the replica has ended.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<WatchEvent>, WatchEnd> {
         loop {
             self.source.gate.trust()?;
@@ -137,6 +137,7 @@ impl<T: Types> Watch<T> {
                     return Ok(Vec::new());
                 }
                 RecentPage::AtHead => {
+                    self.source.gate.run_on()?;
                     if self.source.hub.go_idle(&self.slot, self.cursor) {
                         self.cursor = self.cursor.max(self.slot.woken().await);
                         if planted::is(Bug::WatchDrops)

@@ -135,11 +135,11 @@ impl Hub {
     }
 
     /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was compared with the idle
-    /// watches yet. Otherwise there is more to read and the answer is `false`. One lock covers the check and the
-    /// change, so no event can slip between them.
+    /// watches yet. Otherwise there is more to read, or the replica has ended, and the answer is `false`. One lock
+    /// covers the check and the change, so no event can slip between them.
     pub(crate) fn go_idle(&self, slot: &Slot, cursor: u64) -> bool {
         let watches = self.watches.lock();
-        if cursor <= watches.examining {
+        if watches.ended || cursor <= watches.examining {
             return false;
         }
         slot.from.store(cursor, Ordering::Relaxed);

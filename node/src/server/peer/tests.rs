@@ -5,6 +5,7 @@ mod appends;
 mod cluster;
 mod codec;
 mod fake;
+mod fuzz_corpus;
 mod hello;
 mod links;
 mod reconnect;

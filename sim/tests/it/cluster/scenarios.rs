@@ -21,6 +21,19 @@ use rstmdb_sim::settings::node_info;
 use super::{Cluster, LEADER_WAIT, create, in_simulation, machine, set, submit, values_in_log};
 
 #[test]
+fn each_node_of_a_new_cluster_names_all_members_at_once() {
+    in_simulation(40, async {
+        let cluster = Cluster::form(40, 3).await;
+        for (id, node) in &cluster.nodes {
+            let members = node.status().members;
+            let voters = members.iter().filter(|member| member.voter);
+            let voters: Vec<u64> = voters.map(|member| member.node_id).collect();
+            assert_eq!(voters, [1, 2, 3], "node {id}");
+        }
+    });
+}
+
+#[test]
 fn a_node_without_a_majority_serves_what_it_has_and_denies_the_rest_in_time() {
     in_simulation(1, async {
         let cluster = Cluster::form(1, 3).await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::binaries;
+use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::process::node::server_command;
 use tempfile::TempDir;
 
@@ -199,12 +200,8 @@ impl Drop for Nodes {
 #[test]
 fn entries_get_through_a_network_without_large_packets_and_a_slow_one() {
     let _turn = turns::alone();
-    let net = match Net::new() {
-        Ok(net) => net,
-        Err(reason) => {
-            rstmdb_jepsen::skipped(reason);
-            return;
-        }
+    let Some(net) = or_skipped(Net::new()) else {
+        return;
     };
     let nodes = Nodes::start(net);
     let deadline = Instant::now() + Duration::from_secs(20);

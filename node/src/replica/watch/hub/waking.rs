@@ -13,19 +13,25 @@ use crate::replica::parts::pace::{Pace, let_others_run};
 /// Entries examined at once; between two pages other tasks get their turn.
 const PAGE_ENTRIES: usize = 64;
 
-/// Wakes watches until the replica is dropped or stopped.
+/// Wakes watches until the replica is dropped or stopped, and then all of them for the last time.
 pub(crate) async fn run<P>(pace: Pace<P>, hub: Arc<Hub>) {
-    while pace.parts().is_some() {
+    loop {
+        // Before the parts are looked at: it also resolves when the replica ends between the two.
+        let stopped = pace.stopped();
+        if pace.parts().is_none() {
+            break;
+        }
         if hub.examine() {
             let_others_run().await;
             continue;
         }
         tokio::select! {
             biased;
-            () = pace.stopped() => return,
+            () = stopped => break,
             () = hub.more.notified() => {}
         }
     }
+    hub.end();
 }
 
 impl Hub {
@@ -62,6 +68,12 @@ impl Hub {
         self.examined.store(last, Ordering::Release);
         self.assert_sound();
         true
+    }
+
+    /// Wakes every idle watch, and lets none become idle any more: from now on no task would wake it.
+    fn end(&self) {
+        self.watches.lock().ended = true;
+        self.rouse();
     }
 
     /// Lets every idle watch check again whether this node still serves it.

@@ -107,6 +107,8 @@ pub(super) enum Group {
 pub(super) struct Watches {
     /// Entries up to here are being compared with the idle watches, or were.
     pub(super) examining: u64,
+    /// No task wakes them any more.
+    pub(super) ended: bool,
     next_id: u64,
     slots: Slots,
     by_instance: SlotsByName,

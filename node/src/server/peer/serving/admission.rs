@@ -9,6 +9,7 @@ use tonic::Status;
 use crate::replica::{self, Replica, Types};
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::sane::Bounds;
+use crate::server::peer::wire;
 
 /// Refuses impossible messages, and entries for which this node has no room; a heartbeat has no entries.
 pub(crate) fn admit<T: Types>(
@@ -29,6 +30,27 @@ pub(crate) fn admit<T: Types>(
 pub(crate) fn leads<T: Types>(replica: &Replica<T>, from: u64) -> bool {
     let metrics = replica.raft().metrics();
     metrics.borrow_watched().current_leader == Some(from)
+}
+
+/// Refuses a piece of an entry from a node that led once: this node follows another leader, and not one of an earlier
+/// term. Each piece that is taken counts as an answer, and may keep the former leader from stepping down.
+pub(crate) fn heed<T: Types>(
+    replica: &Replica<T>,
+    from: u64,
+    piece: &wire::EntryPiece,
+) -> Result<(), Status> {
+    let metrics = replica.raft().metrics();
+    let metrics = metrics.borrow_watched();
+    let term = piece.log_id.map_or(0, |id| id.term);
+    match metrics.current_leader {
+        Some(leader) if leader != from && metrics.current_term >= term => {
+            Err(Status::aborted(format!(
+                "this node follows node {leader} in term {}",
+                metrics.current_term
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The answer of a node that has no room: to its leader it looks like a node that cannot be reached.

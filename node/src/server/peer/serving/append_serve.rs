@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use super::admission::{admit, leads, no_room, stopped};
+use super::admission::{admit, heed, leads, no_room, stopped};
 use super::pieces::Ticket;
 use super::served::Served;
 use crate::replica::{Replica, Types};
@@ -114,6 +114,7 @@ impl<T: Types> Intake<T> {
             let missing = || Status::invalid_argument("AppendPart.part is missing");
             match part.part.ok_or_else(missing)? {
                 Part::Piece(piece) => {
+                    heed(&self.replica, self.from, &piece)?;
                     self.replica.must_have_room().map_err(no_room)?;
                     let leads = leads(&self.replica, self.from);
                     self.served.pieces.add(self.ticket, &piece, leads)?;

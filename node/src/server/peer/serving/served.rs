@@ -50,7 +50,10 @@ impl<T: Types> Served<T> {
 
     pub(crate) fn replica(&self) -> Result<Replica<T>, Status> {
         let starting = || Status::unavailable("this node is starting or shutting down");
-        self.replica_if_started().ok_or_else(starting)
+        // One that is ending has no Raft core to hand a message to.
+        let replica = self.replica_if_started();
+        let replica = replica.filter(|replica| !replica.is_ending());
+        replica.ok_or_else(starting)
     }
 }
 

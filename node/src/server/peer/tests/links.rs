@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::stream::{self, StreamExt};
+use openraft::network::{NetStreamAppend, RPCOption, RaftNetworkFactory};
+use openraft::raft::AppendEntriesRequest;
 use rstmdb_engine::{ApplyEvent, Command, PutMachine};
-use rstmdb_raft_store::NodeInfo;
+use rstmdb_raft_store::{Data, Entry, LeaderId, NodeInfo, Payload, Vote, log_id};
 
 use super::relay::{Way, relay};
 use super::replica_calls::{create, forwarded as request, put};
@@ -109,6 +112,39 @@ async fn a_path_that_drops_large_packets_is_noticed_and_used_in_small_ones() {
     assert_eq!(pair.stalls(), 1);
     pair.carry(MIB).await;
     assert_eq!(pair.stalls(), 1);
+}
+
+/// What it took of the entry would count as answers, and a leader that is answered does not step down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_follows_another_leader_takes_no_piece_of_an_entry() {
+    let pair = Pair::over(Way::default()).await;
+    let term = pair.leader.replica.status().term;
+    let former = client(3);
+    let target = peer(2, pair.learner.served.addr).node;
+    let mut network = former.clone().new_client(2, &target).await;
+    let leader_id = LeaderId { term, voted_for: 3 };
+    let request = AppendEntriesRequest {
+        vote: Vote {
+            leader_id,
+            committed: true,
+        },
+        prev_log_id: None,
+        entries: vec![Entry {
+            log_id: log_id(term, 100),
+            payload: Payload::Normal(Data(vec![0; MIB].into())),
+        }],
+        leader_commit: None,
+    };
+    let option = RPCOption::new(PATIENCE);
+    let mut answers = network
+        .stream_append(stream::iter([request]), option)
+        .await
+        .unwrap();
+    let answer = tokio::time::timeout(PATIENCE, answers.next())
+        .await
+        .unwrap();
+    assert!(matches!(answer, Some(Err(_))), "{answer:?}");
+    assert_eq!(former.sent(2).bytes_taken, 0);
 }
 
 /// What comes of a command that is forwarded; `None` where the stream breaks before.

@@ -1,0 +1,78 @@
+//! Any bytes as what a server sends: read as the client library reads it, down to results and errors.
+
+use bytes::BytesMut;
+use rstmdb_rcp::WireMode;
+use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::message::batch::BatchResult;
+use rstmdb_rcp::message::cluster::ClusterStatusResult;
+use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListInstancesResult};
+use rstmdb_rcp::message::machine::GetMachineResult;
+use rstmdb_rcp::message::session::{HelloResult, InfoResult};
+use rstmdb_rcp::message::storage::WalReadResult;
+use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAllResult};
+use rstmdb_rcp::message::{ErrorBody, Incoming, ResponseMeta};
+use rstmdb_rcp::wire::Decoder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Panics when something does not hold.
+pub fn take(data: &[u8]) {
+    for mode in [WireMode::Binary, WireMode::Jsonl] {
+        let mut decoder = Decoder::new(
+            mode,
+            Limits {
+                payload_bytes_max: 4096,
+            },
+        );
+        let mut buf = BytesMut::from(data);
+        while let Ok(Some(message)) = decoder.take(&mut buf) {
+            read(&message.payload);
+        }
+    }
+    read(data);
+}
+
+fn read(payload: &[u8]) {
+    match Incoming::parse(payload) {
+        Ok(Incoming::Response { outcome, meta, .. }) => {
+            match outcome {
+                Ok(result) => read_result(result),
+                Err(error) => read_error(error),
+            }
+            if let Some(meta) = meta {
+                parse::<ResponseMeta>(meta);
+            }
+        }
+        Ok(Incoming::Event) => drop(serde_json::from_slice::<Event<'_>>(payload)),
+        Ok(Incoming::Progress) => drop(serde_json::from_slice::<Progress<'_>>(payload)),
+        Ok(Incoming::End) => drop(serde_json::from_slice::<End<'_>>(payload)),
+        Ok(Incoming::Unknown) | Err(_) => {}
+    }
+}
+
+fn read_error(error: &RawValue) {
+    let Ok(error) = serde_json::from_str::<ErrorBody>(error.get()) else {
+        return;
+    };
+    // What decides about a retry must hold for any details.
+    let unknown = error.with_unknown_outcome();
+    assert!(unknown.outcome_unknown() && !unknown.retryable);
+    let _ = unknown.leaders_lost();
+}
+
+fn read_result(result: &RawValue) {
+    parse::<HelloResult<'_>>(result);
+    parse::<InfoResult<'_>>(result);
+    parse::<GetMachineResult<'_>>(result);
+    parse::<GetInstanceResult<'_>>(result);
+    parse::<ListInstancesResult<'_>>(result);
+    parse::<ApplyEventResult<'_>>(result);
+    parse::<BatchResult<'_>>(result);
+    parse::<WatchAllResult<'_>>(result);
+    parse::<WalReadResult<Box<RawValue>>>(result);
+    parse::<ClusterStatusResult<'_>>(result);
+}
+
+fn parse<'a, T: Deserialize<'a>>(json: &'a RawValue) {
+    drop(serde_json::from_str::<T>(json.get()));
+}
