@@ -1,11 +1,13 @@
 //! Rules of the source tree: files and functions stay short, nothing is left for later, links lead somewhere, and
-//! modules that stand beside each other do not need each other in a circle.
+//! modules that stand beside each other do not need each other in a circle, and code that a simulation runs has no other
+//! time than the simulation's.
 
 pub mod error;
 pub mod later;
 pub mod length;
 pub mod links;
 pub mod modules;
+pub mod simulated;
 pub mod tree;
 pub mod values;
 

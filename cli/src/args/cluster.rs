@@ -23,6 +23,8 @@ pub enum ClusterCommand {
     Promote(NodeId),
     /// Remove a node, also one that is down.
     Remove(NodeId),
+    /// Say where a node is reached from now on, also one that is down. A node that is up does it by itself.
+    SetAddress(SetAddress),
     /// Hand the leadership to another node.
     TransferLeader(TransferLeader),
     /// Start a cluster on this machine, to try things out.
@@ -54,6 +56,20 @@ pub struct NodeId {
     /// The node.
     #[arg(value_name = "ID")]
     pub node_id: u64,
+}
+
+/// `cluster set-address`.
+#[derive(Debug, Args)]
+pub struct SetAddress {
+    /// The node.
+    #[arg(value_name = "ID")]
+    pub node_id: u64,
+    /// Where it listens for its peers, HOST:PORT.
+    #[arg(value_name = "PEER_ADDR")]
+    pub peer_addr: String,
+    /// Where it listens for clients, HOST:PORT.
+    #[arg(value_name = "RCP_ADDR")]
+    pub rcp_addr: String,
 }
 
 /// `cluster transfer-leader`.

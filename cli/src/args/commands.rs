@@ -58,6 +58,8 @@ pub enum Command {
     Compact(Compact),
     /// Let every node encrypt new files with the last key of its key file.
     RotateKey,
+    /// Have every node read its configuration, tokens, certificates and keys again, and say what needs a restart.
+    Reload,
     /// Run a file of operations, one JSON object {"op", "params"} a line.
     Load(Load),
     /// Print definitions and live instances in the form that `load` reads.

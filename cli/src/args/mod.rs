@@ -10,7 +10,7 @@ mod tools;
 mod values;
 
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
-pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, TransferLeader};
+pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
     ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
     Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,

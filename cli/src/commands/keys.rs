@@ -10,9 +10,9 @@ use crate::Error;
 use crate::session::{Session, from_client};
 
 /// A member and its address.
-struct Member {
-    addr: String,
-    client: Client,
+pub(super) struct Member {
+    pub(super) addr: String,
+    pub(super) client: Client,
 }
 
 /// First lets every node learn the keys, and only then lets each use the last one. A node that uses the new
@@ -78,7 +78,7 @@ fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> 
 
 /// Connects to all members before changing anything on one of them. A single node is reached at the address
 /// from the command line.
-async fn members(session: &Session) -> Result<Vec<Member>, Error> {
+pub(super) async fn members(session: &Session) -> Result<Vec<Member>, Error> {
     let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
     let members = info.cluster.map(|cluster| cluster.members);
     let addrs: Vec<String> = match members.unwrap_or_default().as_slice() {

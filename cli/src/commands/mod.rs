@@ -7,6 +7,7 @@ mod instances;
 mod keys;
 mod log;
 mod machines;
+mod reload;
 mod server;
 mod storage;
 mod watches;
@@ -45,6 +46,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
         Command::Compact(args) => storage::compact(session, &args).await,
         Command::RotateKey => keys::rotate(session).await,
+        Command::Reload => reload::run(session).await,
         Command::Load(args) => load::run(session, args).await,
         Command::Export(args) => log::export(session, args).await,
         Command::Backup(args) => backup::run(session, &args).await,

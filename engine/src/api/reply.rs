@@ -161,7 +161,7 @@ impl Reply {
 }
 
 /// The context that the event with this key left; the last one, if the instance had several lives in the entry.
-fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
+pub fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
     entry.facts.iter().rev().find_map(|fact| match &fact.body {
         Some(Body::ApplyEvent(apply))
             if apply.instance_id == *instance_id

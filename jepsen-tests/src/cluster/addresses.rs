@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::Error;
+use crate::process::config::Config;
 use crate::process::ports;
 
 /// Where a node is reached.
@@ -25,6 +26,15 @@ impl Addresses {
             peer: bind,
             rcp_port: ports::free()?,
         })
+    }
+
+    /// The node's own part of its configuration.
+    pub(crate) fn configure(&self, config: &Config) -> Config {
+        config
+            .clone()
+            .with("cluster.node_id", &self.id.to_string())
+            .with("cluster.name", "tests")
+            .with("cluster.bind_addr", &self.bind.to_string())
     }
 
     /// As an item of `cluster.peers`.

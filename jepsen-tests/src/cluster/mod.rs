@@ -7,6 +7,7 @@
 mod addresses;
 mod agreement;
 pub mod containers;
+mod moving;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
@@ -135,11 +136,7 @@ impl Cluster {
     }
 
     fn insert(&mut self, place: &Addresses, config: &Config) -> Result<(), Error> {
-        let config = config
-            .clone()
-            .with("cluster.node_id", &place.id.to_string())
-            .with("cluster.name", "tests")
-            .with("cluster.bind_addr", &place.bind.to_string());
+        let config = place.configure(config);
         let node = Node::prepare_as(&format!("node {}", place.id), place.rcp_port, &config)?;
         let member = Member {
             node,

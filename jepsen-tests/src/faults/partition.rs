@@ -71,6 +71,8 @@ impl Shape {
 mod tests {
     use std::collections::BTreeSet;
 
+    use rstmdb_sim::check::leaders;
+
     use super::*;
 
     fn reached(shape: Shape, count: usize, from: usize) -> Vec<usize> {
@@ -126,5 +128,20 @@ mod tests {
         assert_ne!(drawn(1).cut(5), drawn(2).cut(5));
         let one_way = |(from, to): &(usize, usize)| !drawn(1).is_cut(5, *to, *from);
         assert!(drawn(1).cut(5).iter().any(one_way));
+    }
+
+    #[test]
+    fn who_can_talk_depends_on_the_shape() {
+        let voters = [0, 1, 2, 3, 4];
+        let talks = |shape: Shape| {
+            leaders::talking(&voters, |from, to| {
+                let place = |id| usize::try_from(id).unwrap_or_default();
+                !shape.is_cut(voters.len(), place(from), place(to))
+            })
+        };
+        assert_eq!(talks(Shape::Halves), Some(vec![2, 3, 4]));
+        assert_eq!(talks(Shape::Tethered), Some(vec![1, 2, 3]));
+        assert_eq!(talks(Shape::Ring), None);
+        assert_eq!(talks(Shape::HearsNobody), Some(vec![1, 2, 3]));
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod arguments;
 pub mod latencies;
-pub mod rng;
 pub mod skipped;
 pub mod wait;
+
+pub use rstmdb_sim::rng;

@@ -16,8 +16,9 @@ pub mod crowd;
 pub mod incidents;
 pub mod known_offsets;
 pub mod ledger;
-pub mod machines;
 pub mod mixed;
 pub mod pipeline;
 pub mod pipelines;
 pub mod steady;
+
+pub use rstmdb_sim::machines;

@@ -2,7 +2,8 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`node`] | one node: start, readiness, kill, terminate, restart, memory, log |
+//! | [`node`] | one node: start, readiness, kill, terminate, restart, log |
+//! | `usage` | what its process uses: memory, disk, processor |
 //! | [`config`] | a node's configuration file |
 //! | [`ports`] | ports that no other process uses |
 //! | [`binaries`] | builds the two binaries once and says where they are |
@@ -19,3 +20,4 @@ pub mod consoles;
 pub mod node;
 pub mod ports;
 pub mod program;
+mod usage;

@@ -73,21 +73,30 @@ impl Node {
     /// As [`Self::prepare`].
     pub fn prepare_as(name: &str, rcp_port: u16, config: &Config) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
-        let node = Self {
+        let mut node = Self {
             name: name.to_owned(),
             folder,
             rcp_port,
             admin_addr: SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free()?)),
             child: None,
         };
+        node.reconfigure(rcp_port, config)?;
+        Ok(node)
+    }
+
+    /// Gives a node that does not run another port for clients, and another configuration.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn reconfigure(&mut self, rcp_port: u16, config: &Config) -> Result<(), Error> {
+        self.rcp_port = rcp_port;
         let config = config
             .clone()
-            .with("network.bind_addr", &node.addr().to_string())
-            .with("metrics.bind_addr", &node.admin_addr.to_string())
-            .with("storage.data_dir", &node.data_dir().display().to_string());
-        std::fs::write(node.config_path(), config.to_yaml())
-            .map_err(Error::io("the configuration"))?;
-        Ok(node)
+            .with("network.bind_addr", &self.addr().to_string())
+            .with("metrics.bind_addr", &self.admin_addr.to_string())
+            .with("storage.data_dir", &self.data_dir().display().to_string());
+        let written = std::fs::write(self.config_path(), config.to_yaml());
+        written.map_err(Error::io("the configuration"))
     }
 
     /// Starts the process again, without waiting for it.
@@ -294,56 +303,6 @@ impl Node {
     /// The end of the log.
     pub fn log_tail(&self) -> String {
         last_lines(&self.log_text(), TAIL_LINES)
-    }
-
-    /// The memory the process has in use now, in bytes.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn resident_bytes(&self) -> Result<u64, Error> {
-        Ok(self.proc("status", "VmRSS:")? * 1024)
-    }
-
-    /// How much it has made the disk write, in bytes, since it started.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn disk_bytes_written(&self) -> Result<u64, Error> {
-        self.proc("io", "write_bytes:")
-    }
-
-    /// The processor time it has taken since it started, its own and the kernel's for it.
-    ///
-    /// # Errors
-    /// When it is not running.
-    pub fn cpu_time(&self) -> Result<Duration, Error> {
-        /// The unit of these times in Linux since 2.6, on every machine.
-        const TICK: Duration = Duration::from_millis(10);
-        let (path, text) = self.proc_file("stat")?;
-        // The name, in parentheses, may hold anything; user and system time are the 12th and 13th
-        // field behind it.
-        let fields = text.rsplit(')').next().unwrap_or_default();
-        let ticks = fields.split_whitespace().skip(11).take(2);
-        let ticks: Vec<u32> = ticks.filter_map(|ticks| ticks.parse().ok()).collect();
-        match ticks.as_slice() {
-            [user, system] => Ok(TICK * (user + system)),
-            _ => Err(Error::Protocol(format!("{path} has no times"))),
-        }
-    }
-
-    fn proc_file(&self, file: &str) -> Result<(String, String), Error> {
-        let child = self.child.as_ref().ok_or(Error::Closed)?;
-        let path = format!("/proc/{}/{file}", child.id());
-        let text = std::fs::read_to_string(&path).map_err(Error::io(path.as_str()))?;
-        Ok((path, text))
-    }
-
-    /// A number of a file of `/proc`.
-    fn proc(&self, file: &str, name: &str) -> Result<u64, Error> {
-        let (path, text) = self.proc_file(file)?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
-        number.ok_or_else(|| Error::Protocol(format!("{path} has no {name}")))
     }
 
     fn open_log(&self) -> Result<File, Error> {

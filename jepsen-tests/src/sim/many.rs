@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::trace;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
+use super::Args;
 use super::plan::Plan;
 use super::run::{self, Verdict, Watched};
-use super::runtime::tasks;
-use super::{Args, trace};
 
 /// The results of many seeds.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ const REQUIRED: [&str; 14] = [
     "partition",
     "long partition",
     "slow links",
-    "message twice",
+    "connection reset",
     "freeze",
     "clock jump",
     "full disk",

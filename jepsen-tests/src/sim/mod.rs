@@ -1,55 +1,28 @@
-//! Whole clusters in one thread of virtual time, by seed.
+//! The simulation by seed: clients and faults on a cluster in virtual time ([`rstmdb_sim`]).
 //!
-//! The product's `replica/` with the real store runs on a simulated runtime, simulated disks and a
-//! simulated network; a seed decides settings, faults and every delay, so the same seed is the same
-//! run. The simulation checks the invariants every few virtual milliseconds and at every answer.
+//! A seed decides settings, faults and every delay, so the same seed is the same run. The simulation checks the
+//! invariants every few virtual milliseconds and at every answer.
 //!
 //! | module | subject |
 //! |---|---|
 //! | [`plan`] | the settings and faults that a seed decides before the run |
-//! | [`runtime`] | time and tasks, by node: kill, freeze, clocks of different speeds |
-//! | [`network`] | the messages between nodes, Raft's and the others |
-//! | [`world`] | the machines, their processes, and the invariants that are checked all the time |
 //! | [`nemesis`] | the faults: crashes, partitions, changes of members, damage |
 //! | [`clients`] | the clients, and the watchers |
-//! | [`check`] | the checks: the committed log, its meaning, the answers, and the leaders |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
-//! | [`trace`] | the events of a run, and its first violation |
 
-pub mod check;
 pub mod clients;
 pub mod many;
 pub mod nemesis;
-pub mod network;
 pub mod plan;
 pub mod run;
-pub mod runtime;
 pub mod settle;
-pub mod trace;
-pub mod world;
 
 use std::process::ExitCode;
 
-use rstmdb::replica::Types;
-use rstmdb_engine::Outcome;
-use rstmdb_raft_store::{Data, MemFs, NodeInfo};
+use rstmdb_sim::runtime::tasks;
 
 use crate::harness::arguments;
-
-openraft::declare_raft_types!(
-    /// The openraft types of a simulated node.
-    pub Sim:
-        D = Data,
-        R = Outcome,
-        Node = NodeInfo,
-        LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = runtime::NodeRuntime,
-);
-
-impl Types for Sim {
-    type Fs = MemFs;
-}
 
 /// The arguments of `rstmdb-jepsen sim`.
 #[derive(Debug, Clone, clap::Args)]
@@ -79,7 +52,7 @@ pub struct Args {
 
 /// Runs the seeds.
 pub fn main(args: &Args) -> ExitCode {
-    runtime::tasks::catch_panics();
+    tasks::catch_panics();
     match args.seed {
         Some(seed) => many::one(args, seed),
         None => many::many(args),

@@ -7,15 +7,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::trace::{self, Record};
+use rstmdb_sim::world::World;
 
 use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
 use super::nemesis::Nemesis;
 use super::plan::Plan;
-use super::runtime::tasks;
 use super::settle;
-use super::trace::{self, Record};
-use super::world::World;
 
 /// Interval between checks of the invariants.
 const LOOK: Duration = Duration::from_millis(4);
@@ -53,10 +53,12 @@ pub struct Watched {
 pub fn run(plan: Plan, watched: Watched) -> Verdict {
     trace::begin(watched.spoken);
     tasks::begin();
-    let mut runtime = SimRuntime::with_seed(plan.seed);
+    let mut runtime = SimRuntime::with_seed(plan.settings.seed);
     runtime.record_trace(watched.hashed);
-    let world = World::new(plan);
-    let played = catch_unwind(AssertUnwindSafe(|| runtime.block_on(play(world.clone()))));
+    let world = World::new(plan.settings.clone());
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(play(world.clone(), Arc::new(plan)))
+    }));
     let took = played.unwrap_or_else(|_| {
         trace::violated("the run goes on", tasks::panicked());
         Duration::ZERO
@@ -86,12 +88,12 @@ fn hash(trace: &[String]) -> u64 {
     hasher.finish()
 }
 
-async fn play(world: Arc<World>) -> Duration {
+async fn play(world: Arc<World>, plan: Arc<Plan>) -> Duration {
     world.place_first();
-    for id in 1..=world.plan.nodes {
+    for id in 1..=world.settings.nodes {
         world.boot(id);
     }
-    let script = SimRuntime::spawn(script(world.clone()));
+    let script = SimRuntime::spawn(script(world.clone(), plan));
     let mut script = std::pin::pin!(script);
     loop {
         let pause = SimRuntime::timeout(LOOK, script.as_mut()).await;
@@ -113,18 +115,18 @@ async fn play(world: Arc<World>) -> Duration {
     took
 }
 
-async fn script(world: Arc<World>) {
-    if !prepare(&world).await {
+async fn script(world: Arc<World>, plan: Arc<Plan>) {
+    if !prepare(&world, plan.instances).await {
         return;
     }
-    let until = trace::now() + world.plan.trouble;
-    let clients = 0..world.plan.clients;
-    let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, n).run(until)));
+    let until = trace::now() + plan.trouble;
+    let clients = 0..plan.clients;
+    let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, &plan, n).run(until)));
     let clients: Vec<_> = clients.collect();
     let watchers = 0..WATCHERS;
     let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
-    Nemesis::new(&world).run().await;
+    Nemesis::new(&world, &plan).run().await;
     settle::calm(&world);
     join_all(clients).await;
     join_all(watchers).await;
@@ -132,8 +134,8 @@ async fn script(world: Arc<World>) {
 }
 
 /// Creates the machines and instances that all clients use.
-async fn prepare(world: &Arc<World>) -> bool {
-    let instances = (0..world.plan.instances).map(|number| {
+async fn prepare(world: &Arc<World>, instances: u64) -> bool {
+    let instances = (0..instances).map(|number| {
         let (id, machine) = instance(number);
         create(&id, machine, true)
     });

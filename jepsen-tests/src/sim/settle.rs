@@ -8,14 +8,14 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{LogItem, Replica};
 use rstmdb_engine::Command;
+use rstmdb_sim::check::chain::Wrong;
+use rstmdb_sim::machines::Machine;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::world::{Site, World};
+use rstmdb_sim::{Sim, trace};
 
-use super::Sim;
-use super::check::chain::Wrong;
 use super::clients;
 use super::nemesis::members;
-use super::runtime::tasks;
-use super::trace;
-use super::world::World;
 
 /// How long the cluster may take to recover.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
@@ -25,15 +25,15 @@ const POLL: Duration = Duration::from_millis(10);
 /// Ends all faults: links are whole, disks have room, nodes run.
 pub fn calm(world: &Arc<World>) {
     trace::note(0, "calm", [world.end(), 0]);
-    world.network.heal();
-    world.network.calm();
+    world.network.ways.heal();
+    world.network.ways.calm();
     for site in world.sites.lock().values_mut() {
         site.disk.set_capacity_bytes(u64::MAX);
         site.full = false;
         site.wall_ms.store(0, Ordering::Relaxed);
     }
     for id in world.members() {
-        let off = |site: &super::world::Site| site.disk.has_lost_power();
+        let off = |site: &Site| site.disk.has_lost_power();
         if tasks::is_frozen(id) && !world.ids(off).contains(&id) {
             tasks::thaw(id);
         }
@@ -65,7 +65,7 @@ pub async fn settle(world: &Arc<World>) {
     }
     for (count, node) in world.members().into_iter().enumerate() {
         let id = format!("settled-{count}");
-        let command = clients::create(&id, crate::load::machines::Machine::Counter, true);
+        let command = clients::create(&id, Machine::Counter, true);
         if !written(world, node, &command).await {
             return;
         }
@@ -163,7 +163,7 @@ async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
 
 /// A read notices damaged history, and the node fetches it from another node.
 async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
-    let is_damaged = |site: &super::world::Site| site.is_damaged();
+    let is_damaged = |site: &Site| site.is_damaged();
     if !world.ids(is_damaged).contains(&id) {
         return Ok(());
     }

@@ -6,6 +6,5 @@
 
 mod monitoring;
 mod sim;
-mod sim_checker;
 mod turns;
 mod with_processes;

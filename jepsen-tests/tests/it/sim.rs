@@ -6,8 +6,8 @@ use crate::turns;
 use rstmdb_jepsen::rng;
 use rstmdb_jepsen::sim::plan::Plan;
 use rstmdb_jepsen::sim::run::{self, Verdict, Watched};
-use rstmdb_jepsen::sim::runtime::tasks;
 use rstmdb_jepsen::sim::{Args, many};
+use rstmdb_sim::runtime::tasks;
 
 /// Always the same.
 const FIXED_SEEDS: u64 = 24;

@@ -2,8 +2,8 @@
 //!
 //! Four families, because they ask for four reactions:
 //!
-//! - *refused* ([`Error::Refused`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`], [`Error::OtherCluster`]): the
-//!   request is at fault; a retry changes nothing.
+//! - *refused* ([`Error::Refused`], [`Error::RefusedByLeader`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
+//!   [`Error::OtherCluster`]): the request is at fault; a retry changes nothing.
 //! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
 //!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or
 //!   on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
@@ -12,6 +12,17 @@
 //! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
 
 use rstmdb_engine::Refusal;
+use rstmdb_rcp::message::ErrorBody;
+
+/// A refusal in the words of the leader.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefusedByLeader {
+    /// What the client is told.
+    pub error: ErrorBody,
+    /// Whether the instance may have begun another life since an earlier attempt, so that this refusal says nothing of
+    /// that attempt's outcome.
+    pub may_be_of_a_later_life: bool,
+}
 
 /// Why a request was not done; see the module documentation for the families.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -20,6 +31,9 @@ pub enum Error {
     /// The rules of the machine, or of the request itself, forbid it.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// The same, from the leader to which the request was forwarded.
+    #[error("{}", .0.error.message)]
+    RefusedByLeader(Box<RefusedByLeader>),
     /// The log no longer reaches back to the wanted offset.
     #[error("offset {wanted} is no longer retained: the earliest retained offset is {earliest}")]
     OffsetCompacted {
@@ -119,6 +133,7 @@ impl Error {
                 outcome_unknown, ..
             } => *outcome_unknown,
             Self::Refused(_)
+            | Self::RefusedByLeader(_)
             | Self::OffsetCompacted { .. }
             | Self::OffsetAhead { .. }
             | Self::OtherCluster { .. }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::network::{NetSnapshot, RaftNetworkFactory};
-use rstmdb_engine::{Command, Query, Reply, State};
+use rstmdb_engine::{Query, Reply, State};
 use rstmdb_raft_store::{self as raft_store, SnapshotHandle, Stats, Store};
 
 use super::error::Error;
@@ -16,6 +16,8 @@ use super::parts::consistency::Consistency;
 use super::parts::counters::Counters;
 use super::parts::log_page::LogPage;
 use super::parts::options::Options;
+use super::parts::options::tuning::Tuning;
+use super::parts::replied::Replied;
 use super::peers::calls::Peers;
 use super::read::{replay, resume};
 use super::start::{self, Parts, StartError};
@@ -25,6 +27,7 @@ use super::upkeep::compaction::Compacted;
 use super::upkeep::ending;
 use super::watch::cursor::Watch;
 use super::watch::hub::WatchFilter;
+use super::write::request::{Source, Submission};
 
 /// A handle to a replica; clones share it.
 pub struct Replica<T: Types> {
@@ -72,8 +75,15 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// See [`Error`].
-    pub fn submit(&self, command: Command, actor: Arc<str>) -> Submitted {
-        self.parts.inbox.submit(command, actor, None)
+    pub fn submit(&self, submission: impl Into<Submission>, actor: Arc<str>) -> Submitted {
+        let Submission { command, sent } = submission.into();
+        let source = Source::Client(sent);
+        self.parts.inbox.submit(command, actor, source)
+    }
+
+    /// Brings other options into force, from the next decision, read or check on.
+    pub fn tune(&self, tuning: Tuning) {
+        self.parts.tuned.set(tuning);
     }
 
     /// Returns once a read at `level`, and not before `min_offset` was applied here, may be
@@ -115,13 +125,13 @@ impl<T: Types> Replica<T> {
     }
 
     /// Adds the contexts to the answer of a repeated command, up to about `room` bytes in sum, which are subtracted
-    /// from `room`. An answer whose entry this node's log no longer has, or does not have yet, stays
-    /// [`Reply::Replayed`].
+    /// from `room`. An answer whose entry this node's log no longer has, or does not have yet, stays without its
+    /// context.
     ///
     /// Waits until this node has applied the offset that the leader names, but no longer than a request waits for a
     /// leader.
-    pub async fn complete(&self, reply: &mut Reply, room: &mut usize) {
-        let wait_max = self.parts.options.leader_wait;
+    pub async fn complete(&self, reply: &mut Replied, room: &mut usize) {
+        let wait_max = self.parts.tuned.now().leader_wait;
         replay::complete::<T>(&self.parts.log, wait_max, reply, room).await;
     }
 

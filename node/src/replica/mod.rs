@@ -50,17 +50,21 @@ pub(crate) mod write;
 
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{Member, MemberReport, Status};
-pub use error::Error;
+pub use error::{Error, RefusedByLeader};
 pub use handle::Replica;
+pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};
 pub use parts::applied::DigestAt;
 pub use parts::consistency::Consistency;
 pub use parts::counters::{self, Counters};
 pub use parts::invariants::BrokenInvariant;
 pub use parts::log_page::{LogItem, LogPage};
+pub use parts::options::tuning::Tuning;
 pub use parts::options::{CompactionOptions, Formation, Options};
+pub use parts::replied::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
 pub use peers::calls::{
-    ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers, Sent,
+    ClientRequest, ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
+    Permit, Received, Sent,
 };
 pub use peers::change::{Change, ChangeError};
 pub use peers::none::NoPeers;
@@ -71,5 +75,6 @@ pub use upkeep::compaction::Compacted;
 pub use watch::cursor::{Progress, Watch, WatchEnd};
 pub use watch::event::WatchEvent;
 pub use watch::hub::{Names, WatchFilter};
+pub use write::request::Submission;
 pub use write::writes::is_repeatable;
 pub(crate) use write::writes::{is_keyed, writes};

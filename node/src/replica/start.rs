@@ -24,6 +24,7 @@ use super::parts::counters::Counters;
 use super::parts::gate::Gate;
 use super::parts::log_page::LogReader;
 use super::parts::options::Options;
+use super::parts::options::tuning::Tuned;
 use super::peers::calls::Peers;
 use super::peers::heard::Heard;
 use super::peers::neighbours::Neighbours;
@@ -55,6 +56,7 @@ use tasks::{Tasks, detach};
 /// What the handles of one replica share. When the last of them is dropped, the background tasks end.
 pub(crate) struct Parts<T: Types> {
     pub options: Arc<Options>,
+    pub tuned: Arc<Tuned>,
     pub counters: Arc<Counters>,
     pub log: Arc<LogReader<T::Fs>>,
     pub neighbours: Arc<Neighbours<T>>,
@@ -113,6 +115,7 @@ where
         counters,
         backfilled,
         peers,
+        tuned: Arc::new(Tuned::new(&options)),
         options: Arc::new(options),
     };
     Ok(found.start())
@@ -127,20 +130,20 @@ struct Found<T: Types> {
     backfilled: Arc<BackfilledLog>,
     peers: Arc<dyn Peers>,
     options: Arc<Options>,
+    tuned: Arc<Tuned>,
 }
 
 impl<T: Types> Found<T> {
     fn start(self) -> Parts<T> {
         let gate = Arc::new(Gate::default());
-        let (raft, log, options) = (&self.raft, &self.log, &self.options);
+        let (raft, log) = (&self.raft, &self.log);
         let compaction = Arc::new(Compaction::new(
             raft.clone(),
             log.clone(),
             self.backfilled.clone(),
-            options.compaction.clone(),
+            self.tuned.clone(),
         ));
-        let leader_wait = options.leader_wait;
-        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate, leader_wait);
+        let (reads, rounds) = Reads::new(raft, &log.applied, &self.peers, &gate, &self.tuned);
         let (requests, queue) = mpsc::unbounded_channel();
         let membership = self.membership(&gate);
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
@@ -150,7 +153,7 @@ impl<T: Types> Found<T> {
                 requests,
                 origins: Arc::default(),
                 gate: gate.clone(),
-                leader_wait,
+                tuned: self.tuned.clone(),
             },
             queries: self.queries(&gate),
             watches: Arc::new(self.watches(&gate)),
@@ -159,7 +162,7 @@ impl<T: Types> Found<T> {
                 host: log.host.clone(),
                 neighbours: neighbours.clone(),
                 membership: membership.clone(),
-                free_bytes_min: options.free_bytes_min,
+                tuned: self.tuned.clone(),
             }),
             backfill: Arc::new(self.backfill(&neighbours)),
             ending: Ending {
@@ -170,6 +173,7 @@ impl<T: Types> Found<T> {
             },
             tasks: Tasks::new(gate, stop),
             options: self.options,
+            tuned: self.tuned,
             counters: self.counters,
             log: self.log,
             neighbours,
@@ -208,7 +212,7 @@ impl<T: Types> Found<T> {
             neighbours: neighbours.clone(),
             log: self.log.clone(),
             backfilled: self.backfilled.clone(),
-            retention: self.options.compaction.retention.clone(),
+            tuned: self.tuned.clone(),
         }
     }
 
@@ -242,6 +246,7 @@ impl<T: Types> Found<T> {
         Arc::new(Membership {
             standing,
             neighbours,
+            tuned: self.tuned.clone(),
             options: options.clone(),
             changing: Mutex::default(),
         })
@@ -308,7 +313,7 @@ impl<T: Types> Parts<T> {
             host: self.log.host.clone(),
             gate: self.neighbours.gate.clone(),
             counters: self.counters.clone(),
-            limits: self.options.limits.clone(),
+            tuned: self.tuned.clone(),
             costly_bytes: self.options.costly_bytes,
             heard: self.neighbours.heard.clone(),
             quorum_silence_max: self.options.election_timeout.1 * 2,

@@ -1,5 +1,9 @@
 //! What a replica is generic over: the runtime, the file system and the host.
 
+use std::io;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{FileSystem, StoreConfig};
 
@@ -8,6 +12,18 @@ use rstmdb_raft_store::{FileSystem, StoreConfig};
 pub trait Types: StoreConfig<R = Outcome> {
     /// Where the data folder lives.
     type Fs: FileSystem;
+
+    /// Runs work that blocks on the disk beside all tasks, also beside the one that waits for it.
+    ///
+    /// A disk in memory blocks nothing: unless this is overridden, the work is done at once.
+    ///
+    /// # Errors
+    /// When the work has panicked.
+    fn blocking<W: Send + 'static>(
+        work: impl FnOnce() -> W + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<W>> {
+        async move { Ok(work()) }.boxed()
+    }
 }
 
 /// What a replica needs from its machine and must get only through this trait.

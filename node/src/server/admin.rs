@@ -55,7 +55,7 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                sockets::set_up(&stream, shared.keepalive);
+                sockets::set_up(&stream, shared.times.keepalive());
                 tokio::spawn(answer(stream, router.clone(), stranger, stop.clone()));
             }
             Err(error) => {

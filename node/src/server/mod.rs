@@ -6,11 +6,11 @@
 //! | [`restore`] | a data folder from a backup | `node`, `config` |
 //! | [`node`] | a whole node: opens the data folder, starts the replica, serves until it is told to stop | all below |
 //! | `admin` | the HTTP listener for metrics and health | `clients` |
-//! | `clients` | the RCP listener: sessions and operations | `peer`, `metrics`, `transport` |
-//! | [`metrics`] | what is counted | `peer`, `op` |
-//! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership | `transport` |
+//! | `clients` | the RCP listener: sessions and operations | `peer`, `metrics`, `messages`, `transport` |
+//! | [`metrics`] | what is counted | `peer`, `messages` |
+//! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership | `messages`, `transport` |
+//! | `messages` | what a request asks for, and the text of its answer | |
 //! | `transport` | TLS, certificates, options of sockets, connections that are not known yet | `config` |
-//! | `op` | the operations as an enum, for dispatch and metrics | |
 //! | [`product`] | the replica's types on tokio and the real file system | |
 //! | [`logging`] | structured logs | `config` |
 //! | [`config`] | defaults, file, environment; refusals that name the key; what an address is | |
@@ -22,9 +22,9 @@ mod admin;
 mod clients;
 pub mod config;
 pub mod logging;
+mod messages;
 pub mod metrics;
 pub mod node;
-mod op;
 pub mod peer;
 pub mod product;
 pub mod program;
@@ -32,6 +32,9 @@ pub mod restore;
 mod transport;
 
 pub use config::Config;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub use messages::testing;
 pub use node::{BindError, Listeners, ServeError as Error, run};
 pub use transport::sockets::Sockets;
 pub use transport::tls;

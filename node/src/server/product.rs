@@ -1,8 +1,11 @@
 //! The replica as the product runs it: on tokio, on the real file system.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use openraft_rt_tokio::TokioRuntime;
 use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{Data, NodeInfo, RealFs, is_shortage};
@@ -25,6 +28,13 @@ openraft::declare_raft_types!(
 
 impl replica::Types for Product {
     type Fs = RealFs;
+
+    fn blocking<W: Send + 'static>(
+        work: impl FnOnce() -> W + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<W>> {
+        let done = tokio::task::spawn_blocking(work);
+        done.map_err(io::Error::other).boxed()
+    }
 }
 
 /// The replica of the product.

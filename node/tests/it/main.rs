@@ -8,13 +8,11 @@
 // `on_follower` has the sources of `server_suite`.
 #![allow(clippy::unwrap_used, clippy::duplicate_mod)]
 
-mod cluster_sim;
 // The engine's player of the golden scenarios, and what it stands on.
 #[path = "../../../engine/tests/it/common/mod.rs"]
 mod common;
 mod on_follower;
 mod peer_sockets;
-mod replica_sim;
 #[path = "../../../engine/tests/it/scenario.rs"]
 mod scenario;
 mod scenario_rcp;

@@ -6,7 +6,8 @@ use super::{Client, Error, Response};
 use crate::message::batch::{Batch, BatchResult};
 use crate::message::cluster::{
     ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterStatusResult, ClusterTransferLeader, ClusterTransferLeaderResult,
+    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
+    ClusterTransferLeader, ClusterTransferLeaderResult,
 };
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
@@ -18,6 +19,7 @@ use crate::message::machine::{
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
+use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
     Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
@@ -87,9 +89,14 @@ methods! {
     cluster_promote CLUSTER_PROMOTE (ClusterPromote) -> ClusterPromoteResult;
     /// CLUSTER_REMOVE: takes a node out of the cluster.
     cluster_remove CLUSTER_REMOVE (ClusterRemove) -> ClusterRemoveResult;
+    /// CLUSTER_SET_ADDRESS: says where a member is reached from now on.
+    cluster_set_address
+        CLUSTER_SET_ADDRESS (ClusterSetAddress<'_>) -> ClusterSetAddressResult<'static>;
     /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
     cluster_transfer_leader
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
     /// ROTATE_KEY: the answering node reads its keys again, and may use the last one.
     rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
+    /// RELOAD: the answering node reads its configuration, tokens, certificates and keys again.
+    reload RELOAD () -> ReloadResult;
 }

@@ -1,4 +1,5 @@
-//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_TRANSFER_LEADER: an
+//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS,
+//! CLUSTER_TRANSFER_LEADER: an
 //! extension, for connections that agreed on the feature `cluster`.
 //!
 //! A repeated request gets the same answer, so a client may repeat it when an answer was lost.
@@ -166,6 +167,39 @@ pub struct ClusterRemoveResult {
     pub removed: bool,
 }
 
+/// Parameters of CLUSTER_SET_ADDRESS: say where a member is reached from now on, also one that is down.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ClusterSetAddress<'a> {
+    /// The member.
+    pub node_id: u64,
+    /// Where its peers reach it.
+    pub peer_addr: Cow<'a, str>,
+    /// Where clients reach it.
+    pub rcp_addr: Cow<'a, str>,
+}
+
+impl<'a> Params<'a> for ClusterSetAddress<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, ["node_id", "peer_addr", "rcp_addr"])?;
+        Ok(Self {
+            node_id: fields.integer("node_id")?,
+            peer_addr: fields.host_and_port("peer_addr")?,
+            rcp_addr: fields.host_and_port("rcp_addr")?,
+        })
+    }
+}
+
+/// Result of CLUSTER_SET_ADDRESS.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClusterSetAddressResult<'a> {
+    /// The member.
+    pub node_id: u64,
+    /// Where its peers reach it now.
+    pub peer_addr: Cow<'a, str>,
+    /// Where clients reach it now.
+    pub rcp_addr: Cow<'a, str>,
+}
+
 /// Parameters of CLUSTER_TRANSFER_LEADER: let another voter lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct ClusterTransferLeader {
@@ -217,6 +251,10 @@ mod tests {
         assert_eq!(serde_json::to_value(promote).unwrap(), json);
         let remove = ClusterRemove::read(&text).unwrap();
         assert_eq!(serde_json::to_value(remove).unwrap(), json);
+        let moved = json!({"node_id": 2, "peer_addr": "db2:7402", "rcp_addr": "db2:7401"});
+        let text = raw(&moved);
+        let params = ClusterSetAddress::read(&text).unwrap();
+        assert_eq!(serde_json::to_value(params).unwrap(), moved);
         for json in [json!({}), json!({"node_id": 2})] {
             let text = raw(&json);
             let params = ClusterTransferLeader::read(&text).unwrap();

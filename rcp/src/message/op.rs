@@ -63,8 +63,10 @@ ops! {
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;
     CLUSTER_REMOVE Maintenance;
+    CLUSTER_SET_ADDRESS Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
     ROTATE_KEY Maintenance;
+    RELOAD Maintenance;
     BACKUP_DESCRIBE Read;
     BACKUP_SNAPSHOT Read;
     BACKUP_LOG Read;
@@ -84,8 +86,10 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | CLUSTER_ADD
             | CLUSTER_PROMOTE
             | CLUSTER_REMOVE
+            | CLUSTER_SET_ADDRESS
             | CLUSTER_TRANSFER_LEADER
             | ROTATE_KEY
+            | RELOAD
             | BACKUP_DESCRIBE
             | BACKUP_SNAPSHOT
             | BACKUP_LOG
@@ -130,7 +134,7 @@ mod tests {
     fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
             let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
-            let is_extension = named || *name == ROTATE_KEY;
+            let is_extension = named || [ROTATE_KEY, RELOAD].contains(name);
             assert_eq!(needs_cluster_feature(name), is_extension, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
+//! | [`reload`] | RELOAD |
 
 pub mod backup;
 pub mod keys;
+pub mod reload;
 
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rstmdb_tidy::tree::{self, File};
-use rstmdb_tidy::{later, length, links, modules, values};
+use rstmdb_tidy::{later, length, links, modules, simulated, values};
 
 fn files() -> Vec<File> {
     tree::files(&tree::root()).unwrap()
@@ -36,6 +36,18 @@ fn links_in_documents_lead_somewhere() {
 fn no_text_of_users_becomes_a_value_in_which_keys_have_a_meaning() {
     let wrong = values::read_from_text(&files());
     assert_eq!(wrong, [""; 0], "read it with rstmdb_rcp::json");
+}
+
+#[test]
+fn what_a_simulation_runs_has_no_time_of_its_own() {
+    let files = files();
+    let count = files.iter().filter(|file| simulated::is_simulated(file));
+    assert!(count.count() > 100, "the files are somewhere else");
+    let wrong = simulated::beside_the_simulation(&files);
+    assert_eq!(
+        wrong, [""; 0],
+        "take it from the runtime of `Types`; let `select!` be `biased`"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! cluster status, add, promote, remove, transfer-leader; `cluster demo` is in [`crate::demo`].
+//! cluster status, add, promote, remove, set-address, transfer-leader; `cluster demo` is in [`crate::demo`].
 //!
 //! | module | subject |
 //! |---|---|
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::RawResponse;
 use rstmdb_rcp::message::cluster::{
-    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterRemove, ClusterStatusResult,
-    ClusterTransferLeader, NodeStatus,
+    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterRemove, ClusterSetAddress,
+    ClusterStatusResult, ClusterTransferLeader, NodeStatus,
 };
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
@@ -45,6 +45,14 @@ pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Er
                 node_id: args.node_id,
             };
             session.show(op::CLUSTER_REMOVE, &params).await
+        }
+        ClusterCommand::SetAddress(args) => {
+            let params = ClusterSetAddress {
+                node_id: args.node_id,
+                peer_addr: args.peer_addr.into(),
+                rcp_addr: args.rcp_addr.into(),
+            };
+            session.show(op::CLUSTER_SET_ADDRESS, &params).await
         }
         ClusterCommand::TransferLeader(args) => {
             let params = ClusterTransferLeader {

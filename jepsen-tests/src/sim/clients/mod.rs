@@ -10,16 +10,19 @@ use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
+use rstmdb::server::testing::told;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query, Reply,
 };
 
-use super::check::answers::{self, Intent, Part, Span};
-use super::runtime::tasks;
-use super::trace;
-use super::world::World;
-use crate::harness::rng::Rng;
-use crate::load::machines::Machine;
+use rstmdb_sim::check::answers::{self, Intent, Part, Span};
+use rstmdb_sim::machines::Machine;
+use rstmdb_sim::rng::Rng;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::trace;
+use rstmdb_sim::world::World;
+
+use super::plan::Plan;
 
 /// The most attempts of one command.
 const TRIES_MAX: u32 = 6;
@@ -40,6 +43,7 @@ enum Outcome {
 /// One client.
 pub struct Client {
     world: Arc<World>,
+    plan: Arc<Plan>,
     name: u64,
     rng: Rng,
     node: u64,
@@ -87,18 +91,18 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
             outcome: Err(Error::NoLeader),
         };
     };
-    let limit = world.plan.leader_wait() * 4;
+    let limit = world.settings.leader_wait * 4;
     let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
         let turn = turns.answers.lock().next_turn();
-        let submitted = replica.submit(command, Arc::from("sim"));
+        let submitted = replica.submit(command.clone(), Arc::from("sim"));
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
             // As the server does for its clients.
             let mut room = usize::MAX;
             replica.complete(&mut done.reply, &mut room).await;
         }
-        (turn, outcome)
+        (turn, told(&command, outcome))
     });
     match SimRuntime::timeout(limit, waiting).await {
         Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },
@@ -108,12 +112,13 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
 
 impl Client {
     /// A client of this number.
-    pub fn new(world: &Arc<World>, name: u64) -> Self {
+    pub fn new(world: &Arc<World>, plan: &Arc<Plan>, name: u64) -> Self {
         Self {
-            rng: Rng::new(world.plan.seed ^ (0xc11e << 16) ^ name),
+            rng: Rng::new(world.settings.seed ^ (0xc11e << 16) ^ name),
             world: world.clone(),
+            plan: plan.clone(),
             name,
-            node: 1 + name % world.plan.nodes,
+            node: 1 + name % world.settings.nodes,
             count: 0,
             items: Vec::new(),
         }
@@ -132,7 +137,7 @@ impl Client {
                 85..92 => self.read(Consistency::Lease).await,
                 _ => self.read(Consistency::Local).await,
             }
-            let think = u64::try_from(self.world.plan.think.as_micros()).unwrap_or(0);
+            let think = u64::try_from(self.plan.think.as_micros()).unwrap_or(0);
             let think = Duration::from_micros(self.rng.below(think + 1));
             SimRuntime::sleep(think).await;
         }
@@ -145,7 +150,7 @@ impl Client {
 
     /// Submits several commands at the same time, and waits for all of them.
     async fn write_some(&mut self) {
-        let count = 1 + self.rng.below(self.world.plan.burst);
+        let count = 1 + self.rng.below(self.plan.burst);
         let writes: Vec<_> = (0..count).map(|_| self.any_write()).collect();
         let (world, node) = (self.world.clone(), self.node);
         let under_way = writes.into_iter().map(|(command, parts)| {
@@ -200,7 +205,7 @@ impl Client {
     }
 
     fn event(&mut self, keyed: bool) -> (ApplyEvent, Part) {
-        let number = self.rng.below(self.world.plan.instances);
+        let number = self.rng.below(self.plan.instances);
         self.event_of(number, keyed)
     }
 
@@ -245,12 +250,12 @@ impl Client {
 
     /// Events of several instances that take effect together.
     fn batch(&mut self, keyed: bool) -> (Command, Vec<Part>) {
-        let count = self.rng.between(1, self.world.plan.instances.min(3));
-        let first = self.rng.below(self.world.plan.instances);
+        let count = self.rng.between(1, self.plan.instances.min(3));
+        let first = self.rng.below(self.plan.instances);
         let mut parts = Vec::new();
         let mut operations = Vec::new();
         for number in first..first + count {
-            let (event, part) = self.event_of(number % self.world.plan.instances, keyed);
+            let (event, part) = self.event_of(number % self.plan.instances, keyed);
             operations.push(BatchOp::Write(Command::ApplyEvent(event)));
             parts.push(part);
         }
@@ -258,7 +263,7 @@ impl Client {
     }
 
     async fn read(&mut self, level: Consistency) {
-        let (id, _) = instance(self.rng.below(self.world.plan.instances));
+        let (id, _) = instance(self.rng.below(self.plan.instances));
         let Some(replica) = self.world.replica(self.node) else {
             return;
         };
@@ -276,7 +281,7 @@ impl Client {
             replica.barrier(level, least).await?;
             Ok::<_, Error>(replica.with_state(|state| (state.last_applied(), state.query(&query))))
         });
-        let limit = self.world.plan.leader_wait() * 2;
+        let limit = self.world.settings.leader_wait * 2;
         // Without an answer there is nothing to check.
         let Ok(Ok(Ok((served, seen)))) = SimRuntime::timeout(limit, reading).await else {
             return;

@@ -8,15 +8,14 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Error, Replica, Watch, WatchEnd, WatchFilter};
+use rstmdb_sim::check::facts::Event;
+use rstmdb_sim::rng::Rng;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::world::{Site, World};
+use rstmdb_sim::{Sim, trace};
 use tokio::sync::mpsc;
 
 use super::instance;
-use crate::harness::rng::Rng;
-use crate::sim::Sim;
-use crate::sim::check::facts::Event;
-use crate::sim::runtime::tasks;
-use crate::sim::trace;
-use crate::sim::world::{Site, World};
 
 /// Bytes of one page of a watch: few, so that pages end between events.
 const PAGE_BYTES: usize = 200;
@@ -106,7 +105,7 @@ impl Watcher {
     /// A watcher of this number.
     pub fn new(world: &Arc<World>, number: u64) -> Self {
         Self {
-            rng: Rng::new(world.plan.seed ^ (0x3a7c << 16) ^ number),
+            rng: Rng::new(world.settings.seed ^ (0x3a7c << 16) ^ number),
             world: world.clone(),
             only: number.is_multiple_of(2).then(|| instance(0).0),
             seen: 0,

@@ -9,20 +9,18 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::Replica;
 use rstmdb_raft_store::{FileSystem, MemFs};
-
-use crate::harness::rng::Rng;
-use crate::sim::Sim;
-use crate::sim::plan::DATA_DIR;
-use crate::sim::runtime::tasks;
-use crate::sim::trace;
-use crate::sim::world::World;
+use rstmdb_sim::rng::Rng;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::settings::DATA_DIR;
+use rstmdb_sim::world::World;
+use rstmdb_sim::{Sim, trace};
 
 /// The nodes that may be damaged: fewer than half.
 pub fn candidates(world: &World) -> Vec<u64> {
-    let first = world.plan.seed % world.plan.nodes;
-    let count = (world.plan.nodes - 1) / 2;
+    let first = world.settings.seed % world.settings.nodes;
+    let count = (world.settings.nodes - 1) / 2;
     (0..count)
-        .map(|n| 1 + (first + n) % world.plan.nodes)
+        .map(|n| 1 + (first + n) % world.settings.nodes)
         .collect()
 }
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Change, Formation};
-
-use crate::sim::plan::node_info;
-use crate::sim::runtime::tasks;
-use crate::sim::trace;
-use crate::sim::world::World;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::settings::node_info;
+use rstmdb_sim::trace;
+use rstmdb_sim::world::World;
 
 /// How long a change may take before the nemesis gives up.
 const PATIENCE: Duration = Duration::from_secs(5);

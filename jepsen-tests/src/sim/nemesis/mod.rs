@@ -16,14 +16,15 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::Change;
 use rstmdb_raft_store::FileSystem;
+use rstmdb_sim::check::leaders::{self, LEADER_WITHIN};
+use rstmdb_sim::rng::Rng;
+use rstmdb_sim::runtime::tasks;
+use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES};
+use rstmdb_sim::trace;
+use rstmdb_sim::world::{Site, World};
 
-use super::check::leaders::{self, LEADER_WITHIN};
-use super::plan::{DATA_DIR, Fault, RESERVE_BYTES};
-use super::runtime::tasks;
-use super::trace;
-use super::world::World;
+use super::plan::{Fault, Plan};
 use crate::faults::partition::Shape;
-use crate::harness::rng::Rng;
 
 /// How long a clock jumps at most, in milliseconds.
 const JUMP_MS: u64 = 3_600_000;
@@ -34,28 +35,30 @@ const SHAPES_MAX: u64 = 50;
 /// Causes faults until the plan's time is over.
 pub struct Nemesis {
     world: Arc<World>,
+    plan: Arc<Plan>,
     rng: Rng,
 }
 
 impl Nemesis {
     /// The nemesis of a run.
-    pub fn new(world: &Arc<World>) -> Self {
+    pub fn new(world: &Arc<World>, plan: &Arc<Plan>) -> Self {
         Self {
-            rng: Rng::new(world.plan.seed ^ 0x4e6e),
+            rng: Rng::new(world.settings.seed ^ 0x4e6e),
             world: world.clone(),
+            plan: plan.clone(),
         }
     }
 
     /// Runs.
     pub async fn run(mut self) {
-        let until = trace::now() + self.world.plan.trouble;
+        let until = trace::now() + self.plan.trouble;
         while trace::now() < until && !trace::is_violated() {
-            let pause = self.time(self.world.plan.pause * 2);
+            let pause = self.time(self.plan.pause * 2);
             SimRuntime::sleep(pause).await;
-            let fault = *self.rng.pick(&self.world.plan.faults);
+            let fault = *self.rng.pick(&self.plan.faults);
             self.cause(fault).await;
         }
-        if self.world.plan.promises_leader() && self.world.plan.faults.contains(&Fault::Partition) {
+        if self.world.settings.promises_leader && self.plan.faults.contains(&Fault::Partition) {
             self.endure().await;
         }
     }
@@ -172,11 +175,11 @@ impl Nemesis {
         let flaps = if self.rng.percent(20) { 4 } else { 1 };
         for _ in 0..flaps {
             for (from, to) in shape.cut(order.len()) {
-                self.world.network.cut(order[from], order[to]);
+                self.world.network.ways.cut(order[from], order[to]);
             }
             let duration = self.time(Duration::from_millis(1200) / flaps);
             SimRuntime::sleep(duration).await;
-            self.world.network.heal();
+            self.world.network.ways.heal();
         }
     }
 
@@ -197,41 +200,41 @@ impl Nemesis {
         };
         trace::note(0, "long partition", [kind, order[0]]);
         for (from, to) in shape.cut(order.len()) {
-            self.world.network.cut(order[from], order[to]);
+            self.world.network.ways.cut(order[from], order[to]);
         }
         let begun = trace::now();
         // Until then, earlier answers may still count for the earlier leader.
-        let settled = begun + self.world.plan.election * 4;
+        let settled = begun + self.world.settings.election * 4;
         let gives_up = begun + LEADER_WITHIN + Duration::from_secs(1);
         while trace::now() < gives_up && !trace::is_violated() {
-            SimRuntime::sleep(self.world.plan.heartbeat).await;
+            SimRuntime::sleep(self.world.settings.heartbeat).await;
             if self.world.led().is_some_and(|led| led > settled) {
                 break;
             }
         }
-        self.world.network.heal();
+        self.world.network.ways.heal();
     }
 
     async fn slow_links(&mut self) {
-        let (slow, more) = (self.victim(), self.time(self.world.plan.election));
+        let (slow, more) = (self.victim(), self.time(self.world.settings.election));
         trace::note(
             slow,
             "slow links",
             [u64::try_from(more.as_micros()).unwrap_or(0), 0],
         );
         for other in self.world.members() {
-            self.world.network.slow(slow, other, more);
+            self.world.network.ways.slow(slow, other, more);
             if self.rng.percent(50) {
-                self.world.network.slow(other, slow, more);
+                self.world.network.ways.slow(other, slow, more);
             }
         }
         let duration = self.time(Duration::from_millis(600));
         SimRuntime::sleep(duration).await;
-        self.world.network.heal();
+        self.world.network.ways.heal();
     }
 
     fn freeze(&mut self) {
-        let (id, duration) = (self.victim(), self.time(self.world.plan.election * 6));
+        let (id, duration) = (self.victim(), self.time(self.world.settings.election * 6));
         if !tasks::is_alive(id) || tasks::is_frozen(id) {
             return;
         }
@@ -240,7 +243,7 @@ impl Nemesis {
         let world = self.world.clone();
         drop(SimRuntime::spawn(async move {
             SimRuntime::sleep(duration).await;
-            let off = |site: &super::world::Site| site.disk.has_lost_power();
+            let off = |site: &Site| site.disk.has_lost_power();
             // It may have died meanwhile, or may be about to die.
             if tasks::is_frozen(id) && !world.ids(off).contains(&id) {
                 trace::note(id, "thaw", [0, 0]);
@@ -255,10 +258,10 @@ impl Nemesis {
         let (victim, world) = (self.victim(), self.world.clone());
         trace::note(victim, "members change", [count, 0]);
         drop(match self.rng.below(3) {
-            0 if count > self.world.plan.nodes => {
+            0 if count > self.world.settings.nodes => {
                 SimRuntime::spawn(members::remove(world, victim, lingers))
             }
-            1 if count <= self.world.plan.nodes + 1 => {
+            1 if count <= self.world.settings.nodes + 1 => {
                 let votes = self.rng.percent(80);
                 SimRuntime::spawn(async move {
                     members::add(world, votes).await;

@@ -13,6 +13,7 @@ mod cluster_incidents;
 mod cluster_kill9;
 mod cluster_members;
 mod cluster_minority;
+mod cluster_moves;
 mod cluster_pause;
 mod cluster_restart;
 mod cluster_rolling;

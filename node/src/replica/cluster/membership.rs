@@ -5,6 +5,7 @@
 //! would commit and then stop the cluster. A leader that is to be removed hands over first, so that a node that stays
 //! makes the change.
 
+mod moving;
 mod view;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::status::Standing;
 use crate::replica::parts::options::Options;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::neighbours::Neighbours;
@@ -40,6 +42,7 @@ pub(crate) struct Membership<T: Types> {
     pub standing: Arc<Standing<T>>,
     pub neighbours: Arc<Neighbours<T>>,
     pub options: Arc<Options>,
+    pub tuned: Arc<Tuned>,
     /// Held while this node, as the leader, changes the members.
     pub changing: Mutex<()>,
 }
@@ -52,7 +55,7 @@ impl<T: Types> Membership<T> {
     /// The reason why the leader does not make it, or [`ChangeError::Unconfirmed`].
     pub(crate) async fn change(&self, change: &Change) -> Result<(), ChangeError> {
         let deadline = T::now() + CHANGE_TIMEOUT;
-        let mut leaderless_until = T::now() + self.options.leader_wait;
+        let mut leaderless_until = T::now() + self.tuned.now().leader_wait;
         let mut last = "the leader changed again and again".to_owned();
         // A node that was a member and is none now has been removed: by an earlier attempt whose answer was lost, or by
         // a leader that finished what another leader had begun.
@@ -62,7 +65,7 @@ impl<T: Types> Membership<T> {
         };
         while T::now() < deadline {
             if self.neighbours.is_leader() || self.neighbours.leader().is_some() {
-                leaderless_until = T::now() + self.options.leader_wait;
+                leaderless_until = T::now() + self.tuned.now().leader_wait;
             } else if T::now() >= leaderless_until {
                 return Err(ChangeError::NoLeader);
             }
@@ -86,6 +89,13 @@ impl<T: Types> Membership<T> {
         members.iter().any(|member| member.node_id == node_id)
     }
 
+    fn is_at(&self, node_id: u64, node: &NodeInfo) -> bool {
+        let membership = self.neighbours.raft.metrics();
+        let membership = membership.borrow_watched();
+        let membership = membership.membership_config.membership();
+        membership.get_node(&node_id) == Some(node)
+    }
+
     /// Waits until this node knows what the leader has done: the client that asked for the change will look here next.
     async fn wait_to_show(&self, change: &Change) {
         let deadline = T::now() + SHOW_TIMEOUT;
@@ -96,6 +106,7 @@ impl<T: Types> Membership<T> {
                     self.neighbours.raft.voter_ids().any(|id| id == *node_id)
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
+                Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
                     leader.is_some() && to.is_none_or(|to| leader == Some(to))
@@ -140,6 +151,14 @@ impl<T: Types> Membership<T> {
             Change::Remove { node_id } => {
                 let (view, _turn) = self.begin().await?;
                 self.remove(&view, *node_id).await
+            }
+            Change::SetAddress {
+                node_id,
+                node,
+                by_itself,
+            } => {
+                let (view, _turn) = self.begin().await?;
+                self.set_address(&view, *node_id, node, *by_itself).await
             }
             Change::TransferLeader { to } => {
                 self.transfer_leader(&View::of(&self.standing).await, *to)
@@ -195,8 +214,8 @@ impl<T: Types> Membership<T> {
                 return Ok(());
             }
             return Err(refused(format!(
-                "node {node_id} is a member already, at {known}: a node keeps its id and its \
-                 addresses; start the new one under an id that was never used"
+                "node {node_id} is a member already, at {known}: to move \
+                 it, use `rstmdb-cli cluster set-address`; start another one under an id that was never used"
             )));
         }
         let same_address = |other: &NodeInfo| other.peer_addr == node.peer_addr;

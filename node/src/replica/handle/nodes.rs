@@ -13,7 +13,7 @@ use crate::replica::cluster::install_snapshot;
 use crate::replica::cluster::status::{MemberReport, Status};
 use crate::replica::error::Error;
 use crate::replica::parts::consistency::Consistency;
-use crate::replica::peers::calls::{ForwardResult, Forwarded, HistoryRun, Peer, PeerError, Sent};
+use crate::replica::peers::calls::{ForwardResult, HistoryRun, Peer, PeerError, Received, Sent};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::report::Report;
 use crate::replica::read::linearizable;
@@ -146,12 +146,11 @@ impl<T: Types> Replica<T> {
     }
 
     /// Takes the commands that node `from` forwards because it believes that this node leads, and returns their
-    /// outcomes. Ends when `commands` ends and all commands were answered. The value beside a command is kept until its
-    /// outcome is there.
-    pub fn serve_forwarded<H: Send + 'static>(
+    /// outcomes. Ends when `commands` ends and all commands were answered.
+    pub fn serve_forwarded(
         &self,
         from: u64,
-        commands: BoxStream<'static, Vec<(Forwarded, H)>>,
+        commands: BoxStream<'static, Vec<Received>>,
     ) -> BoxStream<'static, Vec<ForwardResult>> {
         forwarded::serve_forwarded(&self.parts.inbox, from, commands)
     }

@@ -4,16 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rstmdb_engine::{Refusal, Reply};
+use rstmdb_engine::Refusal;
 use tokio::sync::oneshot;
 
+use super::replied::Replied;
 use crate::replica::error::Error;
 
 /// The outcome of a command.
 #[derive(Debug, Clone)]
 pub struct Done {
     /// The result.
-    pub reply: Reply,
+    pub reply: Replied,
     /// Where it took effect; `None` when nothing was written.
     pub offset: Option<u64>,
 }
@@ -96,6 +97,7 @@ impl AnswerTo {
 fn is_certain(error: &Error) -> bool {
     match error {
         Error::Refused(refusal) => !may_be_of_a_later_life(refusal),
+        Error::RefusedByLeader(refused) => !refused.may_be_of_a_later_life,
         Error::LostTwice => true,
         _ => false,
     }
@@ -103,7 +105,7 @@ fn is_certain(error: &Error) -> bool {
 
 /// Whether the key of an earlier attempt may have ended with the life of its instance: the instance was deleted since
 /// then, or created anew, or everything was flushed.
-fn may_be_of_a_later_life(refusal: &Refusal) -> bool {
+pub(crate) fn may_be_of_a_later_life(refusal: &Refusal) -> bool {
     match refusal {
         Refusal::InstanceNotFound { .. }
         | Refusal::InstanceExists { .. }

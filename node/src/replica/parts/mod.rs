@@ -10,4 +10,5 @@ pub(crate) mod invariants;
 pub(crate) mod log_page;
 pub(crate) mod options;
 pub(crate) mod pace;
+pub(crate) mod replied;
 pub(crate) mod signal;

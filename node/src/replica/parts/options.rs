@@ -1,4 +1,6 @@
-//! The options of a replica.
+//! The options of a replica; `tuning` has those that may change while it runs.
+
+pub(crate) mod tuning;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

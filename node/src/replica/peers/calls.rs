@@ -4,9 +4,11 @@
 //! The transport bounds the time of every call, and returns an error when the other node cannot be reached. The caller
 //! decides whether to retry.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use rstmdb_engine::Command;
@@ -34,15 +36,41 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A command on its way to the leader.
+/// A request as a client sent it. The replica does not look into it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientRequest {
+    /// The operation's name.
+    pub op: &'static str,
+    /// The parameters, JSON text.
+    pub params: Bytes,
+    /// The ids that this node has made for the instances that the request creates without naming them, in their order.
+    pub new_ids: Vec<String>,
+}
+
+/// A request on its way to the leader.
 #[derive(Debug, Clone)]
 pub struct Forwarded {
-    /// Names it among the commands of its stream; ascending.
+    /// Names it among the requests of its stream; ascending.
     pub seq: u64,
-    /// The command.
-    pub command: Command,
+    /// The request.
+    pub request: ClientRequest,
     /// The actor, for the facts.
     pub actor: Arc<str>,
+}
+
+/// What is kept for a command until it is decided: the room that its bytes take.
+pub type Permit = Arc<dyn Any + Send + Sync>;
+
+/// A forwarded request that the leader has understood.
+pub struct Received {
+    /// As in [`Forwarded`].
+    pub seq: u64,
+    /// The command that the request asks for.
+    pub command: Command,
+    /// As in [`Forwarded`].
+    pub actor: Arc<str>,
+    /// Given back with the command.
+    pub permit: Permit,
 }
 
 /// The outcome of a forwarded command. Outcomes of one stream may come in another order than the commands.
@@ -54,12 +82,12 @@ pub struct ForwardResult {
     pub outcome: Result<Done, Error>,
 }
 
-/// Commands to the leader, in order, and their outcomes.
+/// Requests to the leader, in order, and their outcomes.
 ///
 /// The receiver of outcomes ends when the stream breaks: whether a command without an outcome
 /// took effect is then unknown. Dropping the sender ends the stream.
 pub struct ForwardStream {
-    /// Takes the commands, in the order in which they are to take effect.
+    /// Takes the requests, in the order in which they are to take effect.
     pub commands: mpsc::UnboundedSender<Vec<Forwarded>>,
     /// Gives the outcomes.
     pub results: mpsc::UnboundedReceiver<Vec<ForwardResult>>,

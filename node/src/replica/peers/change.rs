@@ -22,6 +22,15 @@ pub enum Change {
         /// The node.
         node_id: u64,
     },
+    /// Gives a member other addresses; it keeps its id, its vote and its data.
+    SetAddress {
+        /// The member.
+        node_id: u64,
+        /// Where it is reached from now on.
+        node: NodeInfo,
+        /// The member asks for it itself. Then it has to answer at the new address.
+        by_itself: bool,
+    },
     /// Hands the leadership over: to this node, or to the one whose log is the most complete.
     TransferLeader {
         /// The node that is to lead.

@@ -26,6 +26,7 @@ use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::consistency::{Consistency, policy};
 use crate::replica::parts::gate::Gate;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::calls::{Peer, PeerError, Peers};
 use crate::replica::types::Types;
 
@@ -78,7 +79,7 @@ pub(crate) struct Reads<T: Types> {
     lease: mpsc::UnboundedSender<Waiter<T>>,
     applied: Arc<Applied>,
     gate: Arc<Gate>,
-    wait_max: Duration,
+    tuned: Arc<Tuned>,
 }
 
 impl<T: Types> Reads<T> {
@@ -109,7 +110,7 @@ impl<T: Types> Reads<T> {
             Consistency::Linearizable => &self.strict,
         };
         let (tell, told) = oneshot::channel();
-        let deadline = T::now() + self.wait_max;
+        let deadline = T::now() + self.tuned.now().leader_wait;
         let purpose = Purpose::Barrier(tell);
         if rounds.send(Waiter { purpose, deadline }).is_err() {
             return Err(Error::ShuttingDown);
@@ -126,21 +127,21 @@ impl<T: Types> Reads<T> {
                 result,
                 term,
             },
-            deadline: T::now() + self.wait_max,
+            deadline: T::now() + self.tuned.now().leader_wait,
         };
         if let Err(mpsc::error::SendError(waiter)) = self.strict.send(waiter) {
             waiter.resolve(Err(Error::ShuttingDown));
         }
     }
 
-    /// Makes the handle and the tasks that run the rounds, one for each policy. A read waits for at
-    /// most `wait_max`.
+    /// Makes the handle and the tasks that run the rounds, one for each policy. A read waits as
+    /// long as a request waits for a leader.
     pub(crate) fn new(
         raft: &Raft<T, StateMachine<T>>,
         applied: &Arc<Applied>,
         peers: &Arc<dyn Peers>,
         gate: &Arc<Gate>,
-        wait_max: Duration,
+        tuned: &Arc<Tuned>,
     ) -> (Self, [Rounds<T>; 2]) {
         let (strict, strict_rx) = mpsc::unbounded_channel();
         let (lease, lease_rx) = mpsc::unbounded_channel();
@@ -162,7 +163,7 @@ impl<T: Types> Reads<T> {
             lease,
             applied: applied.clone(),
             gate: gate.clone(),
-            wait_max,
+            tuned: tuned.clone(),
         };
         (handle, rounds)
     }

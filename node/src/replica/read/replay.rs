@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use openraft::EntryPayload;
 use openraft::type_config::TypeConfigExt;
-use rstmdb_engine::Reply;
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_raft_store::FileSystem;
 
 use crate::replica::error::Error;
 use crate::replica::parts::log_page::LogReader;
+use crate::replica::parts::replied::Replied;
 use crate::replica::types::Types;
 
 /// Adds the contexts to the answer of a repeated command, up to about `room` bytes in sum, which are subtracted from
-/// `room`. An answer whose entry this node's log no longer has, or does not have yet, stays [`Reply::Replayed`].
+/// `room`. An answer whose entry this node's log no longer has, or does not have yet, stays without its context.
 ///
 /// Waits until this node has applied the offset that the leader names, for `wait_max` at most.
 pub(crate) async fn complete<T: Types>(
     log: &LogReader<T::Fs>,
     wait_max: Duration,
-    reply: &mut Reply,
+    reply: &mut Replied,
     room: &mut usize,
 ) {
     let Some(last) = reply.incomplete_to() else {

@@ -13,10 +13,11 @@ use futures_util::stream::StreamExt;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
-use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver, Retention};
+use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver};
 
 use crate::replica::parts::backfilled_log::{BackfilledLog, Missing};
 use crate::replica::parts::log_page::{LogReader, blocking};
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::Pace;
 use crate::replica::peers::calls::{HistoryRun, PeerError};
 use crate::replica::peers::neighbours::Neighbours;
@@ -41,7 +42,7 @@ pub(crate) struct Backfill<T: Types> {
     pub neighbours: Arc<Neighbours<T>>,
     pub log: Arc<LogReader<T::Fs>>,
     pub backfilled: Arc<BackfilledLog>,
-    pub retention: Retention,
+    pub tuned: Arc<Tuned>,
 }
 
 impl<T: Types> Backfill<T> {
@@ -185,7 +186,8 @@ impl<T: Types> Fetch<T> {
     /// Whether this node's retention would keep the run.
     fn is_worth_keeping(&self, run: &HistoryRun) -> bool {
         let backfill = &self.backfill;
-        let retention = &backfill.retention;
+        let tuning = backfill.tuned.now();
+        let retention = &tuning.compaction.retention;
         let stats = backfill.log.store.stats();
         let behind = stats.latest_index.saturating_sub(run.last);
         let by_events = retention.events.is_none_or(|events| behind < events);

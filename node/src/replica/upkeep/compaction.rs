@@ -17,7 +17,7 @@ use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::error::Error;
 use crate::replica::parts::backfilled_log::BackfilledLog;
 use crate::replica::parts::log_page::{LogReader, blocking};
-use crate::replica::parts::options::CompactionOptions;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::Pace;
 use crate::replica::types::Types;
 use snapshot_due::{Growth, SnapshotDue};
@@ -45,7 +45,7 @@ pub(crate) struct Compaction<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     log: Arc<LogReader<T::Fs>>,
     backfilled: Arc<BackfilledLog>,
-    options: CompactionOptions,
+    tuned: Arc<Tuned>,
     due: SnapshotDue<T>,
     /// Held while a snapshot is taken: openraft ignores a request while it builds one.
     snapshots: tokio::sync::Mutex<()>,
@@ -65,7 +65,7 @@ impl<T: Types> Compaction<T> {
         raft: Raft<T, StateMachine<T>>,
         log: Arc<LogReader<T::Fs>>,
         backfilled: Arc<BackfilledLog>,
-        options: CompactionOptions,
+        tuned: Arc<Tuned>,
     ) -> Self {
         let covered = log.store.snapshots().list().last().and_then(|it| it.index);
         let behind = log.applied.offset().saturating_sub(covered.unwrap_or(0));
@@ -74,14 +74,15 @@ impl<T: Types> Compaction<T> {
             due: SnapshotDue::new(&log.store.stats(), behind),
             log,
             backfilled,
-            options,
+            tuned,
             snapshots: tokio::sync::Mutex::new(()),
         }
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let rested = self.due.may_be_taken(self.options.min_interval);
-        let taken = match self.options.enabled && rested && self.is_due() {
+        let tuning = self.tuned.now();
+        let rested = self.due.may_be_taken(tuning.compaction.min_interval);
+        let taken = match tuning.compaction.enabled && rested && self.is_due() {
             true => self.take_snapshot().await.map(drop),
             false => Ok(()),
         };
@@ -102,7 +103,7 @@ impl<T: Types> Compaction<T> {
             bytes_written: store.stats().bytes_written,
             last_size: snapshots.last().map_or(0, |info| info.bytes),
         };
-        self.due.is_due(&self.options, &grown)
+        self.due.is_due(&self.tuned.now().compaction, &grown)
     }
 
     fn snapshot_offset(&self) -> u64 {
@@ -170,7 +171,7 @@ impl<T: Types> Compaction<T> {
             // A clock that is ahead for a moment must not remove what the log's time still keeps.
             let log_time_ms = applied.read().last_time_ms();
             let now_ms = host.now_ms().min(log_time_ms);
-            store.retain(&self.options.retention, floor, now_ms)
+            store.retain(&self.tuned.now().compaction.retention, floor, now_ms)
         });
         let done = reclaimed.map_err(|error| Error::Storage {
             reason: format!("retention failed: {error}"),

@@ -17,6 +17,7 @@ use rstmdb_raft_store::Store;
 
 use crate::replica::cluster::membership::Membership;
 use crate::replica::error::Error;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::Pace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::{Host, Types};
@@ -41,8 +42,8 @@ pub(crate) struct DiskSpace<T: Types> {
     pub host: Arc<dyn Host>,
     pub neighbours: Arc<Neighbours<T>>,
     pub membership: Arc<Membership<T>>,
-    /// The reserve in bytes; 0 never refuses.
-    pub free_bytes_min: u64,
+    /// Has the reserve.
+    pub tuned: Arc<Tuned>,
 }
 
 /// Checks again and again until the replica is dropped or stopped.
@@ -80,7 +81,7 @@ impl<T: Types> DiskSpace<T> {
     /// Why `more` bytes would leave less than the reserve; `None` when they would not.
     fn lacking(&self, more: u64) -> Option<String> {
         const MIB: u64 = 1024 * 1024;
-        let least = self.free_bytes_min;
+        let least = self.tuned.now().free_bytes_min;
         let free = self.host.free_bytes()?;
         if least == 0 || free >= least.saturating_add(more) {
             return None;

@@ -1,4 +1,5 @@
-//! Hands commands to the leader, in order, and relays its answers.
+//! Hands commands to the leader, in order, and relays its answers. What the leader gets is the request as the client
+//! sent it; what the client gets is the result as the leader wrote it.
 //!
 //! A command is sent once and then waited for. Two kinds of commands go back to the queue in their original order,
 //! before new ones are taken: those that the leader refused because it does not lead, and those that may be repeated
@@ -122,12 +123,12 @@ impl<T: Types> Forwarder<T> {
     fn send(&mut self, stream: &ForwardStream, requests: Vec<Request<T>>) {
         let mut batch = Vec::with_capacity(requests.len());
         for request in requests {
-            let Some(request) = request.unless_foreign() else {
+            let Some((sent, request)) = request.for_leader() else {
                 continue;
             };
             batch.push(Forwarded {
                 seq: self.first_seq + self.in_flight.len() as u64,
-                command: request.command.clone(),
+                request: sent,
                 actor: request.actor.clone(),
             });
             self.in_flight.push_back(Slot::Sent(request));
@@ -206,6 +207,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
         Ok(_)
         | Err(
             Error::Refused(_)
+            | Error::RefusedByLeader(_)
             | Error::OffsetCompacted { .. }
             | Error::OffsetAhead { .. }
             | Error::OtherCluster { .. }

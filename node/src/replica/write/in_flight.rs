@@ -162,7 +162,9 @@ mod tests {
 
     use super::*;
     use crate::replica::parts::answer::AnswerTo;
+    use crate::replica::peers::calls::ClientRequest;
     use crate::replica::types::tests::TestTypes;
+    use crate::replica::write::request::Source;
 
     fn request() -> Request<TestTypes> {
         Request {
@@ -170,7 +172,7 @@ mod tests {
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
-            origin: None,
+            source: Source::Client(ClientRequest::default()),
         }
     }
 

@@ -60,6 +60,7 @@ use crate::replica::parts::applied::Applied;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
 use crate::replica::types::{Host, Types};
@@ -84,7 +85,7 @@ pub(crate) struct Proposer<T: Types> {
     pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
     pub heard: Arc<Heard<T>>,
-    pub limits: Limits,
+    pub tuned: Arc<Tuned>,
     /// A command that costs more is decided ahead.
     pub costly_bytes: usize,
     /// How long a leader that hears nothing from a majority goes on proposing.
@@ -260,7 +261,7 @@ impl<T: Types> Proposer<T> {
                 let offset = response.log_id.index;
                 refuse_overtaken(&mut self.pipeline.again, &request.command);
                 request.answer.send(Ok(Done {
-                    reply,
+                    reply: reply.into(),
                     offset: Some(offset),
                 }));
                 return Some(offset);

@@ -11,7 +11,30 @@ use rstmdb_engine::Command;
 use super::writes::writes;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::AnswerTo;
+use crate::replica::peers::calls::{ClientRequest, Permit};
 use crate::replica::types::Types;
+
+/// What a client of this node wants done.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// The command.
+    pub command: Command,
+    /// The request that asks for it. If another node leads, that node gets the request.
+    pub sent: ClientRequest,
+}
+
+/// Where a command comes from.
+pub(crate) enum Source {
+    /// A client of this node, which sent this request.
+    Client(ClientRequest),
+    /// Another node.
+    Node {
+        /// The stream that brought it.
+        origin: Arc<Origin>,
+        /// Given back with the command, however long its stream lives.
+        _permit: Permit,
+    },
+}
 
 /// A submitted command.
 pub(crate) struct Request<T: Types> {
@@ -20,8 +43,7 @@ pub(crate) struct Request<T: Types> {
     pub answer: AnswerTo,
     /// Until then it waits for a node that can decide it.
     pub deadline: InstantOf<T>,
-    /// The stream of another node that brought it; none for this node's own clients.
-    pub origin: Option<Arc<Origin>>,
+    pub source: Source,
 }
 
 impl<T: Types> Request<T> {
@@ -33,9 +55,14 @@ impl<T: Types> Request<T> {
     /// Refuses it, and all that its stream brings after it, if another node brought it: that node looks for the leader
     /// itself. Returns a request of this node's own clients.
     pub(crate) fn unless_foreign(self) -> Option<Self> {
-        match &self.origin {
-            None => Some(self),
-            Some(origin) => {
+        self.for_leader().map(|(_, request)| request)
+    }
+
+    /// As [`Request::unless_foreign`], with what the leader gets.
+    pub(crate) fn for_leader(self) -> Option<(ClientRequest, Self)> {
+        match &self.source {
+            Source::Client(sent) => Some((sent.clone(), self)),
+            Source::Node { origin, .. } => {
                 origin.close();
                 self.answer.send(Err(Error::NotLeader));
                 None
@@ -59,9 +86,10 @@ impl<T: Types> Request<T> {
 
     /// Whether its stream was closed before it was decided.
     pub(crate) fn is_cut_off(&self) -> bool {
-        self.origin
-            .as_ref()
-            .is_some_and(|origin| origin.is_closed())
+        match &self.source {
+            Source::Client(_) => false,
+            Source::Node { origin, .. } => origin.is_closed(),
+        }
     }
 }
 

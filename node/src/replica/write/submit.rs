@@ -1,17 +1,17 @@
 //! Takes commands in: each is queued before `submit` returns, so they take effect in the order of the calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::{Origin, Origins, Request};
+use super::request::{Origins, Request, Source};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
+use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::types::Types;
 
 /// Where commands come in. The dispatcher ends once every clone is dropped.
@@ -20,18 +20,13 @@ pub(crate) struct Inbox<T: Types> {
     pub requests: mpsc::UnboundedSender<Request<T>>,
     pub origins: Arc<Origins>,
     pub gate: Arc<Gate>,
-    /// How long a command waits for a leader.
-    pub leader_wait: Duration,
+    /// Says how long a command waits for a leader.
+    pub tuned: Arc<Tuned>,
 }
 
 impl<T: Types> Inbox<T> {
-    /// Submits a command that came by `origin`, if another node forwarded it.
-    pub(crate) fn submit(
-        &self,
-        command: Command,
-        actor: Arc<str>,
-        origin: Option<Arc<Origin>>,
-    ) -> Submitted {
+    /// Submits a command.
+    pub(crate) fn submit(&self, command: Command, actor: Arc<str>, source: Source) -> Submitted {
         let (answer, outcome) = oneshot::channel();
         if let Err(error) = self.gate.trust().and_then(|()| self.gate.belong()) {
             // The receiver is below.
@@ -42,8 +37,8 @@ impl<T: Types> Inbox<T> {
             command,
             actor,
             answer: AnswerTo::new(answer),
-            deadline: T::now() + self.leader_wait,
-            origin,
+            deadline: T::now() + self.tuned.now().leader_wait,
+            source,
         };
         if let Err(SendError(request)) = self.requests.send(request) {
             request.refuse(Error::ShuttingDown);

@@ -67,7 +67,7 @@ impl Listener {
                     continue;
                 }
             };
-            sockets::set_up(&stream, self.shared.keepalive);
+            sockets::set_up(&stream, self.shared.times.keepalive());
             let tls = self.shared.tls.read().clone();
             match self.permits.clone().try_acquire_owned() {
                 Ok(permit) => {

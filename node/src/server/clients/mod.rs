@@ -9,15 +9,11 @@
 //! | `shared` | what all sessions share |
 //! | `auth`, `guesses` | tokens; recent wrong tokens |
 //! | `budget` | what all connections together may hold in memory |
-//! | `failure` | what a client is told when a request was not done |
-//! | `json` | answers written straight into a connection's buffer |
 //! | `snapshot_cursors` | the places of backups in the snapshots that they read |
 
 mod auth;
 pub(crate) mod budget;
-mod failure;
 mod guesses;
-mod json;
 pub(crate) mod listener;
 mod ops;
 mod order;

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rstmdb_raft_store::Keyring;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::storage::reload::ReloadResult;
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Tokens;
@@ -41,12 +45,10 @@ pub(crate) struct ServerShared {
     pub(crate) peers: PeerServer,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
-    /// How long a request may take.
-    pub(crate) request_timeout: Duration,
-    /// How long a connection may be silent; `None`: for ever.
-    pub(crate) idle_timeout: Option<Duration>,
-    /// A client that has vanished is noticed in about this time.
-    pub(crate) keepalive: Option<Duration>,
+    /// How long clients may take.
+    pub(crate) times: Times,
+    /// Where RELOAD asks for the configuration to be read again.
+    pub(crate) reloads: mpsc::Sender<ReloadAsked>,
     /// When the server started.
     pub(crate) started: Instant,
     /// What the data folder is encrypted with.
@@ -54,6 +56,60 @@ pub(crate) struct ServerShared {
     encryption_key_file: Option<PathBuf>,
     /// Snapshots that are being read by backups.
     pub(crate) backups: SnapshotCursors,
+}
+
+/// A request to read the configuration again: what came of it is told to the sender.
+pub(crate) type ReloadAsked = oneshot::Sender<Result<ReloadResult, ErrorBody>>;
+
+/// How long clients may take. Sessions read these often, so there is no lock.
+pub(crate) struct Times {
+    request_ms: AtomicU64,
+    /// 0: for ever.
+    idle_ms: AtomicU64,
+    /// 0: the operating system decides.
+    keepalive_ms: AtomicU64,
+}
+
+impl Times {
+    fn new(network: &config::Network) -> Self {
+        let times = Self {
+            request_ms: AtomicU64::new(0),
+            idle_ms: AtomicU64::new(0),
+            keepalive_ms: AtomicU64::new(0),
+        };
+        times.set(network);
+        times
+    }
+
+    /// Brings other times into force: for requests that begin, connections that fall silent, and connections that are
+    /// accepted from now on.
+    pub(crate) fn set(&self, network: &config::Network) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let set = |to: &AtomicU64, time| to.store(millis(time), Ordering::Relaxed);
+        set(&self.request_ms, network.request_timeout);
+        set(&self.idle_ms, network.idle_timeout.unwrap_or_default());
+        set(&self.keepalive_ms, network.keepalive.unwrap_or_default());
+    }
+
+    /// How long a request may take.
+    pub(crate) fn request(&self) -> Duration {
+        Duration::from_millis(self.request_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long a connection may be silent; `None`: for ever.
+    pub(crate) fn idle(&self) -> Option<Duration> {
+        unless_zero(&self.idle_ms)
+    }
+
+    /// A client that has vanished is noticed in about this time.
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
+        unless_zero(&self.keepalive_ms)
+    }
+}
+
+fn unless_zero(millis: &AtomicU64) -> Option<Duration> {
+    let millis = millis.load(Ordering::Relaxed);
+    (millis > 0).then(|| Duration::from_millis(millis))
 }
 
 impl ServerShared {
@@ -64,6 +120,7 @@ impl ServerShared {
         peers: PeerServer,
         tls: Option<TlsAcceptor>,
         metrics: Arc<Metrics>,
+        reloads: mpsc::Sender<ReloadAsked>,
     ) -> Self {
         Self {
             replica,
@@ -74,9 +131,8 @@ impl ServerShared {
             certificates: RwLock::default(),
             peers,
             metrics,
-            request_timeout: config.network.request_timeout,
-            idle_timeout: config.network.idle_timeout,
-            keepalive: config.network.keepalive,
+            times: Times::new(&config.network),
+            reloads,
             started: Instant::now(),
             keys: config.storage.keys.clone(),
             encryption_key_file: config.storage.encryption_key_file.clone(),

@@ -17,7 +17,7 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::backup::{BackupSnapshotInfo, BackupSnapshotResult, Blob};
 
-use super::failure;
+use crate::server::messages::failure;
 
 /// How many places are kept; the one that has waited longest goes first.
 const CURSORS_MAX: usize = 4;

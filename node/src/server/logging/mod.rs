@@ -9,9 +9,11 @@ mod lines;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload::Handle;
 
 use crate::server::config::{LogFormat, Logging};
 use lines::Lines;
@@ -19,28 +21,61 @@ use lines::Lines;
 /// At its end the process waits this long for its last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
-pub fn init(logging: &Logging) {
+/// Brings another filter into force; `false` when logging has ended.
+type Refilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+static REFILTER: OnceLock<Refilter> = OnceLock::new();
+
+/// What is logged at a level.
+fn filter(level: &str) -> EnvFilter {
     // openraft logs each of its steps at `info` and every failed call at `warn`; `replica/observer` logs what matters
     // of it. A directive for openraft in the level still wins.
-    let directives = format!("openraft=error,{}", logging.level);
+    let directives = format!("openraft=error,{level}");
     // The configuration has parsed it already; one that a test builds by hand gets the default.
-    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
+    EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Brings another level into force. Changes nothing where logging was not started.
+pub(crate) fn set_level(level: &str) {
+    if let Some(refilter) = REFILTER.get()
+        && !refilter(filter(level))
+    {
+        tracing::warn!(level, "the log level cannot be changed: restart the node");
+    }
+}
+
+fn refilter_by<S: 'static>(handle: Handle<EnvFilter, S>) -> Refilter {
+    Box::new(move |filter| handle.reload(filter).is_ok())
+}
+
+/// Starts logging. The first call wins: a second one (a test that runs two nodes) changes nothing.
+pub fn init(logging: &Logging) {
     let terminal = std::io::stderr().is_terminal();
     let format = logging.format.unwrap_or(if terminal {
         LogFormat::Pretty
     } else {
         LogFormat::Json
     });
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(Lines::writer);
-    let started = match format {
-        LogFormat::Pretty => builder.with_ansi(terminal).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let builder = tracing_subscriber::fmt().with_writer(Lines::writer);
+    let filter = filter(&logging.level);
+    let (started, refilter) = match format {
+        LogFormat::Pretty => {
+            let builder = builder.with_ansi(terminal).with_env_filter(filter);
+            let builder = builder.with_filter_reloading();
+            let refilter = refilter_by(builder.reload_handle());
+            (builder.try_init(), refilter)
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_env_filter(filter);
+            let builder = builder.with_filter_reloading();
+            let refilter = refilter_by(builder.reload_handle());
+            (builder.try_init(), refilter)
+        }
     };
     match started {
         Ok(()) => {
+            // Set once: a second `init` fails above.
+            let _ = REFILTER.set(refilter);
             Lines::start();
             log_panics();
         }

@@ -23,7 +23,7 @@ use rstmdb_rcp::Code;
 
 use crate::replica::counters::Histogram;
 use crate::server::logging;
-use crate::server::op::Op;
+use crate::server::messages::op::Op;
 use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;

@@ -6,7 +6,7 @@ use rstmdb_engine::Limits;
 use rstmdb_raft_store::{self as raft_store, Retention};
 use uuid::Uuid;
 
-use crate::replica::{CompactionOptions, Formation, Options};
+use crate::replica::{CompactionOptions, Formation, Options, Tuning};
 use crate::server::config::Config;
 use crate::server::peer::Local;
 
@@ -44,24 +44,10 @@ fn formation(config: &Config) -> Formation {
     }
 }
 
-/// The options of the replica.
-pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) -> Options {
+/// The options that may change while the replica runs.
+pub(crate) fn tuning(config: &Config) -> Tuning {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    Options {
-        node_id: local.node_id,
-        node: config.addresses(local.node_id),
-        formation: formation(config),
-        cluster_id: Uuid::from_u128(cluster_id).to_string(),
-        cluster_name: config.cluster.name.clone(),
-        heartbeat: config.cluster.heartbeat,
-        election_timeout: (
-            config.cluster.election_timeout_min,
-            config.cluster.election_timeout_max,
-        ),
-        clock_skew_max: config.cluster.clock_skew_max,
-        // A client that waits for a leader in vain gets its answer before the session gives up on the request.
-        leader_wait: config.network.request_timeout * 9 / 10,
-        stall_timeout: config.cluster.stall_timeout,
+    Tuning {
         limits: Limits {
             max_machine_versions: config.storage.machine_versions_max,
             allow_instance_recreate: config.storage.allow_instance_recreate,
@@ -84,6 +70,31 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
             },
         },
         free_bytes_min: config.storage.free_bytes_min,
+        // A client that waits for a leader in vain gets its answer before the session gives up on the request.
+        leader_wait: config.network.request_timeout * 9 / 10,
+    }
+}
+
+/// The options of the replica.
+pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) -> Options {
+    let tuning = tuning(config);
+    Options {
+        node_id: local.node_id,
+        node: config.addresses(local.node_id),
+        formation: formation(config),
+        cluster_id: Uuid::from_u128(cluster_id).to_string(),
+        cluster_name: config.cluster.name.clone(),
+        heartbeat: config.cluster.heartbeat,
+        election_timeout: (
+            config.cluster.election_timeout_min,
+            config.cluster.election_timeout_max,
+        ),
+        clock_skew_max: config.cluster.clock_skew_max,
+        leader_wait: tuning.leader_wait,
+        stall_timeout: config.cluster.stall_timeout,
+        limits: tuning.limits,
+        compaction: tuning.compaction,
+        free_bytes_min: tuning.free_bytes_min,
         costly_bytes: Options::COSTLY_BYTES,
     }
 }

@@ -1,59 +1,97 @@
-//! What the membership says of this node, compared with its configuration: after the first start only the membership is
-//! in force, and an edited configuration would mislead its reader.
+//! What the membership says of this node, compared with its configuration.
+//!
+//! After the first start only the membership is in force. A node whose own addresses differ from it asks the leader to
+//! change them, until they fit. What the configuration says of other nodes changes nothing: each node speaks for itself.
+//! The node logs such a difference, because it would mislead the reader of the configuration.
 
 use std::time::Duration;
 
 use rstmdb_raft_store::NodeInfo;
 
+use crate::replica::Change;
 use crate::server::config::Cluster;
 use crate::server::product::Replica;
 
 /// Interval between checks of a node that has no membership yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Logs once, in one line, how the two differ. Ends once there is a membership.
+/// Interval between attempts to have this node's addresses changed.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+/// The other nodes of a cluster that has moved as a whole have this long to announce themselves.
+const SETTLE_TIME: Duration = Duration::from_secs(30);
+
+/// Announces this node's addresses where they have changed, and logs in one line how the configuration and the
+/// membership differ after that. Ends then.
 pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
     loop {
         let (_, members) = replica.membership();
         if !members.is_empty() {
-            let (node_id, configured) = replica.node();
-            let differ = differences(node_id, configured, &cluster, &members);
-            if !differ.is_empty() {
-                tracing::warn!(
-                    "the configuration of node {node_id} contradicts the cluster's membership, which is in force: {}",
-                    differ.join("; ")
-                );
-            }
-            return;
+            break;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
+    if announce(&replica).await {
+        tokio::time::sleep(SETTLE_TIME).await;
+    }
+    let (node_id, _) = replica.node();
+    let (_, members) = replica.membership();
+    let differ = differences(node_id, &cluster, &members);
+    if !differ.is_empty() {
+        tracing::warn!(
+            "the configuration of node {node_id} contradicts the cluster's membership, which is in force: {}",
+            differ.join("; ")
+        );
+    }
 }
 
-fn differences(
-    node_id: u64,
-    configured: &NodeInfo,
-    cluster: &Cluster,
-    members: &[(u64, NodeInfo)],
-) -> Vec<String> {
+/// Asks for the addresses of the configuration until they are those of the membership. Returns whether they differed.
+async fn announce(replica: &Replica) -> bool {
+    let (node_id, configured) = replica.node();
+    let mut said = None;
+    loop {
+        let (_, members) = replica.membership();
+        let Some((_, known)) = members.iter().find(|(id, _)| *id == node_id) else {
+            return said.is_some();
+        };
+        if known == configured {
+            if said.is_some() {
+                tracing::info!(
+                    at = shown(configured),
+                    "this node's new addresses are in force"
+                );
+            }
+            return said.is_some();
+        }
+        let change = Change::SetAddress {
+            node_id,
+            node: configured.clone(),
+            by_itself: true,
+        };
+        let outcome = match replica.change(&change).await {
+            Ok(()) => "asked the leader to change them".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        if said.as_ref() != Some(&outcome) {
+            tracing::warn!(
+                outcome,
+                "this node is configured at {}, and is a member at {}: it asks for its addresses to be changed",
+                shown(configured),
+                shown(known)
+            );
+            said = Some(outcome);
+        }
+        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
+    }
+}
+
+fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> Vec<String> {
     let of = |id: u64| members.iter().find(|(other, _)| *other == id);
     let mut found = Vec::new();
-    match of(node_id) {
-        Some((_, known)) if known != configured => {
-            let listed = cluster.peers.iter().any(|peer| peer.id == node_id);
-            let alone = members.len() == 1;
-            found.push(format!(
-                "this node is configured at {}, and is a member at {}: {}",
-                shown(configured),
-                shown(known),
-                back(node_id, configured, known, listed, alone)
-            ));
-        }
-        Some(_) => {}
-        None => found.push(format!(
+    if of(node_id).is_none() {
+        found.push(format!(
             "this node ({node_id}) was removed from the cluster. Stop it. To use its machine again: empty its data \
              folder (`rstmdb rejoin --data DIR --yes`), then start it with a new cluster.node_id and cluster.join"
-        )),
+        ));
     }
     let others = found.len();
     for peer in cluster.peers.iter().filter(|peer| peer.id != node_id) {
@@ -93,38 +131,6 @@ fn shown(node: &NodeInfo) -> String {
     format!("{}/{}", node.peer_addr, node.rcp_addr)
 }
 
-/// What an operator does when a node is configured at another address than its membership has: members keep theirs.
-fn back(
-    node_id: u64,
-    configured: &NodeInfo,
-    known: &NodeInfo,
-    listed: bool,
-    alone: bool,
-) -> String {
-    let mut keys = Vec::new();
-    if listed {
-        keys.push(format!("its entry in cluster.peers to {}", shown(known)));
-    } else {
-        if configured.rcp_addr != known.rcp_addr {
-            keys.push(format!("network.bind_addr to {}", known.rcp_addr));
-        }
-        if configured.peer_addr != known.peer_addr {
-            keys.push(format!("cluster.bind_addr to {}", known.peer_addr));
-        }
-    }
-    let keys = keys.join(" and ");
-    match alone {
-        true => format!(
-            "set {keys} again, or, to keep the new address, take a backup (`rstmdb-cli backup DIR`) and restore it \
-             with this configuration (`rstmdb restore --from DIR`)"
-        ),
-        false => format!(
-            "set {keys} again, or, to move the node, remove it (`rstmdb-cli cluster remove {node_id}`) and add it, \
-             with an empty data folder and under a new id, at the new address"
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,7 +163,7 @@ mod tests {
     fn a_configuration_that_fits_is_not_spoken_of() {
         let all = [(1, "a"), (2, "b"), (3, "c")];
         for config in [listed(&all), listed(&all[..1]), listed(&[])] {
-            let found = differences(1, &node("a"), &config, &members(&all));
+            let found = differences(1, &config, &members(&all));
             assert_eq!(found, Vec::<String>::new());
         }
     }
@@ -166,9 +172,8 @@ mod tests {
     fn every_difference_is_named_with_both_sides() {
         let config = listed(&[(1, "new"), (2, "b"), (3, "moved"), (4, "gone")]);
         let members = members(&[(1, "a"), (2, "b"), (3, "c"), (5, "e")]);
-        let said = differences(1, &node("new"), &config, &members).join("; ");
+        let said = differences(1, &config, &members).join("; ");
         for part in [
-            "configured at new:7402/new:7401, and is a member at a:7402/a:7401",
             "lists node 3 at moved:7402/moved:7401, and it is a member at c:7402/c:7401",
             "lists node 4, which is not a member",
             "does not list node 5 at e:7402/e:7401",
@@ -179,34 +184,10 @@ mod tests {
             said.ends_with("what `rstmdb-cli cluster status` shows"),
             "{said}"
         );
-        let removed = differences(6, &node("f"), &listed(&[]), &members);
+        let removed = differences(6, &listed(&[]), &members);
         assert!(
             removed[0].starts_with("this node (6) was removed from the cluster"),
             "{removed:?}"
-        );
-    }
-
-    #[test]
-    fn a_node_at_another_address_is_told_how_to_go_back_and_how_to_stay() {
-        let moved = NodeInfo {
-            rcp_addr: "a:7999".to_owned(),
-            ..node("a")
-        };
-        let said = |config: &[(u64, &str)], all: &[(u64, &str)]| {
-            differences(1, &moved, &listed(config), &members(all)).join("; ")
-        };
-        let alone = said(&[], &[(1, "a")]);
-        assert_eq!(
-            alone,
-            "this node is configured at a:7402/a:7999, and is a member at a:7402/a:7401: set network.bind_addr to \
-             a:7401 again, or, to keep the new address, take a backup (`rstmdb-cli backup DIR`) and restore it with \
-             this configuration (`rstmdb restore --from DIR`)"
-        );
-        let one_of_two = said(&[(1, "a"), (2, "b")], &[(1, "a"), (2, "b")]);
-        assert!(
-            one_of_two.contains("set its entry in cluster.peers to a:7402/a:7401 again")
-                && one_of_two.contains("`rstmdb-cli cluster remove 1`"),
-            "{one_of_two}"
         );
     }
 }

@@ -1,28 +1,36 @@
-//! Tokens and certificates, read again while the node runs: at SIGHUP with the configuration file, and where the files
-//! themselves have changed, every 30 seconds. The node logs what it cannot use, and keeps what it has.
+//! The configuration with its files, read again while the node runs: all of it at SIGHUP and for RELOAD; tokens and
+//! certificates also every 30 seconds, where their files have changed. The node reports what it cannot use, and keeps
+//! what it has.
+//!
+//! `keys` says what comes into force without a restart.
+
+mod keys;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::storage::reload::ReloadResult;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::peering;
-use crate::server::clients::shared::ServerShared;
-use crate::server::config::Config;
+use super::{options, peering};
+use crate::server::clients::shared::{ReloadAsked, ServerShared};
+use crate::server::config::{Config, Setting};
+use crate::server::logging;
 use crate::server::transport::{certificates, tls};
 
 /// Interval between checks of the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// Interval between warnings of the same certificate.
 const SAY_INTERVAL: Duration = Duration::from_secs(86_400);
-/// Keys that SIGHUP brings into force; all other keys need a restart.
-const RELOADED: [&str; 4] = ["auth.", "tls.", "cluster.tls.", "cluster.secret_file"];
-/// Exceptions: keys that begin like this need a restart.
-const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
-
 struct Fresh {
+    /// What the node runs with.
     config: Config,
+    /// The settings as they were last read.
+    last: Vec<Setting>,
     shared: Arc<ServerShared>,
     tls: tls::Files,
     /// The last problem, so that it is logged once.
@@ -31,7 +39,11 @@ struct Fresh {
 }
 
 /// Never ends.
-pub(crate) async fn keep_fresh(config: Config, shared: Arc<ServerShared>) {
+pub(crate) async fn keep_fresh(
+    config: Config,
+    shared: Arc<ServerShared>,
+    mut asked: mpsc::Receiver<ReloadAsked>,
+) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => Some(hangups),
         Err(error) => {
@@ -41,6 +53,7 @@ pub(crate) async fn keep_fresh(config: Config, shared: Arc<ServerShared>) {
     };
     let mut fresh = Fresh {
         tls: tls::Files::read(&config.tls).unwrap_or_default(),
+        last: config.settings().to_vec(),
         config,
         shared,
         faults: Vec::new(),
@@ -59,62 +72,81 @@ pub(crate) async fn keep_fresh(config: Config, shared: Arc<ServerShared>) {
             }
         };
         tokio::select! {
-            _ = hangup => fresh.reload(),
-            _ = looks.tick() => fresh.look(),
+            // The log says what came of it.
+            _ = hangup => drop(fresh.reload("SIGHUP")),
+            Some(tell) = asked.recv() => {
+                // A client that has gone hears nothing.
+                let _ = tell.send(fresh.reload("RELOAD").map_err(refused));
+            }
+            _ = looks.tick() => drop(fresh.look()),
         }
     }
 }
 
 impl Fresh {
-    /// SIGHUP: the configuration file may say something else too.
-    fn reload(&mut self) {
-        tracing::info!("SIGHUP: reading the configuration, tokens and certificates again");
+    /// Reads everything again.
+    ///
+    /// # Errors
+    /// Why something cannot be used. All else is in force.
+    fn reload(&mut self, by: &str) -> Result<ReloadResult, String> {
+        tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
         let again = self.config.load_again();
         // A configuration that a start refuses must not come into force by a reload.
-        match again.and_then(|config| config.must_be_closed().map(|()| config)) {
-            Ok(config) => {
-                let changed = changed(&self.config, &config);
-                if !changed.is_empty() {
-                    tracing::warn!(
-                        keys = changed.join(", "),
-                        "these keys have changed and need a restart"
-                    );
-                }
-                self.config.auth = config.auth;
-                // A configuration that turns TLS off may lack its paths. TLS stays on until the restart, so the old
-                // paths stay too.
-                if self.config.tls.enabled == config.tls.enabled {
-                    self.config.tls = config.tls;
-                }
-                let enabled = self.config.cluster.tls_enabled;
-                if enabled == config.cluster.tls_enabled {
-                    let cluster = &mut self.config.cluster;
-                    cluster.tls_cert_path = config.cluster.tls_cert_path;
-                    cluster.tls_key_path = config.cluster.tls_key_path;
-                    cluster.tls_ca_path = config.cluster.tls_ca_path;
-                    cluster.tls_allowed_names = config.cluster.tls_allowed_names;
-                    cluster.secret_file = config.cluster.secret_file;
-                }
-            }
+        let read = match again.and_then(|config| config.must_be_closed().map(|()| config)) {
+            Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; the node keeps the one it has");
-                return;
+                return Err(format!(
+                    "the configuration cannot be used, and the node keeps the one it has: {error}"
+                ));
             }
+        };
+        let mut result = ReloadResult {
+            applied: keys::come_into_force(&self.last, &read),
+            files: Vec::new(),
+            needs_restart: keys::need_restart(&self.config, &read),
+        };
+        self.last = read.settings().to_vec();
+        keys::take_over(&mut self.config, read);
+        self.bring_into_force();
+        if !result.applied.is_empty() {
+            let keys = result.applied.join(", ");
+            tracing::info!(keys, "these keys have changed and are in force");
         }
-        self.look();
+        if !result.needs_restart.is_empty() {
+            let keys = result.needs_restart.join(", ");
+            tracing::warn!(keys, "these keys have changed and need a restart");
+        }
+        result.files = self.look()?;
+        Ok(result)
     }
 
-    /// Reads the files, and brings changes into force.
-    fn look(&mut self) {
-        let done = [self.tokens(), self.clients(), self.peers()];
-        let mut faults = Vec::new();
-        for (what, replaced) in ["tokens", "tls", "cluster.tls and cluster.secret_file"]
-            .into_iter()
-            .zip(done)
-        {
+    /// What needs no file but the configuration.
+    fn bring_into_force(&self) {
+        logging::set_level(&self.config.logging.level);
+        self.shared.times.set(&self.config.network);
+        self.shared.replica.tune(options::tuning(&self.config));
+    }
+
+    /// Reads the files, and brings changes into force. Returns what has changed.
+    ///
+    /// # Errors
+    /// Why a file cannot be used. All others are in force.
+    fn look(&mut self) -> Result<Vec<String>, String> {
+        let done = [
+            ("tokens", self.tokens()),
+            ("tls", self.clients()),
+            ("cluster.tls and cluster.secret_file", self.peers()),
+            ("storage.encryption_key_file", self.encryption_keys()),
+        ];
+        let (mut changed, mut faults) = (Vec::new(), Vec::new());
+        for (what, replaced) in done {
             match replaced {
-                Ok(true) => tracing::info!(what, "changed files were read again and are in force"),
+                Ok(true) => {
+                    tracing::info!(what, "changed files were read again and are in force");
+                    changed.push(what.to_owned());
+                }
                 Ok(false) => {}
                 Err(fault) => faults.push(fault),
             }
@@ -123,12 +155,33 @@ impl Fresh {
             if !self.faults.contains(fault) {
                 tracing::error!(
                     reason = fault,
-                    "changed files cannot be used; the node keeps the tokens and certificates it has"
+                    "changed files cannot be used; the node keeps the tokens, certificates and keys it has"
                 );
             }
         }
+        let outcome = match faults.is_empty() {
+            true => Ok(changed),
+            false => Err(format!(
+                "files cannot be used, and the node keeps the tokens, certificates and keys it has: {}",
+                faults.join("; ")
+            )),
+        };
         self.faults = faults;
         self.look_at_certificates();
+        outcome
+    }
+
+    /// New keys are for reading; ROTATE_KEY has the node encrypt with the last one.
+    fn encryption_keys(&self) -> Result<bool, String> {
+        let keys = &self.shared.keys;
+        let before = keys.ids();
+        let newer = self.shared.reread_keys();
+        let Some(newer) = newer.map_err(|error| error.to_string())? else {
+            return Ok(false);
+        };
+        let learned = keys.learn(&newer, false);
+        learned.map_err(|error| format!("storage.encryption_key_file: {error}"))?;
+        Ok(keys.ids() != before)
     }
 
     fn tokens(&self) -> Result<bool, String> {
@@ -175,15 +228,6 @@ impl Fresh {
     }
 }
 
-/// The keys that differ and need a restart.
-fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
-    let is_reloaded = |key: &str| {
-        RELOADED.iter().any(|begin| key.starts_with(begin)) && !NOT_RELOADED.contains(&key)
-    };
-    let pairs = old.settings().iter().zip(new.settings());
-    let differ = pairs.filter(|(old, new)| old.value != new.value && !is_reloaded(old.key));
-    // `--dev` has chosen the folder.
-    let chosen = differ
-        .filter(|(old, _)| !matches!(old.origin, crate::server::config::Origin::CommandLine(_)));
-    chosen.map(|(old, _)| old.key).collect()
+fn refused(why: String) -> ErrorBody {
+    ErrorBody::new(Code::Conflict, why).with_details(serde_json::json!({}))
 }

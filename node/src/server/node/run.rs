@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::descriptors::Descriptors;
@@ -48,7 +48,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let tls = tls::acceptor(&config.tls)?;
     let metrics = Arc::new(Metrics::new()?);
-    let shared = ServerShared::new(config, replica.clone(), peers, tls, metrics);
+    let (reloads, asked) = mpsc::channel(1);
+    let shared = ServerShared::new(config, replica.clone(), peers, tls, metrics, reloads);
     let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // When this function returns or is dropped, nothing that it has started outlives it.
@@ -61,7 +62,7 @@ pub async fn run(
         let serving = admin::serve(listener, shared.clone(), descriptors.admin, abort.clone());
         tokio::spawn(serving);
     }
-    let refreshing = reload::keep_fresh(config.clone(), shared.clone());
+    let refreshing = reload::keep_fresh(config.clone(), shared.clone(), asked);
     tokio::spawn(abort.clone().run_until_cancelled_owned(refreshing));
     let accepting = Listener {
         tcp: listeners.rcp,

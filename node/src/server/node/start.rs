@@ -28,11 +28,6 @@ use crate::server::transport::sockets::Sockets;
 /// At the end other nodes have this long to close their connections.
 const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The least time between two questions to the members about who belongs to the cluster.
-const ASK_PAUSE: Duration = Duration::from_secs(1);
-/// The longest time between these questions, reached while the answers bring no news.
-const ASK_PAUSE_MAX: Duration = Duration::from_secs(60);
-
 /// A node that was started and serves no client yet.
 pub struct Node {
     replica: Replica,
@@ -233,36 +228,10 @@ fn watch_membership(
     replica: &Replica,
     ended: &CancellationToken,
 ) {
-    let asking = keep_asking(connections, cluster.join.clone());
+    let asking = connections.keep_asking(cluster.join.clone());
     tokio::spawn(ended.clone().run_until_cancelled_owned(asking));
     let comparing = ourselves::compare(cluster.clone(), replica.clone());
     tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
-}
-
-/// Asks the members who belongs to the cluster, whenever a node calls that is no member as far as this node knows: that
-/// node may have been added while this one was away.
-async fn keep_asking(connections: Connections, join: Vec<String>) {
-    let mut pause = ASK_PAUSE;
-    loop {
-        connections.members().unknown().await;
-        let known = connections.members().addresses();
-        let mut news = false;
-        for addr in known.iter().chain(&join) {
-            if let Ok(answer) = connections.hello(addr).await
-                && answer.cluster_id.is_some()
-                && answer.cluster_id == connections.cluster_id()
-            {
-                news |= connections.members().hear(&answer.membership);
-            }
-        }
-        if news {
-            pause = ASK_PAUSE;
-        }
-        tokio::time::sleep(pause).await;
-        if !news {
-            pause = (pause * 2).min(ASK_PAUSE_MAX);
-        }
-    }
 }
 
 async fn serve_peers(

@@ -1,6 +1,8 @@
 //! Feeds any bytes to the decoder of each message of the protocol. What decodes is converted and judged as a node does
 //! it. For tests and for the fuzz target in `node/fuzz`.
 
+use std::sync::Arc;
+
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -13,7 +15,7 @@ use super::codec::{self, id_from};
 use super::sane::Bounds;
 use super::serving::pieces::Pieces;
 use super::wire;
-use crate::replica::{Change, ChangeError, Error, Forwarded, Report};
+use crate::replica::{Change, ChangeError, Error, Report};
 use crate::server::product::Product;
 
 /// The term of the node that judges.
@@ -94,7 +96,7 @@ fn stream_of_appends(data: &[u8]) {
     };
     match part {
         Part::Piece(piece) => {
-            let pieces = Pieces::default();
+            let pieces = Pieces::<Product>::default();
             let (ticket, _) = pieces.enter(SENDER);
             let _ = pieces.add(ticket, &piece, true);
             if let Some(entry) = piece.entry {
@@ -113,10 +115,8 @@ fn stream_of_appends(data: &[u8]) {
 
 fn commands(data: &[u8]) {
     if let Some(batch) = decoded::<wire::ForwardBatch>(data) {
-        for message in batch.commands {
-            if let Ok(forwarded) = Forwarded::try_from(message) {
-                let _ = wire::Forwarded::from(forwarded);
-            }
+        for message in batch.requests {
+            let _ = codec::received(message, Arc::new(()));
         }
     }
     if let Some(results) = decoded::<wire::ForwardResults>(data) {

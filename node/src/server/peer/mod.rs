@@ -1,10 +1,15 @@
 //! What the nodes of a cluster say to each other: gRPC on `cluster.bind_addr`.
 //!
 //! ```text
-//! openraft ── network ──┐                          ┌── guard ── raft service ──▶ openraft
-//!                       ├── connections ══ gRPC ══ ┤
-//! replica ─── peers ────┘                          └── guard ── node service ──▶ replica
+//! openraft ── network ──┐                             ┌── guard ── raft service ──▶ openraft
+//!                       ├── connections ══ channel ══ ┤
+//! replica ─── peers ────┘                             └── guard ── node service ──▶ replica
 //! ```
+//!
+//! A channel takes the request of a call and gives the response (`connecting/channel.rs`). In the product it is a
+//! connection of HTTP/2 with all that belongs to it. In a simulation it is whatever the simulation makes of it. All code
+//! above the channel is the same in both: it is generic over [`Types`](crate::replica::Types), takes time and tasks from
+//! their runtime, and decides nothing at random. So `tokio::select!` is always `biased` there.
 //!
 //! Nothing is trusted before the sender is known: every request and every answer carries the protocol version, the
 //! cluster's id, the node's id and its incarnation, which changes with the data folder. If these do not fit, both sides
@@ -15,9 +20,9 @@
 //!
 //! | module | subject | uses |
 //! |---|---|---|
-//! | `serving` | the listener, and what this node answers | `budget`, `connecting`, and what that uses |
+//! | `serving` | what this node answers | `budget`, `connecting`, and what that uses |
 //! | `asking` | what this node sends | `connecting`, and what that uses |
-//! | `connecting` | channels to other nodes, calls and their failures | `identity`, `handshake`, `way`, `codec` |
+//! | `connecting` | channels to other nodes, calls and their failures; the product's connections | `identity`, `handshake`, `way`, `codec` |
 //! | `budget` | how much of the messages of others lies in memory | |
 //! | `identity` | who speaks, and whether that fits; who belongs to the cluster | `handshake`, `sane` |
 //! | `handshake` | what a connection begins with: TLS, the shared secret | `way`, `warnings` |
@@ -55,8 +60,9 @@ use std::time::Duration;
 
 pub use asking::hello::HelloAnswer;
 pub use asking::network::PeerNetwork;
+pub use connecting::channel::{BadAddress, Channel, Dial, SmallSegments};
 pub use connecting::connections::Connections;
-pub use connecting::open::{Open, SmallSegments};
+pub use connecting::dial::Open;
 pub use handshake::credentials::{Credentials, Proofs};
 pub use handshake::secret::Secret;
 pub use identity::gate::Refusals;

@@ -7,10 +7,10 @@ use std::fmt;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
-use rstmdb_raft_store::{LogId, SnapshotMeta, Vote};
+use rstmdb_raft_store::{LogId, SnapshotMeta, StoreConfig, Vote};
 use tonic::Status;
 
-use crate::server::product::{Product, Replica};
+use crate::replica::{Replica, Types};
 
 /// How far a term may be ahead of this node's. An election makes a new term and takes half a second, so this many take
 /// six days, in which this node would have heard of none.
@@ -44,7 +44,7 @@ impl From<Insane> for Status {
 
 impl Bounds {
     /// What this node believes now.
-    pub(crate) fn of(replica: &Replica) -> Self {
+    pub(crate) fn of<T: Types>(replica: &Replica<T>) -> Self {
         let metrics = replica.raft().metrics();
         let term = metrics.borrow_watched().current_term;
         Self::beyond(term)
@@ -75,12 +75,18 @@ impl Bounds {
         )))
     }
 
-    pub(crate) fn vote_request(&self, request: &VoteRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn vote_request<T: StoreConfig>(
+        &self,
+        request: &VoteRequest<T>,
+    ) -> Result<(), Insane> {
         self.vote(&request.vote)?;
         place(request.last_log_id.as_ref(), &request.vote)
     }
 
-    pub(crate) fn transfer(&self, request: &TransferLeaderRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn transfer<T: StoreConfig>(
+        &self,
+        request: &TransferLeaderRequest<T>,
+    ) -> Result<(), Insane> {
         self.vote(request.from_leader())?;
         place(request.last_log_id(), request.from_leader())
     }
@@ -90,7 +96,10 @@ impl Bounds {
         place(meta.last_log_id.as_ref(), vote)
     }
 
-    pub(crate) fn append(&self, request: &AppendEntriesRequest<Product>) -> Result<(), Insane> {
+    pub(crate) fn append<T: StoreConfig>(
+        &self,
+        request: &AppendEntriesRequest<T>,
+    ) -> Result<(), Insane> {
         let vote = &request.vote;
         self.vote(vote)?;
         place(request.prev_log_id.as_ref(), vote)?;
@@ -135,6 +144,7 @@ mod tests {
     use rstmdb_raft_store::{Entry, LeaderId, Payload, log_id};
 
     use super::*;
+    use crate::server::product::Product;
 
     fn vote(term: u64) -> Vote {
         Vote {

@@ -1,4 +1,4 @@
-//! The protocol between nodes, over real sockets.
+//! The protocol between nodes, over real sockets; and without any (`seam`).
 #![allow(clippy::unwrap_used)]
 
 mod appends;
@@ -12,6 +12,7 @@ mod refusals;
 mod relay;
 mod replica_calls;
 mod replicas;
+mod seam;
 mod shares;
 mod snapshots;
 mod strangers;

@@ -31,5 +31,7 @@ mod storage;
 mod support;
 #[path = "../server_suite/tls.rs"]
 mod tls;
+#[path = "../server_suite/user_text.rs"]
+mod user_text;
 #[path = "../server_suite/watches.rs"]
 mod watches;

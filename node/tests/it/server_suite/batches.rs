@@ -51,6 +51,56 @@ async fn an_atomic_batch_takes_effect_at_one_offset_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_makes_up_the_ids_that_are_not_given() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (machine, _) = conn.order().await;
+    let create = json!({ "op": "CREATE_INSTANCE", "params": { "machine": machine, "version": 1 } });
+    for mode in ["atomic", "best_effort"] {
+        let batch = json!({ "mode": mode, "ops": [create, create] });
+        let done = conn.ok("BATCH", batch).await;
+        let id = |at: usize| done["results"][at]["result"]["instance_id"].clone();
+        assert_ne!(id(0), id(1));
+        for id in [id(0), id(1)] {
+            let found = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
+            assert_eq!(found["machine"], json!(machine));
+        }
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_event_of_a_batch_is_told_the_context_that_it_left() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let keyed = json!({ "op": "APPLY_EVENT", "params": {
+        "instance_id": id, "event": "PAY", "payload": { "n": 1 }, "idempotency_key": "k",
+    } });
+    let mut note = apply(&id, "NOTE");
+    note["params"]["payload"] = json!({ "n": 2 });
+    let first = conn
+        .ok("BATCH", json!({ "mode": "atomic", "ops": [keyed] }))
+        .await;
+    let first = &first["results"][0]["result"];
+    assert_eq!(
+        (&first["applied"], &first["ctx"]["n"]),
+        (&json!(true), &json!(1))
+    );
+    for mode in ["atomic", "best_effort"] {
+        let batch = json!({ "mode": mode, "ops": [note, keyed, get(&id)] });
+        let done = conn.ok("BATCH", batch).await;
+        let result = |at: usize| &done["results"][at]["result"];
+        let repeated = result(1);
+        assert_eq!(repeated["applied"], false, "{mode}: {done}");
+        assert_eq!(repeated["ctx"], first["ctx"], "{mode}: {done}");
+        assert_eq!(repeated["wal_offset"], first["wal_offset"]);
+        assert_eq!(result(2)["ctx"]["n"], 2);
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn best_effort_operations_stand_alone_and_in_order() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;

@@ -3,4 +3,5 @@
 
 mod credentials;
 mod links;
+mod reload;
 mod watches;

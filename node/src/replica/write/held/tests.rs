@@ -7,7 +7,9 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::replica::parts::answer::AnswerTo;
+use crate::replica::peers::calls::ClientRequest;
 use crate::replica::types::tests::TestTypes;
+use crate::replica::write::request::Source;
 
 fn event(instance: &str) -> Command {
     Command::ApplyEvent(ApplyEvent {
@@ -48,7 +50,7 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
-            origin: None,
+            source: Source::Client(ClientRequest::default()),
         });
     }
     held

@@ -48,7 +48,8 @@ impl<T: Types> Proposer<T> {
     fn new_portion(&self) -> Portion {
         let last_ms = self.applied.read().last_time_ms();
         let now_ms = self.clocks.begin_decisions(last_ms);
-        let limits = limits_of_leader(&self.limits, now_ms, self.pipeline.led_since_ms);
+        let tuning = self.tuned.now();
+        let limits = limits_of_leader(&tuning.limits, now_ms, self.pipeline.led_since_ms);
         Portion {
             now_ms,
             limits: limits.into_owned(),
@@ -143,7 +144,10 @@ impl<T: Types> Proposer<T> {
                 portion.entries.push(entry);
                 return;
             }
-            (Ok(Decision::Answer { reply, offset }), _) => Ok(Done { reply, offset }),
+            (Ok(Decision::Answer { reply, offset }), _) => Ok(Done {
+                reply: reply.into(),
+                offset,
+            }),
             (Err(error), _) => Err(error),
         };
         pipeline.in_flight.push_answer(request, result);
@@ -213,7 +217,8 @@ impl<T: Types> Proposer<T> {
             |request: &Request<T>| is_settled(&state, &self.pipeline.pending, &request.command);
         let (number, request) = costly.find(|(_, request)| settled(request))?;
         let now_ms = self.clocks.log_time_ms(state.last_time_ms());
-        let limits = limits_of_leader(&self.limits, now_ms, self.pipeline.led_since_ms);
+        let tuning = self.tuned.now();
+        let limits = limits_of_leader(&tuning.limits, now_ms, self.pipeline.led_since_ms);
         Some(Task {
             number,
             now_ms,

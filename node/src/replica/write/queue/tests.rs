@@ -5,11 +5,16 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, Query, Refusal,
 };
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::replica::error::RefusedByLeader;
 use crate::replica::parts::answer::{AnswerTo, Done};
+use crate::replica::peers::calls::ClientRequest;
 use crate::replica::types::tests::TestTypes;
+use crate::replica::write::request::Source;
 
 fn event(instance: &str, key: Option<&str>) -> Command {
     Command::ApplyEvent(ApplyEvent {
@@ -172,7 +177,7 @@ fn request(
         actor: Arc::from("test"),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
-        origin: None,
+        source: Source::Client(ClientRequest::default()),
     };
     if unsure {
         request.doubt();
@@ -235,6 +240,22 @@ fn what_a_later_life_refuses_says_nothing_of_an_earlier_try() {
             let unsure = told(&write, true, refused);
             assert!(matches!(unsure, Error::OutcomeUnknown), "{unsure}");
         }
+    }
+}
+
+#[test]
+fn the_leader_says_whether_its_refusal_says_something_of_an_earlier_try() {
+    let write = event("a", Some("key"));
+    for may_be_of_a_later_life in [false, true] {
+        let refused = Error::RefusedByLeader(Box::new(RefusedByLeader {
+            error: ErrorBody::new(Code::InstanceNotFound, "gone"),
+            may_be_of_a_later_life,
+        }));
+        let sure = told(&write, false, refused.clone());
+        assert!(matches!(sure, Error::RefusedByLeader(_)), "{sure}");
+        let unsure = told(&write, true, refused);
+        let is_unknown = matches!(unsure, Error::OutcomeUnknown);
+        assert_eq!(is_unknown, may_be_of_a_later_life, "{unsure}");
     }
 }
 

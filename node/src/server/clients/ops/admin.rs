@@ -1,8 +1,7 @@
-//! INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT.
+//! INFO, REPLICATION_STATUS, COMPACT, RELOAD.
 
 use std::sync::Arc;
 
-use rstmdb_engine::Command;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
@@ -11,12 +10,13 @@ use rstmdb_rcp::message::storage::{
 };
 use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
 use super::{Answer, Body, Job, RequestPlan, Running, read_params};
-use crate::replica::{Role, Status};
-use crate::server::clients::failure::{self, Effect};
+use crate::replica::{self, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
+use crate::server::messages::failure::{self, Effect};
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
 pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
@@ -66,11 +66,6 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         earliest_offset: status.earliest_offset,
         state_digest: format!("{:032x}", status.digest).into(),
     }
-}
-
-/// FLUSH_ALL; whether it is allowed is the engine's rule.
-pub(super) fn flush_all() -> RequestPlan {
-    RequestPlan::write_alone(Command::FlushAll)
 }
 
 /// REPLICATION_STATUS.
@@ -139,6 +134,29 @@ pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> 
             total_snapshots: done.total_snapshots,
             wal_segments: done.wal_segments,
         };
+        Ok(Answer {
+            body: Body::json(&result),
+            wal_offset: None,
+        })
+    })
+}
+
+pub(super) fn reload() -> RequestPlan {
+    RequestPlan {
+        claim: Claim::FREE,
+        effect: Effect::Upkeep,
+        job: Job::Reload,
+    }
+}
+
+/// Has the node's own task read everything again: it does so at SIGHUP and every 30 seconds as well, and one reading
+/// must not overtake another.
+pub(super) fn start_reload(shared: Arc<ServerShared>) -> Running {
+    Running::boxed(async move {
+        let (tell, told) = oneshot::channel();
+        let ended = || failure::of_replica(&replica::Error::ShuttingDown, Effect::Upkeep);
+        shared.reloads.send(tell).await.map_err(|_| ended())?;
+        let result = told.await.map_err(|_| ended())??;
         Ok(Answer {
             body: Body::json(&result),
             wal_offset: None,

@@ -15,10 +15,10 @@ use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
 use super::{Answer, Body, JobOutcome, RequestPlan, Running, fresh, read_params};
-use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::clients::snapshot_cursors;
+use crate::server::messages::failure::{self, Effect};
 
 /// A piece has at most this many bytes: base64 makes it a third longer, far below what a frame carries.
 const PIECE_BYTES: usize = 4 << 20;

@@ -12,14 +12,14 @@ use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use super::answer::Item;
-use super::{
-    Answer, Body, Job, JobOutcome, RequestPlan, Running, Started, events, instances, machines,
-    read_params,
-};
-use crate::server::clients::failure::{self, Effect};
+use super::state::{claim_of, merge, sent, touch_of, touch_of_query};
+use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, Started, effect_of, read_params};
+use crate::replica::Submission;
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::op::Op;
+use crate::server::messages::command::{self, NewIds, ParamsText, Step};
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::op::Op;
 
 /// One operation of a best-effort batch, understood or refused.
 pub(crate) type BatchStep = Result<Job, ErrorBody>;
@@ -30,64 +30,55 @@ pub(super) fn batch(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     if batch.ops.is_empty() {
         return Ok(RequestPlan::answered(Body::Items(Vec::new())));
     }
+    let text = ParamsText::in_buffer(params);
     match batch.mode {
-        BatchMode::Atomic => atomic(&batch),
-        BatchMode::BestEffort => Ok(best_effort_plan(&batch)),
+        BatchMode::Atomic => atomic(&batch, params, &text),
+        BatchMode::BestEffort => Ok(best_effort_plan(&batch, &text)),
     }
 }
 
-fn plan_op(op: &Requested<'_>) -> Result<RequestPlan, ErrorBody> {
-    let params = op.params;
-    match Op::from_name(&op.op) {
-        Some(Op::PutMachine) => machines::put(params),
-        Some(Op::GetMachine) => machines::get(params),
-        Some(Op::ListMachines) => machines::list(params),
-        Some(Op::CreateInstance) => instances::create(params),
-        Some(Op::GetInstance) => instances::get(params),
-        Some(Op::ListInstances) => instances::list(params),
-        Some(Op::DeleteInstance) => instances::delete(params),
-        Some(Op::ApplyEvent) => events::apply(params),
-        _ => Err(ErrorBody::new(
-            Code::BadRequest,
-            format!("{} is not allowed inside a batch", op.op),
-        )),
-    }
-}
-
-fn atomic(batch: &Batch<'_>) -> Result<RequestPlan, ErrorBody> {
-    let mut ops = Vec::with_capacity(batch.ops.len());
-    let mut touches = Vec::with_capacity(batch.ops.len());
-    for (index, op) in batch.ops.iter().enumerate() {
-        let plan = plan_op(op).map_err(|error| failure::in_atomic_batch(error, index))?;
-        touches.push(plan.claim.touch);
-        ops.push(match plan.job {
-            Job::Write(command) => BatchOp::Write(command),
-            Job::Read(query, _) => BatchOp::Read(query),
-            _ => {
-                let error = ErrorBody::new(
-                    Code::BadRequest,
-                    format!("{} is not allowed inside a batch", op.op),
-                );
-                return Err(failure::in_atomic_batch(error, index));
-            }
-        });
-    }
-    let touch = merge(touches);
+fn atomic(
+    batch: &Batch<'_>,
+    params: &RawValue,
+    text: &ParamsText<'_>,
+) -> Result<RequestPlan, ErrorBody> {
+    let mut ids = NewIds::default();
+    let ops = command::atomic(batch, text, &mut ids)?;
     if ops.iter().all(|op| matches!(op, BatchOp::Read(_))) {
         let queries = ops.into_iter().filter_map(|op| match op {
             BatchOp::Read(query) => Some(query),
             BatchOp::Write(_) => None,
         });
-        return Ok(RequestPlan::read(touch, Job::ReadAll(queries.collect())));
+        let queries: Vec<_> = queries.collect();
+        let touch = merge(queries.iter().map(touch_of_query));
+        return Ok(RequestPlan::read(touch, Job::ReadAll(queries)));
     }
-    let mut plan = RequestPlan::write(touch, Command::Batch(ops));
-    if plan.claim.touch == Touch::Everything {
-        plan.claim.access = Access::Exclusive;
-    }
-    Ok(plan)
+    let command = Command::Batch(ops);
+    let claim = claim_of(&command);
+    let sent = sent(Op::Batch, text, params, ids);
+    Ok(RequestPlan::write(claim, Submission { command, sent }))
 }
 
-fn best_effort_plan(batch: &Batch<'_>) -> RequestPlan {
+/// One operation that stands alone: what it touches, what it may change, what to do.
+fn stands_alone(
+    op: &Requested<'_>,
+    text: &ParamsText<'_>,
+) -> Result<(Touch, Effect, Job), ErrorBody> {
+    let mut ids = NewIds::default();
+    match command::step(&op.op, op.params, text, &mut ids)? {
+        Step::Write(asked, command) => {
+            let (touch, effect) = (touch_of(&command), effect_of(&command));
+            let sent = sent(asked, text, op.params, ids);
+            Ok((touch, effect, Job::Write(Submission { command, sent })))
+        }
+        Step::Read(query, options) => {
+            let touch = touch_of_query(&query);
+            Ok((touch, Effect::None, Job::Read(query, options)))
+        }
+    }
+}
+
+fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
     let mut touches = Vec::with_capacity(batch.ops.len());
     let mut effect = Effect::None;
     let mut reads = false;
@@ -95,16 +86,16 @@ fn best_effort_plan(batch: &Batch<'_>) -> RequestPlan {
         .ops
         .iter()
         .map(|op| {
-            let plan = plan_op(op)?;
-            touches.push(plan.claim.touch);
-            match plan.effect {
+            let (touch, changes, job) = stands_alone(op, text)?;
+            touches.push(touch);
+            match changes {
                 Effect::None | Effect::Upkeep => reads = true,
                 Effect::Write { keyed } => {
                     let keyed = keyed && effect != Effect::Write { keyed: false };
                     effect = Effect::Write { keyed };
                 }
             }
-            Ok(plan.job)
+            Ok(job)
         })
         .collect();
     RequestPlan {
@@ -148,8 +139,8 @@ pub(super) fn best_effort(
             .collect();
         // Beyond this length the answer is too long in any case.
         let mut room = PAYLOAD_BYTES_MAX;
-        for reply in items.iter_mut().flatten() {
-            shared.replica.complete(reply, &mut room).await;
+        for replied in items.iter_mut().flatten() {
+            shared.replica.complete(replied, &mut room).await;
         }
         Ok(Answer {
             body: Body::Items(items),
@@ -180,27 +171,11 @@ fn submit_writes(
 
 fn item_of(index: usize, outcome: JobOutcome) -> Item {
     match outcome.map(|answer| answer.body) {
-        Ok(Body::Reply(reply)) => Ok(reply),
+        Ok(Body::Reply(replied)) => Ok(replied),
         Ok(_) => Err(ErrorBody::new(
             Code::InternalError,
             "this operation has no result inside a batch",
         )),
         Err(error) => Err(failure::in_batch(error, index)),
     }
-}
-
-/// Everything that any of the operations touches.
-fn merge(touches: Vec<Touch>) -> Touch {
-    let mut lanes = Vec::with_capacity(touches.len());
-    for touch in touches {
-        match touch {
-            Touch::Nothing => {}
-            Touch::Instance(lane) => lanes.push(lane),
-            Touch::Instances(more) => lanes.extend_from_slice(&more),
-            Touch::Everything => return Touch::Everything,
-        }
-    }
-    lanes.sort_unstable();
-    lanes.dedup();
-    Touch::Instances(lanes.into_boxed_slice())
 }

@@ -1,23 +1,24 @@
-//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_TRANSFER_LEADER.
+//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS, CLUSTER_TRANSFER_LEADER.
 
 use std::sync::Arc;
 
+use rstmdb_raft_store::NodeInfo;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::cluster::{
     ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterStatusResult, ClusterTransferLeader, ClusterTransferLeaderResult,
-    NodeStatus,
+    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
+    ClusterTransferLeader, ClusterTransferLeaderResult, NodeStatus,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
 use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
-use crate::server::clients::failure::{Effect, bad_request};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
+use crate::server::messages::failure::{Effect, bad_request};
 
 /// A request about the cluster as a whole.
 pub(crate) enum ClusterRequest {
@@ -43,18 +44,38 @@ pub(super) fn status() -> RequestPlan {
 pub(super) fn add(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterAdd { peer_addr, node_id } = read_params(params)?;
     let peer_addr = peer_addr.into_owned();
-    if !address::is_dialable(&peer_addr) {
-        let shown: String = peer_addr.chars().take(300).collect();
-        let problem = format!(
-            "{shown:?} is not an address; expected {}",
-            address::DIALABLE
-        );
-        return Err(bad_request("params.peer_addr", &problem));
-    }
+    must_be_dialable("params.peer_addr", &peer_addr)?;
     Ok(plan(
         ClusterRequest::Add { peer_addr, node_id },
         Effect::Upkeep,
     ))
+}
+
+fn must_be_dialable(param: &str, addr: &str) -> Result<(), ErrorBody> {
+    if address::is_dialable(addr) {
+        return Ok(());
+    }
+    let shown: String = addr.chars().take(300).collect();
+    let problem = format!(
+        "{shown:?} is not an address; expected {}",
+        address::DIALABLE
+    );
+    Err(bad_request(param, &problem))
+}
+
+/// CLUSTER_SET_ADDRESS.
+pub(super) fn set_address(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let asked: ClusterSetAddress<'_> = read_params(params)?;
+    must_be_dialable("params.peer_addr", &asked.peer_addr)?;
+    must_be_dialable("params.rcp_addr", &asked.rcp_addr)?;
+    Ok(change(Change::SetAddress {
+        node_id: asked.node_id,
+        node: NodeInfo {
+            peer_addr: asked.peer_addr.into_owned(),
+            rcp_addr: asked.rcp_addr.into_owned(),
+        },
+        by_itself: false,
+    }))
 }
 
 /// CLUSTER_PROMOTE.
@@ -143,6 +164,11 @@ fn confirm(shared: &ServerShared, change: &Change) -> Answer {
         Change::Remove { node_id } => Body::json(&ClusterRemoveResult {
             node_id: *node_id,
             removed: true,
+        }),
+        Change::SetAddress { node_id, node, .. } => Body::json(&ClusterSetAddressResult {
+            node_id: *node_id,
+            peer_addr: node.peer_addr.as_str().into(),
+            rcp_addr: node.rcp_addr.as_str().into(),
         }),
         Change::TransferLeader { to } => {
             let leader = to.or_else(|| shared.replica.status().leader);

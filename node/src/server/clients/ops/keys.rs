@@ -9,9 +9,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, RequestPlan, Running, read_params};
-use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
 
 pub(super) fn rotate(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let RotateKey { switch } = read_params(params)?;

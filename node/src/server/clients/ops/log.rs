@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
 use crate::replica::{LogItem, LogPage};
-use crate::server::clients::failure::{self, Effect};
-use crate::server::clients::json::{self, Object};
 use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::json::{self, Object};
 use crate::server::product::block;
 
 /// A page stops growing at this size, far below what a frame may carry.

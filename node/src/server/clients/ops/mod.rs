@@ -6,17 +6,16 @@
 //!
 //! | module | operations |
 //! |---|---|
-//! | `machines` | PUT_MACHINE, GET_MACHINE, LIST_MACHINES |
-//! | `instances` | CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, SNAPSHOT_INSTANCE |
-//! | `events` | APPLY_EVENT |
+//! | `state` | what reads or writes one instance or machine, and FLUSH_ALL |
 //! | `batch` | BATCH |
+//! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `log` | WAL_READ, WAL_STATS |
-//! | `admin` | INFO, FLUSH_ALL, REPLICATION_STATUS, COMPACT |
+//! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
 //! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
-//! | `answer` | what was answered, and its JSON |
+//! | `answer` | what was answered |
 //!
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
@@ -25,35 +24,31 @@ mod answer;
 mod backup;
 mod batch;
 mod cluster;
-mod events;
-mod instances;
 mod keys;
 mod log;
-mod machines;
+mod snapshot_instance;
+mod state;
 mod watches;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use rstmdb_engine::{Command, Query, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
-use rstmdb_rcp::message::{Consistency, ErrorBody, Params, ReadOptions};
+use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
 pub(crate) use answer::Watching;
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
 pub(crate) use log::PAGE_BYTES;
 
-use super::failure::{self, Effect};
 use super::order::{Access, Claim, Touch};
 use super::shared::ServerShared;
-use crate::replica::{self, Done, Submitted};
-use crate::server::op::Op;
-
-/// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
-pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+use crate::replica::{self, Done, Submission, Submitted};
+use crate::server::messages::command::read as read_params;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::op::Op;
 
 /// The answer of a job, or the reason why there is none.
 pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
@@ -128,7 +123,7 @@ pub(crate) struct RequestPlan {
 /// What to do.
 pub(crate) enum Job {
     /// Submit one command.
-    Write(Command),
+    Write(Submission),
     /// Look something up.
     Read(Query, ReadOptions),
     /// Look several things up, all at one moment.
@@ -145,6 +140,8 @@ pub(crate) enum Job {
     Compact { force_snapshot: bool },
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
+    /// Read the configuration and its files again.
+    Reload,
     /// Ask or change the cluster.
     Cluster(cluster::ClusterRequest),
     /// Give what a backup is made of.
@@ -171,21 +168,20 @@ pub(crate) fn plan(
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
         Op::Info => Ok(admin::info(shared, cluster)),
-        Op::PutMachine => machines::put(params),
-        Op::GetMachine => machines::get(params),
-        Op::ListMachines => machines::list(params),
-        Op::CreateInstance => instances::create(params),
-        Op::GetInstance => instances::get(params),
-        Op::ListInstances => instances::list(params),
-        Op::DeleteInstance => instances::delete(params),
-        Op::ApplyEvent => events::apply(params),
+        Op::PutMachine
+        | Op::CreateInstance
+        | Op::DeleteInstance
+        | Op::ApplyEvent
+        | Op::FlushAll => state::write(op, params)?,
+        Op::GetMachine | Op::ListMachines | Op::GetInstance | Op::ListInstances => {
+            state::read(op, params)?
+        }
         Op::Batch => batch::batch(params),
         Op::WatchInstance => watches::instance(params),
         Op::WatchAll => watches::all(params),
-        Op::SnapshotInstance => instances::snapshot(params),
+        Op::SnapshotInstance => snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
         Op::WalStats => Ok(log::stats(shared)),
-        Op::FlushAll => Ok(admin::flush_all()),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
         op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
@@ -193,8 +189,10 @@ pub(crate) fn plan(
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
         Op::ClusterRemove => cluster::remove(params),
+        Op::ClusterSetAddress => cluster::set_address(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
         Op::RotateKey => keys::rotate(params),
+        Op::Reload => Ok(admin::reload()),
         Op::BackupDescribe => Ok(backup::describe()),
         Op::BackupSnapshot => backup::snapshot(params),
         Op::BackupLog => backup::log(params),
@@ -208,23 +206,12 @@ fn unknown_without_cluster(op: Op) -> ErrorBody {
 }
 
 impl RequestPlan {
-    fn write(touch: Touch, command: Command) -> Self {
+    fn write(claim: Claim, submission: Submission) -> Self {
         Self {
-            claim: Claim {
-                touch,
-                access: Access::Write,
-            },
-            effect: effect_of(&command),
-            job: Job::Write(command),
+            claim,
+            effect: effect_of(&submission.command),
+            job: Job::Write(submission),
         }
-    }
-
-    /// A write that touches everything. If a command takes long to decide, the proposer lets commands pass it that
-    /// touch other instances. This write must pass nothing of its connection, so it is alone there.
-    fn write_alone(command: Command) -> Self {
-        let mut plan = Self::write(Touch::Everything, command);
-        plan.claim.access = Access::Exclusive;
-        plan
     }
 
     fn read(touch: Touch, job: Job) -> Self {
@@ -255,15 +242,15 @@ impl Job {
     pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
-            Self::Write(command) => Started::Running(submit(shared, command, actor)),
+            Self::Write(submission) => Started::Running(submit(shared, submission, actor)),
             Self::Read(query, options) if is_immediate(&options) && !query.lists() => {
-                Started::Done(answer(shared.replica.query(&query).map(Body::Reply)))
+                Started::Done(answer(shared.replica.query(&query)))
             }
             Self::Read(query, options) => {
                 let shared = shared.clone();
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, options).await?;
-                    answer(shared.replica.look_up(&query).await.map(Body::Reply))
+                    answer(shared.replica.look_up(&query).await)
                 }))
             }
             Self::ReadAll(queries) => {
@@ -271,17 +258,18 @@ impl Job {
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, ReadOptions::default()).await?;
                     let replies = shared.replica.look_up_all(&queries).await;
-                    answer(replies.map(|replies| Body::Reply(Reply::Batch(replies))))
+                    answer(replies.map(Reply::Batch))
                 }))
             }
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
             Self::SnapshotInstance(id) => {
-                Started::Running(instances::start_snapshot(shared.clone(), id))
+                Started::Running(snapshot_instance::start(shared.clone(), id))
             }
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
+            Self::Reload => Started::Running(admin::start_reload(shared.clone())),
             Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
@@ -290,10 +278,10 @@ impl Job {
     }
 }
 
-fn submit(shared: &Arc<ServerShared>, command: Command, actor: &Arc<str>) -> Running {
-    let effect = effect_of(&command);
+fn submit(shared: &Arc<ServerShared>, submission: Submission, actor: &Arc<str>) -> Running {
+    let effect = effect_of(&submission.command);
     Running::Write {
-        submitted: shared.replica.submit(command, actor.clone()),
+        submitted: shared.replica.submit(submission, actor.clone()),
         effect,
         completer: Some(shared.clone()),
     }
@@ -336,29 +324,12 @@ async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorB
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
 }
 
-fn answer(read: Result<Body, replica::Error>) -> JobOutcome {
+fn answer(read: Result<Reply, replica::Error>) -> JobOutcome {
     let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
-    read.map(|body| Answer {
-        body,
+    read.map(|reply| Answer {
+        body: Body::Reply(reply.into()),
         wal_offset: None,
     })
-}
-
-fn read_params<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {
-    P::read(params).map_err(ErrorBody::from)
-}
-
-/// A document from a request. It is copied, so that the stored value does not keep the connection's read buffer.
-fn document(field: &str, json: &RawValue) -> Result<Bytes, ErrorBody> {
-    let text = json.get();
-    if text.len() > DOCUMENT_BYTES_MAX {
-        let problem = format!(
-            "at most {DOCUMENT_BYTES_MAX} bytes, got {} bytes",
-            text.len()
-        );
-        return Err(failure::bad_request(&format!("params.{field}"), &problem));
-    }
-    Ok(Bytes::copy_from_slice(text.as_bytes()))
 }
 
 /// The lane of an instance in the order of its connection.

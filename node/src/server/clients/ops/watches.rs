@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, RequestPlan, Running, Watching, fresh, read_params, touch};
 use crate::replica::WatchFilter;
-use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
 
 /// Bytes of all names in the lists of one watch.
 const FILTER_BYTES_MAX: usize = 64 * 1024;

@@ -146,30 +146,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// What a request of `bytes` counts for, and the most that the request or one context of it has. An event is
     /// answered with the context, and so may take far more than its request: the present size of the context, or the
-    /// size that the requests in work may give it.
+    /// size that the requests in work may give it. A definition has memory of its own beside the text of its request.
     pub(super) fn expected_bytes(&self, job: &Job, bytes: usize) -> (usize, usize) {
         let mut largest = self.buffers.largest_bytes.max(bytes);
-        let mut answer = 0;
-        let mut count = |command: &Command| {
-            if let Command::ApplyEvent(event) = command {
+        let (mut answer, mut definitions) = (0, 0);
+        let mut count = |command: &Command| match command {
+            Command::ApplyEvent(event) => {
                 let context = self.shared.replica.context_bytes(&event.instance_id);
                 largest = largest.max(context.unwrap_or(0));
                 answer += context.unwrap_or(0).max(self.buffers.largest_bytes);
             }
+            Command::PutMachine(put) => definitions += put.definition.len(),
+            _ => {}
         };
         match job {
-            Job::Write(Command::Batch(ops)) => {
-                for op in ops {
-                    if let BatchOp::Write(command) = op {
-                        count(command);
+            Job::Write(submission) => match &submission.command {
+                Command::Batch(ops) => {
+                    for op in ops {
+                        if let BatchOp::Write(command) = op {
+                            count(command);
+                        }
                     }
                 }
-            }
-            Job::Write(command) => count(command),
+                command => count(command),
+            },
             Job::BestEffort(steps) => {
                 for step in steps {
-                    if let Ok(Job::Write(command)) = step {
-                        count(command);
+                    if let Ok(Job::Write(submission)) = step {
+                        count(&submission.command);
                     }
                 }
             }
@@ -177,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             _ => {}
         }
         // No answer is longer than a frame may be.
-        (bytes + answer.min(PAYLOAD_BYTES_MAX), largest)
+        (bytes + definitions + answer.min(PAYLOAD_BYTES_MAX), largest)
     }
 
     /// Whether more may be read: what the frame at the front will take is reserved before it is read.

@@ -17,10 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
 use crate::server::clients::auth::Bearer;
-use crate::server::clients::failure::{self, Effect};
-use crate::server::clients::json::{self, Object};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION};
-use crate::server::op::Op;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::json::{self, Object};
+use crate::server::messages::op::Op;
 
 /// The client at the other end.
 pub(super) struct ClientIdentity {

@@ -50,10 +50,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::failure::{self, Effect};
 use super::ops::Job;
 use super::order::Order;
 use super::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
 use crate::server::transport::strangers::Stranger;
 use buffers::Buffers;
 use handshake::ClientIdentity;

@@ -9,10 +9,10 @@ use rstmdb_rcp::message::watch::End;
 use rstmdb_rcp::message::watch::encode_end;
 use rstmdb_rcp::message::{ErrorBody, ResponseMeta};
 use rstmdb_rcp::wire::{self, WireMode};
-use serde_json::json;
 
 use crate::replica::WatchEvent;
-use crate::server::clients::json::Object;
+use crate::server::messages::failure;
+use crate::server::messages::json::Object;
 
 /// Above this the session adds nothing that can wait: it does no work for a client that does not read.
 const FULL_BYTES: usize = 256 * 1024;
@@ -121,17 +121,7 @@ impl Outbox {
         if let Err(error) = encoded {
             // The long text has made the buffer grow, and is cut off already.
             self.buffer = BytesMut::from(&self.buffer[..]);
-            let body = ErrorBody::new(
-                Code::BadRequest,
-                format!("the request was carried out, but its answer does not fit: {error}"),
-            );
-            let body = match wal_offset {
-                Some(offset) => {
-                    body.with_details(json!({ "outcome": "applied", "wal_offset": offset }))
-                }
-                None => body,
-            };
-            self.error(id, body);
+            self.error(id, failure::does_not_fit(&error, wal_offset));
             return Err(Code::BadRequest);
         }
         Ok(())

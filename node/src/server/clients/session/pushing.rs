@@ -9,7 +9,7 @@ use super::subscriptions::Pulled;
 use super::waiting::Unwritten;
 use super::{Phase, Session};
 use crate::replica::WatchEnd;
-use crate::server::clients::failure::{self, Effect};
+use crate::server::messages::failure::{self, Effect};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Writes what the watches have found.

@@ -12,10 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::waiting::Unbegun;
 use super::work::Tag;
 use super::{Phase, Session};
-use crate::server::clients::failure::{self, Effect};
-use crate::server::clients::json;
 use crate::server::clients::ops::{self, Job, RequestPlan, Started, Watching};
-use crate::server::op::Op;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::json;
+use crate::server::messages::op::Op;
 
 /// A snapshot of the whole state may take this long.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let timeout = match op {
             Op::Compact => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
-            _ => self.shared.request_timeout,
+            _ => self.shared.times.request(),
         };
         let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
         let tag = Tag {

@@ -62,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return Some(self.client.unknown_since() + HANDSHAKE_TIMEOUT);
         }
         let at_work = self.has_requests() || !self.watches.is_empty();
-        match self.shared.idle_timeout {
+        match self.shared.times.idle() {
             Some(timeout) if !at_work => Some(self.last_received + timeout),
             _ => None,
         }
@@ -73,7 +73,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let unbegun = self.waiting.request.as_ref();
         let idle = self
             .shared
-            .idle_timeout
+            .times
+            .idle()
             .unwrap_or(Duration::from_secs(3600));
         [
             self.flush_by,

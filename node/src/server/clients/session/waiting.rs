@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::subscriptions::Pulled;
 use super::work::Tag;
 use super::{Phase, Session};
-use crate::server::clients::failure::{self, Effect};
 use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
+use crate::server::messages::failure::{self, Effect};
 
 /// See the module documentation.
 #[derive(Default)]

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::server::clients::failure::Effect;
 use crate::server::clients::ops::{JobOutcome, Running};
 use crate::server::clients::order::Claim;
-use crate::server::op::Op;
+use crate::server::messages::failure::Effect;
+use crate::server::messages::op::Op;
 
 /// What is known of a request while it is in flight.
 #[derive(Debug)]

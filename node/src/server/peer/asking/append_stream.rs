@@ -10,11 +10,13 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use openraft::errors::RPCError;
 use openraft::raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::replica::Types;
 use crate::server::peer::codec::append_cut::{self, Message};
 use crate::server::peer::connecting::CallError;
 use crate::server::peer::connecting::connections::{Lane, Link};
@@ -23,7 +25,6 @@ use crate::server::peer::way::pace::Flight;
 use crate::server::peer::wire::append_part::Part;
 use crate::server::peer::wire::stream_append_reply::Outcome;
 use crate::server::peer::{OWED_BYTES_MAX, wire};
-use crate::server::product::Product;
 
 /// Appends that may be waiting for an answer.
 const OWED_MAX: usize = 256;
@@ -33,16 +34,17 @@ const HANDED_OVER_MAX: usize = 2;
 /// sending the entries again would not help.
 const SLOW_DISK_TIMES: u32 = 5;
 
-type Answer = Result<StreamAppendResult<Product>, RPCError<Product>>;
+type Answer<T> = Result<StreamAppendResult<T>, RPCError<T>>;
 
 /// Opens the stream, and gives the answers in the order of the requests.
-pub(crate) async fn open<'s, S>(
-    link: Link,
+pub(crate) async fn open<'s, T, S>(
+    link: Link<T>,
     lane: Lane,
     input: S,
-) -> Result<BoxStream<'s, Answer>, CallError>
+) -> Result<BoxStream<'s, Answer<T>>, CallError>
 where
-    S: Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+    T: Types,
+    S: Stream<Item = AppendEntriesRequest<T>> + Send + Unpin + 'static,
 {
     let (requests, outgoing) = mpsc::channel(HANDED_OVER_MAX);
     let mut client = link.raft(lane)?;
@@ -63,7 +65,7 @@ where
         owed_bytes: 0,
         term: 0,
         begun_bytes: 0,
-        quiet_since: Instant::now(),
+        quiet_since: T::now(),
     };
     let answers = stream::unfold(Some(pipeline), |pipeline| async {
         let mut pipeline = pipeline?;
@@ -92,8 +94,8 @@ struct Owed {
     end: u64,
 }
 
-struct Pipeline<S> {
-    link: Link,
+struct Pipeline<T: Types, S> {
+    link: Link<T>,
     lane: Lane,
     silence_timeout: Duration,
     /// `None` once it has ended.
@@ -104,7 +106,7 @@ struct Pipeline<S> {
     requests: Option<mpsc::Sender<wire::AppendPart>>,
     answers: Streaming<wire::StreamAppendReply>,
     held: Told,
-    flight: Flight,
+    flight: Flight<T>,
     /// In order.
     owed: VecDeque<Owed>,
     owed_bytes: u64,
@@ -113,12 +115,12 @@ struct Pipeline<S> {
     /// That of the last request.
     term: u64,
     /// When the last answer came or the last byte arrived, or when the first unanswered message was sent.
-    quiet_since: Instant,
+    quiet_since: InstantOf<T>,
 }
 
-enum SenderStep {
+enum SenderStep<T: Types> {
     Answer(Result<Option<wire::StreamAppendReply>, tonic::Status>),
-    Next(Option<AppendEntriesRequest<Product>>),
+    Next(Option<AppendEntriesRequest<T>>),
     Sent(Option<Sent>),
     Silence,
 }
@@ -130,12 +132,13 @@ struct Sent {
     is_append: bool,
 }
 
-impl<S> Pipeline<S>
+impl<T, S> Pipeline<T, S>
 where
-    S: Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+    T: Types,
+    S: Stream<Item = AppendEntriesRequest<T>> + Send + Unpin + 'static,
 {
     /// The next answer; `None` at the end of both directions.
-    async fn next(&mut self) -> Option<Result<StreamAppendResult<Product>, CallError>> {
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<T>, CallError>> {
         loop {
             match self.step().await {
                 SenderStep::Answer(Ok(Some(reply))) => {
@@ -176,7 +179,7 @@ where
         }
     }
 
-    async fn step(&mut self) -> SenderStep {
+    async fn step(&mut self) -> SenderStep<T> {
         let takes_more = self.ready.is_empty()
             && matches!(self.held, Told::Held(_))
             && self.owed.len() < OWED_MAX
@@ -196,11 +199,11 @@ where
             answer = answers.message() => SenderStep::Answer(answer),
             sent = hand_over(requests.as_ref(), ready), if may_send => SenderStep::Sent(sent),
             request = next_of(input), if takes_more => SenderStep::Next(request),
-            () = tokio::time::sleep_until(deadline), if owes => SenderStep::Silence,
+            () = T::sleep_until(deadline), if owes => SenderStep::Silence,
         }
     }
 
-    fn cut(&mut self, request: AppendEntriesRequest<Product>) {
+    fn cut(&mut self, request: AppendEntriesRequest<T>) {
         self.term = request.vote.leader_id.term;
         let message_bytes = self.link.path().window.message_bytes();
         let held = match &self.held {
@@ -211,7 +214,7 @@ where
     }
 
     fn sent(&mut self, sent: &Sent) {
-        let now = Instant::now();
+        let now = T::now();
         if !self.owes() {
             self.quiet_since = now;
         }
@@ -230,12 +233,12 @@ where
     fn answered(
         &mut self,
         reply: wire::StreamAppendReply,
-    ) -> Result<Option<StreamAppendResult<Product>>, CallError> {
+    ) -> Result<Option<StreamAppendResult<T>>, CallError> {
         if let Some(Outcome::Progress(progress)) = reply.outcome {
             if matches!(self.held, Told::NotYet) {
                 self.link.path().held(progress.held.as_ref());
                 self.held = Told::Held(progress.held);
-                self.quiet_since = Instant::now();
+                self.quiet_since = T::now();
             }
             self.arrived(progress.received);
             return Ok(None);
@@ -246,8 +249,8 @@ where
         };
         self.owed_bytes -= owed.bytes;
         self.arrived(owed.end);
-        self.quiet_since = Instant::now();
-        let result: StreamAppendResult<Product> = reply.try_into()?;
+        self.quiet_since = T::now();
+        let result: StreamAppendResult<T> = reply.try_into()?;
         if let Err(StreamAppendError::HigherVote(vote)) = &result {
             Bounds::beyond(self.term).vote(vote)?;
         }
@@ -255,7 +258,7 @@ where
     }
 
     fn arrived(&mut self, end: u64) {
-        let now = Instant::now();
+        let now = T::now();
         let bytes = self.flight.arrived(end, now);
         if bytes > 0 {
             self.quiet_since = now;

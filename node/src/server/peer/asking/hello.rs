@@ -1,6 +1,8 @@
 //! The first exchange with a node: facts, before either side knows whether the other belongs to it.
 
-use crate::replica::PeerError;
+use openraft::type_config::TypeConfigExt;
+
+use crate::replica::{PeerError, Types};
 use crate::server::peer::codec::{id_bytes, id_from};
 use crate::server::peer::connecting::CallError;
 use crate::server::peer::connecting::connections::Connections;
@@ -67,7 +69,7 @@ impl HelloAnswer {
     }
 }
 
-impl Connections {
+impl<T: Types> Connections<T> {
     /// Asks which node listens at `peer_addr`, which may be this very node.
     ///
     /// # Errors
@@ -95,7 +97,7 @@ impl Connections {
         };
         let limit = self.rpc_timeout();
         let mut client = self.introduction(peer_addr)?;
-        let reply = tokio::time::timeout(limit, client.hello(request)).await;
+        let reply = T::timeout(limit, client.hello(request)).await;
         let reply = reply.map_err(|_| CallError::Timeout(limit))??.into_inner();
         self.judge(reply.node_id, &reply.protocol)?;
         HelloAnswer::decode(reply)

@@ -12,30 +12,30 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
-use rstmdb_raft_store::{NodeInfo, RealFs, SnapshotHandle};
+use rstmdb_raft_store::{NodeInfo, SnapshotHandle};
 
 use super::{append_stream, snapshot_send};
-use crate::replica::Peer;
+use crate::replica::{Peer, Types};
 use crate::server::peer::connecting::CallError;
 use crate::server::peer::connecting::connections::{Connections, Lane, Link};
 use crate::server::peer::sane::Bounds;
 use crate::server::peer::way::path;
 use crate::server::peer::wire;
-use crate::server::product::Product;
 
 /// A vote is synced to disk before it is answered: a shorter timeout would fail healthy calls.
 const VOTE_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 
 /// openraft's connection to one node, for one purpose.
-pub struct PeerNetwork {
-    link: Link,
+pub struct PeerNetwork<T: Types> {
+    link: Link<T>,
     /// Where appends go.
     lane: Lane,
 }
 
-impl Connections {
-    fn network(&self, target: u64, node: &NodeInfo, lane: Lane) -> PeerNetwork {
+impl<T: Types> Connections<T> {
+    fn network(&self, target: u64, node: &NodeInfo, lane: Lane) -> PeerNetwork<T> {
         let peer = Peer {
             id: target,
             node: node.clone(),
@@ -47,29 +47,29 @@ impl Connections {
     }
 }
 
-impl RaftNetworkFactory<Product> for Connections {
-    type Network = PeerNetwork;
+impl<T: Types> RaftNetworkFactory<T> for Connections<T> {
+    type Network = PeerNetwork<T>;
 
-    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
         self.network(target, node, Lane::Append)
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
         self.network(target, node, Lane::Beat)
     }
 
-    async fn new_snapshot_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork {
+    async fn new_snapshot_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
         self.network(target, node, Lane::Bulk)
     }
 }
 
-impl PeerNetwork {
+impl<T: Types> PeerNetwork<T> {
     async fn ask_vote(
         &self,
-        rpc: VoteRequest<Product>,
+        rpc: VoteRequest<T>,
         option: &RPCOption,
         pre: bool,
-    ) -> Result<VoteResponse<Product>, CallError> {
+    ) -> Result<VoteResponse<T>, CallError> {
         let limit = option.soft_ttl().max(VOTE_TIMEOUT_MIN);
         let mut client = self.link.raft(Lane::Beat)?;
         let bounds = Bounds::beyond(rpc.vote.leader_id.term);
@@ -80,23 +80,23 @@ impl PeerNetwork {
             self.link.answer(limit, client.vote(request)).await?
         };
         self.link.path().beat();
-        let response: VoteResponse<Product> = reply.try_into()?;
+        let response: VoteResponse<T> = reply.try_into()?;
         bounds.vote(&response.vote)?;
         Ok(response)
     }
 
     async fn append_one(
         &self,
-        rpc: AppendEntriesRequest<Product>,
+        rpc: AppendEntriesRequest<T>,
         limit: Duration,
-    ) -> Result<AppendEntriesResponse<Product>, CallError> {
+    ) -> Result<AppendEntriesResponse<T>, CallError> {
         let follows_something = rpc.prev_log_id.is_some();
         let mut client = self.link.raft(self.lane)?;
         let bounds = Bounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::AppendRequest::from(rpc))?;
         let reply = self.link.answer(limit, client.append(request)).await?;
         self.link.path().beat();
-        let response: AppendEntriesResponse<Product> = reply.try_into()?;
+        let response: AppendEntriesResponse<T> = reply.try_into()?;
         // openraft assumes that the empty beginning fits every log, and would stop.
         if matches!(response, AppendEntriesResponse::Conflict) && !follows_something {
             let what = "a conflict before the first entry, which is impossible";
@@ -110,8 +110,8 @@ impl PeerNetwork {
 
     async fn hand_over(
         &self,
-        request: &TransferLeaderRequest<Product>,
-    ) -> Result<TransferLeaderResponse<Product>, CallError> {
+        request: &TransferLeaderRequest<T>,
+    ) -> Result<TransferLeaderResponse<T>, CallError> {
         let mut client = self.link.raft(Lane::Beat)?;
         let request = self
             .link
@@ -125,14 +125,14 @@ impl PeerNetwork {
     }
 }
 
-impl RaftNetworkV2<Product> for PeerNetwork {
-    type SnapshotData = SnapshotHandle<RealFs>;
+impl<T: Types> RaftNetworkV2<T> for PeerNetwork<T> {
+    type SnapshotData = SnapshotHandle<T::Fs>;
 
     async fn append_entries(
         &mut self,
-        rpc: AppendEntriesRequest<Product>,
+        rpc: AppendEntriesRequest<T>,
         option: RPCOption,
-    ) -> Result<AppendEntriesResponse<Product>, RPCError<Product>> {
+    ) -> Result<AppendEntriesResponse<T>, RPCError<T>> {
         Ok(self.append_one(rpc, option.hard_ttl()).await?)
     }
 
@@ -141,15 +141,9 @@ impl RaftNetworkV2<Product> for PeerNetwork {
         &'s mut self,
         input: S,
         option: RPCOption,
-    ) -> BoxFuture<
-        's,
-        Result<
-            BoxStream<'s, Result<StreamAppendResult<Product>, RPCError<Product>>>,
-            RPCError<Product>,
-        >,
-    >
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<T>, RPCError<T>>>, RPCError<T>>>
     where
-        S: futures_util::Stream<Item = AppendEntriesRequest<Product>> + Send + Unpin + 'static,
+        S: futures_util::Stream<Item = AppendEntriesRequest<T>> + Send + Unpin + 'static,
     {
         if self.lane == Lane::Beat {
             return stream_append_sequential(self, input, option);
@@ -161,7 +155,7 @@ impl RaftNetworkV2<Product> for PeerNetwork {
             if opened.is_err() {
                 // openraft waits its backoff when a stream takes the next request. A stream that cannot be opened takes
                 // none: openraft would retry at once, because a node that is starting refuses at once. So this waits.
-                tokio::time::sleep(path::WAIT_MIN).await;
+                T::sleep(path::WAIT_MIN).await;
             }
             Ok(opened?)
         })
@@ -169,28 +163,29 @@ impl RaftNetworkV2<Product> for PeerNetwork {
 
     async fn vote(
         &mut self,
-        rpc: VoteRequest<Product>,
+        rpc: VoteRequest<T>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Product>, RPCError<Product>> {
+    ) -> Result<VoteResponse<T>, RPCError<T>> {
         Ok(self.ask_vote(rpc, &option, false).await?)
     }
 
     async fn pre_vote(
         &mut self,
-        rpc: VoteRequest<Product>,
+        rpc: VoteRequest<T>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Product>, RPCError<Product>> {
+    ) -> Result<VoteResponse<T>, RPCError<T>> {
         Ok(self.ask_vote(rpc, &option, true).await?)
     }
 
     async fn full_snapshot(
         &mut self,
-        vote: VoteOf<Product>,
-        snapshot: SnapshotOf<Product, SnapshotHandle<RealFs>>,
+        vote: VoteOf<T>,
+        snapshot: SnapshotOf<T, SnapshotHandle<T::Fs>>,
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
-    ) -> Result<SnapshotResponse<Product>, StreamingError<Product>> {
+    ) -> Result<SnapshotResponse<T>, StreamingError<T>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = snapshot_send::send(&self.link, vote, snapshot.snapshot) => sent,
         }
@@ -198,9 +193,9 @@ impl RaftNetworkV2<Product> for PeerNetwork {
 
     async fn transfer_leader(
         &mut self,
-        req: TransferLeaderRequest<Product>,
+        req: TransferLeaderRequest<T>,
         _option: RPCOption,
-    ) -> Result<TransferLeaderResponse<Product>, RPCError<Product>> {
+    ) -> Result<TransferLeaderResponse<T>, RPCError<T>> {
         Ok(self.hand_over(&req).await?)
     }
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use openraft::Instant;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
 use rstmdb_raft_store::{Entry, NodeInfo};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
 use crate::replica::{
     Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
-    Peers, Report, Sent,
+    Peers, Report, Sent, Types,
 };
 use crate::server::config::address;
 use crate::server::peer::codec::{cut, decode_result, entries};
@@ -36,7 +38,7 @@ const PART_TIMEOUT: Duration = Duration::from_secs(120);
 /// A broken connection may be noticed by this much earlier, counted from the last command.
 const SILENCE_MARGIN: Duration = Duration::from_millis(500);
 
-impl Peers for Connections {
+impl<T: Types> Peers for Connections<T> {
     fn forward(&self, to: &Peer) -> BoxFuture<'static, Result<ForwardStream, PeerError>> {
         let link = self.to(to.clone());
         async move { Ok(forward(link).await?) }.boxed()
@@ -91,7 +93,7 @@ impl Peers for Connections {
 
 /// The streams live until one side drops its end, or the connection breaks. The node that forwards decides how much is
 /// in flight.
-async fn forward(link: Link) -> Result<ForwardStream, CallError> {
+async fn forward<T: Types>(link: Link<T>) -> Result<ForwardStream, CallError> {
     let stream = forward_over(link.clone()).await?;
     if !link.path().loses_what_is_large() {
         return Ok(stream);
@@ -106,19 +108,19 @@ async fn forward(link: Link) -> Result<ForwardStream, CallError> {
 
 /// The commands of a stream that have no answer yet.
 #[derive(Default)]
-struct Owed(Mutex<(usize, Option<Instant>)>);
+struct Owed<T: Types>(Mutex<(usize, Option<InstantOf<T>>)>);
 
-impl Owed {
+impl<T: Types> Owed<T> {
     fn sent(&self, commands: usize) {
         let mut owed = self.0.lock();
         owed.0 += commands;
-        owed.1.get_or_insert_with(Instant::now);
+        owed.1.get_or_insert_with(T::now);
     }
 
     fn answered(&self, commands: usize) {
         let mut owed = self.0.lock();
         owed.0 = owed.0.saturating_sub(commands);
-        owed.1 = (owed.0 > 0).then(Instant::now);
+        owed.1 = (owed.0 > 0).then(T::now);
     }
 
     /// Whether no answer has come for longer than a healthy connection is silent.
@@ -128,25 +130,26 @@ impl Owed {
     }
 }
 
-async fn forward_over(link: Link) -> Result<ForwardStream, CallError> {
+async fn forward_over<T: Types>(link: Link<T>) -> Result<ForwardStream, CallError> {
     let (commands, outgoing) = mpsc::unbounded_channel::<Vec<Forwarded>>();
     let (answers, results) = mpsc::unbounded_channel();
-    let owed = Arc::new(Owed::default());
+    let owed = Arc::new(Owed::<T>::default());
     let sent = owed.clone();
     let batches = UnboundedReceiverStream::new(outgoing).flat_map(move |batch| {
         if !batch.is_empty() {
             sent.sent(batch.len());
         }
         let portions = cut(batch.into_iter().map(wire::Forwarded::from));
-        stream::iter(portions).map(|commands| wire::ForwardBatch { commands })
+        stream::iter(portions).map(|requests| wire::ForwardBatch { requests })
     });
     let mut client = link.node(Lane::Forward)?;
     let request = link.request(batches)?;
     let limit = link.silence_timeout();
     let mut incoming = link.answer(limit, client.forward(request)).await?;
-    tokio::spawn(async move {
+    drop(T::spawn(async move {
         loop {
             let message = tokio::select! {
+                biased;
                 message = incoming.message() => message,
                 () = answers.closed() => return,
             };
@@ -169,11 +172,11 @@ async fn forward_over(link: Link) -> Result<ForwardStream, CallError> {
                 }
             }
         }
-    });
+    }));
     Ok(ForwardStream { commands, results })
 }
 
-async fn read_index(link: &Link, level: Consistency) -> Result<u64, PeerError> {
+async fn read_index<T: Types>(link: &Link<T>, level: Consistency) -> Result<u64, PeerError> {
     let level = match level {
         Consistency::Lease => wire::ReadLevel::Lease,
         Consistency::Linearizable | Consistency::Local => wire::ReadLevel::Linearizable,
@@ -197,15 +200,15 @@ async fn read_index(link: &Link, level: Consistency) -> Result<u64, PeerError> {
     }
 }
 
-async fn report(link: &Link) -> Result<Report, CallError> {
+async fn report<T: Types>(link: &Link<T>) -> Result<Report, CallError> {
     let mut client = link.membership()?;
     let call = client.report(link.request(wire::ReportRequest {})?);
     let reply = link.answer(link.rpc_timeout(), call).await?;
     Ok(reply.try_into()?)
 }
 
-async fn change(
-    link: &Link,
+async fn change<T: Types>(
+    link: &Link<T>,
     change: wire::ChangeRequest,
 ) -> Result<Result<(), ChangeError>, CallError> {
     let mut client = link.membership()?;
@@ -216,7 +219,7 @@ async fn change(
 }
 
 /// A node may be added when it belongs to no other cluster and its id is free for its data folder.
-async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerError> {
+async fn introduce<T: Types>(connections: &Connections<T>, addr: &str) -> Result<Peer, PeerError> {
     let found = connections.hello(addr).await?;
     let local = &connections.gate().local;
     let refused = |reason: String| Err(PeerError::Refused(reason));
@@ -274,8 +277,8 @@ async fn introduce(connections: &Connections, addr: &str) -> Result<Peer, PeerEr
 }
 
 /// From now on other nodes look for the node at the address that it calls its own.
-async fn must_be_there(
-    connections: &Connections,
+async fn must_be_there<T: Types>(
+    connections: &Connections<T>,
     found: &HelloAnswer,
     asked_at: &str,
 ) -> Result<(), PeerError> {
@@ -295,7 +298,7 @@ async fn must_be_there(
     }
 }
 
-async fn history(link: Link, before: u64) -> Result<Option<HistoryRun>, CallError> {
+async fn history<T: Types>(link: Link<T>, before: u64) -> Result<Option<HistoryRun>, CallError> {
     let mut client = link.node(Lane::Bulk)?;
     let call = client.history(link.request(wire::HistoryRequest { before })?);
     let mut parts = link.answer(link.silence_timeout(), call).await?;
@@ -314,8 +317,8 @@ async fn history(link: Link, before: u64) -> Result<Option<HistoryRun>, CallErro
     }))
 }
 
-fn portions(
-    link: Link,
+fn portions<T: Types>(
+    link: Link<T>,
     parts: Streaming<wire::HistoryPart>,
 ) -> BoxStream<'static, Result<Vec<Entry>, PeerError>> {
     let portions = stream::unfold(Some((link, parts)), |state| async {
@@ -334,11 +337,11 @@ fn portions(
     portions.boxed()
 }
 
-async fn next_part(
-    link: &Link,
+async fn next_part<T: Types>(
+    link: &Link<T>,
     parts: &mut Streaming<wire::HistoryPart>,
 ) -> Result<Option<Part>, CallError> {
-    let Ok(message) = tokio::time::timeout(PART_TIMEOUT, parts.message()).await else {
+    let Ok(message) = T::timeout(PART_TIMEOUT, parts.message()).await else {
         return Err(CallError::Timeout(PART_TIMEOUT));
     };
     let Some(message) = message.map_err(|status| link.failure(status))? else {

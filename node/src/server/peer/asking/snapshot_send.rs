@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use openraft::errors::StreamingError;
 use openraft::raft::SnapshotResponse;
-use rstmdb_raft_store::{RealFs, SnapshotHandle, Vote};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use rstmdb_raft_store::{SnapshotHandle, Vote};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::replica::Types;
 use crate::server::peer::connecting::CallError;
 use crate::server::peer::connecting::connections::{Lane, Link};
 use crate::server::peer::wire;
 use crate::server::peer::wire::snapshot_part::Part;
 use crate::server::peer::wire::snapshot_progress::Progress;
-use crate::server::product::Product;
 
 /// A slow link carries one well within [`SILENCE_MAX`].
 const BLOCK_BYTES: usize = 128 * 1024;
@@ -31,15 +32,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// signs of life.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-type Answer = Result<SnapshotResponse<Product>, StreamingError<Product>>;
+type Answer<T> = Result<SnapshotResponse<T>, StreamingError<T>>;
 
 /// Sends the snapshot, and gives the receiver's vote once it is installed there.
-pub(crate) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealFs>) -> Answer {
+pub(crate) async fn send<T: Types>(
+    link: &Link<T>,
+    vote: Vote,
+    snapshot: SnapshotHandle<T::Fs>,
+) -> Answer<T> {
     let mut transfer = Transfer::open(link, vote, &snapshot).await?;
     loop {
         if transfer.may_send_more() {
             // An unreadable file must not end this node: the snapshot is written again.
-            let block = read(&snapshot, transfer.sent).await;
+            let block = read::<T>(&snapshot, transfer.sent).await;
             transfer.send(block.inspect_err(|_| snapshot.suspect())?)?;
             continue;
         }
@@ -56,12 +61,12 @@ pub(crate) async fn send(link: &Link, vote: Vote, snapshot: SnapshotHandle<RealF
     }
 }
 
-async fn read(
-    snapshot: &SnapshotHandle<RealFs>,
+async fn read<T: Types>(
+    snapshot: &SnapshotHandle<T::Fs>,
     offset: u64,
 ) -> Result<wire::SnapshotBlock, CallError> {
     let snapshot = snapshot.clone();
-    let block = tokio::task::spawn_blocking(move || snapshot.read_block(offset, BLOCK_BYTES))
+    let block = T::blocking(move || snapshot.read_block(offset, BLOCK_BYTES))
         .await
         .map_err(|error| CallError::Failed(error.to_string()))?
         .map_err(|error| CallError::Failed(error.to_string()))?;
@@ -72,7 +77,7 @@ async fn read(
     })
 }
 
-struct Transfer {
+struct Transfer<T: Types> {
     parts: mpsc::Sender<wire::SnapshotPart>,
     progress: Streaming<wire::SnapshotProgress>,
     bytes: u64,
@@ -80,16 +85,16 @@ struct Transfer {
     sent: u64,
     /// The offset up to which the receiver has it.
     written: u64,
-    install_by: Option<Instant>,
+    install_by: Option<InstantOf<T>>,
     /// The answer, where the receiver wants no snapshot.
     done: Option<Vote>,
 }
 
-impl Transfer {
+impl<T: Types> Transfer<T> {
     async fn open(
-        link: &Link,
+        link: &Link<T>,
         vote: Vote,
-        snapshot: &SnapshotHandle<RealFs>,
+        snapshot: &SnapshotHandle<T::Fs>,
     ) -> Result<Self, CallError> {
         let info = snapshot.info();
         // One more than may ever be in flight, so that handing one over never waits.
@@ -130,11 +135,11 @@ impl Transfer {
     }
 
     /// Waits for the receiver; its vote once there is nothing more to do.
-    async fn progress(&mut self, link: &Link) -> Result<Option<Vote>, CallError> {
+    async fn progress(&mut self, link: &Link<T>) -> Result<Option<Vote>, CallError> {
         if self.done.is_some() {
             return Ok(self.done);
         }
-        let Ok(message) = tokio::time::timeout(SILENCE_MAX, self.progress.message()).await else {
+        let Ok(message) = T::timeout(SILENCE_MAX, self.progress.message()).await else {
             if self.written < self.sent {
                 link.stalled(Lane::Bulk);
             }
@@ -164,7 +169,7 @@ impl Transfer {
         if self.written < self.bytes {
             return Ok(());
         }
-        let now = Instant::now();
+        let now = T::now();
         let by = *self.install_by.get_or_insert(now + INSTALL_TIMEOUT);
         if now > by {
             return Err(CallError::Timeout(INSTALL_TIMEOUT));

@@ -12,13 +12,15 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyper::body::{Body as _, Frame};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::{InstantOf, SleepOf};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::Request;
 
 use super::shares::{Share, Shares};
+use crate::replica::Types;
 use crate::server::peer::RAFT_MESSAGE_BYTES_MAX;
 
 /// The largest message of forwarded commands that is taken: a client's largest request, with room.
@@ -32,10 +34,14 @@ const STILL_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 5;
 
 /// Reads the messages of a request as the sender's share allows.
-pub(crate) fn meter(shares: &Shares, sender: Option<u64>, request: Request<Body>) -> Request<Body> {
+pub(crate) fn meter<T: Types>(
+    shares: &Shares,
+    sender: Option<u64>,
+    request: Request<Body>,
+) -> Request<Body> {
     let call = Call::at(request.uri().path());
     let share = shares.of(sender);
-    request.map(|body| Body::new(Metered::new(body, share, call)))
+    request.map(|body| Body::new(Metered::<T>::new(body, share, call)))
 }
 
 /// The limits of a call.
@@ -63,7 +69,7 @@ impl Call {
 }
 
 /// The body of a request: the node reads only as much of it as the share allows.
-struct Metered {
+struct Metered<T: Types> {
     body: Body,
     share: Arc<Share>,
     call: Call,
@@ -75,10 +81,13 @@ struct Metered {
     wanted: Option<BoxFuture<'static, Result<OwnedSemaphorePermit, Status>>>,
     /// The length of the present message, where that came in pieces.
     held: Option<OwnedSemaphorePermit>,
-    late: Pin<Box<Sleep>>,
+    /// When the last byte of such a message came.
+    moved: InstantOf<T>,
+    /// Waits until that is too long ago; only while such a message is waited for.
+    late: Option<Pin<Box<SleepOf<T>>>>,
 }
 
-impl Metered {
+impl<T: Types> Metered<T> {
     fn new(body: Body, share: Arc<Share>, call: Call) -> Self {
         Self {
             body,
@@ -88,7 +97,8 @@ impl Metered {
             missing: 0,
             wanted: None,
             held: None,
-            late: Box::pin(tokio::time::sleep(STILL_TIMEOUT)),
+            moved: T::now(),
+            late: None,
         }
     }
 
@@ -154,8 +164,24 @@ impl Metered {
 
     fn still_from_now(&mut self) {
         if self.held.is_some() {
-            self.late.as_mut().reset(Instant::now() + STILL_TIMEOUT);
+            self.moved = T::now();
         }
+    }
+
+    /// Whether no byte has come for too long. A byte does not reset the timer, which would cost more than the byte: a
+    /// timer that has run out looks when the last byte came.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let end = self.moved + STILL_TIMEOUT;
+        let late = self
+            .late
+            .get_or_insert_with(|| Box::pin(T::sleep_until(end)));
+        while late.as_mut().poll(cx).is_ready() {
+            if T::now() >= end {
+                return true;
+            }
+            *late = Box::pin(T::sleep_until(end));
+        }
+        false
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
@@ -185,7 +211,7 @@ impl Metered {
                     return Poll::Ready(Some(Ok(Frame::data(rest))));
                 }
                 Poll::Pending => {
-                    if self.held.is_some() && self.late.as_mut().poll(cx).is_ready() {
+                    if self.held.is_some() && self.is_late(cx) {
                         let still = STILL_TIMEOUT.as_secs();
                         return Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
                             "no byte of an unfinished message came for {still} s"
@@ -198,7 +224,7 @@ impl Metered {
     }
 }
 
-impl hyper::body::Body for Metered {
+impl<T: Types> hyper::body::Body for Metered<T> {
     type Data = Bytes;
     type Error = Status;
 
@@ -227,6 +253,7 @@ mod tests {
 
     use super::super::shares::OTHER_BYTES;
     use super::*;
+    use crate::server::product::Product;
 
     const FORWARD: &str = "/rstmdb.peer.v1.Node/Forward";
     const APPEND: &str = "/rstmdb.peer.v1.Raft/StreamAppend";
@@ -258,7 +285,7 @@ mod tests {
         fn of(shares: &Shares, sender: Option<u64>, path: &str) -> Self {
             let (wire, coming) = mpsc::unbounded_channel();
             let request = Request::builder().uri(path).body(Body::new(Wire(coming)));
-            let body = meter(shares, sender, request.unwrap()).into_body();
+            let body = meter::<Product>(shares, sender, request.unwrap()).into_body();
             Self { wire, body }
         }
 

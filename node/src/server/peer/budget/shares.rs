@@ -70,7 +70,8 @@ impl Share {
         }
     }
 
-    /// Waits for room for forwarded commands, which they give back with their outcomes. `None` cannot happen.
+    /// Waits for room for forwarded commands. They keep it for as long as they lie in memory, even if the stream that
+    /// brought them ends. `None` cannot happen.
     pub(crate) async fn commands(&self, bytes: usize) -> Option<Arc<OwnedSemaphorePermit>> {
         let bytes = u32::try_from(bytes.min(COMMANDS_BYTES)).ok()?;
         let room = self.commands.clone().acquire_many_owned(bytes).await;

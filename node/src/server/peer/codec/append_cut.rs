@@ -8,11 +8,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use openraft::raft::AppendEntriesRequest;
-use rstmdb_raft_store::{Entry, LogId, Payload};
+use rstmdb_raft_store::{Entry, LogId, Payload, StoreConfig};
 
 use crate::server::peer::wire;
 use crate::server::peer::wire::append_part::Part;
-use crate::server::product::Product;
 
 /// One message, with the bytes of entries in it.
 pub(crate) struct Message {
@@ -21,8 +20,8 @@ pub(crate) struct Message {
 }
 
 /// The messages that bring `request`, in order. Pieces that the other side has according to `held` are not sent again.
-pub(crate) fn cut(
-    request: AppendEntriesRequest<Product>,
+pub(crate) fn cut<T: StoreConfig>(
+    request: AppendEntriesRequest<T>,
     message_bytes: usize,
     held: Option<&wire::HeldEntry>,
 ) -> VecDeque<Message> {
@@ -152,6 +151,7 @@ mod tests {
     use rstmdb_raft_store::{Data, LeaderId, Vote, log_id};
 
     use super::*;
+    use crate::server::product::Product;
 
     const MESSAGE: usize = 100;
 

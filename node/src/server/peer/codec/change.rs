@@ -17,6 +17,15 @@ impl From<&Change> for wire::ChangeRequest {
             }),
             Change::Promote { node_id } => Wire::Promote(*node_id),
             Change::Remove { node_id } => Wire::Remove(*node_id),
+            Change::SetAddress {
+                node_id,
+                node,
+                by_itself,
+            } => Wire::SetAddress(wire::SetAddress {
+                node_id: *node_id,
+                node: Some(node.into()),
+                by_itself: *by_itself,
+            }),
             Change::TransferLeader { to } => Wire::TransferLeader(wire::TransferLeader { to: *to }),
         };
         Self {
@@ -36,6 +45,11 @@ impl TryFrom<wire::ChangeRequest> for Change {
             },
             Wire::Promote(node_id) => Self::Promote { node_id },
             Wire::Remove(node_id) => Self::Remove { node_id },
+            Wire::SetAddress(set) => Self::SetAddress {
+                node_id: set.node_id,
+                node: NodeInfo::from(required("SetAddress.node", set.node)?),
+                by_itself: set.by_itself,
+            },
             Wire::TransferLeader(transfer) => Self::TransferLeader { to: transfer.to },
         })
     }

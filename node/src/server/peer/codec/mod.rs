@@ -8,21 +8,19 @@
 //! | `append_cut` | appends, cut into messages of the size that the link carries |
 //! | `raft` | votes, appends, entries, snapshots |
 //! | `membership` | who belongs to the cluster |
-//! | `command`, `query` | what is forwarded |
-//! | `reply`, `refusal`, `outcome` | the outcomes |
+//! | `forwarded` | requests to the leader |
+//! | `outcome` | their outcomes |
 //! | `change`, `report` | changes of the membership, how a node stands |
 
 pub(super) mod append_cut;
 mod change;
-mod command;
+mod forwarded;
 mod membership;
 mod outcome;
-mod query;
 mod raft;
-mod refusal;
-mod reply;
 mod report;
 
+pub(super) use forwarded::received;
 pub(super) use outcome::{decode_result, encode_result, not_understood};
 pub(super) use raft::entries;
 

@@ -1,22 +1,68 @@
-//! The outcome of a forwarded command.
+//! The outcome of a forwarded request: the result as the leader writes it, its refusal, or why the leader has none.
 
-use prost::Message;
-use rstmdb_engine::Refusal;
+use bytes::BytesMut;
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
+use rstmdb_rcp::message::ErrorBody;
 
-use super::{DecodeError, required};
-use crate::replica::{Done, Error, ForwardResult};
+use super::{DecodeError, invalid, required};
+use crate::replica::{
+    Done, Error, ForwardResult, Mark, MarkedPart, RefusedByLeader, Relayed, ReplayedContext,
+    Replied, may_be_of_a_later_life,
+};
+use crate::server::messages::{failure, json, reply};
+use crate::server::peer::wire;
 use crate::server::peer::wire::error::Kind;
-use crate::server::peer::{MESSAGE_BYTES_MAX, wire};
+use crate::server::peer::wire::mark::Part as Wire;
 
-/// The largest outcome that is sent; the rest is for the message around it.
-const RESULT_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 1024;
-
-impl From<Done> for wire::Done {
-    fn from(done: Done) -> Self {
+impl From<Relayed> for wire::Done {
+    fn from(relayed: Relayed) -> Self {
         Self {
-            reply: Some(done.reply.into()),
-            offset: done.offset,
+            result: relayed.text().clone(),
+            offset: None,
+            marks: relayed.marks().iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<&Mark> for wire::Mark {
+    fn from(mark: &Mark) -> Self {
+        let part = match &mark.part {
+            MarkedPart::Extension { .. } => Wire::Extension(wire::Blank {}),
+            MarkedPart::Context(context) => Wire::Context(wire::ReplayedContext {
+                instance_id: context.instance_id.clone(),
+                idempotency_key: context.idempotency_key.clone(),
+                wal_offset: context.wal_offset,
+            }),
+        };
+        Self {
+            at: mark.at as u64,
+            bytes: mark.bytes as u64,
+            part: Some(part),
+        }
+    }
+}
+
+impl TryFrom<wire::Mark> for Mark {
+    type Error = DecodeError;
+
+    fn try_from(message: wire::Mark) -> Result<Self, DecodeError> {
+        let place = |field, value| {
+            usize::try_from(value).map_err(|_| invalid(field, "it is larger than any result"))
+        };
+        let part = match required("Mark.part", message.part)? {
+            Wire::Extension(_) => MarkedPart::Extension { shown: true },
+            Wire::Context(context) => MarkedPart::Context(ReplayedContext {
+                instance_id: context.instance_id,
+                idempotency_key: context.idempotency_key,
+                wal_offset: context.wal_offset,
+                found: None,
+            }),
+        };
+        Ok(Self {
+            at: place("Mark.at", message.at)?,
+            bytes: place("Mark.bytes", message.bytes)?,
+            part,
+        })
     }
 }
 
@@ -24,9 +70,35 @@ impl TryFrom<wire::Done> for Done {
     type Error = DecodeError;
 
     fn try_from(message: wire::Done) -> Result<Self, DecodeError> {
+        let marks = message.marks.into_iter().map(Mark::try_from);
+        let relayed = Relayed::new(message.result, marks.collect::<Result<_, _>>()?);
+        let outside = || invalid("Done.marks", "they are not parts of the result");
         Ok(Self {
-            reply: required("Done.reply", message.reply)?.try_into()?,
+            reply: Replied::ByLeader(relayed.ok_or_else(outside)?),
             offset: message.offset,
+        })
+    }
+}
+
+impl From<RefusedByLeader> for wire::Refused {
+    fn from(refused: RefusedByLeader) -> Self {
+        let mut error = BytesMut::new();
+        json::serialized(&mut error, &refused.error);
+        Self {
+            error: error.freeze(),
+            may_be_of_a_later_life: refused.may_be_of_a_later_life,
+        }
+    }
+}
+
+impl TryFrom<wire::Refused> for RefusedByLeader {
+    type Error = DecodeError;
+
+    fn try_from(message: wire::Refused) -> Result<Self, DecodeError> {
+        let error = serde_json::from_slice(&message.error);
+        Ok(Self {
+            error: error.map_err(|error| invalid("Refused.error", error.to_string()))?,
+            may_be_of_a_later_life: message.may_be_of_a_later_life,
         })
     }
 }
@@ -37,7 +109,14 @@ impl From<Error> for wire::Error {
         let outcome_unknown = error.outcome_unknown();
         let blank = wire::Blank {};
         let kind = match error {
-            Error::Refused(refusal) => Kind::Refused(refusal.into()),
+            Error::Refused(refusal) => {
+                let refused = RefusedByLeader {
+                    error: failure::of_refusal(&refusal),
+                    may_be_of_a_later_life: may_be_of_a_later_life(&refusal),
+                };
+                Kind::Refused(refused.into())
+            }
+            Error::RefusedByLeader(refused) => Kind::Refused((*refused).into()),
             Error::OffsetCompacted { wanted, earliest } => {
                 Kind::OffsetCompacted(wire::OffsetCompacted { wanted, earliest })
             }
@@ -74,7 +153,7 @@ impl TryFrom<wire::Error> for Error {
     fn try_from(message: wire::Error) -> Result<Self, DecodeError> {
         let outcome_unknown = message.outcome_unknown;
         Ok(match message.kind {
-            Some(Kind::Refused(refusal)) => Self::Refused(refusal.try_into()?),
+            Some(Kind::Refused(refused)) => Self::RefusedByLeader(Box::new(refused.try_into()?)),
             Some(Kind::OffsetCompacted(compacted)) => Self::OffsetCompacted {
                 wanted: compacted.wanted,
                 earliest: compacted.earliest,
@@ -103,45 +182,38 @@ impl TryFrom<wire::Error> for Error {
     }
 }
 
-/// Encodes the outcome of one command.
+/// Encodes the outcome of one request.
 pub(in super::super) fn encode_result(result: ForwardResult) -> wire::ForwardResult {
     use wire::forward_result::Outcome;
-    let offset = result.outcome.as_ref().ok().and_then(|done| done.offset);
-    let outcome = match result.outcome {
-        Ok(done) => Outcome::Done(done.into()),
+    let outcome = match result.outcome.and_then(written) {
+        Ok(done) => Outcome::Done(done),
         Err(error) => Outcome::Error(error.into()),
     };
-    let message = wire::ForwardResult {
-        seq: result.seq,
-        outcome: Some(outcome),
-    };
-    let bytes = message.encoded_len();
-    if bytes <= RESULT_BYTES_MAX {
-        return message;
-    }
     wire::ForwardResult {
         seq: result.seq,
-        outcome: Some(Outcome::Error(too_large(bytes, offset).into())),
+        outcome: Some(outcome),
     }
 }
 
-/// The error that replaces an answer too large to send: such an answer would end the stream, and with it all other
-/// commands in flight. The client learns whether its write took effect.
-fn too_large(bytes: usize, offset: Option<u64>) -> Error {
-    let effect = offset.map_or_else(
-        || "nothing was changed".to_owned(),
-        |offset| format!("the writes of this request took effect at wal_offset {offset}"),
-    );
-    Error::Refused(Refusal::BadRequest {
-        field: None,
-        message: format!(
-            "the answer would be {bytes} bytes long, and at most {RESULT_BYTES_MAX} can be passed on \
-             from the leader: read less at once; {effect}"
-        ),
+/// The result as it is sent. One that does not fit into a frame of its client becomes the error that the client would
+/// get for it in any case.
+fn written(done: Done) -> Result<wire::Done, Error> {
+    let relayed = match done.reply {
+        Replied::Here(reply) => reply::relayed(&reply),
+        Replied::ByLeader(relayed) => relayed,
+    };
+    let bytes = relayed.text().len();
+    if bytes > PAYLOAD_BYTES_MAX {
+        let why = format!("it is {bytes} bytes long; at most {PAYLOAD_BYTES_MAX} are allowed");
+        return Err(refused(failure::does_not_fit(&why, done.offset)));
+    }
+    Ok(wire::Done {
+        offset: done.offset,
+        ..relayed.into()
     })
 }
 
-/// Decodes the outcome of one command. If a newer version sent an outcome that this one does not know, the command may
+/// Decodes the outcome of one request. If a newer version sent an outcome that this one does not know, the request may
 /// or may not have taken effect.
 pub(in super::super) fn decode_result(message: wire::ForwardResult) -> ForwardResult {
     use wire::forward_result::Outcome;
@@ -160,15 +232,24 @@ pub(in super::super) fn decode_result(message: wire::ForwardResult) -> ForwardRe
     }
 }
 
-/// The outcome of a command that this version does not know: nothing was done.
-pub(in super::super) fn not_understood(seq: u64, error: &DecodeError) -> ForwardResult {
-    let message =
-        format!("the leader does not understand this request; its version may be older: {error}");
+/// The outcome of a request that this version does not understand: nothing was done.
+pub(in super::super) fn not_understood(seq: u64, error: ErrorBody) -> ForwardResult {
+    let message = format!(
+        "the leader does not understand this request; its version may be older: {}",
+        error.message
+    );
     ForwardResult {
         seq,
-        outcome: Err(Error::Refused(Refusal::BadRequest {
-            field: None,
-            message,
+        outcome: Err(refused(ErrorBody {
+            message: message.into(),
+            ..error
         })),
     }
+}
+
+fn refused(error: ErrorBody) -> Error {
+    Error::RefusedByLeader(Box::new(RefusedByLeader {
+        error,
+        may_be_of_a_later_life: false,
+    }))
 }

@@ -5,12 +5,12 @@ use openraft::raft::{
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use rstmdb_raft_store::{
-    Data, Entry, LeaderId, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Vote, log_id,
+    Data, Entry, LeaderId, LogId, Membership, Payload, SnapshotMeta, StoreConfig, StoredMembership,
+    Vote, log_id,
 };
 
 use super::{DecodeError, required};
 use crate::server::peer::wire;
-use crate::server::product::Product;
 
 impl From<LogId> for wire::LogId {
     fn from(id: LogId) -> Self {
@@ -49,8 +49,8 @@ impl From<wire::Vote> for Vote {
     }
 }
 
-impl From<VoteRequest<Product>> for wire::VoteRequest {
-    fn from(request: VoteRequest<Product>) -> Self {
+impl<T: StoreConfig> From<VoteRequest<T>> for wire::VoteRequest {
+    fn from(request: VoteRequest<T>) -> Self {
         Self {
             vote: Some(request.vote.into()),
             last_log_id: request.last_log_id.map(Into::into),
@@ -59,7 +59,7 @@ impl From<VoteRequest<Product>> for wire::VoteRequest {
     }
 }
 
-impl TryFrom<wire::VoteRequest> for VoteRequest<Product> {
+impl<T: StoreConfig> TryFrom<wire::VoteRequest> for VoteRequest<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::VoteRequest) -> Result<Self, DecodeError> {
@@ -71,8 +71,8 @@ impl TryFrom<wire::VoteRequest> for VoteRequest<Product> {
     }
 }
 
-impl From<VoteResponse<Product>> for wire::VoteReply {
-    fn from(response: VoteResponse<Product>) -> Self {
+impl<T: StoreConfig> From<VoteResponse<T>> for wire::VoteReply {
+    fn from(response: VoteResponse<T>) -> Self {
         Self {
             vote: Some(response.vote.into()),
             granted: response.vote_granted,
@@ -81,7 +81,7 @@ impl From<VoteResponse<Product>> for wire::VoteReply {
     }
 }
 
-impl TryFrom<wire::VoteReply> for VoteResponse<Product> {
+impl<T: StoreConfig> TryFrom<wire::VoteReply> for VoteResponse<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::VoteReply) -> Result<Self, DecodeError> {
@@ -132,8 +132,8 @@ pub(in super::super) fn entries(messages: Vec<wire::Entry>) -> Result<Vec<Entry>
     messages.into_iter().map(TryInto::try_into).collect()
 }
 
-impl From<AppendEntriesRequest<Product>> for wire::AppendRequest {
-    fn from(request: AppendEntriesRequest<Product>) -> Self {
+impl<T: StoreConfig> From<AppendEntriesRequest<T>> for wire::AppendRequest {
+    fn from(request: AppendEntriesRequest<T>) -> Self {
         Self {
             vote: Some(request.vote.into()),
             prev_log_id: request.prev_log_id.map(Into::into),
@@ -143,7 +143,7 @@ impl From<AppendEntriesRequest<Product>> for wire::AppendRequest {
     }
 }
 
-impl TryFrom<wire::AppendRequest> for AppendEntriesRequest<Product> {
+impl<T: StoreConfig> TryFrom<wire::AppendRequest> for AppendEntriesRequest<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::AppendRequest) -> Result<Self, DecodeError> {
@@ -156,8 +156,8 @@ impl TryFrom<wire::AppendRequest> for AppendEntriesRequest<Product> {
     }
 }
 
-impl From<AppendEntriesResponse<Product>> for wire::AppendReply {
-    fn from(response: AppendEntriesResponse<Product>) -> Self {
+impl<T: StoreConfig> From<AppendEntriesResponse<T>> for wire::AppendReply {
+    fn from(response: AppendEntriesResponse<T>) -> Self {
         use wire::append_reply::Outcome;
         let outcome = match response {
             AppendEntriesResponse::Success => Outcome::Success(wire::Blank {}),
@@ -173,7 +173,7 @@ impl From<AppendEntriesResponse<Product>> for wire::AppendReply {
     }
 }
 
-impl TryFrom<wire::AppendReply> for AppendEntriesResponse<Product> {
+impl<T: StoreConfig> TryFrom<wire::AppendReply> for AppendEntriesResponse<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::AppendReply) -> Result<Self, DecodeError> {
@@ -187,8 +187,8 @@ impl TryFrom<wire::AppendReply> for AppendEntriesResponse<Product> {
     }
 }
 
-impl From<StreamAppendResult<Product>> for wire::StreamAppendReply {
-    fn from(result: StreamAppendResult<Product>) -> Self {
+impl<T: StoreConfig> From<StreamAppendResult<T>> for wire::StreamAppendReply {
+    fn from(result: StreamAppendResult<T>) -> Self {
         use wire::stream_append_reply::Outcome;
         let outcome = match result {
             Ok(id) => Outcome::Matching(wire::Matching {
@@ -203,7 +203,7 @@ impl From<StreamAppendResult<Product>> for wire::StreamAppendReply {
     }
 }
 
-impl TryFrom<wire::StreamAppendReply> for StreamAppendResult<Product> {
+impl<T: StoreConfig> TryFrom<wire::StreamAppendReply> for StreamAppendResult<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::StreamAppendReply) -> Result<Self, DecodeError> {
@@ -246,8 +246,8 @@ impl TryFrom<wire::SnapshotMeta> for SnapshotMeta {
     }
 }
 
-impl From<&TransferLeaderRequest<Product>> for wire::TransferLeaderRequest {
-    fn from(request: &TransferLeaderRequest<Product>) -> Self {
+impl<T: StoreConfig> From<&TransferLeaderRequest<T>> for wire::TransferLeaderRequest {
+    fn from(request: &TransferLeaderRequest<T>) -> Self {
         Self {
             from_leader: Some((*request.from_leader()).into()),
             to_node_id: *request.to_node_id(),
@@ -256,7 +256,7 @@ impl From<&TransferLeaderRequest<Product>> for wire::TransferLeaderRequest {
     }
 }
 
-impl TryFrom<wire::TransferLeaderRequest> for TransferLeaderRequest<Product> {
+impl<T: StoreConfig> TryFrom<wire::TransferLeaderRequest> for TransferLeaderRequest<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::TransferLeaderRequest) -> Result<Self, DecodeError> {
@@ -266,8 +266,8 @@ impl TryFrom<wire::TransferLeaderRequest> for TransferLeaderRequest<Product> {
     }
 }
 
-impl From<TransferLeaderResponse<Product>> for wire::TransferLeaderReply {
-    fn from(response: TransferLeaderResponse<Product>) -> Self {
+impl<T: StoreConfig> From<TransferLeaderResponse<T>> for wire::TransferLeaderReply {
+    fn from(response: TransferLeaderResponse<T>) -> Self {
         use wire::transfer_leader_reply::Outcome;
         let outcome = match response {
             Ok(()) => Outcome::Accepted(wire::Blank {}),
@@ -290,7 +290,7 @@ impl From<TransferLeaderResponse<Product>> for wire::TransferLeaderReply {
     }
 }
 
-impl TryFrom<wire::TransferLeaderReply> for TransferLeaderResponse<Product> {
+impl<T: StoreConfig> TryFrom<wire::TransferLeaderReply> for TransferLeaderResponse<T> {
     type Error = DecodeError;
 
     fn try_from(message: wire::TransferLeaderReply) -> Result<Self, DecodeError> {

@@ -5,11 +5,10 @@ use std::time::Duration;
 use openraft::errors::{RPCError, StreamingError, Unreachable};
 use tonic::{Code, Status};
 
-use crate::replica::PeerError;
+use crate::replica::{PeerError, Types};
 use crate::server::peer::codec::DecodeError;
 use crate::server::peer::reason_of;
 use crate::server::peer::sane::Insane;
-use crate::server::product::Product;
 
 /// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,13 +66,13 @@ impl From<CallError> for PeerError {
 
 /// openraft gets all of them as *unreachable*: it then waits before it retries. This is right even for a broken
 /// connection, because the next one is open within openraft's first wait.
-impl From<CallError> for RPCError<Product> {
+impl<T: Types> From<CallError> for RPCError<T> {
     fn from(error: CallError) -> Self {
         Self::Unreachable(Unreachable::from_string(error))
     }
 }
 
-impl From<CallError> for StreamingError<Product> {
+impl<T: Types> From<CallError> for StreamingError<T> {
     fn from(error: CallError) -> Self {
         Self::Unreachable(Unreachable::from_string(error))
     }

@@ -5,19 +5,19 @@
 //! and so does the first call after it broke. The node asks for signs of life while a connection is idle too, so that
 //! it notices a broken one before it needs it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::type_config::TypeConfigExt;
 use parking_lot::Mutex;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
 use super::CallError;
-use super::dial;
-use super::open::{CONNECT_TIMEOUT, Open, SmallSegments};
-use crate::replica::Peer;
+use super::channel::{Channel, Dial, SmallSegments};
+use super::dial::{self, Http2, Open};
+use crate::replica::{Peer, Types};
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::identity::members::Members;
 use crate::server::peer::identity::refusal::IdentityRefusal;
@@ -27,19 +27,11 @@ use crate::server::peer::wire::introduction_client::IntroductionClient;
 use crate::server::peer::wire::membership_client::MembershipClient;
 use crate::server::peer::wire::node_client::NodeClient;
 use crate::server::peer::wire::raft_client::RaftClient;
-use crate::server::peer::{
-    HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, Options,
-    RAFT_MESSAGE_BYTES_MAX, Recorded, with_causes,
-};
-
-/// How many bytes of answers in one stream may lie here unread.
-const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// The same limit for all streams of a connection together. This node opens these connections itself, one for each lane
-/// and member.
-const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+use crate::server::peer::{MESSAGE_BYTES_MAX, Options, RAFT_MESSAGE_BYTES_MAX, Recorded};
+use crate::server::product::Product;
 
 /// What a connection is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
     /// Entries of the log.
     Append,
@@ -55,20 +47,20 @@ pub(crate) enum Lane {
 
 /// Connections to other nodes. Clones share them.
 #[derive(Clone)]
-pub struct Connections {
-    shared: Arc<SharedConnections>,
+pub struct Connections<T: Types = Product> {
+    shared: Arc<SharedConnections<T>>,
 }
 
-struct SharedConnections {
+struct SharedConnections<T: Types> {
     gate: Arc<PeerGate>,
     recorded: Recorded,
-    open: Open,
+    dial: Box<dyn Dial>,
     rpc_timeout: Duration,
     silence_timeout: Duration,
     /// By the node's id; with the address it was opened for, which a node may change.
-    channels: Mutex<HashMap<(u64, Lane), (String, Channel)>>,
+    channels: Mutex<BTreeMap<(u64, Lane), (String, Channel)>>,
     /// By the node's id.
-    paths: Mutex<HashMap<u64, Arc<Path>>>,
+    paths: Mutex<BTreeMap<u64, Arc<Path<T>>>>,
 }
 
 impl Connections {
@@ -77,21 +69,29 @@ impl Connections {
     pub fn new(options: &Options) -> Self {
         let gate = PeerGate::new(options);
         let open = dial::opener(options.credentials.clone(), gate.clone());
-        Self::opened_by(options, gate, open)
+        Self::dialed_by(options, gate, Box::new(Http2::over(open)))
     }
 
     /// As [`Connections::new`], over another transport than this machine's TCP. Such connections begin with no
     /// handshake.
     #[must_use]
     pub fn with_transport(options: &Options, open: Open) -> Self {
-        Self::opened_by(options, PeerGate::new(options), open)
+        Self::over(options, Http2::over(open))
+    }
+}
+
+impl<T: Types> Connections<T> {
+    /// Connections over the channels that `dial` makes. Opens none yet.
+    #[must_use]
+    pub fn over(options: &Options, dial: impl Dial) -> Self {
+        Self::dialed_by(options, PeerGate::new(options), Box::new(dial))
     }
 
-    fn opened_by(options: &Options, gate: Arc<PeerGate>, open: Open) -> Self {
+    fn dialed_by(options: &Options, gate: Arc<PeerGate>, dial: Box<dyn Dial>) -> Self {
         let shared = SharedConnections {
             gate,
             recorded: options.recorded.clone(),
-            open,
+            dial,
             rpc_timeout: options.rpc_timeout,
             silence_timeout: options.silence_timeout,
             channels: Mutex::default(),
@@ -103,7 +103,7 @@ impl Connections {
     }
 
     /// The way to one node.
-    pub(crate) fn to(&self, peer: Peer) -> Link {
+    pub(crate) fn to(&self, peer: Peer) -> Link<T> {
         let path = self.path(peer.id);
         Link {
             connections: self.clone(),
@@ -123,7 +123,7 @@ impl Connections {
     }
 
     /// What is known of the way to a node.
-    pub(crate) fn path(&self, id: u64) -> Arc<Path> {
+    pub(crate) fn path(&self, id: u64) -> Arc<Path<T>> {
         self.shared.paths.lock().entry(id).or_default().clone()
     }
 
@@ -147,56 +147,42 @@ impl Connections {
         addr: &str,
     ) -> Result<IntroductionClient<Channel>, CallError> {
         Ok(IntroductionClient::new(
-            self.open(addr, Arc::new(|| false))?,
+            self.dial(addr, Arc::new(|| false))?,
         ))
     }
 
-    fn open(&self, addr: &str, small: SmallSegments) -> Result<Channel, CallError> {
-        let bad = |error: &dyn std::error::Error| {
-            CallError::Unreachable(format!(
-                "{addr:?} is not an address (host:port): {}",
-                with_causes(error)
-            ))
-        };
-        // Also with TLS, which tonic does not see: see `dial`.
-        let endpoint =
-            Endpoint::from_shared(format!("http://{addr}")).map_err(|error| bad(&error))?;
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_max_header_list_size(HEADERS_BYTES_MAX);
-        Ok((self.shared.open)(&endpoint, small))
+    fn dial(&self, addr: &str, small: SmallSegments) -> Result<Channel, CallError> {
+        let dialed = self.shared.dial.dial(addr, small);
+        dialed.map_err(|bad| CallError::Unreachable(bad.to_string()))
     }
 }
 
 /// The way to one node.
 #[derive(Clone)]
-pub(crate) struct Link {
-    connections: Connections,
+pub(crate) struct Link<T: Types> {
+    connections: Connections<T>,
     peer: Peer,
-    path: Arc<Path>,
+    path: Arc<Path<T>>,
 }
 
-impl Link {
+impl<T: Types> Link<T> {
     /// Opens nothing; the first call does.
     fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
-        let addr = &self.peer.node.peer_addr;
+        // openraft keeps the way to a node that it has once made, but a member's address may change.
+        let all = self.connections.members().addresses_of(self.peer.id);
+        let known = all.into_iter().next();
+        let addr = known.unwrap_or_else(|| self.peer.node.peer_addr.clone());
         let mut channels = self.connections.shared.channels.lock();
-        if let Some((known, channel)) = channels.get(&(self.peer.id, lane))
-            && known == addr
+        if let Some((at, channel)) = channels.get(&(self.peer.id, lane))
+            && *at == addr
         {
             return Ok(channel.clone());
         }
         let path = self.path.clone();
         let channel = self
             .connections
-            .open(addr, Arc::new(move || path.small_segments()))?;
-        channels.insert((self.peer.id, lane), (addr.clone(), channel.clone()));
+            .dial(&addr, Arc::new(move || path.small_segments()))?;
+        channels.insert((self.peer.id, lane), (addr, channel.clone()));
         Ok(channel)
     }
 
@@ -219,7 +205,7 @@ impl Link {
     }
 
     /// A request that says who asks.
-    pub(crate) fn request<T>(&self, message: T) -> Result<Request<T>, CallError> {
+    pub(crate) fn request<M>(&self, message: M) -> Result<Request<M>, CallError> {
         let mut request = Request::new(message);
         if !self
             .connections
@@ -234,19 +220,20 @@ impl Link {
     }
 
     /// Waits for the answer, or the beginning of a stream of answers, and checks who gave it.
-    pub(crate) async fn answer<T>(
+    pub(crate) async fn answer<M>(
         &self,
         limit: Duration,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, CallError> {
-        let Ok(answer) = tokio::time::timeout(limit, call).await else {
+        call: impl Future<Output = Result<Response<M>, Status>> + Send,
+    ) -> Result<M, CallError> {
+        let Ok(answer) = T::timeout(limit, call).await else {
             return Err(CallError::Timeout(limit));
         };
         let answer = answer.map_err(|status| self.failure(status))?;
         let gate = self.connections.gate();
         let headers = answer.metadata().as_ref();
         let addr = &self.peer.node.peer_addr;
-        if let Err(refusal) = gate.recognize(headers, self.peer.id, addr).await {
+        let judged = gate.recognize::<T>(headers, self.peer.id, addr).await;
+        if let Err(refusal) = judged {
             return Err(self.refused(&refusal));
         }
         Ok(answer.into_inner())
@@ -276,7 +263,7 @@ impl Link {
         gate.warn(&self.peer.to_string(), said, LARGE_PACKETS);
     }
 
-    pub(crate) fn path(&self) -> &Arc<Path> {
+    pub(crate) fn path(&self) -> &Arc<Path<T>> {
         &self.path
     }
 

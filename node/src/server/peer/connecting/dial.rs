@@ -1,34 +1,75 @@
-//! How connections between nodes begin: opened here, or taken from the listener.
+//! The product's connections to other nodes: HTTP/2, over TCP with what a connection begins with.
 
-use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::stream::{Stream, StreamExt};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
-use tonic::transport::server::Connected;
+use tonic::Status;
 use tonic::transport::{Endpoint, Uri};
+use tower::ServiceExt;
 
-use super::open::{CONNECT_TIMEOUT, Open, SmallSegments};
+use super::channel::{BadAddress, Channel, Dial, SmallSegments};
 use crate::server::peer::handshake::Beginning;
 use crate::server::peer::handshake::credentials::{Connection, Credentials};
-use crate::server::peer::handshake::incoming::Arrival;
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::way::holes::Holes;
+use crate::server::peer::{
+    HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, with_causes,
+};
 use crate::server::transport::sockets;
 
+/// Time limit for opening a connection, including its handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many bytes of answers in one stream may lie here unread.
+const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// The same limit for all streams of a connection together. This node opens these connections itself, one for each lane
+/// and member.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// A vanished node is noticed within this time if HTTP/2 asks for no signs of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The largest segment on a path that drops large packets: every IPv4 network carries it.
 const SMALL_SEGMENT_BYTES: u32 = 536;
-/// A new connection has to show its proofs within this time.
-const BEGIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Turns an address, with all that is set for a connection to it, into a channel that connects when it
+/// is first used.
+pub type Open = Arc<dyn Fn(&Endpoint, SmallSegments) -> tonic::transport::Channel + Send + Sync>;
+
+/// Channels of HTTP/2.
+pub(crate) struct Http2(Open);
+
+impl Http2 {
+    /// Over connections that `open` opens.
+    pub(crate) fn over(open: Open) -> Self {
+        Self(open)
+    }
+}
+
+impl Dial for Http2 {
+    fn dial(&self, addr: &str, small: SmallSegments) -> Result<Channel, BadAddress> {
+        // Also with TLS, which tonic does not see: the opener adds it.
+        let endpoint = Endpoint::from_shared(format!("http://{addr}"));
+        let endpoint = endpoint.map_err(|error| BadAddress {
+            addr: addr.to_owned(),
+            reason: with_causes(&error),
+        })?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        let channel = (self.0)(&endpoint, small);
+        let failed = |error: tonic::transport::Error| Status::from_error(error.into());
+        Ok(Channel::new(channel.map_err(failed)))
+    }
+}
 
 /// Opens channels over this machine's TCP. Each attempt resolves the name anew.
 pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open {
@@ -55,8 +96,22 @@ struct Dialer {
 }
 
 impl Dialer {
+    /// Where the member that should be there is listed at another address in the configuration, it may have moved: then
+    /// that is tried, too.
     async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
         let addr = uri.authority().map_or("", |authority| authority.as_str());
+        let Some(other) = self.gate.members.other_address(addr) else {
+            return self.dial_at(addr, small).await;
+        };
+        // The machine that was left may answer nothing, and both share the time limit of the connector.
+        let first = tokio::time::timeout(CONNECT_TIMEOUT / 2, self.dial_at(addr, small)).await;
+        match first {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(_)) | Err(_) => self.dial_at(&other, small).await,
+        }
+    }
+
+    async fn dial_at(&self, addr: &str, small: bool) -> io::Result<Connection> {
         let small = small || self.holes.small_segments(addr);
         let stream = connect(addr, small).await?;
         sockets::set_up(&stream, Some(KEEP_ALIVE));
@@ -114,66 +169,6 @@ async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
         SockRef::from(&socket).set_tcp_mss(SMALL_SEGMENT_BYTES)?;
     }
     socket.connect(addr).await
-}
-
-/// The connections among these that begin as they should. Any number may do so at the same time: they are strangers,
-/// and the listener lets in only so many.
-pub(crate) fn begun<I, C>(
-    incoming: I,
-    credentials: Arc<Credentials>,
-    gate: Arc<PeerGate>,
-) -> impl Stream<Item = io::Result<Connection>>
-where
-    I: Stream<Item = io::Result<C>>,
-    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-{
-    let beginning = incoming.map(move |accepted| {
-        let (credentials, gate) = (credentials.clone(), gate.clone());
-        async move {
-            match accepted {
-                Ok(stream) => begin(&credentials, &gate, stream).await.map(Ok),
-                Err(error) => Some(Err(error)),
-            }
-        }
-    });
-    beginning
-        .buffer_unordered(usize::MAX)
-        .filter_map(std::future::ready)
-}
-
-async fn begin<C>(credentials: &Credentials, gate: &PeerGate, stream: C) -> Option<Connection>
-where
-    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
-{
-    let info = stream.connect_info();
-    let arrival = (&info as &dyn Any).downcast_ref::<Arrival>().cloned();
-    let caller = origin(&info);
-    let accepting = credentials.accept(stream, |addr| gate.is_own_address(addr));
-    let accepted = tokio::time::timeout(BEGIN_TIMEOUT, accepting).await;
-    let reason = match accepted {
-        Ok(Ok(mut connection)) => {
-            connection.arrived(arrival);
-            return Some(connection);
-        }
-        Ok(Err(refusal)) if refusal.is_farewell() => {
-            tracing::debug!(caller, %refusal, "a connection ended before it began");
-            return None;
-        }
-        Ok(Err(refusal)) => refusal.to_string(),
-        Err(_) => format!(
-            "the caller did not finish the handshake (TLS, or the proof of the cluster's secret) within {} s",
-            BEGIN_TIMEOUT.as_secs()
-        ),
-    };
-    gate.refusals.connections.fetch_add(1, Ordering::Relaxed);
-    gate.warn(&caller, "a connection of another node is refused", &reason);
-    None
-}
-
-/// Where a connection comes from, for the logs: without the port, which changes with each connection.
-fn origin(info: &dyn Any) -> String {
-    let address = info.downcast_ref::<Arrival>().and_then(Arrival::from);
-    address.map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
 #[cfg(test)]

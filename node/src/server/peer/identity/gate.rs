@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::members::Members;
 use super::protocol::{PROTOCOL, Protocol};
 use super::refusal::IdentityRefusal;
+use crate::replica::Types;
 use crate::server::config::address;
 use crate::server::peer::handshake::credentials::{Caller, Credentials};
 use crate::server::peer::sane::Insane;
@@ -101,7 +102,7 @@ impl PeerGate {
     }
 
     /// Judges a caller of this node. Nothing is recorded of a caller that is no member.
-    pub(crate) async fn admit(
+    pub(crate) async fn admit<T: Types>(
         &self,
         headers: &HeaderMap,
         caller: &Caller,
@@ -111,7 +112,7 @@ impl PeerGate {
             return Err(IdentityRefusal::SameId(speaker.node_id));
         }
         self.must_be_member(speaker.node_id, caller)?;
-        self.meet(speaker.node_id, incarnation).await?;
+        self.meet::<T>(speaker.node_id, incarnation).await?;
         Ok(speaker)
     }
 
@@ -135,7 +136,10 @@ impl PeerGate {
         let Some(addr) = self.members.address_of(node_id) else {
             return Err(IdentityRefusal::NoMember { node_id, our_id });
         };
-        if self.has_proven(caller, |names| names.cover(address::host(&addr))) {
+        let all = self.members.addresses_of(node_id);
+        let is_the_members =
+            |names: &Names| all.iter().any(|addr| names.cover(address::host(addr)));
+        if self.has_proven(caller, is_the_members) {
             return Ok(());
         }
         Err(IdentityRefusal::Certificate {
@@ -178,7 +182,7 @@ impl PeerGate {
     }
 
     /// Judges the answer of the node that should be `wanted` and is reached at `addr`.
-    pub(crate) async fn recognize(
+    pub(crate) async fn recognize<T: Types>(
         &self,
         headers: &HeaderMap,
         wanted: u64,
@@ -192,7 +196,7 @@ impl PeerGate {
                 found: speaker.node_id,
             });
         }
-        self.meet(speaker.node_id, incarnation).await
+        self.meet::<T>(speaker.node_id, incarnation).await
     }
 
     fn same_major(&self, node_id: u64, theirs: Protocol) -> Result<(), IdentityRefusal> {
@@ -238,12 +242,12 @@ impl PeerGate {
         Ok((Speaker { node_id }, incarnation))
     }
 
-    async fn meet(&self, node_id: u64, incarnation: u128) -> Result<(), IdentityRefusal> {
+    async fn meet<T: Types>(&self, node_id: u64, incarnation: u128) -> Result<(), IdentityRefusal> {
         if self.met.lock().contains(&(node_id, incarnation)) {
             return Ok(());
         }
         let meet = self.meet.clone();
-        let met = tokio::task::spawn_blocking(move || meet(node_id, incarnation)).await;
+        let met = T::blocking(move || meet(node_id, incarnation)).await;
         met.unwrap_or_else(|error| Err(format!("the record of nodes cannot be read: {error}")))
             .map_err(IdentityRefusal::Incarnation)?;
         self.met.lock().insert((node_id, incarnation));

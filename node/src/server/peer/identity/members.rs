@@ -4,6 +4,9 @@
 //! first exchange. Otherwise a node that lags behind would refuse the very leader that could bring it up to date. As
 //! long as this node knows neither, the nodes in its configuration count: they are about to form the cluster.
 //!
+//! A member that the configuration lists at another address than the membership may be at either: the operator has moved
+//! it, and it has not yet told the leader so.
+//!
 //! A membership that was only told may never be committed. So it adds members to those of the node's own log, and
 //! removes none of them.
 
@@ -11,16 +14,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftServerMetrics;
-use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::replica::{Replica, Types};
 use crate::server::config::address;
-use crate::server::product::{Product, Replica};
 
-/// Not the replica itself: that would be a cycle, because the replica holds this value.
-type Log = WatchReceiverOf<Product, RaftServerMetrics<Product>>;
+/// Reads the membership of the node's log. It must not hold the replica: that would be a cycle, because the replica holds
+/// the members.
+type Log = Box<dyn Fn() -> Membership + Send + Sync>;
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,8 +51,19 @@ impl Members {
         })
     }
 
-    pub(crate) fn set_replica(&self, replica: &Replica) {
-        *self.log.write() = Some(replica.raft().server_metrics());
+    pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
+        let metrics = replica.raft().server_metrics();
+        *self.log.write() = Some(Box::new(move || {
+            let metrics = metrics.borrow_watched();
+            let stored = &metrics.membership_config;
+            let nodes = stored.membership().nodes();
+            Membership {
+                index: stored.log_id().as_ref().map_or(0, |id| id.index),
+                nodes: nodes
+                    .map(|(id, node)| (*id, node.peer_addr.clone()))
+                    .collect(),
+            }
+        }));
     }
 
     /// Whether this node's log has been read.
@@ -61,18 +74,7 @@ impl Members {
     /// The membership of this node's log; empty before it has one.
     pub(crate) fn own(&self) -> Membership {
         let log = self.log.read();
-        let Some(log) = &*log else {
-            return Membership::default();
-        };
-        let metrics = log.borrow_watched();
-        let stored = &metrics.membership_config;
-        let nodes = stored.membership().nodes();
-        Membership {
-            index: stored.log_id().as_ref().map_or(0, |id| id.index),
-            nodes: nodes
-                .map(|(id, node)| (*id, node.peer_addr.clone()))
-                .collect(),
-        }
+        log.as_ref().map_or_else(Membership::default, |log| log())
     }
 
     /// The members, as far as this node knows.
@@ -99,16 +101,42 @@ impl Members {
         found
     }
 
+    /// Where a member may be reached: its address in the membership, then its address in the configuration of this node,
+    /// if that is another one. When all members have moved at once, only their configurations know it; once they have
+    /// a leader, the membership follows.
+    pub(crate) fn addresses_of(&self, node_id: u64) -> Vec<String> {
+        let known = self.known().remove(&node_id);
+        let listed = self.listed.get(&node_id).cloned();
+        let mut all: Vec<String> = known.into_iter().collect();
+        if !all.is_empty() {
+            all.extend(listed.filter(|addr| !address::is_same(addr, &all[0])));
+        }
+        all
+    }
+
+    /// The other address of the member that is at `addr` according to the membership, if the configuration has another.
+    pub(crate) fn other_address(&self, addr: &str) -> Option<String> {
+        let known = self.known();
+        let (id, _) = known.iter().find(|(_, at)| address::is_same(at, addr))?;
+        let listed = self.listed.get(id)?;
+        (!address::is_same(listed, addr)).then(|| listed.clone())
+    }
+
     /// Whether a member is at this address, as far as this node knows.
     pub(crate) fn is_at(&self, node_id: u64, addr: &str) -> bool {
-        let known = self.known();
-        let member = known.get(&node_id);
-        member.is_some_and(|member| address::is_same(member, addr))
+        let all = self.addresses_of(node_id);
+        all.iter().any(|member| address::is_same(member, addr))
     }
 
     /// Whether a certificate for one of these hosts is a member's.
     pub(crate) fn any_address(&self, is_it: impl Fn(&str) -> bool) -> bool {
-        self.known().values().any(|addr| is_it(addr))
+        let known = self.known();
+        let listed = self
+            .listed
+            .iter()
+            .filter(|(id, _)| known.contains_key(id))
+            .map(|(_, addr)| addr);
+        known.values().chain(listed).any(|addr| is_it(addr))
     }
 
     /// Takes in what a member has told: this node reached it at an address that it trusts. Returns whether that was
@@ -147,6 +175,28 @@ mod tests {
             index,
             nodes: ids.iter().map(|id| (*id, format!("db{id}:7402"))).collect(),
         }
+    }
+
+    #[test]
+    fn a_member_that_has_moved_may_be_where_the_configuration_says() {
+        let listed = [(1, "db1:7402"), (2, "new2:7402"), (4, "db4:7402")];
+        let members = Members::new(listed.map(|(id, addr)| (id, addr.to_owned())));
+        members.hear(&told(7, &[1, 2, 3]));
+        assert_eq!(members.addresses_of(2), ["db2:7402", "new2:7402"]);
+        assert_eq!(members.addresses_of(1), ["db1:7402"]);
+        assert_eq!(members.addresses_of(3), ["db3:7402"]);
+        // No member, although it is listed.
+        assert_eq!(members.addresses_of(4), Vec::<String>::new());
+        assert_eq!(
+            members.other_address("db2:7402").as_deref(),
+            Some("new2:7402")
+        );
+        assert_eq!(members.other_address("db1:7402"), None);
+        assert_eq!(members.other_address("new2:7402"), None);
+        assert!(members.is_at(2, "new2:7402") && members.is_at(2, "db2:7402"));
+        assert!(!members.is_at(4, "db4:7402") && !members.is_at(1, "new2:7402"));
+        assert!(members.any_address(|addr| addr == "new2:7402"));
+        assert!(!members.any_address(|addr| addr == "db4:7402"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The version of this protocol that this program speaks.
-pub(crate) const PROTOCOL: Protocol = Protocol { major: 2, minor: 0 };
+pub(crate) const PROTOCOL: Protocol = Protocol { major: 3, minor: 0 };
 
 /// A version of this protocol. Minor versions only add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

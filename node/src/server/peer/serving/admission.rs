@@ -6,17 +6,16 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::AppendEntriesRequest;
 use tonic::Status;
 
-use crate::replica;
+use crate::replica::{self, Replica, Types};
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::sane::Bounds;
-use crate::server::product::{Product, Replica};
 
 /// Refuses impossible messages, and entries for which this node has no room; a heartbeat has no entries.
-pub(crate) fn admit(
+pub(crate) fn admit<T: Types>(
     gate: &PeerGate,
     from: u64,
-    replica: &Replica,
-    append: &AppendEntriesRequest<Product>,
+    replica: &Replica<T>,
+    append: &AppendEntriesRequest<T>,
 ) -> Result<(), Status> {
     let sane = Bounds::of(replica).append(append);
     sane.map_err(|insane| gate.insane(from, insane))?;
@@ -27,7 +26,7 @@ pub(crate) fn admit(
 }
 
 /// Whether this node knows the other one as the leader.
-pub(crate) fn leads(replica: &Replica, from: u64) -> bool {
+pub(crate) fn leads<T: Types>(replica: &Replica<T>, from: u64) -> bool {
     let metrics = replica.raft().metrics();
     metrics.borrow_watched().current_leader == Some(from)
 }

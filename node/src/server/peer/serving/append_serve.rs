@@ -9,21 +9,22 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use openraft::raft::AppendEntriesRequest;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::admission::{admit, leads, no_room, stopped};
 use super::pieces::Ticket;
 use super::served::Served;
+use crate::replica::{Replica, Types};
 use crate::server::peer::budget::shares::Share;
 use crate::server::peer::codec::append_cut;
 use crate::server::peer::wire::append_part::Part;
 use crate::server::peer::wire::entry::Payload;
 use crate::server::peer::wire::stream_append_reply::Outcome;
 use crate::server::peer::{OWED_BYTES_MAX, wire};
-use crate::server::product::{Product, Replica};
 
 /// Interval between reports that bytes arrive, while no answer says more.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -33,14 +34,13 @@ const WAITING_MAX: usize = 1024;
 const APPEND_BYTES: usize = 1024;
 
 type Reply = Result<wire::StreamAppendReply, Status>;
-type Request = AppendEntriesRequest<Product>;
 /// Of the stream's budget, and of the sender's.
 type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// Hands what `parts` bring to openraft; gives the answers.
-pub(crate) fn serve(
-    served: Arc<Served>,
-    replica: &Replica,
+pub(crate) fn serve<T: Types>(
+    served: Arc<Served<T>>,
+    replica: &Replica<T>,
     from: u64,
     parts: Streaming<wire::AppendPart>,
 ) -> BoxStream<'static, Reply> {
@@ -57,15 +57,16 @@ pub(crate) fn serve(
         budget: Arc::new(Semaphore::new(OWED_BYTES_MAX)),
         received,
     };
-    tokio::spawn(async move {
+    drop(T::spawn(async move {
         if let Err(status) = intake.run(parts, &requests).await {
             // If the answers have ended first, they need no reason.
             let _ = bad.send(status);
         }
         // Not earlier: this ends the answers, and the reason would be lost with them.
         drop(requests);
-    });
-    let requests = ReceiverStream::new(waiting).map(|(request, _permits): (Request, _)| request);
+    }));
+    let requests = ReceiverStream::new(waiting)
+        .map(|(request, _permits): (AppendEntriesRequest<T>, _)| request);
     let answers = replica
         .raft()
         .stream_append(requests)
@@ -73,7 +74,7 @@ pub(crate) fn serve(
     // The reason for the end of the requests comes after all the answers before it.
     let ending = stream::once(async move { ending.try_recv().ok() })
         .filter_map(|status| async { status.map(Err) });
-    let answers = Answers {
+    let answers = Answers::<T> {
         answers: answers.chain(ending).boxed(),
         first: Some(reply(0, held)),
         progress,
@@ -83,9 +84,9 @@ pub(crate) fn serve(
     answers.into_stream().boxed()
 }
 
-struct Intake {
-    served: Arc<Served>,
-    replica: Replica,
+struct Intake<T: Types> {
+    served: Arc<Served<T>>,
+    replica: Replica<T>,
     from: u64,
     ticket: Ticket,
     budget: Arc<Semaphore>,
@@ -94,15 +95,16 @@ struct Intake {
     received: watch::Sender<u64>,
 }
 
-impl Intake {
+impl<T: Types> Intake<T> {
     /// Reads to the end, or to the first part that is not understood or not accepted.
     async fn run(
         self,
         mut parts: Streaming<wire::AppendPart>,
-        requests: &mpsc::Sender<(Request, Permits)>,
+        requests: &mpsc::Sender<(AppendEntriesRequest<T>, Permits)>,
     ) -> Result<(), Status> {
         loop {
             let part = tokio::select! {
+                biased;
                 part = parts.message() => part?,
                 () = requests.closed() => return Ok(()),
             };
@@ -121,6 +123,7 @@ impl Intake {
                     let request = self.request(append)?;
                     // Freed room is only for a stream whose sender still waits for answers.
                     let request = tokio::select! {
+                        biased;
                         request = request => request?,
                         () = requests.closed() => return Ok(()),
                     };
@@ -141,7 +144,10 @@ impl Intake {
     fn request(
         &self,
         mut append: wire::AppendRequest,
-    ) -> Result<impl Future<Output = Result<(Request, Permits), Status>>, Status> {
+    ) -> Result<
+        impl Future<Output = Result<(AppendEntriesRequest<T>, Permits), Status>> + use<T>,
+        Status,
+    > {
         let mut brought_before = 0;
         for entry in &mut append.entries {
             if let Some(Payload::InPieces(whole)) = entry.payload {
@@ -150,7 +156,7 @@ impl Intake {
                 entry.payload = Some(Payload::Normal(data));
             }
         }
-        let request = Request::try_from(append)?;
+        let request = AppendEntriesRequest::<T>::try_from(append)?;
         admit(&self.served.gate, self.from, &self.replica, &request)?;
         let bytes: usize = request.entries.iter().map(append_cut::size).sum();
         self.arrived(bytes.saturating_sub(brought_before));
@@ -170,17 +176,17 @@ impl Intake {
     }
 }
 
-struct Answers {
+struct Answers<T: Types> {
     answers: BoxStream<'static, Reply>,
     first: Option<wire::StreamAppendReply>,
     progress: watch::Receiver<u64>,
     /// What the sender was told last.
     said: u64,
     /// When the sender is told the next time, where there is news.
-    say_at: Option<Instant>,
+    say_at: Option<InstantOf<T>>,
 }
 
-impl Answers {
+impl<T: Types> Answers<T> {
     fn into_stream(self) -> impl Stream<Item = Reply> {
         stream::unfold(self, |mut answers| async {
             let reply = answers.next().await?;
@@ -196,23 +202,23 @@ impl Answers {
             tokio::select! {
                 biased;
                 answer = self.answers.next() => return answer,
-                () = until(self.say_at), if self.say_at.is_some() => {
+                () = until::<T>(self.say_at), if self.say_at.is_some() => {
                     self.say_at = None;
                     self.said = *self.progress.borrow_and_update();
                     return Some(Ok(reply(self.said, None)));
                 }
                 // When the sender's parts have ended, only the answers are left.
                 Ok(()) = self.progress.changed(), if self.say_at.is_none() => {
-                    self.say_at = Some(Instant::now() + PROGRESS_INTERVAL);
+                    self.say_at = Some(T::now() + PROGRESS_INTERVAL);
                 }
             }
         }
     }
 }
 
-async fn until(at: Option<Instant>) {
+async fn until<T: Types>(at: Option<InstantOf<T>>) {
     match at {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => T::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

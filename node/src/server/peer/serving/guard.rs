@@ -13,8 +13,9 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{Request, Response};
 use tonic::server::NamedService;
 
+use super::served::Served;
+use crate::replica::Types;
 use crate::server::peer::budget::metered;
-use crate::server::peer::budget::shares::Shares;
 use crate::server::peer::handshake::credentials::Caller;
 use crate::server::peer::identity::gate::{PeerGate, Speaker};
 use crate::server::peer::identity::refusal::IdentityRefusal;
@@ -32,35 +33,29 @@ pub(crate) enum Audience {
 
 /// See the module documentation.
 #[derive(Clone)]
-pub(crate) struct Guard<S> {
+pub(crate) struct Guard<S, T: Types> {
     inner: S,
-    gate: Arc<PeerGate>,
-    shares: Arc<Shares>,
+    served: Arc<Served<T>>,
     audience: Audience,
 }
 
-impl<S> Guard<S> {
-    pub(crate) fn new(
-        inner: S,
-        gate: Arc<PeerGate>,
-        shares: Arc<Shares>,
-        audience: Audience,
-    ) -> Self {
+impl<S, T: Types> Guard<S, T> {
+    pub(crate) fn new(inner: S, served: Arc<Served<T>>, audience: Audience) -> Self {
         Self {
             inner,
-            gate,
-            shares,
+            served,
             audience,
         }
     }
 }
 
-impl<S: NamedService> NamedService for Guard<S> {
+impl<S: NamedService, T: Types> NamedService for Guard<S, T> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S> Service<Request<Body>> for Guard<S>
+impl<S, T> Service<Request<Body>> for Guard<S, T>
 where
+    T: Types,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
         + Send
@@ -79,13 +74,14 @@ where
         // The service that was asked whether it is ready must be the one that is called.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let (gate, audience) = (self.gate.clone(), self.audience);
-        let shares = self.shares.clone();
+        let (served, audience) = (self.served.clone(), self.audience);
         Box::pin(async move {
+            let Served { gate, shares, .. } = &*served;
             if audience == Audience::Strangers {
-                return inner.call(metered::meter(&shares, None, request)).await;
+                let metered = metered::meter::<T>(shares, None, request);
+                return inner.call(metered).await;
             }
-            let mut response = match judge(&gate, audience, &mut request).await {
+            let mut response = match judge::<T>(gate, audience, &mut request).await {
                 Ok(()) => {
                     let caller = request.extensions().get::<Caller>();
                     if let Some(arrival) = caller.and_then(|caller| caller.arrival.as_ref()) {
@@ -93,7 +89,8 @@ where
                     }
                     let speaker = request.extensions().get::<Speaker>();
                     let sender = speaker.map(|speaker| speaker.node_id);
-                    inner.call(metered::meter(&shares, sender, request)).await?
+                    let metered = metered::meter::<T>(shares, sender, request);
+                    inner.call(metered).await?
                 }
                 Err(status) => status.into_http(),
             };
@@ -103,7 +100,7 @@ where
     }
 }
 
-async fn judge(
+async fn judge<T: Types>(
     gate: &PeerGate,
     audience: Audience,
     request: &mut Request<Body>,
@@ -119,7 +116,7 @@ async fn judge(
             "this node is starting: it belongs to no cluster yet",
         ));
     }
-    match gate.admit(request.headers(), &caller).await {
+    match gate.admit::<T>(request.headers(), &caller).await {
         Ok(speaker) => {
             request.extensions_mut().insert(speaker);
             Ok(())

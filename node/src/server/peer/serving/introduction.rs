@@ -5,16 +5,17 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::served::Served;
+use crate::replica::Types;
 use crate::server::peer::codec::{id_bytes, id_from};
 use crate::server::peer::identity::protocol::PROTOCOL;
 use crate::server::peer::wire;
 use crate::server::peer::wire::introduction_server::Introduction;
 
 /// Answers the first exchange.
-pub(crate) struct IntroductionService(pub(crate) Arc<Served>);
+pub(crate) struct IntroductionService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]
-impl Introduction for IntroductionService {
+impl<T: Types> Introduction for IntroductionService<T> {
     async fn hello(
         &self,
         request: Request<wire::HelloRequest>,

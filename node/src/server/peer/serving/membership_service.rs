@@ -5,16 +5,16 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::served::Served;
-use crate::replica::Change;
+use crate::replica::{Change, Types};
 use crate::server::config::address;
 use crate::server::peer::wire;
 use crate::server::peer::wire::membership_server::Membership;
 
 /// See the module documentation.
-pub(crate) struct MembershipService(pub(crate) Arc<Served>);
+pub(crate) struct MembershipService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]
-impl Membership for MembershipService {
+impl<T: Types> Membership for MembershipService<T> {
     async fn report(
         &self,
         _request: Request<wire::ReportRequest>,
@@ -27,7 +27,7 @@ impl Membership for MembershipService {
         request: Request<wire::ChangeRequest>,
     ) -> Result<Response<wire::ChangeReply>, Status> {
         let change = Change::try_from(request.into_inner())?;
-        if let Change::AddLearner { node, .. } = &change {
+        if let Change::AddLearner { node, .. } | Change::SetAddress { node, .. } = &change {
             for addr in [&node.peer_addr, &node.rcp_addr] {
                 if !address::is_dialable(addr) {
                     let expected = address::DIALABLE;

@@ -2,7 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `server` | the listener |
+//! | `server` | all services together, with the product's listener or without any |
 //! | `guard` | refuses callers that do not belong |
 //! | `introduction` | the first exchange with a node |
 //! | `raft_service`, `node_service`, `membership_service` | the other services |

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use prost::Message;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::served::{Served, speaker};
-use crate::replica::{Consistency, ForwardResult, Forwarded, HistoryRun, PeerError};
+use crate::replica::{Consistency, ForwardResult, HistoryRun, PeerError, Received, Types};
 use crate::server::peer::budget::shares::Share;
-use crate::server::peer::codec::{cut, encode_result, not_understood};
+use crate::server::peer::codec::{cut, encode_result, not_understood, received};
 use crate::server::peer::wire;
 use crate::server::peer::wire::history_part::Part;
 use crate::server::peer::wire::node_server::Node;
 use crate::server::peer::wire::read_index_reply::Outcome;
 
 /// See the module documentation.
-pub(crate) struct NodeService(pub(crate) Arc<Served>);
+pub(crate) struct NodeService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]
-impl Node for NodeService {
+impl<T: Types> Node for NodeService<T> {
     type ForwardStream = BoxStream<'static, Result<wire::ForwardResults, Status>>;
     type HistoryStream = BoxStream<'static, Result<wire::HistoryPart, Status>>;
 
@@ -82,27 +82,24 @@ impl Node for NodeService {
     }
 }
 
-/// A command, with the room that its batch takes.
-type InRoom = (Forwarded, Arc<OwnedSemaphorePermit>);
-
-/// The batches as they came, as far as the sender's share has room for them. A command that is not understood leaves
+/// The batches as they came, as far as the sender's share has room for them. A request that is not understood leaves
 /// only its refusal: the others of its batch must not suffer from it.
 fn decoded(
     batches: Streaming<wire::ForwardBatch>,
     refused: mpsc::UnboundedSender<Vec<ForwardResult>>,
     share: Arc<Share>,
-) -> BoxStream<'static, Vec<InRoom>> {
+) -> BoxStream<'static, Vec<Received>> {
     // The sender ends with the last batch, which ends the refusals as well.
     let understood = stream::unfold((batches, refused, share), |state| async {
         let (mut batches, refused, share) = state;
         let batch = batches.message().await.ok()??;
         let room = share.commands(batch.encoded_len()).await?;
         let (mut commands, mut refusals) = (Vec::new(), Vec::new());
-        for message in batch.commands {
+        for message in batch.requests {
             let seq = message.seq;
-            match message.try_into() {
-                Ok(command) => commands.push((command, room.clone())),
-                Err(error) => refusals.push(not_understood(seq, &error)),
+            match received(message, room.clone()) {
+                Ok(command) => commands.push(command),
+                Err(error) => refusals.push(not_understood(seq, error)),
             }
         }
         if !refusals.is_empty() {

@@ -1,24 +1,29 @@
 //! Snapshots of which a part has arrived.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use openraft::Instant;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
-use rstmdb_raft_store::{RealFs, SnapshotReceiver};
+use rstmdb_raft_store::SnapshotReceiver;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+use crate::replica::Types;
 
 /// A part of a snapshot is dropped when no stream adds to it within this time.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long an earlier stream of this sender may take to end.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A snapshot of which a part has arrived.
-pub(crate) struct Partial {
+pub(crate) struct Partial<T: Types> {
     pub(crate) which: OfferedFile,
-    pub(crate) receiver: SnapshotReceiver<RealFs>,
-    pub(crate) used: Instant,
+    pub(crate) receiver: SnapshotReceiver<T::Fs>,
+    pub(crate) used: InstantOf<T>,
 }
 
 /// The file that a sender offers.
@@ -30,17 +35,17 @@ pub(crate) struct OfferedFile {
 }
 
 #[derive(Default)]
-struct Slot {
+struct Slot<T: Types> {
     /// Ends the stream that fills the slot now.
     filling: CancellationToken,
-    partial: Arc<tokio::sync::Mutex<Option<Partial>>>,
+    partial: Arc<tokio::sync::Mutex<Option<Partial<T>>>>,
 }
 
 /// Snapshots of which a part has arrived, by sender.
 #[derive(Default)]
-pub(crate) struct Partials(Mutex<HashMap<u64, Slot>>);
+pub(crate) struct Partials<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
 
-impl Partials {
+impl<T: Types> Partials<T> {
     /// Drops the parts to which no sender has added for long.
     pub(crate) fn sweep(&self) {
         self.0.lock().retain(|_, slot| {
@@ -57,7 +62,7 @@ impl Partials {
     pub(crate) async fn enter(
         &self,
         from: u64,
-    ) -> Result<(OwnedMutexGuard<Option<Partial>>, CancellationToken), Status> {
+    ) -> Result<(OwnedMutexGuard<Option<Partial<T>>>, CancellationToken), Status> {
         let filling = CancellationToken::new();
         let partial = {
             let mut slots = self.0.lock();
@@ -65,7 +70,7 @@ impl Partials {
             std::mem::replace(&mut slot.filling, filling.clone()).cancel();
             slot.partial.clone()
         };
-        let entered = tokio::time::timeout(TAKE_OVER_TIMEOUT, partial.lock_owned()).await;
+        let entered = T::timeout(TAKE_OVER_TIMEOUT, partial.lock_owned()).await;
         let partial = entered.map_err(|_| {
             Status::unavailable("this node is still working on an earlier stream of a snapshot")
         })?;

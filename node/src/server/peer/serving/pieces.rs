@@ -5,14 +5,18 @@
 //! the rest of a connection that only the sender knows to be broken. All senders together have a limit, within which
 //! the leader goes first.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::Instant;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
 use rstmdb_rcp::text::counted;
 use tonic::Status;
 
+use crate::replica::Types;
 use crate::server::peer::{ENTRY_BYTES_MAX, wire};
 
 /// A part of an entry is dropped when no stream adds to it within this time.
@@ -32,16 +36,16 @@ struct Unfinished {
     data: Vec<u8>,
 }
 
-struct Slot {
+struct Slot<T: Types> {
     /// The stream that may add to it.
     stream: u64,
     unfinished: Option<Unfinished>,
-    used: Instant,
+    used: InstantOf<T>,
 }
 
 /// See the module documentation.
 #[derive(Default)]
-pub(crate) struct Pieces(Mutex<HashMap<u64, Slot>>);
+pub(crate) struct Pieces<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
 
 /// One stream's access to the pieces of its sender.
 #[derive(Clone, Copy)]
@@ -50,17 +54,17 @@ pub(crate) struct Ticket {
     stream: u64,
 }
 
-impl Pieces {
+impl<T: Types> Pieces<T> {
     /// Begins a stream of a sender; returns what is here.
     pub(crate) fn enter(&self, from: u64) -> (Ticket, Option<wire::HeldEntry>) {
         let mut slots = self.0.lock();
         let slot = slots.entry(from).or_insert_with(|| Slot {
             stream: 0,
             unfinished: None,
-            used: Instant::now(),
+            used: T::now(),
         });
         slot.stream += 1;
-        slot.used = Instant::now();
+        slot.used = T::now();
         let held = slot.unfinished.as_ref().map(|unfinished| wire::HeldEntry {
             log_id: Some(unfinished.which.log_id),
             entry: Some(unfinished.which.entry),
@@ -82,7 +86,7 @@ impl Pieces {
         slot(&mut slots, ticket)?;
         make_room(&mut slots, ticket, piece.data.len(), leads)?;
         let slot = slot(&mut slots, ticket)?;
-        slot.used = Instant::now();
+        slot.used = T::now();
         if slot.unfinished.as_ref().is_none_or(|it| it.which != which) {
             slot.unfinished = Some(Unfinished {
                 which,
@@ -142,7 +146,7 @@ impl Pieces {
     }
 }
 
-impl Slot {
+impl<T: Types> Slot<T> {
     fn bytes(&self) -> usize {
         self.unfinished.as_ref().map_or(0, |it| it.data.len())
     }
@@ -164,8 +168,8 @@ fn which(
     Ok(EntryName { log_id, entry })
 }
 
-fn make_room(
-    slots: &mut HashMap<u64, Slot>,
+fn make_room<T: Types>(
+    slots: &mut BTreeMap<u64, Slot<T>>,
     ticket: Ticket,
     bytes: usize,
     leads: bool,
@@ -188,7 +192,7 @@ fn make_room(
 }
 
 /// What must hold after each piece, for anything that the senders send.
-fn check_invariants(slots: &HashMap<u64, Slot>) {
+fn check_invariants<T: Types>(slots: &BTreeMap<u64, Slot<T>>) {
     debug_assert!(
         slots.values().map(Slot::bytes).sum::<usize>() <= ALL_BYTES_MAX,
         "the pieces of all senders take more than their bound"
@@ -199,7 +203,10 @@ fn check_invariants(slots: &HashMap<u64, Slot>) {
     );
 }
 
-fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Status> {
+fn slot<T: Types>(
+    slots: &mut BTreeMap<u64, Slot<T>>,
+    ticket: Ticket,
+) -> Result<&mut Slot<T>, Status> {
     let slot = slots.get_mut(&ticket.from);
     let slot = slot.filter(|slot| slot.stream == ticket.stream);
     slot.ok_or_else(|| Status::aborted("the same node has opened a newer stream of appends"))
@@ -209,6 +216,7 @@ fn slot(slots: &mut HashMap<u64, Slot>, ticket: Ticket) -> Result<&mut Slot, Sta
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::server::product::Product;
 
     const SENDER: u64 = 3;
 
@@ -237,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_next_stream_goes_on_where_the_last_one_broke() {
-        let pieces = Pieces::default();
+        let pieces = Pieces::<Product>::default();
         let (first, held) = pieces.enter(SENDER);
         assert_eq!(held, None);
         pieces.add(first, &piece(9, 0..100), false).unwrap();
@@ -251,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_was_replaced_adds_and_takes_nothing() {
-        let pieces = Pieces::default();
+        let pieces = Pieces::<Product>::default();
         let (first, _) = pieces.enter(SENDER);
         pieces.add(first, &piece(9, 0..256), false).unwrap();
         let (second, _) = pieces.enter(SENDER);
@@ -262,7 +270,7 @@ mod tests {
 
     #[test]
     fn only_what_fits_is_added_and_only_what_is_whole_is_taken() {
-        let pieces = Pieces::default();
+        let pieces = Pieces::<Product>::default();
         let (ticket, _) = pieces.enter(SENDER);
         assert!(pieces.add(ticket, &piece(9, 10..20), false).is_err());
         pieces.add(ticket, &piece(9, 0..255), false).unwrap();
@@ -282,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_leaders_entry_goes_before_what_others_have_left() {
-        let pieces = Pieces::default();
+        let pieces = Pieces::<Product>::default();
         let entry = wire::EntryInPieces {
             bytes: ENTRY_BYTES_MAX as u64,
             crc32c: 0,
@@ -306,7 +314,7 @@ mod tests {
 
     #[test]
     fn another_entry_of_the_same_sender_takes_the_place() {
-        let pieces = Pieces::default();
+        let pieces = Pieces::<Product>::default();
         let (ticket, _) = pieces.enter(SENDER);
         pieces.add(ticket, &piece(9, 0..100), false).unwrap();
         pieces.add(ticket, &piece(10, 0..50), false).unwrap();

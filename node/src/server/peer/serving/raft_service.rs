@@ -9,15 +9,16 @@ use tonic::{Request, Response, Status, Streaming};
 use super::admission::{admit, stopped};
 use super::served::{Served, speaker};
 use super::{append_serve, snapshot_receive};
+use crate::replica::Types;
 use crate::server::peer::sane::Bounds;
 use crate::server::peer::wire;
 use crate::server::peer::wire::raft_server::Raft;
 
 /// See the module documentation.
-pub(crate) struct RaftService(pub(crate) Arc<Served>);
+pub(crate) struct RaftService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]
-impl Raft for RaftService {
+impl<T: Types> Raft for RaftService<T> {
     type StreamAppendStream = BoxStream<'static, Result<wire::StreamAppendReply, Status>>;
     type SnapshotStream = BoxStream<'static, Result<wire::SnapshotProgress, Status>>;
 

@@ -8,24 +8,24 @@ use tonic::{Request, Status};
 
 use super::partials::Partials;
 use super::pieces::Pieces;
+use crate::replica::{Replica, Types};
 use crate::server::peer::budget::shares::Shares;
 use crate::server::peer::identity::gate::{PeerGate, Speaker};
 use crate::server::peer::{Options, Recorded};
-use crate::server::product::Replica;
 
 /// What the services share.
-pub(crate) struct Served {
+pub(crate) struct Served<T: Types> {
     pub(crate) gate: Arc<PeerGate>,
     pub(crate) recorded: Recorded,
-    pub(crate) partials: Partials,
-    pub(crate) pieces: Pieces,
+    pub(crate) partials: Partials<T>,
+    pub(crate) pieces: Pieces<T>,
     pub(crate) shares: Arc<Shares>,
     /// Ends the streams, which would otherwise live on after any shutdown.
     pub(crate) closing: CancellationToken,
-    replica: Mutex<Option<Replica>>,
+    replica: Mutex<Option<Replica<T>>>,
 }
 
-impl Served {
+impl<T: Types> Served<T> {
     /// Serves nothing yet.
     pub(crate) fn new(options: &Options) -> Self {
         Self {
@@ -40,22 +40,22 @@ impl Served {
     }
 
     /// From now on serves this replica; with `None` it serves no replica any more.
-    pub(crate) fn set_replica(&self, replica: Option<Replica>) {
+    pub(crate) fn set_replica(&self, replica: Option<Replica<T>>) {
         *self.replica.lock() = replica;
     }
 
-    pub(crate) fn replica_if_started(&self) -> Option<Replica> {
+    pub(crate) fn replica_if_started(&self) -> Option<Replica<T>> {
         self.replica.lock().clone()
     }
 
-    pub(crate) fn replica(&self) -> Result<Replica, Status> {
+    pub(crate) fn replica(&self) -> Result<Replica<T>, Status> {
         let starting = || Status::unavailable("this node is starting or shutting down");
         self.replica_if_started().ok_or_else(starting)
     }
 }
 
 /// The node that asks, as the guard has found it.
-pub(crate) fn speaker<T>(request: &Request<T>) -> Result<Speaker, Status> {
+pub(crate) fn speaker<M>(request: &Request<M>) -> Result<Speaker, Status> {
     let speaker = request.extensions().get::<Speaker>().copied();
     speaker.ok_or_else(|| Status::failed_precondition("the caller did not send which node it is"))
 }

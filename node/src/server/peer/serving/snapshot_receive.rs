@@ -5,11 +5,13 @@
 //! the first, which may be the rest of a connection that only the sender knows to be broken.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt};
 use openraft::async_runtime::watch::WatchReceiver;
-use rstmdb_raft_store::{RealFs, SnapshotHandle, SnapshotMeta, Vote};
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::SnapshotOf;
+use rstmdb_raft_store::{SnapshotHandle, SnapshotMeta, Vote};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +20,11 @@ use tonic::{Code, Status, Streaming};
 use super::admission::{no_room, stopped};
 use super::partials::{OfferedFile, Partial};
 use super::served::Served;
+use crate::replica::{Replica, Types};
 use crate::server::peer::sane::Bounds;
 use crate::server::peer::wire;
 use crate::server::peer::wire::snapshot_part::Part;
 use crate::server::peer::wire::snapshot_progress::Progress;
-use crate::server::product::{Product, Replica};
 
 /// Interval between signs of life while the snapshot is verified and installed.
 const INSTALL_TICK: Duration = Duration::from_secs(1);
@@ -32,9 +34,9 @@ const ANSWERS_MAX: usize = 16;
 type Answers = mpsc::Sender<Result<wire::SnapshotProgress, Status>>;
 
 /// Takes the snapshot that `parts` bring and installs it; gives the answers.
-pub(crate) fn receive(
-    served: Arc<Served>,
-    replica: Replica,
+pub(crate) fn receive<T: Types>(
+    served: Arc<Served<T>>,
+    replica: Replica<T>,
     from: u64,
     parts: Streaming<wire::SnapshotPart>,
 ) -> BoxStream<'static, Result<wire::SnapshotProgress, Status>> {
@@ -47,13 +49,13 @@ pub(crate) fn receive(
         answers,
     };
     // This task is separate: a complete snapshot is installed even if the sender goes away.
-    tokio::spawn(transfer.run());
+    drop(T::spawn(transfer.run()));
     ReceiverStream::new(outgoing).boxed()
 }
 
-struct Transfer {
-    served: Arc<Served>,
-    replica: Replica,
+struct Transfer<T: Types> {
+    served: Arc<Served<T>>,
+    replica: Replica<T>,
     from: u64,
     parts: Streaming<wire::SnapshotPart>,
     answers: Answers,
@@ -65,7 +67,7 @@ struct Offer {
     which: OfferedFile,
 }
 
-impl Transfer {
+impl<T: Types> Transfer<T> {
     async fn run(mut self) {
         let from = self.from;
         if let Err(status) = self.take_in().await {
@@ -120,7 +122,7 @@ impl Transfer {
         let bytes = partial.which.bytes;
         let vote = {
             let install = install(&self.replica, partial, offer.vote, &offer.meta);
-            tick_while(install, &self.answers, bytes).await?
+            tick_while::<T, _>(install, &self.answers, bytes).await?
         };
         self.answer(Progress::Done(vote.into())).await
     }
@@ -148,29 +150,30 @@ impl Transfer {
         })
     }
 
-    async fn begin(&self, which: OfferedFile) -> Result<Partial, Status> {
+    async fn begin(&self, which: OfferedFile) -> Result<Partial<T>, Status> {
         let snapshots = self.replica.snapshots();
-        let receiver = blocking(move || snapshots.receive()).await?;
+        let receiver = blocking::<T, _>(move || snapshots.receive()).await?;
         Ok(Partial {
             which,
             receiver,
-            used: Instant::now(),
+            used: T::now(),
         })
     }
 
     async fn next_block(
         &mut self,
-        partial: &Partial,
+        partial: &Partial<T>,
         filling: &CancellationToken,
     ) -> Result<wire::SnapshotBlock, Status> {
         let part = tokio::select! {
-            part = self.parts.message() => part?.and_then(|part| part.part),
+            biased;
             () = filling.cancelled() => {
                 return Err(Status::aborted("a newer stream of a snapshot has replaced this one"));
             }
             () = self.served.closing.cancelled() => {
                 return Err(Status::unavailable("this node is shutting down"));
             }
+            part = self.parts.message() => part?.and_then(|part| part.part),
         };
         let Some(Part::Block(block)) = part else {
             return Err(Status::aborted(
@@ -210,30 +213,33 @@ async fn answer(answers: &Answers, progress: Progress) -> Result<(), Status> {
 }
 
 /// A failed write ends the attempt: the content of the disk is then unknown.
-async fn written(mut partial: Partial, block: wire::SnapshotBlock) -> Result<Partial, Status> {
-    blocking(move || {
+async fn written<T: Types>(
+    mut partial: Partial<T>,
+    block: wire::SnapshotBlock,
+) -> Result<Partial<T>, Status> {
+    blocking::<T, _>(move || {
         partial.receiver.write_block(&block.data)?;
-        partial.used = Instant::now();
+        partial.used = T::now();
         Ok(partial)
     })
     .await
 }
 
 /// Verifies and publishes the file, then hands it to openraft.
-async fn install(
-    replica: &Replica,
-    partial: Partial,
+async fn install<T: Types>(
+    replica: &Replica<T>,
+    partial: Partial<T>,
     vote: Vote,
     meta: &SnapshotMeta,
 ) -> Result<Vote, Status> {
     let receiver = partial.receiver;
-    let handle: SnapshotHandle<RealFs> = blocking(move || receiver.finish()).await?;
+    let handle: SnapshotHandle<T::Fs> = blocking::<T, _>(move || receiver.finish()).await?;
     if handle.meta() != meta || handle.info().checksum != partial.which.checksum {
         return Err(Status::data_loss(
             "the snapshot that arrived is not the one that was offered",
         ));
     }
-    let snapshot = openraft::type_config::alias::SnapshotOf::<Product, _> {
+    let snapshot = SnapshotOf::<T, _> {
         meta: handle.meta().clone(),
         snapshot: handle,
     };
@@ -242,18 +248,18 @@ async fn install(
 }
 
 /// Waits for `work`, and tells the sender meanwhile that it goes on.
-async fn tick_while<T>(
-    work: impl Future<Output = Result<T, Status>>,
+async fn tick_while<T: Types, R>(
+    work: impl Future<Output = Result<R, Status>>,
     answers: &Answers,
     bytes: u64,
-) -> Result<T, Status> {
+) -> Result<R, Status> {
     let mut work = std::pin::pin!(work);
-    let mut tick = tokio::time::interval(INSTALL_TICK);
     loop {
         tokio::select! {
+            biased;
             done = &mut work => return done,
             // The work does not wait for a sender that reads no answers.
-            _ = tick.tick() => {
+            () = T::sleep(INSTALL_TICK) => {
                 let written = wire::SnapshotProgress {
                     progress: Some(Progress::Written(bytes)),
                 };
@@ -263,10 +269,10 @@ async fn tick_while<T>(
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, rstmdb_raft_store::Error> + Send + 'static,
-) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await;
+async fn blocking<T: Types, R: Send + 'static>(
+    work: impl FnOnce() -> Result<R, rstmdb_raft_store::Error> + Send + 'static,
+) -> Result<R, Status> {
+    let done = T::blocking(work).await;
     let done = done.map_err(|error| Status::internal(error.to_string()))?;
     done.map_err(|error| Status::internal(error.to_string()))
 }

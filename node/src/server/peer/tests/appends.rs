@@ -131,7 +131,7 @@ fn connections() -> Connections {
     Connections::new(&options)
 }
 
-async fn network(way: Way) -> PeerNetwork {
+async fn network(way: Way) -> PeerNetwork<Product> {
     connections().new_client(2, &node_info(way).await).await
 }
 

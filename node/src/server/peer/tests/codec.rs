@@ -1,8 +1,9 @@
 //! What is encoded is decoded to the same; what is not understood is refused by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -11,6 +12,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
 use rstmdb_engine::definition::Warning;
+use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, InstanceView, ListInstances,
@@ -22,9 +24,13 @@ use rstmdb_raft_store::{
 };
 
 use crate::replica::{
-    Change, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, Report, Role,
+    Change, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, Mark, Replied, Report,
+    Role, Submission,
 };
-use crate::server::peer::codec::{DecodeError, decode_result, encode_result};
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::reply;
+use crate::server::messages::testing::told;
+use crate::server::peer::codec::{DecodeError, decode_result, encode_result, received};
 use crate::server::peer::{fuzzing, wire};
 use crate::server::product::Product;
 
@@ -93,11 +99,16 @@ fn snapshot_meta() -> impl Strategy<Value = SnapshotMeta> {
     })
 }
 
+/// A JSON object, as clients write them.
+fn document() -> impl Strategy<Value = Bytes> {
+    (text(), any::<u32>()).prop_map(|(name, n)| format!("{{ {name:?}: [{n}] }}").into())
+}
+
 fn query() -> impl Strategy<Value = Query> {
     let list = (
         of(text()),
         of(text()),
-        of(any::<u64>()),
+        (1_u64..1000).prop_map(Some),
         of(any::<u64>()),
         of(text()),
     );
@@ -112,27 +123,26 @@ fn query() -> impl Strategy<Value = Query> {
                 after,
             })
         }),
-        (text(), of(any::<u32>()))
-            .prop_map(|(machine, version)| Query::GetMachine { machine, version }),
+        (text(), of(1_u32..)).prop_map(|(machine, version)| Query::GetMachine { machine, version }),
         (of(any::<u64>()), of(any::<u64>()))
             .prop_map(|(limit, offset)| Query::ListMachines { limit, offset }),
     ]
 }
 
 fn single_command() -> impl Strategy<Value = Command> {
-    let put = (text(), any::<u32>(), bytes(), of(text()));
+    let put = (text(), 1_u32.., document(), of(text()));
     let create = (
         text(),
         any::<bool>(),
         text(),
-        any::<u32>(),
-        of(bytes()),
+        1_u32..,
+        of(document()),
         of(text()),
     );
     let apply = (
         text(),
         text(),
-        of(bytes()),
+        of(document()),
         of(text()),
         of(any::<u64>()),
         of(text()),
@@ -183,8 +193,11 @@ fn single_command() -> impl Strategy<Value = Command> {
 }
 
 fn command() -> impl Strategy<Value = Command> {
+    let write = single_command().prop_filter("not in a batch", |command| {
+        !matches!(command, Command::FlushAll)
+    });
     let op = prop_oneof![
-        single_command().prop_map(BatchOp::Write),
+        write.prop_map(BatchOp::Write),
         query().prop_map(BatchOp::Read),
     ];
     prop_oneof![
@@ -326,6 +339,37 @@ fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
+/// An entry with the event that each repeated event of `replied` repeats.
+fn replays(replied: &Replied, ctx: &Bytes) -> FactEntry {
+    let replies = match replied.here() {
+        Some(Reply::Batch(replies)) => replies.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    let facts = replies.iter().filter_map(|reply| match reply {
+        Reply::Replayed {
+            instance_id,
+            idempotency_key,
+            ..
+        } => Some(fact::Fact {
+            body: Some(fact::Body::ApplyEvent(fact::ApplyEvent {
+                instance_id: instance_id.to_string(),
+                ctx: ctx.clone(),
+                key: Some(fact::Key {
+                    key: idempotency_key.to_string(),
+                    ..fact::Key::default()
+                }),
+                ..fact::ApplyEvent::default()
+            })),
+        }),
+        _ => None,
+    });
+    FactEntry {
+        facts: facts.collect(),
+        ..FactEntry::default()
+    }
+}
+
 fn single_refusal() -> impl Strategy<Value = Refusal> {
     let two = (text(), text());
     prop_oneof![
@@ -416,6 +460,13 @@ fn change() -> impl Strategy<Value = Change> {
         any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
         any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
         of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+        (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
+            Change::SetAddress {
+                node_id,
+                node,
+                by_itself,
+            }
+        }),
     ]
 }
 
@@ -554,38 +605,75 @@ proptest! {
     }
 
     #[test]
-    fn commands_come_back_as_they_were(seq in any::<u64>(), actor in arc(), command in command()) {
-        let forwarded = Forwarded { seq, command, actor };
-        let message: wire::Forwarded = travel(forwarded.clone());
-        let back = Forwarded::try_from(message).unwrap();
-        prop_assert_eq!(back.command, forwarded.command);
-        prop_assert_eq!((back.seq, back.actor), (forwarded.seq, forwarded.actor));
-    }
-
-    #[test]
-    fn replies_come_back_as_they_were(reply in reply()) {
-        let message: wire::Reply = travel(reply.clone());
-        prop_assert_eq!(Reply::try_from(message).unwrap(), reply);
-    }
-
-    #[test]
-    fn refusals_come_back_as_they_were(refusal in refusal()) {
-        let message: wire::Refusal = travel(refusal.clone());
-        prop_assert_eq!(Refusal::try_from(message).unwrap(), refusal);
-    }
-
-    #[test]
-    fn outcomes_come_back_as_they_were(
+    fn a_leader_reads_in_a_forwarded_request_what_the_follower_read_in_it(
         seq in any::<u64>(),
+        actor in arc(),
+        command in command(),
+    ) {
+        let request = Submission::from(command.clone()).sent;
+        let forwarded = Forwarded { seq, request, actor: actor.clone() };
+        let message: wire::Forwarded = travel(forwarded);
+        let back = received(message, Arc::new(())).unwrap();
+        prop_assert_eq!(back.command, command);
+        prop_assert_eq!((back.seq, back.actor), (seq, actor));
+    }
+
+    #[test]
+    fn a_client_of_a_follower_reads_what_a_client_of_the_leader_reads(
         reply in reply(),
         offset in of(any::<u64>()),
-        error in error(),
+        cluster in any::<bool>(),
+        ctx in document(),
+        has_entry in any::<bool>(),
     ) {
-        for outcome in [Ok(Done { reply, offset }), Err(error)] {
-            let sent = ForwardResult { seq, outcome };
-            let message: wire::ForwardResult = travel(encode_result(sent.clone()));
-            let back = decode_result(message);
-            prop_assert_eq!(format!("{back:?}"), format!("{sent:?}"));
+        let done = Done { reply: reply.into(), offset };
+        let sent = ForwardResult { seq: 1, outcome: Ok(done.clone()) };
+        let came = decode_result(travel(encode_result(sent))).outcome.unwrap();
+        prop_assert_eq!(came.offset, offset);
+        prop_assert_eq!(came.reply.incomplete_to(), done.reply.incomplete_to());
+        let told = |mut replied: Replied| {
+            let mut room = 20;
+            replied.complete(&mut room, &mut |_| has_entry.then(|| replays(&done.reply, &ctx)));
+            if !cluster {
+                reply::hide_extensions(&mut replied);
+            }
+            let mut out = BytesMut::new();
+            reply::write(&mut out, &replied);
+            (out, room)
+        };
+        prop_assert_eq!(told(came.reply), told(done.reply.clone()));
+    }
+
+    #[test]
+    fn a_client_of_a_follower_is_told_the_error_that_a_client_of_the_leader_is_told(
+        error in error(),
+        keyed in any::<bool>(),
+    ) {
+        let sent = ForwardResult { seq: 1, outcome: Err(error.clone()) };
+        let came = decode_result(travel(encode_result(sent))).outcome.unwrap_err();
+        prop_assert_eq!(came.outcome_unknown(), error.outcome_unknown());
+        let told = |error| failure::of_replica(error, Effect::Write { keyed });
+        prop_assert_eq!(told(&came), told(&error));
+    }
+
+    #[test]
+    fn a_simulation_reads_a_leaders_refusal_as_it_was(refusal in refusal()) {
+        let no_details = |refusal: &Refusal| {
+            matches!(
+                refusal,
+                Refusal::BadRequest { .. } | Refusal::MachineNotUnderstood { .. }
+            )
+        };
+        let is_told = match &refusal {
+            Refusal::InBatch { refusal, .. } => !no_details(refusal),
+            refusal => !no_details(refusal),
+        };
+        prop_assume!(is_told);
+        let sent = ForwardResult { seq: 1, outcome: Err(Error::Refused(refusal.clone())) };
+        let came = decode_result(travel(encode_result(sent))).outcome;
+        match told(&Command::FlushAll, came) {
+            Err(Error::Refused(came)) => prop_assert_eq!(came, refusal),
+            other => prop_assert!(false, "{:?}", other),
         }
     }
 
@@ -620,8 +708,9 @@ proptest! {
         at in any::<proptest::sample::Index>(),
         flipped in 1_u8..,
     ) {
-        let forwarded = Forwarded { seq: 1, command, actor: "a".into() };
-        let done = ForwardResult { seq: 1, outcome: Ok(Done { reply, offset: None }) };
+        let request = Submission::from(command).sent;
+        let forwarded = Forwarded { seq: 1, request, actor: "a".into() };
+        let done = ForwardResult { seq: 1, outcome: Ok(Done { reply: reply.into(), offset: None }) };
         let append = wire::AppendRequest {
             vote: Some(vote.into()),
             entries: vec![entry.into()],
@@ -629,7 +718,7 @@ proptest! {
         };
         for mut message in [
             append.encode_to_vec(),
-            wire::ForwardBatch { commands: vec![forwarded.into()] }.encode_to_vec(),
+            wire::ForwardBatch { requests: vec![forwarded.into()] }.encode_to_vec(),
             wire::ForwardResults { results: vec![encode_result(done)] }.encode_to_vec(),
             wire::ReportReply::from(report).encode_to_vec(),
         ] {
@@ -658,8 +747,8 @@ fn a_missing_part_is_refused_by_its_name() {
         missing(Entry::try_from(entry).unwrap_err()),
         "Entry.payload"
     );
-    let command = Command::try_from(wire::Command::default());
-    assert_eq!(missing(command.unwrap_err()), "Command.command");
+    let mark = Mark::try_from(wire::Mark::default());
+    assert_eq!(missing(mark.unwrap_err()), "Mark.part");
     let report = Report::try_from(wire::ReportReply::default());
     assert_eq!(missing(report.unwrap_err()), "ReportReply.role");
 }
@@ -713,18 +802,124 @@ fn an_error_of_a_newer_version_keeps_its_text_and_what_is_known_of_the_outcome()
     assert!(certain.to_string().contains("the moon is in the way"));
     assert!(!certain.outcome_unknown());
     assert!(Error::try_from(newer(true)).unwrap().outcome_unknown());
-
-    let refusal = wire::Refusal {
-        text: "instance \"a\" is asleep".to_owned(),
-        reason: None,
-    };
-    let refusal = Refusal::try_from(refusal).unwrap();
-    assert_eq!(refusal.to_string(), "instance \"a\" is asleep");
 }
 
 #[test]
-fn an_answer_too_large_for_a_message_says_so_and_where_the_write_took_effect() {
-    let ctx = Bytes::from(vec![b'x'; 40 * 1024 * 1024]);
+fn a_request_that_is_not_understood_is_refused_by_name() {
+    let refused = |op: &str, params: &'static str| {
+        let message = wire::Forwarded {
+            op: op.to_owned(),
+            params: params.into(),
+            ..wire::Forwarded::default()
+        };
+        received(message, Arc::new(())).err().unwrap().to_string()
+    };
+    for (op, params, says) in [
+        (
+            "RENAME_MACHINE",
+            "{}",
+            "op: \"RENAME_MACHINE\" is no command",
+        ),
+        ("GET_INSTANCE", "{}", "op: \"GET_INSTANCE\" is no command"),
+        ("APPLY_EVENT", "{", "params: they are no JSON"),
+        ("APPLY_EVENT", "{}", "params.instance_id: required"),
+        (
+            "BATCH",
+            r#"{"ops":[]}"#,
+            "only an atomic batch is one command",
+        ),
+    ] {
+        let text = refused(op, params);
+        assert!(text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn marks_outside_of_a_result_are_an_unknown_outcome() {
+    let mark = |at, bytes| wire::Mark {
+        at,
+        bytes,
+        part: Some(wire::mark::Part::Extension(wire::Blank {})),
+    };
+    for marks in [
+        vec![mark(0, 3)],
+        vec![mark(u64::MAX, 1)],
+        vec![mark(1, 1), mark(0, 1)],
+    ] {
+        let done = wire::Done {
+            result: Bytes::from_static(b"{}"),
+            offset: Some(3),
+            marks,
+        };
+        let result = decode_result(wire::ForwardResult {
+            seq: 7,
+            outcome: Some(wire::forward_result::Outcome::Done(done)),
+        });
+        assert!(matches!(result.outcome, Err(Error::OutcomeUnknown)));
+    }
+}
+
+#[test]
+fn a_simulation_reads_a_leaders_reply_as_it_was() {
+    let create = Command::CreateInstance(CreateInstance {
+        instance_id: "i".to_owned(),
+        id_given: true,
+        machine: "m".to_owned(),
+        version: 1,
+        initial_ctx: None,
+        idempotency_key: None,
+    });
+    let created = Reply::Created {
+        instance_id: "i".into(),
+        state: "s".into(),
+        wal_offset: 3,
+    };
+    let event = Command::ApplyEvent(ApplyEvent {
+        instance_id: "i".to_owned(),
+        event: "E".to_owned(),
+        idempotency_key: Some("k".to_owned()),
+        ..ApplyEvent::default()
+    });
+    let applied = Reply::Applied {
+        from_state: "s".into(),
+        to_state: "t".into(),
+        ctx: Bytes::from_static(br#"{"n":1}"#),
+        applied: true,
+        event_id: None,
+        wal_offset: 4,
+    };
+    let replayed = Reply::Replayed {
+        instance_id: "i".into(),
+        idempotency_key: "k".into(),
+        from_state: "s".into(),
+        to_state: "t".into(),
+        event_id: Some("e".into()),
+        wal_offset: 4,
+    };
+    let batch = Command::Batch(vec![
+        BatchOp::Write(create.clone()),
+        BatchOp::Write(event.clone()),
+    ]);
+    let both = Reply::Batch(vec![created.clone(), applied.clone()]);
+    for (command, reply) in [
+        (create, created),
+        (event.clone(), applied),
+        (event, replayed),
+        (batch, both),
+    ] {
+        let outcome = Ok(Done {
+            reply: reply.clone().into(),
+            offset: Some(4),
+        });
+        let came = decode_result(travel(encode_result(ForwardResult { seq: 1, outcome })));
+        let done = told(&command, came.outcome).unwrap();
+        assert_eq!((done.reply.here(), done.offset), (Some(&reply), Some(4)));
+    }
+}
+
+#[test]
+fn an_answer_too_large_for_a_frame_says_so_and_where_the_write_took_effect() {
+    let ctx = Bytes::from(vec![b'1'; 10 * 1024 * 1024]);
     let read = Reply::Applied {
         from_state: "a".into(),
         to_state: "b".into(),
@@ -734,10 +929,13 @@ fn an_answer_too_large_for_a_message_says_so_and_where_the_write_took_effect() {
         wal_offset: 9,
     };
     let outcome = Ok(Done {
-        reply: Reply::Batch(vec![read.clone(), read]),
+        reply: Reply::Batch(vec![read.clone(), read]).into(),
         offset: Some(9),
     });
     let message = encode_result(ForwardResult { seq: 1, outcome });
-    let told = decode_result(message).outcome.unwrap_err().to_string();
-    assert!(told.contains("took effect at wal_offset 9"), "{told}");
+    let told = decode_result(message).outcome.unwrap_err();
+    let told = failure::of_replica(&told, Effect::Write { keyed: false });
+    assert!(told.message.contains("its answer does not fit"), "{told}");
+    let details = serde_json::json!({ "outcome": "applied", "wal_offset": 9 });
+    assert_eq!(told.details, Some(details));
 }

@@ -29,7 +29,7 @@ impl Fake {
     /// One that fits.
     pub fn node(node_id: u64) -> Self {
         Self {
-            protocol: "2.0",
+            protocol: "3.0",
             cluster: CLUSTER,
             node_id,
             incarnation: incarnation(node_id),

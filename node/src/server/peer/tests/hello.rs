@@ -87,24 +87,28 @@ async fn an_address_where_nobody_listens_or_that_is_none_is_unreachable() {
 
 #[tokio::test]
 async fn another_major_version_is_refused_in_the_first_exchange() {
-    let newer = Fake {
-        protocol: "3.0",
-        ..Fake::node(1)
-    };
-    let addr = newer.serve().await;
-    let refused = client(2).hello(&addr.to_string()).await.unwrap_err();
-    assert!(matches!(refused, PeerError::Refused(_)), "{refused:?}");
-    let text = refused.to_string();
-    assert!(
-        text.contains("version 3.0") && text.contains("speaks 2.0"),
-        "{text}"
-    );
+    // A node of 2 forwards commands in another form.
+    for protocol in ["2.0", "4.0"] {
+        let other = Fake {
+            protocol,
+            ..Fake::node(1)
+        };
+        let addr = other.serve().await;
+        let refused = client(2).hello(&addr.to_string()).await.unwrap_err();
+        assert!(matches!(refused, PeerError::Refused(_)), "{refused:?}");
+        let text = refused.to_string();
+        let says = format!("node 1 speaks version {protocol} of the protocol between nodes");
+        assert!(
+            text.contains(&says) && text.contains("node 2 speaks 3.0"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn another_minor_version_is_welcome() {
     let newer = Fake {
-        protocol: "2.7",
+        protocol: "3.7",
         ..Fake::node(1)
     };
     let addr = newer.serve().await;

@@ -6,11 +6,11 @@ use rstmdb_engine::{ApplyEvent, Command, PutMachine};
 use rstmdb_raft_store::NodeInfo;
 
 use super::relay::{Way, relay};
-use super::replica_calls::{create, put};
+use super::replica_calls::{create, forwarded as request, put};
 use super::replicas::Node;
 use super::snapshots::noise;
 use super::support::{PATIENCE, client, eventually, peer};
-use crate::replica::{ForwardResult, ForwardStream, Forwarded, Peer, Peers};
+use crate::replica::{ForwardResult, ForwardStream, Peer, Peers};
 use crate::server::peer::Connections;
 
 const MIB: usize = 1024 * 1024;
@@ -127,12 +127,7 @@ async fn forwarded(caller: &Connections, target: &Peer, command: Command) -> Opt
         commands,
         mut results,
     } = opened.unwrap();
-    let forwarded = Forwarded {
-        seq: 0,
-        command,
-        actor: "test".into(),
-    };
-    commands.send(vec![forwarded]).unwrap();
+    commands.send(vec![request(0, command)]).unwrap();
     let came = tokio::time::timeout(PATIENCE, results.recv()).await;
     came.expect("in time").map(|mut came| came.remove(0))
 }

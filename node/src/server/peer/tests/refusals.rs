@@ -111,11 +111,11 @@ async fn the_server_refuses_a_caller_with_its_own_id() {
 #[tokio::test]
 async fn the_client_refuses_another_major_version_and_names_both() {
     let newer = Fake {
-        protocol: "3.3",
+        protocol: "4.3",
         ..Fake::node(2)
     };
     let reason = concluded(newer, &client(1)).await.unwrap_err();
-    let says = "node 2 speaks version 3.3 of the protocol between nodes, and node 1 speaks 2.0";
+    let says = "node 2 speaks version 4.3 of the protocol between nodes, and node 1 speaks 3.0";
     assert!(reason.contains(says), "{reason}");
 }
 
@@ -126,7 +126,7 @@ async fn the_server_refuses_another_major_version_and_who_does_not_say_who_it_is
 
     let mut newer = Request::new(wire::ReadIndexRequest::default());
     for (name, value) in [
-        ("rstmdb-protocol", "3.3"),
+        ("rstmdb-protocol", "4.3"),
         ("rstmdb-node", "1"),
         ("rstmdb-cluster", "0"),
         ("rstmdb-incarnation", "0"),
@@ -135,7 +135,7 @@ async fn the_server_refuses_another_major_version_and_who_does_not_say_who_it_is
     }
     let refused = node.read_index(newer).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    let says = "node 1 speaks version 3.3 of the protocol between nodes, and node 2 speaks 2.0";
+    let says = "node 1 speaks version 4.3 of the protocol between nodes, and node 2 speaks 3.0";
     assert!(refused.message().contains(says), "{refused}");
 
     let stranger = Request::new(wire::ReadIndexRequest::default());

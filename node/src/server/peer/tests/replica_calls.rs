@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use rstmdb_engine::{ApplyEvent, BatchOp, Command, CreateInstance, PutMachine, Reply};
+use rstmdb_engine::{ApplyEvent, BatchOp, Command, CreateInstance, PutMachine};
 use rstmdb_raft_store::{Entry, Payload, log_id};
+use rstmdb_rcp::Code;
 use tonic::Request;
 
 use super::fake::Fake;
@@ -12,7 +13,7 @@ use super::support::{CLUSTER, PATIENCE, channel, client, incarnation, peer};
 use crate::replica::write::decide::decision::tests::PANICS;
 use crate::replica::{
     Change, Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, PeerError, Peers,
-    Role,
+    Replied, Role, Submission,
 };
 use crate::server::peer::wire::membership_client::MembershipClient;
 use crate::server::peer::wire::node_client::NodeClient;
@@ -50,12 +51,21 @@ pub async fn fill(node: &Node, contexts: Vec<String>) {
     }
 }
 
-fn forwarded(seq: u64, command: Command) -> Forwarded {
+pub fn forwarded(seq: u64, command: Command) -> Forwarded {
     Forwarded {
         seq,
-        command,
+        request: Submission::from(command).sent,
         actor: "test".into(),
     }
+}
+
+/// What the leader wrote.
+fn text(done: &Done) -> String {
+    let Replied::ByLeader(relayed) = &done.reply else {
+        panic!("{done:?} did not come from the leader");
+    };
+    let pieces: Vec<&[u8]> = relayed.pieces().collect();
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 async fn results(stream: &mut ForwardStream, count: usize) -> Vec<ForwardResult> {
@@ -130,23 +140,16 @@ async fn forwarded_commands_take_effect_in_order_and_are_answered() {
     send(vec![forwarded(3, create("a", None))]);
     let results = results(&mut stream, 3).await;
     let outcomes: Vec<_> = results.into_iter().map(|result| result.outcome).collect();
-    assert!(
-        matches!(
-            &outcomes[..],
-            [
-                Ok(Done {
-                    reply: Reply::PutMachine { .. },
-                    offset: Some(_)
-                }),
-                Ok(Done {
-                    reply: Reply::Created { .. },
-                    offset: Some(_)
-                }),
-                Err(Error::Refused(_)),
-            ]
-        ),
-        "{outcomes:?}"
-    );
+    let [Ok(put), Ok(created), Err(Error::RefusedByLeader(refused))] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert!(text(put).starts_with(r#"{"machine":"m","version":1,"#));
+    let at = put.offset.unwrap() + 1;
+    let result = format!(r#"{{"instance_id":"a","state":"new","wal_offset":{at}}}"#);
+    assert_eq!((text(created), created.offset), (result, Some(at)));
+    assert_eq!(refused.error.code, Code::InstanceExists);
+    assert_eq!(refused.error.details.as_ref().unwrap()["instance_id"], "a");
+    assert!(refused.may_be_of_a_later_life);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -190,10 +193,12 @@ async fn a_command_of_a_newer_version_is_refused_and_the_others_of_its_batch_are
     let mut node = NodeClient::new(channel(leader.served.addr));
     let unknown = wire::Forwarded {
         seq: 1,
+        op: "RENAME_MACHINE".to_owned(),
+        params: Bytes::from_static(b"{}"),
         ..wire::Forwarded::default()
     };
-    let commands = vec![unknown, forwarded(2, put()).into()];
-    let batches = futures_util::stream::iter([wire::ForwardBatch { commands }]);
+    let requests = vec![unknown, forwarded(2, put()).into()];
+    let batches = futures_util::stream::iter([wire::ForwardBatch { requests }]);
     let mut answers = node.forward(signed(batches)).await.unwrap().into_inner();
     let mut results = Vec::new();
     while let Some(answer) = answers.message().await.unwrap() {
@@ -209,7 +214,12 @@ async fn a_command_of_a_newer_version_is_refused_and_the_others_of_its_batch_are
         panic!("{results:?}");
     };
     let reason = refused.outcome.as_ref().unwrap_err();
-    assert!(!reason.outcome_unknown() && reason.to_string().contains("does not understand"));
+    assert!(!reason.outcome_unknown());
+    let reason = reason.to_string();
+    assert!(
+        reason.contains("does not understand") && reason.contains("RENAME_MACHINE"),
+        "{reason}"
+    );
     assert!(done.outcome.is_ok(), "{done:?}");
 }
 
@@ -217,7 +227,7 @@ async fn a_command_of_a_newer_version_is_refused_and_the_others_of_its_batch_are
 pub fn signed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     for (name, value) in [
-        ("rstmdb-protocol", "2.0".to_owned()),
+        ("rstmdb-protocol", "3.0".to_owned()),
         ("rstmdb-cluster", format!("{CLUSTER:032x}")),
         ("rstmdb-node", "2".to_owned()),
         ("rstmdb-incarnation", format!("{:032x}", incarnation(2))),

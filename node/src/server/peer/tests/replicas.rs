@@ -98,7 +98,7 @@ fn store(dir: &Path) -> Store<RealFs> {
     store
 }
 
-fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
+pub fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
     replica::Options {
         node_id,
         node: NodeInfo::default(),

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 
 use super::links::Pair;
 use super::relay::{Way, relay};
-use super::replica_calls::{create, put};
+use super::replica_calls::{create, forwarded, put};
 use super::replicas::Node;
 use super::support::{PATIENCE, client, eventually, peer};
-use crate::replica::{ForwardStream, Forwarded, Peers};
+use crate::replica::{ForwardStream, Peers, Received};
 
 const MIB: usize = 1024 * 1024;
 /// Of one message; two of them are more than a share.
@@ -37,11 +38,7 @@ async fn many_unfinished_messages_hold_no_more_than_a_share_and_the_leaders_appe
         }
     }
     for stream in &streams {
-        let forwarded = Forwarded {
-            seq: 0,
-            command: command.clone(),
-            actor: "test".into(),
-        };
+        let forwarded = forwarded(0, command.clone());
         stream.commands.send(vec![forwarded]).unwrap();
     }
     let held = || server.unfinished_bytes().1;
@@ -60,19 +57,40 @@ async fn many_unfinished_messages_hold_no_more_than_a_share_and_the_leaders_appe
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_held_for_a_forwarded_command_is_given_back_with_its_outcome() {
-    let node = Node::alone(1).await;
-    let held = Arc::new(());
-    let forwarded = Forwarded {
+fn received(held: &Arc<()>) -> Received {
+    Received {
         seq: 7,
         command: put(),
         actor: "test".into(),
-    };
-    let commands = stream::iter([vec![(forwarded, held.clone())]]).boxed();
+        permit: held.clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_for_a_forwarded_command_is_given_back_with_the_command() {
+    let node = Node::alone(1).await;
+    let held = Arc::new(());
+    let commands = stream::iter([vec![received(&held)]]).boxed();
     let mut outcomes = node.replica.serve_forwarded(2, commands);
     assert_eq!(Arc::strong_count(&held), 2);
     let came = tokio::time::timeout(PATIENCE, outcomes.next()).await;
     assert!(came.unwrap().unwrap()[0].outcome.is_ok());
-    assert_eq!(Arc::strong_count(&held), 1);
+    eventually("it is given back", || Arc::strong_count(&held) == 1).await;
+}
+
+// In one thread: nothing takes the command from the queue before this test waits.
+#[tokio::test]
+async fn what_is_held_for_a_forwarded_command_outlives_its_stream() {
+    let node = Node::alone(1).await;
+    let held = Arc::new(());
+    let commands = stream::iter([vec![received(&held)]]).chain(stream::pending());
+    let mut outcomes = node.replica.serve_forwarded(2, commands.boxed());
+    assert!(outcomes.next().now_or_never().is_none());
+    drop(outcomes);
+    assert_eq!(
+        Arc::strong_count(&held),
+        2,
+        "the command is still in the queue"
+    );
+    eventually("it is given back", || Arc::strong_count(&held) == 1).await;
 }

@@ -90,7 +90,7 @@ async fn the_server_refuses_a_client_without_a_certificate_or_with_one_of_anothe
         let endpoint = Endpoint::from_shared(format!("https://{}", server.addr)).unwrap();
         let channel = endpoint.tls_config(config).unwrap().connect_lazy();
         let hello = wire::HelloRequest {
-            protocol: "2.0".to_owned(),
+            protocol: "3.0".to_owned(),
             ..wire::HelloRequest::default()
         };
         let answer = IntroductionClient::new(channel).hello(hello).await;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use openraft::type_config::alias::InstantOf;
+
+use crate::replica::Types;
 
 /// The bounds of the window, in bytes, and where it begins.
 const WINDOW_MIN: u64 = 64 * 1024;
@@ -53,17 +55,17 @@ impl Window {
 }
 
 /// What one stream has in flight.
-pub(crate) struct Flight {
+pub(crate) struct Flight<T: Types> {
     window: Arc<Window>,
     /// Bytes that arrive within this time arrive at once. Bytes that take more than twice this time are late.
     prompt: Duration,
     sent: u64,
     arrived: u64,
     /// For each message that has not arrived: where it ends, and when it was sent.
-    messages: VecDeque<(u64, Instant)>,
+    messages: VecDeque<(u64, InstantOf<T>)>,
 }
 
-impl Flight {
+impl<T: Types> Flight<T> {
     pub(crate) fn new(window: Arc<Window>, silence_timeout: Duration) -> Self {
         Self {
             window,
@@ -89,7 +91,7 @@ impl Flight {
         self.sent
     }
 
-    pub(crate) fn sent(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn sent(&mut self, bytes: u64, now: InstantOf<T>) {
         if bytes > 0 {
             self.sent += bytes;
             self.messages.push_back((self.sent, now));
@@ -97,7 +99,7 @@ impl Flight {
     }
 
     /// Everything up to `end` has arrived; returns how many of these bytes are news.
-    pub(crate) fn arrived(&mut self, end: u64, now: Instant) -> u64 {
+    pub(crate) fn arrived(&mut self, end: u64, now: InstantOf<T>) -> u64 {
         let end = end.min(self.sent);
         let news = end.saturating_sub(self.arrived);
         if news == 0 {
@@ -127,14 +129,17 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
+    use openraft::type_config::TypeConfigExt;
+
     use super::*;
+    use crate::server::product::Product;
 
     const SILENCE: Duration = Duration::from_secs(2);
 
-    fn flight() -> (Arc<Window>, Flight, Instant) {
+    fn flight() -> (Arc<Window>, Flight<Product>, InstantOf<Product>) {
         let window = Arc::new(Window::default());
         let flight = Flight::new(window.clone(), SILENCE);
-        (window, flight, Instant::now())
+        (window, flight, Product::now())
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::pace::Window;
+use crate::replica::Types;
 use crate::server::peer::wire;
 
 /// How long connections are opened in small segments after large ones did not get through.
@@ -22,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_millis(400);
 
 /// See the module documentation.
 #[derive(Default)]
-pub(crate) struct Path {
+pub(crate) struct Path<T: Types> {
     pub(crate) window: Arc<Window>,
     /// Bytes of entries that have arrived there.
     taken: AtomicU64,
@@ -30,24 +32,24 @@ pub(crate) struct Path {
     progress: AtomicU64,
     /// How often nothing arrived although heartbeats or other small calls were answered.
     stalls: AtomicU64,
-    known: Mutex<PathFacts>,
+    known: Mutex<PathFacts<T>>,
 }
 
 #[derive(Default)]
-struct PathFacts {
+struct PathFacts<T: Types> {
     /// When a heartbeat was answered last.
-    beat: Option<Instant>,
+    beat: Option<InstantOf<T>>,
     /// Which entry had arrived in part when the last stream began, and how much of it.
     held: Option<(Option<wire::LogId>, u64)>,
     /// When a connection with forwarded commands fell silent last.
-    silent: Option<Instant>,
+    silent: Option<InstantOf<T>>,
     /// Until when connections are opened in small segments.
-    small_until: Option<Instant>,
+    small_until: Option<InstantOf<T>>,
 }
 
-impl Path {
+impl<T: Types> Path<T> {
     pub(crate) fn beat(&self) {
-        self.known.lock().beat = Some(Instant::now());
+        self.known.lock().beat = Some(T::now());
     }
 
     pub(crate) fn taken(&self, bytes: u64) {
@@ -92,7 +94,7 @@ impl Path {
     /// large packets.
     pub(crate) fn stalled(&self, silence: Duration) -> bool {
         self.window.close();
-        let now = Instant::now();
+        let now = T::now();
         let mut known = self.known.lock();
         let beats = known.beat.is_some_and(|at| now - at < silence / 2);
         if beats {
@@ -104,13 +106,13 @@ impl Path {
 
     /// A connection with forwarded commands fell silent and broke.
     pub(crate) fn fell_silent(&self) {
-        self.known.lock().silent = Some(Instant::now());
+        self.known.lock().silent = Some(T::now());
     }
 
     /// A call was answered. Returns whether the last connection fell silent just before: then small packets get
     /// through, and large ones do not.
     pub(crate) fn loses_what_is_large(&self) -> bool {
-        let now = Instant::now();
+        let now = T::now();
         let mut known = self.known.lock();
         let silent = known.silent.take();
         let is_small = known.small_until.is_some_and(|until| now < until);
@@ -125,7 +127,7 @@ impl Path {
     /// Whether the connection that is opened now is to send small segments.
     pub(crate) fn small_segments(&self) -> bool {
         let until = self.known.lock().small_until;
-        until.is_some_and(|until| Instant::now() < until)
+        until.is_some_and(|until| T::now() < until)
     }
 
     pub(crate) fn bytes_taken(&self) -> u64 {
@@ -140,6 +142,7 @@ impl Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::product::Product;
 
     fn held(index: u64, bytes: u64) -> wire::HeldEntry {
         wire::HeldEntry {
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_node_is_tried_again_at_once_after_a_connection_that_has_brought_something() {
-        let path = Arc::new(Path::default());
+        let path = Arc::new(Path::<Product>::default());
         let mut waits = path.clone().waits().map(|wait| wait.as_millis());
         let mut next = |count| waits.by_ref().take(count).collect::<Vec<_>>();
         assert_eq!(next(5), [50, 100, 200, 400, 50]);

@@ -1,0 +1,47 @@
+//! Nodes of a cluster that get other addresses.
+
+use std::net::SocketAddr;
+
+use super::{Addresses, Cluster};
+use crate::Error;
+
+impl Cluster {
+    /// Gives these nodes, which do not run, other addresses. The configurations of `told` list where all nodes are from
+    /// then on; the other configurations stay as they are.
+    ///
+    /// # Errors
+    /// When there are no ports, or a configuration cannot be written.
+    pub fn relocate(&mut self, ids: &[u64], told: &[u64]) -> Result<(), Error> {
+        let mut places = Vec::new();
+        for (id, member) in &self.members {
+            let found = Addresses::find(*id)?;
+            places.push(match ids.contains(id) {
+                true => found,
+                false => Addresses {
+                    id: *id,
+                    bind: member.bind,
+                    peer: member.peer,
+                    rcp_port: member.node.addr().port(),
+                },
+            });
+        }
+        let peers: Vec<String> = places.iter().map(Addresses::to_yaml).collect();
+        let listed = self.config.clone();
+        let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
+        for place in places.iter().filter(|place| told.contains(&place.id)) {
+            let member = self.member_mut(place.id)?;
+            (member.bind, member.peer) = (place.bind, place.peer);
+            let config = place.configure(&listed);
+            member.node.reconfigure(place.rcp_port, &config)?;
+        }
+        Ok(())
+    }
+
+    /// Where a node's peers find it, and its clients.
+    ///
+    /// # Errors
+    /// When there is no such node.
+    pub fn addresses(&self, id: u64) -> Result<[SocketAddr; 2], Error> {
+        Ok([self.peer_addr(id)?, self.addr(id)?])
+    }
+}

@@ -1,0 +1,191 @@
+//! Members whose addresses change, and a node that grows into a cluster.
+
+use std::time::{Duration, Instant};
+
+use crate::turns;
+use rstmdb_jepsen::audit;
+use rstmdb_jepsen::cli::Cli;
+use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
+use rstmdb_jepsen::ports;
+use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::steady::Steady;
+use serde_json::Value;
+
+const WRITERS: usize = 2;
+/// A node that starts finds the leader and announces itself within this time, and the entry reaches every node.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the cluster has its members, as one of them says: id, peer address, client address.
+fn places(cli: &Cli) -> Result<Vec<(u64, String, String)>, String> {
+    let status = cli.json(&["cluster", "status", "--json"]);
+    let status = status.map_err(|error| error.to_string())?;
+    let nodes = status["nodes"].as_array().cloned().unwrap_or_default();
+    let text = |node: &Value, key: &str| node[key].as_str().unwrap_or_default().to_owned();
+    let place = |node: &Value| {
+        let id = node["node_id"].as_u64().unwrap_or_default();
+        (id, text(node, "peer_addr"), text(node, "rcp_addr"))
+    };
+    Ok(nodes.iter().map(place).collect())
+}
+
+/// Waits until every member says that each is where its configuration says.
+fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
+    let wanted: Vec<(u64, String, String)> = ids
+        .iter()
+        .map(|id| {
+            let [peer, rcp] = cluster.addresses(*id).unwrap();
+            (*id, peer.to_string(), rcp.to_string())
+        })
+        .collect();
+    within(ANNOUNCE_TIMEOUT, || {
+        for id in ids {
+            let found = places(&Cli::new(cluster.addr(*id).unwrap()))?;
+            if found != wanted {
+                return Err(format!("node {id} says {found:?}, not {wanted:?}"));
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_cluster_whose_members_have_all_moved_at_once_goes_on_with_all_it_had() {
+    let _turn = turns::heavy();
+    let ids = [1, 2, 3];
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let before = steady.finish().unwrap();
+    assert_eq!(before.errors, [""; 0]);
+    for id in ids {
+        cluster.stop(id).unwrap();
+    }
+    cluster.relocate(&ids, &ids).unwrap();
+    for id in ids {
+        cluster.launch(id).unwrap();
+    }
+    for id in ids {
+        cluster.wait_ready(id).unwrap();
+    }
+    wait_for_places(&cluster, &ids);
+    let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let after = steady.finish().unwrap();
+    assert_eq!(after.errors, [""; 0]);
+    let ledgers: Vec<_> = before.ledgers.into_iter().chain(after.ledgers).collect();
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
+#[test]
+fn one_member_moves_by_itself_and_another_by_command_under_load() {
+    let _turn = turns::heavy();
+    let ids = [1, 2, 3];
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let followers = cluster.followers().unwrap();
+    let leader = cluster.leader().unwrap();
+    let steady = Steady::start(&[cluster.addr(leader).unwrap()], WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+
+    // By itself: only its own configuration has changed.
+    cluster.stop(followers[0]).unwrap();
+    cluster.relocate(&followers[..1], &followers[..1]).unwrap();
+    cluster.restart(followers[0]).unwrap();
+    wait_for_places(&cluster, &ids);
+
+    // By command: the node is down, and its configuration is not read yet.
+    let moved = followers[1];
+    cluster.stop(moved).unwrap();
+    cluster.relocate(&[moved], &[moved]).unwrap();
+    let [peer, rcp] = cluster.addresses(moved).unwrap();
+    let cli = Cli::new(cluster.addr(leader).unwrap());
+    let id = moved.to_string();
+    let set = [
+        "cluster",
+        "set-address",
+        &id,
+        &peer.to_string(),
+        &rcp.to_string(),
+    ];
+    let done = cli.run(&set).unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let [taken, _] = cluster.addresses(leader).unwrap();
+    let refused = cli.run(&[
+        "cluster",
+        "set-address",
+        &id,
+        &taken.to_string(),
+        &rcp.to_string(),
+    ]);
+    let refused = refused.unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains(&format!("node {leader} is at")),
+        "{refused:?}"
+    );
+    cluster.restart(moved).unwrap();
+    wait_for_places(&cluster, &ids);
+
+    let written = steady.finish().unwrap();
+    assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
+    let audit = audit::cluster(&cluster, &written.ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
+#[test]
+fn a_node_that_was_started_with_the_defaults_grows_to_three() {
+    let _turn = turns::heavy();
+    let mut first = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(first.addr());
+    let machine =
+        r#"{"states":["a","b"],"initial":"a","transitions":[{"from":"a","event":"GO","to":"b"}]}"#;
+    for args in [
+        &["put-machine", "-n", "m", "-v", "1", machine][..],
+        &["create-instance", "-m", "m", "-V", "1", "-i", "before"],
+    ] {
+        assert_eq!(cli.run(args).unwrap().code, Some(0));
+    }
+    // Another start: now it listens to peers.
+    first.stop().unwrap();
+    let peer = format!("127.0.0.1:{}", ports::free().unwrap());
+    let rcp_port = first.addr().port();
+    let config = Config::for_tests().with("cluster.bind_addr", &peer);
+    first.reconfigure(rcp_port, &config).unwrap();
+    first.restart().unwrap();
+    let mut joined = Vec::new();
+    for id in [2, 3] {
+        let at = format!("127.0.0.1:{}", ports::free().unwrap());
+        let config = Config::for_tests()
+            .with("cluster.node_id", &id.to_string())
+            .with("cluster.bind_addr", &at)
+            .with("cluster.join", &format!("[\"{peer}\"]"));
+        joined.push(Node::spawn(&config).unwrap());
+        let added = within(SETTLE_TIMEOUT, || {
+            let added = cli.run(&["cluster", "add", &at]);
+            let added = added.map_err(|error| error.to_string())?;
+            match added.code {
+                Some(0) => Ok(()),
+                _ => Err(added.err),
+            }
+        });
+        added.unwrap();
+    }
+    let third = Cli::new(joined[1].addr());
+    let done = third
+        .run(&["apply-event", "-i", "before", "-e", "GO"])
+        .unwrap();
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let places = places(&third).unwrap();
+    assert_eq!(places.len(), 3, "{places:?}");
+    assert_eq!(places[0].1, peer, "{places:?}");
+    // It is a cluster now: it outlives the node that it began with.
+    first.kill().unwrap();
+    let read = within(SETTLE_TIMEOUT, || {
+        let read = third.json(&["get-instance", "before", "--json"]);
+        read.map_err(|error| error.to_string())
+    });
+    assert_eq!(read.unwrap()["state"], "b");
+}

@@ -1,0 +1,123 @@
+//! The configuration, read again while the node runs.
+
+use std::fs;
+
+use crate::turns;
+use rstmdb_jepsen::cli::Cli;
+use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::process::node::Node;
+use serde_json::json;
+
+const MACHINE: &str = r#"{"states":["a"],"initial":"a","transitions":[]}"#;
+
+/// Writes the file that the node has, with other values of some keys.
+fn rewrite(node: &Node, changes: &[(&str, &str)]) {
+    let path = node.config_path();
+    let mut text = fs::read_to_string(&path).unwrap();
+    for (key, value) in changes {
+        let (section, name) = key.split_once('.').unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.trim_start().starts_with(&format!("{name}:")))
+            .map(ToOwned::to_owned);
+        text = match line {
+            Some(line) => text.replace(&line, &format!("  {name}: {value}")),
+            None => text.replace(
+                &format!("{section}:\n"),
+                &format!("{section}:\n  {name}: {value}\n"),
+            ),
+        };
+    }
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn reload_brings_limits_and_the_log_level_into_force_and_names_what_needs_a_restart() {
+    let _turn = turns::light();
+    let node = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(node.addr());
+    let put = |version: &str| {
+        let done = cli.run(&["put-machine", "-n", "m", "-v", version, MACHINE]);
+        done.unwrap()
+    };
+    assert_eq!(put("1").code, Some(0));
+    assert_eq!(put("2").code, Some(0));
+    let unchanged = cli.json(&["reload", "--json"]).unwrap();
+    let result = &unchanged["nodes"][0]["result"];
+    assert_eq!(
+        result,
+        &json!({"applied": [], "files": [], "needs_restart": []})
+    );
+
+    rewrite(
+        &node,
+        &[
+            ("storage.max_machine_versions", "2"),
+            ("storage.wal_segment_size_mb", "2"),
+            ("logging.level", "debug"),
+        ],
+    );
+    let changed = cli.json(&["reload", "--json"]).unwrap();
+    let result = &changed["nodes"][0]["result"];
+    assert_eq!(
+        result,
+        &json!({
+            "applied": ["storage.max_machine_versions", "logging.level"],
+            "files": [],
+            "needs_restart": ["storage.wal_segment_size_mb"],
+        })
+    );
+    let refused = put("3");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("MACHINE_VERSION_LIMIT_EXCEEDED"),
+        "{refused:?}"
+    );
+    assert!(
+        node.log_text().contains("\"level\":\"DEBUG\""),
+        "{}",
+        node.log_tail()
+    );
+    assert!(
+        node.log_text().contains("need a restart"),
+        "{}",
+        node.log_tail()
+    );
+
+    // What needs a restart is said until there was one; what came into force is said once.
+    let again = cli.json(&["reload", "--json"]).unwrap();
+    let result = &again["nodes"][0]["result"];
+    assert_eq!(result["applied"], json!([]));
+    assert_eq!(
+        result["needs_restart"],
+        json!(["storage.wal_segment_size_mb"])
+    );
+}
+
+#[test]
+fn a_configuration_that_a_start_refuses_changes_nothing() {
+    let _turn = turns::light();
+    let node = Node::start(&Config::for_tests()).unwrap();
+    let cli = Cli::new(node.addr());
+    rewrite(
+        &node,
+        &[
+            ("storage.max_machine_versions", "1"),
+            ("storage.min_free_mb", "plenty"),
+        ],
+    );
+    let refused = cli.run(&["reload"]).unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for part in [
+        "CONFLICT",
+        "storage.min_free_mb",
+        "plenty",
+        "keeps the one it has",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {refused:?}");
+    }
+    for version in ["1", "2"] {
+        let done = cli.run(&["put-machine", "-n", "m", "-v", version, MACHINE]);
+        assert_eq!(done.unwrap().code, Some(0));
+    }
+}

@@ -1,0 +1,70 @@
+//! A member that is reached at other addresses than before. It keeps its id, its vote and its data.
+
+use openraft::ChangeMembers;
+use rstmdb_raft_store::NodeInfo;
+
+use super::view::View;
+use super::{Membership, refused};
+use crate::replica::peers::calls::PeerError;
+use crate::replica::peers::change::ChangeError;
+use crate::replica::types::Types;
+
+impl<T: Types> Membership<T> {
+    /// The leader goes on with the entry that holds the new address before the member has acknowledged anything there:
+    /// a majority of the others is enough.
+    pub(super) async fn set_address(
+        &self,
+        view: &View<T>,
+        node_id: u64,
+        node: &NodeInfo,
+        by_itself: bool,
+    ) -> Result<(), ChangeError> {
+        view.must_have(node_id)?;
+        let membership = view.metrics.membership_config.membership();
+        if membership.get_node(&node_id) == Some(node) {
+            return Ok(());
+        }
+        let is_taken = |(id, other): &(&u64, &NodeInfo)| {
+            **id != node_id
+                && (other.peer_addr == node.peer_addr || other.rcp_addr == node.rcp_addr)
+        };
+        if let Some((id, other)) = membership.nodes().find(is_taken) {
+            return Err(refused(format!(
+                "node {node_id} cannot be at {node}: node {id} is at {other}"
+            )));
+        }
+        let has_others = membership.nodes().nth(1).is_some();
+        if node_id == view.metrics.id && by_itself && has_others {
+            // Only another node can tell whether this one is reached there.
+            self.transfer_leader(view, None).await?;
+            return Err(ChangeError::NotLeader);
+        }
+        if node_id != view.metrics.id {
+            self.must_answer_there(node_id, node, by_itself).await?;
+        }
+        let moved = [(node_id, node.clone())].into();
+        self.set_members(ChangeMembers::SetNodes(moved)).await
+    }
+
+    /// Refuses an address at which another node answers; with `must_answer`, also one at which none does.
+    async fn must_answer_there(
+        &self,
+        node_id: u64,
+        node: &NodeInfo,
+        must_answer: bool,
+    ) -> Result<(), ChangeError> {
+        let there = self.neighbours.peers.introduce(&node.peer_addr).await;
+        match there {
+            Ok(there) if there.id == node_id => Ok(()),
+            Ok(there) => Err(refused(format!(
+                "node {} answers at {}, not node {node_id}",
+                there.id, node.peer_addr
+            ))),
+            Err(PeerError::Unreachable(_)) if !must_answer => Ok(()),
+            Err(error) => Err(refused(format!(
+                "node {node_id} does not answer at {}: {error}",
+                node.peer_addr
+            ))),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What reads or writes one instance or machine, and FLUSH_ALL: what each touches, and the request that a leader gets.
+//!
+//! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
+//! everything.
+
+use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_rcp::message::ErrorBody;
+use serde_json::value::RawValue;
+
+use super::{Job, RequestPlan, touch};
+use crate::replica::{ClientRequest, Submission};
+use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::messages::command::{NewIds, ParamsText, command, query};
+use crate::server::messages::op::Op;
+
+/// An operation that writes. `None` if it does not.
+pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, ErrorBody>> {
+    let text = ParamsText::in_buffer(params);
+    let mut ids = NewIds::default();
+    let command = command(op, &text, &mut ids)?;
+    Some(command.map(|command| {
+        let claim = claim_of(&command);
+        let sent = sent(op, &text, params, ids);
+        RequestPlan::write(claim, Submission { command, sent })
+    }))
+}
+
+/// An operation that looks something up. `None` if it does not.
+pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, ErrorBody>> {
+    let found = query(op, params)?;
+    Some(found.map(|(query, options)| {
+        RequestPlan::read(touch_of_query(&query), Job::Read(query, options))
+    }))
+}
+
+/// The request as a leader gets it; `params` lies in `text`.
+pub(super) fn sent(op: Op, text: &ParamsText<'_>, params: &RawValue, ids: NewIds) -> ClientRequest {
+    ClientRequest {
+        op: op.name(),
+        params: text.part(params),
+        new_ids: ids.made,
+    }
+}
+
+/// What a command touches. If a command takes long to decide, the proposer lets commands pass it that touch other
+/// instances. A write that touches everything must pass nothing of its connection, so it is alone there.
+pub(super) fn claim_of(command: &Command) -> Claim {
+    let touch = touch_of(command);
+    let access = match touch {
+        Touch::Everything => Access::Exclusive,
+        _ => Access::Write,
+    };
+    Claim { touch, access }
+}
+
+pub(super) fn touch_of(command: &Command) -> Touch {
+    match command {
+        Command::CreateInstance(create) => touch(&create.instance_id),
+        Command::ApplyEvent(apply) => touch(&apply.instance_id),
+        Command::DeleteInstance(delete) => touch(&delete.instance_id),
+        Command::PutMachine(_) | Command::FlushAll => Touch::Everything,
+        Command::Batch(ops) => merge(ops.iter().map(|op| match op {
+            BatchOp::Write(command) => touch_of(command),
+            BatchOp::Read(query) => touch_of_query(query),
+        })),
+    }
+}
+
+pub(super) fn touch_of_query(query: &Query) -> Touch {
+    match query {
+        Query::GetInstance { instance_id } => touch(instance_id),
+        Query::ListInstances(_) | Query::GetMachine { .. } | Query::ListMachines { .. } => {
+            Touch::Everything
+        }
+    }
+}
+
+/// Everything that any of the operations touches.
+pub(super) fn merge(touches: impl IntoIterator<Item = Touch>) -> Touch {
+    let mut lanes = Vec::new();
+    for touch in touches {
+        match touch {
+            Touch::Nothing => {}
+            Touch::Instance(lane) => lanes.push(lane),
+            Touch::Instances(more) => lanes.extend_from_slice(&more),
+            Touch::Everything => return Touch::Everything,
+        }
+    }
+    lanes.sort_unstable();
+    lanes.dedup();
+    Touch::Instances(lanes.into_boxed_slice())
+}

@@ -1,0 +1,354 @@
+//! From an operation and its parameters to a command or a query of the engine.
+//!
+//! A session reads its clients' requests with this, and a leader those that other nodes forward: there is no other
+//! form in which a command travels.
+
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+use rstmdb_engine::{
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+};
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::batch::{Batch, BatchMode};
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::failure;
+use super::op::Op;
+
+/// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
+/// The parameters of a request, and the memory that keeps their text while the request is in work.
+pub(crate) struct ParamsText<'a> {
+    raw: &'a RawValue,
+    kept: OnceCell<Bytes>,
+}
+
+impl<'a> ParamsText<'a> {
+    /// Parameters that lie in a buffer with other requests. What is kept of them is copied once, so that it does not
+    /// keep the buffer.
+    pub(crate) fn in_buffer(raw: &'a RawValue) -> Self {
+        Self {
+            raw,
+            kept: OnceCell::new(),
+        }
+    }
+
+    /// Parameters whose text has memory of its own. `None` if it is no JSON.
+    pub(crate) fn owned(text: &'a Bytes) -> Option<Self> {
+        let raw = serde_json::from_slice(text).ok()?;
+        Some(Self {
+            raw,
+            kept: OnceCell::from(text.clone()),
+        })
+    }
+
+    /// The whole text.
+    pub(crate) fn kept(&self) -> &Bytes {
+        let copy = || Bytes::copy_from_slice(self.raw.get().as_bytes());
+        self.kept.get_or_init(copy)
+    }
+
+    /// A part of the text, without another copy.
+    pub(crate) fn part(&self, part: &RawValue) -> Bytes {
+        let (whole, part) = (self.raw.get(), part.get());
+        let kept = self.kept();
+        // A part that lies elsewhere, such as an object that stands for absent parameters, is copied.
+        let begin = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
+        let here = begin.and_then(|begin| kept.get(begin..begin.saturating_add(part.len())));
+        here.map_or_else(
+            || Bytes::copy_from_slice(part.as_bytes()),
+            |here| kept.slice_ref(here),
+        )
+    }
+
+    fn read<P: Params<'a>>(&self) -> Result<P, ErrorBody> {
+        read(self.raw)
+    }
+
+    fn document(&self, field: &str, json: &RawValue) -> Result<Bytes, ErrorBody> {
+        let bytes = json.get().len();
+        if bytes > DOCUMENT_BYTES_MAX {
+            let problem = format!("at most {DOCUMENT_BYTES_MAX} bytes, got {bytes} bytes");
+            return Err(failure::bad_request(&format!("params.{field}"), &problem));
+        }
+        Ok(self.part(json))
+    }
+}
+
+/// Reads parameters.
+pub(crate) fn read<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {
+    P::read(params).map_err(ErrorBody::from)
+}
+
+/// The ids of the instances that a request creates without naming them. The node that has the client makes them. It
+/// sends them along with the request, so every leader that gets the request decides the same command.
+#[derive(Default)]
+pub(crate) struct NewIds {
+    sent: std::vec::IntoIter<String>,
+    /// Those that were made here.
+    pub(crate) made: Vec<String>,
+}
+
+impl NewIds {
+    /// Those that another node has made.
+    pub(crate) fn sent(ids: Vec<String>) -> Self {
+        Self {
+            sent: ids.into_iter(),
+            made: Vec::new(),
+        }
+    }
+
+    fn next(&mut self) -> String {
+        self.sent.next().unwrap_or_else(|| {
+            let id = Uuid::new_v4().to_string();
+            self.made.push(id.clone());
+            id
+        })
+    }
+}
+
+/// The command that a request asks for. `None` for operations that are no commands.
+pub(crate) fn command(
+    op: Op,
+    params: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Option<Result<Command, ErrorBody>> {
+    match op {
+        Op::Batch => Some(whole_batch(params, ids)),
+        Op::FlushAll => Some(Ok(Command::FlushAll)),
+        op => single(op, params.raw, params, ids),
+    }
+}
+
+/// The command of one instance or machine. `params` lies in `text`.
+fn single(
+    op: Op,
+    params: &RawValue,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Option<Result<Command, ErrorBody>> {
+    Some(match op {
+        Op::PutMachine => put_machine(params),
+        Op::CreateInstance => create_instance(params, text, ids),
+        Op::DeleteInstance => delete_instance(params),
+        Op::ApplyEvent => apply_event(params, text),
+        _ => return None,
+    })
+}
+
+fn put_machine(params: &RawValue) -> Result<Command, ErrorBody> {
+    let params: machine::PutMachine<'_> = read(params)?;
+    // The state keeps the definition for ever, so it gets memory of its own.
+    let definition = ParamsText::in_buffer(params.definition);
+    Ok(Command::PutMachine(PutMachine {
+        machine: params.machine.into_owned(),
+        version: params.version,
+        definition: definition.document("definition", params.definition)?,
+        checksum: params.checksum.map(Into::into),
+    }))
+}
+
+fn create_instance(
+    params: &RawValue,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Result<Command, ErrorBody> {
+    let params: instance::CreateInstance<'_> = read(params)?;
+    let initial_ctx = params
+        .initial_ctx
+        .map(|ctx| text.document("initial_ctx", ctx));
+    Ok(Command::CreateInstance(CreateInstance {
+        id_given: params.instance_id.is_some(),
+        initial_ctx: initial_ctx.transpose()?,
+        instance_id: params.instance_id.map_or_else(|| ids.next(), Into::into),
+        machine: params.machine.into_owned(),
+        version: params.version,
+        idempotency_key: params.idempotency_key.map(Into::into),
+    }))
+}
+
+fn delete_instance(params: &RawValue) -> Result<Command, ErrorBody> {
+    let params: instance::DeleteInstance<'_> = read(params)?;
+    Ok(Command::DeleteInstance(DeleteInstance {
+        instance_id: params.instance_id.into_owned(),
+        idempotency_key: params.idempotency_key.map(Into::into),
+    }))
+}
+
+fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, ErrorBody> {
+    let params: instance::ApplyEvent<'_> = read(params)?;
+    let payload = params
+        .payload
+        .map(|payload| text.document("payload", payload));
+    Ok(Command::ApplyEvent(ApplyEvent {
+        instance_id: params.instance_id.into_owned(),
+        event: params.event.into_owned(),
+        payload: payload.transpose()?,
+        expected_state: params.expected_state.map(Into::into),
+        expected_wal_offset: params.expected_wal_offset,
+        event_id: params.event_id.map(Into::into),
+        idempotency_key: params.idempotency_key.map(Into::into),
+    }))
+}
+
+/// The query that a request asks for, and how fresh its answer must be. `None` for operations that are no queries.
+pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<(Query, ReadOptions), ErrorBody>> {
+    Some(match op {
+        Op::GetMachine => read(params).map(|params: machine::GetMachine<'_>| {
+            let query = Query::GetMachine {
+                machine: params.machine.into_owned(),
+                version: params.version,
+            };
+            (query, params.read)
+        }),
+        Op::ListMachines => read(params).map(|params: machine::ListMachines| {
+            let query = Query::ListMachines {
+                limit: params.limit,
+                offset: params.offset,
+            };
+            (query, params.read)
+        }),
+        Op::GetInstance => read(params).map(|params: instance::GetInstance<'_>| {
+            let query = Query::GetInstance {
+                instance_id: params.instance_id.into_owned(),
+            };
+            (query, params.read)
+        }),
+        Op::ListInstances => read(params).map(list_instances),
+        _ => return None,
+    })
+}
+
+fn list_instances(params: instance::ListInstances<'_>) -> (Query, ReadOptions) {
+    let limit = params.page_limit();
+    let query = Query::ListInstances(ListInstances {
+        machine: params.machine.map(Into::into),
+        state: params.state.map(Into::into),
+        limit: Some(limit),
+        offset: params.offset,
+        after: params.after.map(Into::into),
+    });
+    (query, params.read)
+}
+
+/// One operation of a batch.
+pub(crate) enum Step {
+    /// It may be submitted.
+    Write(Op, Command),
+    /// It looks something up.
+    Read(Query, ReadOptions),
+}
+
+/// Understands one operation of a batch, whose parameters lie in `text`.
+pub(crate) fn step(
+    name: &str,
+    params: &RawValue,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Result<Step, ErrorBody> {
+    let forbidden = || {
+        let problem = format!("{name} is not allowed inside a batch");
+        ErrorBody::new(Code::BadRequest, problem)
+    };
+    let op = Op::from_name(name).ok_or_else(forbidden)?;
+    if let Some(command) = single(op, params, text, ids) {
+        return Ok(Step::Write(op, command?));
+    }
+    let (query, options) = query(op, params).ok_or_else(forbidden)??;
+    Ok(Step::Read(query, options))
+}
+
+/// The operations of an atomic batch.
+pub(crate) fn atomic(
+    batch: &Batch<'_>,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Result<Vec<BatchOp>, ErrorBody> {
+    let steps = batch.ops.iter().enumerate();
+    let ops = steps.map(|(index, op)| match step(&op.op, op.params, text, ids) {
+        Ok(Step::Write(_, command)) => Ok(BatchOp::Write(command)),
+        Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
+        Err(error) => Err(failure::in_atomic_batch(error, index)),
+    });
+    ops.collect()
+}
+
+fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Command, ErrorBody> {
+    let batch: Batch<'_> = params.read()?;
+    match batch.mode {
+        BatchMode::Atomic => Ok(Command::Batch(atomic(&batch, params, ids)?)),
+        BatchMode::BestEffort => Err(failure::bad_request(
+            "params.mode",
+            "only an atomic batch is one command",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn understood(op: Op, text: &Bytes, ids: &mut NewIds) -> Command {
+        let params = ParamsText::owned(text).unwrap();
+        command(op, &params, ids).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_document_is_a_part_of_the_text_and_no_copy() {
+        let text = Bytes::from_static(
+            br#"{"instance_id":"a","event":"E","payload":{"n": 1},"idempotency_key":"k"}"#,
+        );
+        let Command::ApplyEvent(event) = understood(Op::ApplyEvent, &text, &mut NewIds::default())
+        else {
+            panic!("an event");
+        };
+        let payload = event.payload.unwrap();
+        assert_eq!(payload, r#"{"n": 1}"#);
+        let within = text.as_ptr_range();
+        assert!(within.contains(&payload.as_ptr()));
+
+        let in_buffer: &RawValue = serde_json::from_slice(&text).unwrap();
+        let params = ParamsText::in_buffer(in_buffer);
+        assert_eq!(params.part(in_buffer), text);
+        assert!(!within.contains(&params.part(in_buffer).as_ptr()));
+        let elsewhere: &RawValue = serde_json::from_str("{}").unwrap();
+        assert_eq!(params.part(elsewhere), "{}");
+    }
+
+    #[test]
+    fn a_leader_creates_instances_under_the_ids_that_another_node_has_made() {
+        let create = r#"{"op":"CREATE_INSTANCE","params":{"machine":"m","version":1}}"#;
+        let text = Bytes::from(format!(r#"{{"mode":"atomic","ops":[{create},{create}]}}"#));
+        let mut ids = NewIds::default();
+        let first = understood(Op::Batch, &text, &mut ids);
+        assert_eq!(ids.made.len(), 2);
+        let mut sent = NewIds::sent(ids.made);
+        assert_eq!(understood(Op::Batch, &text, &mut sent), first);
+        assert!(sent.made.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_command_is_none() {
+        let text = Bytes::from_static(b"{}");
+        for op in Op::ALL {
+            let params = ParamsText::owned(&text).unwrap();
+            let is_command = command(*op, &params, &mut NewIds::default()).is_some();
+            let expected = matches!(
+                op,
+                Op::PutMachine
+                    | Op::CreateInstance
+                    | Op::DeleteInstance
+                    | Op::ApplyEvent
+                    | Op::FlushAll
+                    | Op::Batch
+            );
+            assert_eq!(is_command, expected, "{op:?}");
+        }
+        assert!(ParamsText::owned(&Bytes::from_static(b"{")).is_none());
+    }
+}

@@ -1,0 +1,91 @@
+//! The operations as an enum.
+
+use rstmdb_rcp::message::op;
+
+macro_rules! ops {
+    ($($variant:ident = $name:ident,)*) => {
+        /// An operation of RCP.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Op {
+            $(#[doc = concat!("The operation ", stringify!($name), ".")] $variant,)*
+        }
+
+        impl Op {
+            /// Every operation, in the order of its number.
+            pub(crate) const ALL: &'static [Op] = &[$(Op::$variant),*];
+
+            /// The operation of this name.
+            pub(crate) fn from_name(name: &str) -> Option<Op> {
+                match name {
+                    $(op::$name => Some(Op::$variant),)*
+                    _ => None,
+                }
+            }
+
+            /// Whether only connections that agreed on the feature `cluster` may ask for it.
+            pub(crate) fn is_extension(self) -> bool {
+                op::needs_cluster_feature(self.name())
+            }
+
+            /// Its name.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Op::$variant => op::$name,)*
+                }
+            }
+        }
+    };
+}
+
+ops! {
+    Hello = HELLO,
+    Auth = AUTH,
+    Ping = PING,
+    Info = INFO,
+    Bye = BYE,
+    PutMachine = PUT_MACHINE,
+    GetMachine = GET_MACHINE,
+    ListMachines = LIST_MACHINES,
+    CreateInstance = CREATE_INSTANCE,
+    GetInstance = GET_INSTANCE,
+    ListInstances = LIST_INSTANCES,
+    DeleteInstance = DELETE_INSTANCE,
+    ApplyEvent = APPLY_EVENT,
+    Batch = BATCH,
+    WatchInstance = WATCH_INSTANCE,
+    WatchAll = WATCH_ALL,
+    Unwatch = UNWATCH,
+    SnapshotInstance = SNAPSHOT_INSTANCE,
+    WalRead = WAL_READ,
+    WalStats = WAL_STATS,
+    FlushAll = FLUSH_ALL,
+    ReplicationStatus = REPLICATION_STATUS,
+    Compact = COMPACT,
+    ClusterStatus = CLUSTER_STATUS,
+    ClusterAdd = CLUSTER_ADD,
+    ClusterPromote = CLUSTER_PROMOTE,
+    ClusterRemove = CLUSTER_REMOVE,
+    ClusterSetAddress = CLUSTER_SET_ADDRESS,
+    ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
+    RotateKey = ROTATE_KEY,
+    Reload = RELOAD,
+    BackupDescribe = BACKUP_DESCRIBE,
+    BackupSnapshot = BACKUP_SNAPSHOT,
+    BackupLog = BACKUP_LOG,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_protocol_is_served() {
+        for name in op::ALL {
+            assert_eq!(Op::from_name(name).map(Op::name), Some(*name));
+        }
+        assert_eq!(Op::ALL.len(), op::ALL.len());
+        for (number, op) in Op::ALL.iter().enumerate() {
+            assert_eq!(*op as usize, number);
+        }
+    }
+}

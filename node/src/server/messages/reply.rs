@@ -1,0 +1,303 @@
+//! From a reply to its JSON.
+//!
+//! The shapes are those of `rstmdb_rcp::message`; they are written by hand, because a context has to be spliced as it is
+//! and not parsed again. A leader writes the results of the requests that other nodes forward with the same code, and
+//! marks the parts that are not its to write.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use rstmdb_engine::definition::Warning;
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
+use rstmdb_engine::{InstanceView, Reply};
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
+
+use super::json::{self, Object};
+use crate::replica::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
+
+/// Writes a result. Stops early when the text is already longer than a frame may be.
+pub(crate) fn write(out: &mut BytesMut, replied: &Replied) {
+    match replied {
+        Replied::Here(reply) => write_reply(out, reply, &mut Vec::new()),
+        Replied::ByLeader(relayed) => relayed.pieces().for_each(|piece| out.put_slice(piece)),
+    }
+}
+
+/// The result for the client of another node.
+pub(crate) fn relayed(reply: &Reply) -> Relayed {
+    let (mut out, mut marks) = (BytesMut::new(), Vec::new());
+    write_reply(&mut out, reply, &mut marks);
+    Relayed::written(out.freeze(), marks)
+}
+
+/// Takes out what is shown only to clients that have offered `cluster`.
+pub(crate) fn hide_extensions(replied: &mut Replied) {
+    match replied {
+        Replied::Here(reply) => drop_warnings(reply),
+        Replied::ByLeader(relayed) => relayed.hide_extensions(),
+    }
+}
+
+fn drop_warnings(reply: &mut Reply) {
+    match reply {
+        Reply::PutMachine { warnings, .. } => *warnings = Vec::<Warning>::new().into(),
+        Reply::Batch(replies) => replies.iter_mut().for_each(drop_warnings),
+        _ => {}
+    }
+}
+
+/// Writes the results of a batch into its object.
+pub(crate) fn write_results<T>(
+    object: &mut Object<'_>,
+    items: impl IntoIterator<Item = T>,
+    item: impl FnMut(&mut BytesMut, T),
+) {
+    let results = object.key("results");
+    let end = results.len() + PAYLOAD_BYTES_MAX;
+    json::array(results, items, end, item);
+}
+
+/// Writes a reply. A mark is placed by the bytes that the buffer has.
+fn write_reply(out: &mut BytesMut, reply: &Reply, marks: &mut Vec<Mark>) {
+    let mut object = Object::begin(out);
+    write_fields(&mut object, reply, marks);
+    object.end();
+}
+
+/// The only place that knows all replies: each has one arm.
+fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
+    match reply {
+        Reply::PutMachine {
+            machine,
+            version,
+            checksum: sum,
+            created,
+            warnings,
+        } => write_stored(object, machine, *version, sum, *created, warnings, marks),
+        Reply::Created {
+            instance_id,
+            state,
+            wal_offset,
+        } => write_created(object, instance_id, state, *wal_offset),
+        Reply::Applied {
+            from_state: from,
+            to_state: to,
+            ctx,
+            applied,
+            event_id: id,
+            wal_offset,
+        } => {
+            write_event(object, (from, to), ctx, *applied, id, *wal_offset);
+        }
+        Reply::Replayed {
+            instance_id,
+            idempotency_key,
+            from_state: from,
+            to_state: to,
+            event_id: id,
+            wal_offset,
+        } => {
+            let at = write_event(object, (from, to), NO_CTX, false, id, *wal_offset);
+            marks.push(no_ctx(at, instance_id, idempotency_key, *wal_offset));
+        }
+        Reply::Deleted {
+            instance_id,
+            wal_offset,
+        } => write_deleted(object, instance_id, *wal_offset),
+        Reply::Flushed {
+            instances_removed,
+            machines_removed,
+        } => write_flushed(object, *instances_removed, *machines_removed),
+        Reply::Instance(instance) => write_instance(object, instance),
+        Reply::Instances {
+            items,
+            total,
+            has_more,
+        } => write_instances(object, items, *total, *has_more),
+        Reply::Machine {
+            machine: _,
+            version,
+            definition,
+            checksum,
+        } => write_machine(object, definition, checksum, *version),
+        Reply::Machines { items } => write_machines(object, items),
+        Reply::Batch(replies) => write_batch(object, replies, marks),
+    }
+}
+
+fn write_batch(object: &mut Object<'_>, replies: &[Reply], marks: &mut Vec<Mark>) {
+    write_results(object, replies, |out, reply| {
+        let mut item = Object::begin(out);
+        write_reply(item.str("status", "ok").key("result"), reply, marks);
+        item.end();
+    });
+}
+
+fn write_stored(
+    object: &mut Object<'_>,
+    machine: &str,
+    version: u32,
+    checksum: &str,
+    created: bool,
+    warnings: &[Warning],
+    marks: &mut Vec<Mark>,
+) {
+    object
+        .str("machine", machine)
+        .int("version", u64::from(version))
+        .str("stored_checksum", checksum)
+        .flag("created", created);
+    write_warnings(object, warnings, marks);
+}
+
+/// The field is there only where there are any, and only for clients that have offered `cluster`.
+fn write_warnings(object: &mut Object<'_>, warnings: &[Warning], marks: &mut Vec<Mark>) {
+    if warnings.is_empty() {
+        return;
+    }
+    let at = object.written();
+    let out = object.key("warnings");
+    json::array(out, warnings, usize::MAX, |out, warning| {
+        let mut object = Object::begin(out);
+        object
+            .str("place", &warning.place)
+            .str("text", &warning.text);
+        object.end();
+    });
+    marks.push(Mark {
+        at,
+        bytes: object.written() - at,
+        part: MarkedPart::Extension { shown: true },
+    });
+}
+
+fn write_created(object: &mut Object<'_>, instance_id: &str, state: &str, wal_offset: u64) {
+    object
+        .str("instance_id", instance_id)
+        .str("state", state)
+        .int("wal_offset", wal_offset);
+}
+
+/// The reply of APPLY_EVENT. Returns where the context is.
+fn write_event(
+    object: &mut Object<'_>,
+    (from_state, to_state): (&str, &str),
+    ctx: &[u8],
+    applied: bool,
+    event_id: &Option<Arc<str>>,
+    wal_offset: u64,
+) -> usize {
+    object
+        .str("from_state", from_state)
+        .str("to_state", to_state);
+    let at = object.raw("ctx", ctx).written() - ctx.len();
+    object
+        .int("wal_offset", wal_offset)
+        .flag("applied", applied);
+    if let Some(event_id) = event_id {
+        object.str("event_id", event_id);
+    }
+    at
+}
+
+/// The context of a retry that is not in the state, and perhaps no longer in the log; a client that reads `ctx` still
+/// finds the field.
+const NO_CTX: &[u8] = b"null";
+
+fn no_ctx(at: usize, instance_id: &str, key: &str, wal_offset: u64) -> Mark {
+    Mark {
+        at,
+        bytes: NO_CTX.len(),
+        part: MarkedPart::Context(ReplayedContext {
+            instance_id: instance_id.to_owned(),
+            idempotency_key: key.to_owned(),
+            wal_offset,
+            found: None,
+        }),
+    }
+}
+
+fn write_deleted(object: &mut Object<'_>, instance_id: &str, wal_offset: u64) {
+    object
+        .str("instance_id", instance_id)
+        .flag("deleted", true)
+        .int("wal_offset", wal_offset);
+}
+
+fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_removed: u64) {
+    object
+        .flag("flushed", true)
+        .int("instances_removed", instances_removed)
+        .int("machines_removed", machines_removed);
+}
+
+fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
+    object
+        .str("machine", &instance.machine)
+        .int("version", u64::from(instance.version))
+        .str("state", &instance.state)
+        .raw("ctx", &instance.ctx);
+    if let Some(event_id) = &instance.last_event_id {
+        object.str("last_event_id", event_id);
+    }
+    object.int("last_wal_offset", instance.last_wal_offset);
+}
+
+fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u64, has_more: bool) {
+    json::array(object.key("instances"), items, usize::MAX, |out, item| {
+        let mut object = Object::begin(out);
+        object
+            .str("id", &item.id)
+            .str("machine", &item.machine)
+            .int("version", u64::from(item.version))
+            .str("state", &item.state)
+            .int("created_at", item.created_ms)
+            .int("updated_at", item.updated_ms)
+            .int("last_wal_offset", item.last_wal_offset);
+        object.end();
+    });
+    object.int("total", total).flag("has_more", has_more);
+}
+
+fn write_machine(object: &mut Object<'_>, definition: &[u8], checksum: &str, version: u32) {
+    object
+        .raw("definition", definition)
+        .str("checksum", checksum)
+        .int("version", u64::from(version));
+}
+
+fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {
+    json::array(object.key("items"), items, usize::MAX, |out, item| {
+        let mut object = Object::begin(out);
+        object
+            .str("machine", &item.machine)
+            .value("versions", &item.versions);
+        object.end();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rstmdb_rcp::message::instance::ApplyEventResult;
+
+    use super::*;
+
+    #[test]
+    fn a_repeated_event_whose_context_is_gone_says_null() {
+        let reply = Reply::Replayed {
+            instance_id: "i".into(),
+            idempotency_key: "k".into(),
+            from_state: "a".into(),
+            to_state: "b".into(),
+            event_id: Some("e".into()),
+            wal_offset: 7,
+        };
+        let mut out = BytesMut::new();
+        write(&mut out, &reply.into());
+        let expected = r#"{"from_state":"a","to_state":"b","ctx":null,"wal_offset":7,"applied":false,"event_id":"e"}"#;
+        assert_eq!(out, expected);
+        let read: ApplyEventResult<'_> = serde_json::from_slice(&out).unwrap();
+        assert!(read.ctx.get() == "null" && !read.applied);
+    }
+}

@@ -1,0 +1,157 @@
+//! For tests and simulations, whose clients hold commands and send no requests: the request that asks for a command,
+//! and the leader's side of forwarding for a network that has no codec.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rstmdb_engine::{BatchOp, Command, Query};
+
+use super::command::{NewIds, ParamsText, command};
+use super::json::{self, Object};
+use super::op::Op;
+pub use super::told::told;
+use crate::replica::{ClientRequest, Forwarded, Received, Submission};
+
+impl From<Command> for Submission {
+    fn from(command: Command) -> Self {
+        let (mut params, mut new_ids) = (BytesMut::new(), Vec::new());
+        let op = write_command(&mut params, &command, &mut new_ids);
+        let sent = ClientRequest {
+            op: op.name(),
+            params: params.freeze(),
+            new_ids,
+        };
+        Self { command, sent }
+    }
+}
+
+/// What a leader makes of a forwarded request; `None` if it does not understand it.
+pub fn understood(forwarded: Forwarded) -> Option<Received> {
+    let Forwarded {
+        seq,
+        request,
+        actor,
+    } = forwarded;
+    let params = ParamsText::owned(&request.params)?;
+    let mut ids = NewIds::sent(request.new_ids);
+    let command = command(Op::from_name(request.op)?, &params, &mut ids)?;
+    Some(Received {
+        seq,
+        command: command.ok()?,
+        actor,
+        permit: std::sync::Arc::new(()),
+    })
+}
+
+fn optional_str(object: &mut Object<'_>, name: &'static str, value: Option<&str>) {
+    if let Some(value) = value {
+        object.str(name, value);
+    }
+}
+
+fn optional_int(object: &mut Object<'_>, name: &'static str, value: Option<u64>) {
+    if let Some(value) = value {
+        object.int(name, value);
+    }
+}
+
+fn optional_raw(object: &mut Object<'_>, name: &'static str, value: Option<&Bytes>) {
+    if let Some(value) = value {
+        object.raw(name, value);
+    }
+}
+
+/// Writes the parameters.
+fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String>) -> Op {
+    let mut params = Object::begin(out);
+    let op = match command {
+        Command::PutMachine(put) => {
+            params
+                .str("machine", &put.machine)
+                .int("version", u64::from(put.version))
+                .raw("definition", &put.definition);
+            optional_str(&mut params, "checksum", put.checksum.as_deref());
+            Op::PutMachine
+        }
+        Command::CreateInstance(create) => {
+            match create.id_given {
+                true => drop(params.str("instance_id", &create.instance_id)),
+                false => new_ids.push(create.instance_id.clone()),
+            }
+            params
+                .str("machine", &create.machine)
+                .int("version", u64::from(create.version));
+            optional_raw(&mut params, "initial_ctx", create.initial_ctx.as_ref());
+            let key = create.idempotency_key.as_deref();
+            optional_str(&mut params, "idempotency_key", key);
+            Op::CreateInstance
+        }
+        Command::ApplyEvent(apply) => {
+            params
+                .str("instance_id", &apply.instance_id)
+                .str("event", &apply.event);
+            optional_raw(&mut params, "payload", apply.payload.as_ref());
+            let state = apply.expected_state.as_deref();
+            optional_str(&mut params, "expected_state", state);
+            let offset = apply.expected_wal_offset;
+            optional_int(&mut params, "expected_wal_offset", offset);
+            optional_str(&mut params, "event_id", apply.event_id.as_deref());
+            let key = apply.idempotency_key.as_deref();
+            optional_str(&mut params, "idempotency_key", key);
+            Op::ApplyEvent
+        }
+        Command::DeleteInstance(delete) => {
+            params.str("instance_id", &delete.instance_id);
+            let key = delete.idempotency_key.as_deref();
+            optional_str(&mut params, "idempotency_key", key);
+            Op::DeleteInstance
+        }
+        Command::FlushAll => Op::FlushAll,
+        Command::Batch(ops) => {
+            let out = params.str("mode", "atomic").key("ops");
+            json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));
+            Op::Batch
+        }
+    };
+    params.end();
+    op
+}
+
+fn write_step(out: &mut BytesMut, step: &BatchOp, new_ids: &mut Vec<String>) {
+    let mut params = BytesMut::new();
+    let op = match step {
+        BatchOp::Write(command) => write_command(&mut params, command, new_ids),
+        BatchOp::Read(query) => write_query(&mut params, query),
+    };
+    let mut object = Object::begin(out);
+    object.str("op", op.name()).key("params").put_slice(&params);
+    object.end();
+}
+
+fn write_query(out: &mut BytesMut, query: &Query) -> Op {
+    let mut params = Object::begin(out);
+    let op = match query {
+        Query::GetInstance { instance_id } => {
+            params.str("instance_id", instance_id);
+            Op::GetInstance
+        }
+        Query::ListInstances(list) => {
+            optional_str(&mut params, "machine", list.machine.as_deref());
+            optional_str(&mut params, "state", list.state.as_deref());
+            optional_int(&mut params, "limit", list.limit);
+            optional_int(&mut params, "offset", list.offset);
+            optional_str(&mut params, "after", list.after.as_deref());
+            Op::ListInstances
+        }
+        Query::GetMachine { machine, version } => {
+            params.str("machine", machine);
+            optional_int(&mut params, "version", version.map(u64::from));
+            Op::GetMachine
+        }
+        Query::ListMachines { limit, offset } => {
+            optional_int(&mut params, "limit", *limit);
+            optional_int(&mut params, "offset", *offset);
+            Op::ListMachines
+        }
+    };
+    params.end();
+    op
+}

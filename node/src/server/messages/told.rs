@@ -1,0 +1,200 @@
+//! For simulations: the answer of a leader as the types of the engine again, which their checkers compare.
+
+use bytes::Bytes;
+use rstmdb_engine::{BatchOp, Command, Query, Refusal, Reply};
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::batch::BatchResult;
+use rstmdb_rcp::message::instance::{
+    ApplyEventResult, CreateInstanceResult, DeleteInstanceResult, GetInstanceResult,
+};
+use rstmdb_rcp::message::machine::PutMachineResult;
+use rstmdb_rcp::message::storage::FlushAllResult;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::replica::{Done, Error, Replied};
+
+/// The outcome of `command` as it would be if the node that was asked had decided it. What a client cannot be told, such
+/// as the time at which an instance was created, is empty. What this does not know stays as it is.
+///
+/// # Errors
+/// Those of `outcome`.
+pub fn told(command: &Command, outcome: Result<Done, Error>) -> Result<Done, Error> {
+    match outcome {
+        Ok(Done {
+            reply: Replied::ByLeader(relayed),
+            offset,
+        }) => {
+            let text = relayed.pieces().collect::<Vec<_>>().concat();
+            let reply = reply(command, &text).map_or(Replied::ByLeader(relayed), Replied::Here);
+            Ok(Done { reply, offset })
+        }
+        Err(Error::RefusedByLeader(refused)) => {
+            Err(refusal(&refused.error)
+                .map_or_else(|| Error::RefusedByLeader(refused), Error::Refused))
+        }
+        outcome => outcome,
+    }
+}
+
+fn read<'a, R: Deserialize<'a>>(text: &'a [u8]) -> Option<R> {
+    serde_json::from_slice(text).ok()
+}
+
+fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
+    Some(match command {
+        Command::PutMachine(_) => {
+            let put: PutMachineResult<'_> = read(text)?;
+            Reply::PutMachine {
+                machine: (*put.machine).into(),
+                version: put.version,
+                checksum: (*put.stored_checksum).into(),
+                created: put.created,
+                warnings: Vec::new().into(),
+            }
+        }
+        Command::CreateInstance(_) => {
+            let created: CreateInstanceResult<'_> = read(text)?;
+            Reply::Created {
+                instance_id: (*created.instance_id).into(),
+                state: (*created.state).into(),
+                wal_offset: created.wal_offset,
+            }
+        }
+        Command::ApplyEvent(apply) => {
+            let key = apply.idempotency_key.as_deref();
+            event(&apply.instance_id, key, &read(text)?)
+        }
+        Command::DeleteInstance(_) => {
+            let deleted: DeleteInstanceResult<'_> = read(text)?;
+            Reply::Deleted {
+                instance_id: (*deleted.instance_id).into(),
+                wal_offset: deleted.wal_offset,
+            }
+        }
+        Command::FlushAll => {
+            let flushed: FlushAllResult = read(text)?;
+            Reply::Flushed {
+                instances_removed: flushed.instances_removed,
+                machines_removed: flushed.machines_removed,
+            }
+        }
+        Command::Batch(ops) => batch(ops, text)?,
+    })
+}
+
+fn batch(ops: &[BatchOp], text: &[u8]) -> Option<Reply> {
+    let done: BatchResult<'_> = read(text)?;
+    let replies = ops.iter().zip(done.results).map(|(op, item)| {
+        let result = item.result?;
+        match op {
+            BatchOp::Write(command) => reply(command, result.get().as_bytes()),
+            BatchOp::Read(query) => found(query, result.get().as_bytes()),
+        }
+    });
+    Some(Reply::Batch(replies.collect::<Option<_>>()?))
+}
+
+fn event(instance_id: &str, key: Option<&str>, done: &ApplyEventResult<'_>) -> Reply {
+    let (from_state, to_state) = ((*done.from_state).into(), (*done.to_state).into());
+    let event_id = done.event_id.as_deref().map(Into::into);
+    match done.ctx.get() {
+        "null" => Reply::Replayed {
+            instance_id: instance_id.into(),
+            idempotency_key: key.unwrap_or_default().into(),
+            from_state,
+            to_state,
+            event_id,
+            wal_offset: done.wal_offset,
+        },
+        ctx => Reply::Applied {
+            from_state,
+            to_state,
+            ctx: Bytes::copy_from_slice(ctx.as_bytes()),
+            applied: done.applied,
+            event_id,
+            wal_offset: done.wal_offset,
+        },
+    }
+}
+
+fn found(query: &Query, text: &[u8]) -> Option<Reply> {
+    let Query::GetInstance { instance_id } = query else {
+        return None;
+    };
+    let found: GetInstanceResult<'_> = read(text)?;
+    Some(Reply::Instance(rstmdb_engine::InstanceView {
+        instance_id: instance_id.as_str().into(),
+        machine: (*found.machine).into(),
+        version: found.version,
+        state: (*found.state).into(),
+        ctx: Bytes::copy_from_slice(found.ctx.get().as_bytes()),
+        created_ms: 0,
+        updated_ms: 0,
+        last_event_id: found.last_event_id.as_deref().map(Into::into),
+        last_wal_offset: found.last_wal_offset,
+    }))
+}
+
+/// By code and details; a message is for people only.
+fn refusal(error: &ErrorBody) -> Option<Refusal> {
+    let details = error.details.as_ref()?;
+    let index = details.get("index").and_then(Value::as_u64);
+    let refusal = single_refusal(&error.code, details)?;
+    Some(match index {
+        Some(index) => Refusal::InBatch {
+            index: usize::try_from(index).ok()?,
+            refusal: Box::new(refusal),
+        },
+        None => refusal,
+    })
+}
+
+fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
+    let text = |field: &str| Some(details.get(field)?.as_str()?.to_owned());
+    let offset = |field: &str| details.get(field)?.as_u64();
+    let number = |field: &str| u32::try_from(offset(field)?).ok();
+    Some(match code {
+        Code::MachineNotFound => Refusal::MachineNotFound {
+            machine: text("machine")?,
+            version: number("version"),
+        },
+        Code::MachineVersionExists => Refusal::MachineVersionExists {
+            machine: text("machine")?,
+            version: number("version")?,
+        },
+        Code::MachineVersionLimitExceeded => Refusal::MachineVersionLimitExceeded {
+            machine: text("machine")?,
+            versions_max: number("versions_max")?,
+        },
+        Code::InstanceNotFound => Refusal::InstanceNotFound {
+            instance_id: text("instance_id")?,
+        },
+        Code::InstanceExists => Refusal::InstanceExists {
+            instance_id: text("instance_id")?,
+        },
+        Code::InvalidTransition => Refusal::InvalidTransition {
+            current_state: text("current_state")?,
+            event: text("event")?,
+        },
+        Code::GuardFailed => Refusal::GuardFailed {
+            current_state: text("current_state")?,
+            event: text("event")?,
+            guards: serde_json::from_value(details.get("guards")?.clone()).ok()?,
+        },
+        Code::Conflict if details.get("expected_state").is_some() => Refusal::StateConflict {
+            expected_state: text("expected_state")?,
+            actual_state: text("actual_state")?,
+        },
+        Code::Conflict if details.get("expected_wal_offset").is_some() => Refusal::OffsetConflict {
+            expected_wal_offset: offset("expected_wal_offset")?,
+            actual_wal_offset: offset("actual_wal_offset")?,
+        },
+        Code::Conflict => Refusal::KeyConflict {
+            idempotency_key: text("idempotency_key")?,
+            actual_wal_offset: offset("actual_wal_offset")?,
+        },
+        _ => return None,
+    })
+}

@@ -1,0 +1,71 @@
+//! Which keys of the configuration come into force without a restart.
+
+use crate::server::config::{Config, Origin, Setting};
+
+/// Keys that begin like this come into force when the configuration is read again; all other keys need a restart.
+const RELOADED: [&str; 13] = [
+    "auth.",
+    "tls.",
+    "cluster.tls.",
+    "cluster.secret_file",
+    "compaction.",
+    "idempotency.",
+    "logging.level",
+    "network.idle_timeout_secs",
+    "network.keepalive_secs",
+    "network.request_timeout_ms",
+    "storage.allow_",
+    "storage.max_machine_versions",
+    "storage.min_free_mb",
+];
+/// Exceptions: these keys need a restart.
+const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
+
+fn is_reloaded(key: &str) -> bool {
+    RELOADED.iter().any(|begin| key.starts_with(begin)) && !NOT_RELOADED.contains(&key)
+}
+
+/// The keys that need a restart: their values differ from those that the node `runs` with.
+pub(super) fn need_restart(runs: &Config, read: &Config) -> Vec<String> {
+    differing(runs.settings(), read.settings(), |key| !is_reloaded(key))
+}
+
+/// The keys that differ from those that were read `before`, and need no restart.
+pub(super) fn come_into_force(before: &[Setting], read: &Config) -> Vec<String> {
+    differing(before, read.settings(), is_reloaded)
+}
+
+fn differing(old: &[Setting], new: &[Setting], counts: impl Fn(&str) -> bool) -> Vec<String> {
+    let pairs = old.iter().zip(new);
+    let differ = pairs.filter(|(old, new)| old.value != new.value && counts(old.key));
+    // `--dev` has chosen the folder.
+    let chosen = differ.filter(|(old, _)| !matches!(old.origin, Origin::CommandLine(_)));
+    chosen.map(|(old, _)| old.key.to_owned()).collect()
+}
+
+/// Takes over what comes into force without a restart.
+pub(super) fn take_over(config: &mut Config, read: Config) {
+    config.auth = read.auth;
+    // A configuration that turns TLS off may lack its paths. TLS stays on until the restart, so the old paths stay too.
+    if config.tls.enabled == read.tls.enabled {
+        config.tls = read.tls;
+    }
+    let cluster = &mut config.cluster;
+    if cluster.tls_enabled == read.cluster.tls_enabled {
+        cluster.tls_cert_path = read.cluster.tls_cert_path;
+        cluster.tls_key_path = read.cluster.tls_key_path;
+        cluster.tls_ca_path = read.cluster.tls_ca_path;
+        cluster.tls_allowed_names = read.cluster.tls_allowed_names;
+        cluster.secret_file = read.cluster.secret_file;
+    }
+    config.compaction = read.compaction;
+    config.idempotency = read.idempotency;
+    config.logging.level = read.logging.level;
+    config.network.idle_timeout = read.network.idle_timeout;
+    config.network.keepalive = read.network.keepalive;
+    config.network.request_timeout = read.network.request_timeout;
+    config.storage.allow_flush_all = read.storage.allow_flush_all;
+    config.storage.allow_instance_recreate = read.storage.allow_instance_recreate;
+    config.storage.machine_versions_max = read.storage.machine_versions_max;
+    config.storage.free_bytes_min = read.storage.free_bytes_min;
+}

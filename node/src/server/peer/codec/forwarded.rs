@@ -1,0 +1,44 @@
+//! Requests on their way to the leader: as the client sent them.
+
+use rstmdb_rcp::message::ErrorBody;
+
+use crate::replica::{Forwarded, Permit, Received};
+use crate::server::messages::command::{NewIds, ParamsText, command};
+use crate::server::messages::failure;
+use crate::server::messages::op::Op;
+use crate::server::peer::wire;
+
+impl From<Forwarded> for wire::Forwarded {
+    fn from(forwarded: Forwarded) -> Self {
+        let Forwarded {
+            seq,
+            request,
+            actor,
+        } = forwarded;
+        Self {
+            seq,
+            actor: actor.to_string(),
+            op: request.op.to_owned(),
+            params: request.params,
+            new_ids: request.new_ids,
+        }
+    }
+}
+
+/// Understands a request as one of this node's own clients would be understood.
+pub(in super::super) fn received(
+    message: wire::Forwarded,
+    permit: Permit,
+) -> Result<Received, ErrorBody> {
+    let unknown = || failure::bad_request("op", &format!("{:?} is no command", message.op));
+    let op = Op::from_name(&message.op).ok_or_else(unknown)?;
+    let params = ParamsText::owned(&message.params)
+        .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
+    let mut ids = NewIds::sent(message.new_ids);
+    Ok(Received {
+        seq: message.seq,
+        command: command(op, &params, &mut ids).ok_or_else(unknown)??,
+        actor: message.actor.into(),
+        permit,
+    })
+}

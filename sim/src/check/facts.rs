@@ -1,0 +1,274 @@
+//! The meaning of the committed log, computed a second time without the engine: which facts fit the state
+//! before them, and the state of each instance after them.
+
+use std::collections::BTreeMap;
+
+use rstmdb_engine::fact::{self, Body, Entry};
+use serde_json::{Map, Value};
+
+use crate::machines::Machine;
+
+/// The state of an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stand {
+    /// Its machine.
+    pub machine: Machine,
+    /// Its state.
+    pub state: String,
+    /// Its context.
+    pub ctx: Map<String, Value>,
+}
+
+/// An instance from one offset on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// Since when.
+    pub offset: u64,
+    /// How it stood; `None`: it did not exist.
+    pub stand: Option<Stand>,
+}
+
+/// An event as watches show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Where it took effect.
+    pub offset: u64,
+    /// Whose.
+    pub instance: String,
+    /// Its id.
+    pub tag: String,
+    /// The context after it.
+    pub ctx: Vec<u8>,
+}
+
+/// Every fact that took effect.
+#[derive(Debug, Default)]
+pub struct Facts {
+    machines: BTreeMap<String, u64>,
+    versions: BTreeMap<String, Vec<Version>>,
+    keys: BTreeMap<String, u64>,
+    tags: BTreeMap<String, u64>,
+    events: Vec<Event>,
+}
+
+/// The fault of an entry.
+type Wrong = String;
+
+impl Facts {
+    /// Where the event or creation of this name took effect.
+    #[must_use]
+    pub fn offset_of(&self, tag: &str) -> Option<u64> {
+        self.tags.get(tag).copied()
+    }
+
+    /// All events, in their order.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The instance as it was right behind an offset.
+    #[must_use]
+    pub fn at(&self, instance: &str, offset: u64) -> Option<&Version> {
+        let versions = self.versions.get(instance)?;
+        let behind = versions.partition_point(|version| version.offset <= offset);
+        versions.get(behind.checked_sub(1)?)
+    }
+
+    /// Every version that was the present one somewhere from offset `from` to offset `to`; `None`
+    /// stands for the time before the first.
+    pub fn between(
+        &self,
+        instance: &str,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Option<&Version>> {
+        let versions = self.versions.get(instance).map_or(&[][..], Vec::as_slice);
+        let first = versions.partition_point(|version| version.offset <= from);
+        let end = versions.partition_point(|version| version.offset <= to);
+        let earliest = match first {
+            0 => None,
+            behind => versions.get(behind - 1),
+        };
+        let later = versions.get(first..end).unwrap_or_default();
+        std::iter::once(earliest).chain(later.iter().map(Some))
+    }
+
+    /// Takes the entry at an offset, of which the engine says whether it took effect.
+    ///
+    /// # Errors
+    /// When the engine is wrong, or the entry contradicts earlier entries.
+    pub fn take(&mut self, entry: &Entry, offset: u64, effective: bool) -> Result<(), Wrong> {
+        let misfit = self.misfit(entry, offset);
+        match (effective, misfit) {
+            (true, Some(misfit)) => Err(format!("{entry} took effect at {offset}: {misfit}")),
+            (false, None) => Err(format!("{entry} fits and took no effect at {offset}")),
+            (false, Some(_)) => Ok(()),
+            (true, None) => {
+                for fact in &entry.facts {
+                    if let Some(body) = &fact.body {
+                        self.install(body, offset)
+                            .map_err(|wrong| format!("{entry} at {offset}: {wrong}"))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Why an entry must not take effect, if it must not.
+    fn misfit(&self, entry: &Entry, offset: u64) -> Option<Wrong> {
+        if entry.index != offset {
+            return Some(format!("it was decided for {}", entry.index));
+        }
+        // The instances that earlier facts of the entry have changed.
+        let mut changed = BTreeMap::new();
+        for fact in &entry.facts {
+            let last = |id: &str| match changed.get(id) {
+                Some(live) => (offset, *live),
+                None => self.last(id),
+            };
+            let (id, live, prev, key) = match fact.body.as_ref()? {
+                Body::PutMachine(put) => {
+                    if self.machines.contains_key(&put.machine) {
+                        return Some(format!("machine {} is there already", put.machine));
+                    }
+                    continue;
+                }
+                Body::CreateInstance(create) => {
+                    if let (at, true) = last(&create.instance_id) {
+                        return Some(format!("{} is there since {at}", create.instance_id));
+                    }
+                    (&create.instance_id, true, None, &create.key)
+                }
+                Body::ApplyEvent(apply) => {
+                    let prev = Some(apply.prev_offset);
+                    (&apply.instance_id, true, prev, &apply.key)
+                }
+                Body::DeleteInstance(delete) => {
+                    let prev = Some(delete.prev_offset);
+                    (&delete.instance_id, false, prev, &delete.key)
+                }
+                Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
+            };
+            let (at, lives) = last(id);
+            if let Some(prev) = prev
+                && (!lives || prev != at)
+            {
+                return Some(format!("{id} stands at {at}, and it expects {prev}"));
+            }
+            if let Some(key) = key
+                && let Some(at) = self.keys.get(&key.key)
+            {
+                return Some(format!("key {} was used at {at}", key.key));
+            }
+            changed.insert(id.as_str(), live);
+        }
+        None
+    }
+
+    /// Where the last fact of an instance is, and whether the instance is there.
+    fn last(&self, id: &str) -> (u64, bool) {
+        let last = self.versions.get(id).and_then(|versions| versions.last());
+        last.map_or((0, false), |last| (last.offset, last.stand.is_some()))
+    }
+
+    fn install(&mut self, body: &Body, offset: u64) -> Result<(), Wrong> {
+        match body {
+            Body::PutMachine(put) => {
+                self.machines.insert(put.machine.clone(), offset);
+                Ok(())
+            }
+            Body::CreateInstance(create) => self.create(create, offset),
+            Body::ApplyEvent(apply) => self.apply(apply, offset),
+            Body::DeleteInstance(delete) => {
+                self.remember_key(delete.key.as_ref(), offset);
+                self.version(&delete.instance_id, offset, None);
+                Ok(())
+            }
+            Body::FlushAll(_) => Err("it removes everything".to_owned()),
+        }
+    }
+
+    fn create(&mut self, create: &fact::CreateInstance, offset: u64) -> Result<(), Wrong> {
+        let machine = Machine::from_name(&create.machine).ok_or("an unknown machine")?;
+        if create.state != machine.initial() {
+            return Err(format!("it begins in {}", create.state));
+        }
+        let stand = Stand {
+            machine,
+            state: create.state.clone(),
+            ctx: object(&create.ctx)?,
+        };
+        self.remember_key(create.key.as_ref(), offset);
+        self.name(&create.instance_id, offset)?;
+        self.version(&create.instance_id, offset, Some(stand));
+        Ok(())
+    }
+
+    fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64) -> Result<(), Wrong> {
+        let id = &apply.instance_id;
+        let before = self.versions.get(id).and_then(|versions| versions.last());
+        let before = before.and_then(|version| version.stand.as_ref());
+        let Some(before) = before else {
+            return Err("the instance is not there".to_owned());
+        };
+        let next = before
+            .machine
+            .next(&before.state, &apply.event, &before.ctx);
+        if apply.from_state != before.state || next != Ok(apply.to_state.as_str()) {
+            return Err(format!("in state {} the model says {next:?}", before.state));
+        }
+        let mut ctx = before.ctx.clone();
+        if let Some(payload) = &apply.payload {
+            ctx.extend(object(payload)?);
+        }
+        if object(&apply.ctx)? != ctx {
+            return Err("the context is another one".to_owned());
+        }
+        let stand = Stand {
+            machine: before.machine,
+            state: apply.to_state.clone(),
+            ctx,
+        };
+        let tag = apply.event_id.clone().unwrap_or_default();
+        self.remember_key(apply.key.as_ref(), offset);
+        self.name(&tag, offset)?;
+        self.events.push(Event {
+            offset,
+            instance: id.clone(),
+            tag,
+            ctx: apply.ctx.to_vec(),
+        });
+        self.version(id, offset, Some(stand));
+        Ok(())
+    }
+
+    fn remember_key(&mut self, key: Option<&fact::Key>, offset: u64) {
+        if let Some(key) = key {
+            self.keys.insert(key.key.clone(), offset);
+        }
+    }
+
+    /// Each name is given once. If a name appears again, its operation took effect twice.
+    fn name(&mut self, tag: &str, offset: u64) -> Result<(), Wrong> {
+        match self.tags.insert(tag.to_owned(), offset) {
+            None => Ok(()),
+            Some(first) => Err(format!("{tag} took effect at {first} already")),
+        }
+    }
+
+    fn version(&mut self, id: &str, offset: u64, stand: Option<Stand>) {
+        let versions = self.versions.entry(id.to_owned()).or_default();
+        versions.push(Version { offset, stand });
+    }
+}
+
+/// The JSON object in these bytes.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Wrong> {
+    match rstmdb_rcp::json::value_of_bytes(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("not a JSON object".to_owned()),
+        Err(error) => Err(format!("not a JSON object: {error}")),
+    }
+}

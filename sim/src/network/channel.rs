@@ -1,0 +1,177 @@
+//! What the product's peer code sends its requests into: each one goes over a simulated connection to the services of
+//! another node.
+//!
+//! The handler of a request runs as a task of the node that is called, and the body of the request is read as a task of
+//! the caller: each on its own clock, and frozen or killed with its node.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use rstmdb::server::peer::{BadAddress, Channel, Dial, SmallSegments};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{Request, Response, request, response};
+use tonic::service::Routes;
+
+use super::Network;
+use super::connection::{Connection, End};
+use super::pipe::{Receiving, Sending, Waiting, pipe};
+use crate::runtime::tasks;
+use crate::settings::node_at;
+
+/// Time limit for opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Makes the channels of one node.
+pub struct SimDial {
+    /// The network.
+    pub network: Network,
+    /// The node.
+    pub from: u64,
+}
+
+impl Dial for SimDial {
+    fn dial(&self, addr: &str, _small: SmallSegments) -> Result<Channel, BadAddress> {
+        let to = node_at(addr).ok_or_else(|| BadAddress {
+            addr: addr.to_owned(),
+            reason: "it names no simulated node".to_owned(),
+        })?;
+        let line = Arc::new(Line {
+            network: self.network.clone(),
+            from: self.from,
+            to,
+            open: Mutex::default(),
+        });
+        let call = move |request| call(line.clone(), request);
+        Ok(Channel::new(tower::service_fn(call)))
+    }
+}
+
+/// One channel: a connection, if it is open.
+struct Line {
+    network: Network,
+    from: u64,
+    to: u64,
+    open: Mutex<Option<Opened>>,
+}
+
+/// A connection, and the services of the process that has accepted it.
+#[derive(Clone)]
+struct Opened {
+    connection: Arc<Connection>,
+    services: Routes,
+}
+
+impl Line {
+    fn is_open(&self) -> Option<Opened> {
+        let open = self.open.lock().clone();
+        open.filter(|open| !open.connection.is_broken(End::Caller))
+    }
+
+    /// The connection, which is opened if there is none. It goes on opening when the call that needs it has run out of
+    /// time.
+    async fn opened(self: &Arc<Self>) -> Result<Opened, Status> {
+        if let Some(open) = self.is_open() {
+            return Ok(open);
+        }
+        let opening = tasks::spawn(self.from, self.clone().connect());
+        opening.await.map_err(|_| refused())?
+    }
+
+    async fn connect(self: Arc<Self>) -> Result<Opened, Status> {
+        let ways = &self.network.ways;
+        let shakes_hands = async {
+            for way in [(self.from, self.to), (self.to, self.from)] {
+                SimRuntime::sleep(ways.delay(way)).await;
+                ways.passes(way, "").await;
+            }
+        };
+        let shaken = SimRuntime::timeout(CONNECT_TIMEOUT, shakes_hands).await;
+        shaken.map_err(|_| Status::unavailable("the node does not answer"))?;
+        // An earlier call may have opened it meanwhile.
+        if let Some(open) = self.is_open() {
+            return Ok(open);
+        }
+        let opened = self.network.open(self.from, self.to);
+        let (connection, services) = opened.ok_or_else(refused)?;
+        let opened = Opened {
+            connection,
+            services,
+        };
+        *self.open.lock() = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+fn refused() -> Status {
+    Status::unavailable("connection refused")
+}
+
+async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let Opened {
+        connection,
+        services,
+    } = line.opened().await?;
+    let (head, body) = request.into_parts();
+    let name: Arc<str> = Arc::from(head.uri.path());
+    let over = CancellationToken::new();
+    let (tell, told) = oneshot::channel();
+    let waiting = Waiting {
+        connection: connection.clone(),
+        over: over.clone(),
+        tell: Some(tell),
+    };
+    let (asks, asked) = pipe(&connection, End::Caller, &name, over, None);
+    let never = CancellationToken::new();
+    let (answers, mut answered) = pipe(&connection, End::Callee, &name, never, Some(waiting));
+    // A process that has died meanwhile takes no requests, nor does the one that came after it.
+    if !connection.is_broken(End::Callee) {
+        let served = serve(connection, services, asked, answers, told);
+        drop(tasks::spawn(line.to, served));
+    }
+    drop(tasks::spawn(line.from, asks.message(head, body)));
+    let head: response::Parts = answered.head().await?;
+    Ok(Response::from_parts(head, answered.into_body()))
+}
+
+/// Handles one request, until it is done, the caller has given it up, or the connection breaks.
+async fn serve(
+    connection: Arc<Connection>,
+    services: Routes,
+    asked: Receiving<request::Parts>,
+    answers: Sending<response::Parts>,
+    given_up: oneshot::Receiver<Duration>,
+) {
+    let is_given_up = async {
+        match given_up.await {
+            Ok(at) => connection.arrive(End::Caller, at, "").await,
+            // The caller is dead, and does not say so; or it has the whole answer.
+            Err(_) => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = connection.broken(End::Callee) => {}
+        () = is_given_up => {}
+        _ = handle(services, asked, answers) => {}
+    }
+}
+
+async fn handle(
+    mut services: Routes,
+    mut asked: Receiving<request::Parts>,
+    answers: Sending<response::Parts>,
+) -> Option<()> {
+    let head = asked.head().await.ok()?;
+    let request = Request::from_parts(head, asked.into_body());
+    let Ok(response) = services.call(request).await;
+    let (head, body) = response.into_parts();
+    answers.message(head, body).await
+}

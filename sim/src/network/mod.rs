@@ -1,0 +1,125 @@
+//! The simulated network: connections that carry the bytes of the product's own peer code, over ways with delays and
+//! losses that can be cut, slow or narrow.
+//!
+//! It stands for TCP and HTTP/2: bytes arrive in their order or not at all, and what is lost breaks the connection or
+//! comes late. What is in flight survives the death of its sender.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`channel`] | requests and their handlers |
+//! | [`pipe`] | the bodies of a call, frame by frame |
+//! | [`connection`] | what the calls of one connection share: order, and how it breaks |
+//! | [`ways`] | the ways between nodes |
+
+pub mod channel;
+mod connection;
+mod pipe;
+pub mod ways;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use tonic::service::Routes;
+
+use self::connection::Connection;
+use self::ways::Ways;
+use crate::runtime::tasks;
+use crate::settings::Settings;
+
+/// Interval between signs of life on a connection.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
+/// A connection is given up when there is no sign of life for so long, as in the product, where it takes 3 s to 5 s.
+const SILENCE: Duration = Duration::from_secs(4);
+
+#[derive(Default)]
+struct Inner {
+    /// The services of each process that listens.
+    listening: BTreeMap<u64, Routes>,
+    connections: Vec<Weak<Connection>>,
+    /// Whether the task that looks for signs of life runs.
+    is_kept: bool,
+}
+
+/// The network of one run; clones are the same.
+#[derive(Clone)]
+pub struct Network {
+    /// The ways between the nodes.
+    pub ways: Ways,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Network {
+    /// A network without faults of its own but those of the settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            ways: Ways::new(settings),
+            inner: Arc::default(),
+        }
+    }
+
+    /// A node's process listens.
+    pub fn attach(&self, id: u64, services: Routes) {
+        self.inner.lock().listening.insert(id, services);
+    }
+
+    /// A node's process ends, with the power of its machine or without. Returns what the network held of it.
+    pub fn detach(&self, id: u64, has_power: bool) -> Option<Routes> {
+        let connections: Vec<_> = {
+            let inner = self.inner.lock();
+            inner.connections.iter().filter_map(Weak::upgrade).collect()
+        };
+        for connection in connections {
+            if let Some(end) = connection.end_of(id) {
+                connection.die(end, has_power);
+            }
+        }
+        self.inner.lock().listening.remove(&id)
+    }
+
+    /// Cuts every way of a node, in both directions.
+    pub fn isolate(&self, id: u64) {
+        let others: Vec<u64> = self.inner.lock().listening.keys().copied().collect();
+        for other in others.into_iter().filter(|other| *other != id) {
+            self.ways.cut(id, other);
+            self.ways.cut(other, id);
+        }
+    }
+
+    /// A connection to a node's process, and what it serves.
+    fn open(&self, from: u64, to: u64) -> Option<(Arc<Connection>, Routes)> {
+        let mut inner = self.inner.lock();
+        let services = inner.listening.get(&to)?.clone();
+        let connection = Arc::new(Connection::new(self.ways.clone(), from, to));
+        inner.connections.push(Arc::downgrade(&connection));
+        if !std::mem::replace(&mut inner.is_kept, true) {
+            drop(tasks::spawn(0, keep(Arc::downgrade(&self.inner))));
+        }
+        Some((connection, services))
+    }
+}
+
+/// Looks for signs of life on all connections, as both ends of each do in the product.
+async fn keep(inner: Weak<Mutex<Inner>>) {
+    loop {
+        SimRuntime::sleep(SIGN_OF_LIFE).await;
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        let connections: Vec<_> = {
+            let mut inner = inner.lock();
+            let is_used =
+                |weak: &Weak<Connection>| weak.upgrade().is_some_and(|one| !one.is_over());
+            inner.connections.retain(is_used);
+            inner.connections.iter().filter_map(Weak::upgrade).collect()
+        };
+        let runs = |id| tasks::is_alive(id) && !tasks::is_frozen(id);
+        for connection in connections {
+            connection.keep_alive(SIGN_OF_LIFE, SILENCE, runs);
+        }
+    }
+}

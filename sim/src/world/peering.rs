@@ -1,0 +1,46 @@
+//! Who a simulated node is for the others, by the product's rules.
+
+use std::sync::{Arc, OnceLock};
+
+use rstmdb::server::peer::{self, Credentials, Local, Members, Proofs};
+use rstmdb_raft_store::{Acquaintance, MemFs, Roster};
+
+use crate::settings::{Settings, node_info};
+
+/// The cluster.
+const CLUSTER: u128 = 0x51d;
+
+/// The options of a node's side of the peer protocol. `listed`: the nodes of its configuration.
+pub(super) fn options(
+    settings: &Settings,
+    id: u64,
+    incarnation: u128,
+    listed: impl Iterator<Item = u64>,
+    roster: Roster<MemFs>,
+) -> Result<peer::Options, peer::Error> {
+    let node = node_info(id);
+    let met = roster.clone();
+    Ok(peer::Options {
+        local: Local {
+            node_id: id,
+            incarnation,
+            cluster_name: "sim".to_owned(),
+            peer_addr: node.peer_addr,
+            rcp_addr: node.rcp_addr,
+            listed: String::new(),
+            cluster_id: Arc::new(OnceLock::from(CLUSTER)),
+        },
+        members: Members::new(listed.map(|id| (id, node_info(id).peer_addr))),
+        credentials: Credentials::new(Proofs::default())?,
+        meet: Arc::new(
+            move |node, incarnation| match roster.meet(node, incarnation) {
+                Ok(Acquaintance::Known | Acquaintance::New) => Ok(()),
+                Ok(Acquaintance::Other { .. }) => Err(format!("node {node} has lost its folder")),
+                Err(error) => Err(format!("node {node} cannot be recorded: {error}")),
+            },
+        ),
+        recorded: Arc::new(move |node| met.incarnation_of(node).unwrap_or(0)),
+        rpc_timeout: settings.election,
+        silence_timeout: settings.election * 4,
+    })
+}

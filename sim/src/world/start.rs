@@ -1,0 +1,124 @@
+//! How a node's process comes up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use rstmdb::replica::{Formation, Replica};
+use rstmdb::server::peer::{Connections, PeerServer};
+use rstmdb_raft_store::Store;
+
+use super::machine::Machine;
+use super::{Up, World, peering};
+use crate::network::channel::SimDial;
+use crate::runtime::tasks::{self, RATE_EXACT};
+use crate::settings::node_info;
+use crate::trace;
+
+impl World {
+    /// Starts a process on a machine that runs none.
+    pub fn boot(self: &Arc<Self>, id: u64) {
+        let found = {
+            let sites = self.sites.lock();
+            let site = sites.get(&id).filter(|_| !tasks::is_alive(id));
+            site.map(|site| {
+                let machine = Machine {
+                    wall_ms: site.wall_ms.clone(),
+                    disk: site.disk.clone(),
+                };
+                (machine, site.formation.clone(), site.incarnation)
+            })
+        };
+        let Some((machine, formation, incarnation)) = found else {
+            return;
+        };
+        trace::note(id, "boot", [0, 0]);
+        let skew = self.settings.skew;
+        let rate = RATE_EXACT - skew + self.rng.lock().below(2 * skew + 1);
+        tasks::give_life(id, machine.disk.clone(), rate);
+        let started = self.clone().start(id, machine, formation, incarnation);
+        drop(tasks::spawn(id, started));
+    }
+
+    async fn start(
+        self: Arc<Self>,
+        id: u64,
+        machine: Machine,
+        formation: Formation,
+        incarnation: u128,
+    ) {
+        let disk = machine.disk.clone();
+        match self
+            .start_replica(id, machine, formation, incarnation)
+            .await
+        {
+            Ok(up) => self.attach(id, up),
+            // A power cut came during the start. The folder is opened again later.
+            Err(_) if disk.has_lost_power() => {}
+            Err(error) => trace::violated("a node comes up again", format!("node {id}: {error}")),
+        }
+    }
+
+    async fn start_replica(
+        &self,
+        id: u64,
+        machine: Machine,
+        formation: Formation,
+        incarnation: u128,
+    ) -> Result<Up, Box<dyn std::error::Error + Send + Sync>> {
+        let (store, writer) = Store::open(machine.disk.clone(), self.settings.store_options())?;
+        let slowest = u64::try_from(self.settings.disk.as_micros()).unwrap_or_default();
+        let mut rng = self.rng.lock().fork();
+        drop(tasks::spawn_here(
+            writer.drive_slowly(SimRuntime::sleep, move || {
+                (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
+            }),
+        ));
+        let others: Vec<u64> = match &formation {
+            Formation::Together(members) => members.keys().copied().collect(),
+            Formation::Alone | Formation::Join => Vec::new(),
+        };
+        let listed = others.into_iter();
+        let options = peering::options(&self.settings, id, incarnation, listed, store.roster()?)?;
+        let dial = SimDial {
+            network: self.network.clone(),
+            from: id,
+        };
+        let connections = Connections::over(&options, dial);
+        let server = PeerServer::new(&options);
+        self.network.attach(id, server.service());
+        let options = self.settings.options(id, formation);
+        let peers = Arc::new(connections.clone());
+        let network = connections.clone();
+        let started = Replica::start(store.clone(), options, Arc::new(machine), network, peers);
+        let replica = started.await?;
+        server.set_replica(replica.clone());
+        let join = self.members().into_iter().map(|id| node_info(id).peer_addr);
+        drop(tasks::spawn_here(
+            connections.clone().keep_asking(join.collect()),
+        ));
+        drop(tasks::spawn_here(async move { server.sweep().await }));
+        Ok(Up {
+            snapshot: (replica.status().snapshot_offset, 0),
+            replica,
+            store,
+            connections,
+            seen: 0,
+            term: 0,
+            committed: 0,
+            acknowledged: None,
+        })
+    }
+
+    fn attach(&self, id: u64, up: Up) {
+        trace::note(id, "up", [up.replica.log_end(), 0]);
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.process = Some(up);
+            self.majority.lock().changed(id);
+        }
+        if let Err((invariant, seen)) = self.check(id) {
+            trace::violated(invariant, seen);
+        }
+    }
+}

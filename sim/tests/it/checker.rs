@@ -1,0 +1,313 @@
+//! The checker of the committed log, and of what clients were told, shown runs that are wrong.
+
+use bytes::Bytes;
+use openraft::EntryPayload;
+use rstmdb::replica::Done;
+use rstmdb_engine::fact::{self, Body, Entry as FactEntry, Fact, Message};
+use rstmdb_engine::{Refusal, Reply};
+use rstmdb_raft_store::{Data, Entry, log_id};
+use serde_json::json;
+
+use rstmdb_sim::check::answers::{self, Answers, Intent, Part, Span};
+use rstmdb_sim::check::chain::Chain;
+use rstmdb_sim::check::facts::Facts;
+use rstmdb_sim::machines::Machine;
+
+fn entry(term: u64, index: u64, facts: Vec<Fact>) -> Entry {
+    entry_for(term, index, index, facts)
+}
+
+/// An entry at `index` that was decided for another one.
+fn entry_for(term: u64, index: u64, predicted: u64, facts: Vec<Fact>) -> Entry {
+    let content = FactEntry {
+        index: predicted,
+        time_ms: 1,
+        key_bounds: Some(fact::KeyBounds {
+            bytes_max: 0,
+            retention_ms: 1 << 40,
+            keys_max: 1000,
+            of_lives: true,
+        }),
+        facts,
+        ..FactEntry::default()
+    };
+    Entry {
+        log_id: log_id(term, index),
+        payload: EntryPayload::Normal(Data(content.encode_to_vec().into())),
+    }
+}
+
+fn machine() -> Fact {
+    let definition = Machine::Order.definition().to_string();
+    Body::PutMachine(fact::PutMachine {
+        machine: "order".into(),
+        version: 1,
+        definition: definition.into(),
+        checksum: String::new(),
+    })
+    .into()
+}
+
+fn create(id: &str) -> Fact {
+    Body::CreateInstance(fact::CreateInstance {
+        instance_id: id.into(),
+        machine: "order".into(),
+        version: 1,
+        state: "created".into(),
+        ctx: Bytes::from_static(br#"{"total_cents":100}"#),
+        ..fact::CreateInstance::default()
+    })
+    .into()
+}
+
+fn event(name: &str, from: &str, to: &str, prev: u64, tag: &str) -> fact::ApplyEvent {
+    fact::ApplyEvent {
+        instance_id: "a".into(),
+        machine: "order".into(),
+        version: 1,
+        event: name.into(),
+        from_state: from.into(),
+        to_state: to.into(),
+        ctx: Bytes::from_static(br#"{"total_cents":100}"#),
+        event_id: Some(tag.into()),
+        prev_offset: prev,
+        ..fact::ApplyEvent::default()
+    }
+}
+
+fn pay(prev: u64, tag: &str) -> Fact {
+    Body::ApplyEvent(event("PAY", "created", "paid", prev, tag)).into()
+}
+
+fn cancel(prev: u64, tag: &str) -> Fact {
+    Body::ApplyEvent(event("CANCEL", "paid", "cancelled", prev, tag)).into()
+}
+
+fn begun() -> Chain {
+    let mut chain = Chain::default();
+    let entries = [entry(1, 1, vec![machine()]), entry(1, 2, vec![create("a")])];
+    chain.applied(1, &entries).unwrap();
+    chain
+}
+
+fn part(tag: &str) -> Part {
+    Part {
+        instance: "a".into(),
+        intent: Intent::Event("PAY"),
+        tag: tag.into(),
+    }
+}
+
+fn answer(offset: u64) -> Done {
+    Done {
+        reply: Reply::Applied {
+            from_state: "created".into(),
+            to_state: "paid".into(),
+            ctx: Bytes::from_static(br#"{"total_cents":100}"#),
+            applied: true,
+            event_id: None,
+            wal_offset: offset,
+        }
+        .into(),
+        offset: Some(offset),
+    }
+}
+
+#[test]
+fn no_instance_is_both_created_again_and_deleted() {
+    let mut ledger = Answers::default();
+    assert!(ledger.may_delete("a"));
+    assert!(ledger.may_create_again("a") && ledger.may_create_again("a"));
+    assert!(!ledger.may_delete("a"));
+    ledger.open(vec![Part {
+        instance: "b".into(),
+        intent: Intent::Delete,
+        tag: "b".into(),
+    }]);
+    assert!(!ledger.may_create_again("b") && ledger.may_delete("b"));
+}
+
+#[test]
+fn nodes_that_show_the_same_log_are_believed() {
+    let mut chain = begun();
+    chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    chain.applied(2, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    assert_eq!((chain.end(), chain.stale()), (3, 0));
+    assert_eq!(chain.facts().offset_of("x"), Some(3));
+}
+
+#[test]
+fn a_fork_is_noticed_by_its_content_and_by_its_term() {
+    let mut chain = begun();
+    chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    let other = chain.applied(2, &[entry(1, 3, vec![pay(2, "y")])]);
+    assert_eq!(other.unwrap_err().0, "committed logs agree");
+    let other = chain.applied(2, &[entry(2, 3, vec![pay(2, "x")])]);
+    assert_eq!(other.unwrap_err().0, "committed logs agree");
+    let gap = chain.applied(2, &[entry(2, 5, vec![])]);
+    assert_eq!(gap.unwrap_err().0, "committed logs have no gap");
+    let earlier = chain.applied(2, &[entry(0, 4, vec![])]);
+    assert_eq!(earlier.unwrap_err().0, "terms rise along the log");
+}
+
+#[test]
+fn a_digest_is_compared_at_its_offset_also_when_it_comes_early() {
+    let mut chain = begun();
+    let mut other = begun();
+    other.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    assert_eq!(chain.digest(1, 2, 77).unwrap_err().0, "digests agree");
+    chain.digest(2, 3, 77).unwrap();
+    let reached = chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]);
+    assert_eq!(reached.unwrap_err().0, "digests agree");
+}
+
+#[test]
+fn a_stale_entry_takes_no_effect_and_one_that_does_is_noticed() {
+    let mut chain = begun();
+    let stale = [
+        entry_for(1, 3, 4, vec![pay(2, "x")]),
+        entry(1, 4, vec![pay(1, "y")]),
+    ];
+    chain.applied(1, &stale).unwrap();
+    assert_eq!(chain.stale(), 2);
+    assert_eq!(chain.facts().offset_of("x"), None);
+    // The model's own opinion, whatever an engine says of it.
+    let mut facts = Facts::default();
+    let take = |facts: &mut Facts, at: u64, content: Vec<Fact>, effective| {
+        let content = FactEntry {
+            index: at,
+            facts: content,
+            ..FactEntry::default()
+        };
+        facts.take(&content, at, effective)
+    };
+    take(&mut facts, 1, vec![machine()], true).unwrap();
+    take(&mut facts, 2, vec![create("a")], true).unwrap();
+    take(&mut facts, 3, vec![pay(1, "x")], true).unwrap_err();
+    take(&mut facts, 3, vec![pay(2, "x")], false).unwrap_err();
+    take(&mut facts, 3, vec![create("a")], true).unwrap_err();
+    take(&mut facts, 3, vec![cancel(2, "x")], true).unwrap_err();
+    take(&mut facts, 3, vec![pay(2, "x")], true).unwrap();
+    take(&mut facts, 4, vec![cancel(3, "x")], true).unwrap_err();
+}
+
+#[test]
+fn a_key_that_takes_effect_twice_is_noticed() {
+    let keyed = |mut apply: fact::ApplyEvent| -> Fact {
+        apply.key = Some(fact::Key {
+            key: "k".into(),
+            ..fact::Key::default()
+        });
+        Body::ApplyEvent(apply).into()
+    };
+    let first = FactEntry {
+        index: 3,
+        facts: vec![keyed(event("PAY", "created", "paid", 2, "x"))],
+        ..FactEntry::default()
+    };
+    let second = FactEntry {
+        index: 4,
+        facts: vec![keyed(event("CANCEL", "paid", "cancelled", 3, "y"))],
+        ..FactEntry::default()
+    };
+    let mut facts = Facts::default();
+    for (at, content) in [(1, machine()), (2, create("a"))] {
+        let content = FactEntry {
+            index: at,
+            facts: vec![content],
+            ..FactEntry::default()
+        };
+        facts.take(&content, at, true).unwrap();
+    }
+    facts.take(&first, 3, true).unwrap();
+    facts.take(&second, 4, false).unwrap();
+    facts.take(&second, 4, true).unwrap_err();
+}
+
+#[test]
+fn what_was_acknowledged_must_be_in_the_log_where_it_was_said() {
+    let mut chain = begun();
+    chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    let told = |tag: &str, offset: u64| {
+        let mut ledger = Answers::default();
+        let number = ledger.open(vec![part(tag)]);
+        ledger.done(number, &answer(offset), chain.facts())
+    };
+    told("x", 3).unwrap();
+    told("x", 2).unwrap_err();
+    told("x", 9).unwrap_err();
+    told("lost", 3).unwrap_err();
+}
+
+#[test]
+fn what_was_denied_must_have_had_no_effect() {
+    let mut chain = begun();
+    chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    for (sure, expected) in [(true, false), (false, true)] {
+        let mut ledger = Answers::default();
+        let number = ledger.open(vec![part("x")]);
+        ledger.denied(number, sure);
+        assert_eq!(ledger.close(chain.facts()).is_ok(), expected);
+    }
+    let mut ledger = Answers::default();
+    let number = ledger.open(vec![part("never")]);
+    ledger.denied(number, true);
+    ledger.close(chain.facts()).unwrap();
+}
+
+#[test]
+fn a_refusal_needs_a_state_that_explains_it_while_it_was_asked() {
+    let mut chain = begun();
+    let entries = [
+        entry(1, 3, vec![pay(2, "x")]),
+        entry(1, 4, vec![cancel(3, "y")]),
+    ];
+    chain.applied(1, &entries).unwrap();
+    let refusal = Refusal::InvalidTransition {
+        current_state: "paid".into(),
+        event: "PAY".into(),
+    };
+    let told = |from, to| {
+        let mut ledger = Answers::default();
+        let number = ledger.open(vec![part("z")]);
+        let span = Span { from, to };
+        ledger.refused(number, &refusal, span, true, chain.facts())
+    };
+    told(2, 3).unwrap();
+    told(3, 3).unwrap();
+    told(3, 4).unwrap();
+    told(2, 2).unwrap_err();
+    told(4, 4).unwrap_err();
+}
+
+#[test]
+fn a_read_must_be_fresh_and_true() {
+    let mut chain = begun();
+    chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
+    let view = |state: &str, offset| rstmdb_engine::InstanceView {
+        instance_id: "a".into(),
+        machine: "order".into(),
+        version: 1,
+        state: state.into(),
+        ctx: Bytes::from(json!({"total_cents": 100}).to_string()),
+        created_ms: 0,
+        updated_ms: 0,
+        last_event_id: None,
+        last_wal_offset: offset,
+    };
+    let facts = chain.facts();
+    answers::read("a", &Ok(view("paid", 3)), 3, 3, facts).unwrap();
+    answers::read("a", &Ok(view("created", 2)), 2, 2, facts).unwrap();
+    let stale = answers::read("a", &Ok(view("created", 2)), 3, 2, facts);
+    assert_eq!(
+        stale.unwrap_err().0,
+        "reads see what was committed before them"
+    );
+    answers::read("a", &Ok(view("created", 2)), 3, 3, facts).unwrap_err();
+    answers::read("a", &Ok(view("paid", 2)), 3, 3, facts).unwrap_err();
+    let gone = Err(rstmdb::replica::Error::Refused(Refusal::InstanceNotFound {
+        instance_id: "a".into(),
+    }));
+    answers::read("a", &gone, 3, 3, facts).unwrap_err();
+    answers::read("nobody", &gone, 3, 3, facts).unwrap();
+}

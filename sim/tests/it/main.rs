@@ -1,0 +1,8 @@
+//! One situation each for a cluster in virtual time, and the checkers shown what is wrong.
+
+#![allow(clippy::unwrap_used)]
+
+mod checker;
+mod cluster;
+mod network;
+mod replica;
