@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand, ValueEnum};
 use rstmdb_rcp::message::{self, ReadOptions};
 
+use super::bench::Bench;
 use super::cluster::Cluster;
-use super::tools::{Backup, Bench, Completions, Diagram, Export, History, Load};
+use super::tools::{Backup, Completions, Diagram, Export, History, Load};
 
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]

@@ -99,68 +99,6 @@ pub struct History {
     pub limit: usize,
 }
 
-/// `bench`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Registers a machine named `bench`, creates its own instances, deletes them afterwards\n\
-(the machine stays: RCP has no operation that removes one). `mixed` is one read for each\n\
-event. `watch` opens as many watches as --connections says and measures the time from\n\
-sending an event until the last watch has it.")]
-pub struct Bench {
-    /// What to measure.
-    #[arg(long, default_value = "apply")]
-    pub op: BenchOp,
-    /// How many connections.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub connections: u32,
-    /// How many requests wait for their answer on each connection.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub in_flight: u32,
-    /// How long to measure.
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    pub duration: Duration,
-    /// How long to run before measuring.
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    pub warm_up: Duration,
-    /// How large a payload is, in bytes.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
-    pub payload: u32,
-    /// How many threads make the load; half of the cores when absent.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub threads: Option<u32>,
-    /// Leave the instances in place.
-    #[arg(long)]
-    pub keep: bool,
-}
-
-/// What `bench` measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BenchOp {
-    /// APPLY_EVENT on instances of its own.
-    Apply,
-    /// CREATE_INSTANCE.
-    Create,
-    /// GET_INSTANCE, linearizable.
-    Get,
-    /// GET_INSTANCE and APPLY_EVENT in turn.
-    Mixed,
-    /// One event to many watches.
-    Watch,
-}
-
-impl BenchOp {
-    /// The name as typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            BenchOp::Apply => "apply",
-            BenchOp::Create => "create",
-            BenchOp::Get => "get",
-            BenchOp::Mixed => "mixed",
-            BenchOp::Watch => "watch",
-        }
-    }
-}
-
 /// `completions`.
 #[derive(Debug, Args)]
 pub struct Completions {

@@ -6,52 +6,48 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rstmdb_rcp::client::Client;
-use rstmdb_rcp::message::op;
 use tokio::sync::watch;
 
-use super::plan::{Plan, Requests};
+use super::load::{Load, Target, Window};
+use super::pace::{Pace, Ticks};
 use super::report::Measured;
 use crate::Error;
-use crate::session::from_client;
 
 /// A worker pauses after a refusal, so that it does not flood a server in trouble.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
-/// The measured window: answers count if their request was sent within it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    pub from: Instant,
-    pub until: Instant,
+/// What the workers of a thread share.
+struct Shared<'a, T: Target> {
+    load: &'a Load,
+    target: &'a T,
+    window: Window,
+    ticks: Option<Ticks>,
+    measured: RefCell<Measured>,
 }
 
-impl Window {
-    pub fn after_warm_up(plan: &Plan) -> Window {
-        let from = Instant::now() + plan.warm_up;
-        Window {
-            from,
-            until: from + plan.duration,
-        }
-    }
-}
-
-/// Runs the plan, blocking: all threads connect, then all begin at once. If one can't connect, none
+/// Loads the target, blocking: all threads connect, then all begin at once. If one can't connect, none
 /// begins.
-pub(super) fn run(plan: &Plan) -> Result<Measured, Error> {
-    thread::scope(|scope| run_threads(plan, scope))
+///
+/// # Errors
+/// When a thread cannot connect, or cannot write its requests.
+pub fn run<T: Target>(load: &Load, target: &T) -> Result<Measured, Error> {
+    let pace = Pace::of(load);
+    thread::scope(|scope| run_threads(load, target, pace.as_ref(), scope))
 }
 
-fn run_threads<'scope>(
-    plan: &'scope Plan,
+fn run_threads<'scope, T: Target>(
+    load: &'scope Load,
+    target: &'scope T,
+    pace: Option<&'scope Pace>,
     scope: &'scope thread::Scope<'scope, '_>,
 ) -> Result<Measured, Error> {
     let (start, started) = watch::channel(None);
     let (ready, readies) = mpsc::channel();
-    let threads: Vec<_> = (0..plan.threads)
+    let threads: Vec<_> = (0..load.threads)
         .map(|index| {
             let (ready, started) = (ready.clone(), started.clone());
             scope.spawn(move || {
-                let outcome = run_thread(plan, index, &ready, started);
+                let outcome = run_thread(load, target, pace, index, &ready, started);
                 if outcome.is_err() {
                     // The receiver is gone once all have begun.
                     let _ = ready.send(false);
@@ -61,11 +57,16 @@ fn run_threads<'scope>(
         })
         .collect();
     if readies.iter().take(threads.len()).all(|ready| ready) {
-        start.send_replace(Some(Window::after_warm_up(plan)));
+        let window = Window::after_warm_up(load);
+        target.counts_from(window.from);
+        start.send_replace(Some(window));
+        if let Some(pace) = pace {
+            pace.run(load, window);
+        }
     } else {
         drop(start);
     }
-    let mut all = Measured::new()?;
+    let mut all = Measured::new();
     for thread in threads {
         let one = thread
             .join()
@@ -75,11 +76,13 @@ fn run_threads<'scope>(
     Ok(all)
 }
 
-fn run_thread(
-    plan: &Plan,
+fn run_thread<T: Target>(
+    load: &Load,
+    target: &T,
+    pace: Option<&Pace>,
     index: u32,
     ready: &mpsc::Sender<bool>,
-    started: watch::Receiver<Option<Window>>,
+    mut started: watch::Receiver<Option<Window>>,
 ) -> Result<Measured, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,78 +90,90 @@ fn run_thread(
         .map_err(|error| Error::Failed(format!("cannot start a runtime: {error}")))?;
     runtime.block_on(async {
         let mut connections = Vec::new();
-        for number in (index..plan.connections).step_by(plan.threads as usize) {
-            let client = Client::connect(plan.options.clone()).await;
-            connections.push((number, client.map_err(from_client)?));
+        for number in (index..load.connections).step_by(load.threads as usize) {
+            connections.push((number, target.connect(number).await?));
         }
         // The receiver lives as long as all threads.
         let _ = ready.send(true);
-        drive(plan, connections, started).await
+        let window = started.wait_for(Option::is_some).await.ok();
+        let Some(window) = window.and_then(|window| *window) else {
+            return Ok(Measured::new());
+        };
+        let shared = Shared {
+            load,
+            target,
+            window,
+            ticks: pace.map(|pace| pace.ticks(index, window)),
+            measured: RefCell::new(Measured::new()),
+        };
+        drive(shared, connections).await
     })
 }
 
-/// Runs one thread's workers through the window; nothing, if another thread could not connect.
-async fn drive(
-    plan: &Plan,
-    connections: Vec<(u32, Client)>,
-    mut started: watch::Receiver<Option<Window>>,
+/// Runs one thread's workers through the window.
+async fn drive<T: Target>(
+    shared: Shared<'_, T>,
+    connections: Vec<(u32, T::Connection)>,
 ) -> Result<Measured, Error> {
-    let measured = RefCell::new(Measured::new()?);
-    let window = started.wait_for(Option::is_some).await.ok();
-    let Some(window) = window.and_then(|window| *window) else {
-        return Ok(measured.into_inner());
-    };
-    let workers = connections.iter().flat_map(|(number, client)| {
-        let first = number * plan.in_flight;
-        (first..first + plan.in_flight).map(move |worker| (worker, client))
+    let in_flight = shared.load.in_flight;
+    let workers = connections.iter().flat_map(|(number, connection)| {
+        let first = number * in_flight;
+        (first..first + in_flight).map(move |worker| (worker, connection))
     });
-    let workers = workers.map(|(worker, client)| work(plan, worker, client, window, &measured));
+    let workers = workers.map(|(worker, connection)| work(&shared, worker, connection));
     for outcome in join_all(workers).await {
         outcome?;
     }
-    for (_, client) in connections {
-        client.close().await;
+    // Requests of an open loop may be late.
+    let late = shared.window.until.elapsed();
+    let late = shared.ticks.as_ref().map_or(Duration::ZERO, |_| late);
+    shared
+        .measured
+        .borrow_mut()
+        .lasted(shared.load.duration + late);
+    let target = shared.target;
+    for (_, connection) in connections {
+        target.close(connection).await;
     }
-    Ok(measured.into_inner())
+    let mut measured = shared.measured.into_inner();
+    let Some(ticks) = shared.ticks.filter(|_| !shared.load.is_stopped()) else {
+        return Ok(measured);
+    };
+    for at in ticks.missed().filter(|at| *at >= shared.window.from) {
+        measured.unsent(at.elapsed())?;
+    }
+    Ok(measured)
 }
 
-/// Sends, waits for the answer, and sends again.
-async fn work(
-    plan: &Plan,
-    worker: u32,
-    client: &Client,
-    window: Window,
-    measured: &RefCell<Measured>,
+/// Sends, waits for the answer, and sends again: at once, or at the next moment of the pace.
+async fn work<T: Target>(
+    shared: &Shared<'_, T>,
+    number: u32,
+    connection: &T::Connection,
 ) -> Result<(), Error> {
-    let mut requests = plan.requests(worker)?;
-    for turn in 0_usize.. {
-        let begin = Instant::now();
-        if begin >= window.until || plan.is_stopped() {
-            break;
-        }
-        let outcome = match &mut requests {
-            Requests::Fixed(requests) => {
-                let (op, params) = &requests[turn % requests.len()];
-                client.call_raw(op, params).await
-            }
-            Requests::Creations { worker, made, ctx } => {
-                let params = plan.creation(*worker, *made, ctx)?;
-                *made += 1;
-                client.call_raw(op::CREATE_INSTANCE, &params).await
-            }
+    let mut worker = shared.target.worker(number)?;
+    loop {
+        let sent = match &shared.ticks {
+            Some(ticks) => ticks.next().await,
+            None => Some(Instant::now()).filter(|now| *now < shared.window.until),
         };
-        let counted = begin >= window.from;
-        match outcome {
-            Ok(_) if counted => measured.borrow_mut().answered(begin.elapsed()),
-            Ok(_) => {}
-            Err(error) => {
-                measured.borrow_mut().failed(&error);
+        let Some(sent) = sent.filter(|_| !shared.load.is_stopped()) else {
+            return Ok(());
+        };
+        let answer = shared.target.call(connection, &mut worker, sent).await?;
+        match answer.outcome {
+            Ok(()) if sent >= shared.window.from => {
+                let latency = sent.elapsed();
+                shared
+                    .measured
+                    .borrow_mut()
+                    .answered(answer.kind, latency)?;
+            }
+            Ok(()) => {}
+            Err(name) => {
+                shared.measured.borrow_mut().failed(name);
                 tokio::time::sleep(PAUSE_AFTER_ERROR).await;
             }
         }
     }
-    if let Requests::Creations { worker, made, .. } = requests {
-        measured.borrow_mut().created.push((worker, made));
-    }
-    Ok(())
 }

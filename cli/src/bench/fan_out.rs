@@ -4,23 +4,25 @@ use std::time::Instant;
 
 use futures_util::StreamExt;
 use rstmdb_rcp::client::{Client, Watch};
+use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::watch::WatchInstance;
 use tokio::sync::mpsc;
 
-use super::drive::Window;
-use super::plan::{Plan, Requests};
+use super::load::{Load, Window};
+use super::plan::{self, Plan};
 use super::report::Measured;
 use crate::Error;
+use crate::args::Kind;
 use crate::session::from_client;
 
 /// Applies one event at a time and waits until every watch has delivered it.
-pub(super) async fn run(plan: &Plan) -> Result<Measured, Error> {
+pub(super) async fn run(load: &Load, plan: &Plan) -> Result<Measured, Error> {
     let client = Client::connect(plan.options.clone())
         .await
         .map_err(from_client)?;
     let (arrived, mut arrivals) = mpsc::unbounded_channel();
     let mut watches = tokio::task::JoinSet::new();
-    for _ in 0..plan.connections {
+    for _ in 0..load.connections {
         let params = WatchInstance {
             instance_id: plan.instance(0).into(),
             ..WatchInstance::default()
@@ -28,24 +30,24 @@ pub(super) async fn run(plan: &Plan) -> Result<Measured, Error> {
         let watch = client.watch_instance(&params).await.map_err(from_client)?;
         watches.spawn(follow(watch, arrived.clone()));
     }
-    let Requests::Fixed(requests) = plan.requests(0)? else {
-        return Err(Error::Failed(
-            "watches are not measured by creating".to_owned(),
-        ));
-    };
-    let mut measured = Measured::new()?;
-    let window = Window::after_warm_up(plan);
-    for (op, params) in requests.iter().cycle() {
+    let params = plan.event(&plan.instance(0), &*plan::document(plan.payload)?)?;
+    let mut measured = Measured::new();
+    let window = Window::after_warm_up(load);
+    loop {
         let begin = Instant::now();
-        if begin >= window.until || plan.is_stopped() {
+        if begin >= window.until || load.is_stopped() {
             break;
         }
-        client.call_raw(op, params).await.map_err(from_client)?;
-        let last = all_arrived(plan, &mut arrivals).await?;
+        client
+            .call_raw(op::APPLY_EVENT, &params)
+            .await
+            .map_err(from_client)?;
+        let last = all_arrived(load.connections, plan, &mut arrivals).await?;
         if begin >= window.from {
-            measured.answered(last.saturating_duration_since(begin));
+            measured.answered(Kind::Apply, last.saturating_duration_since(begin))?;
         }
     }
+    measured.lasted(load.duration);
     watches.abort_all();
     client.close().await;
     Ok(measured)
@@ -63,11 +65,12 @@ async fn follow(mut watch: Watch, arrived: mpsc::UnboundedSender<Result<Instant,
 
 /// When the last of the watches had the event.
 async fn all_arrived(
+    count: u32,
     plan: &Plan,
     arrivals: &mut mpsc::UnboundedReceiver<Result<Instant, Error>>,
 ) -> Result<Instant, Error> {
     let mut last = Instant::now();
-    for number in 0..plan.connections {
+    for number in 0..count {
         let arrival = tokio::time::timeout(plan.options.timeout, arrivals.recv()).await;
         match arrival {
             Ok(Some(arrival)) => {
@@ -79,10 +82,7 @@ async fn all_arrived(
             }
             Ok(None) => return Err(Error::NoConnection("all watches have ended".to_owned())),
             Err(_) => {
-                let message = format!(
-                    "only {number} of {} watches had the event",
-                    plan.connections
-                );
+                let message = format!("only {number} of {count} watches had the event");
                 return Err(Error::Timeout(message));
             }
         }

@@ -6,22 +6,30 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`plan`] | what is run: requests, instances, phases |
-//! | `drive` | the threads that make the load |
 //! | `fan_out` | one event to many watches |
+//! | `watching` | watches beside a load |
+//! | [`plan`] | what is asked of a server of rstmdb: machine, instances, requests |
+//! | [`drive`] | the threads that make the load, and their workers |
+//! | `pace` | the moments of an open loop |
 //! | [`report`] | counts and percentiles |
+//! | [`load`] | the shape of a load, and what it is made against |
+//! | [`keys`] | which instance a request is for |
 
-mod drive;
+pub mod drive;
 mod fan_out;
+pub mod keys;
+pub mod load;
+mod pace;
 pub mod plan;
 pub mod report;
+mod watching;
 
 use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt, stream};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, Error as ClientError};
-use rstmdb_rcp::message::instance::{CreateInstance, DeleteInstance};
+use rstmdb_rcp::message::instance::DeleteInstance;
 use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::op;
 use serde::de::IgnoredAny;
@@ -29,32 +37,37 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::args::{Bench, BenchOp};
+use crate::args::{Bench, Kind};
 use crate::session::{Session, from_client};
+use load::Load;
 use plan::{MACHINE, Plan};
-use report::Measured;
+use report::{Measured, Report};
+use watching::Watching;
 
 /// Requests in flight while instances are created and deleted.
 const SETUP_IN_FLIGHT: usize = 256;
 
 /// Runs the benchmark and prints its report.
+///
+/// # Errors
+/// When the arguments contradict each other, or the server cannot be reached or refuses what is prepared.
 pub async fn run(session: &Session, args: Bench) -> Result<(), Error> {
-    let plan = Plan::new(&args, session.own_options());
+    let load = Load::new(&args);
+    let plan = Plan::new(&args, &load, session.own_options())?;
     let client = session.client().await?;
-    put_machine(client).await?;
-    let stop = plan.stop.clone();
+    let stop = load.stop.clone();
     let interrupt = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             stop.store(true, Ordering::Relaxed);
         }
     });
     // Blocking, so that an interrupted REPL does not drop this before its instances are deleted.
-    let measured = tokio::task::block_in_place(|| {
-        Handle::current().block_on(measure_and_clean_up(client, &plan, args.keep))
+    let report = tokio::task::block_in_place(|| {
+        Handle::current().block_on(measure_and_clean_up(client, &load, &plan, &args))
     });
     interrupt.abort();
-    let report = measured?.report(&plan);
-    if plan.is_stopped() {
+    let report = report?;
+    if load.is_stopped() {
         return Err(Error::Failed("interrupted".to_owned()));
     }
     if session.out.json {
@@ -63,17 +76,53 @@ pub async fn run(session: &Session, args: Bench) -> Result<(), Error> {
     session.out.line(&report.render(session.out.paint))
 }
 
-async fn measure_and_clean_up(client: &Client, plan: &Plan, keep: bool) -> Result<Measured, Error> {
-    let measured = match create(client, plan).await {
+async fn measure_and_clean_up(
+    client: &Client,
+    load: &Load,
+    plan: &Plan,
+    args: &Bench,
+) -> Result<Report, Error> {
+    let report = match prepare(client, plan).await {
         Err(error) => Err(error),
-        Ok(()) if plan.op == BenchOp::Watch => fan_out::run(plan).await,
-        Ok(()) => drive::run(plan),
+        Ok(()) => measure(load, plan, args).await,
     };
-    let created = measured.as_ref().map_or(&[][..], |m| m.created.as_slice());
-    if !keep && let Err(error) = delete(client, plan, created).await {
+    if !args.keep
+        && let Err(error) = delete(client, plan).await
+    {
         eprintln!("not all instances of the benchmark could be deleted: {error}");
     }
-    measured
+    report
+}
+
+async fn measure(load: &Load, plan: &Plan, args: &Bench) -> Result<Report, Error> {
+    if plan.fan_out {
+        let measured = fan_out::run(load, plan).await?;
+        return Ok(Report::new(plan, load, measured.summary()?, None));
+    }
+    let watching = (args.watches > 0).then(|| Watching::start(plan, args.watches, args.watch_kind));
+    let watching = watching.transpose()?;
+    let measured: Measured = drive::run(load, plan)?;
+    let events = measured.count(Kind::Apply);
+    let delivered = watching
+        .map(|watching| watching.finish(events))
+        .transpose()?;
+    Ok(Report::new(plan, load, measured.summary()?, delivered))
+}
+
+/// Registers the machine and makes the instances of a plan.
+///
+/// # Errors
+/// When the server refuses one, or cannot be reached.
+pub async fn prepare(client: &Client, plan: &Plan) -> Result<(), Error> {
+    put_machine(client).await?;
+    let ctx = plan::document(plan.payload)?;
+    let ids = (0..plan.instances()).map(|number| plan.instance(number));
+    each(ids, async |id| {
+        let params = plan.creation(id, &ctx)?;
+        let created = client.call_raw(op::CREATE_INSTANCE, &params).await;
+        created.map(drop).map_err(from_client)
+    })
+    .await
 }
 
 async fn put_machine(client: &Client) -> Result<(), Error> {
@@ -84,30 +133,9 @@ async fn put_machine(client: &Client) -> Result<(), Error> {
     put.map_err(from_client).map(drop)
 }
 
-async fn create(client: &Client, plan: &Plan) -> Result<(), Error> {
-    let ids = (0..plan.instances()).map(|number| plan.instance(number));
-    each(ids, async |id| {
-        let params = CreateInstance {
-            instance_id: Some(id.into()),
-            machine: MACHINE.into(),
-            version: 1,
-            ..CreateInstance::default()
-        };
-        client
-            .call::<_, IgnoredAny>(op::CREATE_INSTANCE, &params)
-            .await
-    })
-    .await
-}
-
-/// Deletes the instances made before and during the measurement. `created` has the number of the latter for each
-/// worker.
-async fn delete(client: &Client, plan: &Plan, created: &[(u32, u64)]) -> Result<(), Error> {
-    let before = (0..plan.instances()).map(|number| plan.instance(number));
-    let during = created.iter().flat_map(|&(worker, count)| {
-        (0..count).map(move |number| plan.created_instance(worker, number))
-    });
-    each(before.chain(during), async |id| {
+/// Deletes the instances made before and during the measurement.
+async fn delete(client: &Client, plan: &Plan) -> Result<(), Error> {
+    each(plan.all_instances(), async |id| {
         let params = DeleteInstance {
             instance_id: id.into(),
             ..DeleteInstance::default()
@@ -116,18 +144,18 @@ async fn delete(client: &Client, plan: &Plan, created: &[(u32, u64)]) -> Result<
             .call::<_, IgnoredAny>(op::DELETE_INSTANCE, &params)
             .await
         {
-            // Count a failed creation too: it may have taken effect.
+            // A creation that failed counts too: it may have taken effect.
             Err(ClientError::Refused(body)) if body.code == Code::InstanceNotFound => Ok(()),
-            outcome => outcome.map(drop),
+            outcome => outcome.map(drop).map_err(from_client),
         }
     })
     .await
 }
 
 /// Calls for each id, many at a time; all are tried, the first error is returned.
-async fn each<R>(
+async fn each(
     ids: impl Iterator<Item = String>,
-    call: impl AsyncFn(String) -> Result<R, ClientError>,
+    call: impl AsyncFn(String) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut calls = stream::iter(ids.map(|id| call(id))).buffer_unordered(SETUP_IN_FLIGHT);
     let mut first = Ok(());
@@ -135,7 +163,7 @@ async fn each<R>(
         if let Err(error) = outcome
             && first.is_ok()
         {
-            first = Err(from_client(error));
+            first = Err(error);
         }
     }
     first

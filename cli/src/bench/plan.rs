@@ -1,99 +1,138 @@
-//! What a benchmark runs: its machine, its instances, its requests.
+//! What a benchmark runs against a server of rstmdb: its machine, its instances, its requests.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use rstmdb_rcp::client::ClientOptions;
+use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, GetInstance};
 use rstmdb_rcp::message::op;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::keys::Picker;
+use super::load::{Answer, Load, Target};
 use crate::Error;
-use crate::args::{Bench, BenchOp};
+use crate::args::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
+use crate::session::from_client;
 
 /// The benchmark's machine.
 pub const MACHINE: &str = "bench";
 /// Its definition: one event, always allowed.
 pub const DEFINITION: &str = r#"{"states":["on","off"],"initial":"on","transitions":[{"from":"on","event":"STEP","to":"off"},{"from":"off","event":"STEP","to":"on"}]}"#;
 const EVENT: &str = "STEP";
+/// How many instances there are if the operator names no number.
+const INSTANCES: u32 = 10_000;
 
 /// A benchmark to be run.
 pub struct Plan {
-    /// What is measured.
-    pub op: BenchOp,
-    /// How many connections, or watches.
-    pub connections: u32,
-    /// Requests in flight on each connection.
-    pub in_flight: u32,
-    /// How long is measured.
-    pub duration: Duration,
-    /// How long is run before.
-    pub warm_up: Duration,
+    /// One event at a time to many watches, instead of a load.
+    pub fan_out: bool,
+    /// What is asked for.
+    pub mix: Mix,
+    /// Which instances are asked for.
+    pub keys: Keys,
     /// Bytes of a payload.
     pub payload: u32,
-    /// How many threads make the load.
-    pub threads: u32,
     /// How to connect.
     pub options: ClientOptions,
-    /// Set when the run is to end early.
-    pub stop: Arc<AtomicBool>,
+    /// Whether each event that counts carries the moment it was sent.
+    stamped: bool,
+    counts_from: OnceLock<Instant>,
+    /// The moments are counted from here.
+    pub epoch: Instant,
+    instances: u32,
+    picker: Picker,
+    created: AtomicU64,
     /// Sets this run's instances apart from all others.
     run: String,
 }
 
-/// Requests of one worker: sent in turn, unless each is to be new.
-pub enum Requests {
-    /// The same ones again and again.
-    Fixed(Vec<(&'static str, Box<RawValue>)>),
-    /// A creation each.
-    Creations {
-        /// The worker's number.
-        worker: u32,
-        /// How many have been made.
-        made: u64,
-        /// The initial context.
-        ctx: Box<RawValue>,
-    },
+/// One worker's requests.
+pub struct Worker {
+    number: u32,
+    random: fastrand::Rng,
+    /// Requests that are the same each time, written beforehand.
+    apply: Option<Box<RawValue>>,
+    get: Option<Box<RawValue>>,
+    /// A payload, and the context of a new instance.
+    document: Box<RawValue>,
 }
 
 impl Plan {
-    /// As asked for; never more threads than connections.
-    pub fn new(args: &Bench, options: ClientOptions) -> Plan {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-        let threads = args.threads.unwrap_or((cores / 2).max(1));
+    /// As asked for.
+    ///
+    /// # Errors
+    /// When the arguments contradict each other.
+    pub fn new(args: &Bench, load: &Load, options: ClientOptions) -> Result<Plan, Error> {
+        let fan_out = args.op == BenchOp::Watch && args.mix.is_none();
+        if fan_out && (args.rate.is_some() || args.watches > 0 || args.keys != Keys::Own) {
+            let message = "--op watch cannot be used with --rate, --watches or --keys";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        if args.keys == Keys::Own && args.instances.is_some() {
+            let message = "--instances needs --keys uniform, sequential or zipf: with own, each request in flight has one";
+            return Err(Error::Usage(message.to_owned()));
+        }
+        let mix = args.mix.clone().unwrap_or_else(|| Mix::of(args.op));
+        let needs_instances = mix.has(Kind::Apply) || mix.has(Kind::Get);
+        let instances = match args.keys {
+            _ if fan_out => 1,
+            _ if !needs_instances => 0,
+            Keys::Own => load.workers(),
+            _ => args.instances.unwrap_or(INSTANCES),
+        };
+        Ok(Plan {
+            fan_out,
+            stamped: args.watches > 0 && args.watch_kind == WatchKind::Matching,
+            ..Plan::over(mix, args.keys, instances, args.payload, options)
+        })
+    }
+
+    /// One operation, for each request in flight on an instance that no other uses.
+    pub fn of_kind(kind: Kind, load: &Load, payload: u32, options: ClientOptions) -> Plan {
+        let instances = if kind == Kind::Create {
+            0
+        } else {
+            load.workers()
+        };
+        Plan::over(Mix::only(kind), Keys::Own, instances, payload, options)
+    }
+
+    fn over(mix: Mix, keys: Keys, instances: u32, payload: u32, options: ClientOptions) -> Plan {
         let run = uuid::Uuid::new_v4().simple().to_string();
         Plan {
-            op: args.op,
-            connections: args.connections,
-            in_flight: args.in_flight,
-            duration: args.duration,
-            warm_up: args.warm_up,
-            payload: args.payload,
-            threads: threads.min(args.connections),
+            fan_out: false,
+            mix,
+            keys,
+            payload,
             options,
-            stop: Arc::default(),
+            stamped: false,
+            counts_from: OnceLock::new(),
+            epoch: Instant::now(),
+            instances,
+            picker: Picker::new(keys, instances.max(1)),
+            created: AtomicU64::new(0),
             run: run[..8].to_owned(),
         }
     }
 
-    /// Whether the run is to end early.
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// How many workers there are: each waits for its answer before it sends again.
-    pub fn workers(&self) -> u32 {
-        self.connections * self.in_flight
-    }
-
-    /// How many instances are made beforehand: one for each worker, so that none waits for another.
-    pub fn instances(&self) -> u32 {
-        match self.op {
-            BenchOp::Create => 0,
-            BenchOp::Watch => 1,
-            BenchOp::Apply | BenchOp::Get | BenchOp::Mixed => self.workers(),
+    /// The name of the operation, as it is typed.
+    pub fn op_name(&self) -> &'static str {
+        match self.mix.shares() {
+            _ if self.fan_out => "watch",
+            [(kind, _)] => kind.name(),
+            _ => "mixed",
         }
+    }
+
+    /// How many instances are made beforehand.
+    pub fn instances(&self) -> u32 {
+        self.instances
+    }
+
+    /// How the ids of this run's instances begin.
+    pub fn prefix(&self) -> String {
+        format!("bench-{}-", self.run)
     }
 
     /// The id of an instance made beforehand.
@@ -101,53 +140,154 @@ impl Plan {
         format!("bench-{}-{number}", self.run)
     }
 
-    /// The id of an instance a worker has made.
-    pub fn created_instance(&self, worker: u32, number: u64) -> String {
-        format!("bench-{}-{worker}-{number}", self.run)
+    /// The id of an instance made while it is measured.
+    fn created_instance(&self, number: u64) -> String {
+        format!("bench-{}-new-{number}", self.run)
     }
 
-    /// What a worker sends.
-    pub fn requests(&self, worker: u32) -> Result<Requests, Error> {
-        let ctx = document(self.payload)?;
-        let id = self.instance(worker);
-        let apply = ApplyEvent {
-            instance_id: id.as_str().into(),
+    /// The ids of all instances of this run.
+    pub fn all_instances(&self) -> impl Iterator<Item = String> {
+        let before = (0..self.instances).map(|number| self.instance(number));
+        let created = 0..self.created.load(Ordering::Relaxed);
+        before.chain(created.map(|number| self.created_instance(number)))
+    }
+
+    /// The parameters of an event.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn event(&self, id: &str, payload: &RawValue) -> Result<Box<RawValue>, Error> {
+        raw(&ApplyEvent {
+            instance_id: id.into(),
             event: EVENT.into(),
-            payload: Some(&ctx),
+            payload: Some(payload),
             ..ApplyEvent::default()
-        };
-        let get = GetInstance {
-            instance_id: id.as_str().into(),
-            ..GetInstance::default()
-        };
-        let apply = (op::APPLY_EVENT, raw(&apply)?);
-        let get = (op::GET_INSTANCE, raw(&get)?);
-        Ok(match self.op {
-            BenchOp::Apply | BenchOp::Watch => Requests::Fixed(vec![apply]),
-            BenchOp::Get => Requests::Fixed(vec![get]),
-            BenchOp::Mixed => Requests::Fixed(vec![get, apply]),
-            BenchOp::Create => Requests::Creations {
-                worker,
-                made: 0,
-                ctx,
-            },
         })
     }
 
-    /// The parameters of a worker's next creation.
-    pub fn creation(
-        &self,
-        worker: u32,
-        number: u64,
-        ctx: &RawValue,
-    ) -> Result<Box<RawValue>, Error> {
+    /// The parameters of a creation.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn creation(&self, id: String, ctx: &RawValue) -> Result<Box<RawValue>, Error> {
         raw(&CreateInstance {
-            instance_id: Some(self.created_instance(worker, number).into()),
+            instance_id: Some(id.into()),
             machine: MACHINE.into(),
             version: 1,
             initial_ctx: Some(ctx),
             ..CreateInstance::default()
         })
+    }
+
+    fn read(id: &str) -> Result<Box<RawValue>, Error> {
+        raw(&GetInstance {
+            instance_id: id.into(),
+            ..GetInstance::default()
+        })
+    }
+
+    /// Whether a request sent at this moment counts, and watches are to say so.
+    fn is_stamped(&self, sent: Instant) -> bool {
+        self.stamped && self.counts_from.get().is_some_and(|from| sent >= *from)
+    }
+
+    fn request(
+        &self,
+        kind: Kind,
+        worker: &mut Worker,
+        sent: Instant,
+    ) -> Result<Box<RawValue>, Error> {
+        let mut picked = || self.instance(self.picker.pick(worker.number, &mut worker.random));
+        match kind {
+            Kind::Create => {
+                let number = self.created.fetch_add(1, Ordering::Relaxed);
+                self.creation(self.created_instance(number), &worker.document)
+            }
+            Kind::Get => Plan::read(&picked()),
+            Kind::Apply if self.is_stamped(sent) => {
+                let at = sent.saturating_duration_since(self.epoch).as_nanos();
+                let at = u64::try_from(at).unwrap_or(u64::MAX);
+                self.event(&picked(), &stamped(at, self.payload)?)
+            }
+            Kind::Apply => self.event(&picked(), &worker.document),
+        }
+    }
+}
+
+impl Target for Plan {
+    type Connection = Client;
+    type Worker = Worker;
+
+    fn counts_from(&self, moment: Instant) {
+        // A plan is run once.
+        let _ = self.counts_from.set(moment);
+    }
+
+    /// Each connection begins with another of the addresses.
+    async fn connect(&self, number: u32) -> Result<Client, Error> {
+        let mut options = self.options.clone();
+        if !options.addrs.is_empty() {
+            let first = number as usize % options.addrs.len();
+            options.addrs.rotate_left(first);
+        }
+        Client::connect(options).await.map_err(from_client)
+    }
+
+    fn worker(&self, number: u32) -> Result<Worker, Error> {
+        let document = document(self.payload)?;
+        let id = self.instance(number);
+        let is_own = self.keys == Keys::Own;
+        let apply = (is_own && !self.stamped).then(|| self.event(&id, &document));
+        let get = is_own.then(|| Plan::read(&id));
+        Ok(Worker {
+            number,
+            random: fastrand::Rng::with_seed(u64::from(number)),
+            apply: apply.transpose()?,
+            get: get.transpose()?,
+            document,
+        })
+    }
+
+    async fn call(
+        &self,
+        client: &Client,
+        worker: &mut Worker,
+        sent: Instant,
+    ) -> Result<Answer, Error> {
+        let kind = self.mix.at(worker.random.u32(0..self.mix.sum()));
+        let made;
+        let ready = match kind {
+            Kind::Apply => worker.apply.as_ref(),
+            Kind::Get => worker.get.as_ref(),
+            Kind::Create => None,
+        };
+        let op = match kind {
+            Kind::Apply => op::APPLY_EVENT,
+            Kind::Create => op::CREATE_INSTANCE,
+            Kind::Get => op::GET_INSTANCE,
+        };
+        let params = match ready {
+            Some(params) => params,
+            None => {
+                made = self.request(kind, worker, sent)?;
+                &made
+            }
+        };
+        let outcome = client.call_raw(op, params).await;
+        let outcome = outcome.map(drop).map_err(name_of);
+        Ok(Answer { kind, outcome })
+    }
+
+    async fn close(&self, client: Client) {
+        client.close().await;
+    }
+}
+
+/// A failure's name in the report.
+fn name_of(error: ClientError) -> String {
+    match error {
+        ClientError::Refused(body) => body.code.to_string(),
+        other => other.to_string(),
     }
 }
 
@@ -156,14 +296,25 @@ fn raw(params: &impl serde::Serialize) -> Result<Box<RawValue>, Error> {
 }
 
 /// A JSON object of `bytes` bytes, or as small as one with a member can be; `{}` for none at all.
-fn document(bytes: u32) -> Result<Box<RawValue>, Error> {
-    const AROUND: usize = r#"{"data":""}"#.len();
-    let text = if bytes == 0 {
-        "{}".to_owned()
-    } else {
-        let filling = (bytes as usize).saturating_sub(AROUND);
-        format!("{{\"data\":\"{}\"}}", "x".repeat(filling))
-    };
+///
+/// # Errors
+/// Never: it is JSON.
+pub fn document(bytes: u32) -> Result<Box<RawValue>, Error> {
+    if bytes == 0 {
+        return RawValue::from_string("{}".to_owned()).map_err(Error::unexpected);
+    }
+    filled("{", bytes)
+}
+
+/// The same with the moment it was sent, in nanoseconds.
+fn stamped(at: u64, bytes: u32) -> Result<Box<RawValue>, Error> {
+    filled(&format!("{{\"at\":{at},"), bytes)
+}
+
+fn filled(beginning: &str, bytes: u32) -> Result<Box<RawValue>, Error> {
+    const AROUND: usize = r#""data":""}"#.len();
+    let filling = (bytes as usize).saturating_sub(beginning.len() + AROUND);
+    let text = format!("{beginning}\"data\":\"{}\"}}", "x".repeat(filling));
     RawValue::from_string(text).map_err(Error::unexpected)
 }
 
@@ -176,27 +327,53 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
 
-    fn plan(line: &str) -> Plan {
+    fn args(line: &str) -> Bench {
         let words = ["rstmdb-cli", "bench"]
             .into_iter()
             .chain(line.split_whitespace());
         let Some(Command::Bench(args)) = Cli::parse_from(words).command else {
             panic!("not bench");
         };
-        Plan::new(&args, ClientOptions::default())
+        args
+    }
+
+    fn try_plan(line: &str) -> Result<Plan, Error> {
+        let args = args(line);
+        Plan::new(&args, &Load::new(&args), ClientOptions::default())
+    }
+
+    fn plan(line: &str) -> Plan {
+        try_plan(line).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
     #[test]
-    fn each_worker_has_an_instance_of_its_own() {
+    fn each_worker_has_an_instance_of_its_own_unless_keys_are_drawn() {
         assert_eq!(plan("--connections 4 --in-flight 8").instances(), 32);
         assert_eq!(plan("--connections 4 --op watch").instances(), 1);
         assert_eq!(plan("--connections 4 --op create").instances(), 0);
+        assert_eq!(plan("--keys zipf").instances(), INSTANCES);
+        assert_eq!(plan("--keys uniform --instances 70").instances(), 70);
+    }
+
+    #[test]
+    fn arguments_that_contradict_each_other_are_refused() {
+        for (line, says) in [
+            ("--op watch --rate 5", "--op watch"),
+            ("--op watch --watches 5", "--op watch"),
+            ("--instances 5", "--keys uniform"),
+        ] {
+            let Err(Error::Usage(message)) = try_plan(line) else {
+                panic!("{line} was taken");
+            };
+            assert!(message.contains(says), "{line}: {message}");
+        }
     }
 
     #[test]
     fn there_are_never_more_threads_than_connections() {
-        assert_eq!(plan("--connections 2 --threads 8").threads, 2);
-        assert!(plan("--connections 1").threads == 1);
+        let threads = |line| Load::new(&args(line)).threads;
+        assert_eq!(threads("--connections 2 --threads 8"), 2);
+        assert_eq!(threads("--connections 1"), 1);
     }
 
     #[test]
@@ -204,15 +381,38 @@ mod tests {
         for (asked, size) in [(0, 2), (1, 11), (11, 11), (100, 100), (5_000, 5_000)] {
             assert_eq!(document(asked).unwrap().get().len(), size);
         }
+        let stamped = stamped(123_456, 100).unwrap();
+        assert_eq!(stamped.get().len(), 100);
+        assert!(stamped.get().starts_with(r#"{"at":123456,"data":"x"#));
     }
 
     #[test]
-    fn mixed_reads_and_writes_in_turn() {
-        let Requests::Fixed(requests) = plan("--op mixed").requests(0).unwrap() else {
-            panic!("not fixed");
-        };
-        let ops: Vec<&str> = requests.iter().map(|(op, _)| *op).collect();
-        assert_eq!(ops, [op::GET_INSTANCE, op::APPLY_EVENT]);
+    fn a_mix_asks_for_each_operation_by_its_share() {
+        let plan = plan("--mix apply=70,get=25,create=5");
+        let mut worker = plan.worker(0).unwrap();
+        let mut seen = std::collections::BTreeMap::<_, u32>::new();
+        for _ in 0..10_000 {
+            let kind = plan.mix.at(worker.random.u32(0..plan.mix.sum()));
+            *seen.entry(kind.name()).or_default() += 1;
+        }
+        assert!((6_700..7_300).contains(&seen["apply"]), "{seen:?}");
+        assert!((2_250..2_750).contains(&seen["get"]), "{seen:?}");
+        assert!((400..600).contains(&seen["create"]), "{seen:?}");
+        assert_eq!(plan.op_name(), "mixed");
+    }
+
+    #[test]
+    fn a_created_instance_is_one_that_is_deleted_afterwards() {
+        let plan = plan("--op create");
+        let mut worker = plan.worker(0).unwrap();
+        for _ in 0..2 {
+            let params = plan
+                .request(Kind::Create, &mut worker, Instant::now())
+                .unwrap();
+            let id = plan.all_instances().last().unwrap();
+            assert!(params.get().contains(&format!("{id:?}")), "{params}");
+        }
+        assert_eq!(plan.all_instances().count(), 2);
     }
 
     #[test]

@@ -492,39 +492,3 @@ fn a_history_is_the_instances_facts_newest_first() {
     assert_eq!(facts(&["history", "a"]), all);
     assert_eq!(facts(&["history", "a", "--limit", "1"]), all[..1]);
 }
-
-#[test]
-fn a_benchmark_reports_what_it_measured_and_deletes_its_instances() {
-    for op in ["apply", "create", "get", "mixed"] {
-        let fake = Fake::start(writer(101));
-        let line = format!(
-            "bench --op {op} --connections 3 --in-flight 2 --threads 2 --duration 100ms --warm-up 10ms"
-        );
-        let args: Vec<&str> = line.split(' ').collect();
-        let (out, err) = exited(&fake.cli(&args).output().unwrap(), 0);
-        assert_eq!(err, "", "for {op}");
-        let report: Value = serde_json::from_str(&out).unwrap();
-        assert!(report["ops"].as_u64() > Some(0), "{report}");
-        assert!(report["latency_us"]["p50"].as_f64() > Some(0.0), "{report}");
-        assert_eq!(report["errors"], json!({}));
-        let count = |wanted| {
-            fake.requests()
-                .iter()
-                .filter(|(op, _)| op == wanted)
-                .count()
-        };
-        assert_eq!(
-            count(op::CREATE_INSTANCE),
-            count(op::DELETE_INSTANCE),
-            "for {op}"
-        );
-    }
-}
-
-#[test]
-fn a_benchmark_that_cannot_connect_ends_at_once() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
-    exited(&cli(&["-s", &address, "bench"]).output().unwrap(), 3);
-}

@@ -1,0 +1,196 @@
+//! `bench`: what it measures, what it prints, and that it leaves nothing behind.
+
+use std::net::TcpListener;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fake::{Answer, Fake, cli, exited};
+use rstmdb_rcp::message::op;
+use serde_json::{Value, json};
+
+/// How long the stalling server stands still, once.
+const STALL: Duration = Duration::from_millis(500);
+
+fn server() -> Fake {
+    let next = AtomicU64::new(1);
+    Fake::start(move |_, _| ok(next.fetch_add(1, Ordering::Relaxed)))
+}
+
+fn ok(offset: u64) -> Answer {
+    Answer::Ok(json!({"wal_offset": offset, "applied": true}).to_string())
+}
+
+/// Stands still once, some time after the first event.
+fn stalling_server() -> Fake {
+    let first = OnceLock::new();
+    let has_stalled = AtomicBool::new(false);
+    Fake::start(move |op, _| {
+        if op == op::APPLY_EVENT {
+            let first = *first.get_or_init(Instant::now);
+            if first.elapsed() > STALL && !has_stalled.swap(true, Ordering::Relaxed) {
+                thread::sleep(STALL);
+            }
+        }
+        ok(1)
+    })
+}
+
+fn report(fake: &Fake, line: &str) -> Value {
+    let args: Vec<&str> = line.split(' ').collect();
+    let (out, err) = exited(&fake.cli(&args).output().unwrap(), 0);
+    assert_eq!(err, "", "for {line}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn requests(fake: &Fake, op: &str) -> Vec<Value> {
+    let of_op = fake.requests().into_iter().filter(|(name, _)| name == op);
+    of_op
+        .map(|(_, params)| serde_json::from_str(&params).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_benchmark_reports_what_it_measured_and_deletes_its_instances() {
+    for what in [
+        "--op apply",
+        "--op create",
+        "--op get",
+        "--op mixed",
+        "--mix apply=7,get=2,create=1 --keys zipf --instances 50",
+        "--op get --keys uniform --rate 500",
+    ] {
+        let fake = server();
+        let line = format!(
+            "bench {what} --connections 3 --in-flight 2 --threads 2 --duration 100ms --warm-up 10ms"
+        );
+        let report = report(&fake, &line);
+        assert!(report["ops"].as_u64() > Some(0), "{report}");
+        assert!(report["latency_us"]["p50"].as_f64() > Some(0.0), "{report}");
+        assert_eq!(report["errors"], json!({}));
+        let created = requests(&fake, op::CREATE_INSTANCE).len();
+        assert!(created > 0, "for {what}");
+        let deleted = requests(&fake, op::DELETE_INSTANCE).len();
+        assert_eq!(created, deleted, "for {what}");
+    }
+}
+
+#[test]
+fn the_report_has_the_documented_fields() {
+    let line = "bench --mix apply=3,get=1 --keys zipf --instances 9 --rate 400 --connections 2 --duration 200ms";
+    let report = report(&server(), line);
+    let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
+    let documented = [
+        "op",
+        "mix",
+        "loop",
+        "rate",
+        "connections",
+        "in_flight",
+        "keys",
+        "instances",
+        "payload_bytes",
+        "seconds",
+        "ops",
+        "ops_per_second",
+        "latency_us",
+        "by_op",
+        "unsent",
+        "errors",
+        "watches",
+    ];
+    assert_eq!(fields, documented);
+    let expected = json!({
+        "op": "mixed", "mix": {"apply": 3, "get": 1}, "loop": "open", "rate": 400, "connections": 2,
+        "in_flight": 16, "keys": "zipf:0.99", "instances": 9, "payload_bytes": 100, "seconds": 0.2,
+        "ops": 80, "unsent": 0, "errors": {}, "watches": null,
+    });
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&report[field], value, "{field} of {report}");
+    }
+    let by_op = report["by_op"].as_object().unwrap();
+    let ops = by_op.values().map(|by_op| by_op["ops"].as_u64().unwrap());
+    assert_eq!(ops.sum::<u64>(), 80);
+    for latency in [&report["latency_us"], &by_op["get"]["latency_us"]] {
+        let percentiles: Vec<&String> = latency.as_object().unwrap().keys().collect();
+        assert_eq!(percentiles, ["mean", "p50", "p90", "p99", "p999", "max"]);
+    }
+}
+
+#[test]
+fn requests_are_for_the_instances_that_the_keys_say() {
+    let fake = server();
+    report(
+        &fake,
+        "bench --keys sequential --instances 5 --connections 1 --in-flight 1 --duration 50ms --warm-up 1ms",
+    );
+    let ids: Vec<String> = requests(&fake, op::APPLY_EVENT)
+        .iter()
+        .map(|params| params["instance_id"].as_str().unwrap().to_owned())
+        .collect();
+    let ends = |id: &String| id.rsplit('-').next().unwrap().parse::<usize>().unwrap();
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(ends(id), number % 5, "{id}");
+    }
+    assert!(ids.len() > 5);
+    assert_eq!(requests(&fake, op::CREATE_INSTANCE).len(), 5);
+}
+
+#[test]
+fn a_stall_of_the_server_hides_from_a_closed_loop_and_shows_in_an_open_one() {
+    let line = "bench --connections 1 --in-flight 4 --warm-up 1ms --duration 1500ms";
+    let closed = report(&stalling_server(), line);
+    let open = report(&stalling_server(), &format!("{line} --rate 200"));
+    let millis = |report: &Value, which: &str| report["latency_us"][which].as_f64().unwrap() / 1e3;
+    // Four requests waited. All others were never sent, so the closed loop knows nothing of them.
+    assert!(millis(&closed, "max") > 400.0, "{closed}");
+    assert!(millis(&closed, "p99") < 100.0, "{closed}");
+    // 100 of 300 requests fell into the stall, and waited for between 0 and 500 ms.
+    assert_eq!(open["ops"], 300, "{open}");
+    assert_eq!(open["unsent"], 0, "{open}");
+    assert!(millis(&open, "p99") > 400.0, "{open}");
+    assert!(millis(&open, "p90") > 250.0, "{open}");
+}
+
+#[test]
+fn requests_that_a_server_has_no_time_for_are_reported_with_how_long_they_waited() {
+    let fake = Fake::start(|op, _| {
+        if op == op::APPLY_EVENT {
+            thread::sleep(Duration::from_millis(20));
+        }
+        ok(1)
+    });
+    let line = "bench --connections 1 --in-flight 1 --warm-up 1ms --duration 500ms --rate 1000";
+    let report = report(&fake, line);
+    let (ops, unsent) = (&report["ops"], &report["unsent"]);
+    let (ops, unsent) = (ops.as_u64().unwrap(), unsent.as_u64().unwrap());
+    // At most 50 a second, for half a second and one more in which late requests are sent.
+    assert!((1..=76).contains(&ops), "{report}");
+    assert_eq!(ops + unsent, 500, "{report}");
+    assert!(report["ops_per_second"].as_u64() <= Some(50), "{report}");
+    assert!(
+        report["latency_us"]["p50"].as_f64() > Some(900_000.0),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_benchmark_that_cannot_connect_ends_at_once() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    exited(&cli(&["-s", &address, "bench"]).output().unwrap(), 3);
+}
+
+#[test]
+fn arguments_that_contradict_each_other_exit_with_2() {
+    let output = server()
+        .cli(&["bench", "--op", "watch", "--rate", "5"])
+        .output();
+    let (_, err) = exited(&output.unwrap(), 2);
+    assert!(
+        err.contains("--op watch cannot be used with --rate"),
+        "{err}"
+    );
+}
