@@ -37,8 +37,6 @@ mod format;
 pub mod fs;
 mod history;
 mod log;
-#[cfg(feature = "testing")]
-pub mod measured;
 mod segment;
 mod snapshot;
 mod store;
@@ -51,6 +49,8 @@ pub use folder::{
     Acquaintance, Clock, FsyncPolicy, Identity, Options, Reclaimed, Retention, Roster, Stopwatch,
     read_identity, rejoin,
 };
+#[cfg(feature = "testing")]
+pub use format::measured;
 pub use format::membership::{
     decode_membership, decode_snapshot_meta, decode_stored_membership, encode_membership,
     encode_snapshot_meta, encode_stored_membership,

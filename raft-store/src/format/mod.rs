@@ -4,6 +4,8 @@
 pub(crate) mod codec;
 mod encode;
 mod header;
+#[cfg(feature = "testing")]
+pub mod measured;
 pub(crate) mod membership;
 
 use bytes::Bytes;

@@ -3,15 +3,17 @@
 //! The lock is held for a chunk of entries at a time by apply and for one look-up by a reader,
 //! never across an await. `Applied::wait_for` lets a reader wait for an offset.
 
+pub(crate) mod decided;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::State;
 
-use super::decided::DecidedEntries;
 use super::invariants::{BrokenInvariant, assert_sound, ensure};
 use super::signal::Signal;
+use decided::DecidedEntries;
 
 /// A digest of the state at an offset.
 pub type DigestAt = (u64, u128);

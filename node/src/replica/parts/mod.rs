@@ -5,7 +5,6 @@ pub(crate) mod applied;
 pub(crate) mod backfilled_log;
 pub(crate) mod consistency;
 pub mod counters;
-pub(crate) mod decided;
 pub(crate) mod gate;
 pub(crate) mod invariants;
 pub(crate) mod log_page;

@@ -1,8 +1,8 @@
 //! What is measured on its own, outside of this crate.
 
+use super::codec::Codec;
+use super::{Buffer, Encoder, Mark, Position, RecordType};
 use crate::error::Error;
-use crate::format::codec::Codec;
-use crate::format::{Buffer, Encoder, Mark, Position, RecordType};
 use crate::types::Entry;
 
 /// The records of a batch, as the writer makes them of a file that is compressed and not encrypted.

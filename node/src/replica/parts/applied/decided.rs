@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::{Compiled, Entry};
 
-use super::invariants::{BrokenInvariant, ensure};
+use crate::replica::parts::invariants::{BrokenInvariant, ensure};
 
 /// A decided entry.
 pub(crate) struct DecidedEntry {
