@@ -1,4 +1,4 @@
-//! The reply to a command: from this node, or the leader's text, which goes to the client as it is.
+//! The reply to a command: a reply of this node, or the text that the leader wrote for the client.
 
 use bytes::Bytes;
 use rstmdb_engine::Reply;
@@ -59,7 +59,7 @@ pub struct Relayed {
     marks: Vec<Mark>,
 }
 
-/// A part of a result that the leader cannot write, and that the node with the client writes.
+/// A part of a result that the node with the client has to complete or leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// Where it begins in the text.
@@ -96,7 +96,7 @@ pub struct ReplayedContext {
 }
 
 impl Relayed {
-    /// `None` if a mark is not a part of the text, or if the marks do not ascend.
+    /// `None` if a mark is not a part of the text, or if the marks overlap or do not ascend.
     pub(crate) fn new(text: Bytes, marks: Vec<Mark>) -> Option<Self> {
         let mut end = 0;
         for mark in &marks {

@@ -7,12 +7,12 @@
 //!    applied every write that any earlier leader acknowledged. In this term only this node acknowledges writes, and it
 //!    does so after it has applied them and published their offset (`StateMachine::apply_chunk`).
 //! 2. *No other node leads.* While this node is the only voter of its newest membership, committed or not, any other
-//!    leader needs this node's vote. A membership without this node comes only after the joint membership, which this
-//!    node, as the leader, must write to its log and commit. The joint membership needs this node's vote too. openraft
-//!    publishes its metrics between two steps of such a change. So the metrics may name this node as the only voter
-//!    until the joint membership is in the log, but no longer. It is therefore enough to check that this node has not
-//!    voted for another node. The log store answers this, because it knows a vote before the candidate gets it. The
-//!    metrics show a vote later.
+//!    leader needs this node's vote. A membership in which it does not need this vote comes only after the joint
+//!    membership, which this node, as the leader, must write to its log and commit. The joint membership needs this
+//!    node's vote too. openraft publishes its metrics between two steps of such a change. So the metrics may name this
+//!    node as the only voter until the joint membership is in the log, but no longer. It is therefore enough to check
+//!    that this node has not voted for another node. The log store answers this, because it knows a vote before the
+//!    candidate gets it. The metrics show a vote later.
 //!
 //! This also holds if the node has lost the end of its log, and with it a larger membership. When the node is elected,
 //! it writes an entry of its own term. After that it gives no vote to a candidate whose log ends before this entry.

@@ -8,7 +8,7 @@
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
 //! | `failure` | the error that a client gets when a request was not done |
 //! | `json` | answers written straight into a buffer |
-//! | `testing`, `told` | the opposite direction: a request from a command, a reply from a result; for tests and simulations |
+//! | `testing`, `told` | for tests and simulations: from a command to a request, and from a result to a reply |
 
 pub(crate) mod command;
 pub(crate) mod failure;

@@ -2,7 +2,7 @@
 //!
 //! The JSON has the fields of `rstmdb_rcp::message`. This code writes it by hand, because it copies a context as it is,
 //! without parsing it again. With the same code a leader writes the results of the requests that other nodes forward,
-//! and marks the parts that the other node has to write.
+//! and marks the parts that the other node has to complete or leave out.
 
 use std::sync::Arc;
 
