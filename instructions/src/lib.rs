@@ -1,19 +1,19 @@
-//! How many instructions the steps take that every write passes. The gate compares them with what is recorded, because
-//! they do not depend on how busy the machine is.
+//! Counts the instructions of each step that every write passes. The gate compares the counts with the recorded ones.
+//! Unlike times, counts do not depend on how busy the machine is.
 //!
-//! Valgrind's callgrind counts them: it runs this program once for each step, and counts inside of
-//! [`instructions_counted`] only. They do depend on the compiler, the C library and the kind of processor, which the
-//! record names by the compiler's version and by a step that calls nothing of ours ([`steps::CALIBRATION`]). Where
+//! Valgrind's callgrind counts them: it runs this program once for each step, and counts only inside
+//! [`instructions_counted`]. The counts depend on the compiler, the C library and the kind of processor. So the record
+//! holds the compiler's version, and the count of a step that uses none of rstmdb's code ([`steps::CALIBRATION`]). If
 //! either differs, nothing is compared.
 
 pub mod record;
 pub mod steps;
 pub mod valgrind;
 
-/// Repetitions that are counted together: an allocator does not take the same path each time.
+/// Repetitions that are counted together, because an allocator does not take the same path each time.
 pub const ROUNDS: u64 = 100;
 
-/// What callgrind counts; its name is what callgrind looks for.
+/// The function whose instructions callgrind counts. Callgrind finds it by its name.
 #[inline(never)]
 pub fn instructions_counted(step: &mut dyn FnMut()) {
     for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! What was counted, as a text file: the compiler in the first line, then a step and its instructions in each.
+//! The recorded counts, as a text file: the compiler in the first line, then one step with its count in each line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,17 +8,17 @@ use crate::steps::CALIBRATION;
 
 /// A step may take this many hundredths more than recorded.
 const MORE_PERCENT_MAX: u64 = 3;
-/// And a step may take so many instructions more: where a buffer begins in memory decides how checksums and copies
-/// begin and end, and that depends on the length of this program's path.
+/// And any step may take this many instructions more. The length of this program's path moves buffers in memory, and
+/// that changes how checksums and copies begin and end.
 const MORE_MAX: u64 = 30;
 
 /// Why nothing was compared.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// This machine cannot count, or not so that the figures can be compared.
+    /// This machine cannot count, or its counts cannot be compared with the recorded ones.
     #[error("{0}")]
     CannotCount(String),
-    /// The record is not one.
+    /// A line of the record is not valid.
     #[error("{path}, line {line}: expected a step's name and a number, got {text:?}")]
     Line {
         /// The file.
@@ -65,7 +65,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the step takes no more than is allowed, and both know it.
+    /// Whether the step is recorded and counted, and takes no more than is allowed.
     pub fn passes(&self) -> bool {
         match (self.recorded, self.now) {
             (Some(recorded), Some(now)) => {

@@ -82,7 +82,7 @@ impl Settings {
             key_retention_ms: Limits::default().idempotency_retention_ms,
             costly_bytes: Options::COSTLY_BYTES,
             reserve_bytes: RESERVE_BYTES,
-            // As far as a leader follows its own clock, and what an answer needs to arrive.
+            // The most by which a leader follows its own clock, and the time that an answer needs to arrive.
             log_ahead_max: CLOCK_SKEW_MAX + Duration::from_secs(1),
             promises_leader: false,
         }

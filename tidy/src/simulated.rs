@@ -1,4 +1,4 @@
-//! Code that a simulation runs has no time, no task and no chance but those of the simulation.
+//! Code that a simulation runs takes its time, tasks and randomness from the simulation only.
 
 use crate::tree::File;
 

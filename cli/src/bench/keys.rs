@@ -48,8 +48,8 @@ impl Picker {
 /// Draws rank k of 1 to `count` with a probability in proportion to k^-theta, by rejection-inversion (Hörmann and
 /// Derflinger 1996): no table, and hardly ever a second try.
 ///
-/// A continuous variable is drawn under x^-theta and rounded to a rank. The area of a rank's bar beyond the curve is
-/// made up for by rejecting what falls between.
+/// Draws a continuous variable with the density x^-theta, and rounds it to a rank. Some draws are rejected, so that
+/// each rank has its right probability.
 #[derive(Debug)]
 struct Zipf {
     count: f64,

@@ -88,7 +88,7 @@ pub trait Target: Sync {
     /// What one worker keeps between its requests.
     type Worker;
 
-    /// Says from when on requests count. All connections are open, and none has a request yet.
+    /// Called when all connections are open and no request has been sent: sets the moment from which requests count.
     fn counts_from(&self, _moment: Instant) {}
 
     /// Opens the connection of this number.

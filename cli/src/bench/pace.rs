@@ -1,8 +1,9 @@
-//! The moments of an open loop: fixed beforehand, whatever the server does.
+//! The moments of an open loop. They are fixed before the run, whatever the server does.
 //!
-//! One thread waits for the moments and lets the workers send. If all workers wait for answers, a moment passes
-//! without a request. The next free worker makes up for it, and the latency counts from the moment that was
-//! intended. So a server that stands still shows in every request of that time, not only in those it has got.
+//! One thread waits for the moments and lets the workers send. If all workers wait for answers, a moment passes without
+//! a request. The next free worker makes up for it, and the latency counts from the moment that was intended. So if the
+//! server stalls, the latency of every request that was due meanwhile shows it, not only that of the requests that the
+//! server had received.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ fn due_before(elapsed: Duration, rate: u32) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// How many of the first `count` moments are those of one of the threads, which take turns.
+/// How many of the first `count` moments belong to one thread. The threads take turns.
 fn share(count: u64, thread: u64, threads: u64) -> u64 {
     (count + threads - 1 - thread) / threads
 }

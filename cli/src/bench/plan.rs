@@ -186,7 +186,7 @@ impl Plan {
         })
     }
 
-    /// Whether a request sent at this moment counts, and watches are to say so.
+    /// Whether a request sent at this moment counts, and watches measure its delivery.
     fn is_stamped(&self, sent: Instant) -> bool {
         self.stamped && self.counts_from.get().is_some_and(|from| sent >= *from)
     }

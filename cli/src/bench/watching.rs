@@ -1,4 +1,4 @@
-//! Watches beside a load, and how long events take to them.
+//! Watches beside a load, and the time until events reach them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

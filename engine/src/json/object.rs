@@ -110,8 +110,8 @@ fn write_name(text: &mut Vec<u8>, name: &str) {
     }
 }
 
-/// The object's text without spaces and repeated names. A copy also where the text was so: a slice of a request
-/// would keep the whole request in memory.
+/// The object's text without spaces and repeated names. Always a copy, because a slice of a request would keep the
+/// whole request in memory.
 pub(crate) fn compact(object: &Object<'_>) -> Bytes {
     let mut text = Vec::with_capacity(object.text_bytes());
     text.push(b'{');
@@ -125,8 +125,7 @@ pub(crate) fn compact(object: &Object<'_>) -> Bytes {
     Bytes::from(text)
 }
 
-/// Whether a value has no spaces between its tokens, as far as a glance can tell: all but lists and objects are one
-/// token.
+/// Whether a value surely has no spaces between its tokens: every value except a list or an object is one token.
 fn is_compact(value: &[u8]) -> bool {
     let is_nested = matches!(value.first(), Some(b'{' | b'['));
     !is_nested || !value.iter().any(u8::is_ascii_whitespace)

@@ -6,10 +6,10 @@
 //! | module | holds |
 //! |---|---|
 //! | `eval` | the value of an expression: operators, functions, macros |
-//! | `check` | what is known before: types that never fit, what an evaluation takes at most |
+//! | `check` | findings before an evaluation: types that never fit, the most steps that it can take |
 //! | `parser` | text to tree |
 //! | `syntax` | the tree |
-//! | `scope`, `source` | what an expression reads, out of JSON text, and the steps that it has |
+//! | `scope`, `source` | the documents that an expression reads, as JSON text, and the steps that it has left |
 //! | `value` | values: times, decimals and the others |
 //! | `functions`, `pattern` | the names of functions, the patterns of `matches` |
 //! | `error` | what can go wrong |
@@ -44,7 +44,7 @@ pub struct Expression {
     paths: Box<[Path]>,
 }
 
-/// Something that is certain about an expression before it is evaluated.
+/// A finding about an expression that holds for every evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// A part that always fails.
@@ -55,20 +55,20 @@ pub enum Warning {
         /// Why.
         why: String,
     },
-    /// As a condition it never holds.
+    /// As a condition it is never true.
     #[error("the condition is never true")]
     NeverTrue,
-    /// As a condition it holds or fails, but is never false.
+    /// As a condition it is true or fails with an error, but is never false.
     #[error("the condition is never false")]
     NeverFalse,
 }
 
-/// An evaluated condition, and what it was decided by.
+/// The outcome of a condition, and the values that decided it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explained {
-    /// Whether it holds, or why that is not known.
+    /// Whether it is true, or why it has no value.
     pub holds: Result<bool, Failure>,
-    /// What it read of the documents, in the order written.
+    /// The paths of the documents that it read, in the order of its text.
     pub read: Vec<Read>,
 }
 
@@ -174,7 +174,7 @@ impl Expression {
         }
     }
 
-    /// What is certain about it as a condition.
+    /// The findings about it as a condition.
     pub fn warnings(&self) -> Vec<Warning> {
         let findings = check::check(&self.expr);
         let failing = findings.failing.into_iter().map(|finding| Warning::Fails {
@@ -186,8 +186,8 @@ impl Expression {
         failing.chain(never_true).chain(never_false).collect()
     }
 
-    /// The steps that an evaluation takes at most over documents of so many bytes together: above the number that
-    /// it has, it may be cut off.
+    /// The most steps that an evaluation can take, when its documents have this many bytes together. If this is more
+    /// than the limit, an evaluation may end with an error.
     pub fn worst_steps(&self, document_bytes: u64) -> u64 {
         check::worst(&self.expr, document_bytes)
     }

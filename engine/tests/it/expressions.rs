@@ -1,5 +1,5 @@
-//! Expressions, held against another evaluator of the Common Expression Language: the same generated text over the
-//! same documents gives the same value, or none from both.
+//! Compares the evaluator with another one of the Common Expression Language. For the same generated text and the same
+//! documents both give the same value, or both give none.
 //!
 //! `RSTMDB_SEED` repeats a run or begins another one.
 

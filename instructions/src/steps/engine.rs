@@ -138,7 +138,7 @@ pub(super) fn decide_large_guarded() {
     decide_one(GUARD, LARGE, None);
 }
 
-/// An entry comes into flight, and is settled.
+/// An entry is put in flight, and settled.
 pub(super) fn overlay() {
     let order = Order::new("", SMALL, None);
     let (mut pending, mut entry) = (Pending::new(), order.entry());
@@ -187,7 +187,8 @@ fn apply(ctx_bytes: usize) {
     });
 }
 
-/// Makes the entry one for the next offset, decided on itself: the same entry would be stale the second time.
+/// Changes the entry so that it applies at the next offset, on top of itself. Applied unchanged, it would be stale the
+/// second time.
 fn follow(entry: &mut Entry) {
     for fact in &mut entry.facts {
         if let Some(Body::ApplyEvent(apply)) = &mut fact.body {

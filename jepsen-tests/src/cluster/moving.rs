@@ -6,8 +6,8 @@ use super::{Addresses, Cluster};
 use crate::Error;
 
 impl Cluster {
-    /// Gives these nodes, which do not run, other addresses. The configurations of `told` list where all nodes are from
-    /// then on; the other configurations stay as they are.
+    /// Gives these nodes, which do not run, other addresses. The configurations of the nodes in `told` then list the
+    /// new addresses of all nodes. The other configurations stay as they are.
     ///
     /// # Errors
     /// When there are no ports, or a configuration cannot be written.

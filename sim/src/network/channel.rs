@@ -1,8 +1,8 @@
-//! What the product's peer code sends its requests into: each one goes over a simulated connection to the services of
-//! another node.
+//! The channels into which the product's peer code sends its requests. Each request goes over a simulated connection to
+//! the services of another node.
 //!
-//! The handler of a request runs as a task of the node that is called, and the body of the request is read as a task of
-//! the caller: each on its own clock, and frozen or killed with its node.
+//! The handler of a request runs as a task of the node that is called, and the body of the request is read by a task of
+//! the caller. Each task runs on its node's clock, and is frozen or killed with its node.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -75,8 +75,7 @@ impl Line {
         open.filter(|open| !open.connection.is_broken(End::Caller))
     }
 
-    /// The connection, which is opened if there is none. It goes on opening when the call that needs it has run out of
-    /// time.
+    /// The connection, opened if there is none. The opening goes on even after the call that needs it has timed out.
     async fn opened(self: &Arc<Self>) -> Result<Opened, Status> {
         if let Some(open) = self.is_open() {
             return Ok(open);
@@ -131,7 +130,7 @@ async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>,
     let (asks, asked) = pipe(&connection, End::Caller, &name, over, None);
     let never = CancellationToken::new();
     let (answers, mut answered) = pipe(&connection, End::Callee, &name, never, Some(waiting));
-    // A process that has died meanwhile takes no requests, nor does the one that came after it.
+    // If the process has died meanwhile, neither it nor the next process takes the request.
     if !connection.is_broken(End::Callee) {
         let served = serve(connection, services, asked, answers, told);
         drop(tasks::spawn(line.to, served));
@@ -152,7 +151,7 @@ async fn serve(
     let is_given_up = async {
         match given_up.await {
             Ok(at) => connection.arrive(End::Caller, at, "").await,
-            // The caller is dead, and does not say so; or it has the whole answer.
+            // Either the caller has died without closing the connection, or it has the whole answer.
             Err(_) => pending().await,
         }
     };

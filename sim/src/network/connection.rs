@@ -1,4 +1,5 @@
-//! One connection between two nodes: bytes keep their order, and each end learns for itself that it broke.
+//! One connection between two nodes: bytes keep their order, and each end learns at its own time that the connection
+//! broke.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ impl End {
 /// The last bytes from one end.
 #[derive(Default)]
 struct Sent {
-    /// When the sender is rid of them.
+    /// When they have left the sender.
     gone: Duration,
     /// When they arrive, if the way is whole by then.
     arrives: Duration,
@@ -115,7 +116,7 @@ impl Connection {
         self.ways.passes(self.way(from), call).await;
     }
 
-    /// The process at one end is no more. If the machine has power, it says so to the other end.
+    /// The process at one end has ended. If its machine has power, the machine resets the connection for the other end.
     pub(super) fn die(&self, end: End, has_power: bool) {
         self.broken[end as usize].cancel();
         if has_power {
@@ -141,7 +142,7 @@ impl Connection {
         let both_run = runs(caller) && runs(callee);
         let is_half = self.is_broken(End::Caller) != self.is_broken(End::Callee);
         if is_whole && both_run && is_half {
-            // The new process does not know the connection, and says so.
+            // The new process does not know the connection, so its machine resets it.
             return self.give_up();
         }
         let mut silent = self.silent.lock();

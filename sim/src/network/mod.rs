@@ -1,8 +1,8 @@
 //! The simulated network: connections that carry the bytes of the product's own peer code, over ways with delays and
 //! losses that can be cut, slow or narrow.
 //!
-//! It stands for TCP and HTTP/2: bytes arrive in their order or not at all, and what is lost breaks the connection or
-//! comes late. What is in flight survives the death of its sender.
+//! It takes the place of TCP and HTTP/2: bytes arrive in order or not at all. Lost bytes break the connection or arrive
+//! late. Bytes in flight still arrive after their sender has died.
 //!
 //! | module | subject |
 //! |---|---|
@@ -32,7 +32,7 @@ use crate::settings::Settings;
 
 /// Interval between signs of life on a connection.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
-/// A connection is given up when there is no sign of life for so long, as in the product, where it takes 3 s to 5 s.
+/// Both ends give up a connection after this long without a sign of life. In the product it takes 3 s to 5 s.
 const SILENCE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]

@@ -16,9 +16,9 @@ use tonic::body::Body;
 
 use super::connection::{Connection, End};
 
-/// How many bytes may be under way, or lie at the receiver, who has not taken them yet.
+/// How many bytes may be under way, or wait at the receiver until it takes them.
 const WINDOW_BYTES: usize = 256 << 10;
-/// What a head, the end of a stream or trailers weigh.
+/// The size in bytes that a head, the end of a stream or trailers count with.
 const SMALL_BYTES: usize = 64;
 
 enum Piece<H> {
@@ -48,7 +48,7 @@ pub struct Receiving<H> {
     connection: Arc<Connection>,
     /// The name of the call.
     call: Arc<str>,
-    /// The receiver's.
+    /// The end of the receiver.
     end: End,
     items: mpsc::UnboundedReceiver<Item<H>>,
     /// Dropped with it.

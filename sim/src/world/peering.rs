@@ -1,4 +1,4 @@
-//! Who a simulated node is for the others, by the product's rules.
+//! The identity of a simulated node in the peer protocol, by the product's rules.
 
 use std::sync::{Arc, OnceLock};
 

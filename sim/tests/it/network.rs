@@ -1,4 +1,4 @@
-//! What a call over the simulated network lives through, with a service that answers with what it is sent.
+//! Calls over the simulated network under its faults, to a service that sends back what it gets.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,7 +1,7 @@
-//! What is known of an expression before it is evaluated: types that never fit, outcomes that never change.
+//! Finds, before any evaluation, types that never fit and outcomes that never change.
 //!
-//! What comes out of a document may be of any type, so most is only known when it is there. What is found here is
-//! certain.
+//! A value from a document may have any type, so most faults show only at an evaluation. A finding here holds for every
+//! evaluation.
 
 mod cost;
 mod types;
@@ -33,7 +33,7 @@ pub(super) struct Finding {
     pub(super) why: String,
 }
 
-/// What there is to say about an expression that should be true or false.
+/// The findings about an expression that should be true or false.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Parts that always fail, whatever they read.
@@ -163,7 +163,7 @@ impl Findings {
                 let (it, name) = (it.name(), kind.text());
                 self.fails(expr, format!("no such overload: {it}.{name}(…)"))
             }
-            // What stands inside says nothing: the list may be empty.
+            // Nothing is known from the parts inside: the list may be empty.
             _ if matches!(kind, Macro::Map | Macro::Filter) => typed(Type::List),
             _ => typed(Type::Bool),
         }
@@ -203,7 +203,7 @@ impl Findings {
         }
     }
 
-    /// An operand that decides makes up for others that fail.
+    /// If one operand decides the outcome, an error of another is ignored.
     fn logic(&mut self, terms: &[Expr], decisive: bool) -> Known {
         let known: Vec<Known> = terms.iter().map(|term| self.of(term)).collect();
         let never = |known: &Known, value: bool| match value {
@@ -285,7 +285,7 @@ impl Findings {
         if condition.fails {
             return FAILS;
         }
-        // What a constant condition leaves out says nothing of the outcome.
+        // The branch that a constant condition never takes does not affect the outcome.
         let mut unused = Self::default();
         let then = if condition.never_true {
             &mut unused

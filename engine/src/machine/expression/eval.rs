@@ -28,7 +28,7 @@ pub(super) struct Fail {
 
 type Result<'a> = std::result::Result<Value<'a>, Fail>;
 
-/// What is at a path, or why nothing is and at which step.
+/// The value at a path, or the reason why there is none, and at which step of the path.
 pub(super) type Found<'a> = std::result::Result<Value<'a>, (usize, Why)>;
 
 pub(super) struct Eval<'a, 's> {
@@ -52,7 +52,7 @@ impl<T> At<T> for std::result::Result<T, Why> {
 }
 
 impl Fail {
-    /// Whether no other operand can make up for it.
+    /// Whether this error is never ignored, whatever another operand gives.
     fn is_final(&self) -> bool {
         matches!(self.why, Why::Limit | Why::Damaged)
     }
@@ -139,7 +139,7 @@ impl<'a> Eval<'a, '_> {
         Ok(Value::Map(made.into()))
     }
 
-    /// `&&` and `||`: an operand that decides the outcome makes up for errors of others, whatever their order.
+    /// `&&` and `||`: if one operand decides the outcome, errors of the others are ignored, whatever their order.
     fn logic(&mut self, terms: &'a [Expr], decisive: bool, sign: &str) -> Result<'a> {
         let mut failed = None;
         for term in terms {
@@ -156,7 +156,7 @@ impl<'a> Eval<'a, '_> {
         }
     }
 
-    /// A part that must be true or false; the name is that of what wants it.
+    /// A part that must be true or false. The name is that of the operator or macro that needs it.
     fn condition(&mut self, expr: &'a Expr, of: &str) -> std::result::Result<bool, Fail> {
         match self.eval(expr)? {
             Value::Bool(value) => Ok(value),
@@ -278,7 +278,7 @@ fn binary<'a>(
         let (left, right) = (left.kind().name(), right.kind().name());
         return Err(Why::overload(format!("{left} {} {right}", operator.text())));
     };
-    // Only something that is not a number has no order among numbers: then no comparison holds.
+    // Among numbers only NaN has no order. Then every comparison is false.
     Ok(Value::Bool(order.is_some_and(|order| match operator {
         Operator::Less => order.is_lt(),
         Operator::LessOrEqual => order.is_le(),

@@ -4,7 +4,7 @@ use regex_lite::RegexBuilder;
 
 /// Bytes that a compiled pattern may take.
 const BYTES_MAX: usize = 16 << 10;
-/// The smallest size that is told apart.
+/// The smallest size limit that is tried; a smaller pattern counts as this size.
 const BYTES_MIN: usize = 1 << 10;
 const NESTING_MAX: u32 = 32;
 /// Longest pattern, in bytes.

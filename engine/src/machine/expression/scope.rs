@@ -4,7 +4,8 @@ use super::source::Source;
 use super::syntax::{Document, Name};
 use super::value::Value;
 
-/// The documents and names of one decision. What one expression read of the documents, the next does not read again.
+/// The documents and names of one decision. A later expression of the decision does not read again what an earlier one
+/// has read.
 #[derive(Debug)]
 pub struct Scope<'a> {
     ctx: Source<'a>,

@@ -1,4 +1,4 @@
-//! Reading JSON text: only what an expression asks for, and what stands before it.
+//! Reads JSON text: only the fields that an expression asks for, and the text before them.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// So many, instead of the usual number.
+    /// This number of steps, instead of the usual one.
     pub fn new(steps: u64) -> Self {
         Self(steps)
     }
@@ -42,7 +42,7 @@ impl Steps {
         match self.0.checked_sub(steps) {
             Some(left) => self.0 = left,
             None => {
-                // What is left must not be enough for something smaller: the limit is final.
+                // Nothing is left, so that a smaller cost cannot succeed later: the limit is final.
                 self.0 = 0;
                 return Err(Why::Limit);
             }

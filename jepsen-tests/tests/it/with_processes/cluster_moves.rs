@@ -18,7 +18,7 @@ const WRITERS: usize = 2;
 /// A node that starts finds the leader and announces itself within this time, and the entry reaches every node.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the cluster has its members, as one of them says: id, peer address, client address.
+/// The members as one of them reports them: id, peer address, client address.
 fn places(cli: &Cli) -> Result<Vec<(u64, String, String)>, String> {
     let status = cli.json(&["cluster", "status", "--json"]);
     let status = status.map_err(|error| error.to_string())?;
@@ -31,7 +31,7 @@ fn places(cli: &Cli) -> Result<Vec<(u64, String, String)>, String> {
     Ok(nodes.iter().map(place).collect())
 }
 
-/// Waits until every member says that each is where its configuration says.
+/// Waits until every member reports each member at the addresses of that member's configuration.
 fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
     let wanted: Vec<(u64, String, String)> = ids
         .iter()

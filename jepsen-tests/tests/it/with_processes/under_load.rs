@@ -39,7 +39,7 @@ impl UnderLoad {
     }
 }
 
-/// Holds the nodes against the ledgers and each other.
+/// Compares the nodes with the ledgers and with each other.
 pub fn audited(cluster: &Cluster, ledgers: &[Ledger]) -> Audit {
     let audit = audit::cluster(cluster, ledgers).unwrap();
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");

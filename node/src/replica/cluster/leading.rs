@@ -1,7 +1,8 @@
 //! Keeps a flag that says whether this node leads.
 //!
-//! Each session asks on every turn, for the `meta` of its answers. Asking Raft's metrics takes a lock that the Raft core
-//! needs to publish them, which it does for each message. So one task asks them, and only when they change.
+//! Each session asks on every turn, for the `meta` of its answers. Reading Raft's metrics takes a lock. The Raft core
+//! needs the same lock to publish the metrics, which it does for each message. So only one task reads the metrics, and
+//! only when they change.
 
 use openraft::async_runtime::watch::WatchReceiver;
 

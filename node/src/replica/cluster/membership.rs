@@ -34,7 +34,7 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 const SHOW_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval between checks for that change.
 const SHOW_POLL: Duration = Duration::from_millis(10);
-/// Interval between checks whether the node that is to lead next is still there: all nodes may be ending.
+/// Interval between checks whether the next leader is still running: all nodes may be stopping.
 const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(200);
 /// Pause before a change is retried.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -321,7 +321,8 @@ impl<T: Types> Membership<T> {
         Ok(())
     }
 
-    /// Whether another node answers that it is going, or cannot be reached at all. A slow one may still answer.
+    /// Whether another node answers that it is stopping, or cannot be reached. A slow node counts as running, because
+    /// it may still answer.
     async fn is_gone(&self, id: u64) -> bool {
         let others = self.neighbours.others();
         let Some(peer) = others.iter().find(|peer| peer.id == id) else {

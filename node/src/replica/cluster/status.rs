@@ -145,8 +145,9 @@ impl<T: Types> Standing<T> {
         }
     }
 
-    /// The members by the newest entry about them. Before this node has one, those that it was told to form a cluster
-    /// with: openraft publishes a new cluster's members a moment later, or the other nodes were first to form it.
+    /// The members by the newest membership entry. While this node has no such entry, the members with which it was
+    /// told to form a cluster: openraft publishes a new cluster's members a moment later, or other nodes have formed
+    /// the cluster first.
     fn members(&self, metrics: &RaftMetrics<T>) -> Vec<Member> {
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();

@@ -1,4 +1,4 @@
-//! What a command was answered with: by this node, or by the leader in the words that the client gets.
+//! The reply to a command: a reply of this node, or the text that the leader wrote for the client.
 
 use bytes::Bytes;
 use rstmdb_engine::Reply;
@@ -10,7 +10,7 @@ use rstmdb_engine::reply::ctx_in;
 pub enum Replied {
     /// This node decided the command.
     Here(Reply),
-    /// The leader did, and wrote the result.
+    /// The leader decided the command, and wrote the result.
     ByLeader(Relayed),
 }
 
@@ -21,7 +21,7 @@ impl From<Reply> for Replied {
 }
 
 impl Replied {
-    /// The reply, if it was not the leader that wrote it.
+    /// The reply, if this node decided the command.
     #[must_use]
     pub fn here(&self) -> Option<&Reply> {
         match self {
@@ -59,7 +59,7 @@ pub struct Relayed {
     marks: Vec<Mark>,
 }
 
-/// A part of a result that is not the leader's to write.
+/// A part of a result that the node with the client has to complete or leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// Where it begins in the text.
@@ -73,9 +73,9 @@ pub struct Mark {
 /// See [`Mark`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MarkedPart {
-    /// A field that only clients are shown that have offered `cluster`.
+    /// A field that only clients with the feature `cluster` get.
     Extension {
-        /// Whether this client is.
+        /// Whether this client has offered `cluster`.
         shown: bool,
     },
     /// The context that a repeated event left. Only the log has it; the text says `null`.
@@ -96,7 +96,7 @@ pub struct ReplayedContext {
 }
 
 impl Relayed {
-    /// `None` if the marks are not parts of the text, one behind the other.
+    /// `None` if a mark is not a part of the text, or if the marks overlap or do not ascend.
     pub(crate) fn new(text: Bytes, marks: Vec<Mark>) -> Option<Self> {
         let mut end = 0;
         for mark in &marks {
@@ -108,7 +108,7 @@ impl Relayed {
         (end <= text.len()).then_some(Self { text, marks })
     }
 
-    /// A result that this node has written for the client of another one.
+    /// A result that this node has written for a client of another node.
     pub(crate) fn written(text: Bytes, marks: Vec<Mark>) -> Self {
         let relayed = Self { text, marks };
         debug_assert!(
@@ -149,7 +149,7 @@ impl Relayed {
         marked.chain([between(last, self.text.len())])
     }
 
-    /// Leaves out what is shown only to clients that have offered `cluster`.
+    /// Leaves out the fields that only clients with the feature `cluster` get.
     pub(crate) fn hide_extensions(&mut self) {
         for mark in &mut self.marks {
             if let MarkedPart::Extension { shown } = &mut mark.part {

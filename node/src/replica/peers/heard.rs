@@ -73,7 +73,7 @@ impl<T: Types> Heard<T> {
         beat.map(|at| *at).max(self.took_at(id))
     }
 
-    /// When a look last found that this node had taken bytes in.
+    /// When a check last found that this node had received bytes.
     pub(crate) fn took_at(&self, id: u64) -> Option<InstantOf<T>> {
         self.taken.lock().get(&id).and_then(|taken| taken.grew)
     }

@@ -1,20 +1,21 @@
 //! A leader that is the only voter serves linearizable reads from its applied state at once.
 //!
-//! A round proves two things. Both hold without one, once a round was answered in this leader's term:
+//! A ReadIndex round proves two things. After the first successful round of this leader's term, both hold without
+//! another round:
 //!
-//! 1. *Every write that was acknowledged is applied here.* The first round of the term has waited for all that any
-//!    earlier leader has acknowledged. In this term only this node acknowledges writes, and it does so after it has
-//!    applied them and published their offset (`StateMachine::apply_chunk`).
+//! 1. *Every write that was acknowledged is applied here.* The first round of the term has waited until this node had
+//!    applied every write that any earlier leader acknowledged. In this term only this node acknowledges writes, and it
+//!    does so after it has applied them and published their offset (`StateMachine::apply_chunk`).
 //! 2. *No other node leads.* While this node is the only voter of its newest membership, committed or not, any other
-//!    leader needs this node's vote. A membership in which it would not need it is two entries away: between them stands
-//!    the joint membership, which this node, leading, has to put into its log and to commit. openraft publishes its
-//!    metrics between two steps of such a change, so these still name this node alone at most until the joint
-//!    membership is in the log, and in that one this node's vote is needed, too. So it is enough that this node has not
-//!    voted for another one. That is asked of the log store, which knows a vote before the candidate gets it; metrics
-//!    learn of it later.
+//!    leader needs this node's vote. A membership in which it does not need this vote comes only after the joint
+//!    membership, which this node, as the leader, must write to its log and commit. The joint membership needs this
+//!    node's vote too. openraft publishes its metrics between two steps of such a change. So the metrics may name this
+//!    node as the only voter until the joint membership is in the log, but no longer. It is therefore enough to check
+//!    that this node has not voted for another node. The log store answers this, because it knows a vote before the
+//!    candidate gets it. The metrics show a vote later.
 //!
-//! A node that has lost the end of its log, which had a larger membership, is no exception: it is elected with an entry
-//! of its own term, and gives no vote to a candidate whose log is behind that.
+//! This also holds if the node has lost the end of its log, and with it a larger membership. When the node is elected,
+//! it writes an entry of its own term. After that it gives no vote to a candidate whose log ends before this entry.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,8 +31,8 @@ use crate::replica::types::Types;
 pub(crate) struct Alone<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     store: Store<T::Fs>,
-    /// The last term in which a round was answered while this node led, and everything it asked for was applied; 0
-    /// before.
+    /// The last term in which a round succeeded while this node led, and this node had applied all that the round found
+    /// committed. 0 if there is none.
     confirmed: AtomicU64,
 }
 

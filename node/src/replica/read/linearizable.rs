@@ -70,7 +70,7 @@ impl<T: Types> Reads<T> {
         Ok(())
     }
 
-    /// Whether a read at `level` may be served at once, and what it shows be trusted.
+    /// Whether a read at `level` may be served at once from the applied state.
     pub(crate) fn need_no_round(&self, level: Consistency) -> bool {
         let is_fresh = level == Consistency::Local
             || (self.gate.belong().is_ok() && !self.gate.is_silent() && self.alone.may_read());
@@ -237,8 +237,8 @@ impl<T: Types> Rounds<T> {
         if self.gate.is_silent() {
             return Ok(Round::Nobody);
         }
-        // A follower need not ask its own Raft core, which would only name the leader. A leader that was deposed since
-        // says so, and the next round asks another one.
+        // A follower need not ask its own Raft core, which would only name the leader. A leader that was deposed
+        // meanwhile answers that it no longer leads, and the next round asks the new leader.
         if let Some(leader) = self.other_leader() {
             return Ok(self.ask(&leader).await);
         }
@@ -322,7 +322,7 @@ impl<T: Types> Rounds<T> {
         }
         let released = tell_index(released, index);
         if self.applied.offset() >= index {
-            // A round during which the term changed says nothing of any term.
+            // A round during which the term changed confirms no term.
             if let Some(term) = led_in.filter(|term| *term > 0) {
                 self.alone.confirm(term);
             }

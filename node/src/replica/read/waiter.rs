@@ -18,7 +18,7 @@ pub(super) enum Purpose {
     Barrier(oneshot::Sender<Result<(), Error>>),
     /// A follower asks for the index.
     Index(oneshot::Sender<Result<u64, Error>>),
-    /// What this node decided as the leader of a term, and where that goes.
+    /// A result that this node decided as the leader of a term, and the receiver of the result.
     Decided {
         answer: AnswerTo,
         result: Result<Done, Error>,

@@ -41,7 +41,7 @@ impl Tasks {
     }
 }
 
-/// A replica that is dropped without a shutdown ends for those too that wait for it.
+/// Waiting requests must learn that the replica has ended also when it is dropped without a shutdown.
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.gate.shut_down();

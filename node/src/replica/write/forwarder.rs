@@ -1,5 +1,5 @@
-//! Hands commands to the leader, in order, and relays its answers. What the leader gets is the request as the client
-//! sent it; what the client gets is the result as the leader wrote it.
+//! Hands commands to the leader, in order, and relays its answers. The leader gets the request as the client sent it.
+//! The client gets the result as the leader wrote it.
 //!
 //! A command is sent once and then waited for. Two kinds of commands go back to the queue in their original order,
 //! before new ones are taken: those that the leader refused because it does not lead, and those that may be repeated

@@ -58,7 +58,7 @@ pub(crate) struct ServerShared {
     pub(crate) backups: SnapshotCursors,
 }
 
-/// A request to read the configuration again: what came of it is told to the sender.
+/// A request to read the configuration again. The outcome goes to this sender.
 pub(crate) type ReloadAsked = oneshot::Sender<Result<ReloadResult, ErrorBody>>;
 
 /// How long clients may take. Sessions read these often, so there is no lock.

@@ -1,7 +1,7 @@
 //! From an operation and its parameters to a command or a query of the engine.
 //!
-//! A session reads its clients' requests with this, and a leader those that other nodes forward: there is no other
-//! form in which a command travels.
+//! A session reads the requests of its clients with this code, and a leader reads the requests that other nodes
+//! forward. Nodes send a command to each other in no other form.
 
 use std::cell::OnceCell;
 
@@ -28,8 +28,8 @@ pub(crate) struct ParamsText<'a> {
 }
 
 impl<'a> ParamsText<'a> {
-    /// Parameters that lie in a buffer with other requests. What is kept of them is copied once, so that it does not
-    /// keep the buffer.
+    /// Parameters that lie in a buffer with other requests. A part that is kept is copied once, because a slice would
+    /// keep the whole buffer in memory.
     pub(crate) fn in_buffer(raw: &'a RawValue) -> Self {
         Self {
             raw,
@@ -56,7 +56,7 @@ impl<'a> ParamsText<'a> {
     pub(crate) fn part(&self, part: &RawValue) -> Bytes {
         let (whole, part) = (self.raw.get(), part.get());
         let kept = self.kept();
-        // A part that lies elsewhere, such as an object that stands for absent parameters, is copied.
+        // A part that is not in the text, such as the empty object for absent parameters, is copied.
         let begin = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize);
         let here = begin.and_then(|begin| kept.get(begin..begin.saturating_add(part.len())));
         here.map_or_else(
@@ -89,12 +89,12 @@ pub(crate) fn read<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBo
 #[derive(Default)]
 pub(crate) struct NewIds {
     sent: std::vec::IntoIter<String>,
-    /// Those that were made here.
+    /// This node makes the ids.
     pub(crate) made: Vec<String>,
 }
 
 impl NewIds {
-    /// Those that another node has made.
+    /// Another node has made these ids.
     pub(crate) fn sent(ids: Vec<String>) -> Self {
         Self {
             sent: ids.into_iter(),

@@ -1,14 +1,14 @@
-//! What a client's request asks for, and what it is told: the same words at the port for clients, and between a
-//! follower and the leader that it forwards requests to.
+//! Reads a client's request, and writes the response. A session uses this code for its clients, and a leader for the
+//! requests that followers forward.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `op` | the operations as an enum, for dispatch and metrics |
 //! | `command` | from an operation and its parameters to a command or a query of the engine |
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
-//! | `failure` | what a client is told when a request was not done |
+//! | `failure` | the error that a client gets when a request was not done |
 //! | `json` | answers written straight into a buffer |
-//! | `testing`, `told` | the other way round: requests from commands, replies from answers; for tests and simulations |
+//! | `testing`, `told` | for tests and simulations: from a command to a request, and from a result to a reply |
 
 pub(crate) mod command;
 pub(crate) mod failure;

@@ -1,8 +1,8 @@
 //! From a reply to its JSON.
 //!
-//! The shapes are those of `rstmdb_rcp::message`; they are written by hand, because a context has to be spliced as it is
-//! and not parsed again. A leader writes the results of the requests that other nodes forward with the same code, and
-//! marks the parts that are not its to write.
+//! The JSON has the fields of `rstmdb_rcp::message`. This code writes it by hand, because it copies a context as it is,
+//! without parsing it again. With the same code a leader writes the results of the requests that other nodes forward,
+//! and marks the parts that the other node has to complete or leave out.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) fn relayed(reply: &Reply) -> Relayed {
     Relayed::written(out.freeze(), marks)
 }
 
-/// Takes out what is shown only to clients that have offered `cluster`.
+/// Takes out the fields that only clients with the feature `cluster` get.
 pub(crate) fn hide_extensions(replied: &mut Replied) {
     match replied {
         Replied::Here(reply) => drop_warnings(reply),
@@ -64,7 +64,7 @@ fn write_reply(out: &mut BytesMut, reply: &Reply, marks: &mut Vec<Mark>) {
     object.end();
 }
 
-/// The only place that knows all replies: each has one arm.
+/// The only place that lists all replies: each has one arm.
 fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
     match reply {
         Reply::PutMachine {

@@ -1,5 +1,5 @@
-//! For tests and simulations, whose clients hold commands and send no requests: the request that asks for a command,
-//! and the leader's side of forwarding for a network that has no codec.
+//! For tests and simulations, whose clients have commands and no requests. Makes the request for a command, and does
+//! the leader's side of forwarding for a network without a codec.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::{BatchOp, Command, Query};
@@ -23,7 +23,7 @@ impl From<Command> for Submission {
     }
 }
 
-/// What a leader makes of a forwarded request; `None` if it does not understand it.
+/// The command that a leader reads from a forwarded request; `None` if the leader does not understand the request.
 pub fn understood(forwarded: Forwarded) -> Option<Received> {
     let Forwarded {
         seq,

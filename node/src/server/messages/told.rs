@@ -1,4 +1,4 @@
-//! For simulations: the answer of a leader as the types of the engine again, which their checkers compare.
+//! For simulations: turns the answer of a leader back into the types of the engine, which the checkers compare.
 
 use bytes::Bytes;
 use rstmdb_engine::{BatchOp, Command, Query, Refusal, Reply};
@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use crate::replica::{Done, Error, Replied};
 
-/// The outcome of `command` as it would be if the node that was asked had decided it. What a client cannot be told, such
-/// as the time at which an instance was created, is empty. What this does not know stays as it is.
+/// The outcome of `command` as if the node that got it from its client had decided it. A value that no client gets,
+/// such as the time at which an instance was created, is empty. An answer that this function does not handle stays as
+/// it is.
 ///
 /// # Errors
 /// Those of `outcome`.
@@ -137,7 +138,7 @@ fn found(query: &Query, text: &[u8]) -> Option<Reply> {
     }))
 }
 
-/// By code and details; a message is for people only.
+/// Reads the code and the details, not the message, which is for people only.
 fn refusal(error: &ErrorBody) -> Option<Refusal> {
     let details = error.details.as_ref()?;
     let index = details.get("index").and_then(Value::as_u64);

@@ -1,8 +1,9 @@
 //! What the membership says of this node, compared with its configuration.
 //!
-//! After the first start only the membership is in force. A node whose own addresses differ from it asks the leader to
-//! change them, until they fit. What the configuration says of other nodes changes nothing: each node speaks for itself.
-//! The node logs such a difference, because it would mislead the reader of the configuration.
+//! After the first start only the membership is in force. If a node's own addresses differ from the membership, the
+//! node asks the leader to change the membership, again and again until the two agree. The configuration's entries for
+//! other nodes change nothing: each node announces its own addresses. The node logs such a difference, because it would
+//! mislead the reader of the configuration.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Interval between attempts to have this node's addresses changed.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
-/// The other nodes of a cluster that has moved as a whole have this long to announce themselves.
+/// If all nodes of a cluster have moved, the other nodes have this long to announce their addresses.
 const SETTLE_TIME: Duration = Duration::from_secs(30);
 
 /// Announces this node's addresses where they have changed, and logs in one line how the configuration and the
@@ -44,7 +45,8 @@ pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
     }
 }
 
-/// Asks for the addresses of the configuration until they are those of the membership. Returns whether they differed.
+/// Asks the leader to put the configured addresses into the membership, until they are there. Returns whether they
+/// differed.
 async fn announce(replica: &Replica) -> bool {
     let (node_id, configured) = replica.node();
     let mut said = None;

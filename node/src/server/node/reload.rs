@@ -1,8 +1,8 @@
-//! The configuration with its files, read again while the node runs: all of it at SIGHUP and for RELOAD; tokens and
-//! certificates also every 30 seconds, where their files have changed. The node reports what it cannot use, and keeps
-//! what it has.
+//! Reads the configuration and its files again while the node runs. At SIGHUP and for RELOAD the node reads all of it.
+//! Every 30 seconds it reads the files of tokens, certificates and keys, if they have changed. If the node cannot use a
+//! value or a file, it reports that and keeps what it has.
 //!
-//! `keys` says what comes into force without a restart.
+//! The module `keys` lists the keys that come into force without a restart.
 
 mod keys;
 
@@ -72,10 +72,10 @@ pub(crate) async fn keep_fresh(
             }
         };
         tokio::select! {
-            // The log says what came of it.
+            // The outcome is in the log already.
             _ = hangup => drop(fresh.reload("SIGHUP")),
             Some(tell) = asked.recv() => {
-                // A client that has gone hears nothing.
+                // If the client has gone, its answer has no reader.
                 let _ = tell.send(fresh.reload("RELOAD").map_err(refused));
             }
             _ = looks.tick() => drop(fresh.look()),
@@ -87,7 +87,7 @@ impl Fresh {
     /// Reads everything again.
     ///
     /// # Errors
-    /// Why something cannot be used. All else is in force.
+    /// The reason why a value or a file cannot be used. Everything else is in force.
     fn reload(&mut self, by: &str) -> Result<ReloadResult, String> {
         tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
@@ -122,7 +122,7 @@ impl Fresh {
         Ok(result)
     }
 
-    /// What needs no file but the configuration.
+    /// Applies the values that come from the configuration file alone.
     fn bring_into_force(&self) {
         logging::set_level(&self.config.logging.level);
         self.shared.times.set(&self.config.network);
@@ -132,7 +132,7 @@ impl Fresh {
     /// Reads the files, and brings changes into force. Returns what has changed.
     ///
     /// # Errors
-    /// Why a file cannot be used. All others are in force.
+    /// The reason why a file cannot be used. All other files are in force.
     fn look(&mut self) -> Result<Vec<String>, String> {
         let done = [
             ("tokens", self.tokens()),
@@ -171,7 +171,7 @@ impl Fresh {
         outcome
     }
 
-    /// New keys are for reading; ROTATE_KEY has the node encrypt with the last one.
+    /// The node reads with new keys at once. It encrypts with the last key only after ROTATE_KEY.
     fn encryption_keys(&self) -> Result<bool, String> {
         let keys = &self.shared.keys;
         let before = keys.ids();

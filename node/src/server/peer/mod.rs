@@ -6,10 +6,10 @@
 //! replica ─── peers ────┘                             └── guard ── node service ──▶ replica
 //! ```
 //!
-//! A channel takes the request of a call and gives the response (`connecting/channel.rs`). In the product it is a
-//! connection of HTTP/2 with all that belongs to it, in a simulation a part of the simulated network. All code above
-//! the channel is the same in both: it is generic over [`Types`](crate::replica::Types), takes time and tasks from
-//! their runtime, and decides nothing at random. So `tokio::select!` is always `biased` there.
+//! A channel takes the request of a call and gives the response (`connecting/channel.rs`). In the product a channel is
+//! an HTTP/2 connection. In a simulation it is a part of the simulated network. All code above the channel is the same
+//! in both: it is generic over [`Types`](crate::replica::Types), takes time and tasks from their runtime, and makes no
+//! random choice. So every `tokio::select!` there is `biased`.
 //!
 //! Nothing is trusted before the sender is known: every request and every answer carries the protocol version, the
 //! cluster's id, the node's id and its incarnation, which changes with the data folder. If these do not fit, both sides

@@ -117,7 +117,7 @@ fn changes(cluster: &Cluster) -> u64 {
     cluster.node(1).counters().leader_changes.load()
 }
 
-/// Submits a write of 3 MB, whatever comes of it.
+/// Submits a write of 3 MB, and ignores its outcome.
 fn begin_large(cluster: &Cluster, through: u64, n: u64) {
     let node = cluster.node(through).clone();
     let Command::ApplyEvent(mut apply) = set("a", n, true) else {

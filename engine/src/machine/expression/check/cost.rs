@@ -1,4 +1,4 @@
-//! What an evaluation can cost at most, before it is begun.
+//! The most steps that an evaluation can take, computed before it begins.
 
 use crate::machine::expression::functions::Function;
 use crate::machine::expression::pattern::COMPILE_STEPS;
@@ -8,7 +8,7 @@ use crate::machine::expression::syntax::{Expr, Node};
 /// more than once into a result. Saturates.
 pub(in crate::machine::expression) fn worst(expr: &Expr, document_bytes: u64) -> u64 {
     let cost = Cost {
-        // Reading all of it, and once more for each name or item in it.
+        // The steps for reading the whole text, and the same again for the names and items in it.
         read: document_bytes / 64 + document_bytes / 2 + 8,
         bytes: document_bytes,
     };

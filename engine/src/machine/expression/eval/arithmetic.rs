@@ -1,7 +1,7 @@
 //! `+`, `-`, `*`, `/`, `%`: of one type each, checked for overflow.
 //!
-//! A number of JSON has no type of its own here: beside a decimal it is a decimal, beside a double a double, and
-//! otherwise an int if it is written as one.
+//! A number from JSON takes its type from the other operand: beside a decimal it is a decimal, beside a double a
+//! double. Otherwise it is an int if it is written as one.
 
 use crate::machine::expression::error::Why;
 use crate::machine::expression::source::{Steps, items};
@@ -68,7 +68,7 @@ fn overload(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Why {
     Why::overload(format!("{left} {} {right}", operator.text()))
 }
 
-/// Numbers of JSON as what they are beside the other operand.
+/// Gives numbers from JSON the type that they have beside the other operand.
 fn matched<'a>(left: Value<'a>, right: Value<'a>) -> (Value<'a>, Value<'a>) {
     let is_json = |value: &Value<'_>| matches!(value, Value::Number(_));
     if matches!(left, Value::Decimal(_)) || matches!(right, Value::Decimal(_)) {

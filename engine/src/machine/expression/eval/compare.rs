@@ -77,7 +77,7 @@ fn maps<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<bo
     Ok(true)
 }
 
-/// Any order of keys in which equal ones stand together.
+/// An order of keys in which equal keys are neighbours; no other property of it is used.
 fn key_order(left: &Value<'_>, right: &Value<'_>) -> Ordering {
     let rank = |key: &Value<'_>| match key {
         Value::Bool(value) => (0, i128::from(*value)),
@@ -134,7 +134,7 @@ fn numbers(
     })
 }
 
-/// A number of JSON by the digits that are written; a double by the shortest that give it.
+/// A number from JSON by its digits as written; a double by the shortest digits that read back as this double.
 fn compare_decimal(left: &Decimal, right: &Value<'_>) -> Option<Ordering> {
     let right = match right {
         Value::Number(text) => (*text).to_owned(),

@@ -173,7 +173,7 @@ fn to_timestamp<'a>(value: &Value<'a>) -> Converted<'a> {
     }
 }
 
-/// A number of JSON by its digits as written; a double by the shortest that give it.
+/// A number from JSON by its digits as written; a double by the shortest digits that read back as this double.
 fn decimal<'a>(value: &Value<'a>) -> Converted<'a> {
     let text = match value {
         Value::Decimal(_) => return Ok(Some(value.clone())),

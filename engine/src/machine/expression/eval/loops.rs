@@ -22,7 +22,7 @@ impl<'a> Eval<'a, '_> {
                 return Err(Why::NoOverload(what)).at(expr);
             }
         };
-        // The variable is the one after those of the macros around.
+        // The variables of the enclosing macros come first, then this one.
         self.variables.push(Value::Null);
         let result = self.turns(kind, parts, &items);
         self.variables.pop();

@@ -47,7 +47,7 @@ fn of_time(part: Part, time: Timestamp, offset: i64) -> i64 {
     }
 }
 
-/// Of a span, hours, minutes and seconds are the whole of it, and milliseconds those of its last second.
+/// Of a span, hours, minutes and seconds count the whole span. Milliseconds count only the part below a second.
 fn of_span(part: Part, nanos: i64) -> Option<i64> {
     Some(match part {
         Part::Hours => nanos / 3_600_000_000_000,

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Most digits behind the point.
 const SCALE_MAX: u32 = 28;
-/// Digits behind the point to which a quotient is rounded that has no end before.
+/// A quotient with more digits behind the point than this is rounded to this many.
 const QUOTIENT_SCALE: i64 = 18;
 
 /// `coefficient` / 10^`scale`. The scale is kept as it was written, so that 1.50 is shown as 1.50; only the value
@@ -97,7 +97,7 @@ impl Decimal {
         self.add(other.negate()?)
     }
 
-    /// As [`Decimal::aligned`], without zeros at the end where these alone are too much.
+    /// As [`Decimal::aligned`], but drops zeros at the end if the numbers do not fit with them.
     fn shortened(self, other: Self) -> Option<(i128, i128, u32)> {
         self.aligned(other)
             .or_else(|| self.trimmed().aligned(other.trimmed()))

@@ -84,7 +84,8 @@ fn reload_brings_limits_and_the_log_level_into_force_and_names_what_needs_a_rest
         node.log_tail()
     );
 
-    // What needs a restart is said until there was one; what came into force is said once.
+    // Each reload names the keys that need a restart, until the node restarts. It names a key that came into force only
+    // once.
     let again = cli.json(&["reload", "--json"]).unwrap();
     let result = &again["nodes"][0]["result"];
     assert_eq!(result["applied"], json!([]));

@@ -1,4 +1,4 @@
-//! A member that is reached at other addresses than before. It keeps its id, its vote and its data.
+//! Changes the addresses of a member. The member keeps its id, its vote and its data.
 
 use openraft::ChangeMembers;
 use rstmdb_raft_store::NodeInfo;
@@ -10,8 +10,8 @@ use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 
 impl<T: Types> Membership<T> {
-    /// The leader goes on with the entry that holds the new address before the member has acknowledged anything there:
-    /// a majority of the others is enough.
+    /// The entry with the new addresses is committed even if the member has not acknowledged anything at its new
+    /// address: a majority of the other voters is enough.
     pub(super) async fn set_address(
         &self,
         view: &View<T>,
@@ -35,7 +35,7 @@ impl<T: Types> Membership<T> {
         }
         let has_others = membership.nodes().nth(1).is_some();
         if node_id == view.metrics.id && by_itself && has_others {
-            // Only another node can tell whether this one is reached there.
+            // Only another node can check that this node answers at its new address.
             self.transfer_leader(view, None).await?;
             return Err(ChangeError::NotLeader);
         }
@@ -46,7 +46,8 @@ impl<T: Types> Membership<T> {
         self.set_members(ChangeMembers::SetNodes(moved)).await
     }
 
-    /// Refuses an address at which another node answers; with `must_answer`, also one at which none does.
+    /// Refuses an address at which another node answers. With `must_answer`, also refuses an address at which no node
+    /// answers.
     async fn must_answer_there(
         &self,
         node_id: u64,

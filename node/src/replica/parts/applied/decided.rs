@@ -1,10 +1,11 @@
-//! What this leader has decided and not applied yet, so that apply need not decode what this node has encoded.
+//! The entries that this leader has decided and not applied yet. Apply takes them from here, and need not decode
+//! entries that this node has encoded itself.
 //!
 //! The proposer keeps an entry here before it hands the entry's bytes to Raft. Apply asks with the bytes that it got
-//! from the log. It gets the decided entry only if those are *the same memory* as the bytes that were handed over: then
-//! nothing has to be known of terms and of predictions that failed. The memory cannot have been freed and used again,
-//! because it is held here, and `Bytes` never change. An entry that came back from the disk, or from another leader,
-//! has other memory, so it is decoded.
+//! from the log. It gets the decided entry only if these bytes are *the same memory* as the bytes that the proposer
+//! handed over. So this code need not know terms, or which predictions failed. The memory cannot have been freed and
+//! used again, because this module holds it, and `Bytes` never change. An entry that came back from the disk, or from
+//! another leader, has other memory, so it is decoded.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl DecidedEntries {
                 passed.push_back(decided);
             }
         }
-        // What did not come is freed here, where the proposer does not wait for the lock.
+        // Entries that did not come are freed here, after the lock, so the proposer does not wait for that.
         let found = passed.pop_back().filter(|decided| decided.is_in(bytes));
         #[cfg(test)]
         self.found.fetch_add(
@@ -92,7 +93,7 @@ impl DecidedEntries {
         let Some(newest) = kept.back() else {
             return Ok(());
         };
-        // The others were the newest one once.
+        // Each of the others was the newest one once.
         let is_right = Entry::decode(newest.bytes.clone()).is_ok_and(|read| read == *newest.entry);
         ensure(is_right, || {
             let offset = newest.entry.index;

@@ -18,7 +18,7 @@ pub struct Tuning {
     pub compaction: CompactionOptions,
     /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
-    /// How long a request waits for a leader before it is told that there is none.
+    /// How long a request waits for a leader before its client gets `NO_LEADER`.
     pub leader_wait: Duration,
 }
 

@@ -149,8 +149,8 @@ pub(super) fn reload() -> RequestPlan {
     }
 }
 
-/// Has the node's own task read everything again: it does so at SIGHUP and every 30 seconds as well, and one reading
-/// must not overtake another.
+/// Asks the node's reload task to read everything again. The same task also reads at SIGHUP and every 30 seconds, so
+/// two readings never run at the same time.
 pub(super) fn start_reload(shared: Arc<ServerShared>) -> Running {
     Running::boxed(async move {
         let (tell, told) = oneshot::channel();

@@ -2,7 +2,7 @@
 
 use crate::server::config::{Config, Origin, Setting};
 
-/// Keys that begin like this come into force when the configuration is read again; all other keys need a restart.
+/// Keys with these prefixes come into force when the node reads its configuration again. All other keys need a restart.
 const RELOADED: [&str; 13] = [
     "auth.",
     "tls.",
@@ -30,7 +30,7 @@ pub(super) fn need_restart(runs: &Config, read: &Config) -> Vec<String> {
     differing(runs.settings(), read.settings(), |key| !is_reloaded(key))
 }
 
-/// The keys that differ from those that were read `before`, and need no restart.
+/// The keys that need no restart, and whose values differ from those that the node read `before`.
 pub(super) fn come_into_force(before: &[Setting], read: &Config) -> Vec<String> {
     differing(before, read.settings(), is_reloaded)
 }
@@ -38,12 +38,12 @@ pub(super) fn come_into_force(before: &[Setting], read: &Config) -> Vec<String> 
 fn differing(old: &[Setting], new: &[Setting], counts: impl Fn(&str) -> bool) -> Vec<String> {
     let pairs = old.iter().zip(new);
     let differ = pairs.filter(|(old, new)| old.value != new.value && counts(old.key));
-    // `--dev` has chosen the folder.
+    // `--dev` has chosen the data folder, so the configuration cannot change it.
     let chosen = differ.filter(|(old, _)| !matches!(old.origin, Origin::CommandLine(_)));
     chosen.map(|(old, _)| old.key.to_owned()).collect()
 }
 
-/// Takes over what comes into force without a restart.
+/// Takes over the values that need no restart.
 pub(super) fn take_over(config: &mut Config, read: Config) {
     config.auth = read.auth;
     // A configuration that turns TLS off may lack its paths. TLS stays on until the restart, so the old paths stay too.

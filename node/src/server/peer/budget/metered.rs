@@ -83,7 +83,7 @@ struct Metered<T: Types> {
     held: Option<OwnedSemaphorePermit>,
     /// When the last byte of such a message came.
     moved: InstantOf<T>,
-    /// Waits until that is too long ago; only while such a message is waited for.
+    /// Runs out when that was too long ago. Runs only while the node waits for such a message.
     late: Option<Pin<Box<SleepOf<T>>>>,
 }
 
@@ -168,8 +168,8 @@ impl<T: Types> Metered<T> {
         }
     }
 
-    /// Whether no byte has come for too long. A byte does not reset the timer, which would cost more than the byte: a
-    /// timer that has run out looks when the last byte came.
+    /// Whether no byte has come for too long. A byte does not reset the timer, because that would cost more than the
+    /// byte. When the timer runs out, it checks when the last byte came.
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
         let end = self.moved + STILL_TIMEOUT;
         let late = self

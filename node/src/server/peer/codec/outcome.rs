@@ -1,4 +1,5 @@
-//! The outcome of a forwarded request: the result as the leader writes it, its refusal, or why the leader has none.
+//! The outcome of a forwarded request: the result as the leader wrote it, a refusal, or the reason why there is no
+//! result.
 
 use bytes::BytesMut;
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;

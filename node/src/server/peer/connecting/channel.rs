@@ -1,9 +1,10 @@
-//! The seam between the protocol and what carries it: HTTP requests go in, HTTP responses come out, and the bodies of
-//! both are streams of bytes.
+//! The boundary between the peer protocol and the network. A channel takes HTTP requests and returns HTTP responses.
+//! The bodies of both are streams of bytes.
 //!
-//! Above it everything is the same in the product and in a simulation: messages, streams of appends, snapshots,
-//! identity, budgets. It names no socket, and no clock and task but those of [`Types`](crate::replica::Types). Below it
-//! the product has TCP, TLS and HTTP/2, and a simulation has a network of its own.
+//! The code above this boundary is the same in the product and in a simulation: messages, streams of appends,
+//! snapshots, identity, budgets. That code names no socket. It takes its clock and its tasks from
+//! [`Types`](crate::replica::Types). Below the boundary the product has TCP, TLS and HTTP/2, and a simulation has its
+//! own network.
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use tower::util::BoxCloneService;
 
 /// A connection to another node, which opens itself when it is first used, and again after it broke. Clones share it.
 ///
-/// A call costs one allocation more than over the connection itself. The messages of a stream cost nothing more: they
-/// are in the bodies.
+/// A call makes one allocation more than a call on the connection itself. The messages of a stream make none, because
+/// they are in the bodies.
 pub type Channel = BoxCloneService<Request<Body>, Response<Body>, Status>;
 
-/// Asked for each connection: whether it is to send small segments.
+/// Called for each new connection: whether that connection must send small TCP segments.
 pub type SmallSegments = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Makes channels to other nodes.
@@ -26,7 +27,7 @@ pub trait Dial: Send + Sync + 'static {
     /// A channel to the node that listens at `addr`. Opens nothing yet.
     ///
     /// A call ends with an error when the connection cannot be opened, when it breaks, or when the other side gives no
-    /// sign of life for a few seconds. The handler of a call learns that its caller has given it up.
+    /// sign of life for a few seconds. If the caller gives up a call, the handler of the call learns it.
     ///
     /// # Errors
     /// When this is no address.

@@ -1,4 +1,4 @@
-//! The product's connections to other nodes: HTTP/2, over TCP with what a connection begins with.
+//! The product's connections to other nodes: HTTP/2 over TCP, after the handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -96,14 +96,15 @@ struct Dialer {
 }
 
 impl Dialer {
-    /// Where the member that should be there is listed at another address in the configuration, it may have moved: then
-    /// that is tried, too.
+    /// If the configuration lists the member at another address, the member may have moved. Then the node tries that
+    /// address too.
     async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
         let addr = uri.authority().map_or("", |authority| authority.as_str());
         let Some(other) = self.gate.members.other_address(addr) else {
             return self.dial_at(addr, small).await;
         };
-        // The machine that was left may answer nothing, and both share the time limit of the connector.
+        // The machine at the old address may not answer at all, and both attempts share the time limit of the
+        // connector.
         let first = tokio::time::timeout(CONNECT_TIMEOUT / 2, self.dial_at(addr, small)).await;
         match first {
             Ok(Ok(connection)) => Ok(connection),

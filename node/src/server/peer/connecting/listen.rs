@@ -1,4 +1,4 @@
-//! The product's connections from other nodes: HTTP/2, over connections that begin as they should.
+//! The product's connections from other nodes: HTTP/2, after a valid handshake.
 
 use std::any::Any;
 use std::io;
@@ -60,8 +60,8 @@ where
         .map_err(|error| Error::Serve(with_causes(&error)))
 }
 
-/// The connections among these that begin as they should. Any number may do so at the same time: they are strangers,
-/// and the listener lets in only so many.
+/// The connections among these whose handshake is valid. Handshakes run at the same time, without a limit here: the
+/// listener already limits the number of connections.
 fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,

@@ -4,8 +4,8 @@
 //! first exchange. Otherwise a node that lags behind would refuse the very leader that could bring it up to date. As
 //! long as this node knows neither, the nodes in its configuration count: they are about to form the cluster.
 //!
-//! A member that the configuration lists at another address than the membership may be at either: the operator has moved
-//! it, and it has not yet told the leader so.
+//! If the configuration lists a member at another address than the membership, the member may be at either: the
+//! operator may have moved it before it told the leader its new address.
 //!
 //! A membership that was only told may never be committed. So it adds members to those of the node's own log, and
 //! removes none of them.
@@ -101,9 +101,9 @@ impl Members {
         found
     }
 
-    /// Where a member may be reached: its address in the membership, then its address in the configuration of this node,
-    /// if that is another one. When all members have moved at once, only their configurations know it; once they have
-    /// a leader, the membership follows.
+    /// Where a member may be reached: its address in the membership, then its address in the configuration of this
+    /// node, if that is another one. When all members have moved at once, only their configurations have the new
+    /// addresses. When they have a leader, the membership gets the new addresses too.
     pub(crate) fn addresses_of(&self, node_id: u64) -> Vec<String> {
         let known = self.known().remove(&node_id);
         let listed = self.listed.get(&node_id).cloned();
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(members.addresses_of(2), ["db2:7402", "new2:7402"]);
         assert_eq!(members.addresses_of(1), ["db1:7402"]);
         assert_eq!(members.addresses_of(3), ["db3:7402"]);
-        // No member, although it is listed.
+        // The configuration lists it, but it is not a member.
         assert_eq!(members.addresses_of(4), Vec::<String>::new());
         assert_eq!(
             members.other_address("db2:7402").as_deref(),

@@ -32,8 +32,8 @@ pub(crate) fn leads<T: Types>(replica: &Replica<T>, from: u64) -> bool {
     metrics.borrow_watched().current_leader == Some(from)
 }
 
-/// Refuses a piece of an entry from a node that led once: this node follows another leader, and not one of an earlier
-/// term. Each piece that is taken counts as an answer, and may keep the former leader from stepping down.
+/// Refuses a piece of an entry from a former leader, when this node follows another leader, whose term is not earlier.
+/// Each piece that this node takes counts as an answer, and could keep the former leader from stepping down.
 pub(crate) fn heed<T: Types>(
     replica: &Replica<T>,
     from: u64,
