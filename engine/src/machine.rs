@@ -2,7 +2,6 @@
 
 mod compiled;
 pub mod definition;
-pub mod expression;
 pub mod guard;
 mod version;
 

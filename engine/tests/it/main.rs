@@ -9,7 +9,6 @@ mod bounds;
 mod common;
 mod decimals;
 mod documents;
-mod expressions;
 mod fuzz_corpus;
 mod guard_model;
 mod guards;
