@@ -30,7 +30,7 @@ pub(super) async fn run(load: &Load, plan: &Plan) -> Result<Measured, Error> {
         let watch = client.watch_instance(&params).await.map_err(from_client)?;
         watches.spawn(follow(watch, arrived.clone()));
     }
-    let params = plan.event(&plan.instance(0), &*plan::document(plan.payload)?)?;
+    let params = plan.event(&plan.instance(0), &plan::document(plan.payload)?)?;
     let mut measured = Measured::new();
     let window = Window::after_warm_up(load);
     loop {

@@ -78,26 +78,34 @@ fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> 
 
 /// Connects to all members before changing anything on one of them. A single node is reached at the address
 /// from the command line.
-pub(super) async fn members(session: &Session) -> Result<Vec<Member>, Error> {
+async fn members(session: &Session) -> Result<Vec<Member>, Error> {
+    let mut connected = Vec::new();
+    for addr in addresses(session).await? {
+        connected.push(connect(session, addr).await?);
+    }
+    Ok(connected)
+}
+
+/// Where clients reach each member.
+pub(super) async fn addresses(session: &Session) -> Result<Vec<String>, Error> {
     let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
     let members = info.cluster.map(|cluster| cluster.members);
-    let addrs: Vec<String> = match members.unwrap_or_default().as_slice() {
+    Ok(match members.unwrap_or_default().as_slice() {
         [] | [_] => vec![session.client().await?.address().to_string()],
         members => members
             .iter()
             .map(|member| member.rcp_addr.to_string())
             .collect(),
+    })
+}
+
+pub(super) async fn connect(session: &Session, addr: String) -> Result<Member, Error> {
+    let options = ClientOptions {
+        addrs: vec![addr.clone()],
+        ..session.own_options()
     };
-    let mut connected = Vec::new();
-    for addr in addrs {
-        let options = ClientOptions {
-            addrs: vec![addr.clone()],
-            ..session.own_options()
-        };
-        let client = session.connect(options).await?;
-        connected.push(Member { addr, client });
-    }
-    Ok(connected)
+    let client = session.connect(options).await?;
+    Ok(Member { addr, client })
 }
 
 impl Member {

@@ -7,31 +7,43 @@ use super::keys;
 use crate::Error;
 use crate::session::{Session, from_client};
 
-/// Asks every member. One that refuses does not keep the others from reading theirs.
+/// Asks every member. One that cannot be reached, or that refuses, does not keep the others from reading theirs.
 pub(super) async fn run(session: &Session) -> Result<(), Error> {
     let mut nodes = Vec::new();
-    let mut refused = None;
-    for member in keys::members(session).await? {
-        match member.client.reload().await.map_err(from_client) {
-            Ok(answer) => {
+    let mut failed = None;
+    for addr in keys::addresses(session).await? {
+        match reload(session, &addr).await {
+            Ok(result) => {
                 if !session.out.json {
-                    session.out.line(&told(&member.addr, &answer.result))?;
+                    session.out.line(&told(&addr, &result))?;
                 }
-                nodes.push(json!({"rcp_addr": member.addr, "result": answer.result}));
-            }
-            Err(Error::Refused(mut body)) => {
-                body.message = format!("{}: {}", member.addr, body.message).into();
-                refused.get_or_insert(Error::Refused(body));
+                nodes.push(json!({"rcp_addr": addr, "result": result}));
             }
             Err(error) => {
-                refused.get_or_insert(error);
+                if failed.is_some() {
+                    // The first one ends the command; the others would be lost.
+                    eprintln!("{error}");
+                }
+                failed.get_or_insert(error);
             }
         }
     }
     if session.out.json {
         session.out.json_line(&json!({"nodes": nodes}))?;
     }
-    refused.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), Err)
+}
+
+async fn reload(session: &Session, addr: &str) -> Result<ReloadResult, Error> {
+    let member = keys::connect(session, addr.to_owned()).await?;
+    match member.client.reload().await.map_err(from_client) {
+        Ok(answer) => Ok(answer.result),
+        Err(Error::Refused(mut body)) => {
+            body.message = format!("{addr}: {}", body.message).into();
+            Err(Error::Refused(body))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What a node did, for people.

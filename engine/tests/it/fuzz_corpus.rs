@@ -1,5 +1,7 @@
 //! The inputs that the fuzz targets begin with: those that reach the most code.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 

@@ -7,8 +7,8 @@
 //! | module | subject |
 //! |---|---|
 //! | [`channel`] | requests and their handlers |
-//! | [`pipe`] | the bodies of a call, frame by frame |
-//! | [`connection`] | what the calls of one connection share: order, and how it breaks |
+//! | `pipe` | the bodies of a call, frame by frame |
+//! | `connection` | what the calls of one connection share: order, and how it breaks |
 //! | [`ways`] | the ways between nodes |
 
 pub mod channel;

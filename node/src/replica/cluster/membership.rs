@@ -376,7 +376,10 @@ fn refused(reason: String) -> ChangeError {
 
 fn not_changed<T: Types>(error: RaftError<T, ClientWriteError<T>>) -> ChangeError {
     match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::NotLeader,
+        // The entry may be in the log of this node, and the next leader may commit it.
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::Unconfirmed {
+            reason: "this node lost the leadership while it made the change".to_owned(),
+        },
         RaftError::APIError(ClientWriteError::ChangeMembershipError(
             ChangeMembershipError::InProgress(_),
         )) => under_way(),

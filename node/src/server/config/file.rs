@@ -1,14 +1,21 @@
 //! The YAML file, flattened to pairs of key and value.
 
+use std::io;
 use std::path::Path;
 
 use super::error::{Error, Origin};
 use super::keys::{KEYS, Key};
 use super::value::Value;
 
+/// The largest file of tokens, keys or certificates: a quarter of a million tokens.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// Reads the file and returns what it sets, each with the line it stands on.
 pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
-    let text = read_text(path).map_err(|reason| Error::Unreadable {
+    // May come from a pipe: it is read once at the start, and again only when an operator asks for it.
+    let bytes = std::fs::read(path).map_err(|error| error.to_string());
+    let text = bytes.and_then(|bytes| text_of(&bytes));
+    let text = text.map_err(|reason| Error::Unreadable {
         key: "--config".to_owned(),
         path: path.to_owned(),
         reason,
@@ -16,10 +23,32 @@ pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Er
     parse(&text, path)
 }
 
-/// The text of a file, whichever system it was written on.
+/// The bytes of a file of tokens, keys or certificates. The node reads these again while it serves. So a file that
+/// never ends, or that is not a file, must not hold it up.
+///
+/// # Errors
+/// When the file cannot be read, is not a regular file, or is larger than [`FILE_BYTES_MAX`].
+pub(crate) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if found.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it has {} bytes; at most {FILE_BYTES_MAX} are read",
+            found.len()
+        )));
+    }
+    std::fs::read(path)
+}
+
+/// The text of a file of tokens or keys, whichever system it was written on.
 pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let text = rstmdb_rcp::text::decode(&bytes).map_err(|error| error.to_string())?;
+    text_of(&read_bytes(path).map_err(|error| error.to_string())?)
+}
+
+fn text_of(bytes: &[u8]) -> Result<String, String> {
+    let text = rstmdb_rcp::text::decode(bytes).map_err(|error| error.to_string())?;
     Ok(text.into_owned())
 }
 

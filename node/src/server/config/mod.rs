@@ -16,7 +16,7 @@
 pub(crate) mod address;
 mod check;
 mod error;
-mod file;
+pub(crate) mod file;
 mod hash;
 mod keys;
 mod network;

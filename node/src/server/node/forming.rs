@@ -202,8 +202,8 @@ async fn ask_listed(
         }
         check_answer(local, &peer.peer_addr, &answer)?;
         connections.members().hear(&answer.membership);
-        if answer.formed && answer.members.is_empty() {
-            // That node is forming the cluster at this very moment.
+        if answer.opening || (answer.formed && answer.members.is_empty()) {
+            // That node is reading its log, or is forming the cluster at this very moment.
             silent.push(peer.peer_addr.clone());
         } else if answer.formed {
             if !answer.members.contains(&local.node_id) {

@@ -18,11 +18,13 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Interval between attempts to have this node's addresses changed.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between checks of a membership that fitted.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// If all nodes of a cluster have moved, the other nodes have this long to announce their addresses.
 const SETTLE_TIME: Duration = Duration::from_secs(30);
 
 /// Announces this node's addresses where they have changed, and logs in one line how the configuration and the
-/// membership differ after that. Ends then.
+/// membership differ after that. From then on it announces them whenever the membership says something else.
 pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
     loop {
         let (_, members) = replica.membership();
@@ -42,6 +44,10 @@ pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
             "the configuration of node {node_id} contradicts the cluster's membership, which is in force: {}",
             differ.join("; ")
         );
+    }
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        announce(&replica).await;
     }
 }
 

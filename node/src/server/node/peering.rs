@@ -9,6 +9,7 @@ use rstmdb_raft_store::{Acquaintance, Identity, NodeInfo, RealFs, Roster};
 use uuid::Uuid;
 
 use super::error::Error;
+use crate::server::config::file::read_bytes;
 use crate::server::config::{Cluster, Config, ListedNode};
 use crate::server::peer::{self, Credentials, Local, Members, Secret};
 
@@ -83,7 +84,7 @@ fn listed(peers: &[ListedNode]) -> String {
 /// What this node shows to other nodes, and demands from them, by the present contents of the files.
 pub(crate) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
     let content = |key: &'static str, path: &PathBuf| {
-        std::fs::read(path).map_err(|reason| Error::Unreadable {
+        read_bytes(path).map_err(|reason| Error::Unreadable {
             key,
             path: path.clone(),
             reason,

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{options, peering};
 use crate::server::clients::shared::{ReloadAsked, ServerShared};
-use crate::server::config::{Config, Setting};
+use crate::server::config::{self, Config, Setting};
 use crate::server::logging;
 use crate::server::transport::{certificates, tls};
 
@@ -92,9 +92,8 @@ impl Fresh {
         tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
         let again = self.config.load_again();
-        // A configuration that a start refuses must not come into force by a reload.
-        let read = match again.and_then(|config| config.must_be_closed().map(|()| config)) {
-            Ok(read) => read,
+        let (read, runs) = match again.and_then(|read| self.checked(read)) {
+            Ok(checked) => checked,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; the node keeps the one it has");
                 return Err(format!(
@@ -108,21 +107,38 @@ impl Fresh {
             needs_restart: keys::need_restart(&self.config, &read),
         };
         self.last = read.settings().to_vec();
-        keys::take_over(&mut self.config, read);
+        self.config = runs;
         self.bring_into_force();
-        if !result.applied.is_empty() {
-            let keys = result.applied.join(", ");
-            tracing::info!(keys, "these keys have changed and are in force");
+        let looked = self.look();
+        if looked.is_err() {
+            result.applied.retain(|key| !keys::names_files(key));
+        }
+        let in_force = result.applied.join(", ");
+        if !in_force.is_empty() {
+            tracing::info!(keys = in_force, "these keys have changed and are in force");
         }
         if !result.needs_restart.is_empty() {
             let keys = result.needs_restart.join(", ");
             tracing::warn!(keys, "these keys have changed and need a restart");
         }
-        result.files = self.look()?;
+        result.files = looked.map_err(|fault| match in_force.as_str() {
+            "" => fault,
+            keys => format!("{fault}. These keys are in force: {keys}"),
+        })?;
         Ok(result)
     }
 
-    /// Applies the values that come from the configuration file alone.
+    /// The configuration as it was read, and as the node would run with it. A configuration that a start refuses must not
+    /// come into force by a reload. Nor must one that would leave the port for nodes open to every caller: that port
+    /// stays where it is until a restart.
+    fn checked(&self, read: Config) -> Result<(Config, Config), config::Error> {
+        read.must_be_closed()?;
+        let mut runs = self.config.clone();
+        keys::take_over(&mut runs, read.clone());
+        runs.must_be_closed()?;
+        Ok((read, runs))
+    }
+
     fn bring_into_force(&self) {
         logging::set_level(&self.config.logging.level);
         self.shared.times.set(&self.config.network);

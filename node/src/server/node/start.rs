@@ -53,6 +53,7 @@ impl Node {
         let options = peer_options(config, &local, &roster)?;
         let connections = Connections::new(&options);
         let server = PeerServer::new(&options);
+        server.set_opening(found.is_some());
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
         let serving = peers.map(|listener| {

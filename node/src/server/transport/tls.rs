@@ -35,7 +35,7 @@ impl Files {
             return Ok(Self::default());
         }
         let read = |key, path: &Option<PathBuf>| match path {
-            Some(path) => match std::fs::read(path) {
+            Some(path) => match config::file::read_bytes(path) {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) => Err(fault(key, path, &error)),
             },

@@ -5,6 +5,7 @@ use std::fs;
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::ports;
 use rstmdb_jepsen::process::node::Node;
 use serde_json::json;
 
@@ -121,4 +122,54 @@ fn a_configuration_that_a_start_refuses_changes_nothing() {
         let done = cli.run(&["put-machine", "-n", "m", "-v", version, MACHINE]);
         assert_eq!(done.unwrap().code, Some(0));
     }
+}
+
+#[test]
+fn an_empty_configuration_does_not_open_the_port_for_nodes() {
+    let _turn = turns::light();
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "a secret that all nodes share").unwrap();
+    let config = Config::for_tests()
+        .with("cluster.node_id", "1")
+        .with(
+            "cluster.bind_addr",
+            &format!("0.0.0.0:{}", ports::free().unwrap()),
+        )
+        .with("cluster.secret_file", &secret.display().to_string());
+    let port = ports::free().unwrap();
+    let own = format!(r#"[{{id: 1, peer_addr: "127.0.0.1:{port}", rcp_addr: "127.0.0.1:7401"}}]"#);
+    let node = Node::start(&config.with("cluster.peers", &own)).unwrap();
+    let cli = Cli::new(node.addr());
+    let full = fs::read_to_string(node.config_path()).unwrap();
+    fs::write(node.config_path(), "").unwrap();
+    let refused = cli.run(&["reload"]).unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("cluster.secret_file"), "{refused:?}");
+    fs::write(node.config_path(), full).unwrap();
+    let unchanged = cli.json(&["reload", "--json"]).unwrap();
+    let result = &unchanged["nodes"][0]["result"];
+    assert_eq!(
+        result,
+        &json!({"applied": [], "files": [], "needs_restart": []})
+    );
+}
+
+#[test]
+fn a_file_of_tokens_that_is_no_file_does_not_hold_up_the_node() {
+    let _turn = turns::light();
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("tokens");
+    fs::write(&secrets, "").unwrap();
+    let config = Config::for_tests().with("auth.secrets_file", &secrets.display().to_string());
+    let node = Node::start(&config).unwrap();
+    let cli = Cli::new(node.addr());
+    fs::remove_file(&secrets).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &secrets).unwrap();
+    let refused = cli.run(&["reload"]).unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("not a regular file"), "{refused:?}");
+    fs::remove_file(&secrets).unwrap();
+    fs::write(&secrets, "").unwrap();
+    assert_eq!(cli.run(&["reload"]).unwrap().code, Some(0));
 }

@@ -5,7 +5,7 @@ use rstmdb_raft_store::NodeInfo;
 
 use super::view::View;
 use super::{Membership, refused};
-use crate::replica::peers::calls::PeerError;
+use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 
@@ -25,25 +25,57 @@ impl<T: Types> Membership<T> {
             return Ok(());
         }
         let is_taken = |(id, other): &(&u64, &NodeInfo)| {
+            let theirs = [&other.peer_addr, &other.rcp_addr];
             **id != node_id
-                && (other.peer_addr == node.peer_addr || other.rcp_addr == node.rcp_addr)
+                && [&node.peer_addr, &node.rcp_addr]
+                    .iter()
+                    .any(|addr| theirs.contains(addr))
         };
+        if node.peer_addr == node.rcp_addr {
+            return Err(refused(format!(
+                "node {node_id} cannot be at {node}: it needs one address for other nodes and another one for clients"
+            )));
+        }
         if let Some((id, other)) = membership.nodes().find(is_taken) {
             return Err(refused(format!(
                 "node {node_id} cannot be at {node}: node {id} is at {other}"
             )));
         }
         let has_others = membership.nodes().nth(1).is_some();
-        if node_id == view.metrics.id && by_itself && has_others {
-            // Only another node can check that this node answers at its new address.
+        if node_id == view.metrics.id && has_others {
+            if !by_itself {
+                return Err(has_not_moved(node_id));
+            }
+            // Only another node can tell whether this one is reached there.
             self.transfer_leader(view, None).await?;
             return Err(ChangeError::NotLeader);
         }
         if node_id != view.metrics.id {
-            self.must_answer_there(node_id, node, by_itself).await?;
+            let known = membership.get_node(&node_id);
+            self.must_answer_there(node_id, known, node, by_itself)
+                .await?;
         }
         let moved = [(node_id, node.clone())].into();
         self.set_members(ChangeMembers::SetNodes(moved)).await
+    }
+
+    /// Refuses to move a member that answers where it is, and not where it is said to be: that would cut it off.
+    async fn must_be_silent(
+        &self,
+        node_id: u64,
+        known: Option<&NodeInfo>,
+    ) -> Result<(), ChangeError> {
+        let Some(known) = known else {
+            return Ok(());
+        };
+        let here = Peer {
+            id: node_id,
+            node: known.clone(),
+        };
+        match self.neighbours.peers.report(&here).await {
+            Ok(_) => Err(has_not_moved(node_id)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Refuses an address at which another node answers. With `must_answer`, also refuses an address at which no node
@@ -51,6 +83,7 @@ impl<T: Types> Membership<T> {
     async fn must_answer_there(
         &self,
         node_id: u64,
+        known: Option<&NodeInfo>,
         node: &NodeInfo,
         must_answer: bool,
     ) -> Result<(), ChangeError> {
@@ -61,11 +94,20 @@ impl<T: Types> Membership<T> {
                 "node {} answers at {}, not node {node_id}",
                 there.id, node.peer_addr
             ))),
-            Err(PeerError::Unreachable(_)) if !must_answer => Ok(()),
+            Err(PeerError::Unreachable(_)) if !must_answer => {
+                self.must_be_silent(node_id, known).await
+            }
             Err(error) => Err(refused(format!(
                 "node {node_id} does not answer at {}: {error}",
                 node.peer_addr
             ))),
         }
     }
+}
+
+fn has_not_moved(node_id: u64) -> ChangeError {
+    refused(format!(
+        "node {node_id} answers at its present addresses, so it has not moved: change its own configuration and start \
+         it again, and it asks for its new addresses by itself"
+    ))
 }

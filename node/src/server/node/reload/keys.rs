@@ -25,6 +25,13 @@ fn is_reloaded(key: &str) -> bool {
     RELOADED.iter().any(|begin| key.starts_with(begin)) && !NOT_RELOADED.contains(&key)
 }
 
+/// Whether the key names files that are read, or says what they must hold.
+pub(super) fn names_files(key: &str) -> bool {
+    ["auth.", "tls.", "cluster."]
+        .iter()
+        .any(|begin| key.starts_with(begin))
+}
+
 /// The keys that need a restart: their values differ from those that the node `runs` with.
 pub(super) fn need_restart(runs: &Config, read: &Config) -> Vec<String> {
     differing(runs.settings(), read.settings(), |key| !is_reloaded(key))

@@ -118,9 +118,10 @@ struct Pipeline<T: Types, S> {
     quiet_since: InstantOf<T>,
 }
 
-enum SenderStep<T: Types> {
+// Not generic over the types of the node: rustdoc of Rust 1.95 panics over such an enum.
+enum SenderStep<R> {
     Answer(Result<Option<wire::StreamAppendReply>, tonic::Status>),
-    Next(Option<AppendEntriesRequest<T>>),
+    Next(Option<R>),
     Sent(Option<Sent>),
     Silence,
 }
@@ -179,7 +180,7 @@ where
         }
     }
 
-    async fn step(&mut self) -> SenderStep<T> {
+    async fn step(&mut self) -> SenderStep<AppendEntriesRequest<T>> {
         let takes_more = self.ready.is_empty()
             && matches!(self.held, Told::Held(_))
             && self.owed.len() < OWED_MAX

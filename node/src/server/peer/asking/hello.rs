@@ -27,6 +27,8 @@ pub struct HelloAnswer {
     pub rcp_addr: String,
     /// Its Raft is initialized: it is a member, or was.
     pub formed: bool,
+    /// It belongs to a cluster, and cannot say yet who the members are.
+    pub opening: bool,
     /// The incarnation under which this node's id has taken part before; `None` when it never has.
     pub recorded_incarnation: Option<u128>,
     /// The nodes that its configuration lists; empty where it lists no others.
@@ -54,6 +56,7 @@ impl HelloAnswer {
             peer_addr: reply.peer_addr,
             rcp_addr: reply.rcp_addr,
             formed: reply.formed,
+            opening: reply.opening,
             recorded_incarnation: recorded.transpose()?,
             listed: reply.listed,
             members: reply.members,

@@ -31,6 +31,8 @@ impl<T: Types> Introduction for IntroductionService<T> {
                 &reason,
             );
         }
+        // Asked first: a replica that is set meanwhile only makes the caller ask again.
+        let opening = self.0.is_opening();
         let mut formed = false;
         let (mut index, mut nodes) = (0, Vec::new());
         if let Some(replica) = self.0.replica_if_started() {
@@ -66,6 +68,7 @@ impl<T: Types> Introduction for IntroductionService<T> {
             members: nodes.iter().map(|(id, _)| *id).collect(),
             nodes: nodes.into_iter().map(Into::into).collect(),
             membership_index: index,
+            opening,
         }))
     }
 }

@@ -1,6 +1,7 @@
 //! What the services share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub(crate) struct Served<T: Types> {
     /// Ends the streams, which would otherwise live on after any shutdown.
     pub(crate) closing: CancellationToken,
     replica: Mutex<Option<Replica<T>>>,
+    /// The data folder belongs to a cluster, and its log has not been read yet.
+    opening: AtomicBool,
 }
 
 impl<T: Types> Served<T> {
@@ -36,12 +39,23 @@ impl<T: Types> Served<T> {
             shares: Arc::default(),
             closing: CancellationToken::new(),
             replica: Mutex::default(),
+            opening: AtomicBool::new(false),
         }
     }
 
     /// From now on serves this replica; with `None` it serves no replica any more.
     pub(crate) fn set_replica(&self, replica: Option<Replica<T>>) {
         *self.replica.lock() = replica;
+        self.opening.store(false, Ordering::Release);
+    }
+
+    /// Until there is a replica, a node that asks is told that this one cannot say yet what it belongs to.
+    pub(crate) fn set_opening(&self, opening: bool) {
+        self.opening.store(opening, Ordering::Release);
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.opening.load(Ordering::Acquire)
     }
 
     pub(crate) fn replica_if_started(&self) -> Option<Replica<T>> {

@@ -72,6 +72,12 @@ impl<T: Types> PeerServer<T> {
         self.served.set_replica(Some(replica));
     }
 
+    /// `opening`: the data folder belongs to a cluster already. Until the replica is set, fresh nodes then wait for this
+    /// one: its log may hold a cluster that they are not members of, and they must not form another one under its id.
+    pub fn set_opening(&self, opening: bool) {
+        self.served.set_opening(opening);
+    }
+
     /// Drops the replica, which was shut down: connections may take a while to end.
     pub fn release_replica(&self) {
         self.served.set_replica(None);
