@@ -194,3 +194,52 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     });
     assert_eq!(read.unwrap()["state"], "b");
 }
+
+#[test]
+fn fresh_nodes_form_no_second_cluster_beside_a_listed_node_that_reads_its_log() {
+    let _turn = turns::light();
+    let free = || ports::free().unwrap();
+    let places: Vec<(u64, u16, u16)> = (1..=3).map(|id| (id, free(), free())).collect();
+    let item = |(id, peer, rcp): &(u64, u16, u16)| {
+        format!(r#"{{id: {id}, peer_addr: "127.0.0.1:{peer}", rcp_addr: "127.0.0.1:{rcp}"}}"#)
+    };
+    let all: Vec<String> = places.iter().map(item).collect();
+    let config = |at: usize, listed: &[String]| {
+        let (id, peer, _) = places[at];
+        Config::for_tests()
+            .with("cluster.node_id", &id.to_string())
+            .with("cluster.bind_addr", &format!("127.0.0.1:{peer}"))
+            .with("cluster.peers", &format!("[{}]", listed.join(", ")))
+    };
+    let prepare = |at: usize, listed: &[String]| {
+        let (id, _, rcp) = places[at];
+        Node::prepare_as(&format!("node {id}"), rcp, &config(at, listed)).unwrap()
+    };
+    let mut old = prepare(0, &all[..1]);
+    old.restart().unwrap();
+    let machine = r#"{"states":["a"],"initial":"a","transitions":[]}"#;
+    let put = ["put-machine", "-n", "m", "-v", "1", machine];
+    assert_eq!(Cli::new(old.addr()).run(&put).unwrap().code, Some(0));
+    old.stop().unwrap();
+
+    // Its log knows a cluster of its own; the list says something else.
+    old.reconfigure(places[0].2, &config(0, &all)).unwrap();
+    let mut fresh = [prepare(1, &all), prepare(2, &all)];
+    for node in &mut fresh {
+        node.launch().unwrap();
+    }
+    old.restart().unwrap();
+    for node in &mut fresh {
+        let status = node.wait_exit(ANNOUNCE_TIMEOUT).unwrap();
+        assert!(!status.success());
+        assert!(
+            node.log_text().contains("not a member of"),
+            "{}",
+            node.log_tail()
+        );
+    }
+    let machines = Cli::new(old.addr())
+        .json(&["list-machines", "--json"])
+        .unwrap();
+    assert_eq!(machines["items"][0]["machine"], "m");
+}

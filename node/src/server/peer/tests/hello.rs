@@ -53,6 +53,16 @@ async fn a_node_that_belongs_to_no_cluster_yet_learns_who_is_there() {
 }
 
 #[tokio::test]
+async fn a_node_that_reads_its_log_says_that_it_cannot_tell_who_belongs_to_its_cluster() {
+    let server = Served::start(|addr| options(1, addr)).await;
+    server.server.set_opening(true);
+    let addr = server.addr.to_string();
+    assert!(client(2).hello(&addr).await.unwrap().opening);
+    server.server.set_opening(false);
+    assert!(!client(2).hello(&addr).await.unwrap().opening);
+}
+
+#[tokio::test]
 async fn a_node_that_was_never_met_and_has_no_cluster_says_so() {
     let server = Served::start(|addr| {
         let mut options = options(1, addr);
