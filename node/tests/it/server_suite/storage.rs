@@ -98,6 +98,8 @@ async fn statistics_of_the_log_and_of_replication() {
     let stats: WalStatsResult =
         serde_json::from_value(conn.ok("WAL_STATS", json!({})).await).unwrap();
     assert!(stats.entry_count >= 2 && stats.segment_count >= 1 && stats.io_stats.fsyncs > 0);
+    // The status is this node's own. A linearizable read waits until this node has applied what the leader acknowledged.
+    conn.ok("LIST_MACHINES", json!({})).await;
     let status = conn.ok("REPLICATION_STATUS", json!({})).await;
     if super::FOLLOWS {
         assert_eq!(status["role"], "replica");
