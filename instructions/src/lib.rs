@@ -1,4 +1,4 @@
-//! Counts the instructions of each step that every write passes. The gate compares the counts with the recorded ones.
+//! Counts the instructions of each step that every write passes, and compares the counts with the recorded ones.
 //! Unlike times, counts do not depend on how busy the machine is.
 //!
 //! Valgrind's callgrind counts them: it runs this program once for each step, and counts only inside
