@@ -1,14 +1,12 @@
-//! For tests and simulations, whose clients have commands and no requests. Makes the request for a command, and does
-//! the leader's side of forwarding for a network without a codec.
+//! For tests and simulations, whose clients have commands and no requests: makes the request for a command.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::{BatchOp, Command, Query};
 
-use super::command::{NewIds, ParamsText, command};
 use super::json::{self, Object};
 use super::op::Op;
 pub use super::told::told;
-use crate::replica::{ClientRequest, Forwarded, Received, Submission};
+use crate::replica::{ClientRequest, Submission};
 
 impl From<Command> for Submission {
     fn from(command: Command) -> Self {
@@ -21,24 +19,6 @@ impl From<Command> for Submission {
         };
         Self { command, sent }
     }
-}
-
-/// The command that a leader reads from a forwarded request; `None` if the leader does not understand the request.
-pub fn understood(forwarded: Forwarded) -> Option<Received> {
-    let Forwarded {
-        seq,
-        request,
-        actor,
-    } = forwarded;
-    let params = ParamsText::owned(&request.params)?;
-    let mut ids = NewIds::sent(request.new_ids);
-    let command = command(Op::from_name(request.op)?, &params, &mut ids)?;
-    Some(Received {
-        seq,
-        command: command.ok()?,
-        actor,
-        permit: std::sync::Arc::new(()),
-    })
 }
 
 fn optional_str(object: &mut Object<'_>, name: &'static str, value: Option<&str>) {
