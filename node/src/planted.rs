@@ -32,11 +32,15 @@ pub enum Bug {
     KeysLostOnFailover,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
+    /// A stale entry does not go into the chain over the log.
+    ChainSkipsStale,
+    /// A state that is loaded from a snapshot has lost the head of its chain.
+    ChainLostBySnapshot,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -44,6 +48,8 @@ impl Bug {
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
         Self::LogTimeFollowsWallClock,
+        Self::ChainSkipsStale,
+        Self::ChainLostBySnapshot,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -57,6 +63,8 @@ impl Bug {
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
+            Self::ChainSkipsStale => "chain-skips-stale",
+            Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
         }
     }
 }
@@ -90,6 +98,8 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
+        Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly

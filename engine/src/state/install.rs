@@ -214,6 +214,7 @@ impl State {
             last_time_ms: self.last_time_ms,
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
+            chain: self.chain.take(),
             ..Self::new()
         };
     }

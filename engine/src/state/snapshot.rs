@@ -8,6 +8,7 @@ use prost::Message;
 use super::instance::Instance;
 use super::key_record::KeyRecord;
 use super::{State, UsedId};
+use crate::chain::{Chain, Head};
 
 #[allow(missing_docs, clippy::all)]
 pub(super) mod proto {
@@ -104,6 +105,7 @@ impl SnapshotRecords {
             instances: self.state.instance_count(),
             stale_offsets: self.state.stale.iter().copied().collect(),
             stale_known_from: self.state.stale_known_from,
+            chain: self.state.chain.as_ref().map(chain_message),
         })
     }
 
@@ -175,6 +177,22 @@ impl SnapshotRecords {
             digest_high: (digest >> 64) as u64,
             digest_low: digest as u64,
         })
+    }
+}
+
+fn chain_message(chain: &Chain) -> proto::Chain {
+    let bytes = |head: Head| Bytes::copy_from_slice(&head.0);
+    proto::Chain {
+        first: chain.first(),
+        last: chain.last(),
+        head: bytes(chain.head()),
+        marks: chain
+            .marks()
+            .map(|(offset, head)| proto::Mark {
+                offset,
+                head: bytes(head),
+            })
+            .collect(),
     }
 }
 

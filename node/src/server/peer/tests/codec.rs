@@ -491,6 +491,7 @@ fn report() -> impl Strategy<Value = Report> {
     let digests = (
         any::<DigestAt>(),
         proptest::collection::vec(any::<DigestAt>(), 0..4),
+        proptest::collection::vec(any::<(u64, [u8; 32])>(), 0..4),
     );
     let rest = (of(any::<u64>()), of(text()), any::<bool>(), text());
     (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| Report {
@@ -510,6 +511,9 @@ fn report() -> impl Strategy<Value = Report> {
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
         log_ms: rest.0.map(|ms| ms / 2),
+        heads: (digests.2.into_iter())
+            .map(|(offset, head)| (offset, Head(head)))
+            .collect(),
     })
 }
 
