@@ -365,10 +365,7 @@ mod tests {
             Head::BEGIN.then(&hash(5)).then(&hash(6)),
             Head::BEGIN.then(&hash(6)).then(&hash(5)),
         );
-        assert_eq!(
-            chain.head(),
-            Head::BEGIN.then(&hash(5)).then(&hash(6))
-        );
+        assert_eq!(chain.head(), Head::BEGIN.then(&hash(5)).then(&hash(6)));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, 
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, guard};
+pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
 #[cfg(feature = "planted-bugs")]
 pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};
-pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;

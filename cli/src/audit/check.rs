@@ -76,7 +76,9 @@ pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
         let wrong = |what: String| Fault::Line { line: number, what };
         let length = (&mut proof).take(LINE_BYTES_MAX).read_line(&mut text)?;
         if length == 0 {
-            return Err(wrong("it ends without its last line, so it was cut off".to_owned()));
+            return Err(wrong(
+                "it ends without its last line, so it was cut off".to_owned(),
+            ));
         }
         if length as u64 == LINE_BYTES_MAX {
             return Err(wrong(format!("at most {LINE_BYTES_MAX} bytes, got more")));
@@ -136,11 +138,16 @@ impl Following {
     fn begin(text: &str) -> Result<Self, String> {
         let begin: Begin = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if begin.format != FORMAT {
-            return Err(format!("format: expected {FORMAT:?}, got {:?}", begin.format));
+            return Err(format!(
+                "format: expected {FORMAT:?}, got {:?}",
+                begin.format
+            ));
         }
         if begin.version != VERSION {
             let version = begin.version;
-            return Err(format!("version: this program reads {VERSION}, got {version}"));
+            return Err(format!(
+                "version: this program reads {VERSION}, got {version}"
+            ));
         }
         if begin.from_offset == 0 {
             return Err("from_offset: expected an integer ≥ 1, got 0".to_owned());
@@ -161,9 +168,13 @@ impl Following {
     fn hashes(&mut self, hashes: &[u8]) -> Result<(), String> {
         let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
         if !rest.is_empty() || hashes.is_empty() {
-            return Err(format!("hashes: expected {HASH_BYTES} bytes for each of at least one entry"));
+            return Err(format!(
+                "hashes: expected {HASH_BYTES} bytes for each of at least one entry"
+            ));
         }
-        hashes.iter().try_for_each(|hash| self.step(&EntryHash(*hash)))
+        hashes
+            .iter()
+            .try_for_each(|hash| self.step(&EntryHash(*hash)))
     }
 
     fn step(&mut self, hash: &EntryHash) -> Result<(), String> {
@@ -174,7 +185,10 @@ impl Following {
 
     fn entry(&mut self, entry: AuditEntry) -> Result<(), String> {
         if entry.offset != self.next {
-            return Err(format!("entry: expected the one at offset {}, got {}", self.next, entry.offset));
+            return Err(format!(
+                "entry: expected the one at offset {}, got {}",
+                self.next, entry.offset
+            ));
         }
         let logged = Logged {
             term: entry.term,
@@ -207,7 +221,9 @@ impl Following {
             Some(Body::FlushAll(_)) => self.last = None,
             Some(Body::CreateInstance(create)) if create.instance_id == *id => {
                 if let Some(last) = self.last {
-                    return Err(format!("it creates the instance, which was there since offset {last}"));
+                    return Err(format!(
+                        "it creates the instance, which was there since offset {last}"
+                    ));
                 }
                 self.beginning.get_or_insert(match create.prev_offset {
                     0 => Beginning::Created,
@@ -257,12 +273,20 @@ impl Following {
     fn end(&mut self, end: &End) -> Result<Proven, String> {
         let last = self.next - 1;
         if end.to_offset != last {
-            return Err(format!("to_offset: the lines lead to {last}, got {}", end.to_offset));
+            return Err(format!(
+                "to_offset: the lines lead to {last}, got {}",
+                end.to_offset
+            ));
         }
         if end.head.parse() != Ok(self.head) {
-            return Err(format!("head: the lines lead to {}, got {:?}", self.head, end.head));
+            return Err(format!(
+                "head: the lines lead to {}, got {:?}",
+                self.head, end.head
+            ));
         }
-        let beginning = self.beginning.ok_or("it shows no fact about the instance")?;
+        let beginning = self
+            .beginning
+            .ok_or("it shows no fact about the instance")?;
         Ok(Proven {
             instance_id: self.begin.instance_id.clone(),
             cluster_id: self.begin.cluster_id.clone(),
@@ -313,7 +337,9 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
-        Some(Body::PutMachine(_)) | None => Err("it is not about an instance".to_owned()),
+        Some(Body::PutMachine(_) | Body::SetLevel(_)) | None => {
+            Err("it is not about an instance".to_owned())
+        }
     }
 }
 

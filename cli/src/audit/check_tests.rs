@@ -127,7 +127,12 @@ fn a_proof_shows_the_facts_of_the_instance_and_no_others() {
     );
     assert_eq!(proven.beginning, Beginning::Created);
     let shown = serde_json::to_string(&proven.facts[1]).unwrap();
-    for part in ["\"event\":\"PAY\"", "\"prev_offset\":10", "\"actor\":\"ann\"", "{\"by\":\"ann\"}"] {
+    for part in [
+        "\"event\":\"PAY\"",
+        "\"prev_offset\":10",
+        "\"actor\":\"ann\"",
+        "{\"by\":\"ann\"}",
+    ] {
         assert!(shown.contains(part), "{shown}");
     }
 }
@@ -155,7 +160,10 @@ fn a_fact_that_is_left_out_or_has_no_effect_is_noticed() {
     entries.remove(1);
     let gap = refused(&entries);
     assert!(gap.contains("it follows a fact at offset 12"), "{gap}");
-    let twice = refused(&[entry(10, vec![create("a", 0)]), entry(11, vec![create("a", 0)])]);
+    let twice = refused(&[
+        entry(10, vec![create("a", 0)]),
+        entry(11, vec![create("a", 0)]),
+    ]);
     assert!(twice.contains("which was there since offset 10"), "{twice}");
     let deleted = refused(&[
         entry(10, vec![create("a", 0)]),
@@ -190,7 +198,11 @@ fn no_changed_byte_shows_another_history_under_the_same_head() {
         }
     }
     // All but what names the cluster, which no entry does.
-    assert!(refused > 3 * whole.len() - 40, "{refused} of {}", 3 * whole.len());
+    assert!(
+        refused > 3 * whole.len() - 40,
+        "{refused} of {}",
+        3 * whole.len()
+    );
 }
 
 #[test]
@@ -225,13 +237,34 @@ fn what_is_no_proof_is_refused_with_line_and_reason() {
     for (text, expected) in [
         ("".to_owned(), "line 1: it ends without its last line"),
         ("{}\n".to_owned(), "line 1: missing field"),
-        (whole.replacen(FORMAT, "other", 1), "line 1: format: expected"),
-        (whole.replacen("\"version\":1", "\"version\":2", 1), "line 1: version: this program reads 1, got 2"),
-        (whole.replacen("\"from_offset\":10", "\"from_offset\":0", 1), "line 1: from_offset"),
-        (whole.replacen("0505", "05", 1), "line 1: head_before: expected a head"),
-        (whole.replacen("\"hashes\"", "\"hash\"", 1), "line 3: unknown field"),
-        (whole.replacen("\"hashes\":\"", "\"hashes\":\"AAAA", 1), "line 3: hashes: expected 32 bytes"),
-        (whole.replacen("\"to_offset\":17", "\"to_offset\":18", 1), "to_offset: the lines lead to 17"),
+        (
+            whole.replacen(FORMAT, "other", 1),
+            "line 1: format: expected",
+        ),
+        (
+            whole.replacen("\"version\":1", "\"version\":2", 1),
+            "line 1: version: this program reads 1, got 2",
+        ),
+        (
+            whole.replacen("\"from_offset\":10", "\"from_offset\":0", 1),
+            "line 1: from_offset",
+        ),
+        (
+            whole.replacen("0505", "05", 1),
+            "line 1: head_before: expected a head",
+        ),
+        (
+            whole.replacen("\"hashes\"", "\"hash\"", 1),
+            "line 3: unknown field",
+        ),
+        (
+            whole.replacen("\"hashes\":\"", "\"hashes\":\"AAAA", 1),
+            "line 3: hashes: expected 32 bytes",
+        ),
+        (
+            whole.replacen("\"to_offset\":17", "\"to_offset\":18", 1),
+            "to_offset: the lines lead to 17",
+        ),
         (format!("{whole}\n"), "it follows the last line"),
     ] {
         let refused = check(text.as_bytes()).unwrap_err().to_string();

@@ -38,7 +38,10 @@ pub(super) async fn make(
 /// Removes a proof that is not whole, so that nobody takes it for one.
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        eprintln!("{} is not a whole proof, and cannot be removed: {error}", path.display());
+        eprintln!(
+            "{} is not a whole proof, and cannot be removed: {error}",
+            path.display()
+        );
     }
 }
 
@@ -152,7 +155,9 @@ impl<W: Write> Proof<'_, W> {
         };
         if logged.hash() != *hash {
             let offset = entry.offset;
-            return Err(Error::unexpected(format!("the entry at offset {offset} has another hash")));
+            return Err(Error::unexpected(format!(
+                "the entry at offset {offset} has another hash"
+            )));
         }
         if self.begun.is_none() {
             self.begun = Some(entry.offset);

@@ -120,7 +120,8 @@ pub(crate) async fn proof(session: &Session, args: &args::AuditProof) -> Result<
 fn check_file(session: &Session, file: &Path, kept: Head) -> Result<(), Error> {
     let named = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let opened = File::open(file).map_err(|error| Error::Usage(named(&error)))?;
-    let proven = check::check(BufReader::new(opened)).map_err(|fault| Error::Failed(named(&fault)))?;
+    let proven =
+        check::check(BufReader::new(opened)).map_err(|fault| Error::Failed(named(&fault)))?;
     if proven.head != kept {
         let what = format!(
             "it proves nothing: it leads to the head {} at offset {}, not to {kept}. The head was kept at another \
@@ -141,7 +142,9 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
         let mut table = view::history();
         for record in &proven.facts {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
-            table.push(view::history_row(&Json::parse(&text).map_err(Error::unexpected)?));
+            table.push(view::history_row(
+                &Json::parse(&text).map_err(Error::unexpected)?,
+            ));
         }
         session.out.line(&table.render(session.out.paint))?;
     }
@@ -156,7 +159,8 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
         proven.last_fact,
         match proven.beginning {
             Beginning::Created => ", from its creation on".to_owned(),
-            Beginning::Behind(offset) => format!("; the facts up to offset {offset} are not part of it"),
+            Beginning::Behind(offset) =>
+                format!("; the facts up to offset {offset} are not part of it"),
         }
     );
     Ok(())

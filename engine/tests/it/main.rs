@@ -14,6 +14,7 @@ mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;
+mod levels;
 mod properties;
 mod replay;
 mod scenario;

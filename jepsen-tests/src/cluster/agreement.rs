@@ -70,7 +70,10 @@ impl Cluster {
                 let state = Converged {
                     applied: info["last_applied"].as_u64().unwrap_or_default(),
                     digest: info["state_digest"].as_str().unwrap_or_default().to_owned(),
-                    chain_head: info["chain"]["head"].as_str().unwrap_or_default().to_owned(),
+                    chain_head: info["chain"]["head"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
                 };
                 seen.push((id, state));
             }

@@ -116,7 +116,8 @@ fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
         let node_id = other.node_id;
         let offset = *offset;
         let holders = |shown: &Shown| {
-            let same = |(_, all): &&(&Report, BTreeMap<u64, Shown>)| all.get(&offset) == Some(shown);
+            let same =
+                |(_, all): &&(&Report, BTreeMap<u64, Shown>)| all.get(&offset) == Some(shown);
             theirs.iter().filter(same).count()
         };
         let majority = members / 2 + 1;

@@ -40,7 +40,11 @@ fn a_log_that_leads_from_head_to_head_is_sound() {
         assert!(checked.note.contains(&end.to_string()), "{}", checked.note);
     }
     let late = followed(&hashes, &heads[10..]);
-    assert!(late.note.contains("entries 5 to 14 lie before"), "{}", late.note);
+    assert!(
+        late.note.contains("entries 5 to 14 lie before"),
+        "{}",
+        late.note
+    );
 }
 
 #[test]
@@ -61,7 +65,10 @@ fn a_changed_lost_inserted_or_swapped_entry_is_named_by_the_known_heads_around_i
         change(&mut hashes.hashes);
         let checked = followed(&hashes, &known);
         let first = &checked.faults[0];
-        assert!(first.starts_with("an entry from 15 to 24 was changed"), "{first}");
+        assert!(
+            first.starts_with("an entry from 15 to 24 was changed"),
+            "{first}"
+        );
     }
 }
 

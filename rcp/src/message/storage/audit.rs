@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn parameters_that_are_none_are_refused_by_name() {
         for (params, expected) in [
-            (json!({}), "params.from_offset: required, expected an integer ≥ 0"),
+            (
+                json!({}),
+                "params.from_offset: required, expected an integer ≥ 0",
+            ),
             (
                 json!({"from_offset": 1, "instance_id": 3}),
                 "params.instance_id: expected a string, got 3",

@@ -65,6 +65,8 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         instances: status.instances,
         earliest_offset: status.earliest_offset,
         state_digest: format!("{:032x}", status.digest).into(),
+        feature_level: Some(status.level),
+        understands_level: Some(status.understands),
         chain: status.chain.map(|chain| ChainInfo {
             from: chain.first,
             head: chain.head.to_string().into(),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use openraft::EntryPayload;
+use rstmdb_engine::Refusal;
 use rstmdb_engine::chain::{Chain, HASH_BYTES, Head};
-use rstmdb_engine::fact::{Entry, Message};
+use rstmdb_engine::fact::level::{self, Feature};
+use rstmdb_engine::fact::{Body as FactBody, Entry, Message};
 use rstmdb_raft_store as raft_store;
 use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditRead, AuditReadResult};
 use rstmdb_rcp::message::storage::backup::Blob;
@@ -60,20 +62,26 @@ pub(super) fn start(shared: Arc<ServerShared>, wanted: Wanted) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(wanted.from).await;
-        let earliest = shared.replica.earliest_offset();
+        let status = shared.replica.status();
+        let earliest = status.earliest_offset;
         let beginning = shared
             .replica
             .with_state(|state| begin(state.chain(), earliest, wanted.from))?;
         let head_before = head_before(&shared, &beginning).await?;
-        page(&shared, &wanted, &beginning, head_before)
+        page(&shared, &wanted, &beginning, head_before, status.cluster_id)
     })
 }
 
 /// Where the page for `from` begins, if the log from `earliest` on and the known heads allow it.
 fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, ErrorBody> {
     let Some(chain) = chain else {
-        let problem = "there is no chain over this log yet: it begins when the cluster is raised to feature level 2";
-        return Err(ErrorBody::new(Code::NotFound, problem));
+        let refusal = Refusal::FeatureLevel {
+            what: Feature::Chain.to_string(),
+            needed: Feature::Chain.level(),
+            current: level::FIRST,
+            held_back_by: Vec::new(),
+        };
+        return Err(failure::of_replica(&refusal.into(), Effect::None));
     };
     let last_applied = chain.last();
     let usable = |(offset, _): &(u64, Head)| offset + 1 >= earliest;
@@ -82,7 +90,10 @@ fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, E
     let (from, known) = match from {
         0 => (first_known.0 + 1, first_known),
         from if from > last_applied + 1 => {
-            let problem = format!("expected an integer from 0 to {}, got {from}", last_applied + 1);
+            let problem = format!(
+                "expected an integer from 0 to {}, got {from}",
+                last_applied + 1
+            );
             return Err(failure::bad_request("params.from_offset", &problem));
         }
         from => match chain.known_at(from - 1).filter(usable) {
@@ -133,6 +144,7 @@ fn page(
     wanted: &Wanted,
     beginning: &Beginning,
     head_before: Head,
+    cluster_id: String,
 ) -> JobOutcome {
     let (from, last_applied) = (beginning.from, beginning.last_applied);
     let entries = match from > last_applied {
@@ -159,7 +171,7 @@ fn page(
     });
     filled?;
     let result = AuditReadResult {
-        cluster_id: shared.replica.status().cluster_id.into(),
+        cluster_id: cluster_id.into(),
         chain_from: beginning.chain_from,
         first_offset: from,
         head_before: head_before.to_string().into(),
@@ -228,8 +240,10 @@ fn is_about(data: &bytes::Bytes, offset: u64, instance_id: &str) -> Result<bool,
         let problem = format!("the entry at offset {offset} cannot be decoded: {error}");
         ErrorBody::new(Code::WalIoError, problem)
     })?;
-    let mut ids = entry.facts.iter().filter_map(|fact| fact.instance_id());
-    Ok(ids.any(|id| id == instance_id))
+    Ok(entry.facts.iter().any(|fact| match &fact.body {
+        Some(FactBody::FlushAll(_)) => true,
+        _ => fact.instance_id() == Some(instance_id),
+    }))
 }
 
 #[cfg(test)]
@@ -280,6 +294,6 @@ mod tests {
         let beyond = begun(&chain, 1, 3 * MARK_OFFSETS + 2).unwrap_err();
         assert_eq!(beyond.code, Code::BadRequest);
         let none = begin(None, 1, 0).map(drop).unwrap_err();
-        assert_eq!(none.code, Code::NotFound);
+        assert_eq!(none.code, Code::FeatureLevel);
     }
 }

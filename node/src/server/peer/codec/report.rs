@@ -1,8 +1,9 @@
 //! How a node stands.
 
-use super::{DecodeError, id_bytes, id_from, invalid, required};
 use rstmdb_engine::chain::Head;
+use rstmdb_engine::fact::level::FIRST;
 
+use super::{DecodeError, id_bytes, id_from, invalid, required};
 use crate::replica::{DigestAt, HeadAt, Report, Role};
 use crate::server::peer::wire;
 
@@ -71,6 +72,8 @@ impl From<Report> for wire::ReportReply {
             members: report.members,
             clock_ms: report.clock_ms,
             log_ms: report.log_ms,
+            level: report.level,
+            understands: report.understands,
             heads: report.heads.into_iter().map(encode_head).collect(),
         }
     }
@@ -99,6 +102,8 @@ impl TryFrom<wire::ReportReply> for Report {
             members: message.members,
             clock_ms: message.clock_ms,
             log_ms: message.log_ms,
+            level: message.level.max(FIRST),
+            understands: message.understands.max(FIRST),
             heads: heads.collect::<Result<_, _>>()?,
         })
     }
