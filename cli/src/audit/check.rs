@@ -232,11 +232,11 @@ impl Following {
                 self.last = Some(offset);
             }
             Some(Body::ApplyEvent(apply)) if apply.instance_id == *id => {
-                self.follows(apply.prev_offset, offset)?;
+                self.follows(apply.prev_offset)?;
                 self.last = Some(offset);
             }
             Some(Body::DeleteInstance(delete)) if delete.instance_id == *id => {
-                self.follows(delete.prev_offset, offset)?;
+                self.follows(delete.prev_offset)?;
                 self.last = None;
             }
             _ => return Ok(()),
@@ -252,7 +252,7 @@ impl Following {
     }
 
     /// A fact of an instance that lives names the one before it.
-    fn follows(&mut self, prev_offset: u64, offset: u64) -> Result<(), String> {
+    fn follows(&mut self, prev_offset: u64) -> Result<(), String> {
         match (self.beginning, self.last) {
             (None, _) => self.beginning = Some(Beginning::Behind(prev_offset)),
             (Some(_), Some(last)) if last == prev_offset => {}
