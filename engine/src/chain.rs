@@ -324,8 +324,7 @@ mod tests {
     }
 
     /// Also in `docs/wal-format.md`.
-    const KNOWN_HEAD: &str =
-        "cd01d9a30f98b84076645846e5b74692f1d1a746bc1befa6f11b6b4939ab5aaf";
+    const KNOWN_HEAD: &str = "cd01d9a30f98b84076645846e5b74692f1d1a746bc1befa6f11b6b4939ab5aaf";
 
     #[test]
     fn every_part_of_an_entry_is_in_its_hash() {

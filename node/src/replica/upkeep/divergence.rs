@@ -154,6 +154,8 @@ mod tests {
             uptime_secs: 0,
             clock_ms: None,
             log_ms: None,
+            level: 1,
+            understands: 1,
             heads: Vec::new(),
             members: vec![1, 2, 3],
         }

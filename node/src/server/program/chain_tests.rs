@@ -1,6 +1,16 @@
 #![allow(clippy::unwrap_used)]
 
+use openraft::entry::RaftEntry;
+use openraft::storage::RaftLogStorage;
+use rstmdb_engine::State;
+use rstmdb_engine::chain::MARK_OFFSETS;
+use rstmdb_raft_store::{
+    Data, Entry, Options, Payload, SnapshotMeta, Store, StoredMembership, log_id,
+};
+use tempfile::TempDir;
+
 use super::*;
+use crate::server::product::Product;
 
 fn hash(offset: u64) -> EntryHash {
     EntryHash([offset as u8; 32])
@@ -106,4 +116,113 @@ fn a_kept_head_is_read_and_anything_else_refused() {
     for bad in ["", "12", "x:00", "12:00"] {
         assert!(bad.parse::<KeptHead>().is_err(), "{bad}");
     }
+}
+
+const LAST: u64 = 2 * MARK_OFFSETS + 7;
+
+fn entry(offset: u64, payload: &str) -> Entry {
+    let data = Data(payload.to_owned().into());
+    Entry::new(log_id(1, offset), Payload::Normal(data))
+}
+
+fn entries() -> Vec<Entry> {
+    (1..=LAST)
+        .map(|offset| entry(offset, &format!("entry {offset}")))
+        .collect()
+}
+
+/// A data folder with these entries, and with the snapshot of a state whose chain has those of `chained`. All checksums
+/// are right.
+async fn folder(entries: &[Entry], chained: &[Entry]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path());
+    options.cluster_id = 7;
+    let (store, writer) = Store::open(RealFs, options).unwrap();
+    let writer = std::thread::spawn(move || writer.run());
+    let mut state = State::new();
+    state.begin_chain(1);
+    for entry in chained {
+        let offset = entry.log_id.index;
+        state.skip(offset);
+        state.link(offset, &entry_hash(entry)).unwrap();
+    }
+    let last = entries.last().unwrap().log_id;
+    let meta = SnapshotMeta {
+        last_log_id: Some(last),
+        last_membership: StoredMembership::default(),
+    };
+    let snapshots = store.snapshots();
+    snapshots
+        .write(&meta, state.digest(), state.records())
+        .unwrap();
+    store.log_store::<Product>().purge(last).await.unwrap();
+    store.sync().await.unwrap();
+    let mut receiver = store
+        .receive_history(entries[0].log_id.index, last.index)
+        .unwrap();
+    receiver.push(entries).unwrap();
+    receiver.finish().unwrap();
+    store.close();
+    writer.join().unwrap();
+    dir
+}
+
+fn checked(dir: &TempDir, kept: &[KeptHead]) -> Checked {
+    check(dir.path(), &Keyring::default(), kept).unwrap()
+}
+
+/// The head at an offset of the unchanged log.
+fn kept(offset: u64) -> KeptHead {
+    let upto = &entries()[..offset as usize];
+    let head = upto
+        .iter()
+        .fold(Head::BEGIN, |head, entry| head.then(&entry_hash(entry)));
+    KeptHead { offset, head }
+}
+
+#[tokio::test]
+async fn a_folder_that_nobody_changed_is_sound_also_against_heads_that_were_kept() {
+    let all = entries();
+    let dir = folder(&all, &all).await;
+    let found = checked(&dir, &[kept(1_000), kept(LAST)]);
+    assert_eq!(found.faults, Vec::<String>::new(), "{}", found.note);
+    let covered = format!("entries 1 to {LAST} lead");
+    assert!(found.note.contains(&covered), "{}", found.note);
+    let beyond = KeptHead {
+        offset: LAST + 1,
+        ..kept(LAST)
+    };
+    let found = checked(&dir, &[beyond]);
+    assert!(found.faults[0].contains("cannot be compared"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_byte_that_was_changed_with_all_checksums_right_is_found_between_the_marks_around_it() {
+    let all = entries();
+    let mut changed = all.clone();
+    let offset = MARK_OFFSETS + 9;
+    changed[offset as usize - 1] = entry(offset, "entry 4l05");
+    let dir = folder(&changed, &all).await;
+    let (from, to) = (MARK_OFFSETS + 1, 2 * MARK_OFFSETS);
+    let found = checked(&dir, &[]);
+    let named = format!("an entry from {from} to {to} was changed");
+    assert_eq!(found.faults.len(), 1, "{found:?}");
+    assert!(found.faults[0].starts_with(&named), "{found:?}");
+    // A head that was kept in between narrows it down.
+    let found = checked(&dir, &[kept(offset - 1), kept(offset)]);
+    let named = format!("an entry from {offset} to {offset} was changed");
+    assert!(found.faults[0].starts_with(&named), "{found:?}");
+}
+
+#[tokio::test]
+async fn whoever_changes_the_snapshot_too_is_found_by_a_head_that_was_kept() {
+    let mut changed = entries();
+    changed[499] = entry(500, "another entry");
+    let dir = folder(&changed, &changed).await;
+    assert!(checked(&dir, &[]).faults.is_empty());
+    let found = checked(&dir, &[kept(600)]);
+    assert!(
+        found.faults[0].contains("an entry from 1 to 600 was changed"),
+        "{found:?}"
+    );
 }

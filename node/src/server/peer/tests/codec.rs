@@ -11,6 +11,7 @@ use openraft::raft::{
 use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
+use rstmdb_engine::chain::Head;
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
@@ -519,6 +520,8 @@ fn report() -> impl Strategy<Value = Report> {
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
         log_ms: rest.0.map(|ms| ms / 2),
+        level: 1,
+        understands: 2,
         heads: (digests.2.into_iter())
             .map(|(offset, head)| (offset, Head(head)))
             .collect(),
