@@ -76,6 +76,12 @@ impl Batch<'_> {
             BatchOp::Write(Command::FlushAll) => {
                 return Err(Refusal::bad("op", "FLUSH_ALL is not allowed in a batch"));
             }
+            BatchOp::Write(Command::SetLevel { .. }) => {
+                return Err(Refusal::bad(
+                    "op",
+                    "raising the feature level is not allowed in a batch",
+                ));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -122,6 +128,6 @@ fn bytes(body: &Body) -> usize {
         Body::ApplyEvent(apply) => {
             apply.ctx.len() + apply.payload.as_ref().map_or(0, |payload| payload.len())
         }
-        Body::DeleteInstance(_) | Body::FlushAll(_) => 0,
+        Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

@@ -12,6 +12,7 @@ use super::instance::{Instance, InstanceParts};
 use super::key_name::{Scope, key_name, name_in};
 use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
+use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact, KeyBounds};
 use crate::machine::{Compiled, Machine};
 
@@ -64,6 +65,13 @@ impl State {
             Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
             Some(Body::FlushAll(_)) => {
                 self.flush();
+                Ok(())
+            }
+            Some(Body::SetLevel(set)) => {
+                self.level = set.level;
+                if Feature::Chain.level() <= set.level {
+                    self.begin_chain(at.offset);
+                }
                 Ok(())
             }
         }
@@ -212,8 +220,11 @@ impl State {
         *self = Self {
             last_applied: self.last_applied,
             last_time_ms: self.last_time_ms,
+            level: self.level,
+            understands: self.understands,
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
+            chain: self.chain.take(),
             ..Self::new()
         };
     }

@@ -6,6 +6,7 @@
 
 mod agreement;
 mod bounds;
+mod chain;
 mod common;
 mod decimals;
 mod documents;
@@ -13,6 +14,7 @@ mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;
+mod levels;
 mod properties;
 mod replay;
 mod scenario;

@@ -3,6 +3,7 @@
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
+use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
 
@@ -28,4 +29,5 @@ fn look_into(payload: &[u8]) {
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);
+    let _ = AuditRead::read(head.params);
 }

@@ -67,11 +67,13 @@ ops! {
     ClusterRemove = CLUSTER_REMOVE,
     ClusterSetAddress = CLUSTER_SET_ADDRESS,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
+    ClusterFinalizeUpgrade = CLUSTER_FINALIZE_UPGRADE,
     RotateKey = ROTATE_KEY,
     Reload = RELOAD,
     BackupDescribe = BACKUP_DESCRIBE,
     BackupSnapshot = BACKUP_SNAPSHOT,
     BackupLog = BACKUP_LOG,
+    AuditRead = AUDIT_READ,
 }
 
 #[cfg(test)]
