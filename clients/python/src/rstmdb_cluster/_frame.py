@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ._crc32c import crc32c
-from .errors import ProtocolError, RequestError
+from .errors import ProtocolError, RequestError, RstmdbError, TlsError
 
 BINARY = "binary_json"
 JSONL = "jsonl"
@@ -74,7 +74,7 @@ class Decoder:
         buffer = self._buffer
         start = bytes(buffer[:4])
         if start != _MAGIC[: len(start)]:
-            raise ProtocolError(_foreign(bytes(buffer[:8])))
+            raise _foreign(bytes(buffer[:8]))
         if len(buffer) < _HEADER.size:
             return None
         _, version, flags, extension, length, crc = _HEADER.unpack_from(buffer)
@@ -119,9 +119,9 @@ def parse(payload: bytes) -> Mapping[str, Any]:
     return message
 
 
-def _foreign(first: bytes) -> str:
+def _foreign(first: bytes) -> RstmdbError:
     if first[:1] in (b"\x15", b"\x16") and (len(first) < 2 or first[1] == 3):
-        return "the server speaks TLS on this port: connect with tls=TLS(...)"
+        return TlsError("the server speaks TLS on this port: connect with tls=TLS(...)")
     if first.startswith(b"HTTP"):
-        return "the server speaks HTTP on this port: connect to its port for clients (7401)"
-    return f"the server does not speak RCP on this port; its first bytes are {first!r}"
+        return ProtocolError("the server speaks HTTP on this port: connect to its port for clients (7401)")
+    return ProtocolError(f"the server does not speak RCP on this port; its first bytes are {first!r}")

@@ -44,11 +44,14 @@ class Search:
         options = self._dialer.options
         loop = asyncio.get_running_loop()
         backoff = Backoff(options.backoff_min, options.backoff_max)
+        failure: Optional[RstmdbError] = None
         while True:
             try:
                 return await self._ask_next(op, params, seen, deadline)
             except RstmdbError as error:
-                failure = error
+                # An attempt that the deadline cut short has a less useful error than a complete one.
+                if failure is None or loop.time() < deadline:
+                    failure = error
             is_lacking = isinstance(failure, (OffsetCompacted, OffsetAhead))
             if not self._order or not (failure.retryable or is_lacking):
                 raise failure

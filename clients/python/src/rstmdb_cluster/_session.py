@@ -209,6 +209,7 @@ class Session:
 
     async def _reconnect_and_send(self, op: str, text: str, deadline: float) -> Pending:
         backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
+        failure: Optional[RstmdbError] = None
         while True:
             pending = self._try_send(op, text)
             if pending is not None:
@@ -217,7 +218,9 @@ class Session:
                 await self._replace(self.dialer.order_from(self.at, after=self.at is not None), deadline)
                 continue
             except RstmdbError as error:
-                failure = error
+                # An attempt that the deadline cut short has a less useful error than a complete one.
+                if failure is None or self.loop.time() < deadline:
+                    failure = error
             pause = backoff.pause()
             if not failure.retryable or self.loop.time() + pause >= deadline:
                 raise failure

@@ -78,6 +78,8 @@ def _run(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=1.0))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        # Sockets that were given up close at the loop's next turns.
+        loop.run_until_complete(asyncio.sleep(0.01))
         loop.close()
 
 
