@@ -1,4 +1,4 @@
-"""An order service: HTTP for orders, a worker that ships what is paid, and a page that shows every change as it happens.
+"""An order service: HTTP for orders, a worker that ships what is paid, and a page that shows each change live.
 
     pip install fastapi uvicorn
     python3 order_service.py                    # http://127.0.0.1:8000
@@ -115,7 +115,9 @@ async def read(order: str) -> dict[str, Any]:
 
 @app.get("/orders")
 async def read_all(state: Optional[str] = None) -> list[dict[str, Any]]:
-    return [{"order": found.id, "state": found.state} async for found in db.iter_instances(machine="order", state=state)]
+    return [
+        {"order": found.id, "state": found.state} async for found in db.iter_instances(machine="order", state=state)
+    ]
 
 
 @app.get("/events")

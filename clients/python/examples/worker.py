@@ -1,6 +1,6 @@
 """Packs and ships every paid order. Run several at once, kill them at any time, start them again anywhere.
 
-    python3 worker.py db1:7401,db2:7401,db3:7401 worker.position
+python3 worker.py db1:7401,db2:7401,db3:7401 worker.position
 """
 
 import contextlib

@@ -1,5 +1,6 @@
 """A node that answers as a test tells it to."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -56,10 +57,8 @@ class Peer:
 
     def close(self) -> None:
         """Ends the connection."""
-        try:
+        with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 Script = Callable[[str, Json, Peer], Optional[Json]]
@@ -76,7 +75,7 @@ class FakeNode:
         self.peers: list[Peer] = []
         self.failures: list[Exception] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._listen, daemon=True).start()
 
     def __enter__(self) -> "FakeNode":
@@ -87,10 +86,8 @@ class FakeNode:
 
     def stop(self) -> None:
         """Ends the port and all connections."""
-        try:
+        with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
         self._listener.close()
         for peer in self.peers:
             peer.close()

@@ -68,7 +68,9 @@ class Node:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._log = open(self.folder / "log", "ab")
         environment = {**os.environ, **self.settings}
-        self.process = subprocess.Popen([str(_BINARIES / "rstmdb")], env=environment, stderr=self._log, stdout=self._log)
+        self.process = subprocess.Popen(
+            [str(_BINARIES / "rstmdb")], env=environment, stderr=self._log, stdout=self._log
+        )
 
     def kill(self) -> None:
         """As `kill -9` does."""

@@ -57,7 +57,14 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 # Requests are numbered in their order on the connection, HELLO first.
                 for at, (to, asked) in reversed(list(enumerate(waiting))):
                     result = {"machine": asked["instance_id"], "version": 1, "state": "A", "ctx": {}}
-                    to.send({"type": "response", "id": str(at + 1), "status": "ok", "result": {**result, "last_wal_offset": 1}})
+                    to.send(
+                        {
+                            "type": "response",
+                            "id": str(at + 1),
+                            "status": "ok",
+                            "result": {**result, "last_wal_offset": 1},
+                        }
+                    )
             raise Silence
 
         with FakeNode(script) as node:
@@ -237,7 +244,7 @@ class Failover(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_node_that_accepts_and_says_nothing_is_passed_over(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as hung, FakeNode() as alive:
-            hung_address = "127.0.0.1:{}".format(hung.getsockname()[1])
+            hung_address = f"127.0.0.1:{hung.getsockname()[1]}"
             began = time.monotonic()
             async with AsyncClient([hung_address, alive.address], discover=False) as db:
                 self.assertEqual(db.address, alive.address)

@@ -27,9 +27,9 @@ class Writer(threading.Thread):
         self.nodes = nodes
         self.number = number
         self.stop = threading.Event()
-        self.done: "dict[str, int]" = {}
-        self.unknown: "set[str]" = set()
-        self.failed: "list[RstmdbError]" = []
+        self.done: dict[str, int] = {}
+        self.unknown: set[str] = set()
+        self.failed: list[RstmdbError] = []
         self.slowest = 0.0
 
     def run(self) -> None:
@@ -57,13 +57,13 @@ class Watcher(threading.Thread):
         super().__init__()
         self.nodes = nodes
         self.stop = threading.Event()
-        self.seen: "list[tuple[int, str]]" = []
+        self.seen: list[tuple[int, str]] = []
         self.last = 0
-        self.error: "Exception | None" = None
+        self.error: Exception | None = None
 
     def run(self) -> None:
         try:
-            position: "Position | None" = None
+            position: Position | None = None
             while not self.stop.is_set() or self._is_behind():
                 with Client(self.nodes.addresses, watch_keepalive=1.0) as db:
                     with db.watch_all(machines=["counter"], from_offset=0, position=position) as watch:

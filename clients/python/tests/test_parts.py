@@ -143,7 +143,14 @@ class Results(unittest.TestCase):
 
     def test_a_field_that_is_missing_or_of_another_kind_is_named(self) -> None:
         whole = {"machine": "m", "version": 1, "state": "A", "ctx": {}, "last_wal_offset": 1}
-        for name, value in [("state", None), ("state", 5), ("version", True), ("ctx", []), ("last_wal_offset", "1")]:
+        wrong: list[tuple[str, Any]] = [
+            ("state", None),
+            ("state", 5),
+            ("version", True),
+            ("ctx", []),
+            ("last_wal_offset", "1"),
+        ]
+        for name, value in wrong:
             with self.assertRaises(errors.ProtocolError) as raised:
                 results.build(results.Instance, {**whole, name: value}, "GET_INSTANCE")
             self.assertIn(f"GET_INSTANCE.{name}", str(raised.exception))

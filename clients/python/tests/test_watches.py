@@ -22,7 +22,7 @@ def client(*nodes: FakeNode, **options: Any) -> AsyncClient:
 
 
 def pushing(*connections: Any) -> Any:
-    """A script whose n-th watch does, once it has begun, what the n-th entry says; the last one stands for all later."""
+    """A script whose n-th watch does what the n-th entry says, once it has begun; the last stands for all later."""
     begun = [0]
 
     def script(op: str, params: Json, peer: Peer) -> Optional[Json]:
@@ -62,7 +62,7 @@ class Watches(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(await watch.next_item(1), Progress(20))
                 self.assertEqual(watch.position, Position(21, "c", 0))
                 second = await watch.next(1)
-                self.assertEqual([event and event.wal_offset for event in (first, second)], [11, 22])  # type: ignore[union-attr]
+                self.assertEqual([event and event.wal_offset for event in (first, second)], [11, 22])
                 self.assertEqual(second and second.ctx, {"a": 1})
                 self.assertIsNone(await watch.next(0.05))
             self.assertEqual(node.asked("WATCH_ALL"), [{"machines": ["m"], "include_meta": True}])
@@ -340,7 +340,9 @@ except KeyboardInterrupt:
 
     def test_a_program_that_closes_nothing_ends_all_the_same(self) -> None:
         with FakeNode() as node:
-            program = f"from rstmdb_cluster import Client; db = Client({node.address!r}); w = db.watch_all(); w.next(0.01)"
+            program = (
+                f"from rstmdb_cluster import Client; db = Client({node.address!r}); w = db.watch_all(); w.next(0.01)"
+            )
             path = os.pathsep.join(sys.path)
             done = subprocess.run(
                 [sys.executable, "-c", program],

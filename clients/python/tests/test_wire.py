@@ -8,9 +8,9 @@ from rstmdb_cluster import _frame
 from rstmdb_cluster._crc32c import _by_table, crc32c
 from rstmdb_cluster.errors import ProtocolError, RequestError, TlsError
 
-PING = bytes.fromhex(
-    "5243505800010001000000000027 15f193b1".replace(" ", "")
-) + b'{"type":"request","id":"1","op":"PING"}'
+PING = (
+    bytes.fromhex("5243505800010001000000000027 15f193b1".replace(" ", "")) + b'{"type":"request","id":"1","op":"PING"}'
+)
 
 
 class Checksums(unittest.TestCase):

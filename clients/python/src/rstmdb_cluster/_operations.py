@@ -424,6 +424,15 @@ class AsyncOperations:
         request = requests.cluster_transfer_leader(node_id)
         return await self._run(request, timeout)
 
+    async def cluster_finalize_upgrade(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.FinalizedUpgrade:
+        """CLUSTER_FINALIZE_UPGRADE: lets the log hold what only the new version understands, which all members run."""
+        request = requests.cluster_finalize_upgrade()
+        return await self._run(request, timeout)
+
     async def rotate_key(
         self,
         *,
@@ -857,6 +866,15 @@ class Operations:
     ) -> results.NewLeader:
         """CLUSTER_TRANSFER_LEADER: lets another voter lead; the leader chooses one when none is named."""
         request = requests.cluster_transfer_leader(node_id)
+        return self._run(request, timeout)
+
+    def cluster_finalize_upgrade(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.FinalizedUpgrade:
+        """CLUSTER_FINALIZE_UPGRADE: lets the log hold what only the new version understands, which all members run."""
+        request = requests.cluster_finalize_upgrade()
         return self._run(request, timeout)
 
     def rotate_key(

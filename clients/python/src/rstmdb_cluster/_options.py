@@ -70,6 +70,8 @@ class TLS:
         except (OSError, ValueError) as error:
             files = ", ".join(repr(file) for file in (self.ca, self.cert, self.key) if file)
             raise TlsError(f"the certificates cannot be used ({files or 'system'}): {error}") from error
+        # From 3.13 on Python refuses authorities that do not say what their key is for, as openssl makes them.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.insecure:
             context.check_hostname = False

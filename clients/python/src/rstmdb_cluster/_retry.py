@@ -22,6 +22,7 @@ _READS = frozenset(
         "REPLICATION_STATUS",
         "CLUSTER_STATUS",
         "ANCESTORS",
+        "AUDIT_READ",
         "BACKUP_DESCRIBE",
         "BACKUP_SNAPSHOT",
         "BACKUP_LOG",
@@ -35,6 +36,7 @@ _OF_THE_CLUSTER = frozenset(
         "CLUSTER_REMOVE",
         "CLUSTER_SET_ADDRESS",
         "CLUSTER_TRANSFER_LEADER",
+        "CLUSTER_FINALIZE_UPGRADE",
         "ROTATE_KEY",
         "RELOAD",
     }

@@ -193,6 +193,46 @@ class Conflict(ServerError):
     code = "CONFLICT"
 
 
+class LockHeld(Conflict):
+    """``details`` has ``owner`` and ``expires_at``."""
+
+    code = "LOCK_HELD"
+
+
+class LockLost(Conflict):
+    code = "LOCK_LOST"
+
+
+class LeaseLost(Conflict):
+    code = "LEASE_LOST"
+
+
+class ExpressionFailed(ServerError):
+    code = "EXPRESSION_FAILED"
+
+
+class ExpressionLimit(ServerError):
+    code = "EXPRESSION_LIMIT"
+
+
+class SchemaFailed(ServerError):
+    code = "SCHEMA_FAILED"
+
+
+class AutomationPaused(ServerError):
+    code = "AUTOMATION_PAUSED"
+
+
+class IndexBuilding(ServerError):
+    code = "INDEX_BUILDING"
+    retryable = True
+
+
+class QuotaExceeded(ServerError):
+    code = "QUOTA_EXCEEDED"
+    retryable = True
+
+
 class FeatureLevel(ServerError):
     """The cluster has nodes of an older version, so it does not take this write yet."""
 

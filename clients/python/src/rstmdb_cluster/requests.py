@@ -428,6 +428,11 @@ def cluster_transfer_leader(node_id: Optional[int] = None) -> Request[results.Ne
     return _made("CLUSTER_TRANSFER_LEADER", results.NewLeader, node_id=node_id)
 
 
+def cluster_finalize_upgrade() -> Request[results.FinalizedUpgrade]:
+    """CLUSTER_FINALIZE_UPGRADE: lets the log hold what only the new version understands, which all members run."""
+    return _made("CLUSTER_FINALIZE_UPGRADE", results.FinalizedUpgrade)
+
+
 def rotate_key(*, switch: Optional[bool] = None) -> Request[results.RotatedKey]:
     """ROTATE_KEY: the answering node reads its file of keys again; with ``switch`` it uses the last one for new
     files."""

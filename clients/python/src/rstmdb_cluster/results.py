@@ -70,6 +70,8 @@ class Info(Result):
     instances: Optional[int] = None
     earliest_offset: Optional[int] = None
     state_digest: Optional[str] = None
+    feature_level: Optional[int] = None
+    understands_level: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -371,6 +373,8 @@ class NodeStatus(Result):
     read_only: Optional[str] = None
     diverged: bool = False
     uptime_secs: Optional[int] = None
+    feature_level: Optional[int] = None
+    understands_level: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -383,6 +387,7 @@ class ClusterStatus(Result):
     nodes: list[NodeStatus]
     #: The leader's node id; None while none is known.
     leader: Optional[int] = None
+    feature_level: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -425,6 +430,13 @@ class NewLeader(Result):
     """CLUSTER_TRANSFER_LEADER."""
 
     leader: int
+
+
+@dataclass(frozen=True)
+class FinalizedUpgrade(Result):
+    """CLUSTER_FINALIZE_UPGRADE: the feature level before (``raw["from"]``) and now."""
+
+    to: int
 
 
 @dataclass(frozen=True)
