@@ -152,6 +152,33 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                     await db.apply_event("i", "GO", timeout=0.4)
             self.assertEqual(raised.exception.code, "NO_LEADER")
 
+    async def test_a_refusal_that_may_be_of_a_later_life_of_the_instance_leaves_the_outcome_unknown(self) -> None:
+        tries = [Drop(), Refused("INSTANCE_NOT_FOUND"), Drop(), Refused("INVALID_TRANSITION")]
+
+        def script(op: str, _: Json, __: Peer) -> Optional[Json]:
+            if op == "APPLY_EVENT":
+                raise tries.pop(0)
+            return None
+
+        with FakeNode(script) as node:
+            async with client(node) as db:
+                with self.assertRaises(errors.OutcomeUnknown) as raised:
+                    await db.apply_event("i", "GO")
+                self.assertIsInstance(raised.exception.cause, errors.InstanceNotFound)
+                # The server would have known the key.
+                with self.assertRaises(errors.InvalidTransition):
+                    await db.apply_event("i", "GO")
+
+    async def test_an_answer_to_a_write_that_cannot_be_read_says_that_it_was_done(self) -> None:
+        with FakeNode(lambda op, *_: {"to_state": 5} if op in ("APPLY_EVENT", "GET_INSTANCE") else None) as node:
+            async with client(node) as db:
+                with self.assertRaises(errors.ProtocolError) as raised:
+                    await db.apply_event("i", "GO")
+                self.assertEqual(raised.exception.outcome, "applied")
+                with self.assertRaises(errors.ProtocolError) as raised:
+                    await db.get_instance("i")
+                self.assertIsNone(raised.exception.outcome)
+
     async def test_a_silent_node_costs_a_read_its_deadline_and_no_more(self) -> None:
         with FakeNode(times(9, Silence(), "GET_INSTANCE")) as node:
             async with client(node) as db:
@@ -197,6 +224,25 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                     await db.apply_event("i", "GO", {"x": "y" * (17 * 1024 * 1024)})
                 self.assertTrue((await db.ping()).pong)
             self.assertEqual(node.asked("APPLY_EVENT"), [])
+
+    async def test_a_server_that_does_not_know_dry_run_is_never_sent_one(self) -> None:
+        def older(op: str, params: Json, _: Peer) -> Optional[Json]:
+            if op == "HELLO":
+                return {"protocol_version": 1, "wire_mode": "binary_json", "features": ["cluster"]}
+            return None
+
+        asked = requests.apply_event("i", "GO", dry_run=True)
+        with FakeNode(older) as node:
+            async with client(node) as db:
+                for call in (db.apply_event("i", "GO", dry_run=True), db.batch([asked]), db.batch([], dry_run=True)):
+                    with self.assertRaises(errors.RequestError):
+                        await call
+            node.wait_asked("BYE")
+            self.assertEqual([op for _, op, _ in node.requests], ["HELLO", "BYE"])
+        with FakeNode() as node:
+            async with client(node) as db:
+                await db.apply_event("i", "GO", dry_run=True)
+            self.assertEqual(node.asked("APPLY_EVENT"), [{"instance_id": "i", "event": "GO", "dry_run": True}])
 
     async def test_an_answer_that_breaks_the_protocol_ends_the_connection_with_a_reason(self) -> None:
         for sent in [b"HTTP/1.0 400\r\n", b"\x16\x03\x01", b"RCPX\x00\x09" + bytes(12)]:

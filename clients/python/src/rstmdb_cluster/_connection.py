@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         self.heard_at = self.loop.time()
         #: When the last PING for a sign of life was sent.
         self.asked_at: Optional[float] = None
+        #: What HELLO has agreed on.
+        self.features: frozenset[str] = frozenset()
         #: What INFO said when the connection was opened.
         self.info: Mapping[str, Any] = {}
         self._mode = _frame.BINARY

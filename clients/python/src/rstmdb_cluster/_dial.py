@@ -115,6 +115,8 @@ class Dialer:
         if mode not in (_frame.BINARY, _frame.JSONL):
             raise ProtocolError(f"the server chose the wire mode {mode!r}")
         connection.use_mode(mode)
+        features = result.get("features")
+        connection.features = frozenset(name for name in features if isinstance(name, str)) if features else frozenset()
         if options.token is not None:
             await connection.request("AUTH", {"method": "bearer", "token": options.token}, deadline)
         if options.discover or options.prefer_leader:

@@ -112,6 +112,13 @@ def _plan_batch(params: Mapping[str, Any], add_keys: bool) -> Plan:
     return Plan({**params, "ops": planned}, repeatable, repeatable, writes)
 
 
+def is_dry_run(params: Mapping[str, Any]) -> bool:
+    """Whether the call, or a part of it, only asks what a write would do."""
+    ops = params.get("ops")
+    parts = [item.get("params") for item in ops if isinstance(item, Mapping)] if isinstance(ops, (list, tuple)) else []
+    return any(isinstance(part, Mapping) and bool(part.get("dry_run")) for part in [params, *parts])
+
+
 class Backoff:
     """Growing pauses. Each is shortened at random, so that many clients do not retry at the same time."""
 

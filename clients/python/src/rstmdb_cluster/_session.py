@@ -8,7 +8,7 @@ from . import _frame
 from ._connection import Answer, Connection, Expired, Lost, Pending
 from ._dial import Dialer
 from ._options import Address, Options
-from ._retry import Backoff, Plan, plan
+from ._retry import Backoff, Plan, is_dry_run, plan
 from .errors import (
     ClosedError,
     ConnectError,
@@ -30,6 +30,8 @@ _LOSSES_MAX = 1
 _ATTEMPT_MIN = 1.0
 # Nothing was done by a server that refuses with one of these and does not say otherwise.
 _UNDONE = frozenset({"NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE"})
+# These may be said of a later life of the instance, in which the key of an earlier attempt is not known.
+_OF_A_LATER_LIFE = frozenset({"INSTANCE_NOT_FOUND", "INSTANCE_EXISTS", "MACHINE_NOT_FOUND"})
 
 
 class _Failed:
@@ -93,13 +95,14 @@ class Session:
             raise RequestError(f"params: {type(params).__name__} is not a mapping")
         made = plan(op, params, self.options.auto_keys)
         try:
-            return await self._call(op, made, _frame.dumps(dict(made.params)), timeout)
+            needs = "lifecycle" if is_dry_run(params) else None
+            return await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
         except RstmdbError as error:
             error.op = op
             error.params = made.params
             raise
 
-    async def _call(self, op: str, made: Plan, text: str, timeout: float) -> Answer:
+    async def _call(self, op: str, made: Plan, text: str, timeout: float, needs: Optional[str]) -> Answer:
         began = self.loop.time()
         deadline = began + timeout
         backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
@@ -111,7 +114,7 @@ class Session:
         refused: Optional[ServerError] = None
         while True:
             try:
-                pending = await self._send(op, text, deadline)
+                pending = await self._send(op, text, deadline, needs)
             except RequestError:
                 raise
             except RstmdbError as error:
@@ -191,27 +194,27 @@ class Session:
             self._left.append(connection)
             connection.retire()
 
-    async def _send(self, op: str, text: str, deadline: float) -> Pending:
+    async def _send(self, op: str, text: str, deadline: float, needs: Optional[str]) -> Pending:
         """Queues a call on the current connection; opens one if there is none."""
         if self._queued == 0:
-            pending = self._try_send(op, text)
+            pending = self._try_send(op, text, needs)
             if pending is not None:
                 return pending
         self._queued += 1
         try:
             await _acquire(self._reconnecting, deadline)
             try:
-                return await self._reconnect_and_send(op, text, deadline)
+                return await self._reconnect_and_send(op, text, deadline, needs)
             finally:
                 self._reconnecting.release()
         finally:
             self._queued -= 1
 
-    async def _reconnect_and_send(self, op: str, text: str, deadline: float) -> Pending:
+    async def _reconnect_and_send(self, op: str, text: str, deadline: float, needs: Optional[str]) -> Pending:
         backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
         failure: Optional[RstmdbError] = None
         while True:
-            pending = self._try_send(op, text)
+            pending = self._try_send(op, text, needs)
             if pending is not None:
                 return pending
             try:
@@ -226,11 +229,14 @@ class Session:
                 raise failure
             await asyncio.sleep(pause)
 
-    def _try_send(self, op: str, text: str) -> Optional[Pending]:
+    def _try_send(self, op: str, text: str, needs: Optional[str]) -> Optional[Pending]:
         if self.closed:
             raise ClosedError("the client is closed")
         if self._current is None or not self._current.usable:
             return None
+        if needs is not None and needs not in self._current.features:
+            # It would ignore the parameter, and write.
+            raise RequestError(f"dry_run: the server at {self._current.address} does not offer the feature {needs!r}")
         return self._current.enqueue(op, text)
 
     async def _replace(self, order: list[Address], deadline: float) -> None:
@@ -309,7 +315,8 @@ def _or_refusal(last: RstmdbError, earlier: Optional[ServerError], spent: float)
 
 def _in_doubt(last: RstmdbError, repeatable: bool) -> RstmdbError:
     """The error of a call of which some attempt may have taken effect."""
-    # The final answer to the call, whatever happened to earlier attempts.
     if isinstance(last, ServerError) and not last.retryable and last.outcome != "unknown":
-        return last
+        # The final answer to the call, whatever happened to earlier attempts: the server knows those by their key.
+        # But a key ends with its instance, which may have been deleted or created anew since.
+        return OutcomeUnknown(last, retryable=False) if last.code in _OF_A_LATER_LIFE else last
     return OutcomeUnknown(last, retryable=repeatable)

@@ -8,9 +8,10 @@ from typing import Any, Optional, TypeVar, Union
 from ._operations import AsyncOperations
 from ._options import TLS, Options, check_seconds, parse_addresses
 from ._position import Position
+from ._retry import plan
 from ._session import Session
 from ._watch import AsyncWatch
-from .errors import ClosedError, ConfigError, RequestError
+from .errors import ClosedError, ConfigError, ProtocolError, RequestError
 from .requests import Request, list_instances, wal_read
 from .results import InstanceSummary, WalRecord
 
@@ -216,7 +217,14 @@ class AsyncClient(AsyncOperations):
 
     async def _run(self, request: Request[R], timeout: Optional[float]) -> R:
         answer = await self._the_session().call(request.op, request.params, self._seconds(timeout))
-        return request.read(answer.result or {})
+        try:
+            return request.read(answer.result or {})
+        except ProtocolError as error:
+            error.op, error.params = request.op, request.params
+            if plan(request.op, request.params, False).writes:
+                # It was done, although its answer cannot be read.
+                error.details = {**error.details, "outcome": "applied"}
+            raise
 
     def _watch(
         self, op: str, params: dict[str, Any], from_offset: Optional[int], position: Optional[Position]
