@@ -337,7 +337,7 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
-        Some(Body::PutMachine(_) | Body::SetLevel(_)) | None => {
+        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
             Err("it is not about an instance".to_owned())
         }
     }

@@ -82,6 +82,9 @@ impl Batch<'_> {
                     "raising the feature level is not allowed in a batch",
                 ));
             }
+            BatchOp::Write(Command::SetAutomation(_)) => {
+                return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -128,6 +131,7 @@ fn bytes(body: &Body) -> usize {
         Body::ApplyEvent(apply) => {
             apply.ctx.len() + apply.payload.as_ref().map_or(0, |payload| payload.len())
         }
+        Body::SetAutomation(set) => set.reason.len(),
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

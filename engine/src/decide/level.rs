@@ -8,7 +8,6 @@ use crate::fact::{Body, SetLevel};
 
 impl Decider<'_> {
     /// Refuses what needs more than the level that the cluster has once all facts in flight are applied.
-    #[expect(dead_code, reason = "nothing needs more than the first level yet")]
     pub(super) fn require(self, feature: Feature) -> Result<(), Refusal> {
         Refusal::unless_reached(self.view.level(), feature)
     }

@@ -3,11 +3,13 @@
 //! | module | subject |
 //! |---|---|
 //! | [`audit`] | AUDIT_READ |
+//! | [`automation`] | AUTOMATION |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
 
 pub mod audit;
+pub mod automation;
 pub mod backup;
 pub mod keys;
 pub mod reload;
