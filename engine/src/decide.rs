@@ -8,6 +8,7 @@ mod batch;
 mod cost;
 mod idempotency;
 mod instance;
+mod level;
 mod meta;
 mod prepare;
 mod put_machine;
@@ -145,6 +146,7 @@ impl Decider<'_> {
             Command::ApplyEvent(apply) => self.apply_event(apply),
             Command::DeleteInstance(delete) => self.delete_instance(delete),
             Command::FlushAll => self.flush_all(),
+            Command::SetLevel { level } => self.set_level(*level),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
         }
     }

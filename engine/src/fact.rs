@@ -1,5 +1,7 @@
 //! Facts: what the log carries. The schema is `proto/fact.proto`.
 
+pub mod level;
+
 use std::fmt;
 
 #[allow(missing_docs, clippy::all)]
@@ -10,8 +12,8 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds, Meta,
-    PutMachine,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds,
+    Meta, PutMachine, SetLevel,
 };
 
 impl From<Body> for Fact {
@@ -27,7 +29,7 @@ impl Fact {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),
             Body::DeleteInstance(delete) => Some(&delete.instance_id),
-            Body::PutMachine(_) | Body::FlushAll(_) => None,
+            Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) => None,
         }
     }
 }
@@ -50,7 +52,9 @@ impl Meta {
     /// Bytes of all its texts.
     pub fn text_bytes(&self) -> usize {
         let headers = self.headers.iter();
-        let headers: usize = headers.map(|header| header.name.len() + header.value.len()).sum();
+        let headers: usize = headers
+            .map(|header| header.name.len() + header.value.len())
+            .sum();
         let texts = [&self.reason, &self.correlation_id, &self.causation_id];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         headers + texts
@@ -124,6 +128,7 @@ impl fmt::Display for Fact {
                 after(f, delete.prev_offset, delete.key.as_ref())
             }
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
+            Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
         }
     }
 }

@@ -80,6 +80,12 @@ impl Batch<'_> {
             BatchOp::Write(Command::FlushAll) => {
                 return Err(Refusal::bad("op", "FLUSH_ALL is not allowed in a batch"));
             }
+            BatchOp::Write(Command::SetLevel { .. }) => {
+                return Err(Refusal::bad(
+                    "op",
+                    "raising the feature level is not allowed in a batch",
+                ));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -92,9 +98,15 @@ impl Batch<'_> {
                 self.compiled.extend(machine);
                 self.bytes += bytes(&body) + self.fact_bytes;
                 if self.bytes > ENTRY_BYTES_MAX {
+                    let with = match self.fact_bytes {
+                        0 => "",
+                        _ => ", with the batch's metadata beside each fact",
+                    };
                     return Err(Refusal::bad(
                         "ops",
-                        format!("the batch's contexts, payloads and metadata exceed {ENTRY_BYTES_MAX} bytes"),
+                        format!(
+                            "the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes{with}"
+                        ),
                     ));
                 }
                 let fact = Fact::from(body);
@@ -126,6 +138,6 @@ fn bytes(body: &Body) -> usize {
         Body::ApplyEvent(apply) => {
             apply.ctx.len() + apply.payload.as_ref().map_or(0, |payload| payload.len())
         }
-        Body::DeleteInstance(_) | Body::FlushAll(_) => 0,
+        Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

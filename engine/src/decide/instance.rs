@@ -10,6 +10,7 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{CreateInstance, DeleteInstance};
 use crate::api::reply::Reply;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
 use crate::limits::CTX_BYTES_MAX;
@@ -135,16 +136,20 @@ impl Decider<'_> {
                 instance_id: delete.instance_id.clone(),
             });
         };
+        let mut deleted = fact::DeleteInstance {
+            instance_id: delete.instance_id.clone(),
+            prev_offset: current.last_offset,
+            keep_id: !self.limits.allow_instance_recreate,
+            key,
+            ..fact::DeleteInstance::default()
+        };
+        if self.reaches(Feature::DeletedState) {
+            deleted.machine = current.machine.name.to_string();
+            deleted.version = current.machine.version;
+            deleted.from_state = current.state_name().to_string();
+        }
         Ok(OpDecision::Write {
-            body: Body::DeleteInstance(fact::DeleteInstance {
-                instance_id: delete.instance_id.clone(),
-                prev_offset: current.last_offset,
-                keep_id: !self.limits.allow_instance_recreate,
-                key,
-                machine: current.machine.name.to_string(),
-                version: current.machine.version,
-                from_state: current.state_name().to_string(),
-            }),
+            body: Body::DeleteInstance(deleted),
             reply: Reply::Deleted {
                 instance_id: Arc::from(delete.instance_id.as_str()),
                 wal_offset: self.offset,

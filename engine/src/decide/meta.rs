@@ -4,11 +4,13 @@ use super::Decider;
 use crate::Refusal;
 use crate::api::{check_id, check_text};
 use crate::fact::Meta;
-use crate::limits::{CAUSE_BYTES_MAX, HEADERS_BYTES_MAX, REASON_BYTES_MAX};
+use crate::fact::level::Feature;
+use crate::limits::{CAUSE_BYTES_MAX, HEADERS_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 
 impl Decider<'_> {
     /// Refuses metadata that breaks a bound.
     pub(super) fn check_meta(self, meta: &Meta) -> Result<(), Refusal> {
+        self.require(Feature::Meta)?;
         check_headers(meta)?;
         if let Some(reason) = &meta.reason {
             check_prose("reason", reason, REASON_BYTES_MAX)?;
@@ -26,7 +28,11 @@ impl Decider<'_> {
 
     /// Refuses an id of an instance, an event or a call that cannot be written.
     pub(super) fn check_id(self, field: &str, id: &str) -> Result<(), Refusal> {
-        check_id(field, id)
+        check_id(field, id)?;
+        match id.len() > NAME_BYTES_MAX {
+            true => self.require(Feature::LongIds),
+            false => Ok(()),
+        }
     }
 }
 
@@ -43,7 +49,11 @@ fn check_headers(meta: &Meta) -> Result<(), Refusal> {
         }
         check_text("a name in headers", &header.name, HEADERS_BYTES_MAX)
             .map_err(|refusal| Refusal::bad("headers", refusal.to_string()))?;
-        check_prose(&format!("headers.{}", header.name), &header.value, HEADERS_BYTES_MAX)?;
+        check_prose(
+            &format!("headers.{}", header.name),
+            &header.value,
+            HEADERS_BYTES_MAX,
+        )?;
     }
     Ok(())
 }
@@ -51,7 +61,10 @@ fn check_headers(meta: &Meta) -> Result<(), Refusal> {
 /// Text for people: it may have lines and tabs, and may be empty.
 fn check_prose(field: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
     if text.len() > bytes_max {
-        let problem = format!("{field} is {} bytes long; {bytes_max} are allowed", text.len());
+        let problem = format!(
+            "{field} is {} bytes long; {bytes_max} are allowed",
+            text.len()
+        );
         return Err(Refusal::bad(field, problem));
     }
     let wrong = |c: char| c.is_control() && c != '\n' && c != '\t';

@@ -120,7 +120,7 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
-                Some(Body::PutMachine(_) | Body::FlushAll(_)) | None => {}
+                Some(Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_)) | None => {}
             }
         }
     }
@@ -150,6 +150,7 @@ impl Landing {
             }
             Reply::PutMachine { .. }
             | Reply::Flushed { .. }
+            | Reply::LevelSet { .. }
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -184,6 +185,8 @@ enum Premise {
     Versions(Vec<u32>),
     /// Where a key was used, and whether that is still remembered.
     Key(Option<(u64, bool)>),
+    /// The feature level: any command may need one.
+    Level(u32),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -195,7 +198,7 @@ struct Now {
 
 impl Premises {
     fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
-        let mut premises = Self(Vec::new());
+        let mut premises = Self(vec![Premise::Level(view.level())]);
         premises.command(view, command, now);
         premises
     }
@@ -225,7 +228,7 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::FlushAll => {}
+            Command::FlushAll | Command::SetLevel { .. } => {}
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),

@@ -13,6 +13,8 @@ mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;
+mod levels;
+mod meta;
 mod properties;
 mod replay;
 mod scenario;

@@ -50,7 +50,11 @@ fn include<const N: usize>(fields: &Fields<'_, N>) -> Result<Option<Vec<Include>
         Include::from_name(&name).ok_or_else(|| {
             let known = Include::ALL.map(|include| format!("{:?}", include.name()));
             let expected = format!("one of {}", known.join(", "));
-            unexpected(format!("params.include[{at}]"), &expected, &format!("{name:?}"))
+            unexpected(
+                format!("params.include[{at}]"),
+                &expected,
+                &format!("{name:?}"),
+            )
         })
     });
     known.collect::<Result<_, _>>().map(Some)
@@ -309,7 +313,7 @@ pub struct Event<'a> {
     pub ctx: Option<Cow<'a, RawValue>>,
     /// Extension: what is known about the write, if the watch asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meta: Option<FactMeta<'a>>,
+    pub meta: Option<Box<FactMeta<'a>>>,
 }
 
 /// How far a watch has read while no event matched; only for clients with the feature `cluster`.

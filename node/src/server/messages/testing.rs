@@ -102,6 +102,7 @@ fn write_command(
             Op::DeleteInstance
         }
         Command::FlushAll => Op::FlushAll,
+        Command::SetLevel { .. } => unreachable!("no client asks for it"),
         Command::Batch(ops) => {
             let out = params.str("mode", "atomic").key("ops");
             json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));

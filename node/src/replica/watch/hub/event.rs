@@ -23,7 +23,7 @@ impl<'a> Told<'a> {
             Body::CreateInstance(create) => Some(Self::Created(create)),
             Body::DeleteInstance(delete) => Some(Self::Deleted(delete)),
             Body::FlushAll(_) => Some(Self::Flushed),
-            Body::PutMachine(_) => None,
+            Body::PutMachine(_) | Body::SetLevel(_) => None,
         }
     }
 

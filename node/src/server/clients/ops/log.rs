@@ -49,11 +49,7 @@ pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running
 }
 
 /// Writes whole offsets until the page is full; `next_offset` says where to read on.
-fn write_page(
-    page: &LogPage,
-    records_max: usize,
-    with_meta: bool,
-) -> Result<BytesMut, ErrorBody> {
+fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<BytesMut, ErrorBody> {
     let mut out = BytesMut::new();
     let mut next_offset = page.next_offset;
     let mut records = 0;
@@ -178,6 +174,13 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
         }
         Some(FactBody::FlushAll(_)) => {
             out.str("type", "flush_all");
+            write_origin(out, entry, 0, None);
+        }
+        // Clients know this type: to them it is an entry like those of the consensus.
+        Some(FactBody::SetLevel(set)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "set_level")
+                .int("level", u64::from(set.level));
             write_origin(out, entry, 0, None);
         }
         // A fact of a newer version: this node knows only that there is one.
