@@ -147,6 +147,8 @@ mod tests {
             clock_ms: None,
             log_ms: None,
             members: vec![1, 2, 3],
+            level: 1,
+            understands: 1,
         }
     }
 

@@ -15,6 +15,7 @@ mod keys;
 mod legacy;
 mod limits;
 mod machines;
+mod meta;
 mod order;
 mod ports;
 mod process;
