@@ -50,10 +50,7 @@ pub struct Watch {
 
 /// An item of a watch.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every item is an event"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly every item is an event")]
 pub enum WatchItem {
     /// An event.
     Event(Event<'static>),
