@@ -245,6 +245,7 @@ impl Following {
             sequence: offset,
             offset,
             entry: wal_entry(entry, fact)?,
+            meta: None,
         };
         self.facts.push(record);
         self.last_fact = offset;

@@ -65,7 +65,7 @@ pub const SCHEMA: &[Row] = &[
     row("Entry", 3, "actor", 1),
     holding("Entry", 4, "key_bounds", 1, "KeyBounds"),
     holding("Entry", 5, "facts", 1, "Fact"),
-    row("Entry", 6, "meta", 2),
+    holding("Entry", 6, "meta", 2, "Meta"),
     row("KeyBounds", 1, "retention_ms", 1),
     row("KeyBounds", 2, "keys_max", 1),
     row("KeyBounds", 3, "bytes_max", 1),
@@ -111,11 +111,21 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 2, "prev_offset", 1),
     row("DeleteInstance", 3, "keep_id", 1),
     holding("DeleteInstance", 4, "key", 1, "Key"),
+    // Which one it was says the state before. Watches are told, and would otherwise have to look it up.
+    row("DeleteInstance", 5, "machine", 2),
+    row("DeleteInstance", 6, "version", 2),
+    row("DeleteInstance", 7, "from_state", 2),
     row("SetLevel", 1, "level", 1),
     row("SetAutomation", 1, "paused", 2),
     row("SetAutomation", 2, "reason", 2),
     row("SetAutomation", 3, "skip_overdue", 2),
     row("SetAutomation", 4, "shift_timers", 2),
+    holding("Meta", 1, "headers", 2, "Header"),
+    row("Meta", 2, "reason", 2),
+    row("Meta", 3, "correlation_id", 2),
+    row("Meta", 4, "causation_id", 2),
+    row("Header", 1, "name", 2),
+    row("Header", 2, "value", 2),
 ];
 
 /// What snapshots hold: `record.proto`, with the names of its messages.
@@ -200,6 +210,8 @@ pub enum Feature {
     Emits,
     /// Instance ids, event ids and keys that are longer than a name.
     LongIds,
+    /// The machine and the last state of a deleted instance.
+    DeletedState,
 }
 
 impl Feature {
@@ -212,7 +224,8 @@ impl Feature {
             | Self::Automation
             | Self::Format2
             | Self::Emits
-            | Self::LongIds => 2,
+            | Self::LongIds
+            | Self::DeletedState => 2,
         }
     }
 }
@@ -225,6 +238,7 @@ impl fmt::Display for Feature {
             Self::Automation => "AUTOMATION",
             Self::Format2 => "a definition of format 2",
             Self::Emits => "emit",
+            Self::DeletedState => "the last state of a deleted instance",
             Self::LongIds => "an id or key of more than 256 bytes",
         })
     }

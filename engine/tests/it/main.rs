@@ -16,6 +16,7 @@ mod guard_model;
 mod guards;
 mod keys;
 mod levels;
+mod meta;
 mod properties;
 mod replay;
 mod scenario;

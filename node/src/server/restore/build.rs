@@ -150,6 +150,7 @@ fn pause(config: &Config, state: &State, index: u64) -> Option<facts::Entry> {
         // As a leader with this configuration has it, so that no key is forgotten before its time.
         key_bounds: Some((&tuning(config).limits).into()),
         facts: vec![facts::Fact::from(facts::Body::SetAutomation(pause))],
+        meta: None,
     })
 }
 

@@ -17,6 +17,7 @@ mod legacy;
 mod levels;
 mod limits;
 mod machines;
+mod meta;
 mod order;
 mod ports;
 mod process;
