@@ -203,6 +203,7 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 first, second = await db.batch([requests.apply_event("i", "GO"), requests.get_instance("j")])
                 with self.assertRaises(errors.RequestError):
                     await db.batch([{"op": "PING"}])  # type: ignore[list-item]
+                self.assertEqual(db.last_wal_offset, 4)
             self.assertEqual((first.ok, first.unwrap().wal_offset), (True, 4))
             self.assertIsInstance(second.error, errors.InstanceNotFound)
             self.assertEqual(node.asked("BATCH")[0]["mode"], "best_effort")

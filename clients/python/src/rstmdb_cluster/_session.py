@@ -260,9 +260,13 @@ class Session:
         self._current, self.at = connection, connection.address
 
     def _note_offset(self, answer: Answer) -> None:
-        offset = (answer.result or {}).get("wal_offset")
-        if isinstance(offset, int) and offset > self.last_offset:
-            self.last_offset = offset
+        result = answer.result or {}
+        items = result.get("results")
+        in_batch = [item.get("result") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        for part in [result, *in_batch]:
+            offset = part.get("wal_offset") if isinstance(part, dict) else None
+            if isinstance(offset, int) and offset > self.last_offset:
+                self.last_offset = offset
 
 
 async def _acquire(lock: asyncio.Lock, deadline: float) -> None:

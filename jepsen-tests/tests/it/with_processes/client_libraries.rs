@@ -67,3 +67,16 @@ fn the_python_client_passes_its_tests() {
         .current_dir(library("python"));
     passes(&mut tests);
 }
+
+#[test]
+fn the_node_client_passes_its_tests() {
+    let _turn = turns::heavy();
+    let is_new_enough = "process.exit(Number(process.versions.node.split('.')[0]) < 18)";
+    if !agrees("node", &["-e", is_new_enough]) {
+        rstmdb_jepsen::skipped("node is missing or older than 18");
+        return;
+    }
+    let mut tests = Command::new("node");
+    tests.args(["--test", "test/"]).current_dir(library("node"));
+    passes(&mut tests);
+}
