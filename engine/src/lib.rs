@@ -23,6 +23,7 @@
 //! | `machine` | machines as users write them ([`definition`], [`guard`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |
 //! | [`fact`] | what the log carries |
+//! | [`chain`] | one hash over the whole log, by which a change of its history shows |
 //! | [`limits`] | every bound |
 //! | `hash` | a map without a random seed |
 
@@ -30,6 +31,7 @@
 
 mod api;
 mod apply;
+pub mod chain;
 mod decide;
 pub mod fact;
 mod hash;
@@ -43,6 +45,7 @@ mod view;
 
 pub use api::command::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
 pub use api::reply::{InstanceView, Reply};
 pub use api::{Refusal, command, reply};
@@ -53,5 +56,7 @@ pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, 
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, guard};
-pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
+pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
+#[cfg(feature = "planted-bugs")]
+pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use view::Pending;

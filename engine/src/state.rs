@@ -3,6 +3,7 @@
 //! Cloning it is cheap and is how a snapshot is taken: the tables are shared until either side
 //! writes. Every change goes through [`State::apply`].
 
+mod automation;
 mod digest;
 mod error;
 mod idempotency;
@@ -13,12 +14,16 @@ mod key_name;
 mod key_record;
 mod load;
 mod machines;
+mod planted;
 mod snapshot;
 mod table;
 
+pub use automation::Automation;
 pub use error::Error;
 pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
+#[cfg(feature = "planted-bugs")]
+pub use planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
@@ -28,6 +33,9 @@ pub(crate) use key_name::{Scope, key_name};
 use std::sync::Arc;
 
 use imbl::OrdSet;
+
+use crate::chain::{Chain, EntryHash};
+use crate::fact::level;
 
 use idempotency::IdempotencyKeys;
 use key_record::KeyRecord;
@@ -39,6 +47,12 @@ use table::{Keyed, Table};
 pub struct State {
     last_applied: u64,
     last_time_ms: u64,
+    /// The feature level: nothing in the log up to here needs more.
+    level: u32,
+    /// The highest level that this program understands; not replicated.
+    understands: u32,
+    /// `None` while nobody has ever set it.
+    automation: Option<Arc<Automation>>,
     /// The sum of the digests of all items, so that their order does not count.
     items_digest: u128,
     pub(crate) machines: Machines,
@@ -49,6 +63,8 @@ pub struct State {
     pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
+    /// None in a log of an earlier version, which had no chain.
+    chain: Option<Chain>,
     scratch: Vec<u8>,
 }
 
@@ -112,6 +128,9 @@ impl State {
         Self {
             last_applied: 0,
             last_time_ms: 0,
+            level: level::FIRST,
+            understands: level::CURRENT,
+            automation: None,
             items_digest: 0,
             machines: Machines::new(),
             instances: Table::new(),
@@ -120,8 +139,42 @@ impl State {
             keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,
+            chain: None,
             scratch: Vec::new(),
         }
+    }
+
+    /// The same state for a program that understands no more than this feature level.
+    #[must_use]
+    pub fn understanding(mut self, level: u32) -> Self {
+        self.understands = level;
+        self
+    }
+
+    /// The highest feature level that this program understands.
+    pub fn understands(&self) -> u32 {
+        self.understands
+    }
+
+    /// The feature level: what facts may need.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// Whether the database does something by itself, since when, why, and who has set it.
+    pub fn automation(&self) -> Automation {
+        let set = self.automation.as_deref();
+        set.cloned().unwrap_or_default()
+    }
+
+    /// Whether automation is paused.
+    pub fn is_paused(&self) -> bool {
+        self.automation.as_ref().is_some_and(|set| set.paused)
+    }
+
+    /// Whether no fact has ever taken effect.
+    pub fn is_untouched(&self) -> bool {
+        self.last_time_ms == 0 && self.level == level::FIRST
     }
 
     /// Passes over an entry without facts (blank, membership).
@@ -155,6 +208,32 @@ impl State {
     /// The first offset of which [`State::is_stale`] knows: the log below must not be shown.
     pub fn stale_known_from(&self) -> u64 {
         self.stale_known_from
+    }
+
+    /// The chain over the log, if it has begun. Every replica has the same head at the same offset.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    /// Begins the chain with the entry at `first`, if it has not begun.
+    pub fn begin_chain(&mut self, first: u64) {
+        self.chain.get_or_insert_with(|| Chain::begin(first));
+    }
+
+    /// Adds the entry that was just applied, stale or passed over to the chain. A state that only one program looks at
+    /// can do without.
+    ///
+    /// # Errors
+    /// When the entry before it was not added.
+    pub fn link(&mut self, offset: u64, entry: &EntryHash) -> Result<(), Error> {
+        let Some(chain) = &mut self.chain else {
+            return Ok(());
+        };
+        if planted::leaves_stale_entries_out() && self.stale.contains(&offset) {
+            chain.pass(offset, chain.head());
+            return Ok(());
+        }
+        Ok(chain.add(offset, entry)?)
     }
 
     /// How many instances there are.

@@ -30,20 +30,32 @@ pub enum Bug {
     ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
+    /// A watch that reads the log's files is not told of deletions.
+    CatchUpDropsDeletions,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
+    /// A leader raises the feature level although it has not asked the last of the members.
+    LevelRaisedTooEarly,
+    /// A stale entry does not go into the chain over the log.
+    ChainSkipsStale,
+    /// A state that is loaded from a snapshot has lost the head of its chain.
+    ChainLostBySnapshot,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
+        Self::CatchUpDropsDeletions,
         Self::LogTimeFollowsWallClock,
+        Self::LevelRaisedTooEarly,
+        Self::ChainSkipsStale,
+        Self::ChainLostBySnapshot,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -56,7 +68,11 @@ impl Bug {
             Self::WatchDrops => "watch-drops",
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
+            Self::CatchUpDropsDeletions => "catch-up-drops-deletions",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
+            Self::LevelRaisedTooEarly => "level-raised-too-early",
+            Self::ChainSkipsStale => "chain-skips-stale",
+            Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
         }
     }
 }
@@ -90,11 +106,15 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
+        Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
-        | Bug::LogTimeFollowsWallClock => {}
+        | Bug::CatchUpDropsDeletions
+        | Bug::LogTimeFollowsWallClock
+        | Bug::LevelRaisedTooEarly => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }
@@ -112,6 +132,26 @@ pub fn set_by_environment() -> Result<(), UnknownBug> {
         tracing::warn!(%bug, "A BUG IS PLANTED: this server is for tests of the tests");
     }
     Ok(())
+}
+
+/// In builds for tests, the highest feature level that the server acts as if it understood: an older program. Levels
+/// that this program does not understand count for nothing.
+pub const LEVEL_VARIABLE: &str = "RSTMDB_TEST_FEATURE_LEVEL";
+
+/// What [`LEVEL_VARIABLE`] says, if it says anything, also to the log.
+#[cfg(any(debug_assertions, feature = "planted-bugs"))]
+pub(crate) fn level_by_environment() -> Option<u32> {
+    use rstmdb_engine::fact::level::{CURRENT, FIRST};
+    let text = std::env::var(LEVEL_VARIABLE).ok()?;
+    let level = text
+        .parse()
+        .ok()
+        .filter(|level| (FIRST..=CURRENT).contains(level))?;
+    tracing::warn!(
+        level,
+        "this server acts as an older program does: it is for tests"
+    );
+    Some(level)
 }
 
 /// Whether the bug is planted.

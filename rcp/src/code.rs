@@ -91,6 +91,8 @@ codes! {
     Timeout = "TIMEOUT", retryable true;
     /// Extension: this node refuses writes, a full disk for one.
     ReadOnlyMode = "READ_ONLY_MODE", retryable true;
+    /// Extension: the request needs a feature that the cluster has not agreed on yet.
+    FeatureLevel = "FEATURE_LEVEL", retryable false;
 }
 
 impl Code {
@@ -103,6 +105,7 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
+            Code::FeatureLevel => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -158,6 +161,7 @@ mod tests {
             "OFFSET_AHEAD",
             "TIMEOUT",
             "READ_ONLY_MODE",
+            "FEATURE_LEVEL",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
@@ -169,6 +173,7 @@ mod tests {
         assert_eq!(Code::OffsetAhead.for_legacy(), Code::NotFound);
         assert_eq!(Code::Timeout.for_legacy(), Code::InternalError);
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
+        assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
     }
 
     #[test]

@@ -80,8 +80,12 @@ fn headline(status: &ClusterStatusResult<'_>) -> String {
         Some(id) => format!("leader: node {id}"),
         None => "no leader".to_owned(),
     };
+    let level = match status.feature_level {
+        Some(level) => format!(", feature level {level}"),
+        None => String::new(),
+    };
     printable(&format!(
-        "cluster {} ({}), {leader}, term {}",
+        "cluster {} ({}), {leader}, term {}{level}",
         status.cluster_name, status.cluster_id, status.term
     ))
 }
@@ -134,8 +138,48 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
         }
     }
     problems.extend(lost_quorum(&status.nodes));
-    problems.extend(differing_digests(&status.nodes));
+    problems.extend(differing(&status.nodes, "digests", |node| {
+        node.digest.as_deref()
+    }));
+    problems.extend(differing(&status.nodes, "heads of the chain", |node| {
+        node.chain_head.as_deref()
+    }));
+    problems.extend(unfinished_upgrade(status));
+    let automation = status.automation.as_ref();
+    if automation.is_some_and(|set| set.automation == "paused") {
+        problems.push(
+            "automation is paused: `rstmdb-cli automation` says why, `rstmdb-cli automation resume` ends it"
+                .to_owned(),
+        );
+    }
     problems
+}
+
+/// While some node understands more than the feature level, the upgrade is not over.
+fn unfinished_upgrade(status: &ClusterStatusResult<'_>) -> Option<String> {
+    let level = status.feature_level?;
+    let newest = status
+        .nodes
+        .iter()
+        .filter_map(|node| node.understands_level);
+    let newest = newest.max().filter(|newest| *newest > level)?;
+    let behind = |node: &&NodeStatus<'_>| node.understands_level.is_none_or(|known| known < newest);
+    let behind: Vec<String> = status
+        .nodes
+        .iter()
+        .filter(behind)
+        .map(|node| node.node_id.to_string())
+        .collect();
+    Some(match behind.is_empty() {
+        true => format!(
+            "the upgrade is not finished: every node understands feature level {newest}; \
+             `rstmdb-cli cluster finalize-upgrade` raises it, and there is no way back then"
+        ),
+        false => format!(
+            "the upgrade is not finished: feature level {newest} is held back by node {}",
+            behind.join(", ")
+        ),
+    })
 }
 
 fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
@@ -147,12 +191,16 @@ fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
     })
 }
 
-/// Digests can be compared only at the same offset.
-fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
+/// Digests can be compared only at the same offset, and so can heads.
+fn differing<'a>(
+    nodes: &'a [NodeStatus<'a>],
+    what: &str,
+    value: impl Fn(&'a NodeStatus<'a>) -> Option<&'a str>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let known: Vec<(u64, u64, &str)> = nodes
         .iter()
-        .filter_map(|node| Some((node.node_id, node.digest_offset?, node.digest.as_deref()?)))
+        .filter_map(|node| Some((node.node_id, node.digest_offset?, value(node)?)))
         .collect();
     for (at, (id, offset, digest)) in known.iter().enumerate() {
         let first_with_other = known[..at]
@@ -160,7 +208,7 @@ fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
             .find(|(_, other_offset, other)| other_offset == offset && other != digest);
         if let Some((other_id, _, other)) = first_with_other {
             problems.push(format!(
-                "digests differ at offset {offset}: node {other_id} has {}, node {id} has {}",
+                "{what} differ at offset {offset}: node {other_id} has {}, node {id} has {}",
                 short(other),
                 short(digest)
             ));
@@ -171,6 +219,8 @@ fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use rstmdb_rcp::message::storage::automation::AutomationResult;
+
     use super::*;
 
     fn node(node_id: u64, role: &'static str) -> NodeStatus<'static> {
@@ -198,6 +248,8 @@ mod tests {
             cluster_name: "orders".into(),
             leader: Some(1),
             term: 7,
+            feature_level: None,
+            automation: None,
             nodes,
         }
     }
@@ -298,6 +350,25 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
     }
 
     #[test]
+    fn heads_of_the_chain_are_compared_like_digests() {
+        let mut status = cluster(vec![
+            node(1, "leader"),
+            node(2, "follower"),
+            node(3, "follower"),
+        ]);
+        status.nodes[0].chain_head = Some("aaaaaaaa00".into());
+        status.nodes[1].chain_head = Some("aaaaaaaa00".into());
+        assert!(problems(&status).is_empty());
+        status.nodes[1].chain_head = Some("bbbbbbbb00".into());
+        assert_eq!(
+            problems(&status),
+            [
+                "heads of the chain differ at offset 1234560: node 1 has aaaaaaaa, node 2 has bbbbbbbb"
+            ]
+        );
+    }
+
+    #[test]
     fn digests_are_compared_at_the_same_offset_only() {
         let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
         status.nodes[1].digest = Some("ffffffff00000000".into());
@@ -331,5 +402,39 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         status.nodes[0].digest = Some("\u{1b}[2Jäöüß€".into());
         status.nodes[0].read_only = Some("\u{1b}[2J".into());
         assert!(!shown(&status).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_upgrade_that_is_not_finished_says_who_holds_it_back() {
+        let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        status.feature_level = Some(1);
+        status.nodes[0].understands_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(shown.contains("term 7, feature level 1\n"), "{shown}");
+        assert!(
+            shown.contains("level 2 is held back by node 2\n"),
+            "{shown}"
+        );
+        status.nodes[1].understands_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(shown.contains("cluster finalize-upgrade"), "{shown}");
+        status.feature_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(!shown.contains("upgrade"), "{shown}");
+    }
+
+    #[test]
+    fn paused_automation_is_said_loudly() {
+        let mut status = cluster(vec![node(1, "leader")]);
+        status.automation = Some(AutomationResult {
+            automation: "paused".into(),
+            ..AutomationResult::default()
+        });
+        assert!(render(&status, Paint::PLAIN).contains("automation is paused"));
+        status.automation = Some(AutomationResult {
+            automation: "running".into(),
+            ..AutomationResult::default()
+        });
+        assert!(!render(&status, Paint::PLAIN).contains("paused"));
     }
 }

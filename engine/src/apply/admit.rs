@@ -2,6 +2,7 @@
 //! is installed.
 
 use super::planted;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact};
 use crate::machine::Compiled;
 use crate::state::{
@@ -23,6 +24,24 @@ pub(super) fn admissible(
     match &fact.body {
         None => Err(Error::UnknownFact { offset: at.offset }),
         Some(Body::FlushAll(_)) => Ok(true),
+        Some(Body::SetLevel(set)) => {
+            let understood = view.state.understands();
+            if set.level > understood {
+                return Err(Error::LevelNotUnderstood {
+                    place: format!("entry {}", at.offset),
+                    level: set.level,
+                    understood,
+                });
+            }
+            Ok(set.level > view.level())
+        }
+        Some(Body::SetAutomation(_)) => {
+            let needed = Feature::Automation.level();
+            match view.level() >= needed {
+                true => Ok(true),
+                false => Err(contradiction(at, "automation needs a higher feature level")),
+            }
+        }
         Some(Body::PutMachine(put)) => {
             let free = view.machine(&put.machine, put.version).is_none();
             if free {

@@ -120,7 +120,13 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
-                Some(Body::PutMachine(_) | Body::FlushAll(_)) | None => {}
+                Some(
+                    Body::PutMachine(_)
+                    | Body::FlushAll(_)
+                    | Body::SetLevel(_)
+                    | Body::SetAutomation(_),
+                )
+                | None => {}
             }
         }
     }
@@ -137,6 +143,16 @@ impl Landing {
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
             | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
+            Reply::Automation {
+                since_ms,
+                wal_offset: Some(wal_offset),
+                ..
+            } => {
+                if *wal_offset == NO_OFFSET {
+                    *since_ms = self.time_ms;
+                }
+                self.at(wal_offset);
+            }
             Reply::Instance(instance) if instance.last_wal_offset == NO_OFFSET => {
                 instance.last_wal_offset = self.offset;
                 instance.updated_ms = self.time_ms;
@@ -150,6 +166,8 @@ impl Landing {
             }
             Reply::PutMachine { .. }
             | Reply::Flushed { .. }
+            | Reply::LevelSet { .. }
+            | Reply::Automation { .. }
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -184,6 +202,10 @@ enum Premise {
     Versions(Vec<u32>),
     /// Where a key was used, and whether that is still remembered.
     Key(Option<(u64, bool)>),
+    /// The feature level: any command may need one.
+    Level(u32),
+    /// How automation stands, and since when.
+    Automation(bool, u64),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -195,7 +217,7 @@ struct Now {
 
 impl Premises {
     fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
-        let mut premises = Self(Vec::new());
+        let mut premises = Self(vec![Premise::Level(view.level())]);
         premises.command(view, command, now);
         premises
     }
@@ -225,7 +247,12 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::FlushAll => {}
+            Command::FlushAll | Command::SetLevel { .. } => {}
+            Command::SetAutomation(_) => {
+                let automation = view.automation();
+                let stands = Premise::Automation(automation.paused, automation.since_ms);
+                self.0.push(stands);
+            }
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),

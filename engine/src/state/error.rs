@@ -1,5 +1,7 @@
 //! Errors that must stop a node: the log or a snapshot contradicts itself or the state.
 
+use crate::chain::Gap;
+
 /// An error of [`State::apply`](crate::State::apply) or of loading a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -17,6 +19,19 @@ pub enum Error {
         /// The entry's offset.
         offset: u64,
     },
+    /// The cluster is at a feature level that this program does not understand.
+    #[error(
+        "{place} is of feature level {level}, and this program understands levels up to {understood}: start this node \
+         with a newer version"
+    )]
+    LevelNotUnderstood {
+        /// What is of this level.
+        place: String,
+        /// The level.
+        level: u32,
+        /// The highest level that this program understands.
+        understood: u32,
+    },
     /// A fact that is not stale contradicts the state.
     #[error("entry {offset} contradicts the state: {what}")]
     Contradiction {
@@ -25,6 +40,9 @@ pub enum Error {
         /// What does not fit.
         what: String,
     },
+    /// The chain over the log has a gap.
+    #[error("entry {}: {}", .0.offset, .0)]
+    Chain(#[from] Gap),
     /// A snapshot record cannot be used.
     #[error("snapshot record {record} is damaged: {what}")]
     Record {

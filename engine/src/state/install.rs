@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
+use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
 use super::key_name::{Scope, key_name, name_in};
 use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
+use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact, KeyBounds};
 use crate::machine::{Compiled, Machine};
 
@@ -25,6 +27,8 @@ pub(crate) struct FactAt<'a> {
     pub(crate) offset: u64,
     pub(crate) time_ms: u64,
     pub(crate) bounds: KeyBounds,
+    /// Who asked for the entry.
+    pub(crate) actor: &'a str,
     /// The entry's facts before this one, and those behind it.
     pub(crate) before: &'a [Fact],
     pub(crate) behind: &'a [Fact],
@@ -64,6 +68,22 @@ impl State {
             Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
             Some(Body::FlushAll(_)) => {
                 self.flush();
+                Ok(())
+            }
+            Some(Body::SetLevel(set)) => {
+                self.level = set.level;
+                if Feature::Chain.level() <= set.level {
+                    self.begin_chain(at.offset);
+                }
+                Ok(())
+            }
+            Some(Body::SetAutomation(set)) => {
+                self.automation = Some(Arc::new(Automation {
+                    paused: set.paused,
+                    since_ms: at.time_ms,
+                    reason: set.reason.clone(),
+                    by: at.actor.to_owned(),
+                }));
                 Ok(())
             }
         }
@@ -212,8 +232,12 @@ impl State {
         *self = Self {
             last_applied: self.last_applied,
             last_time_ms: self.last_time_ms,
+            level: self.level,
+            understands: self.understands,
+            automation: self.automation.take(),
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
+            chain: self.chain.take(),
             ..Self::new()
         };
     }

@@ -1,5 +1,6 @@
 //! Loads a state from snapshot records, and proves that it is the state that was written.
 
+mod chain;
 mod format_1;
 
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
@@ -15,6 +17,8 @@ use super::key_record::{KeyBrief, KeyParts};
 use super::snapshot::{FORMAT, proto};
 use super::table::Table;
 use super::{State, UsedId};
+use crate::chain::Chain;
+use crate::fact::level;
 use crate::machine::Machine;
 use proto::{key, record::Body};
 
@@ -39,6 +43,14 @@ impl StateLoader {
         Self::default()
     }
 
+    /// Nothing loaded yet, for a program that understands no more than this feature level.
+    pub fn understanding(level: u32) -> Self {
+        Self {
+            state: State::new().understanding(level),
+            ..Self::default()
+        }
+    }
+
     /// Takes the next record.
     pub fn push(&mut self, record: Bytes) -> Result<(), Error> {
         let number = self.records;
@@ -46,12 +58,31 @@ impl StateLoader {
         self.take(record).map_err(|what| Error::Record {
             record: number,
             what,
-        })
+        })?;
+        let (level, understood) = (self.state.level, self.state.understands);
+        if level > understood {
+            return Err(Error::LevelNotUnderstood {
+                place: "the snapshot".to_owned(),
+                level,
+                understood,
+            });
+        }
+        Ok(())
+    }
+
+    /// The feature level; known once the first record was taken.
+    pub fn level(&self) -> u32 {
+        self.state.level
     }
 
     /// The time of the last fact, Unix milliseconds; known once the first record was taken.
     pub fn last_time_ms(&self) -> u64 {
         self.state.last_time_ms
+    }
+
+    /// The chain over the log, if it had begun; known once the first record was taken.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.state.chain.as_ref()
     }
 
     /// The state, once it is proven to be the one that was written.
@@ -130,6 +161,16 @@ impl StateLoader {
         self.state.instances = Table::with_capacity(instances as usize);
         self.state.stale = header.stale_offsets.into_iter().collect();
         self.state.stale_known_from = header.stale_known_from;
+        self.state.level = header.level.max(level::FIRST);
+        self.state.chain = header.chain.as_ref().map(chain::read).transpose()?;
+        self.state.automation = header.automation.map(|automation| {
+            Arc::new(Automation {
+                paused: automation.paused,
+                since_ms: automation.since_ms,
+                reason: automation.reason,
+                by: automation.by,
+            })
+        });
         Ok(())
     }
 

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod agreement;
+mod automation;
 mod bounds;
+mod chain;
 mod common;
 mod decimals;
 mod documents;
@@ -13,6 +15,8 @@ mod fuzz_corpus;
 mod guard_model;
 mod guards;
 mod keys;
+mod levels;
+mod meta;
 mod properties;
 mod replay;
 mod scenario;

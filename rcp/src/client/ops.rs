@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 use super::{Client, Error, Response};
 use crate::message::batch::{Batch, BatchResult};
 use crate::message::cluster::{
-    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
-    ClusterTransferLeader, ClusterTransferLeaderResult,
+    ClusterAdd, ClusterAddResult, ClusterFinalizeUpgradeResult, ClusterPromote,
+    ClusterPromoteResult, ClusterRemove, ClusterRemoveResult, ClusterSetAddress,
+    ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
+    ClusterTransferLeaderResult,
 };
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
@@ -18,10 +19,13 @@ use crate::message::machine::{
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
+use crate::message::storage::audit::{AuditRead, AuditReadResult};
+use crate::message::storage::automation::{Automation, AutomationResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
-    Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
+    Compact, CompactResult, FlushAll, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
 };
 
@@ -71,14 +75,22 @@ methods! {
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.
     wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
+    /// ANCESTORS: a write, its cause, the cause of that, and so on.
+    ancestors ANCESTORS (Ancestors) -> AncestorsResult<Box<RawValue>>;
     /// WAL_STATS: how large the log is.
     wal_stats WAL_STATS () -> WalStatsResult;
+    /// AUDIT_READ: hashes of entries of the log, and the entries about one instance.
+    audit_read AUDIT_READ (AuditRead<'_>) -> AuditReadResult<'static>;
     /// SNAPSHOT_INSTANCE: writes one instance's snapshot.
     snapshot_instance SNAPSHOT_INSTANCE (SnapshotInstance<'_>) -> SnapshotInstanceResult<'static>;
     /// COMPACT: takes a snapshot and drops what retention no longer wants.
     compact COMPACT (Compact) -> CompactResult;
     /// FLUSH_ALL: removes everything, where the server allows it.
     flush_all FLUSH_ALL () -> FlushAllResult;
+    /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says how that stands.
+    automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
+    /// FLUSH_ALL, saying why.
+    flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.
     replication_status REPLICATION_STATUS () -> ReplicationStatusResult<'static>;
     /// CLUSTER_STATUS: every member, and how it is.
@@ -95,6 +107,8 @@ methods! {
     /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
     cluster_transfer_leader
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
+    /// CLUSTER_FINALIZE_UPGRADE: raises the feature level to what every member understands.
+    cluster_finalize_upgrade CLUSTER_FINALIZE_UPGRADE () -> ClusterFinalizeUpgradeResult;
     /// ROTATE_KEY: the answering node reads its keys again, and may use the last one.
     rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
     /// RELOAD: the answering node reads its configuration, tokens, certificates and keys again.

@@ -1,6 +1,5 @@
 //! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS,
-//! CLUSTER_TRANSFER_LEADER: an
-//! extension, for connections that agreed on the feature `cluster`.
+//! CLUSTER_TRANSFER_LEADER, CLUSTER_FINALIZE_UPGRADE: an extension, for connections that agreed on the feature `cluster`.
 //!
 //! A repeated request gets the same answer, so a client may repeat it when an answer was lost.
 
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::storage::automation::AutomationResult;
 use super::{ParamFault, Params};
 
 /// Result of CLUSTER_STATUS.
@@ -24,6 +24,12 @@ pub struct ClusterStatusResult<'a> {
     pub leader: Option<u64>,
     /// Raft's term, as the answering node knows it.
     pub term: u64,
+    /// The feature level: what the log may hold. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
+    /// How automation stands. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationResult<'a>>,
     /// Every member, by node id.
     pub nodes: Vec<NodeStatus<'a>>,
 }
@@ -69,6 +75,9 @@ pub struct NodeStatus<'a> {
     /// Digests can be compared only at equal offsets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_offset: Option<u64>,
+    /// The head of its chain over the log at `digest_offset`, in hex, if it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_head: Option<Cow<'a, str>>,
     /// The lowest offset that can be read from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_offset: Option<u64>,
@@ -81,6 +90,12 @@ pub struct NodeStatus<'a> {
     /// Since it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime_secs: Option<u64>,
+    /// The feature level of the state that it has applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
+    /// The highest feature level that its program understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub understands_level: Option<u32>,
 }
 
 /// Parameters of CLUSTER_ADD: take in the node that listens there, as a learner. It must have been
@@ -224,6 +239,15 @@ pub struct ClusterTransferLeaderResult {
     pub leader: u64,
 }
 
+/// Result of CLUSTER_FINALIZE_UPGRADE, which has no parameters: the feature level is what every member understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClusterFinalizeUpgradeResult {
+    /// The level before.
+    pub from: u32,
+    /// The level now.
+    pub to: u32,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -312,6 +336,8 @@ mod tests {
             cluster_name: "orders".into(),
             leader: None,
             term: 7,
+            feature_level: None,
+            automation: None,
             nodes: vec![NodeStatus {
                 node_id: 2,
                 voter: true,
@@ -336,7 +362,7 @@ mod tests {
         let mut json = json!({"cluster_id": "c", "cluster_name": "orders", "leader": 1, "term": 7,
             "nodes": [{"node_id": 1, "voter": true, "peer_addr": "a:7402", "rcp_addr": "a:7401",
                 "reachable": true, "role": "leader", "term": 7, "last_log": 90, "applied": 89,
-                "lag": 0, "version": "0.1.0", "digest": "00ff", "digest_offset": 64,
+                "lag": 0, "version": "0.1.0", "digest": "00ff", "digest_offset": 64, "chain_head": "11ff",
                 "earliest_offset": 1, "read_only": "disk full", "diverged": true,
                 "uptime_secs": 5}]});
         let status: ClusterStatusResult<'_> = serde_json::from_value(json.clone()).unwrap();

@@ -55,21 +55,25 @@ ops! {
     UNWATCH Watch;
     SNAPSHOT_INSTANCE Maintenance;
     WAL_READ Read;
+    ANCESTORS Read;
     WAL_STATS Read;
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
+    AUTOMATION Write;
     CLUSTER_STATUS Read;
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;
     CLUSTER_REMOVE Maintenance;
     CLUSTER_SET_ADDRESS Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
+    CLUSTER_FINALIZE_UPGRADE Maintenance;
     ROTATE_KEY Maintenance;
     RELOAD Maintenance;
     BACKUP_DESCRIBE Read;
     BACKUP_SNAPSHOT Read;
     BACKUP_LOG Read;
+    AUDIT_READ Read;
 }
 
 /// Whether the operation needs no authentication.
@@ -88,11 +92,13 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | CLUSTER_REMOVE
             | CLUSTER_SET_ADDRESS
             | CLUSTER_TRANSFER_LEADER
+            | CLUSTER_FINALIZE_UPGRADE
             | ROTATE_KEY
             | RELOAD
             | BACKUP_DESCRIBE
             | BACKUP_SNAPSHOT
             | BACKUP_LOG
+            | AUDIT_READ
     )
 }
 
@@ -134,7 +140,7 @@ mod tests {
     fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
             let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
-            let is_extension = named || [ROTATE_KEY, RELOAD].contains(name);
+            let is_extension = named || [ROTATE_KEY, RELOAD, AUDIT_READ].contains(name);
             assert_eq!(needs_cluster_feature(name), is_extension, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }

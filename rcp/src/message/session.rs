@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::storage::automation::AutomationResult;
 use super::{ParamFault, Params};
 
 /// Parameters of HELLO.
@@ -174,6 +175,27 @@ pub struct ClusterInfo<'a> {
     /// The digest of the state at `last_applied`, in hex.
     #[serde(default)]
     pub state_digest: Cow<'a, str>,
+    /// The feature level: what the log may hold. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
+    /// How automation stands. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationResult<'a>>,
+    /// The highest feature level that the node's program understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub understands_level: Option<u32>,
+    /// The chain over the log, if it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainInfo<'a>>,
+}
+
+/// The chain over the log, in INFO.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainInfo<'a> {
+    /// The offset of the first entry in it.
+    pub from: u64,
+    /// Its head at `last_applied`, in hex.
+    pub head: Cow<'a, str>,
 }
 
 /// The leader, in INFO.

@@ -14,14 +14,18 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use parking_lot::Mutex;
+use rstmdb_engine::chain::EntryHash;
 use rstmdb_engine::fact::{self, Entry, Fact, Message};
 use rstmdb_engine::{Compiled, Outcome, State};
 use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
 
+use super::hash::entry_hash;
+use super::notices::Notices;
 use super::snapshot::{Builder, into_openraft, load_state};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::backfilled_log::BackfilledLog;
 use crate::replica::parts::counters::Counters;
+use crate::replica::parts::options::levels::Levels;
 use crate::replica::types::{Host, Types};
 use crate::replica::watch::hub::{self, Hub};
 
@@ -40,6 +44,8 @@ pub struct StateMachine<T: Types> {
     store: Store<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
+    levels: Arc<Levels>,
+    notices: Notices,
     /// A snapshot that is on the disk and that openraft does not know yet.
     written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
     last_applied: Option<LogId>,
@@ -55,6 +61,8 @@ enum Decoded {
 
 struct Item<T: Types> {
     offset: u64,
+    /// What goes into the chain; there before the state is locked.
+    hash: EntryHash,
     decoded: Decoded,
     responder: Option<ApplyResponder<T>>,
 }
@@ -78,6 +86,7 @@ impl<T: Types> StateMachine<T> {
         store: Store<T::Fs>,
         host: Arc<dyn Host>,
         counters: Arc<Counters>,
+        levels: Arc<Levels>,
     ) -> Self {
         Self {
             applied,
@@ -86,6 +95,8 @@ impl<T: Types> StateMachine<T> {
             store,
             host,
             counters,
+            levels,
+            notices: Notices::default(),
             written: Arc::default(),
             last_applied: None,
             membership: StoredMembership::default(),
@@ -95,6 +106,7 @@ impl<T: Types> StateMachine<T> {
     fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
         let log_id = entry.log_id();
         self.last_applied = Some(log_id);
+        let hash = entry_hash(&entry);
         let decoded = match entry.payload {
             EntryPayload::Blank => Decoded::Nothing,
             EntryPayload::Membership(membership) => {
@@ -119,6 +131,7 @@ impl<T: Types> StateMachine<T> {
         };
         Ok(Item {
             offset: log_id.index,
+            hash,
             decoded,
             responder,
         })
@@ -162,10 +175,16 @@ impl<T: Types> StateMachine<T> {
                     outcome
                 }
             };
+            state
+                .link(item.offset, &item.hash)
+                .map_err(|error| corrupt(item.offset, &error))?;
             self.applied.checkpoint(&state);
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }
+        self.notices.look(&state);
+        let level = state.level();
         drop(state);
+        self.levels.reach(level);
         // Readers and watches must see the effect before its client gets the answer.
         self.applied.publish(head);
         self.hub.dispatch(effective, head);
@@ -192,7 +211,7 @@ impl<T: Types> StateMachine<T> {
     fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
         let mut loaded = Err(io::Error::other("the snapshot was not read"));
         self.host.block(&mut || {
-            loaded = load_state(&self.store.snapshots(), snapshot);
+            loaded = load_state(&self.store.snapshots(), snapshot, self.levels.understands());
         });
         loaded
     }
@@ -278,9 +297,12 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             ));
         }
         let stale_known_from = state.stale_known_from();
+        let level = state.level();
+        self.notices.look(&state);
         // Done before the offset is published: entries below it that were never committed must not become visible.
         self.replace_log(&snapshot)?;
         *self.applied.write() = state;
+        self.levels.reach(level);
         self.applied.forget_checkpoints();
         // The snapshot has replaced this node's log, but other nodes still have those entries. `backfilled` learns of
         // it before the offset is published, so that no watch takes the gap for a loss.

@@ -6,6 +6,7 @@
 //! makes the change.
 
 mod moving;
+mod outcome;
 mod view;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 use tokio::sync::{Mutex, MutexGuard};
@@ -26,6 +26,9 @@ use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
+use crate::replica::write::submit::Inbox;
+pub(super) use outcome::under_way;
+use outcome::{confirmed, no_room, refused};
 use view::{PROMOTE_LAG_MAX, View};
 
 /// Time limit of a change, including every change of the leader on the way.
@@ -47,6 +50,8 @@ pub(crate) struct Membership<T: Types> {
     pub tuned: Arc<Tuned>,
     /// Held while this node, as the leader, changes the members.
     pub changing: Mutex<()>,
+    /// Takes the command that raises the feature level.
+    pub inbox: Inbox<T>,
 }
 
 impl<T: Types> Membership<T> {
@@ -109,6 +114,8 @@ impl<T: Types> Membership<T> {
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
                 Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
+                // Whoever asked reads the level behind a barrier.
+                Change::RaiseLevel => true,
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
                     leader.is_some() && to.is_none_or(|to| leader == Some(to))
@@ -125,10 +132,15 @@ impl<T: Types> Membership<T> {
         if self.neighbours.is_leader() {
             return Ok(self.change_here(change).await);
         }
-        match self.neighbours.leader() {
-            Some(leader) => self.neighbours.peers.change(&leader, change).await,
-            None => Ok(Err(ChangeError::NotLeader)),
+        let Some(leader) = self.neighbours.leader() else {
+            return Ok(Err(ChangeError::NotLeader));
+        };
+        if *change == Change::RaiseLevel
+            && let Err(held_back) = self.must_know_levels(&leader).await?
+        {
+            return Ok(Err(held_back));
         }
+        self.neighbours.peers.change(&leader, change).await
     }
 
     /// Makes a change of the membership, if this node leads.
@@ -162,6 +174,7 @@ impl<T: Types> Membership<T> {
                 let (view, _turn) = self.begin().await?;
                 self.set_address(&view, *node_id, node, *by_itself).await
             }
+            Change::RaiseLevel => self.raise_level().await,
             Change::TransferLeader { to } => {
                 self.transfer_leader(&View::of(&self.standing).await, *to)
                     .await
@@ -232,10 +245,12 @@ impl<T: Types> Membership<T> {
             node: node.clone(),
         };
         // A node that does not answer yet may still be added.
-        if let Ok(report) = self.neighbours.peers.report(&joining).await
-            && let Some(reason) = report.read_only
-        {
-            return Err(no_room(node_id, &reason));
+        if let Ok(report) = self.neighbours.peers.report(&joining).await {
+            self.must_understand(self.standing.log_end(), node_id, report.understands)
+                .await?;
+            if let Some(reason) = report.read_only {
+                return Err(no_room(node_id, &reason));
+            }
         }
         let added = self
             .neighbours
@@ -347,52 +362,5 @@ impl<T: Types> Membership<T> {
     pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
         self.transfer_leader(&View::of(&self.standing).await, None)
             .await
-    }
-}
-
-/// Waits for a majority to confirm a change, and returns the result.
-async fn confirmed<T: Types, R>(
-    change: impl Future<Output = Result<R, RaftError<T, ClientWriteError<T>>>> + Send,
-) -> Result<(), ChangeError> {
-    match T::timeout(CHANGE_TIMEOUT / 2, change).await {
-        Ok(changed) => changed.map(drop).map_err(not_changed),
-        Err(_) => Err(ChangeError::Unconfirmed {
-            reason: "a majority has not confirmed it yet".to_owned(),
-        }),
-    }
-}
-
-fn no_room(node_id: u64, reason: &str) -> ChangeError {
-    refused(format!("node {node_id} has no room: {reason}"))
-}
-
-fn under_way() -> ChangeError {
-    refused("another change of the membership is under way: try again in a moment".to_owned())
-}
-
-fn refused(reason: String) -> ChangeError {
-    ChangeError::Refused { reason }
-}
-
-fn not_changed<T: Types>(error: RaftError<T, ClientWriteError<T>>) -> ChangeError {
-    match error {
-        // The entry may be in the log of this node, and the next leader may commit it.
-        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::Unconfirmed {
-            reason: "this node lost the leadership while it made the change".to_owned(),
-        },
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(
-            ChangeMembershipError::InProgress(_),
-        )) => under_way(),
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
-            refused(error.to_string())
-        }
-        RaftError::APIError(ClientWriteError::PreconditionFailed(error)) => {
-            refused(error.to_string())
-        }
-        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) | RaftError::Fatal(_) => {
-            ChangeError::Unconfirmed {
-                reason: error.to_string(),
-            }
-        }
     }
 }

@@ -9,6 +9,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::Automation;
+use rstmdb_engine::chain::{Chain, Head};
 use rstmdb_raft_store::NodeInfo;
 
 use crate::replica::error::Error;
@@ -29,6 +31,24 @@ pub struct Member {
     pub node: NodeInfo,
     /// Whether it has a vote.
     pub voter: bool,
+}
+
+/// The chain over the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// The first entry in it.
+    pub first: u64,
+    /// Its head at the last applied offset.
+    pub head: Head,
+}
+
+impl ChainStatus {
+    pub(crate) fn of(chain: &Chain) -> Self {
+        Self {
+            first: chain.first(),
+            head: chain.head(),
+        }
+    }
 }
 
 /// See the module documentation.
@@ -54,6 +74,8 @@ pub struct Status {
     pub earliest_offset: u64,
     /// The state's digest at `last_applied`.
     pub digest: u128,
+    /// The chain over the log at `last_applied`, if it has begun.
+    pub chain: Option<ChainStatus>,
     /// Live instances.
     pub instances: u64,
     /// Machine versions.
@@ -68,6 +90,12 @@ pub struct Status {
     pub purged_offset: u64,
     /// Files with history that are known to be damaged.
     pub history_damaged: u64,
+    /// The feature level of the applied state.
+    pub level: u32,
+    /// The highest feature level that this program understands.
+    pub understands: u32,
+    /// How automation stands.
+    pub automation: Automation,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
     /// Whether this node's state is known to be wrong.
@@ -128,6 +156,7 @@ impl<T: Types> Standing<T> {
             members,
             earliest_offset: self.log.earliest_offset(),
             digest: state.digest(),
+            chain: state.chain().map(ChainStatus::of),
             instances: state.instance_count(),
             machines: state.machine_count(),
             idempotency_keys: state.key_count(),
@@ -135,6 +164,9 @@ impl<T: Types> Standing<T> {
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
             purged_offset: self.log.store.purged().map_or(0, |id| id.index),
             history_damaged: self.log.store.damaged_history().len() as u64,
+            level: state.level(),
+            understands: self.options.levels.understands(),
+            automation: state.automation(),
             read_only: match self.neighbours.gate.read_only() {
                 Some(Error::ReadOnly { reason }) => Some(reason),
                 _ => None,
@@ -172,6 +204,8 @@ impl<T: Types> Standing<T> {
     /// What this node tells the others about itself.
     pub(crate) fn report(&self) -> Report {
         let status = self.status();
+        let mut heads = self.log.applied.heads();
+        heads.extend(status.chain.map(|chain| (status.last_applied, chain.head)));
         Report {
             node_id: status.node_id,
             role: status.role,
@@ -185,10 +219,13 @@ impl<T: Types> Standing<T> {
             read_only: self.neighbours.gate.no_room_here(),
             diverged: self.neighbours.gate.is_diverged(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            level: status.level,
+            understands: self.options.levels.understands(),
             members: status.members.iter().map(|member| member.node_id).collect(),
             uptime_secs: (T::now() - self.started).as_secs(),
             clock_ms: Some(self.log.host.now_ms()),
             log_ms: self.clock.led_time_ms(),
+            heads,
         }
     }
 
@@ -207,7 +244,12 @@ impl<T: Types> Standing<T> {
                 self.neighbours.peers.report(&peer).await
             };
             let (report, fault) = match asked {
-                Ok(report) => (Some(report), None),
+                Ok(report) => {
+                    self.options
+                        .levels
+                        .learn(member.node_id, report.understands);
+                    (Some(report), None)
+                }
                 Err(fault) => (None, Some(fault)),
             };
             MemberReport {

@@ -28,7 +28,7 @@ mod decisions;
 mod pipeline;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,26 +40,31 @@ use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use rstmdb_engine::{Compiled, Entry, Limits, Outcome, Reply};
+use rstmdb_engine::fact::level::FIRST;
+use rstmdb_engine::{Command, Compiled, Entry, Limits, Outcome, Reply};
 use rstmdb_raft_store::Data;
+use tokio::sync::oneshot;
 
 use super::clock::clocks::Clocks;
+use super::decide::causes::Causes;
 use super::decide::prepare::{Preparing, Ready};
 use super::in_flight::Decided;
 use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
 use pipeline::{Batch, EXPIRE_POLL, Written};
 
-use super::request::Request;
+use super::request::{Request, Source};
 use crate::planted::{self, Bug};
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::apply::term::term_of;
 use crate::replica::error::Error;
-use crate::replica::parts::answer::Done;
+use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::applied::decided::DecidedEntry;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
+use crate::replica::parts::log_page::LogReader;
+use crate::replica::parts::options::levels::Levels;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
@@ -79,6 +84,7 @@ pub(crate) struct LogEnd {
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
+    pub log: Arc<LogReader<T::Fs>>,
     pub reads: Reads<T>,
     pub clocks: Arc<Clocks<T>>,
     pub host: Arc<dyn Host>,
@@ -90,6 +96,9 @@ pub(crate) struct Proposer<T: Types> {
     pub costly_bytes: usize,
     /// How long a leader that hears nothing from a majority goes on proposing.
     pub quorum_silence_max: Duration,
+    pub levels: Arc<Levels>,
+    /// The members with which this node has formed its cluster.
+    pub formed_with: BTreeSet<u64>,
     pub pipeline: WritePipeline<T>,
 }
 
@@ -107,10 +116,13 @@ impl<T: Types> Proposer<T> {
         self.pipeline.next_offset = next;
         self.pipeline.draining = false;
         self.pipeline.preparing = Preparing::new();
+        self.pipeline.causes = Causes::new();
         self.pipeline.incoming = queue.take_again().into();
+        self.begin_level();
         self.assert_sound();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
+            self.pipeline.causes.look_up::<T>(&self.log);
             let has_work = self.pipeline.has_work();
             // While it drains, commands that have waited too long are refused. So they are taken from the queue, too.
             let draining = self.pipeline.draining;
@@ -127,6 +139,7 @@ impl<T: Types> Proposer<T> {
                     self.prepare_more();
                 }
                 ready = self.pipeline.preparing.next() => self.take_over(ready).await,
+                found = self.pipeline.causes.next() => self.pipeline.held.tell(found),
                 () = std::future::ready(()), if has_work => self.propose().await,
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
                     self.pipeline.incoming.extend(taken.drain(..));
@@ -140,6 +153,39 @@ impl<T: Types> Proposer<T> {
         again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
         self.applied.decided.forget();
+    }
+
+    /// In a cluster in which nothing was ever written, the first entry sets the level on which its members have agreed
+    /// when they formed it. So no other write comes before it.
+    fn begin_level(&mut self) {
+        let start = self.levels.start().filter(|level| *level > FIRST);
+        let Some(level) = start.filter(|_| self.is_as_formed()) else {
+            return;
+        };
+        self.levels.propose(level);
+        let (answer, _) = oneshot::channel();
+        self.pipeline.incoming.push_front(Request {
+            command: Command::SetLevel { level },
+            meta: None,
+            cause: None,
+            actor: Arc::from(""),
+            answer: AnswerTo::unheard(answer),
+            deadline: T::now() + self.tuned.now().leader_wait,
+            source: Source::ThisLeader {
+                term: self.pipeline.term,
+            },
+        });
+    }
+
+    /// Whether nothing was ever written, and the members are those that have formed the cluster.
+    fn is_as_formed(&self) -> bool {
+        if !self.applied.read().is_untouched() {
+            return false;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership().nodes();
+        members.map(|(id, _)| *id).collect::<BTreeSet<_>>() == self.formed_with
     }
 
     /// Checks in debug builds what holds between two steps.

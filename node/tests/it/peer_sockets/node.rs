@@ -120,6 +120,7 @@ fn peer_options(id: u64, shared: &Shared) -> peer::Options {
             rcp_addr,
             listed: String::new(),
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
+            levels: Arc::default(),
         },
         meet: Arc::new(move |other, incarnation| {
             let mut met = to_meet.lock();
@@ -169,5 +170,7 @@ fn replica_options(id: u64) -> replica::Options {
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
         costly_bytes: replica::Options::COSTLY_BYTES,
+        levels: Arc::default(),
+        raises_level: false,
     }
 }

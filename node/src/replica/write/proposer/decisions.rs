@@ -1,15 +1,17 @@
 //! The serial section itself: decides commands, leaves costly ones to be decided ahead, takes prepared ones over.
 
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::{
-    Compiled, DecideAt, Decision, Entry, Limits, State, cost, decide, is_settled, lists,
+    Compiled, DecideAt, Decision, Entry, Limits, Refusal, State, cost, decide, is_settled, lists,
 };
 
 use super::{Proposer, limits_of_leader};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::types::Types;
+use crate::replica::write::decide::causes::Wanted;
 use crate::replica::write::decide::decision::decided;
 use crate::replica::write::decide::prepare::{Ready, Task};
 use crate::replica::write::request::Request;
@@ -75,10 +77,12 @@ impl<T: Types> Proposer<T> {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
+            meta: request.meta.as_deref(),
             limits: &portion.limits,
         };
         let decision = decided(&self.counters, &request.command, || {
-            decide(state, &self.pipeline.pending, &request.command, &at)
+            let decision = decide(state, &self.pipeline.pending, &request.command, &at);
+            decision.map_err(|refusal| self.name_holders(refusal))
         });
         let took = T::now() - began;
         self.pipeline
@@ -100,6 +104,16 @@ impl<T: Types> Proposer<T> {
                 .front()
                 .filter(|request| !pipeline.must_wait(request))?,
         };
+        if let Some(offset) = request.cause {
+            match held {
+                Some(number) => pipeline.causes.want(Wanted { number, offset }),
+                None => {
+                    let request = pipeline.incoming.pop_front()?;
+                    pipeline.held.push(request);
+                }
+            }
+            return None;
+        }
         let cost = cost(state, &pipeline.pending, &request.command);
         let is_costly = cost > costly_bytes && !lists(&request.command);
         let request = match held {
@@ -117,7 +131,20 @@ impl<T: Types> Proposer<T> {
                 request
             }
         };
-        Some((still_wanted(request)?, cost))
+        Some((still_wanted(request, pipeline.term)?, cost))
+    }
+
+    /// Adds which members do not understand the level that a request needs.
+    fn name_holders(&self, mut refusal: Refusal) -> Refusal {
+        refusal.name_holders(|level| {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let membership = metrics.membership_config.membership();
+            let others = membership.nodes().map(|(id, _)| *id);
+            let others = others.filter(|id| *id != metrics.id);
+            self.levels.holders(others, level)
+        });
+        refusal
     }
 
     fn put_in_flight(
@@ -168,13 +195,15 @@ impl<T: Types> Proposer<T> {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
+            meta: request.meta.as_deref(),
             limits: &portion.limits,
         };
         let landed = match ready.prepared {
             Ok(prepared) => {
                 let state = self.applied.read();
                 let landed = prepared.land(&state, &self.pipeline.pending, &request.command, &at);
-                landed.map(|decision| decision.map_err(Error::from))
+                let named = |refusal| Error::from(self.name_holders(refusal));
+                landed.map(|decision| decision.map_err(named))
             }
             Err(error) => Some(Err(error)),
         };
@@ -183,7 +212,12 @@ impl<T: Types> Proposer<T> {
             self.pipeline.held.set_costly(number);
             return portion.entries;
         };
-        if let Some(request) = self.pipeline.held.take(number).and_then(still_wanted) {
+        if let Some(request) = self
+            .pipeline
+            .held
+            .take(number)
+            .and_then(|request| still_wanted(request, self.pipeline.term))
+        {
             self.put_in_flight(request, decision, &mut portion);
         }
         portion.entries
@@ -225,6 +259,7 @@ impl<T: Types> Proposer<T> {
             now_ms,
             state: state.clone(),
             command: request.command.clone(),
+            meta: request.meta.clone(),
             actor: request.actor.clone(),
             limits: limits.into_owned(),
             host: self.host.clone(),
@@ -234,8 +269,8 @@ impl<T: Types> Proposer<T> {
 }
 
 /// The request, unless no client waits for its answer, or its stream was closed before it was decided.
-fn still_wanted<T: Types>(request: Request<T>) -> Option<Request<T>> {
-    if request.is_cut_off() {
+fn still_wanted<T: Types>(request: Request<T>, term: u64) -> Option<Request<T>> {
+    if request.is_cut_off(term) {
         request.refuse(Error::NotLeader);
         return None;
     }

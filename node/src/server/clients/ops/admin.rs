@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
+use rstmdb_rcp::message::session::{ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
 use rstmdb_rcp::message::storage::{
     Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
 };
@@ -12,7 +12,7 @@ use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use super::{Answer, Body, Job, RequestPlan, Running, automation, read_params};
 use crate::replica::{self, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
@@ -65,6 +65,13 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         instances: status.instances,
         earliest_offset: status.earliest_offset,
         state_digest: format!("{:032x}", status.digest).into(),
+        feature_level: Some(status.level),
+        understands_level: Some(status.understands),
+        chain: status.chain.map(|chain| ChainInfo {
+            from: chain.first,
+            head: chain.head.to_string().into(),
+        }),
+        automation: Some(automation::shown(&status.automation)),
     }
 }
 

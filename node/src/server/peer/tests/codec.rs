@@ -11,6 +11,7 @@ use openraft::raft::{
 use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
+use rstmdb_engine::chain::Head;
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
@@ -460,6 +461,7 @@ fn change() -> impl Strategy<Value = Change> {
         any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
         any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
         of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+        Just(Change::RaiseLevel),
         (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
             Change::SetAddress {
                 node_id,
@@ -477,6 +479,13 @@ fn change_error() -> impl Strategy<Value = ChangeError> {
         text().prop_map(|reason| ChangeError::Refused { reason }),
         any::<(u64, u64)>().prop_map(|(node_id, lag)| ChangeError::Lagging { node_id, lag }),
         text().prop_map(|reason| ChangeError::Unconfirmed { reason }),
+        any::<(u32, u32, Vec<u64>)>().prop_map(|(needed, current, held_back_by)| {
+            ChangeError::HeldBack {
+                needed,
+                current,
+                held_back_by,
+            }
+        }),
     ]
 }
 
@@ -491,6 +500,7 @@ fn report() -> impl Strategy<Value = Report> {
     let digests = (
         any::<DigestAt>(),
         proptest::collection::vec(any::<DigestAt>(), 0..4),
+        proptest::collection::vec(any::<(u64, [u8; 32])>(), 0..4),
     );
     let rest = (of(any::<u64>()), of(text()), any::<bool>(), text());
     (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| Report {
@@ -510,6 +520,11 @@ fn report() -> impl Strategy<Value = Report> {
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
         log_ms: rest.0.map(|ms| ms / 2),
+        heads: (digests.2.into_iter())
+            .map(|(offset, head)| (offset, Head(head)))
+            .collect(),
+        level: 1 + numbers.0 as u32 % 7,
+        understands: 1 + numbers.1 as u32 % 7,
     })
 }
 
