@@ -18,9 +18,9 @@ fn library(name: &str) -> PathBuf {
     root.join("clients").join(name)
 }
 
-/// Whether this program is there and says yes.
-fn agrees(program: &str, arguments: &[&str]) -> bool {
-    let asked = program::run(Command::new(program).args(arguments));
+/// Whether this interpreter is there and says yes.
+fn agrees(interpreter: &str, arguments: &[&str]) -> bool {
+    let asked = program::run(Command::new(interpreter).args(arguments));
     asked.is_ok_and(|ended| ended.status.success())
 }
 
