@@ -173,7 +173,10 @@ export type BatchItem =
   | { ok: true; result: any; error: undefined }
   | { ok: false; result: undefined; error: ServerError };
 
-/** An event of a watch. With `include` it may be another change: then `kind` says which. */
+/**
+ * An event of a watch. With `include` it may be another change: then `kind` says which, and texts that such a change
+ * does not have are empty.
+ */
 export interface WatchEvent {
   type: "event";
   instance_id: string;
@@ -285,6 +288,7 @@ export class Client {
   snapshotInstance(instanceId: string, options?: CallOptions): Promise<Json>;
   compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
   flushAll(options?: WriteOptions): Promise<Json>;
+  automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
   replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
   clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
   clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Promise<{ node_id: number; peer_addr: string; rcp_addr: string; voter: boolean }>;
@@ -316,6 +320,7 @@ export namespace requests {
   function snapshotInstance(instanceId: string): Request;
   function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
   function flushAll(options?: WriteOptions): Request;
+  function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
   function replicationStatus(): Request;
   function clusterStatus(): Request;
   function clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Request;

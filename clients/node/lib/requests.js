@@ -32,6 +32,7 @@ export const walStats = () => made("WAL_STATS");
 export const snapshotInstance = (instanceId) => made("SNAPSHOT_INSTANCE", { instance_id: instanceId });
 export const compact = (options) => made("COMPACT", {}, options);
 export const flushAll = (options) => made("FLUSH_ALL", {}, options);
+export const automation = (options) => made("AUTOMATION", {}, options);
 export const replicationStatus = () => made("REPLICATION_STATUS");
 export const clusterStatus = () => made("CLUSTER_STATUS");
 export const clusterAdd = (peerAddr, options) => made("CLUSTER_ADD", { peer_addr: peerAddr }, options);

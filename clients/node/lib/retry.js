@@ -29,6 +29,8 @@ export function plan(op, params, addKeys) {
   if (params.dry_run === true) return made(params, true, true, false);
   // The same definition again is answered with `created: false`.
   if (op === "PUT_MACHINE") return made(params, true, true, true);
+  // What is paused is paused once. Without `set` it only asks.
+  if (op === "AUTOMATION") return made(params, true, true, params.set != null);
   if (KEYED.has(op)) {
     const keyed = withKey(params, addKeys);
     const repeatable = keyed.idempotency_key != null;

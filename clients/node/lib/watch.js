@@ -3,7 +3,7 @@
 import { within } from "./connection.js";
 import { Tracker } from "./position.js";
 import { Search } from "./search.js";
-import { ClosedError, ConnectionLost, OffsetCompacted, ProtocolError, RstmdbError, fromWire } from "./errors.js";
+import { ClosedError, ConnectionLost, OffsetCompacted, RstmdbError, fromWire } from "./errors.js";
 
 const now = () => performance.now();
 
@@ -138,10 +138,12 @@ export class Watch {
       this.#tracker.lookedAt(message.wal_offset);
       return { type: "progress", wal_offset: message.wal_offset };
     }
-    if (typeof message.instance_id !== "string") throw new ProtocolError("the server sent an event without an instance");
     if (!this.#tracker.advance(message.wal_offset)) return undefined;
-    if (typeof message.to_state === "string") this.#lastState = message.to_state;
-    return message;
+    if (message.to_state) this.#lastState = message.to_state;
+    // Other changes than events do not have all of these.
+    const event = { ...message, version: message.version ?? 0 };
+    for (const name of ["instance_id", "machine", "from_state", "to_state", "event"]) event[name] = message[name] ?? "";
+    return event;
   }
 
   /** Prepares to go on over another connection, or never. */

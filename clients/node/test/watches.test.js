@@ -51,6 +51,15 @@ test("a lost watch resumes on another node without gap or duplicate", async (t) 
   assert.deepEqual(other.asked("WATCH_ALL"), [{ from_offset: 12, cluster_id: "c" }]);
 });
 
+test("a change that is no event has its kind, and empty texts", async (t) => {
+  const node = await fake(t, pushing((peer) => {
+    peer.event(11, { kind: "deleted", instance_id: null, to_state: null, event: null });
+  }));
+  const change = await client(t, [node]).watchAll({ include: ["deleted"] }).next(1000);
+  assert.deepEqual([change.kind, change.instance_id, change.to_state, change.event], ["deleted", "", "", ""]);
+  assert.deepEqual(node.asked("WATCH_ALL"), [{ include: ["deleted"] }]);
+});
+
 test("a position of an earlier program skips what it had", async (t) => {
   const node = await fake(t, pushing((peer) => {
     for (const offset of [12, 12, 12]) peer.event(offset);

@@ -156,7 +156,7 @@ class Results(unittest.TestCase):
             self.assertIn(f"GET_INSTANCE.{name}", str(raised.exception))
 
     def test_a_change_that_is_no_event_has_its_kind(self) -> None:
-        made = results.build(Event, {"instance_id": "i", "wal_offset": 3, "kind": "deleted"}, "event")
+        made = results.build(Event, {"instance_id": "i", "wal_offset": 3, "kind": "deleted", "event": None}, "event")
         self.assertEqual((made.kind, made.event, made.to_state), ("deleted", "", ""))
 
 

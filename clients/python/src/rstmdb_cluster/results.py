@@ -337,6 +337,18 @@ class Flushed(Result):
 
 
 @dataclass(frozen=True)
+class Automation(Result):
+    """AUTOMATION."""
+
+    #: ``paused`` or ``running``.
+    automation: str
+    since: Optional[int] = None
+    reason: Optional[str] = None
+    by: Optional[str] = None
+    wal_offset: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class ReplicationStatus(Result):
     """REPLICATION_STATUS: ``role`` says which fields are there."""
 
@@ -463,8 +475,9 @@ class Event(Result):
     """An event of a watch. With ``include`` it may be another change: then ``kind`` says which, and what such a change
     does not have is empty."""
 
-    instance_id: str
     wal_offset: int
+    #: Empty if everything was removed at once.
+    instance_id: str = ""
     machine: str = ""
     version: int = 0
     from_state: str = ""
