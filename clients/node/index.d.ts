@@ -121,7 +121,7 @@ export interface AllowedEvents {
   last_wal_offset?: number;
   events: { event: string; outcome: "taken" | "refused"; to_state?: string; guards: Json[] }[];
 }
-export interface WalRecord { sequence: number; offset: number; entry: Json & { type: string } }
+export interface WalRecord { sequence: number; offset: number; entry: Json & { type: string }; meta?: Json }
 export interface WalPage { records: WalRecord[]; next_offset: number }
 export interface Ancestors { facts: WalRecord[]; ended?: string; next?: number }
 export interface Info {

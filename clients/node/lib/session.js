@@ -5,8 +5,8 @@ import { within } from "./connection.js";
 import { Dialer } from "./dial.js";
 import { Backoff, isDryRun, plan } from "./retry.js";
 import {
-  ClosedError, ConnectError, ConnectionLost, DeadlineExceeded, OutcomeUnknown, RequestError, RstmdbError, ServerError,
-  fromWire,
+  ClosedError, ConnectError, ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError, RequestError, RstmdbError,
+  ServerError, fromWire,
 } from "./errors.js";
 
 // The longest silence of a server before the client sends a PING. Only used if there are other addresses.
@@ -69,7 +69,11 @@ export class Session {
     }
     const planned = plan(op, params, this.options.autoKeys);
     try {
-      return await this.attempt(op, planned, stringify(planned.params), timeout, isDryRun(params));
+      const answer = await this.attempt(op, planned, stringify(planned.params), timeout, isDryRun(params));
+      if (params.dry_run && answer.result.dry_run !== true) {
+        throw new ProtocolError("the server did not heed dry_run, and wrote", { details: { outcome: "applied" } });
+      }
+      return answer;
     } catch (error) {
       if (error instanceof RstmdbError) {
         error.op = op;

@@ -153,6 +153,9 @@ test("a server that does not know dry_run is never sent one", async (t) => {
   await thrown(db.applyEvent("i", "GO", undefined, { dry_run: true }), rstmdb.RequestError);
   await thrown(db.batch([asked]), rstmdb.RequestError);
   assert.deepEqual(node.requests.map(({ op }) => op), ["HELLO"]);
+  const careless = client(t, [await fake(t)]);
+  const error = await thrown(careless.applyEvent("i", "GO", undefined, { dry_run: true }), rstmdb.ProtocolError);
+  assert.equal(error.outcome, "applied");
 });
 
 test("any operation can be called by its name but those of the connection", async (t) => {

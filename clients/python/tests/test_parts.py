@@ -138,7 +138,7 @@ class Requests(unittest.TestCase):
 
 class Results(unittest.TestCase):
     def test_unknown_fields_stay_in_raw(self) -> None:
-        made = results.build(results.CreatedInstance, {"instance_id": "i", "state": "A", "new": 1}, "op")
+        made = results.build(results.CreatedInstance, {"instance_id": None, "state": "A", "new": 1}, "op")
         self.assertEqual((made.state, made.wal_offset, made.raw["new"]), ("A", None, 1))
 
     def test_a_field_that_is_missing_or_of_another_kind_is_named(self) -> None:

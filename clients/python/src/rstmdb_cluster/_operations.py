@@ -362,7 +362,7 @@ class AsyncOperations:
         shift_timers: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
-        """AUTOMATION: whether the database does something by itself; with ``set`` (``paused``, ``running``) changes it."""
+        """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
         request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
         return await self._run(request, timeout)
 
@@ -819,7 +819,7 @@ class Operations:
         shift_timers: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
-        """AUTOMATION: whether the database does something by itself; with ``set`` (``paused``, ``running``) changes it."""
+        """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
         request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
         return self._run(request, timeout)
 

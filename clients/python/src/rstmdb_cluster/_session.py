@@ -15,6 +15,7 @@ from .errors import (
     ConnectionLost,
     DeadlineExceeded,
     OutcomeUnknown,
+    ProtocolError,
     RequestError,
     RstmdbError,
     ServerError,
@@ -96,7 +97,10 @@ class Session:
         made = plan(op, params, self.options.auto_keys)
         try:
             needs = "lifecycle" if is_dry_run(params) else None
-            return await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
+            answer = await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
+            if params.get("dry_run") and (answer.result or {}).get("dry_run") is not True:
+                raise ProtocolError("the server did not heed dry_run, and wrote", details={"outcome": "applied"})
+            return answer
         except RstmdbError as error:
             error.op = op
             error.params = made.params

@@ -400,7 +400,7 @@ def automation(
     skip_overdue: Optional[bool] = None,
     shift_timers: Optional[bool] = None,
 ) -> Request[results.Automation]:
-    """AUTOMATION: whether the database does something by itself; with ``set`` (``paused``, ``running``) changes it."""
+    """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
     return _made(
         "AUTOMATION",
         results.Automation,
