@@ -37,7 +37,7 @@ impl From<&Limits> for KeyBounds {
 
 impl Fact {
     /// The instance it is about, where it is about one.
-    pub(crate) fn instance_id(&self) -> Option<&str> {
+    pub fn instance_id(&self) -> Option<&str> {
         match self.body.as_ref()? {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),

@@ -7,6 +7,7 @@
 mod agreement;
 mod automation;
 mod bounds;
+mod chain;
 mod common;
 mod decimals;
 mod documents;

@@ -44,6 +44,8 @@ fn faults(bug: Bug) -> Option<&'static str> {
         // are as long as keys are remembered.
         Bug::LogTimeFollowsWallClock => "clock-jump",
         Bug::LevelRaisedTooEarly => return None,
+        Bug::ChainSkipsStale => "members,leader-alone,kill-one,transfer",
+        Bug::ChainLostBySnapshot => "kill-one,rolling",
     })
 }
 

@@ -3,10 +3,12 @@
 //! | module | subject |
 //! |---|---|
 //! | [`automation`] | AUTOMATION |
+//! | [`audit`] | AUDIT_READ |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
 
+pub mod audit;
 pub mod automation;
 pub mod backup;
 pub mod keys;

@@ -74,6 +74,7 @@ ops! {
     BackupDescribe = BACKUP_DESCRIBE,
     BackupSnapshot = BACKUP_SNAPSHOT,
     BackupLog = BACKUP_LOG,
+    AuditRead = AUDIT_READ,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use rstmdb_backup::{LogFile, folder};
+use rstmdb_engine::chain::Chain;
 use rstmdb_engine::fact::level::Feature;
 use rstmdb_engine::fact::{self as facts, Message};
 use rstmdb_engine::{Refusal, State};
@@ -126,6 +127,7 @@ pub(super) async fn build(
                 level: state.level(),
             },
         },
+        head: state.chain().map(Chain::head),
         instances: state.instance_count(),
     })
 }
