@@ -6,6 +6,7 @@
 mod bench;
 mod cluster;
 mod commands;
+mod offline;
 mod tools;
 mod values;
 
@@ -15,6 +16,9 @@ pub use commands::{
     ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
     Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
     PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+};
+pub use offline::{
+    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
 };
 pub use tools::{Backup, Completions, Diagram, DiagramFormat, Export, History, Load};
 pub use values::duration;
