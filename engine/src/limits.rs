@@ -20,6 +20,12 @@ pub const GUARD_DEPTH_MAX: usize = 64;
 pub const GUARD_STEPS_MAX: usize = 200_000;
 /// Most bytes that the comparisons of one decision's guards may read together.
 pub const GUARD_READ_BYTES_MAX: usize = 32 << 20;
+/// Longest text of an expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Deepest nesting of an expression.
+pub const EXPRESSION_DEPTH_MAX: u16 = 64;
+/// Most steps that the expressions of one decision may take together.
+pub const EXPRESSION_STEPS_MAX: u64 = 200_000;
 /// Deepest nesting of lists and objects in a context, a payload or a definition.
 pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest context, in bytes of its compact JSON text.

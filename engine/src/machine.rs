@@ -2,6 +2,7 @@
 
 mod compiled;
 pub mod definition;
+pub mod expression;
 pub mod guard;
 mod version;
 

@@ -9,6 +9,7 @@ mod bounds;
 mod common;
 mod decimals;
 mod documents;
+mod expressions;
 mod fuzz_corpus;
 mod guard_model;
 mod guards;
