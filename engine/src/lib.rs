@@ -52,6 +52,6 @@ pub use apply::apply_stale_events;
 pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::{Compiled, definition, expression, guard};
+pub use machine::{Compiled, definition, expression, guard, schema};
 pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;

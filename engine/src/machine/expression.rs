@@ -11,7 +11,7 @@
 //! | `syntax` | the tree |
 //! | `scope`, `source` | the documents that an expression reads, as JSON text, and the steps that it has left |
 //! | `value` | values: times, decimals and the others |
-//! | `functions`, `pattern` | the names of functions, the patterns of `matches` |
+//! | `functions` | the names of functions |
 //! | `error` | what can go wrong |
 
 mod check;
@@ -19,7 +19,6 @@ mod error;
 mod eval;
 mod functions;
 mod parser;
-mod pattern;
 mod scope;
 mod source;
 mod syntax;
@@ -33,7 +32,7 @@ pub use scope::{Names, Scope};
 pub use source::Steps;
 
 use eval::{Eval, Fail, Found, to_json};
-use syntax::{Expr, Path};
+use syntax::{Expr, Name, Node, Path};
 use value::Value;
 
 /// A parsed expression with its text.
@@ -172,6 +171,34 @@ impl Expression {
             column: parser::column(&self.text, usize::from(fail.at)),
             why: fail.why,
         }
+    }
+
+    /// How many loops over lists are inside of each other.
+    pub(crate) fn loops(&self) -> usize {
+        self.expr.loops()
+    }
+
+    /// How many patterns are compiled with it.
+    pub(crate) fn patterns(&self) -> usize {
+        self.expr.count(&|node| matches!(node, Node::Matches(..)))
+    }
+
+    /// Whether it matches patterns.
+    pub(crate) fn matches_patterns(&self) -> bool {
+        let is_match = |node: &Node| {
+            matches!(
+                node,
+                Node::Matches(..) | Node::Call(functions::Function::Matches, _)
+            )
+        };
+        self.expr.count(&is_match) > 0
+    }
+
+    /// Whether it reads the time of the decision.
+    pub(crate) fn reads_now(&self) -> bool {
+        self.expr
+            .count(&|node| matches!(node, Node::Name(Name::Now)))
+            > 0
     }
 
     /// The findings about it as a condition.

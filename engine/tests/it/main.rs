@@ -11,6 +11,7 @@ mod decimals;
 mod documents;
 mod expressions;
 mod fuzz_corpus;
+mod generate_expressions;
 mod guard_model;
 mod guards;
 mod keys;

@@ -38,7 +38,7 @@ impl Steps {
         self.0
     }
 
-    pub(super) fn spend(&mut self, steps: u64) -> Result<(), Why> {
+    pub(crate) fn spend(&mut self, steps: u64) -> Result<(), Why> {
         match self.0.checked_sub(steps) {
             Some(left) => self.0 = left,
             None => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::functions::Function;
-use super::pattern::Pattern;
 use super::value::Type;
+use crate::machine::pattern::Pattern;
 
 /// A part of an expression. An expression is short enough for 16 bits.
 #[derive(Clone, Debug)]
@@ -186,6 +186,23 @@ impl Macro {
             Self::Filter => "filter",
             Self::Map => "map",
         }
+    }
+}
+
+impl Expr {
+    /// How many loops are inside of each other. Recurses as deep as the tree, which the parser bounds.
+    pub(super) fn loops(&self) -> usize {
+        let mut below = 0;
+        self.node
+            .children(&mut |child| below = below.max(child.loops()));
+        below + usize::from(matches!(self.node, Node::Loop(..)))
+    }
+
+    /// How many parts are of a kind.
+    pub(super) fn count(&self, is: &impl Fn(&Node) -> bool) -> usize {
+        let mut count = usize::from(is(&self.node));
+        self.node.children(&mut |child| count += child.count(is));
+        count
     }
 }
 

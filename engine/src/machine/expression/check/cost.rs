@@ -1,8 +1,8 @@
 //! The most steps that an evaluation can take, computed before it begins.
 
 use crate::machine::expression::functions::Function;
-use crate::machine::expression::pattern::COMPILE_STEPS;
 use crate::machine::expression::syntax::{Expr, Node};
+use crate::machine::pattern::COMPILE_STEPS;
 
 /// The steps that one evaluation takes at most, if its documents have so many bytes together and no text is copied
 /// more than once into a result. Saturates.

@@ -3,10 +3,10 @@
 use super::{convert, parts};
 use crate::machine::expression::error::Why;
 use crate::machine::expression::functions::Function;
-use crate::machine::expression::pattern::{COMPILE_STEPS, Pattern};
 use crate::machine::expression::source::{Steps, size};
 use crate::machine::expression::value::Value;
 use crate::machine::expression::value::time::Timestamp;
+use crate::machine::pattern::{COMPILE_STEPS, Pattern};
 
 type Result<'a> = std::result::Result<Value<'a>, Why>;
 
@@ -124,7 +124,7 @@ fn strings<'a>(
 
 pub(super) fn matches<'a>(text: &Value<'a>, pattern: &Pattern, steps: &mut Steps) -> Result<'a> {
     let Value::String(text) = text else {
-        return Err(overload(Function::Matches, &[text.clone()]));
+        return Err(overload(Function::Matches, std::slice::from_ref(text)));
     };
     steps.spend(pattern.steps(text.len()))?;
     Ok(Value::Bool(pattern.is_in(text)))

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::functions::{self, Form, Function};
-use super::super::pattern::Pattern;
 use super::super::syntax::{Expr, Literal, Loop, Macro, Node, Path, Step};
 use super::{Error, Parser, Token};
+use crate::machine::pattern::Pattern;
 
 impl<'a> Parser<'a> {
     /// `f(…)`, from its parenthesis on.

@@ -1,4 +1,4 @@
-//! Patterns of `matches`, of bounded size: matching takes time that is linear in the text.
+//! Patterns of `matches` and of schemas, of bounded size: matching takes time that is linear in the text.
 
 use regex_lite::RegexBuilder;
 
@@ -14,14 +14,14 @@ pub(super) const COMPILE_STEPS: u64 = 4000;
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     regex: regex_lite::Regex,
     /// How many bytes it takes at most.
     bytes: usize,
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         if text.len() > TEXT_BYTES_MAX {
             let length = text.len();
             return Err(format!(
@@ -46,12 +46,12 @@ impl Pattern {
     }
 
     /// What matching a text of so many bytes costs, in steps: each of its bytes may visit each part of the pattern.
-    pub(super) fn steps(&self, text_bytes: usize) -> u64 {
+    pub(crate) fn steps(&self, text_bytes: usize) -> u64 {
         let parts = (self.bytes / 256) as u64;
         (text_bytes as u64 + 1).saturating_mul(parts)
     }
 
-    pub(super) fn is_in(&self, text: &str) -> bool {
+    pub(crate) fn is_in(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
 }
