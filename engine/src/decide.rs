@@ -5,6 +5,7 @@
 
 mod apply_event;
 mod batch;
+mod chart;
 mod cost;
 mod idempotency;
 mod instance;
@@ -72,6 +73,7 @@ pub fn decide(
             .now_ms
             .max(state.last_time_ms())
             .max(pending.last_time_ms),
+        actor: at.actor,
         limits: at.limits,
     };
     let mut compiled = Compiled::default();
@@ -126,6 +128,7 @@ struct Decider<'a> {
     view: View<'a>,
     offset: u64,
     time_ms: u64,
+    actor: &'a str,
     limits: &'a Limits,
 }
 
