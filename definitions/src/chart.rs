@@ -9,6 +9,7 @@ mod flatten;
 pub(crate) use flatten::mentions;
 
 use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
+use rstmdb_rcp::json::Json;
 
 use crate::model::{Act, Machine};
 use crate::problem::Findings;
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     pub(crate) always: Vec<Arrow>,
     /// Taken when a final child is entered.
     pub(crate) done: Vec<Arrow>,
+    /// What is said about it to people.
+    pub(crate) about: Vec<(String, Json)>,
     /// Where it is in the file.
     pub(crate) place: String,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::definition::Definition;
+use rstmdb_engine::definition::{Definition, Error};
 use rstmdb_rcp::json::Json;
 
 use crate::json::{object, text};
@@ -24,26 +24,33 @@ pub struct Checked {
 /// Checks the text of a definition as a server does, but goes on behind the first error.
 pub fn check(definition: &str) -> Checked {
     let mut checked = Checked::default();
-    let error = match Definition::parse(definition.as_bytes()) {
+    let json = Json::parse(definition).ok();
+    match Definition::parse(definition.as_bytes()) {
         Ok(definition) => {
             let warnings = definition.warnings.into_iter();
             checked.warnings = warnings.map(|it| Problem::new(it.place, it.text)).collect();
-            None
         }
-        Err(error) => Some(problem(&error.to_string())),
-    };
-    let json = Json::parse(definition).ok();
-    if let Some(error) = error {
-        checked.errors = match &json {
-            Some(json) => all_errors(json, error),
-            None => vec![error],
-        };
+        Err(error @ Error::Faults(_)) => checked.errors = faults(&error),
+        Err(error) => {
+            // Format 1 tells the first fault only.
+            let error = problem(&error.to_string());
+            checked.errors = match &json {
+                Some(json) => all_errors(json, error),
+                None => vec![error],
+            };
+        }
     }
     let machine = json.as_ref().and_then(|json| Machine::read(json).ok());
     if let Some(machine) = machine {
         checked.warnings.extend(warnings(&machine));
     }
     checked
+}
+
+/// All that is wrong with a definition of format 2.
+pub(crate) fn faults(error: &Error) -> Vec<Problem> {
+    let faults = error.faults().into_iter();
+    faults.map(|it| Problem::new(it.place, it.text)).collect()
 }
 
 /// The place that the engine's message begins with, and the rest of it.
@@ -151,11 +158,7 @@ fn warnings(machine: &Machine) -> Vec<Problem> {
         if !reached.contains(name.as_str()) {
             continue;
         }
-        if machine.format == 2 && !state.is_final && machine.is_end(state) {
-            let text =
-                format!("{name:?} is a dead end: nothing leads out of it, and it is not `final`");
-            found.push(Problem::new(place, text));
-        } else if !ends.is_empty() && !ends.contains(name.as_str()) {
+        if !ends.is_empty() && !ends.contains(name.as_str()) {
             let text = format!("no end can be reached from {name:?}");
             found.push(Problem::new(place, text));
         }
@@ -178,12 +181,6 @@ fn idle_events(machine: &Machine, reached: &HashSet<&str>) -> Vec<Problem> {
             let place = format!("transitions[{}].event", position.unwrap_or_default());
             let text = format!("no state that can be reached answers to {event:?}");
             found.push(Problem::new(place, text));
-        }
-    }
-    for (event, _) in machine.other("events").fields() {
-        if machine.format == 2 && !machine.events().contains(&event.as_str()) {
-            let text = format!("no transition answers to {event:?}");
-            found.push(Problem::new(format!("events.{event}"), text));
         }
     }
     found

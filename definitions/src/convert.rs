@@ -7,10 +7,11 @@
 
 mod guard;
 
+use rstmdb_engine::definition::Definition;
 use rstmdb_engine::guard::Guard;
 use rstmdb_rcp::json::Json;
 
-use crate::json::object;
+use crate::check;
 use crate::model::Machine;
 use crate::problem::{Findings, Problem, Translated};
 
@@ -36,7 +37,6 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
     for (state, is_end) in machine.states.iter_mut().zip(ends) {
         state.is_final = is_end;
     }
-    let mut kept = Vec::new();
     for (position, transition) in machine.transitions.iter_mut().enumerate() {
         let place = format!("transitions[{position}]");
         if let Some(text) = &transition.act.guard {
@@ -50,12 +50,25 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
                 Err(why) => findings.refuse(format!("{place}.guard"), why),
             }
         }
-        for (key, value) in transition.act.other.drain(..) {
-            kept.push((format!("{place}.{key}"), value));
+        let unknown: Vec<(String, Json)> = transition.act.other.drain(..).collect();
+        transition
+            .act
+            .other
+            .extend(kept(unknown, None, &place, &mut findings));
+    }
+    let (meta, unknown): (Vec<_>, Vec<_>) =
+        machine.other.drain(..).partition(|(key, _)| key == "meta");
+    let meta = meta.into_iter().next().map(|(_, value)| value);
+    machine.other.extend(kept(unknown, meta, "", &mut findings));
+    let json = machine.to_json();
+    if !findings.is_refused()
+        && let Err(error) = Definition::parse(json.to_string().as_bytes())
+    {
+        for fault in check::faults(&error) {
+            findings.refuse(format!("the result, {}", fault.place), fault.text);
         }
     }
-    keep_unknown(&mut machine, kept, &mut findings);
-    findings.finish(machine.to_json())
+    findings.finish(json)
 }
 
 /// A condition of format 1 as one of format 2.
@@ -67,35 +80,29 @@ pub fn converted(text: &str) -> Result<String, String> {
     guard::convert(&guard.tree())
 }
 
-/// Format 1 ignores keys that it does not know, format 2 refuses them: they move into `meta`.
-fn keep_unknown(
-    machine: &mut Machine,
-    of_transitions: Vec<(String, Json)>,
+/// Format 1 ignores keys that it does not know, format 2 refuses them: they move into the `meta` beside them.
+fn kept(
+    unknown: Vec<(String, Json)>,
+    meta: Option<Json>,
+    place: &str,
     findings: &mut Findings,
-) {
-    const KEPT: &str = "format_1";
-    let (meta, mut unknown): (Vec<_>, Vec<_>) =
-        machine.other.drain(..).partition(|(key, _)| key == "meta");
-    unknown.extend(of_transitions);
-    let mut meta = meta.into_iter().next().map(|(_, value)| value);
-    for (place, _) in &unknown {
-        findings.note(
-            place.as_str(),
-            format!("format 1 ignores it; it is now in `meta.{KEPT}`"),
-        );
+) -> Option<(String, Json)> {
+    let mut fields = match meta {
+        None if unknown.is_empty() => return None,
+        None => Vec::new(),
+        Some(meta) if unknown.is_empty() => return Some(("meta".to_owned(), meta)),
+        Some(Json::Object(fields)) => fields,
+        Some(other) => vec![("meta".to_owned(), other)],
+    };
+    for (key, value) in unknown {
+        let mut name = key.clone();
+        while fields.iter().any(|(other, _)| *other == name) {
+            name.push('_');
+        }
+        let dot = if place.is_empty() { "" } else { "." };
+        let text = format!("format 1 ignores it; it is now in `{place}{dot}meta.{name}`");
+        findings.note(format!("{place}{dot}{key}"), text);
+        fields.push((name, value));
     }
-    if !unknown.is_empty() {
-        let unknown = object(unknown);
-        meta = Some(match meta {
-            None => object([(KEPT, unknown)]),
-            Some(Json::Object(mut fields)) => {
-                fields.push((KEPT.to_owned(), unknown));
-                Json::Object(fields)
-            }
-            Some(other) => object([("meta", other), (KEPT, unknown)]),
-        });
-    }
-    machine
-        .other
-        .extend(meta.map(|meta| ("meta".to_owned(), meta)));
+    Some(("meta".to_owned(), Json::Object(fields)))
 }

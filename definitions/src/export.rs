@@ -96,8 +96,15 @@ fn lose_other(machine: &Machine, known: &[&str], findings: &mut Findings) {
     }
     for (position, state) in machine.states.iter().enumerate() {
         let place = format!("states[{position}]");
-        for (key, _) in &state.other {
-            findings.lose(format!("{place}.{key}"), "has no equal", LEFT_OUT);
+        for (key, value) in &state.other {
+            let all_known = known.contains(&"about")
+                && value
+                    .fields()
+                    .iter()
+                    .all(|(inner, _)| xstate::ABOUT.contains(&inner.as_str()));
+            if key != "meta" || !all_known {
+                findings.lose(format!("{place}.{key}"), "has no equal", LEFT_OUT);
+            }
         }
         for (at, choice) in state.always.iter().enumerate() {
             lose_of_act(&format!("{place}.always[{at}]"), &choice.act, findings);

@@ -20,6 +20,7 @@ mod xstate;
 use rstmdb_engine::definition::Definition;
 use rstmdb_rcp::json::Json;
 
+use crate::check;
 use crate::document;
 use crate::json::{object, text};
 use crate::model::Machine;
@@ -66,10 +67,13 @@ pub fn import(
     if !findings.is_refused()
         && let Err(error) = Definition::parse(definition.to_string().as_bytes())
     {
-        findings.refuse(
-            "",
-            format!("the definition that came of it is refused: {error}"),
-        );
+        for fault in check::faults(&error) {
+            let place = match fault.place.is_empty() {
+                true => "the result".to_owned(),
+                false => format!("the result, {}", fault.place),
+            };
+            findings.refuse(place, fault.text);
+        }
     }
     findings.finish(definition)
 }
@@ -82,8 +86,8 @@ struct Extras {
     description: Option<String>,
     /// The first values of the context.
     context: Vec<(String, Json)>,
-    /// What is said about single states, by the name of the state.
-    states: Vec<(String, Json)>,
+    /// What else is said about the machine.
+    about: Vec<(String, Json)>,
 }
 
 impl Extras {
@@ -100,11 +104,11 @@ impl Extras {
         if let Some(description) = self.description {
             meta.push(("description".to_owned(), text(description)));
         }
-        if !self.states.is_empty() {
-            meta.push(("states".to_owned(), Json::Object(self.states)));
-        }
-        if !meta.is_empty() {
-            machine.other.push(("meta".to_owned(), Json::Object(meta)));
+        meta.extend(self.about);
+        match machine.other.iter_mut().find(|(key, _)| key == "meta") {
+            Some((_, Json::Object(there))) => there.extend(meta),
+            _ if meta.is_empty() => {}
+            _ => machine.other.push(("meta".to_owned(), Json::Object(meta))),
         }
     }
 }

@@ -135,6 +135,13 @@ impl Machine {
     }
 }
 
+impl State {
+    /// Whether nothing rests in it: one of its choices has no condition.
+    pub fn is_choice(&self) -> bool {
+        self.always.iter().any(|choice| choice.act.guard.is_none())
+    }
+}
+
 impl Transition {
     /// Whether it leads out of a state.
     pub fn leaves(&self, state: &State) -> bool {

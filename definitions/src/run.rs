@@ -8,12 +8,13 @@ use rstmdb_engine::{
 };
 
 const MACHINE: &str = "machine";
-const INSTANCE: &str = "instance";
 
 /// A machine, and at most one instance of it.
 #[derive(Clone)]
 pub struct Runner {
     state: State,
+    /// Each instance has an id of its own; the last one is looked at.
+    instances: usize,
     limits: Limits,
     /// The time of the next decision, Unix milliseconds.
     pub now_ms: u64,
@@ -42,6 +43,7 @@ impl Runner {
     pub fn new(definition: &str, now_ms: u64) -> Result<Self, Box<Refusal>> {
         let mut runner = Self {
             state: State::new(),
+            instances: 0,
             limits: Limits::default(),
             now_ms,
         };
@@ -60,9 +62,9 @@ impl Runner {
     /// # Errors
     /// The engine refuses it.
     pub fn create(&mut self, ctx: Option<&str>, actor: &str) -> Result<Step, Box<Refusal>> {
-        self.delete()?;
+        self.instances += 1;
         let create = CreateInstance {
-            instance_id: INSTANCE.to_owned(),
+            instance_id: self.id(),
             id_given: true,
             machine: MACHINE.to_owned(),
             version: 1,
@@ -77,20 +79,18 @@ impl Runner {
     /// # Errors
     /// The context is not one that an instance can have, or the machine has no such state.
     pub fn put_into(&mut self, state: &str, ctx: Option<&str>) -> Result<(), Box<Refusal>> {
+        // The definition may add defaults.
         let created = self.create(ctx, "")?;
-        let (_, ctx) = match ctx {
-            // The definition may add defaults.
-            _ if created.to == state => return Ok(()),
-            Some(_) | None => self.instance()?,
-        };
-        self.delete()?;
+        if created.to == state {
+            return Ok(());
+        }
+        self.instances += 1;
         let fact = fact::CreateInstance {
-            instance_id: INSTANCE.to_owned(),
+            instance_id: self.id(),
             machine: MACHINE.to_owned(),
             version: 1,
             state: state.to_owned(),
-            ctx: Bytes::from(ctx),
-            prev_offset: self.state.last_applied(),
+            ctx: Bytes::from(created.ctx),
             ..fact::CreateInstance::default()
         };
         let entry = Entry {
@@ -113,7 +113,7 @@ impl Runner {
         actor: &str,
     ) -> Result<Step, Box<Refusal>> {
         let apply = ApplyEvent {
-            instance_id: INSTANCE.to_owned(),
+            instance_id: self.id(),
             event: event.to_owned(),
             payload: payload.map(|payload| Bytes::copy_from_slice(payload.as_bytes())),
             ..ApplyEvent::default()
@@ -140,7 +140,7 @@ impl Runner {
     /// There is no instance.
     pub fn instance(&self) -> Result<(String, String), Box<Refusal>> {
         let query = Query::GetInstance {
-            instance_id: INSTANCE.to_owned(),
+            instance_id: self.id(),
         };
         match self.state.query(&query)? {
             Reply::Instance(view) => Ok((
@@ -151,15 +151,8 @@ impl Runner {
         }
     }
 
-    fn delete(&mut self) -> Result<(), Box<Refusal>> {
-        if self.instance().is_err() {
-            return Ok(());
-        }
-        let delete = rstmdb_engine::DeleteInstance {
-            instance_id: INSTANCE.to_owned(),
-            idempotency_key: None,
-        };
-        self.write(&Command::DeleteInstance(delete), "").map(drop)
+    fn id(&self) -> String {
+        format!("instance-{}", self.instances)
     }
 
     fn write(&mut self, command: &Command, actor: &str) -> Result<Step, Box<Refusal>> {
@@ -200,11 +193,15 @@ fn step(entry: &Entry) -> Step {
     match entry.facts.first().and_then(|fact| fact.body.as_ref()) {
         Some(Body::CreateInstance(create)) => {
             step.to.clone_from(&create.state);
+            step.via.clone_from(&create.via);
+            step.emits.clone_from(&create.emits);
             step.ctx = ctx(&create.ctx);
         }
         Some(Body::ApplyEvent(apply)) => {
             step.from = Some(apply.from_state.clone());
             step.to.clone_from(&apply.to_state);
+            step.via.clone_from(&apply.via);
+            step.emits.clone_from(&apply.emits);
             step.ctx = ctx(&apply.ctx);
         }
         _ => {}

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use rstmdb_rcp::json::Json;
+
 use super::{Arrow, Chart, ROOT, compress};
 use crate::model::{Act, Choice, Machine, State};
 use crate::problem::Findings;
 
 /// Most transitions that nested states may come to before equal ones are joined.
-const WAYS_MAX: usize = 200_000;
+const WAYS_MAX: usize = 20_000;
 
 /// A transition from one innermost state.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +40,13 @@ pub(super) fn machine(chart: &Chart, findings: &mut Findings) -> Machine {
         leaving.push((state.name.clone(), state.is_final, ways));
         states.push(state);
     }
+    let about = flat.outer_states();
     Machine {
         format: 2,
         initial,
         states,
         transitions: compress::transitions(&leaving),
-        other: Vec::new(),
+        other: about,
     }
 }
 
@@ -97,6 +100,22 @@ impl Flat<'_> {
         all
     }
 
+    /// What is said about states that have others inside.
+    fn outer_states(&self) -> Vec<(String, Json)> {
+        let nodes = self.chart.nodes.iter().skip(1);
+        let outer = nodes.filter(|node| !node.children.is_empty() && !node.about.is_empty());
+        let about: Vec<(String, Json)> = outer
+            .map(|node| (node.name.clone(), Json::Object(node.about.clone())))
+            .collect();
+        match about.is_empty() {
+            true => Vec::new(),
+            false => {
+                let states = Json::Object(vec![("states".to_owned(), Json::Object(about))]);
+                vec![("meta".to_owned(), states)]
+            }
+        }
+    }
+
     fn name(&self, leaf: usize) -> String {
         self.names.get(&leaf).cloned().unwrap_or_default()
     }
@@ -147,12 +166,18 @@ impl Flat<'_> {
             }
         }
         let node = &self.chart.nodes[leaf];
+        let meta = (!node.about.is_empty()).then(|| Json::Object(node.about.clone()));
+        let mut emit = Vec::new();
+        add_emits(&mut emit, &node.entry.emit);
         State {
             name: self.name(leaf),
             is_final: node.is_final && node.parent == Some(ROOT),
-            emit: node.entry.emit.clone(),
+            emit,
             always,
-            other: Vec::new(),
+            other: meta
+                .map(|meta| ("meta".to_owned(), meta))
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -209,7 +234,10 @@ impl Flat<'_> {
     /// Where a transition of `owner` leads from an innermost state, and all that is done on the way.
     fn way(&mut self, leaf: usize, owner: usize, arrow: &Arrow) -> (String, Act) {
         let Some(target) = arrow.target else {
-            return (self.name(leaf), arrow.act.clone());
+            let mut act = arrow.act.clone();
+            act.emit.clear();
+            add_emits(&mut act.emit, &arrow.act.emit);
+            return (self.name(leaf), act);
         };
         let to = self.enter(target);
         let domain = self.domain(owner, target, arrow.external);
@@ -239,8 +267,9 @@ impl Flat<'_> {
         self.join(&mut act, &arrow.act.clone(), &arrow.place);
         for node in entered {
             let mut entry = self.chart.nodes[node].entry.clone();
-            if node == to {
-                // What an innermost state emits is written at the state.
+            if node == to && leaf != to {
+                // What an innermost state emits is written at the state, which emits it when an instance comes from
+                // another state.
                 entry.emit.clear();
             }
             self.join(&mut act, &entry, &arrow.place);
@@ -276,7 +305,16 @@ impl Flat<'_> {
             act.set.push((path.clone(), value.clone()));
         }
         act.unset.extend(later.unset.iter().cloned());
-        act.emit.extend(later.emit.iter().cloned());
+        add_emits(&mut act.emit, &later.emit);
+    }
+}
+
+/// A name is emitted once in a step.
+fn add_emits(emit: &mut Vec<String>, later: &[String]) {
+    for name in later {
+        if !emit.contains(name) {
+            emit.push(name.clone());
+        }
     }
 }
 

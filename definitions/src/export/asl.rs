@@ -47,8 +47,8 @@ fn one(
     }
     if !state.always.is_empty() {
         choice(position, state, states, findings);
-        if machine.leaving(state).next().is_some() {
-            let text = "a state with `always` and events has no equal; split it into two states";
+        if !state.is_choice() {
+            let text = "a state whose `always` may leave it where it is has no equal; split it into two states";
             findings.refuse(place, text);
         }
         return;

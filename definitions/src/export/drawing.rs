@@ -42,7 +42,7 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
             let entered = &machine.states[target];
             let stays = target == position && !super::EMITS_ON_STAYING;
             let entry = if stays { &[] } else { entered.emit.as_slice() };
-            if event.is_empty() && act.guard.is_none() && !is_choice(machine, state) {
+            if event.is_empty() && act.guard.is_none() && !state.is_choice() {
                 let place = format!("states[{position}].always");
                 let what = "a way without an event and a condition";
                 findings.lose(place, what, "it is drawn without a label");
@@ -60,17 +60,11 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
         }
     }
     for (position, state) in machine.states.iter().enumerate() {
-        if is_choice(machine, state) {
+        if state.is_choice() {
             let _ = writeln!(out, "    state s{position} <<choice>>");
         }
     }
     out
-}
-
-/// Whether nothing rests in a state.
-fn is_choice(machine: &Machine, state: &State) -> bool {
-    let last = state.always.last();
-    last.is_some_and(|choice| choice.act.guard.is_none()) && machine.leaving(state).next().is_none()
 }
 
 pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
@@ -89,7 +83,7 @@ pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
         if !state.emit.is_empty() {
             text.push_str(&format!("\nentry / {}", state.emit.join(", ")));
         }
-        let shape = match (machine.is_end(state), is_choice(machine, state)) {
+        let shape = match (machine.is_end(state), state.is_choice()) {
             (true, _) => ", peripheries=2",
             (_, true) => ", shape=diamond, style=\"\"",
             _ => "",

@@ -7,8 +7,11 @@ use crate::json::{object, pretty, text, texts};
 use crate::model::{Act, Machine, State};
 use crate::problem::Findings;
 
+/// Keys of a state's `meta` that XState has, too.
+pub(super) const ABOUT: [&str; 3] = ["description", "tags", "meta"];
+
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
-    lose_other(machine, &["context"], findings);
+    lose_other(machine, &["context", "about"], findings);
     for (position, state) in machine.states.iter().enumerate() {
         if state.name.contains('.') || state.name.starts_with('#') {
             let why =
@@ -48,6 +51,11 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
 
 fn state(machine: &Machine, state: &State) -> Json {
     let mut fields = Vec::new();
+    for (key, value) in state.other.iter().flat_map(|(_, meta)| meta.fields()) {
+        if ABOUT.contains(&key.as_str()) {
+            fields.push((key.as_str(), value.clone()));
+        }
+    }
     if state.is_final {
         fields.push(("type", text("final")));
     }

@@ -12,7 +12,7 @@ use rstmdb_rcp::json::Json;
 use super::Extras;
 use crate::cel;
 use crate::document;
-use crate::json::{kind, text};
+use crate::json::kind;
 use crate::model::{Act, Choice, From, Machine, State, Transition};
 use crate::nearest;
 use crate::problem::{Findings, Problem};
@@ -92,6 +92,25 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     Ok(machine)
 }
 
+/// What has no meaning for the machine but for whoever does the work.
+fn kept(json: &Json) -> Option<(String, Json)> {
+    const KEPT: [&str; 7] = [
+        "Comment",
+        "Resource",
+        "Error",
+        "Cause",
+        "ErrorPath",
+        "CausePath",
+        "Credentials",
+    ];
+    let kept = json
+        .fields()
+        .iter()
+        .filter(|(key, _)| KEPT.contains(&key.as_str()));
+    let kept: Vec<(String, Json)> = kept.cloned().collect();
+    (!kept.is_empty()).then(|| ("meta".to_owned(), Json::Object(kept)))
+}
+
 struct Reader<'a> {
     findings: &'a mut Findings,
     all: &'a Json,
@@ -111,7 +130,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             ..State::default()
         };
-        self.keep(name, json);
+        state.other.extend(kept(json));
         let is_jsonata = self.is_jsonata;
         self.is_jsonata |= json["QueryLanguage"].as_str() == Some("JSONata");
         match json["Type"].as_str() {
@@ -139,37 +158,6 @@ impl Reader<'_> {
         }
         self.is_jsonata = is_jsonata;
         self.states.push(state);
-    }
-
-    /// What has no meaning for the machine but for whoever does the work.
-    fn keep(&mut self, name: &str, json: &Json) {
-        const KEPT: [&str; 7] = [
-            "Comment",
-            "Resource",
-            "Error",
-            "Cause",
-            "ErrorPath",
-            "CausePath",
-            "Credentials",
-        ];
-        let kept = json
-            .fields()
-            .iter()
-            .filter(|(key, _)| KEPT.contains(&key.as_str()));
-        let mut kept: Vec<(String, Json)> = kept.cloned().collect();
-        if kept.is_empty() {
-            return;
-        }
-        kept.insert(
-            0,
-            (
-                "type".to_owned(),
-                text(json["Type"].as_str().unwrap_or_default()),
-            ),
-        );
-        self.extras
-            .states
-            .push((name.to_owned(), Json::Object(kept)));
     }
 
     fn next(&mut self, json: &Json, place: &str) -> Option<String> {

@@ -277,7 +277,7 @@ impl Reader<'_> {
         Some(new)
     }
 
-    fn finish(mut self, mut extras: Extras) -> Result<Machine, Problem> {
+    fn finish(mut self, extras: Extras) -> Result<Machine, Problem> {
         if self.chart.nodes[ROOT].children.is_empty() {
             return Err(Problem::whole("the diagram has no states"));
         }
@@ -312,7 +312,7 @@ impl Reader<'_> {
             }
         }
         self.finals();
-        self.rename(&mut extras);
+        self.rename();
         let mut machine = self.chart.flatten(self.findings);
         extras.add_to(&mut machine);
         Ok(machine)
@@ -347,7 +347,7 @@ impl Reader<'_> {
 
     /// `state "title" as s1` is how a diagram gives a state a name with spaces: the title is the name then, if no two
     /// states have the same.
-    fn rename(&mut self, extras: &mut Extras) {
+    fn rename(&mut self) {
         let mut titles: Vec<(usize, String)> = self.titles.drain().collect();
         titles.sort_unstable();
         for (node, title) in titles {
@@ -359,9 +359,8 @@ impl Reader<'_> {
             if is_generated && !is_taken {
                 self.chart.nodes[node].name = title;
             } else if title != self.chart.nodes[node].name {
-                let name = self.chart.nodes[node].name.clone();
-                let about = crate::json::object([("title", crate::json::text(title))]);
-                extras.states.push((name, about));
+                let title = ("title".to_owned(), crate::json::text(title));
+                self.chart.nodes[node].about.push(title);
             }
         }
     }

@@ -188,14 +188,9 @@ impl Reader<'_> {
                 }
             }
         }
-        if !about.is_empty() {
-            let name = self.chart.nodes[node].name.clone();
-            let name = if node == ROOT {
-                "machine".to_owned()
-            } else {
-                name
-            };
-            self.extras.states.push((name, Json::Object(about)));
+        match node {
+            ROOT => self.extras.about = about,
+            _ => self.chart.nodes[node].about = about,
         }
         let children = self.chart.nodes[node].children.clone();
         for child in children {

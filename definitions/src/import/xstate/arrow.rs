@@ -47,6 +47,7 @@ impl Reader<'_> {
                 return None;
             }
         }
+        let mut about = Vec::new();
         for (key, value) in json.fields() {
             let at = format!("{place}.{key}");
             match key.as_str() {
@@ -56,15 +57,15 @@ impl Reader<'_> {
                 "in" => self
                     .findings
                     .refuse(at, "a condition on other states has no equal"),
-                "description" | "meta" => {
-                    let text = "what is said about a transition has no place and is left out";
-                    self.findings.note(at, text);
-                }
+                "description" | "meta" => about.push((key.clone(), value.clone())),
                 _ => {
                     let what = "is not a key of a transition that this version knows";
                     self.findings.lose(at, what, "it is left out");
                 }
             }
+        }
+        if !about.is_empty() {
+            act.other.push(("meta".to_owned(), Json::Object(about)));
         }
         let named = match json {
             Json::Object(_) => &json["target"],
