@@ -6,7 +6,7 @@ mod cases;
 mod check;
 mod common;
 mod convert;
-//COOKBOOK
+mod cookbook;
 mod diff;
 mod documents;
 mod export;
