@@ -10,6 +10,7 @@ mod common;
 mod decimals;
 mod documents;
 mod expressions;
+mod format_2;
 mod fuzz_corpus;
 mod generate_expressions;
 mod guard_model;

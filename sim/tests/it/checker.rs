@@ -44,6 +44,7 @@ fn machine() -> Fact {
         version: 1,
         definition: definition.into(),
         checksum: String::new(),
+        format: 0,
     })
     .into()
 }
