@@ -97,6 +97,8 @@ codes! {
     Timeout = "TIMEOUT", retryable true;
     /// Extension: this node refuses writes, a full disk for one.
     ReadOnlyMode = "READ_ONLY_MODE", retryable true;
+    /// Extension: the request needs a feature that the cluster has not agreed on yet.
+    FeatureLevel = "FEATURE_LEVEL", retryable false;
 }
 
 impl Code {
@@ -109,7 +111,10 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
-            Code::ExpressionFailed | Code::ExpressionLimit | Code::SchemaFailed => Code::BadRequest,
+            Code::ExpressionFailed
+            | Code::ExpressionLimit
+            | Code::SchemaFailed
+            | Code::FeatureLevel => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -168,6 +173,7 @@ mod tests {
             "EXPRESSION_FAILED",
             "EXPRESSION_LIMIT",
             "SCHEMA_FAILED",
+            "FEATURE_LEVEL",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
@@ -180,6 +186,7 @@ mod tests {
         assert_eq!(Code::Timeout.for_legacy(), Code::InternalError);
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
         assert_eq!(Code::SchemaFailed.for_legacy(), Code::BadRequest);
+        assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
     }
 
     #[test]

@@ -36,8 +36,17 @@ pub fn take(data: &[u8]) {
         initial_ctx: Some(Bytes::from_static(br#"{"n":1,"l":[1,2],"a":{"b":3}}"#)),
         idempotency_key: None,
     };
-    let mut commands = vec![Command::PutMachine(put), Command::CreateInstance(create)];
-    for (event, payload) in definition.events.iter().take(EVENTS_MAX).zip(PAYLOADS.iter().cycle()) {
+    let mut commands = vec![
+        Command::SetLevel { level: 2 },
+        Command::PutMachine(put),
+        Command::CreateInstance(create),
+    ];
+    for (event, payload) in definition
+        .events
+        .iter()
+        .take(EVENTS_MAX)
+        .zip(PAYLOADS.iter().cycle())
+    {
         commands.push(Command::ApplyEvent(ApplyEvent {
             instance_id: "i".to_owned(),
             event: event.clone(),
@@ -48,8 +57,11 @@ pub fn take(data: &[u8]) {
     for command in &commands {
         if let Some(entry) = decided(&leader, command) {
             let index = entry.index;
-            leader.apply(&entry, index).expect("what was decided applies");
-            copy.apply(&entry, index).expect("the same entry applies to a copy");
+            leader
+                .apply(&entry, index)
+                .expect("what was decided applies");
+            copy.apply(&entry, index)
+                .expect("the same entry applies to a copy");
         }
     }
     leader.check_invariants().expect("the state is consistent");

@@ -2,7 +2,10 @@
 
 /// Panics when something does not hold.
 pub fn take(data: &[u8]) {
-    let at = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
+    let at = data
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .unwrap_or(data.len());
     let (schema, document) = (&data[..at], data.get(at + 1..).unwrap_or_default());
     let mut text = br#"{"format":2,"initial":"a","states":["a"],"transitions":[{"from":"a","event":"E","to":"a"}],"events":{"E":{"schema":"#.to_vec();
     text.extend_from_slice(schema);

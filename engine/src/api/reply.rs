@@ -80,6 +80,13 @@ pub enum Reply {
         /// How many machine versions there were.
         machines_removed: u64,
     },
+    /// The feature level is, or was raised to, `to`.
+    LevelSet {
+        /// The level before.
+        from: u32,
+        /// The level now.
+        to: u32,
+    },
     /// One instance.
     Instance(InstanceView),
     /// A page of instances.

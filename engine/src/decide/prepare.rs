@@ -123,7 +123,10 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             BatchOp::Write(command) => reads_now(view, command),
             BatchOp::Read(_) => false,
         }),
-        Command::PutMachine(_) | Command::DeleteInstance(_) | Command::FlushAll => false,
+        Command::PutMachine(_)
+        | Command::DeleteInstance(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. } => false,
     }
 }
 
@@ -152,7 +155,7 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
-                Some(Body::PutMachine(_) | Body::FlushAll(_)) | None => {}
+                Some(Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_)) | None => {}
             }
         }
     }
@@ -182,6 +185,7 @@ impl Landing {
             }
             Reply::PutMachine { .. }
             | Reply::Flushed { .. }
+            | Reply::LevelSet { .. }
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -216,6 +220,8 @@ enum Premise {
     Versions(Vec<u32>),
     /// Where a key was used, and whether that is still remembered.
     Key(Option<(u64, bool)>),
+    /// The feature level: any command may need one.
+    Level(u32),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -227,7 +233,7 @@ struct Now {
 
 impl Premises {
     fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
-        let mut premises = Self(Vec::new());
+        let mut premises = Self(vec![Premise::Level(view.level())]);
         premises.command(view, command, now);
         premises
     }
@@ -260,7 +266,7 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::FlushAll => {}
+            Command::FlushAll | Command::SetLevel { .. } => {}
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),

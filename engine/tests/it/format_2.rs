@@ -66,8 +66,15 @@ fn event(name: &str, payload: &str) -> Command {
     })
 }
 
-fn begun(definition: &str, ctx: &str) -> State {
+/// Nothing yet, at the level that format 2 needs.
+fn empty() -> State {
     let mut state = State::new();
+    write(&mut state, &Command::SetLevel { level: 2 }, 1).unwrap();
+    state
+}
+
+fn begun(definition: &str, ctx: &str) -> State {
+    let mut state = empty();
     write(&mut state, &put("m", definition), 1).unwrap();
     write(&mut state, &create("m", ctx), 1).unwrap();
     state
@@ -103,7 +110,9 @@ fn some_of(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> impl Strategy<V
         .collect();
     all.prop_map(|fields| {
         let fields = fields.into_iter();
-        fields.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+        fields
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
     })
 }
 
@@ -119,30 +128,53 @@ fn actions() -> Vec<(&'static str, BoxedStrategy<Value>)> {
 }
 
 fn with(mut object: Value, more: Value) -> Value {
-    object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    object
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
     object
 }
 
 fn definition() -> impl Strategy<Value = Value> {
-    let always = (word(STATES), some_of(actions()))
-        .prop_map(|(to, more)| with(more, json!({ "to": to })));
+    let always =
+        (word(STATES), some_of(actions())).prop_map(|(to, more)| with(more, json!({ "to": to })));
     let state = some_of(vec![
         ("final", any::<bool>().prop_map(|it| json!(it)).boxed()),
         ("emit", word(["in", "out"]).boxed()),
-        ("always", prop::collection::vec(always, 1..3).prop_map(|it| json!(it)).boxed()),
+        (
+            "always",
+            prop::collection::vec(always, 1..3)
+                .prop_map(|it| json!(it))
+                .boxed(),
+        ),
     ]);
     let states = prop::collection::vec(state, STATES.len()).prop_map(|all| {
         let named = all.into_iter().zip(STATES);
-        json!(named.map(|(state, name)| with(state, json!({ "name": name }))).collect::<Vec<_>>())
+        json!(
+            named
+                .map(|(state, name)| with(state, json!({ "name": name })))
+                .collect::<Vec<_>>()
+        )
     });
-    let from = prop_oneof![word(STATES), word(["*"]), word(STATES).prop_map(|it| json!([it]))];
+    let from = prop_oneof![
+        word(STATES),
+        word(["*"]),
+        word(STATES).prop_map(|it| json!([it]))
+    ];
     let mut fields = actions();
-    fields.push(("merge", prop_oneof![Just(json!(false)), Just(json!("deep"))].boxed()));
-    fields.push(("extra", Just(json!(1)).prop_filter("rare", |_| true).boxed()));
+    fields.push((
+        "merge",
+        prop_oneof![Just(json!(false)), Just(json!("deep"))].boxed(),
+    ));
+    fields.push((
+        "extra",
+        Just(json!(1)).prop_filter("rare", |_| true).boxed(),
+    ));
     fields.pop();
-    let transition = (from, word(EVENTS), word(STATES), some_of(fields)).prop_map(
-        |(from, event, to, more)| with(more, json!({ "from": from, "event": event, "to": to })),
-    );
+    let transition =
+        (from, word(EVENTS), word(STATES), some_of(fields)).prop_map(|(from, event, to, more)| {
+            with(more, json!({ "from": from, "event": event, "to": to }))
+        });
     let context = word(["{}", "x"]).prop_map(|_| json!({ "default": { "l": [1, 2] } }));
     let top = some_of(vec![
         ("merge", word(["deep"]).boxed()),
@@ -154,7 +186,8 @@ fn definition() -> impl Strategy<Value = Value> {
         ),
     ]);
     (states, prop::collection::vec(transition, 0..6), top).prop_map(|(states, transitions, top)| {
-        let rest = json!({ "format": 2, "initial": "s0", "states": states, "transitions": transitions });
+        let rest =
+            json!({ "format": 2, "initial": "s0", "states": states, "transitions": transitions });
         with(rest, top)
     })
 }
@@ -173,7 +206,7 @@ proptest! {
         let text = definition.to_string();
         let mut leader = State::new();
         let mut entries = Vec::new();
-        let mut commands = vec![put("m", &text), create("m", r#"{"n":1,"a":{"b":2}}"#)];
+        let mut commands = vec![Command::SetLevel { level: 2 }, put("m", &text), create("m", r#"{"n":1,"a":{"b":2}}"#)];
         commands.extend(events.iter().map(|(name, payload)| event(name, payload)));
         for (command, now_ms) in commands.iter().zip(1..) {
             let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default() };
@@ -222,7 +255,10 @@ fn the_same_definition_is_another_machine_in_another_format() {
     // Clients that put it at each of their starts go on.
     for same in [text.to_owned(), text.replace(":", " : ")] {
         let reply = write(&mut state, &put("m", &same), 2);
-        assert!(matches!(reply, Ok(Reply::PutMachine { created: false, .. })), "{reply:?}");
+        assert!(
+            matches!(reply, Ok(Reply::PutMachine { created: false, .. })),
+            "{reply:?}"
+        );
     }
     assert!(write(&mut state, &put("n", text), 2).is_err());
 }
@@ -230,7 +266,10 @@ fn the_same_definition_is_another_machine_in_another_format() {
 #[test]
 fn what_is_stored_with_keys_of_format_2_stays_usable_in_format_1() {
     let text = r#"{"states":["a"],"initial":"a","transitions":[{"from":"a","event":"E","to":"a","after":"30m"}],"timers":[]}"#;
-    assert!(matches!(Definition::parse(text.as_bytes()), Err(Error::Fault { .. })));
+    assert!(matches!(
+        Definition::parse(text.as_bytes()),
+        Err(Error::Fault { .. })
+    ));
     let mut state = State::new();
     let facts = vec![fact::Fact::from(Body::PutMachine(fact::PutMachine {
         machine: "m".to_owned(),
@@ -268,13 +307,48 @@ fn no_expression_holds_up_the_leader_for_long() {
     let fields: Vec<String> = (0..250_000).map(|at| format!(r#""f{at}":{at}"#)).collect();
     let wide = format!("{{{}}}", fields.join(","));
     for (what, ctx, guard, limited) in [
-        ("loops in loops", &ctx, "ctx.l.all(a, ctx.l.all(b, a >= 0 && b >= 0))", true),
-        ("lists that grow", &ctx, "ctx.l.map(a, ctx.l.map(b, [a, b])).size() > 0", true),
-        ("errors in loops", &ctx, "ctx.l.exists(a, ctx.l.exists(b, ctx.nope[a] == b))", true),
-        ("a pattern on a long text", &ctx, r"ctx.s.matches('^([a-z]+ ?)*$')", true),
-        ("a pattern of a document", &ctx, "ctx.s.matches(ctx.s)", false),
-        ("texts that grow", &ctx, "ctx.l.exists(a, (ctx.s + ctx.s + ctx.s).contains('zz'))", true),
-        ("comparing what is large", &ctx, "ctx.l.exists(a, ctx.l == ctx.l && a < 0)", true),
+        (
+            "loops in loops",
+            &ctx,
+            "ctx.l.all(a, ctx.l.all(b, a >= 0 && b >= 0))",
+            true,
+        ),
+        (
+            "lists that grow",
+            &ctx,
+            "ctx.l.map(a, ctx.l.map(b, [a, b])).size() > 0",
+            true,
+        ),
+        (
+            "errors in loops",
+            &ctx,
+            "ctx.l.exists(a, ctx.l.exists(b, ctx.nope[a] == b))",
+            true,
+        ),
+        (
+            "a pattern on a long text",
+            &ctx,
+            r"ctx.s.matches('^([a-z]+ ?)*$')",
+            true,
+        ),
+        (
+            "a pattern of a document",
+            &ctx,
+            "ctx.s.matches(ctx.s)",
+            false,
+        ),
+        (
+            "texts that grow",
+            &ctx,
+            "ctx.l.exists(a, (ctx.s + ctx.s + ctx.s).contains('zz'))",
+            true,
+        ),
+        (
+            "comparing what is large",
+            &ctx,
+            "ctx.l.exists(a, ctx.l == ctx.l && a < 0)",
+            true,
+        ),
         ("a wide context", &wide, "ctx.nope == 1", true),
     ] {
         let mut state = begun(&machine_with(guard), ctx);
@@ -284,7 +358,10 @@ fn no_expression_holds_up_the_leader_for_long() {
         let code = outcome.as_ref().err().map(Refusal::code);
         match limited {
             true => assert_eq!(code, Some("EXPRESSION_LIMIT"), "{what}: {outcome:?}"),
-            false => assert!(matches!(code, Some("GUARD_FAILED" | "EXPRESSION_LIMIT")), "{what}"),
+            false => assert!(
+                matches!(code, Some("GUARD_FAILED" | "EXPRESSION_LIMIT")),
+                "{what}"
+            ),
         }
         assert!(took < LONGEST, "{what} took {took:?}");
     }
@@ -314,7 +391,8 @@ fn always_sets_and_large_contexts_end_within_the_steps_of_one_decision() {
         .iter()
         .map(|guard| json!({ "from": "a", "event": "E", "to": "b", "guard": guard }))
         .collect();
-    let wide = json!({ "format": 2, "initial": "a", "states": ["a", "b"], "transitions": transitions });
+    let wide =
+        json!({ "format": 2, "initial": "a", "states": ["a", "b"], "transitions": transitions });
     let mut state = begun(&wide.to_string(), r#"{"n":0}"#);
     let begin = Instant::now();
     let refusal = write(&mut state, &event("E", "{}"), 2).unwrap_err();
@@ -335,7 +413,11 @@ fn an_event_of_ten_thousand_states_is_found_as_fast_as_one_of_ten() {
         begun(&definition.to_string(), "{}")
     };
     let timed = |state: &mut State| {
-        let events = [event("NEXT", "{}"), event("NEXT", "{}"), event("RESET", "{}")];
+        let events = [
+            event("NEXT", "{}"),
+            event("NEXT", "{}"),
+            event("RESET", "{}"),
+        ];
         let mut best = Duration::MAX;
         for _ in 0..50 {
             let begin = Instant::now();
@@ -347,12 +429,17 @@ fn an_event_of_ten_thousand_states_is_found_as_fast_as_one_of_ten() {
         best
     };
     let (few, many) = (timed(&mut sized(10)), timed(&mut sized(10_000)));
-    assert!(many < 3 * few + Duration::from_micros(20), "{few:?} with 10 states, {many:?} with 10,000");
+    assert!(
+        many < 3 * few + Duration::from_micros(20),
+        "{few:?} with 10 states, {many:?} with 10,000"
+    );
 }
 
 #[test]
 fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
-    let items: Vec<Value> = (0..200).map(|at| json!({ "sku": format!("A-{at:05}"), "n": at })).collect();
+    let items: Vec<Value> = (0..200)
+        .map(|at| json!({ "sku": format!("A-{at:05}"), "n": at }))
+        .collect();
     let ctx = json!({ "items": items, "status": "confirmed", "total": 129.9 }).to_string();
     assert!(ctx.len() < 11_000);
     let expression =
@@ -369,5 +456,8 @@ fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
         best = best.min(begin.elapsed());
     }
     println!("a guard over {} bytes: {best:?}", ctx.len());
-    assert!(best < Duration::from_micros(if cfg!(debug_assertions) { 60 } else { 10 }), "{best:?}");
+    assert!(
+        best < Duration::from_micros(if cfg!(debug_assertions) { 60 } else { 10 }),
+        "{best:?}"
+    );
 }

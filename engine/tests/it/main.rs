@@ -16,6 +16,7 @@ mod generate_expressions;
 mod guard_model;
 mod guards;
 mod keys;
+mod levels;
 mod properties;
 mod replay;
 mod scenario;

@@ -55,6 +55,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
             ("DELETE_INSTANCE", text(&params))
         }
         Command::FlushAll => ("FLUSH_ALL", "{}".to_owned()),
+        Command::SetLevel { .. } => panic!("no client can ask for {command}"),
         Command::Batch(ops) => ("BATCH", batch_params(ops)),
     }
 }

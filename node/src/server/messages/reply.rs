@@ -108,6 +108,11 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             instances_removed,
             machines_removed,
         } => write_flushed(object, *instances_removed, *machines_removed),
+        Reply::LevelSet { from, to } => {
+            object
+                .int("from", u64::from(*from))
+                .int("to", u64::from(*to));
+        }
         Reply::Instance(instance) => write_instance(object, instance),
         Reply::Instances {
             items,

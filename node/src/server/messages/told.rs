@@ -81,6 +81,8 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
                 machines_removed: flushed.machines_removed,
             }
         }
+        // The leader submits it to itself.
+        Command::SetLevel { .. } => return None,
         Command::Batch(ops) => batch(ops, text)?,
     })
 }

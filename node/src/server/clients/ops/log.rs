@@ -163,6 +163,13 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             out.str("type", "flush_all");
             write_origin(out, entry, 0, None);
         }
+        // Clients know this type: to them it is an entry like those of the consensus.
+        Some(FactBody::SetLevel(set)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "set_level")
+                .int("level", u64::from(set.level));
+            write_origin(out, entry, 0, None);
+        }
         // A fact of a newer version: this node knows only that there is one.
         None => {
             out.str("type", "unknown");

@@ -477,6 +477,7 @@ fn change() -> impl Strategy<Value = Change> {
         any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
         any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
         of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+        Just(Change::RaiseLevel),
         (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
             Change::SetAddress {
                 node_id,
@@ -494,6 +495,13 @@ fn change_error() -> impl Strategy<Value = ChangeError> {
         text().prop_map(|reason| ChangeError::Refused { reason }),
         any::<(u64, u64)>().prop_map(|(node_id, lag)| ChangeError::Lagging { node_id, lag }),
         text().prop_map(|reason| ChangeError::Unconfirmed { reason }),
+        any::<(u32, u32, Vec<u64>)>().prop_map(|(needed, current, held_back_by)| {
+            ChangeError::HeldBack {
+                needed,
+                current,
+                held_back_by,
+            }
+        }),
     ]
 }
 
