@@ -461,3 +461,66 @@ fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
         "{best:?}"
     );
 }
+
+/// The code blocks of a kind in a document.
+fn blocks<'d>(document: &'d str, kind: &str) -> Vec<&'d str> {
+    let begin = format!("```{kind}\n");
+    let parts = document.split(&begin).skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap())
+        .collect()
+}
+
+/// A value in a table, without the marks of code.
+fn cell(text: &str) -> &str {
+    text.trim().trim_matches('`')
+}
+
+#[test]
+fn the_example_of_the_documents_does_what_its_table_says() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/machines.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let definition = blocks(&document, "json")[0];
+    let parsed = Definition::parse(definition.as_bytes()).unwrap();
+    assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
+    let mut state = begun(definition, "{}");
+    let table = document.split("| event | payload |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut played = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(cell).collect();
+        let [name, payload, result, via, emits] = cells[..] else {
+            panic!("{row}");
+        };
+        let at = DecideAt {
+            offset: state.last_applied() + 1,
+            now_ms: 2,
+            actor: "",
+            limits: &Limits::default(),
+        };
+        match decide(&state, &Pending::new(), &event(name, payload), &at) {
+            Err(refusal) => assert_eq!(refusal.code(), result, "{row}: {refusal}"),
+            Ok(Decision::Answer { .. }) => panic!("{row}"),
+            Ok(Decision::Write { entry, .. }) => {
+                let Some(Body::ApplyEvent(fact)) = &entry.facts[0].body else {
+                    panic!("{row}");
+                };
+                assert_eq!(
+                    (
+                        fact.to_state.as_str(),
+                        fact.via.join(", "),
+                        fact.emits.join(", ")
+                    ),
+                    (result, via.to_owned(), emits.to_owned()),
+                    "{row}"
+                );
+                assert_eq!(state.apply(&entry, at.offset), Ok(Outcome::Applied));
+            }
+        }
+        played += 1;
+    }
+    assert!(played > 5);
+}
