@@ -9,6 +9,7 @@ mod chart;
 mod cost;
 mod idempotency;
 mod instance;
+mod level;
 mod prepare;
 mod put_machine;
 
@@ -140,6 +141,7 @@ impl Decider<'_> {
             Command::ApplyEvent(apply) => self.apply_event(apply),
             Command::DeleteInstance(delete) => self.delete_instance(delete),
             Command::FlushAll => self.flush_all(),
+            Command::SetLevel { level } => self.set_level(*level),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
         }
     }

@@ -1,5 +1,7 @@
 //! Facts: what the log carries. The schema is `proto/fact.proto`.
 
+pub mod level;
+
 use std::fmt;
 
 #[allow(missing_docs, clippy::all)]
@@ -11,6 +13,7 @@ pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
     ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Key, KeyBounds, PutMachine,
+    SetLevel,
 };
 
 impl From<Body> for Fact {
@@ -26,7 +29,7 @@ impl Fact {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),
             Body::DeleteInstance(delete) => Some(&delete.instance_id),
-            Body::PutMachine(_) | Body::FlushAll(_) => None,
+            Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) => None,
         }
     }
 }
@@ -57,6 +60,7 @@ impl fmt::Display for Fact {
                     create.version,
                     Text(&create.ctx)
                 )?;
+                course(f, &create.via, &create.emits)?;
                 after(f, create.prev_offset, create.key.as_ref())
             }
             Some(Body::ApplyEvent(apply)) => {
@@ -69,6 +73,7 @@ impl fmt::Display for Fact {
                     apply.to_state,
                     Text(&apply.ctx)
                 )?;
+                course(f, &apply.via, &apply.emits)?;
                 after(f, apply.prev_offset, apply.key.as_ref())
             }
             Some(Body::DeleteInstance(delete)) => {
@@ -77,7 +82,18 @@ impl fmt::Display for Fact {
                 after(f, delete.prev_offset, delete.key.as_ref())
             }
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
+            Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
         }
+    }
+}
+
+fn course(f: &mut fmt::Formatter<'_>, via: &[String], emits: &[String]) -> fmt::Result {
+    if !via.is_empty() {
+        write!(f, " via {}", via.join(", "))?;
+    }
+    match emits.is_empty() {
+        true => Ok(()),
+        false => write!(f, " emits {}", emits.join(", ")),
     }
 }
 

@@ -38,6 +38,8 @@ pub const EVENT_EMITS_MAX: usize = 256;
 pub const ALWAYS_MAX: usize = 64;
 /// Most `always` transitions that one event may take.
 pub const ALWAYS_STEPS_MAX: usize = 64;
+/// Most paths that one transition may set and unset together.
+pub const CHANGES_MAX: usize = 256;
 /// Most names in a path of `set` and `unset`.
 pub const PATH_NAMES_MAX: usize = 32;
 /// Deepest nesting of a context after `set`.

@@ -29,6 +29,8 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
+use crate::fact::level;
+
 use idempotency::IdempotencyKeys;
 use key_record::KeyRecord;
 use machines::Machines;
@@ -39,6 +41,10 @@ use table::{Keyed, Table};
 pub struct State {
     last_applied: u64,
     last_time_ms: u64,
+    /// The feature level: nothing in the log up to here needs more.
+    level: u32,
+    /// The highest level that this program understands; not replicated.
+    understands: u32,
     /// The sum of the digests of all items, so that their order does not count.
     items_digest: u128,
     pub(crate) machines: Machines,
@@ -112,6 +118,8 @@ impl State {
         Self {
             last_applied: 0,
             last_time_ms: 0,
+            level: level::FIRST,
+            understands: level::CURRENT,
             items_digest: 0,
             machines: Machines::new(),
             instances: Table::new(),
@@ -122,6 +130,28 @@ impl State {
             stale_known_from: 0,
             scratch: Vec::new(),
         }
+    }
+
+    /// The same state for a program that understands no more than this feature level.
+    #[must_use]
+    pub fn understanding(mut self, level: u32) -> Self {
+        self.understands = level;
+        self
+    }
+
+    /// The highest feature level that this program understands.
+    pub fn understands(&self) -> u32 {
+        self.understands
+    }
+
+    /// The feature level: what facts may need.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// Whether no fact has ever taken effect.
+    pub fn is_untouched(&self) -> bool {
+        self.last_time_ms == 0 && self.level == level::FIRST
     }
 
     /// Passes over an entry without facts (blank, membership).

@@ -83,6 +83,14 @@ impl<'a> View<'a> {
             .any(|layer| self.flushed(layer))
     }
 
+    /// The feature level after all facts in flight. It outlives a flush.
+    pub(crate) fn level(self) -> u32 {
+        let in_flight = self.layers.into_iter().flatten();
+        let mut in_flight = in_flight.filter_map(|layer| layer.level);
+        let newest = in_flight.find(|(offset, _)| self.ahead(*offset));
+        newest.map_or(self.state.level(), |(_, level)| level)
+    }
+
     /// Whether the state has yet to apply this offset.
     pub(crate) fn ahead(self, offset: u64) -> bool {
         offset > self.state.last_applied()

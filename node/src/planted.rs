@@ -32,11 +32,13 @@ pub enum Bug {
     KeysLostOnFailover,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
+    /// A leader raises the feature level although it has not asked the last of the members.
+    LevelRaisedTooEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -44,6 +46,7 @@ impl Bug {
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
         Self::LogTimeFollowsWallClock,
+        Self::LevelRaisedTooEarly,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -57,6 +60,7 @@ impl Bug {
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
+            Self::LevelRaisedTooEarly => "level-raised-too-early",
         }
     }
 }
@@ -94,7 +98,8 @@ pub fn set(bug: Bug) {
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
-        | Bug::LogTimeFollowsWallClock => {}
+        | Bug::LogTimeFollowsWallClock
+        | Bug::LevelRaisedTooEarly => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }
@@ -112,6 +117,26 @@ pub fn set_by_environment() -> Result<(), UnknownBug> {
         tracing::warn!(%bug, "A BUG IS PLANTED: this server is for tests of the tests");
     }
     Ok(())
+}
+
+/// In builds for tests, the highest feature level that the server acts as if it understood: an older program. Levels
+/// that this program does not understand count for nothing.
+pub const LEVEL_VARIABLE: &str = "RSTMDB_TEST_FEATURE_LEVEL";
+
+/// What [`LEVEL_VARIABLE`] says, if it says anything, also to the log.
+#[cfg(any(debug_assertions, feature = "planted-bugs"))]
+pub(crate) fn level_by_environment() -> Option<u32> {
+    use rstmdb_engine::fact::level::{CURRENT, FIRST};
+    let text = std::env::var(LEVEL_VARIABLE).ok()?;
+    let level = text
+        .parse()
+        .ok()
+        .filter(|level| (FIRST..=CURRENT).contains(level))?;
+    tracing::warn!(
+        level,
+        "this server acts as an older program does: it is for tests"
+    );
+    Some(level)
 }
 
 /// Whether the bug is planted.

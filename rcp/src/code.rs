@@ -73,6 +73,12 @@ codes! {
     InvalidTransition = "INVALID_TRANSITION", retryable false;
     /// No guard of the transitions for this event holds.
     GuardFailed = "GUARD_FAILED", retryable false;
+    /// Extension: an expression that must have a value has none.
+    ExpressionFailed = "EXPRESSION_FAILED", retryable false;
+    /// Extension: the expressions of one decision take too many steps.
+    ExpressionLimit = "EXPRESSION_LIMIT", retryable false;
+    /// Extension: a payload or a context does not fit its schema.
+    SchemaFailed = "SCHEMA_FAILED", retryable false;
     /// An expectation of the request, or its idempotency key, does not match.
     Conflict = "CONFLICT", retryable false;
     /// The log could not be written or read.
@@ -91,6 +97,8 @@ codes! {
     Timeout = "TIMEOUT", retryable true;
     /// Extension: this node refuses writes, a full disk for one.
     ReadOnlyMode = "READ_ONLY_MODE", retryable true;
+    /// Extension: the request needs a feature that the cluster has not agreed on yet.
+    FeatureLevel = "FEATURE_LEVEL", retryable false;
 }
 
 impl Code {
@@ -103,6 +111,10 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
+            Code::ExpressionFailed
+            | Code::ExpressionLimit
+            | Code::SchemaFailed
+            | Code::FeatureLevel => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -158,6 +170,10 @@ mod tests {
             "OFFSET_AHEAD",
             "TIMEOUT",
             "READ_ONLY_MODE",
+            "EXPRESSION_FAILED",
+            "EXPRESSION_LIMIT",
+            "SCHEMA_FAILED",
+            "FEATURE_LEVEL",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
@@ -169,6 +185,8 @@ mod tests {
         assert_eq!(Code::OffsetAhead.for_legacy(), Code::NotFound);
         assert_eq!(Code::Timeout.for_legacy(), Code::InternalError);
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
+        assert_eq!(Code::SchemaFailed.for_legacy(), Code::BadRequest);
+        assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! How a simulated cluster is set up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rstmdb::replica::{CompactionOptions, Formation, Options};
+use rstmdb::replica::{CompactionOptions, Formation, Levels, Options};
 use rstmdb_engine::Limits;
+use rstmdb_engine::fact::level;
 use rstmdb_raft_store::{self as raft_store, NodeInfo, Retention};
 
 /// Where the data folder is on the simulated disks.
@@ -54,6 +56,10 @@ pub struct Settings {
     pub reserve_bytes: u64,
     /// How far the time of the log may be ahead of the right time.
     pub log_ahead_max: Duration,
+    /// The highest feature level that the program of the first nodes understands.
+    pub understands: u32,
+    /// Whether leaders raise the feature level by themselves.
+    pub raises_level: bool,
     /// Whether a majority that can talk must have a leader soon: its members stay the same, and messages pass.
     pub promises_leader: bool,
 }
@@ -84,6 +90,8 @@ impl Settings {
             reserve_bytes: RESERVE_BYTES,
             // The most by which a leader follows its own clock, and the time that an answer needs to arrive.
             log_ahead_max: CLOCK_SKEW_MAX + Duration::from_secs(1),
+            understands: level::CURRENT,
+            raises_level: false,
             promises_leader: false,
         }
     }
@@ -116,6 +124,8 @@ impl Settings {
             clock_skew_max: CLOCK_SKEW_MAX,
             free_bytes_min: self.reserve_bytes,
             costly_bytes: self.costly_bytes,
+            levels: Arc::new(Levels::understanding(self.understands)),
+            raises_level: self.raises_level,
         }
     }
 

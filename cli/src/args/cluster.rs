@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+const FINALIZE_HELP: &str = "\
+The feature level rises to what every member understands, and the command shows the level before\n\
+and after. It fails with FEATURE_LEVEL while a member runs an older version or does not answer,\n\
+and names that member. Until then the nodes can go back to the version before; afterwards they\n\
+cannot, and a node with an older version cannot join. Asking again is harmless.";
+
 /// `cluster`.
 #[derive(Debug, Args)]
 pub struct Cluster {
@@ -27,6 +33,9 @@ pub enum ClusterCommand {
     SetAddress(SetAddress),
     /// Hand the leadership to another node.
     TransferLeader(TransferLeader),
+    /// End an upgrade: let the log hold what every node's new version understands. There is no way back.
+    #[command(after_help = FINALIZE_HELP)]
+    FinalizeUpgrade,
     /// Start a cluster on this machine, to try things out.
     Demo(Demo),
 }

@@ -229,9 +229,9 @@ pub struct CreateInstance {
     /// The machine.
     #[arg(short, long)]
     pub machine: String,
-    /// The machine's version.
+    /// The machine's version; the highest when absent.
     #[arg(short = 'V', long)]
-    pub version: u32,
+    pub version: Option<u32>,
     /// The new instance's id; the server makes one when absent.
     #[arg(short = 'i', long = "id", alias = "instance-id", value_name = "ID")]
     pub instance_id: Option<String>,
@@ -347,6 +347,9 @@ pub struct WatchAll {
     /// Only these events.
     #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
     pub events: Vec<String>,
+    /// Only events that emit these names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
+    pub emits: Vec<String>,
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,

@@ -136,7 +136,7 @@ fn usage_errors_exit_with_2() {
         "put-machine -n order -v one {}",
         "get-machine",
         "get-machine order -n order",
-        "create-instance -m order",
+        "create-instance -V 1",
         "apply-event -i o-1",
         "diagram order --format png",
         "--timeout 0 ping",

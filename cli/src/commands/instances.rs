@@ -12,7 +12,7 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
     let params = CreateInstance {
         instance_id: args.instance_id.map(Into::into),
         machine: args.machine.into(),
-        version: args.version,
+        version: args.version.unwrap_or(0),
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
     };

@@ -80,8 +80,12 @@ fn headline(status: &ClusterStatusResult<'_>) -> String {
         Some(id) => format!("leader: node {id}"),
         None => "no leader".to_owned(),
     };
+    let level = match status.feature_level {
+        Some(level) => format!(", feature level {level}"),
+        None => String::new(),
+    };
     printable(&format!(
-        "cluster {} ({}), {leader}, term {}",
+        "cluster {} ({}), {leader}, term {}{level}",
         status.cluster_name, status.cluster_id, status.term
     ))
 }
@@ -135,7 +139,35 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     }
     problems.extend(lost_quorum(&status.nodes));
     problems.extend(differing_digests(&status.nodes));
+    problems.extend(unfinished_upgrade(status));
     problems
+}
+
+/// While some node understands more than the feature level, the upgrade is not over.
+fn unfinished_upgrade(status: &ClusterStatusResult<'_>) -> Option<String> {
+    let level = status.feature_level?;
+    let newest = status
+        .nodes
+        .iter()
+        .filter_map(|node| node.understands_level);
+    let newest = newest.max().filter(|newest| *newest > level)?;
+    let behind = |node: &&NodeStatus<'_>| node.understands_level.is_none_or(|known| known < newest);
+    let behind: Vec<String> = status
+        .nodes
+        .iter()
+        .filter(behind)
+        .map(|node| node.node_id.to_string())
+        .collect();
+    Some(match behind.is_empty() {
+        true => format!(
+            "the upgrade is not finished: every node understands feature level {newest}; \
+             `rstmdb-cli cluster finalize-upgrade` raises it, and there is no way back then"
+        ),
+        false => format!(
+            "the upgrade is not finished: feature level {newest} is held back by node {}",
+            behind.join(", ")
+        ),
+    })
 }
 
 fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
@@ -198,6 +230,7 @@ mod tests {
             cluster_name: "orders".into(),
             leader: Some(1),
             term: 7,
+            feature_level: None,
             nodes,
         }
     }
@@ -331,5 +364,24 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         status.nodes[0].digest = Some("\u{1b}[2Jäöüß€".into());
         status.nodes[0].read_only = Some("\u{1b}[2J".into());
         assert!(!shown(&status).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_upgrade_that_is_not_finished_says_who_holds_it_back() {
+        let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        status.feature_level = Some(1);
+        status.nodes[0].understands_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(shown.contains("term 7, feature level 1\n"), "{shown}");
+        assert!(
+            shown.contains("level 2 is held back by node 2\n"),
+            "{shown}"
+        );
+        status.nodes[1].understands_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(shown.contains("cluster finalize-upgrade"), "{shown}");
+        status.feature_level = Some(2);
+        let shown = render(&status, Paint::PLAIN);
+        assert!(!shown.contains("upgrade"), "{shown}");
     }
 }

@@ -88,6 +88,7 @@ fn cluster_commands_are_one_operation_each_and_print_its_result() {
         (&["promote", "4"], op::CLUSTER_PROMOTE, r#"{"node_id":4}"#),
         (&["remove", "2"], op::CLUSTER_REMOVE, r#"{"node_id":2}"#),
         (&["transfer-leader"], op::CLUSTER_TRANSFER_LEADER, "{}"),
+        (&["finalize-upgrade"], op::CLUSTER_FINALIZE_UPGRADE, "{}"),
         (
             &["transfer-leader", "3"],
             op::CLUSTER_TRANSFER_LEADER,

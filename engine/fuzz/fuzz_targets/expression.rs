@@ -1,28 +1,5 @@
-//! Any text as an expression over documents of its own: it ends within its steps, and an evaluation that is explained
-//! or repeated says the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rstmdb_engine::expression::{Expression, Names, Scope, Steps};
 
-const CTX: &str = r#"{"a":1,"b":2.50,"s":"x\n\u00e9","l":[1,"2",null,{"q":[]}],"o":{"k":{"k":true},"z":-0},"t":"2026-01-31T12:00:00Z"}"#;
-
-fuzz_target!(|text: &str| {
-    let Ok(expression) = Expression::parse(text) else {
-        return;
-    };
-    assert_eq!(expression.text(), text);
-    let scope = || Scope::new(CTX, r#"{"a":"b","a":"c"}"#, "{}", Names::default());
-    let (mut first, mut second) = (Steps::default(), Steps::default());
-    let value = expression.json(&mut scope(), &mut first);
-    assert_eq!(expression.json(&mut scope(), &mut second), value);
-    assert_eq!(first.left(), second.left());
-    let explained = expression.explain(&mut scope(), &mut Steps::default());
-    if let Ok(holds) = explained.holds {
-        assert_eq!(value, Ok(holds.to_string()));
-        let warnings = expression.warnings();
-        let never = rstmdb_engine::expression::Warning::NeverTrue;
-        assert!(!(holds && warnings.contains(&never)));
-    }
-    expression.worst_steps(CTX.len() as u64);
-});
+fuzz_target!(|data: &[u8]| rstmdb_engine_fuzz::expression::take(data));

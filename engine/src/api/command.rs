@@ -17,6 +17,11 @@ pub enum Command {
     DeleteInstance(DeleteInstance),
     /// Remove everything.
     FlushAll,
+    /// Raise the feature level. Whoever submits it has made sure that every member understands it.
+    SetLevel {
+        /// The level.
+        level: u32,
+    },
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
 }
@@ -52,7 +57,7 @@ pub struct CreateInstance {
     pub id_given: bool,
     /// The machine's name.
     pub machine: String,
-    /// The machine's version.
+    /// The machine's version; 0: the highest.
     pub version: u32,
     /// The first context, a JSON object; `{}` when absent.
     pub initial_ctx: Option<Bytes>,
@@ -148,6 +153,7 @@ impl fmt::Display for Command {
             Self::ApplyEvent(apply) => write!(f, "apply {} to {}", apply.event, apply.instance_id),
             Self::DeleteInstance(delete) => write!(f, "delete {}", delete.instance_id),
             Self::FlushAll => f.write_str("flush all"),
+            Self::SetLevel { level } => write!(f, "raise the feature level to {level}"),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
         }
     }

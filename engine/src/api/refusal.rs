@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::fact::level::Feature;
 use crate::limits::{BATCH_OPS_MAX, name_fault};
 use crate::machine::definition::Fault;
 
@@ -148,6 +149,22 @@ pub enum Refusal {
         /// What it does not understand.
         reason: String,
     },
+    /// The request needs a feature that not every member of the cluster may understand.
+    #[error(
+        "{what} needs feature level {needed}, and the cluster is at {current}{}",
+        held_back(.held_back_by)
+    )]
+    FeatureLevel {
+        /// What was asked for.
+        what: String,
+        /// The level that it needs.
+        needed: u32,
+        /// The cluster's level.
+        current: u32,
+        /// The members that do not understand the level, as far as the leader knows. Empty: all do, so it can be
+        /// raised.
+        held_back_by: Vec<u64>,
+    },
     /// An operation of an atomic batch is refused, so all of it is.
     #[error("operation {index} of the batch: {refusal}")]
     InBatch {
@@ -159,6 +176,35 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Refuses what needs more than the cluster's feature level.
+    ///
+    /// # Errors
+    /// [`Refusal::FeatureLevel`].
+    pub fn unless_reached(current: u32, feature: Feature) -> Result<(), Self> {
+        if feature.level() <= current {
+            return Ok(());
+        }
+        Err(Self::FeatureLevel {
+            what: feature.to_string(),
+            needed: feature.level(),
+            current,
+            held_back_by: Vec::new(),
+        })
+    }
+
+    /// Says which members do not understand the level that the request needs, if that is why it is refused.
+    pub fn name_holders(&mut self, holders: impl FnOnce(u32) -> Vec<u64>) {
+        match self {
+            Self::FeatureLevel {
+                needed,
+                held_back_by,
+                ..
+            } => *held_back_by = holders(*needed),
+            Self::InBatch { refusal, .. } => refusal.name_holders(holders),
+            _ => {}
+        }
+    }
+
     pub(crate) fn bad(field: &str, message: impl Into<String>) -> Self {
         Self::BadRequest {
             field: Some(field.to_owned()),
@@ -184,6 +230,7 @@ impl Refusal {
                 "CONFLICT"
             }
             Self::MachineNotUnderstood { .. } => "INTERNAL_ERROR",
+            Self::FeatureLevel { .. } => "FEATURE_LEVEL",
             Self::InBatch { refusal, .. } => refusal.code(),
         }
     }
@@ -263,6 +310,12 @@ impl Refusal {
                 "idempotency_key": idempotency_key,
                 "actual_wal_offset": actual_wal_offset,
             }),
+            Self::FeatureLevel {
+                needed,
+                current,
+                held_back_by,
+                ..
+            } => json!({ "needed": needed, "current": current, "held_back_by": held_back_by }),
             Self::InBatch { index, refusal } => {
                 let mut details = refusal.details();
                 details["index"] = json!(index);
@@ -281,6 +334,17 @@ fn tried(guards: &[String], errors: &[Option<String>]) -> String {
         }
     });
     guards.collect::<Vec<_>>().join("; ")
+}
+
+fn held_back(nodes: &[u64]) -> String {
+    if nodes.is_empty() {
+        return "; every member understands it: raise the level with `rstmdb-cli cluster finalize-upgrade`".to_owned();
+    }
+    let nodes: Vec<String> = nodes.iter().map(u64::to_string).collect();
+    format!(
+        "; upgrade node {} first, then raise the level with `rstmdb-cli cluster finalize-upgrade`",
+        nodes.join(", ")
+    )
 }
 
 /// Refuses a name that is empty, too long or not printable.

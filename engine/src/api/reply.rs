@@ -80,6 +80,13 @@ pub enum Reply {
         /// How many machine versions there were.
         machines_removed: u64,
     },
+    /// The feature level is, or was raised to, `to`.
+    LevelSet {
+        /// The level before.
+        from: u32,
+        /// The level now.
+        to: u32,
+    },
     /// One instance.
     Instance(InstanceView),
     /// A page of instances.
@@ -101,6 +108,10 @@ pub enum Reply {
         definition: Bytes,
         /// SHA-256 of the definition's text, in hex.
         checksum: Arc<str>,
+        /// The format as which the definition is read.
+        format: u32,
+        /// What the definition's author should look at; known of format 2 only.
+        warnings: Arc<[Warning]>,
     },
     /// A page of machines.
     Machines {
@@ -222,4 +233,6 @@ pub struct MachineSummary {
     pub machine: Arc<str>,
     /// Its versions, ascending.
     pub versions: Vec<u32>,
+    /// The format of its highest version.
+    pub format: u32,
 }

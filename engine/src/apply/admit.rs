@@ -23,6 +23,17 @@ pub(super) fn admissible(
     match &fact.body {
         None => Err(Error::UnknownFact { offset: at.offset }),
         Some(Body::FlushAll(_)) => Ok(true),
+        Some(Body::SetLevel(set)) => {
+            let understood = view.state.understands();
+            if set.level > understood {
+                return Err(Error::LevelNotUnderstood {
+                    place: format!("entry {}", at.offset),
+                    level: set.level,
+                    understood,
+                });
+            }
+            Ok(set.level > view.level())
+        }
         Some(Body::PutMachine(put)) => {
             let free = view.machine(&put.machine, put.version).is_none();
             if free {

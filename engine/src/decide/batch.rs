@@ -76,6 +76,12 @@ impl Batch<'_> {
             BatchOp::Write(Command::FlushAll) => {
                 return Err(Refusal::bad("op", "FLUSH_ALL is not allowed in a batch"));
             }
+            BatchOp::Write(Command::SetLevel { .. }) => {
+                return Err(Refusal::bad(
+                    "op",
+                    "raising the feature level is not allowed in a batch",
+                ));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -125,7 +131,7 @@ fn bytes(body: &Body) -> usize {
             let payload = apply.payload.as_ref().map_or(0, |payload| payload.len());
             apply.ctx.len() + payload + names(&apply.emits) + names(&apply.via)
         }
-        Body::DeleteInstance(_) | Body::FlushAll(_) => 0,
+        Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }
 

@@ -15,6 +15,9 @@ use crate::machine::expression::{Expression, Failure, Names, Scope, Steps, Why};
 use crate::machine::schema::{Misfit, Schema};
 use crate::machine::{Choices, Machine, Rule};
 
+/// Bytes of a context that are copied in the time of one step.
+const STEP_BYTES: u64 = 64;
+
 /// One decision on a machine of format 2.
 pub(super) struct Course<'a> {
     machine: &'a Machine,
@@ -112,7 +115,7 @@ impl<'a> Course<'a> {
             }
             _ => ctx.clone(),
         };
-        let after = edited(after, &edits, &place)?;
+        let after = self.edited(after, &edits, &place)?;
         self.emit(&actions.emit)?;
         if rule.to != state {
             self.emit(&self.chart.states[usize::from(rule.to)].emit)?;
@@ -221,6 +224,23 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
+    /// The context with the changes. It is written anew, which costs steps by its length.
+    fn edited(&mut self, ctx: Bytes, edits: &Edits<'_>, place: &str) -> Result<Bytes, Refusal> {
+        if edits.is_empty() {
+            return Ok(ctx);
+        }
+        self.spend(ctx.len() as u64 / STEP_BYTES, || format!("{place}.set"))?;
+        match edits.apply(text(&ctx)?) {
+            Ok(text) => Ok(Bytes::from(text)),
+            Err(Stuck::NoObject(path)) => {
+                let why =
+                    format!("ctx.{path} is not an object, so nothing can be set inside of it");
+                Err(failed(format!("{place}.set"), why))
+            }
+            Err(Stuck::Damaged(fault)) => Err(damaged(fault)),
+        }
+    }
+
     /// Takes `always` transitions until none holds.
     fn rest(mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
         while let Some((to, after)) = self.lead_on(state, &ctx)? {
@@ -268,7 +288,7 @@ impl<'a> Course<'a> {
                 continue;
             }
             let edits = self.edits(&always.actions, &mut scope, || place(number))?;
-            let after = edited(ctx.clone(), &edits, &place(number))?;
+            let after = self.edited(ctx.clone(), &edits, &place(number))?;
             self.emit(&always.actions.emit)?;
             if always.to != state {
                 self.emit(&chart.states[usize::from(always.to)].emit)?;
@@ -328,18 +348,4 @@ fn merged(ctx: &[u8], payload: &Object<'_>) -> Result<Bytes, Refusal> {
     let mut ctx = Context::new(ctx, Some(payload));
     ctx.scan().map_err(damaged)?;
     Ok(ctx.merged())
-}
-
-fn edited(ctx: Bytes, edits: &Edits<'_>, place: &str) -> Result<Bytes, Refusal> {
-    if edits.is_empty() {
-        return Ok(ctx);
-    }
-    match edits.apply(text(&ctx)?) {
-        Ok(text) => Ok(Bytes::from(text)),
-        Err(Stuck::NoObject(path)) => {
-            let why = format!("ctx.{path} is not an object, so nothing can be set inside of it");
-            Err(failed(format!("{place}.set"), why))
-        }
-        Err(Stuck::Damaged(fault)) => Err(damaged(fault)),
-    }
 }

@@ -16,7 +16,7 @@ pub fn cost(state: &State, pending: &Pending, command: &Command) -> usize {
     let view = View::new(state).over(&pending.overlay);
     match command {
         Command::Batch(ops) => batch(view, ops),
-        Command::FlushAll => 0,
+        Command::FlushAll | Command::SetLevel { .. } => 0,
         command => single(view, command, 0),
     }
 }
@@ -76,7 +76,10 @@ fn documents(command: &Command) -> usize {
         Command::PutMachine(put) => Some(&put.definition),
         Command::CreateInstance(create) => create.initial_ctx.as_ref(),
         Command::ApplyEvent(apply) => apply.payload.as_ref(),
-        Command::DeleteInstance(_) | Command::FlushAll | Command::Batch(_) => None,
+        Command::DeleteInstance(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. }
+        | Command::Batch(_) => None,
     };
     document.map_or(0, |text| text.len())
 }

@@ -12,6 +12,9 @@ use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
 
+/// How much earlier than its entry's time the time may be that an expression of a decision made ahead was told.
+const NOW_AGE_MS_MAX: u64 = 1000;
+
 /// Stands for the offset that an entry does not have yet.
 pub(super) const NO_OFFSET: u64 = u64::MAX;
 
@@ -19,6 +22,8 @@ pub(super) const NO_OFFSET: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Prepared {
     premises: Premises,
+    /// The time that expressions were told, where they may have asked for it.
+    seen_ms: Option<u64>,
     decision: Result<Decision, Refusal>,
 }
 
@@ -35,6 +40,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
         retention_ms: at.limits.idempotency_retention_ms,
     };
     Prepared {
+        seen_ms: reads_now(View::new(state), command).then_some(now.time_ms),
         premises: Premises::gather(View::new(state), command, now),
         decision: decide(state, &pending, command, &at),
     }
@@ -69,7 +75,9 @@ impl Prepared {
             time_ms: landing.time_ms,
             retention_ms: at.limits.idempotency_retention_ms,
         };
-        if Premises::gather(view, command, now) != self.premises {
+        let seen_ms = self.seen_ms.unwrap_or(landing.time_ms);
+        let too_old = landing.time_ms.saturating_sub(seen_ms) > NOW_AGE_MS_MAX;
+        if too_old || Premises::gather(view, command, now) != self.premises {
             return None;
         }
         Some(match self.decision {
@@ -92,6 +100,33 @@ impl Prepared {
                 Err(refusal)
             }
         })
+    }
+}
+
+/// Whether a decision on the command may depend on the time beyond its keys.
+fn reads_now(view: View<'_>, command: &Command) -> bool {
+    match command {
+        Command::ApplyEvent(apply) => {
+            let current = view.instance(&apply.instance_id);
+            current.is_some_and(|current| current.machine.reads_now())
+        }
+        Command::CreateInstance(create) => {
+            let machine = view.machine(&create.machine, create.version);
+            machine.is_none_or(|machine| machine.reads_now())
+        }
+        Command::Batch(ops) => ops.iter().any(|op| match op {
+            // The instance may be one that the batch itself creates.
+            BatchOp::Write(Command::ApplyEvent(apply)) => {
+                let current = view.instance(&apply.instance_id);
+                current.is_none_or(|current| current.machine.reads_now())
+            }
+            BatchOp::Write(command) => reads_now(view, command),
+            BatchOp::Read(_) => false,
+        }),
+        Command::PutMachine(_)
+        | Command::DeleteInstance(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. } => false,
     }
 }
 
@@ -120,7 +155,7 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
-                Some(Body::PutMachine(_) | Body::FlushAll(_)) | None => {}
+                Some(Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_)) | None => {}
             }
         }
     }
@@ -150,6 +185,7 @@ impl Landing {
             }
             Reply::PutMachine { .. }
             | Reply::Flushed { .. }
+            | Reply::LevelSet { .. }
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -184,6 +220,8 @@ enum Premise {
     Versions(Vec<u32>),
     /// Where a key was used, and whether that is still remembered.
     Key(Option<(u64, bool)>),
+    /// The feature level: any command may need one.
+    Level(u32),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -195,7 +233,7 @@ struct Now {
 
 impl Premises {
     fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
-        let mut premises = Self(Vec::new());
+        let mut premises = Self(vec![Premise::Level(view.level())]);
         premises.command(view, command, now);
         premises
     }
@@ -208,7 +246,10 @@ impl Premises {
             }
             Command::CreateInstance(create) => {
                 self.instance(view, &create.instance_id);
-                self.machine(view, &create.machine, create.version);
+                match create.version {
+                    0 => self.highest(view, &create.machine),
+                    version => self.machine(view, &create.machine, version),
+                }
                 let scope = match create.id_given {
                     true => Scope::Create(&create.instance_id),
                     false => Scope::CreateOf(&create.machine),
@@ -225,7 +266,7 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::FlushAll => {}
+            Command::FlushAll | Command::SetLevel { .. } => {}
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),
@@ -236,13 +277,13 @@ impl Premises {
     fn query(&mut self, view: View<'_>, query: &Query) {
         match query {
             Query::GetInstance { instance_id } => self.instance(view, instance_id),
-            Query::GetMachine { machine, version } => {
-                self.versions(view, machine);
-                let shown = version.or_else(|| view.versions(machine).last().copied());
-                if let Some(version) = shown {
-                    self.machine(view, machine, version);
+            Query::GetMachine { machine, version } => match version {
+                None => self.highest(view, machine),
+                Some(version) => {
+                    self.versions(view, machine);
+                    self.machine(view, machine, *version);
                 }
-            }
+            },
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
         }
     }
@@ -255,6 +296,13 @@ impl Premises {
         let machine = view.machine(name, version);
         let digest = machine.map(|machine| machine.digest);
         self.0.push(Premise::Machine(digest));
+    }
+
+    fn highest(&mut self, view: View<'_>, name: &str) {
+        self.versions(view, name);
+        if let Some(version) = view.versions(name).last() {
+            self.machine(view, name, *version);
+        }
     }
 
     fn versions(&mut self, view: View<'_>, name: &str) {

@@ -7,6 +7,7 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::PutMachine;
 use crate::api::reply::Reply;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body};
 use crate::json::{ReadBudget, Reader, check, equal};
 use crate::machine::definition::{self, Definition, Warning};
@@ -49,6 +50,9 @@ impl Decider<'_> {
             return Ok(already_there(existing, warnings.unwrap_or_default()));
         }
         let definition = parsed.map_err(refusal)?;
+        if definition.format > 1 {
+            self.require(Feature::Format2)?;
+        }
         let warnings: Arc<[Warning]> = definition.warnings.clone().into();
         match existing {
             Some(_) => {

@@ -269,6 +269,7 @@ pub(crate) fn depth(value: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn edited(object: &str, set: &[(&str, &str)], unset: &[&str]) -> Result<String, String> {

@@ -45,11 +45,13 @@ enum Part {
 
 /// The number of a part.
 type Number = u32;
+type Texts = Box<[Box<str>]>;
+type Named = Box<[(Box<str>, Number)]>;
 
 #[derive(Clone, Debug)]
 enum Rule {
     Type(Vec<Type>),
-    Enum(Box<[Box<str>]>),
+    Enum(Texts),
     Const(Box<str>),
     MultipleOf(Box<str>),
     /// The bound, and whether it is allowed itself.
@@ -63,9 +65,9 @@ enum Rule {
     UniqueItems,
     MaxProperties(u64),
     MinProperties(u64),
-    Required(Box<[Box<str>]>),
-    DependentRequired(Box<[(Box<str>, Box<[Box<str>]>)]>),
-    DependentSchemas(Box<[(Box<str>, Number)]>),
+    Required(Texts),
+    DependentRequired(Box<[(Box<str>, Texts)]>),
+    DependentSchemas(Named),
     Properties(Box<Properties>),
     PropertyNames(Number),
     Items {

@@ -8,16 +8,27 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::instance::Instance;
 use super::key_record::KeyRecord;
 use super::{State, UsedId};
+use crate::fact::level;
 
 impl State {
     /// The digest of everything replicas must agree on.
     pub fn digest(&self) -> u128 {
-        with_time(self.items_digest, self.last_time_ms)
+        self.with_rest(self.items_digest)
     }
 
     /// The digest from every item anew; always equal to [`State::digest`].
     pub fn recompute_digest(&self) -> u128 {
-        with_time(self.sum_items(), self.last_time_ms)
+        self.with_rest(self.sum_items())
+    }
+
+    /// What is no item: the time, and the level. At the first level the digest is what it was before there were
+    /// levels.
+    fn with_rest(&self, items: u128) -> u128 {
+        let timed = with_time(items, self.last_time_ms);
+        match self.level {
+            level::FIRST => timed,
+            level => timed.wrapping_add(xxh3_128(&[&b"l"[..], &level.to_le_bytes()].concat())),
+        }
     }
 
     fn sum_items(&self) -> u128 {

@@ -17,6 +17,19 @@ pub enum Error {
         /// The entry's offset.
         offset: u64,
     },
+    /// The cluster is at a feature level that this program does not understand.
+    #[error(
+        "{place} is of feature level {level}, and this program understands levels up to {understood}: start this node \
+         with a newer version"
+    )]
+    LevelNotUnderstood {
+        /// What is of this level.
+        place: String,
+        /// The level.
+        level: u32,
+        /// The highest level that this program understands.
+        understood: u32,
+    },
     /// A fact that is not stale contradicts the state.
     #[error("entry {offset} contradicts the state: {what}")]
     Contradiction {

@@ -66,6 +66,10 @@ impl State {
                 self.flush();
                 Ok(())
             }
+            Some(Body::SetLevel(set)) => {
+                self.level = set.level;
+                Ok(())
+            }
         }
     }
 
@@ -212,6 +216,8 @@ impl State {
         *self = Self {
             last_applied: self.last_applied,
             last_time_ms: self.last_time_ms,
+            level: self.level,
+            understands: self.understands,
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
             ..Self::new()

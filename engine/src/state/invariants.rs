@@ -7,6 +7,7 @@ use super::State;
 use super::idempotency::IdempotencyKeys;
 use super::key_name::is_of_delete;
 use super::machines::Machines;
+use crate::fact::level;
 
 /// A rule that a node's own bookkeeping breaks: a bug of rstmdb.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +56,17 @@ impl State {
                 self.last_applied
             )
         })?;
+        ensure(
+            (level::FIRST..=self.understands).contains(&self.level),
+            || {
+                format!(
+                    "the state is of feature level {}, this program understands {} to {}",
+                    self.level,
+                    level::FIRST,
+                    self.understands
+                )
+            },
+        )?;
         self.keys.check_sizes()
     }
 

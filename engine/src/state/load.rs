@@ -15,6 +15,7 @@ use super::key_record::{KeyBrief, KeyParts};
 use super::snapshot::{FORMAT, proto};
 use super::table::Table;
 use super::{State, UsedId};
+use crate::fact::level;
 use crate::machine::Machine;
 use proto::{key, record::Body};
 
@@ -39,6 +40,14 @@ impl StateLoader {
         Self::default()
     }
 
+    /// Nothing loaded yet, for a program that understands no more than this feature level.
+    pub fn understanding(level: u32) -> Self {
+        Self {
+            state: State::new().understanding(level),
+            ..Self::default()
+        }
+    }
+
     /// Takes the next record.
     pub fn push(&mut self, record: Bytes) -> Result<(), Error> {
         let number = self.records;
@@ -46,7 +55,21 @@ impl StateLoader {
         self.take(record).map_err(|what| Error::Record {
             record: number,
             what,
-        })
+        })?;
+        let (level, understood) = (self.state.level, self.state.understands);
+        if level > understood {
+            return Err(Error::LevelNotUnderstood {
+                place: "the snapshot".to_owned(),
+                level,
+                understood,
+            });
+        }
+        Ok(())
+    }
+
+    /// The feature level; known once the first record was taken.
+    pub fn level(&self) -> u32 {
+        self.state.level
     }
 
     /// The time of the last fact, Unix milliseconds; known once the first record was taken.
@@ -130,6 +153,7 @@ impl StateLoader {
         self.state.instances = Table::with_capacity(instances as usize);
         self.state.stale = header.stale_offsets.into_iter().collect();
         self.state.stale_known_from = header.stale_known_from;
+        self.state.level = header.level.max(level::FIRST);
         Ok(())
     }
 

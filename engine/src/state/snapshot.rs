@@ -8,6 +8,7 @@ use prost::Message;
 use super::instance::Instance;
 use super::key_record::KeyRecord;
 use super::{State, UsedId};
+use crate::fact::level;
 
 #[allow(missing_docs, clippy::all)]
 pub(super) mod proto {
@@ -17,7 +18,9 @@ pub(super) mod proto {
 use proto::record::Body;
 
 /// Changes when older versions could not read the records. In format 1 a key held its instance.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
+/// What is written at feature level 1, so that programs that understand no more can read it.
+const FORMAT_OF_FIRST_LEVEL: u32 = 2;
 
 /// A record is closed once it holds this much, so none is longer than this and one item.
 const RECORD_BYTES: usize = 64 << 10;
@@ -104,12 +107,19 @@ impl SnapshotRecords {
 
     fn header(&self) -> Body {
         Body::Header(proto::Header {
-            format: FORMAT,
+            format: match self.state.level {
+                level::FIRST => FORMAT_OF_FIRST_LEVEL,
+                _ => FORMAT,
+            },
             last_applied: self.state.last_applied,
             last_time_ms: self.state.last_time_ms,
             instances: self.state.instance_count(),
             stale_offsets: self.state.stale.iter().copied().collect(),
             stale_known_from: self.state.stale_known_from,
+            level: match self.state.level {
+                level::FIRST => 0,
+                level => level,
+            },
         })
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Overlay {
     pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
     /// Where everything before was removed.
     pub(crate) flushed_at: Option<u64>,
+    /// The last feature level in flight, and where it was set.
+    pub(crate) level: Option<(u64, u32)>,
     touched: VecDeque<(u64, Touched)>,
 }
 
@@ -71,6 +73,7 @@ enum Touched {
     Key(Arc<[u8]>),
     Machine(Arc<str>, u32),
     Everything,
+    Level,
 }
 
 impl Overlay {
@@ -91,6 +94,10 @@ impl Overlay {
             Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
             Some(Body::FlushAll(_)) => self.flush(offset),
+            Some(Body::SetLevel(set)) => {
+                self.level = Some((offset, set.level));
+                self.touched.push_back((offset, Touched::Level));
+            }
         }
     }
 
@@ -124,6 +131,15 @@ impl Overlay {
                 )
             },
         )?;
+        ensure(
+            self.level.is_none_or(|(offset, _)| offset > settled),
+            || {
+                format!(
+                    "a level at {:?} is in flight, {settled} is settled",
+                    self.level
+                )
+            },
+        )?;
         let mut keys = self.instances.values().filter_map(|item| item.key.as_ref());
         ensure(keys.all(|name| self.keys.contains_key(name)), || {
             "the key of an instance in flight is not in flight".to_owned()
@@ -145,7 +161,7 @@ impl Overlay {
                 let item = self.machines.get(&(name.clone(), *version))?;
                 (item.0 == offset).then_some((b'm', name.as_bytes(), *version))
             }
-            Touched::Everything => None,
+            Touched::Everything | Touched::Level => None,
         }
     }
 
@@ -324,6 +340,9 @@ impl Overlay {
                 }
                 Touched::Everything => {
                     self.flushed_at = self.flushed_at.filter(|offset| *offset > applied);
+                }
+                Touched::Level => {
+                    self.level = self.level.filter(|(offset, _)| *offset > applied);
                 }
             }
         }

@@ -69,6 +69,7 @@ impl Generator {
     }
 
     /// An expression, and the same with `dyn` around what may be a number of JSON. That makes it an int or a double.
+    #[allow(dead_code, reason = "only engine/differential compares both")]
     pub fn expression_and_strict(&mut self) -> (String, String) {
         let marked = self.generate();
         let strict = marked.replace(BEGIN, "dyn(").replace(END, ")");

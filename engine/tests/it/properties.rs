@@ -47,7 +47,8 @@ fn command() -> impl Strategy<Value = Command> {
     });
     let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
     let batch = vec(op, 0..5).prop_map(Command::Batch);
-    prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll)]
+    prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll),
+        1 => (0..4u32).prop_map(|level| Command::SetLevel { level })]
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -111,6 +112,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 version,
                 definition: bytes(definition),
                 checksum: String::new(),
+                format: 0,
             })
         },
     );
@@ -124,6 +126,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 ctx: bytes("not JSON"),
                 prev_offset,
                 key,
+                ..fact::CreateInstance::default()
             })
         },
     );
@@ -158,6 +161,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         4 => event.prop_map(Some),
         2 => delete.prop_map(Some),
         1 => Just(Some(Body::FlushAll(fact::FlushAll {}))),
+        1 => (0..4u32).prop_map(|level| Some(Body::SetLevel(fact::SetLevel { level }))),
         1 => Just(None),
     ]
     .prop_map(|body| Fact { body })

@@ -200,6 +200,9 @@ impl<'a> Line<'a> {
                 idempotency_key,
             }),
             "flush" => Command::FlushAll,
+            "level" => Command::SetLevel {
+                level: word(1).parse().unwrap(),
+            },
             other => panic!("unknown command {other}"),
         }
     }

@@ -103,7 +103,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(12) {
+        let (op, params) = match self.rng.below(14) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -130,6 +130,14 @@ impl Mutator {
                 "BATCH",
                 json!({"mode": "atomic", "ops": [{"op": "CREATE_INSTANCE", "params": create},
                     {"op": "APPLY_EVENT", "params": apply}]}),
+            ),
+            11 => (
+                "PUT_MACHINE",
+                json!({"machine": "chart", "version": 1, "definition": chart()}),
+            ),
+            12 => (
+                "WATCH_ALL",
+                json!({"machines": ["m"], "events": ["E"], "emits": ["x"], "include_ctx": false}),
             ),
             _ => ("APPLY_EVENT", apply),
         };
@@ -260,6 +268,15 @@ impl Fate {
         }
         fate
     }
+}
+
+/// A definition of format 2.
+fn chart() -> Value {
+    json!({"format": 2, "initial": "a", "context": {"default": {"n": 1}, "schema": {"required": ["n"]}},
+            "events": {"E": {"schema": {"properties": {"n": {"minimum": 0}}}}},
+            "states": ["a", {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
+            "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
+                "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ pub use parts::consistency::Consistency;
 pub use parts::counters::{self, Counters};
 pub use parts::invariants::BrokenInvariant;
 pub use parts::log_page::{LogItem, LogPage};
+pub use parts::options::levels::Levels;
 pub use parts::options::tuning::Tuning;
 pub use parts::options::{CompactionOptions, Formation, Options};
 pub use parts::replied::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};

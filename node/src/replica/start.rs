@@ -3,6 +3,7 @@
 mod forming;
 mod tasks;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openraft::Raft;
@@ -17,6 +18,7 @@ use super::cluster::leading;
 use super::cluster::membership::Membership;
 use super::cluster::observer::{self, Observed};
 use super::cluster::quorum::{self, Quorum};
+use super::cluster::raising;
 use super::cluster::stall::{self, Replication};
 use super::cluster::status::Standing;
 use super::parts::applied::Applied;
@@ -24,8 +26,8 @@ use super::parts::backfilled_log::BackfilledLog;
 use super::parts::counters::Counters;
 use super::parts::gate::Gate;
 use super::parts::log_page::LogReader;
-use super::parts::options::Options;
 use super::parts::options::tuning::Tuned;
+use super::parts::options::{Formation, Options};
 use super::peers::calls::Peers;
 use super::peers::heard::Heard;
 use super::peers::neighbours::Neighbours;
@@ -88,9 +90,14 @@ where
     N::Network: NetSnapshot<T, SnapshotData = SnapshotHandle<T::Fs>>,
 {
     let config = Arc::new(raft_config(&options)?);
+    if options.formation == Formation::Alone {
+        options.levels.begin_at(options.levels.understands());
+    }
     let log = Arc::new(LogReader {
         store,
-        applied: Arc::new(Applied::new(State::new())),
+        applied: Arc::new(Applied::new(
+            State::new().understanding(options.levels.understands()),
+        )),
         host,
     });
     let hub = Arc::new(Hub::new(0));
@@ -103,6 +110,7 @@ where
         log.store.clone(),
         log.host.clone(),
         counters.clone(),
+        options.levels.clone(),
     );
     let log_store = log.store.log_store::<T>();
     let raft = Raft::new(options.node_id, config, network, log_store, machine)
@@ -146,16 +154,17 @@ impl<T: Types> Found<T> {
         ));
         let (reads, rounds) = Reads::new(raft, log, &self.peers, &gate, &self.tuned);
         let (requests, queue) = mpsc::unbounded_channel();
-        let membership = self.membership(&gate);
+        let inbox = Inbox {
+            requests,
+            origins: Arc::default(),
+            gate: gate.clone(),
+            tuned: self.tuned.clone(),
+        };
+        let membership = self.membership(&gate, inbox.clone());
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
         let stop = Arc::new(Notify::new());
         let mut parts = Parts {
-            inbox: Inbox {
-                requests,
-                origins: Arc::default(),
-                gate: gate.clone(),
-                tuned: self.tuned.clone(),
-            },
+            inbox,
             queries: self.queries(&gate),
             watches: Arc::new(self.watches(&gate)),
             disk: Arc::new(DiskSpace {
@@ -218,7 +227,7 @@ impl<T: Types> Found<T> {
     }
 
     /// This node in its cluster.
-    fn membership(&self, gate: &Arc<Gate>) -> Arc<Membership<T>> {
+    fn membership(&self, gate: &Arc<Gate>, inbox: Inbox<T>) -> Arc<Membership<T>> {
         let (log, options) = (&self.log, &self.options);
         let neighbours = Arc::new(Neighbours {
             raft: self.raft.clone(),
@@ -250,6 +259,7 @@ impl<T: Types> Found<T> {
             tuned: self.tuned.clone(),
             options: options.clone(),
             changing: Mutex::default(),
+            inbox,
         })
     }
 }
@@ -265,6 +275,7 @@ impl<T: Types> Parts<T> {
         let tasks = &mut self.tasks;
         tasks.spawn::<T, _, _>(neighbours.clone(), leading::run);
         tasks.spawn::<T, _, _>(self.clock.clone(), leader_clock::run);
+        tasks.spawn::<T, _, _>(self.membership.clone(), raising::run);
         let quorum = Quorum {
             neighbours: neighbours.clone(),
             counters: counters.clone(),
@@ -319,6 +330,8 @@ impl<T: Types> Parts<T> {
             costly_bytes: self.options.costly_bytes,
             heard: self.neighbours.heard.clone(),
             quorum_silence_max: self.options.election_timeout.1 * 2,
+            levels: self.options.levels.clone(),
+            formed_with: formed_with(&self.options),
             pipeline: WritePipeline::new(),
         };
         let (peers, counters) = (&self.neighbours.peers, &self.counters);
@@ -327,5 +340,14 @@ impl<T: Types> Parts<T> {
             proposer,
             forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
         }
+    }
+}
+
+/// The members with which this node has formed its cluster.
+fn formed_with(options: &Options) -> BTreeSet<u64> {
+    match &options.formation {
+        Formation::Alone => BTreeSet::from([options.node_id]),
+        Formation::Together(members) => members.keys().copied().collect(),
+        Formation::Join => BTreeSet::new(),
     }
 }

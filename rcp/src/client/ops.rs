@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 use super::{Client, Error, Response};
 use crate::message::batch::{Batch, BatchResult};
 use crate::message::cluster::{
-    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
-    ClusterTransferLeader, ClusterTransferLeaderResult,
+    ClusterAdd, ClusterAddResult, ClusterFinalizeUpgradeResult, ClusterPromote,
+    ClusterPromoteResult, ClusterRemove, ClusterRemoveResult, ClusterSetAddress,
+    ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
+    ClusterTransferLeaderResult,
 };
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
@@ -95,6 +96,8 @@ methods! {
     /// CLUSTER_TRANSFER_LEADER: lets another voter lead.
     cluster_transfer_leader
         CLUSTER_TRANSFER_LEADER (ClusterTransferLeader) -> ClusterTransferLeaderResult;
+    /// CLUSTER_FINALIZE_UPGRADE: raises the feature level to what every member understands.
+    cluster_finalize_upgrade CLUSTER_FINALIZE_UPGRADE () -> ClusterFinalizeUpgradeResult;
     /// ROTATE_KEY: the answering node reads its keys again, and may use the last one.
     rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
     /// RELOAD: the answering node reads its configuration, tokens, certificates and keys again.

@@ -1,6 +1,5 @@
 //! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS,
-//! CLUSTER_TRANSFER_LEADER: an
-//! extension, for connections that agreed on the feature `cluster`.
+//! CLUSTER_TRANSFER_LEADER, CLUSTER_FINALIZE_UPGRADE: an extension, for connections that agreed on the feature `cluster`.
 //!
 //! A repeated request gets the same answer, so a client may repeat it when an answer was lost.
 
@@ -24,6 +23,9 @@ pub struct ClusterStatusResult<'a> {
     pub leader: Option<u64>,
     /// Raft's term, as the answering node knows it.
     pub term: u64,
+    /// The feature level: what the log may hold. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
     /// Every member, by node id.
     pub nodes: Vec<NodeStatus<'a>>,
 }
@@ -81,6 +83,12 @@ pub struct NodeStatus<'a> {
     /// Since it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uptime_secs: Option<u64>,
+    /// The feature level of the state that it has applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
+    /// The highest feature level that its program understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub understands_level: Option<u32>,
 }
 
 /// Parameters of CLUSTER_ADD: take in the node that listens there, as a learner. It must have been
@@ -224,6 +232,15 @@ pub struct ClusterTransferLeaderResult {
     pub leader: u64,
 }
 
+/// Result of CLUSTER_FINALIZE_UPGRADE, which has no parameters: the feature level is what every member understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClusterFinalizeUpgradeResult {
+    /// The level before.
+    pub from: u32,
+    /// The level now.
+    pub to: u32,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -312,6 +329,7 @@ mod tests {
             cluster_name: "orders".into(),
             leader: None,
             term: 7,
+            feature_level: None,
             nodes: vec![NodeStatus {
                 node_id: 2,
                 voter: true,

@@ -65,6 +65,7 @@ ops! {
     CLUSTER_REMOVE Maintenance;
     CLUSTER_SET_ADDRESS Maintenance;
     CLUSTER_TRANSFER_LEADER Maintenance;
+    CLUSTER_FINALIZE_UPGRADE Maintenance;
     ROTATE_KEY Maintenance;
     RELOAD Maintenance;
     BACKUP_DESCRIBE Read;
@@ -88,6 +89,7 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | CLUSTER_REMOVE
             | CLUSTER_SET_ADDRESS
             | CLUSTER_TRANSFER_LEADER
+            | CLUSTER_FINALIZE_UPGRADE
             | ROTATE_KEY
             | RELOAD
             | BACKUP_DESCRIBE

@@ -174,6 +174,12 @@ pub struct ClusterInfo<'a> {
     /// The digest of the state at `last_applied`, in hex.
     #[serde(default)]
     pub state_digest: Cow<'a, str>,
+    /// The feature level: what the log may hold. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_level: Option<u32>,
+    /// The highest feature level that the node's program understands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub understands_level: Option<u32>,
 }
 
 /// The leader, in INFO.

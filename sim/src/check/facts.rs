@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{self, Body, Entry};
+use rstmdb_engine::fact::{self, Body, Entry, level};
 use serde_json::{Map, Value};
 
 use crate::machines::Machine;
@@ -49,6 +49,8 @@ pub struct Facts {
     keys: BTreeMap<String, u64>,
     tags: BTreeMap<String, u64>,
     events: Vec<Event>,
+    /// The feature level, once it was raised.
+    level: Option<u32>,
 }
 
 /// The fault of an entry.
@@ -59,6 +61,12 @@ impl Facts {
     #[must_use]
     pub fn offset_of(&self, tag: &str) -> Option<u64> {
         self.tags.get(tag).copied()
+    }
+
+    /// The feature level.
+    #[must_use]
+    pub fn level(&self) -> u32 {
+        self.level.unwrap_or(level::FIRST)
     }
 
     /// All events, in their order.
@@ -104,6 +112,11 @@ impl Facts {
             (true, Some(misfit)) => Err(format!("{entry} took effect at {offset}: {misfit}")),
             (false, None) => Err(format!("{entry} fits and took no effect at {offset}")),
             (false, Some(_)) => Ok(()),
+            (true, None) if level::needed_by(entry) > self.level() => Err(format!(
+                "{entry} took effect at {offset}: it needs feature level {}, the cluster is at {}",
+                level::needed_by(entry),
+                self.level()
+            )),
             (true, None) => {
                 for fact in &entry.facts {
                     if let Some(body) = &fact.body {
@@ -150,6 +163,12 @@ impl Facts {
                     (&delete.instance_id, false, prev, &delete.key)
                 }
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
+                Body::SetLevel(set) => {
+                    if set.level <= self.level() {
+                        return Some(format!("the level is {} already", self.level()));
+                    }
+                    continue;
+                }
             };
             let (at, lives) = last(id);
             if let Some(prev) = prev
@@ -187,6 +206,10 @@ impl Facts {
                 Ok(())
             }
             Body::FlushAll(_) => Err("it removes everything".to_owned()),
+            Body::SetLevel(set) => {
+                self.level = Some(set.level);
+                Ok(())
+            }
         }
     }
 
@@ -213,18 +236,28 @@ impl Facts {
         let Some(before) = before else {
             return Err("the instance is not there".to_owned());
         };
-        let next = before
+        let payload = apply.payload.as_deref().map(object).transpose()?;
+        let moved = before
             .machine
-            .next(&before.state, &apply.event, &before.ctx);
-        if apply.from_state != before.state || next != Ok(apply.to_state.as_str()) {
-            return Err(format!("in state {} the model says {next:?}", before.state));
-        }
-        let mut ctx = before.ctx.clone();
-        if let Some(payload) = &apply.payload {
-            ctx.extend(object(payload)?);
-        }
+            .event(&before.state, &apply.event, &before.ctx, payload);
+        let moved = match moved {
+            Ok(moved) if apply.from_state == before.state && apply.to_state == moved.state => moved,
+            other => {
+                return Err(format!(
+                    "in state {} the model says {other:?}",
+                    before.state
+                ));
+            }
+        };
+        let ctx = moved.ctx;
         if object(&apply.ctx)? != ctx {
             return Err("the context is another one".to_owned());
+        }
+        if apply.via != moved.via || apply.emits != moved.emits {
+            return Err(format!(
+                "it passes {:?} and emits {:?}, and the model says {:?} and {:?}",
+                apply.via, apply.emits, moved.via, moved.emits
+            ));
         }
         let stand = Stand {
             machine: before.machine,

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicI64;
 use parking_lot::Mutex;
 use rstmdb::replica::{Formation, Replica};
 use rstmdb::server::peer::Connections;
+use rstmdb_engine::fact::level;
 use rstmdb_raft_store::{MemFs, Store};
 
 use super::Sim;
@@ -34,6 +35,8 @@ pub struct Site {
     /// How far the wall clock is off, in milliseconds.
     pub wall_ms: Arc<AtomicI64>,
     formation: Formation,
+    /// The highest feature level that the program understands which is started there next.
+    understands: u32,
     /// Names its data folder to the other nodes.
     incarnation: u128,
     /// The process, where one has come up.
@@ -126,6 +129,7 @@ impl World {
             incarnation: u128::from(rng.number()) + 1,
             wall_ms: Arc::default(),
             left: formation == Formation::Join,
+            understands: self.settings.understands,
             formation,
             process: None,
             troubled: false,
@@ -160,6 +164,23 @@ impl World {
         if let Some(site) = self.sites.lock().get_mut(&id) {
             site.left = false;
         }
+    }
+
+    /// Installs another program on a node's machine, which understands feature levels up to this one. It runs from the
+    /// next start on.
+    pub fn install(&self, id: u64, understands: u32) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.understands = understands;
+        }
+    }
+
+    /// The lowest feature level that the programs of these nodes understand.
+    fn understood(&self, ids: impl IntoIterator<Item = u64>) -> u32 {
+        let sites = self.sites.lock();
+        let levels = ids
+            .into_iter()
+            .filter_map(|id| Some(sites.get(&id)?.understands));
+        levels.min().unwrap_or(level::FIRST)
     }
 
     /// A node no longer belongs to the cluster.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rstmdb::replica::Levels;
 use rstmdb::server::peer::{self, Credentials, Local, Members, Proofs};
 use rstmdb_raft_store::{Acquaintance, MemFs, Roster};
 
@@ -16,7 +17,7 @@ pub(super) fn options(
     id: u64,
     incarnation: u128,
     listed: Vec<u64>,
-    roster: Roster<MemFs>,
+    (roster, levels): (Roster<MemFs>, Arc<Levels>),
 ) -> Result<peer::Options, peer::Error> {
     let node = node_info(id);
     let met = roster.clone();
@@ -29,6 +30,7 @@ pub(super) fn options(
             rcp_addr: node.rcp_addr,
             listed: String::new(),
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
+            levels,
         },
         members: Members::new(listed.into_iter().map(|id| (id, node_info(id).peer_addr))),
         credentials: Credentials::new(Proofs::default())?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Formation, Replica};
+use rstmdb::replica::{Formation, Levels, Options, Replica};
 use rstmdb::server::peer::{Connections, PeerServer};
 use rstmdb_raft_store::Store;
 
@@ -80,7 +80,18 @@ impl World {
             Formation::Join => self.members(),
             Formation::Alone => Vec::new(),
         };
-        let options = peering::options(&self.settings, id, incarnation, listed, store.roster()?)?;
+        let levels = Arc::new(Levels::understanding(self.understood([id])));
+        if let Formation::Together(members) = &formation {
+            // What nodes that form a cluster tell each other.
+            levels.begin_at(self.understood(members.keys().copied()));
+        }
+        let options = peering::options(
+            &self.settings,
+            id,
+            incarnation,
+            listed,
+            (store.roster()?, levels.clone()),
+        )?;
         let dial = SimDial {
             network: self.network.clone(),
             from: id,
@@ -88,7 +99,10 @@ impl World {
         let connections = Connections::over(&options, dial);
         let server = PeerServer::new(&options);
         self.network.attach(id, server.service());
-        let options = self.settings.options(id, formation);
+        let options = Options {
+            levels,
+            ..self.settings.options(id, formation)
+        };
         let peers = Arc::new(connections.clone());
         let network = connections.clone();
         let started = Replica::start(store.clone(), options, Arc::new(machine), network, peers);

@@ -1,4 +1,4 @@
-//! cluster status, add, promote, remove, set-address, transfer-leader; `cluster demo` is in [`crate::demo`].
+//! cluster status, add, promote, remove, set-address, transfer-leader, finalize-upgrade; `cluster demo` is in [`crate::demo`].
 //!
 //! | module | subject |
 //! |---|---|
@@ -59,6 +59,11 @@ pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Er
                 node_id: args.node_id,
             };
             session.show(op::CLUSTER_TRANSFER_LEADER, &params).await
+        }
+        ClusterCommand::FinalizeUpgrade => {
+            session
+                .show(op::CLUSTER_FINALIZE_UPGRADE, &NoParams {})
+                .await
         }
         ClusterCommand::Demo(args) => demo::run(session, &args).await,
     }

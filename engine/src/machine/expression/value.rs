@@ -57,6 +57,10 @@ impl Deref for Text<'_> {
 }
 
 /// The types. A number of JSON is an int if it is written as one that fits, and a double otherwise.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the language has a type of types, of this name"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Null,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::compile::Compiler;
-use super::{Number, Properties, Rule, TYPES, Type};
+use super::{Named, Number, Properties, Rule, TYPES, Texts, Type};
 use crate::json::{Decimal, Node, Tree};
 use crate::machine::pattern::Pattern;
 
@@ -185,7 +185,7 @@ impl<'t> Keywords<'_, 't> {
     }
 
     /// Subschemas by name; of a repeated name the last.
-    fn named(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Box<[(Box<str>, Number)]>> {
+    fn named(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Named> {
         let fields = self.fields(value, place)?;
         let part = |(name, value): &'t (Cow<'t, str>, Tree<'t>)| {
             (
@@ -196,7 +196,7 @@ impl<'t> Keywords<'_, 't> {
         Some(fields.iter().map(part).collect())
     }
 
-    fn names(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Box<[Box<str>]>> {
+    fn names(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Texts> {
         let items = self.list(value, place)?;
         let mut all = Vec::with_capacity(items.len());
         for item in items {

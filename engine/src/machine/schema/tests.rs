@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::*;
 
 fn compiled(schema: &str) -> Result<Schema, Vec<SchemaFault>> {

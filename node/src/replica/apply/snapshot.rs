@@ -18,8 +18,9 @@ use crate::replica::types::{Host, Types};
 pub(super) fn load_state<F: FileSystem>(
     snapshots: &SnapshotStore<F>,
     snapshot: &SnapshotHandle<F>,
+    understands: u32,
 ) -> io::Result<State> {
-    let mut loader = StateLoader::new();
+    let mut loader = StateLoader::understanding(understands);
     for record in snapshots.open_records(snapshot)? {
         loader.push(record?).map_err(io::Error::other)?;
     }

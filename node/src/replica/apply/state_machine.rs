@@ -22,6 +22,7 @@ use super::snapshot::{Builder, into_openraft, load_state};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::backfilled_log::BackfilledLog;
 use crate::replica::parts::counters::Counters;
+use crate::replica::parts::options::levels::Levels;
 use crate::replica::types::{Host, Types};
 use crate::replica::watch::hub::{self, Hub};
 
@@ -40,6 +41,7 @@ pub struct StateMachine<T: Types> {
     store: Store<T::Fs>,
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
+    levels: Arc<Levels>,
     /// A snapshot that is on the disk and that openraft does not know yet.
     written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
     last_applied: Option<LogId>,
@@ -78,6 +80,7 @@ impl<T: Types> StateMachine<T> {
         store: Store<T::Fs>,
         host: Arc<dyn Host>,
         counters: Arc<Counters>,
+        levels: Arc<Levels>,
     ) -> Self {
         Self {
             applied,
@@ -86,6 +89,7 @@ impl<T: Types> StateMachine<T> {
             store,
             host,
             counters,
+            levels,
             written: Arc::default(),
             last_applied: None,
             membership: StoredMembership::default(),
@@ -165,7 +169,9 @@ impl<T: Types> StateMachine<T> {
             self.applied.checkpoint(&state);
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }
+        let level = state.level();
         drop(state);
+        self.levels.reach(level);
         // Readers and watches must see the effect before its client gets the answer.
         self.applied.publish(head);
         self.hub.dispatch(effective, head);
@@ -192,7 +198,7 @@ impl<T: Types> StateMachine<T> {
     fn load(&self, snapshot: &SnapshotHandle<T::Fs>) -> io::Result<State> {
         let mut loaded = Err(io::Error::other("the snapshot was not read"));
         self.host.block(&mut || {
-            loaded = load_state(&self.store.snapshots(), snapshot);
+            loaded = load_state(&self.store.snapshots(), snapshot, self.levels.understands());
         });
         loaded
     }
@@ -278,9 +284,11 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
             ));
         }
         let stale_known_from = state.stale_known_from();
+        let level = state.level();
         // Done before the offset is published: entries below it that were never committed must not become visible.
         self.replace_log(&snapshot)?;
         *self.applied.write() = state;
+        self.levels.reach(level);
         self.applied.forget_checkpoints();
         // The snapshot has replaced this node's log, but other nodes still have those entries. `backfilled` learns of
         // it before the offset is published, so that no watch takes the gap for a loss.

@@ -26,6 +26,7 @@ use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
+use crate::replica::write::submit::Inbox;
 use view::{PROMOTE_LAG_MAX, View};
 
 /// Time limit of a change, including every change of the leader on the way.
@@ -47,6 +48,8 @@ pub(crate) struct Membership<T: Types> {
     pub tuned: Arc<Tuned>,
     /// Held while this node, as the leader, changes the members.
     pub changing: Mutex<()>,
+    /// Takes the command that raises the feature level.
+    pub inbox: Inbox<T>,
 }
 
 impl<T: Types> Membership<T> {
@@ -109,6 +112,8 @@ impl<T: Types> Membership<T> {
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
                 Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
+                // Whoever asked reads the level behind a barrier.
+                Change::RaiseLevel => true,
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
                     leader.is_some() && to.is_none_or(|to| leader == Some(to))
@@ -125,10 +130,22 @@ impl<T: Types> Membership<T> {
         if self.neighbours.is_leader() {
             return Ok(self.change_here(change).await);
         }
-        match self.neighbours.leader() {
-            Some(leader) => self.neighbours.peers.change(&leader, change).await,
-            None => Ok(Err(ChangeError::NotLeader)),
+        let Some(leader) = self.neighbours.leader() else {
+            return Ok(Err(ChangeError::NotLeader));
+        };
+        if *change == Change::RaiseLevel {
+            // A leader that does not know levels does not know the request either.
+            let levels = &self.options.levels;
+            let report = self.neighbours.peers.report(&leader).await?;
+            if report.understands < levels.understands() {
+                return Ok(Err(ChangeError::HeldBack {
+                    needed: levels.understands(),
+                    current: levels.reached(),
+                    held_back_by: vec![leader.id],
+                }));
+            }
         }
+        self.neighbours.peers.change(&leader, change).await
     }
 
     /// Makes a change of the membership, if this node leads.
@@ -162,6 +179,7 @@ impl<T: Types> Membership<T> {
                 let (view, _turn) = self.begin().await?;
                 self.set_address(&view, *node_id, node, *by_itself).await
             }
+            Change::RaiseLevel => self.raise_level().await,
             Change::TransferLeader { to } => {
                 self.transfer_leader(&View::of(&self.standing).await, *to)
                     .await
@@ -232,10 +250,12 @@ impl<T: Types> Membership<T> {
             node: node.clone(),
         };
         // A node that does not answer yet may still be added.
-        if let Ok(report) = self.neighbours.peers.report(&joining).await
-            && let Some(reason) = report.read_only
-        {
-            return Err(no_room(node_id, &reason));
+        if let Ok(report) = self.neighbours.peers.report(&joining).await {
+            self.must_understand(self.standing.log_end(), node_id, report.understands)
+                .await?;
+            if let Some(reason) = report.read_only {
+                return Err(no_room(node_id, &reason));
+            }
         }
         let added = self
             .neighbours
@@ -366,7 +386,7 @@ fn no_room(node_id: u64, reason: &str) -> ChangeError {
     refused(format!("node {node_id} has no room: {reason}"))
 }
 
-fn under_way() -> ChangeError {
+pub(super) fn under_way() -> ChangeError {
     refused("another change of the membership is under way: try again in a moment".to_owned())
 }
 

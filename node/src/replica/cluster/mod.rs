@@ -5,5 +5,6 @@ pub(crate) mod leading;
 pub(crate) mod membership;
 pub(crate) mod observer;
 pub(crate) mod quorum;
+pub(crate) mod raising;
 pub(crate) mod stall;
 pub(crate) mod status;

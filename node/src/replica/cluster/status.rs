@@ -68,6 +68,10 @@ pub struct Status {
     pub purged_offset: u64,
     /// Files with history that are known to be damaged.
     pub history_damaged: u64,
+    /// The feature level of the applied state.
+    pub level: u32,
+    /// The highest feature level that this program understands.
+    pub understands: u32,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
     /// Whether this node's state is known to be wrong.
@@ -135,6 +139,8 @@ impl<T: Types> Standing<T> {
             snapshot_offset: metrics.snapshot.map_or(0, |id| id.index),
             purged_offset: self.log.store.purged().map_or(0, |id| id.index),
             history_damaged: self.log.store.damaged_history().len() as u64,
+            level: state.level(),
+            understands: self.options.levels.understands(),
             read_only: match self.neighbours.gate.read_only() {
                 Some(Error::ReadOnly { reason }) => Some(reason),
                 _ => None,
@@ -185,6 +191,8 @@ impl<T: Types> Standing<T> {
             read_only: self.neighbours.gate.no_room_here(),
             diverged: self.neighbours.gate.is_diverged(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            level: status.level,
+            understands: self.options.levels.understands(),
             members: status.members.iter().map(|member| member.node_id).collect(),
             uptime_secs: (T::now() - self.started).as_secs(),
             clock_ms: Some(self.log.host.now_ms()),
@@ -207,7 +215,12 @@ impl<T: Types> Standing<T> {
                 self.neighbours.peers.report(&peer).await
             };
             let (report, fault) = match asked {
-                Ok(report) => (Some(report), None),
+                Ok(report) => {
+                    self.options
+                        .levels
+                        .learn(member.node_id, report.understands);
+                    (Some(report), None)
+                }
                 Err(fault) => (None, Some(fault)),
             };
             MemberReport {

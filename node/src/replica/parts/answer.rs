@@ -44,6 +44,8 @@ pub(crate) struct AnswerTo {
     unsure: bool,
     /// How many leaders were lost while they had the command.
     losses: u8,
+    /// The command is decided although nobody waits.
+    kept: bool,
 }
 
 impl AnswerTo {
@@ -52,6 +54,15 @@ impl AnswerTo {
             to,
             unsure: false,
             losses: 0,
+            kept: false,
+        }
+    }
+
+    /// Of a command that this node decides for itself: it counts whether or not anyone waits for the outcome.
+    pub(crate) fn unheard(to: oneshot::Sender<Result<Done, Error>>) -> Self {
+        Self {
+            kept: true,
+            ..Self::new(to)
         }
     }
 
@@ -76,7 +87,7 @@ impl AnswerTo {
 
     /// Whether the client no longer waits for the outcome.
     pub(crate) fn is_closed(&self) -> bool {
-        self.to.is_closed()
+        self.to.is_closed() && !self.kept
     }
 
     /// Sends the outcome, or what is known of it when an earlier attempt may be in the log. The engine knows that

@@ -1,10 +1,13 @@
 //! The options of a replica; `tuning` has those that may change while it runs.
 
+pub(crate) mod levels;
 pub(crate) mod tuning;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use levels::Levels;
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{NodeInfo, Retention};
 
@@ -71,6 +74,10 @@ pub struct Options {
     /// What a command may cost, in bytes that its decision reads and writes, to be decided in the serial section, where
     /// all other writes wait for it. A command that costs more is decided ahead.
     pub costly_bytes: usize,
+    /// What this node knows of feature levels.
+    pub levels: Arc<Levels>,
+    /// Whether this node, as the leader, raises the feature level as soon as every member understands a higher one.
+    pub raises_level: bool,
 }
 
 impl Options {

@@ -31,6 +31,8 @@ pub enum Change {
         /// The member asks for it itself. Then it has to answer at the new address.
         by_itself: bool,
     },
+    /// Raises the feature level to what every member understands.
+    RaiseLevel,
     /// Hands the leadership over: to this node, or to the one whose log is the most complete.
     TransferLeader {
         /// The node that is to lead.
@@ -69,6 +71,20 @@ pub enum ChangeError {
         node_id: u64,
         /// Entries it lacks.
         lag: u64,
+    },
+    /// Some members do not understand a higher feature level, or do not answer; nothing was changed.
+    #[error(
+        "feature level {needed} is not understood by every member; the cluster stays at level {current}. Held back by \
+         node {}: start it with this version, or bring it back",
+        .held_back_by.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    )]
+    HeldBack {
+        /// The level that was asked for.
+        needed: u32,
+        /// The cluster's level.
+        current: u32,
+        /// The members that understand less, or do not answer.
+        held_back_by: Vec<u64>,
     },
     /// The change was begun and not confirmed in time; asking again is safe.
     #[error("the change was not confirmed in time: {reason}")]

@@ -55,6 +55,10 @@ pub struct Report {
     pub diverged: bool,
     /// The program's version.
     pub version: String,
+    /// The feature level of the state that it has applied.
+    pub level: u32,
+    /// The highest feature level that its program understands.
+    pub understands: u32,
     /// All members, as it knows them.
     pub members: Vec<u64>,
     /// How long it has been running, in seconds.

@@ -28,7 +28,7 @@ mod decisions;
 mod pipeline;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,8 +40,10 @@ use openraft::errors::{ClientWriteError, Fatal};
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use rstmdb_engine::{Compiled, Entry, Limits, Outcome, Reply};
+use rstmdb_engine::fact::level::FIRST;
+use rstmdb_engine::{Command, Compiled, Entry, Limits, Outcome, Reply};
 use rstmdb_raft_store::Data;
+use tokio::sync::oneshot;
 
 use super::clock::clocks::Clocks;
 use super::decide::prepare::{Preparing, Ready};
@@ -49,17 +51,18 @@ use super::in_flight::Decided;
 use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
 use pipeline::{Batch, EXPIRE_POLL, Written};
 
-use super::request::Request;
+use super::request::{Request, Source};
 use crate::planted::{self, Bug};
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::apply::term::term_of;
 use crate::replica::error::Error;
-use crate::replica::parts::answer::Done;
+use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::applied::decided::DecidedEntry;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
+use crate::replica::parts::options::levels::Levels;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
@@ -90,6 +93,9 @@ pub(crate) struct Proposer<T: Types> {
     pub costly_bytes: usize,
     /// How long a leader that hears nothing from a majority goes on proposing.
     pub quorum_silence_max: Duration,
+    pub levels: Arc<Levels>,
+    /// The members with which this node has formed its cluster.
+    pub formed_with: BTreeSet<u64>,
     pub pipeline: WritePipeline<T>,
 }
 
@@ -108,6 +114,7 @@ impl<T: Types> Proposer<T> {
         self.pipeline.draining = false;
         self.pipeline.preparing = Preparing::new();
         self.pipeline.incoming = queue.take_again().into();
+        self.begin_level();
         self.assert_sound();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
@@ -140,6 +147,37 @@ impl<T: Types> Proposer<T> {
         again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
         self.applied.decided.forget();
+    }
+
+    /// In a cluster in which nothing was ever written, the first entry sets the level on which its members have agreed
+    /// when they formed it. So no other write comes before it.
+    fn begin_level(&mut self) {
+        let start = self.levels.start().filter(|level| *level > FIRST);
+        let Some(level) = start.filter(|_| self.is_as_formed()) else {
+            return;
+        };
+        self.levels.propose(level);
+        let (answer, _) = oneshot::channel();
+        self.pipeline.incoming.push_front(Request {
+            command: Command::SetLevel { level },
+            actor: Arc::from(""),
+            answer: AnswerTo::unheard(answer),
+            deadline: T::now() + self.tuned.now().leader_wait,
+            source: Source::ThisLeader {
+                term: self.pipeline.term,
+            },
+        });
+    }
+
+    /// Whether nothing was ever written, and the members are those that have formed the cluster.
+    fn is_as_formed(&self) -> bool {
+        if !self.applied.read().is_untouched() {
+            return false;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership().nodes();
+        members.map(|(id, _)| *id).collect::<BTreeSet<_>>() == self.formed_with
     }
 
     /// Checks in debug builds what holds between two steps.

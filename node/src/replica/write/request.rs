@@ -34,6 +34,11 @@ pub(crate) enum Source {
         /// Given back with the command, however long its stream lives.
         _permit: Permit,
     },
+    /// This node itself, as the leader of this term. No other leader may decide it.
+    ThisLeader {
+        /// The term.
+        term: u64,
+    },
 }
 
 /// A submitted command.
@@ -67,6 +72,10 @@ impl<T: Types> Request<T> {
                 self.answer.send(Err(Error::NotLeader));
                 None
             }
+            Source::ThisLeader { .. } => {
+                self.answer.send(Err(Error::NotLeader));
+                None
+            }
         }
     }
 
@@ -84,11 +93,12 @@ impl<T: Types> Request<T> {
         self.answer.lose();
     }
 
-    /// Whether its stream was closed before it was decided.
-    pub(crate) fn is_cut_off(&self) -> bool {
+    /// Whether its stream was closed before it was decided, or it was meant for another term than this one.
+    pub(crate) fn is_cut_off(&self, present: u64) -> bool {
         match &self.source {
             Source::Client(_) => false,
             Source::Node { origin, .. } => origin.is_closed(),
+            Source::ThisLeader { term } => *term != present,
         }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
         Command::FlushAll => false,
+        // A level is raised once.
+        Command::SetLevel { .. } => true,
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
@@ -33,7 +35,7 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
     match command {
         Command::CreateInstance(_) | Command::DeleteInstance(_) | Command::FlushAll => true,
         Command::Batch(ops) => written(ops).any(begins_or_ends_a_life),
-        Command::PutMachine(_) | Command::ApplyEvent(_) => false,
+        Command::PutMachine(_) | Command::ApplyEvent(_) | Command::SetLevel { .. } => false,
     }
 }
 
@@ -64,6 +66,8 @@ impl Touched {
             Some(id) => drop(self.instances.insert(id.to_owned())),
             None => match command {
                 Command::Batch(ops) => written(ops).for_each(|command| self.add(command)),
+                // It touches no instance and no machine.
+                Command::SetLevel { .. } => {}
                 _ => self.everything = true,
             },
         }
@@ -71,6 +75,9 @@ impl Touched {
 
     /// Whether the command writes to any of these, or reads one of them.
     pub(crate) fn has_any_of(&self, command: &Command) -> bool {
+        if matches!(command, Command::SetLevel { .. }) {
+            return false;
+        }
         if self.everything {
             return true;
         }
@@ -96,7 +103,10 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         Command::CreateInstance(create) => Some(&create.instance_id),
         Command::ApplyEvent(apply) => Some(&apply.instance_id),
         Command::DeleteInstance(delete) => Some(&delete.instance_id),
-        Command::PutMachine(_) | Command::FlushAll | Command::Batch(_) => None,
+        Command::PutMachine(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. }
+        | Command::Batch(_) => None,
     }
 }
 

@@ -166,6 +166,8 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.cluster.clock_skew_max, Duration::from_millis(v.number(100..=3_600_000)?)),
     key!("cluster.stall_timeout_ms", "RSTMDB_STALL_TIMEOUT_MS", "3000", "milliseconds, a whole number from 100 to 600000",
         |c, v| c.cluster.stall_timeout, Duration::from_millis(v.number(100..=600_000)?)),
+    key!("cluster.raise_level", "RSTMDB_RAISE_LEVEL", "manual", "auto or manual",
+        |c, v| c.cluster.raises_level, match v.text()? { "auto" => true, "manual" => false, _ => return None }),
     key!("cluster.tls.enabled", "", "false", "true or false",
         |c, v| c.cluster.tls_enabled, v.flag()?),
     key!("cluster.tls.cert_path", "", "", "a PEM file",

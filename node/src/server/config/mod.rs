@@ -231,6 +231,10 @@ pub struct Cluster {
     pub secret_file: Option<PathBuf>,
     /// `cluster.insecure`
     pub insecure: bool,
+    /// `cluster.raise_level` is `auto`
+    pub raises_level: bool,
+    /// The highest feature level that the node acts as if it understood, for tests; no key sets it.
+    pub understands: Option<u32>,
 }
 
 /// A member of the cluster as `cluster.peers` lists it.

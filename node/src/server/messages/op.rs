@@ -67,6 +67,7 @@ ops! {
     ClusterRemove = CLUSTER_REMOVE,
     ClusterSetAddress = CLUSTER_SET_ADDRESS,
     ClusterTransferLeader = CLUSTER_TRANSFER_LEADER,
+    ClusterFinalizeUpgrade = CLUSTER_FINALIZE_UPGRADE,
     RotateKey = ROTATE_KEY,
     Reload = RELOAD,
     BackupDescribe = BACKUP_DESCRIBE,

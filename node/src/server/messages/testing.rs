@@ -85,6 +85,7 @@ fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String
             Op::DeleteInstance
         }
         Command::FlushAll => Op::FlushAll,
+        Command::SetLevel { .. } => unreachable!("no client asks for it"),
         Command::Batch(ops) => {
             let out = params.str("mode", "atomic").key("ops");
             json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));

@@ -188,6 +188,7 @@ async fn ask_listed(
     let mut silent = Vec::new();
     let mut known = None;
     let mut formed = false;
+    let mut understood = local.levels.understands();
     for (peer, answer) in others.iter().zip(join_all(questions).await) {
         let Some(answer) = answered(&peer.peer_addr, answer, &mut silent) else {
             continue;
@@ -223,6 +224,10 @@ async fn ask_listed(
             });
         }
         known = one_cluster(known, &peer.peer_addr, &answer)?;
+        understood = understood.min(answer.understands);
+    }
+    if silent.is_empty() {
+        local.levels.begin_at(understood);
     }
     let lowest = others.iter().all(|peer| local.node_id < peer.id);
     Ok(match known {

@@ -72,6 +72,7 @@ pub(crate) fn tuning(config: &Config) -> Tuning {
         free_bytes_min: config.storage.free_bytes_min,
         // A client that waits for a leader in vain gets its answer before the session gives up on the request.
         leader_wait: config.network.request_timeout * 9 / 10,
+        raises_level: config.cluster.raises_level,
     }
 }
 
@@ -96,5 +97,7 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
         compaction: tuning.compaction,
         free_bytes_min: tuning.free_bytes_min,
         costly_bytes: Options::COSTLY_BYTES,
+        levels: local.levels.clone(),
+        raises_level: tuning.raises_level,
     }
 }

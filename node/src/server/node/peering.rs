@@ -9,6 +9,7 @@ use rstmdb_raft_store::{Acquaintance, Identity, NodeInfo, RealFs, Roster};
 use uuid::Uuid;
 
 use super::error::Error;
+use crate::replica::Levels;
 use crate::server::config::file::read_bytes;
 use crate::server::config::{Cluster, Config, ListedNode};
 use crate::server::peer::{self, Credentials, Local, Members, Secret};
@@ -66,6 +67,10 @@ pub(crate) fn local(config: &Config, found: Option<&Identity>) -> Result<Local, 
         peer_addr,
         rcp_addr,
         cluster_id: Arc::new(OnceLock::new()),
+        levels: Arc::new(match cluster.understands {
+            Some(level) => Levels::understanding(level),
+            None => Levels::default(),
+        }),
     })
 }
 

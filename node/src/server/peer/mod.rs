@@ -58,6 +58,8 @@ mod wire {
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::replica::Levels;
+
 pub use asking::hello::HelloAnswer;
 pub use asking::network::PeerNetwork;
 pub use connecting::channel::{BadAddress, Channel, Dial, SmallSegments};
@@ -104,6 +106,8 @@ pub struct Local {
     pub listed: String,
     /// The cluster's id; set later where the node is still to form or join one.
     pub cluster_id: Arc<OnceLock<u128>>,
+    /// What this node knows of feature levels; the replica has the same.
+    pub levels: Arc<Levels>,
 }
 
 /// Records that a node of this id takes part with this incarnation, or refuses it because another

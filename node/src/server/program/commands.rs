@@ -105,6 +105,10 @@ fn serve(args: &Args) -> Result<(), Error> {
     logging::init(&config.logging);
     #[cfg(feature = "planted-bugs")]
     crate::planted::set_by_environment()?;
+    #[cfg(any(debug_assertions, feature = "planted-bugs"))]
+    {
+        config.cluster.understands = crate::planted::level_by_environment();
+    }
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

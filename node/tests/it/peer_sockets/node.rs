@@ -120,6 +120,7 @@ fn peer_options(id: u64, shared: &Shared) -> peer::Options {
             rcp_addr,
             listed: String::new(),
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
+            levels: Arc::default(),
         },
         meet: Arc::new(move |other, incarnation| {
             let mut met = to_meet.lock();

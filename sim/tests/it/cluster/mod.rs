@@ -5,6 +5,7 @@ mod alone;
 mod clocks;
 mod disks;
 mod faults;
+mod levels;
 mod scenarios;
 mod shapes;
 mod stalls;

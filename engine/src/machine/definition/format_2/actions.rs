@@ -7,8 +7,8 @@ use super::Input;
 use super::fields::{Fields, below, text, texts};
 use crate::json::{Node, Tree};
 use crate::limits::{
-    EMITS_MAX, EXPRESSION_STEPS_MAX, EXPRESSIONS_BYTES_MAX, PATH_NAMES_MAX, PATTERNS_MAX,
-    name_fault,
+    CHANGES_MAX, EMITS_MAX, EXPRESSION_STEPS_MAX, EXPRESSIONS_BYTES_MAX, PATH_NAMES_MAX,
+    PATTERNS_MAX, name_fault,
 };
 use crate::machine::definition::chart::{Actions, Assignment, Merge};
 use crate::machine::expression::{Expression, Warning as Finding};
@@ -162,6 +162,11 @@ impl Input<'_> {
         let unset = actions.unset.iter().map(|path| ("unset", &**path));
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let all: Vec<(&str, &str)> = set.chain(unset).collect();
+        if all.len() > CHANGES_MAX {
+            let text = format!("{} paths; {CHANGES_MAX} are allowed together", all.len());
+            self.faults.add(below(place, "set"), text);
+            return;
+        }
         for (key, path) in &all {
             if !seen.insert(path) {
                 let place = below(&below(place, key), path);

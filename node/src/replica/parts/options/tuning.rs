@@ -20,6 +20,8 @@ pub struct Tuning {
     pub free_bytes_min: u64,
     /// How long a request waits for a leader before its client gets `NO_LEADER`.
     pub leader_wait: Duration,
+    /// Whether a leader raises the feature level as soon as every member understands a higher one.
+    pub raises_level: bool,
 }
 
 impl From<&Options> for Tuning {
@@ -29,6 +31,7 @@ impl From<&Options> for Tuning {
             compaction: options.compaction.clone(),
             free_bytes_min: options.free_bytes_min,
             leader_wait: options.leader_wait,
+            raises_level: options.raises_level,
         }
     }
 }

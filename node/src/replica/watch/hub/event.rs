@@ -9,6 +9,7 @@ pub(crate) struct EventKeys<'a> {
     pub from_state: &'a str,
     pub to_state: &'a str,
     pub event: &'a str,
+    pub emits: &'a [String],
 }
 
 /// The apply_event in `fact`, the only kind that watches deliver.
@@ -31,6 +32,7 @@ impl Keys for ApplyEvent {
             from_state: &self.from_state,
             to_state: &self.to_state,
             event: &self.event,
+            emits: &self.emits,
         }
     }
 }

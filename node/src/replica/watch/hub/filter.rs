@@ -15,6 +15,8 @@ pub struct WatchFilter {
     pub to_states: Names,
     /// Only events of these names.
     pub events: Names,
+    /// Only events that emit one of these names.
+    pub emits: Names,
 }
 
 impl WatchFilter {
@@ -27,6 +29,7 @@ impl WatchFilter {
             && self.from_states.want(keys.from_state)
             && self.to_states.want(keys.to_state)
             && self.events.want(keys.event)
+            && self.emits.want_any(keys.emits)
     }
 
     /// All names in it.
@@ -36,6 +39,7 @@ impl WatchFilter {
             &self.from_states,
             &self.to_states,
             &self.events,
+            &self.emits,
         ];
         let listed = lists.into_iter().flat_map(Names::iter);
         self.instance.as_deref().into_iter().chain(listed)
@@ -59,7 +63,15 @@ impl Names {
     }
 
     fn want(&self, name: &str) -> bool {
-        self.is_empty() || self.0.binary_search_by(|item| (**item).cmp(name)).is_ok()
+        self.is_empty() || self.has(name)
+    }
+
+    fn want_any(&self, names: &[String]) -> bool {
+        self.is_empty() || names.iter().any(|name| self.has(name))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.binary_search_by(|item| (**item).cmp(name)).is_ok()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The serial section itself: decides commands, leaves costly ones to be decided ahead, takes prepared ones over.
 
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::{
-    Compiled, DecideAt, Decision, Entry, Limits, State, cost, decide, is_settled, lists,
+    Compiled, DecideAt, Decision, Entry, Limits, Refusal, State, cost, decide, is_settled, lists,
 };
 
 use super::{Proposer, limits_of_leader};
@@ -78,7 +79,8 @@ impl<T: Types> Proposer<T> {
             limits: &portion.limits,
         };
         let decision = decided(&self.counters, &request.command, || {
-            decide(state, &self.pipeline.pending, &request.command, &at)
+            let decision = decide(state, &self.pipeline.pending, &request.command, &at);
+            decision.map_err(|refusal| self.name_holders(refusal))
         });
         let took = T::now() - began;
         self.pipeline
@@ -117,7 +119,20 @@ impl<T: Types> Proposer<T> {
                 request
             }
         };
-        Some((still_wanted(request)?, cost))
+        Some((still_wanted(request, pipeline.term)?, cost))
+    }
+
+    /// Adds which members do not understand the level that a request needs.
+    fn name_holders(&self, mut refusal: Refusal) -> Refusal {
+        refusal.name_holders(|level| {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let membership = metrics.membership_config.membership();
+            let others = membership.nodes().map(|(id, _)| *id);
+            let others = others.filter(|id| *id != metrics.id);
+            self.levels.holders(others, level)
+        });
+        refusal
     }
 
     fn put_in_flight(
@@ -174,7 +189,8 @@ impl<T: Types> Proposer<T> {
             Ok(prepared) => {
                 let state = self.applied.read();
                 let landed = prepared.land(&state, &self.pipeline.pending, &request.command, &at);
-                landed.map(|decision| decision.map_err(Error::from))
+                let named = |refusal| Error::from(self.name_holders(refusal));
+                landed.map(|decision| decision.map_err(named))
             }
             Err(error) => Some(Err(error)),
         };
@@ -183,7 +199,12 @@ impl<T: Types> Proposer<T> {
             self.pipeline.held.set_costly(number);
             return portion.entries;
         };
-        if let Some(request) = self.pipeline.held.take(number).and_then(still_wanted) {
+        if let Some(request) = self
+            .pipeline
+            .held
+            .take(number)
+            .and_then(|request| still_wanted(request, self.pipeline.term))
+        {
             self.put_in_flight(request, decision, &mut portion);
         }
         portion.entries
@@ -234,8 +255,8 @@ impl<T: Types> Proposer<T> {
 }
 
 /// The request, unless no client waits for its answer, or its stream was closed before it was decided.
-fn still_wanted<T: Types>(request: Request<T>) -> Option<Request<T>> {
-    if request.is_cut_off() {
+fn still_wanted<T: Types>(request: Request<T>, term: u64) -> Option<Request<T>> {
+    if request.is_cut_off(term) {
         request.refuse(Error::NotLeader);
         return None;
     }

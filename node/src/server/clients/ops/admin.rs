@@ -65,6 +65,8 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         instances: status.instances,
         earliest_offset: status.earliest_offset,
         state_digest: format!("{:032x}", status.digest).into(),
+        feature_level: Some(status.level),
+        understands_level: Some(status.understands),
     }
 }
 

@@ -1,4 +1,5 @@
-//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS, CLUSTER_TRANSFER_LEADER.
+//! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS, CLUSTER_TRANSFER_LEADER,
+//! CLUSTER_FINALIZE_UPGRADE.
 
 use std::sync::Arc;
 
@@ -6,19 +7,20 @@ use rstmdb_raft_store::NodeInfo;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::cluster::{
-    ClusterAdd, ClusterAddResult, ClusterPromote, ClusterPromoteResult, ClusterRemove,
-    ClusterRemoveResult, ClusterSetAddress, ClusterSetAddressResult, ClusterStatusResult,
-    ClusterTransferLeader, ClusterTransferLeaderResult, NodeStatus,
+    ClusterAdd, ClusterAddResult, ClusterFinalizeUpgradeResult, ClusterPromote,
+    ClusterPromoteResult, ClusterRemove, ClusterRemoveResult, ClusterSetAddress,
+    ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
+    ClusterTransferLeaderResult, NodeStatus,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
-use crate::replica::{Change, ChangeError, MemberReport, Peer, PeerError};
+use crate::replica::{Change, ChangeError, Consistency, MemberReport, Peer, PeerError};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
-use crate::server::messages::failure::{Effect, bad_request};
+use crate::server::messages::failure::{Effect, bad_request, of_replica};
 
 /// A request about the cluster as a whole.
 pub(crate) enum ClusterRequest {
@@ -31,6 +33,8 @@ pub(crate) enum ClusterRequest {
         /// The id it must have.
         node_id: Option<u64>,
     },
+    /// Raise the feature level.
+    FinalizeUpgrade,
     /// Anything else that changes the membership.
     Change(Change),
 }
@@ -90,6 +94,11 @@ pub(super) fn remove(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     Ok(change(Change::Remove { node_id }))
 }
 
+/// CLUSTER_FINALIZE_UPGRADE.
+pub(super) fn finalize_upgrade() -> RequestPlan {
+    plan(ClusterRequest::FinalizeUpgrade, Effect::Upkeep)
+}
+
 /// CLUSTER_TRANSFER_LEADER.
 pub(super) fn transfer_leader(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterTransferLeader { node_id } = read_params(params)?;
@@ -116,6 +125,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> Runni
             ClusterRequest::Add { peer_addr, node_id } => {
                 add_node(&shared, &peer_addr, node_id).await
             }
+            ClusterRequest::FinalizeUpgrade => raise_level(&shared).await,
             ClusterRequest::Change(change) => {
                 let changed = shared.replica.change(&change).await;
                 changed.map_err(|error| refusal(&error))?;
@@ -153,6 +163,27 @@ async fn add_node(shared: &ServerShared, peer_addr: &str, wanted: Option<u64>) -
     })))
 }
 
+/// Reads the level behind a barrier before and after: it may have been raised meanwhile.
+async fn raise_level(shared: &ServerShared) -> JobOutcome {
+    let from = present_level(shared).await?;
+    let raised = shared.replica.change(&Change::RaiseLevel).await;
+    raised.map_err(|error| refusal(&error))?;
+    let to = present_level(shared).await?;
+    Ok(answer(Body::json(&ClusterFinalizeUpgradeResult {
+        from,
+        to,
+    })))
+}
+
+async fn present_level(shared: &ServerShared) -> Result<u32, ErrorBody> {
+    let caught_up = shared
+        .replica
+        .barrier(Consistency::Linearizable, None)
+        .await;
+    caught_up.map_err(|error| of_replica(&error, Effect::Upkeep))?;
+    Ok(shared.replica.status().level)
+}
+
 fn confirm(shared: &ServerShared, change: &Change) -> Answer {
     answer(match change {
         Change::AddLearner { node_id, .. } | Change::Promote { node_id } => {
@@ -170,6 +201,7 @@ fn confirm(shared: &ServerShared, change: &Change) -> Answer {
             peer_addr: node.peer_addr.as_str().into(),
             rcp_addr: node.rcp_addr.as_str().into(),
         }),
+        Change::RaiseLevel => Body::json(&json!({})),
         Change::TransferLeader { to } => {
             let leader = to.or_else(|| shared.replica.status().leader);
             Body::json(&ClusterTransferLeaderResult {
@@ -195,6 +227,7 @@ async fn show_status(shared: &ServerShared) -> Answer {
         cluster_name: shared.replica.cluster_name().into(),
         leader: status.leader,
         term: status.term,
+        feature_level: Some(status.level),
         nodes: nodes.collect(),
     }))
 }
@@ -230,6 +263,8 @@ fn node_status(shown: &MemberReport, log_end: Option<u64>) -> NodeStatus<'_> {
         read_only: report.read_only.as_deref().map(Into::into),
         diverged: report.diverged,
         uptime_secs: Some(report.uptime_secs),
+        feature_level: Some(report.level),
+        understands_level: Some(report.understands),
         ..known
     }
 }
@@ -251,6 +286,15 @@ fn refusal(error: &ChangeError) -> ErrorBody {
         ChangeError::Refused { .. } => ErrorBody::new(Code::Conflict, message),
         ChangeError::Lagging { node_id, lag } => ErrorBody::new(Code::Conflict, message)
             .with_details(json!({ "node_id": node_id, "lag": lag })),
+        ChangeError::HeldBack {
+            needed,
+            current,
+            held_back_by,
+        } => ErrorBody::new(Code::FeatureLevel, message).with_details(json!({
+            "needed": needed,
+            "current": current,
+            "held_back_by": held_back_by,
+        })),
         ChangeError::Unconfirmed { .. } => {
             ErrorBody::new(Code::Timeout, message).with_details(json!({ "outcome": "unknown" }))
         }

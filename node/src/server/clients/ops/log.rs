@@ -123,6 +123,9 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("version", u64::from(put.version))
                 .str("definition_hash", &put.checksum)
                 .raw("definition", &put.definition);
+            if put.format > 1 {
+                out.int("format", u64::from(put.format));
+            }
             write_origin(out, entry, 0, None);
         }
         Some(FactBody::CreateInstance(create)) => {
@@ -132,6 +135,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("version", u64::from(create.version))
                 .str("initial_state", &create.state)
                 .raw("initial_ctx", &create.ctx);
+            write_course(out, &create.emits, &create.via);
             write_origin(out, entry, create.prev_offset, create.key.as_ref());
         }
         Some(FactBody::ApplyEvent(apply)) => {
@@ -147,6 +151,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             if let Some(event_id) = &apply.event_id {
                 out.str("event_id", event_id);
             }
+            write_course(out, &apply.emits, &apply.via);
             write_origin(out, entry, apply.prev_offset, apply.key.as_ref());
         }
         Some(FactBody::DeleteInstance(delete)) => {
@@ -158,10 +163,27 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             out.str("type", "flush_all");
             write_origin(out, entry, 0, None);
         }
+        // Clients know this type: to them it is an entry like those of the consensus.
+        Some(FactBody::SetLevel(set)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "set_level")
+                .int("level", u64::from(set.level));
+            write_origin(out, entry, 0, None);
+        }
         // A fact of a newer version: this node knows only that there is one.
         None => {
             out.str("type", "unknown");
         }
+    }
+}
+
+/// What a machine of format 2 emitted, and the states that were passed on the way.
+fn write_course(out: &mut Object<'_>, emits: &[String], via: &[String]) {
+    if !emits.is_empty() {
+        out.value("emits", &emits);
+    }
+    if !via.is_empty() {
+        out.value("via", &via);
     }
 }
 

@@ -191,6 +191,7 @@ pub(crate) fn plan(
         Op::ClusterRemove => cluster::remove(params),
         Op::ClusterSetAddress => cluster::set_address(params),
         Op::ClusterTransferLeader => cluster::transfer_leader(params),
+        Op::ClusterFinalizeUpgrade => Ok(cluster::finalize_upgrade()),
         Op::RotateKey => keys::rotate(params),
         Op::Reload => Ok(admin::reload()),
         Op::BackupDescribe => Ok(backup::describe()),

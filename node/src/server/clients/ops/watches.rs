@@ -49,6 +49,7 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         from_states: params.from_states.into_iter().collect(),
         to_states: params.to_states.into_iter().collect(),
         events: params.events.into_iter().collect(),
+        emits: params.emits.into_iter().collect(),
     };
     let bytes: usize = filter.names().map(str::len).sum();
     if bytes > FILTER_BYTES_MAX {

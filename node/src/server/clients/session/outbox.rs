@@ -155,6 +155,9 @@ impl Outbox {
                 .str("from_state", &fact.from_state)
                 .str("to_state", &fact.to_state)
                 .str("event", &fact.event);
+            if !fact.emits.is_empty() {
+                frame.value("emits", &fact.emits);
+            }
             if let Some(payload) = &fact.payload {
                 frame.raw("payload", payload);
             }

@@ -1,6 +1,7 @@
 //! The first exchange with a node: facts, before either side knows whether the other belongs to it.
 
 use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::fact::level::FIRST;
 
 use crate::replica::{PeerError, Types};
 use crate::server::peer::codec::{id_bytes, id_from};
@@ -33,6 +34,8 @@ pub struct HelloAnswer {
     pub recorded_incarnation: Option<u128>,
     /// The nodes that its configuration lists; empty where it lists no others.
     pub listed: String,
+    /// The highest feature level that its program understands.
+    pub understands: u32,
     /// The members, once its Raft is initialized.
     pub members: Vec<u64>,
     /// The members with their addresses, and how new that is.
@@ -59,6 +62,7 @@ impl HelloAnswer {
             opening: reply.opening,
             recorded_incarnation: recorded.transpose()?,
             listed: reply.listed,
+            understands: reply.understands.max(FIRST),
             members: reply.members,
             membership: Membership {
                 index: reply.membership_index,
@@ -97,6 +101,7 @@ impl<T: Types> Connections<T> {
             node_id: local.node_id,
             incarnation: id_bytes(local.incarnation),
             cluster_id: local.cluster_id.get().copied().map(id_bytes),
+            understands: local.levels.understands(),
         };
         let limit = self.rpc_timeout();
         let mut client = self.introduction(peer_addr)?;

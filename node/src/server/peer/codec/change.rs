@@ -26,6 +26,7 @@ impl From<&Change> for wire::ChangeRequest {
                 node: Some(node.into()),
                 by_itself: *by_itself,
             }),
+            Change::RaiseLevel => Wire::RaiseLevel(wire::Blank {}),
             Change::TransferLeader { to } => Wire::TransferLeader(wire::TransferLeader { to: *to }),
         };
         Self {
@@ -50,6 +51,7 @@ impl TryFrom<wire::ChangeRequest> for Change {
                 node: NodeInfo::from(required("SetAddress.node", set.node)?),
                 by_itself: set.by_itself,
             },
+            Wire::RaiseLevel(_) => Self::RaiseLevel,
             Wire::TransferLeader(transfer) => Self::TransferLeader { to: transfer.to },
         })
     }
@@ -64,6 +66,15 @@ impl From<ChangeError> for wire::ChangeError {
             ChangeError::UnknownNode { node_id } => Kind::UnknownNode(node_id),
             ChangeError::Refused { reason } => Kind::Refused(reason),
             ChangeError::Lagging { node_id, lag } => Kind::Lagging(wire::Lagging { node_id, lag }),
+            ChangeError::HeldBack {
+                needed,
+                current,
+                held_back_by,
+            } => Kind::HeldBack(wire::HeldBack {
+                needed,
+                current,
+                node_ids: held_back_by,
+            }),
             ChangeError::Unconfirmed { reason } => Kind::Unconfirmed(reason),
         };
         Self {
@@ -82,6 +93,11 @@ impl From<wire::ChangeError> for ChangeError {
             Some(Kind::Lagging(lagging)) => Self::Lagging {
                 node_id: lagging.node_id,
                 lag: lagging.lag,
+            },
+            Some(Kind::HeldBack(held)) => Self::HeldBack {
+                needed: held.needed,
+                current: held.current,
+                held_back_by: held.node_ids,
             },
             Some(Kind::Unconfirmed(reason)) => Self::Unconfirmed { reason },
             // The reason is of a newer version: the change may or may not have been made, and asking again is safe.

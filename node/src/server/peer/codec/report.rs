@@ -1,5 +1,7 @@
 //! How a node stands.
 
+use rstmdb_engine::fact::level::FIRST;
+
 use super::{DecodeError, id_bytes, id_from, invalid, required};
 use crate::replica::{DigestAt, Report, Role};
 use crate::server::peer::wire;
@@ -56,6 +58,8 @@ impl From<Report> for wire::ReportReply {
             members: report.members,
             clock_ms: report.clock_ms,
             log_ms: report.log_ms,
+            level: report.level,
+            understands: report.understands,
         }
     }
 }
@@ -82,6 +86,8 @@ impl TryFrom<wire::ReportReply> for Report {
             members: message.members,
             clock_ms: message.clock_ms,
             log_ms: message.log_ms,
+            level: message.level.max(FIRST),
+            understands: message.understands.max(FIRST),
         })
     }
 }

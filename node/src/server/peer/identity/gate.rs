@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use rstmdb_engine::fact::level::FIRST;
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -24,6 +25,7 @@ const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("rstmdb-protocol");
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("rstmdb-cluster");
 const NODE_HEADER: HeaderName = HeaderName::from_static("rstmdb-node");
 const INCARNATION_HEADER: HeaderName = HeaderName::from_static("rstmdb-incarnation");
+const LEVEL_HEADER: HeaderName = HeaderName::from_static("rstmdb-level");
 
 /// Who the other side is; proven to be of this cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl PeerGate {
                 INCARNATION_HEADER,
                 format!("{:032x}", self.local.incarnation),
             ),
+            (LEVEL_HEADER, self.local.levels.understands().to_string()),
         ];
         for (name, value) in values {
             // Only digits and dots, so always a valid value.
@@ -112,6 +115,7 @@ impl PeerGate {
             return Err(IdentityRefusal::SameId(speaker.node_id));
         }
         self.must_be_member(speaker.node_id, caller)?;
+        self.must_understand(headers, speaker.node_id)?;
         self.meet::<T>(speaker.node_id, incarnation).await?;
         Ok(speaker)
     }
@@ -196,7 +200,26 @@ impl PeerGate {
                 found: speaker.node_id,
             });
         }
+        self.must_understand(headers, speaker.node_id)?;
         self.meet::<T>(speaker.node_id, incarnation).await
+    }
+
+    /// A node that understands less than the cluster's feature level could not read the log.
+    fn must_understand(&self, headers: &HeaderMap, node_id: u64) -> Result<(), IdentityRefusal> {
+        let understands = match headers.contains_key(LEVEL_HEADER) {
+            true => value(headers, LEVEL_HEADER, |text| text.parse().ok())?,
+            false => FIRST,
+        };
+        let level = self.local.levels.reached();
+        if understands >= level {
+            return Ok(());
+        }
+        Err(IdentityRefusal::Level {
+            node_id,
+            understands,
+            level,
+            our_id: self.local.node_id,
+        })
     }
 
     fn same_major(&self, node_id: u64, theirs: Protocol) -> Result<(), IdentityRefusal> {

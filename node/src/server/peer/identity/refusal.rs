@@ -34,6 +34,16 @@ pub(crate) enum IdentityRefusal {
         ours: Uuid,
     },
     #[error(
+        "node {node_id} understands feature level {understands} at most, and the cluster is at level {level} as far as \
+         node {our_id} knows: start node {node_id} with a newer version"
+    )]
+    Level {
+        node_id: u64,
+        understands: u32,
+        level: u32,
+        our_id: u64,
+    },
+    #[error(
         "node {found} answers at {addr}, where node {wanted} was expected: check the addresses in cluster.peers"
     )]
     WrongNode {

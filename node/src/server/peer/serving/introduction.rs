@@ -69,6 +69,7 @@ impl<T: Types> Introduction for IntroductionService<T> {
             nodes: nodes.into_iter().map(Into::into).collect(),
             membership_index: index,
             opening,
+            understands: local.levels.understands(),
         }))
     }
 }

@@ -241,8 +241,14 @@ fn summary() -> impl Strategy<Value = InstanceSummary> {
 }
 
 fn single_reply() -> impl Strategy<Value = Reply> {
-    let machines = (arc(), proptest::collection::vec(any::<u32>(), 0..4))
-        .prop_map(|(machine, versions)| MachineSummary { machine, versions });
+    let machines =
+        (arc(), proptest::collection::vec(any::<u32>(), 0..4)).prop_map(|(machine, versions)| {
+            MachineSummary {
+                machine,
+                versions,
+                format: 1,
+            }
+        });
     prop_oneof![
         (
             arc(),
@@ -318,13 +324,15 @@ fn single_reply() -> impl Strategy<Value = Reply> {
                 total,
                 has_more,
             }),
-        (arc(), any::<u32>(), bytes(), arc()).prop_map(
-            |(machine, version, definition, checksum)| {
+        (arc(), any::<u32>(), bytes(), arc(), 1..3_u32).prop_map(
+            |(machine, version, definition, checksum, format)| {
                 Reply::Machine {
                     machine,
                     version,
                     definition,
                     checksum,
+                    format,
+                    warnings: Arc::default(),
                 }
             }
         ),
@@ -394,9 +402,18 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
             |(current_state, event, guards)| Refusal::GuardFailed {
                 current_state,
                 event,
+                errors: Vec::new(),
                 guards,
             }
         ),
+        (text(), text()).prop_map(|(place, why)| Refusal::ExpressionFailed { place, why }),
+        (text(), text()).prop_map(|(place, why)| Refusal::ExpressionLimit { place, why }),
+        (text(), text(), text()).prop_map(|(path, rule, why)| Refusal::SchemaFailed {
+            of: "payload",
+            path,
+            rule,
+            why,
+        }),
         (text(), text()).prop_map(|(expected_state, actual_state)| Refusal::StateConflict {
             expected_state,
             actual_state,
@@ -460,6 +477,7 @@ fn change() -> impl Strategy<Value = Change> {
         any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
         any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
         of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
+        Just(Change::RaiseLevel),
         (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
             Change::SetAddress {
                 node_id,
@@ -477,6 +495,13 @@ fn change_error() -> impl Strategy<Value = ChangeError> {
         text().prop_map(|reason| ChangeError::Refused { reason }),
         any::<(u64, u64)>().prop_map(|(node_id, lag)| ChangeError::Lagging { node_id, lag }),
         text().prop_map(|reason| ChangeError::Unconfirmed { reason }),
+        any::<(u32, u32, Vec<u64>)>().prop_map(|(needed, current, held_back_by)| {
+            ChangeError::HeldBack {
+                needed,
+                current,
+                held_back_by,
+            }
+        }),
     ]
 }
 

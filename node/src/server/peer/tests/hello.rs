@@ -47,6 +47,7 @@ async fn a_node_that_belongs_to_no_cluster_yet_learns_who_is_there() {
         rcp_addr: "rcp-1:7401".to_owned(),
         formed: false,
         opening: false,
+        understands: 2,
         recorded_incarnation: Some(99),
     };
     assert_eq!(answer, expected);

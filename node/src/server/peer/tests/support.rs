@@ -65,6 +65,7 @@ pub fn options_with(node_id: u64, addr: SocketAddr, met: &Met) -> Options {
             peer_addr: addr.to_string(),
             rcp_addr: format!("rcp-{node_id}:7401"),
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
+            levels: Arc::default(),
         },
         meet: met.meet(),
         recorded: Arc::new(move |id| recorded.lock().get(&id).copied().unwrap_or(0)),

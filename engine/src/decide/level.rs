@@ -1,0 +1,36 @@
+//! The feature level: raising it, and refusing what it does not reach.
+
+use super::{Decider, OpDecision};
+use crate::Refusal;
+use crate::api::reply::Reply;
+use crate::fact::level::{FIRST, Feature};
+use crate::fact::{Body, SetLevel};
+
+impl Decider<'_> {
+    /// Refuses what needs more than the level that the cluster has once all facts in flight are applied.
+    pub(super) fn require(self, feature: Feature) -> Result<(), Refusal> {
+        Refusal::unless_reached(self.view.level(), feature)
+    }
+
+    pub(super) fn set_level(self, level: u32) -> Result<OpDecision, Refusal> {
+        let understood = self.view.state.understands();
+        if !(FIRST..=understood).contains(&level) {
+            let problem = format!(
+                "level is {level}; this program understands feature levels {FIRST} to {understood}"
+            );
+            return Err(Refusal::bad("level", problem));
+        }
+        let from = self.view.level();
+        if level <= from {
+            return Ok(OpDecision::Answer {
+                reply: Reply::LevelSet { from, to: from },
+                offset: None,
+            });
+        }
+        Ok(OpDecision::Write {
+            body: Body::SetLevel(SetLevel { level }),
+            reply: Reply::LevelSet { from, to: level },
+            machine: None,
+        })
+    }
+}
