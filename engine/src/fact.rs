@@ -24,7 +24,7 @@ impl From<Body> for Fact {
 
 impl Fact {
     /// The instance it is about, where it is about one.
-    pub(crate) fn instance_id(&self) -> Option<&str> {
+    pub fn instance_id(&self) -> Option<&str> {
         match self.body.as_ref()? {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),

@@ -34,11 +34,15 @@ pub enum Bug {
     LogTimeFollowsWallClock,
     /// A leader raises the feature level although it has not asked the last of the members.
     LevelRaisedTooEarly,
+    /// A stale entry does not go into the chain over the log.
+    ChainSkipsStale,
+    /// A state that is loaded from a snapshot has lost the head of its chain.
+    ChainLostBySnapshot,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -47,6 +51,8 @@ impl Bug {
         Self::KeysLostOnFailover,
         Self::LogTimeFollowsWallClock,
         Self::LevelRaisedTooEarly,
+        Self::ChainSkipsStale,
+        Self::ChainLostBySnapshot,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -61,6 +67,8 @@ impl Bug {
             Self::KeysLostOnFailover => "keys-lost-on-failover",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
             Self::LevelRaisedTooEarly => "level-raised-too-early",
+            Self::ChainSkipsStale => "chain-skips-stale",
+            Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
         }
     }
 }
@@ -94,6 +102,8 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
+        Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly

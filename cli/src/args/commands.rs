@@ -6,7 +6,7 @@ use rstmdb_rcp::message::{self, ReadOptions};
 use super::bench::Bench;
 use super::cluster::Cluster;
 use super::offline::{Convert, Diff, ExportMachine, ImportMachine, Simulate, Test, Validate};
-use super::tools::{Backup, Completions, Diagram, Export, History, Load};
+use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
 
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]
@@ -71,6 +71,10 @@ pub enum Command {
     Diagram(Diagram),
     /// Show what happened to an instance, newest first.
     History(History),
+    /// Print the head of the chain over the log, to be kept outside of the cluster.
+    AuditHead(AuditHead),
+    /// Prove an instance's history against a head that was kept, or check such a proof.
+    AuditProof(AuditProof),
     /// Measure throughput and latency.
     Bench(Bench),
     /// Check definitions without a server.

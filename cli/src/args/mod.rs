@@ -20,7 +20,9 @@ pub use commands::{
 pub use offline::{
     Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
 };
-pub use tools::{Backup, Completions, Diagram, DiagramFormat, Export, History, Load};
+pub use tools::{
+    AuditHead, AuditProof, Backup, Completions, Diagram, DiagramFormat, Export, History, Load,
+};
 pub use values::duration;
 
 use std::path::PathBuf;

@@ -17,7 +17,7 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, Command, Completions};
 use crate::session::Session;
-use crate::{Error, backup, bench, load};
+use crate::{Error, audit, backup, bench, load};
 
 /// Runs one command.
 pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
@@ -53,6 +53,8 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Backup(args) => backup::run(session, &args).await,
         Command::Diagram(args) => diagram::run(session, args).await,
         Command::History(args) => log::history(session, args).await,
+        Command::AuditHead(args) => audit::head(session, &args).await,
+        Command::AuditProof(args) => audit::proof(session, &args).await,
         Command::Bench(args) => bench::run(session, args).await,
         Command::Validate(args) => offline::validate(session, &args),
         Command::Simulate(args) => offline::simulate(session, &args),

@@ -287,7 +287,7 @@ impl Reader<'_> {
                 for (at, item) in items.iter().enumerate() {
                     let place = format!("{place}[{at}]");
                     match item["event"].as_str() {
-                        Some(event) => self.event(node, &event.to_owned(), item, &place),
+                        Some(event) => self.event(node, event, item, &place),
                         None => self.findings.refuse(place, "has no `event`"),
                     }
                 }

@@ -27,12 +27,14 @@ fn every_lifecycle_of_the_cookbook_passes_its_tests() {
         recipes += 1;
         let path = folder.join("test.yaml");
         let suite = Suite::read(&fs::read_to_string(&path).unwrap());
-        let suite = suite.unwrap_or_else(|it| panic!("{}: {}", path.display(), lines(&it).join("\n")));
+        let suite =
+            suite.unwrap_or_else(|it| panic!("{}: {}", path.display(), lines(&it).join("\n")));
         let Source::File(file) = &suite.machine else {
             panic!("{}: the machine is a file of its own", path.display());
         };
         let text = fs::read_to_string(folder.join(file)).unwrap();
-        let named = read_definition(&text).unwrap_or_else(|it| panic!("{}: {it}", folder.display()));
+        let named =
+            read_definition(&text).unwrap_or_else(|it| panic!("{}: {it}", folder.display()));
         assert!(named.name.is_some(), "{}: no name", folder.display());
         let checked = check(&named.text);
         assert_eq!(lines(&checked.errors), [""; 0], "{}", folder.display());
@@ -40,7 +42,11 @@ fn every_lifecycle_of_the_cookbook_passes_its_tests() {
         for outcome in suite.run(&named.text) {
             assert!(outcome.passed(), "{}: {outcome:#?}", path.display());
         }
-        assert!(folder.join("README.md").is_file(), "{}: no page", folder.display());
+        assert!(
+            folder.join("README.md").is_file(),
+            "{}: no page",
+            folder.display()
+        );
     }
     assert!(recipes >= RECIPES_MIN, "{recipes} lifecycles");
 }

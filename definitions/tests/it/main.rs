@@ -10,6 +10,6 @@ mod cookbook;
 mod diff;
 mod documents;
 mod export;
-//FUZZ
+mod fuzz_corpus;
 mod import;
 mod run;

@@ -6,6 +6,7 @@
 
 mod agreement;
 mod bounds;
+mod chain;
 mod common;
 mod decimals;
 mod documents;

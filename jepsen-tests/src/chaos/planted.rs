@@ -43,6 +43,8 @@ fn faults(bug: Bug) -> &'static str {
         // are as long as keys are remembered.
         Bug::LogTimeFollowsWallClock => "clock-jump",
         Bug::LevelRaisedTooEarly => "upgrade",
+        Bug::ChainSkipsStale => "members,leader-alone,kill-one,transfer",
+        Bug::ChainLostBySnapshot => "kill-one,rolling",
     }
 }
 

@@ -25,6 +25,7 @@ const OPS: &[&str] = &[
     "WATCH_ALL",
     "UNWATCH",
     "WAL_READ",
+    "AUDIT_READ",
     "WAL_STATS",
     "FLUSH_ALL",
     "REPLICATION_STATUS",

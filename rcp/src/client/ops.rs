@@ -19,6 +19,7 @@ use crate::message::machine::{
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::audit::{AuditRead, AuditReadResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
@@ -74,6 +75,8 @@ methods! {
     wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
     /// WAL_STATS: how large the log is.
     wal_stats WAL_STATS () -> WalStatsResult;
+    /// AUDIT_READ: hashes of entries of the log, and the entries about one instance.
+    audit_read AUDIT_READ (AuditRead<'_>) -> AuditReadResult<'static>;
     /// SNAPSHOT_INSTANCE: writes one instance's snapshot.
     snapshot_instance SNAPSHOT_INSTANCE (SnapshotInstance<'_>) -> SnapshotInstanceResult<'static>;
     /// COMPACT: takes a snapshot and drops what retention no longer wants.

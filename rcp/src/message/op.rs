@@ -71,6 +71,7 @@ ops! {
     BACKUP_DESCRIBE Read;
     BACKUP_SNAPSHOT Read;
     BACKUP_LOG Read;
+    AUDIT_READ Read;
 }
 
 /// Whether the operation needs no authentication.
@@ -95,6 +96,7 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | BACKUP_DESCRIBE
             | BACKUP_SNAPSHOT
             | BACKUP_LOG
+            | AUDIT_READ
     )
 }
 
@@ -136,7 +138,7 @@ mod tests {
     fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
             let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
-            let is_extension = named || [ROTATE_KEY, RELOAD].contains(name);
+            let is_extension = named || [ROTATE_KEY, RELOAD, AUDIT_READ].contains(name);
             assert_eq!(needs_cluster_feature(name), is_extension, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }

@@ -2,10 +2,12 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`audit`] | AUDIT_READ |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
 
+pub mod audit;
 pub mod backup;
 pub mod keys;
 pub mod reload;

@@ -73,6 +73,7 @@ ops! {
     BackupDescribe = BACKUP_DESCRIBE,
     BackupSnapshot = BACKUP_SNAPSHOT,
     BackupLog = BACKUP_LOG,
+    AuditRead = AUDIT_READ,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use openraft::storage::RaftLogStorage;
 use rstmdb_backup::{LogFile, folder};
+use rstmdb_engine::chain::Chain;
 use rstmdb_raft_store::{
     self as raft_store, Entry, HistoryReceiver, Identity, Membership, RealFs, SnapshotMeta, Store,
     StoredMembership, Vote,
@@ -115,6 +116,7 @@ pub(super) async fn build(
         time_ms: state.last_time_ms(),
         first_offset: store.earliest_index(),
         digest: state.digest(),
+        head: state.chain().map(Chain::head),
         instances: state.instance_count(),
     })
 }

@@ -10,6 +10,7 @@
 //! | `batch` | BATCH |
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
+//! | `audit` | AUDIT_READ |
 //! | `log` | WAL_READ, WAL_STATS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
@@ -21,6 +22,7 @@
 
 mod admin;
 mod answer;
+mod audit;
 mod backup;
 mod batch;
 mod cluster;
@@ -146,6 +148,8 @@ pub(crate) enum Job {
     Cluster(cluster::ClusterRequest),
     /// Give what a backup is made of.
     Backup(backup::BackupRequest),
+    /// Give hashes of entries.
+    Audit(audit::Wanted),
     /// Nothing: the answer is there.
     Answered(Box<Answer>),
 }
@@ -197,6 +201,7 @@ pub(crate) fn plan(
         Op::BackupDescribe => Ok(backup::describe()),
         Op::BackupSnapshot => backup::snapshot(params),
         Op::BackupLog => backup::log(params),
+        Op::AuditRead => audit::read(params),
     })
 }
 
@@ -275,6 +280,7 @@ impl Job {
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),
             Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
+            Self::Audit(wanted) => Started::Running(audit::start(shared.clone(), wanted)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
             }

@@ -90,7 +90,8 @@ impl Node {
     }
 }
 
-fn store(dir: &Path) -> Store<RealFs> {
+/// A store in this folder, with its writer on a thread.
+pub fn store(dir: &Path) -> Store<RealFs> {
     let mut options = rstmdb_raft_store::Options::new(dir);
     options.cluster_id = CLUSTER;
     let (store, writer) = Store::open(RealFs, options).unwrap();
@@ -121,5 +122,7 @@ pub fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
         costly_bytes: replica::Options::COSTLY_BYTES,
+        levels: Arc::default(),
+        raises_level: false,
     }
 }
