@@ -8,4 +8,5 @@ mod bench;
 mod cluster;
 mod demo;
 mod fake;
+mod offline;
 mod program;

@@ -295,7 +295,13 @@ impl Reader<'_> {
         }
         let arrows = std::mem::take(&mut self.arrows);
         for (from, mut arrow) in arrows {
-            if !arrow.event.is_empty() {
+            if self.choices.contains(&from) && !arrow.event.is_empty() {
+                let text = format!(
+                    "{:?} is a way out of a choice, so it is a condition: write it in brackets, like [ctx.n > 0]",
+                    arrow.event
+                );
+                self.findings.refuse(arrow.place, text);
+            } else if !arrow.event.is_empty() {
                 self.chart.nodes[from].on.push(arrow);
             } else if self.choices.contains(&from) || arrow.act.guard.is_some() {
                 self.chart.nodes[from].always.push(arrow);

@@ -316,13 +316,14 @@ fn a_diagram_of_mermaid_is_read() {
 
 #[test]
 fn everything_of_mermaid_that_has_no_equal_is_told_with_its_line() {
-    let text = "stateDiagram-v2\n[*] --> a\na --> b\nstate f <<fork>>\nstate c {\n[*] --> d\n--\n[*] --> e\n}\n";
+    let text = "stateDiagram-v2\n[*] --> a\na --> b\nstate f <<fork>>\nstate c {\n[*] --> d\n--\n[*] --> e\n}\nstate g <<choice>>\ng --> a : if n < 0\n";
     let all = refused(Language::Mermaid, text).join("\n");
     for part in [
         "line 3: the transition has no event; with --lossy: its event is \"TO_b\"",
         "line 4: <<fork>> is about parallel regions",
         "line 7: parallel regions",
         "line 8: is a second initial state",
+        "line 11: \"if n < 0\" is a way out of a choice, so it is a condition",
     ] {
         assert!(all.contains(part), "{part}\nin\n{all}");
     }

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 use rstmdb_definitions::model::Machine;
 use rstmdb_definitions::nearest::did_you_mean;
 use rstmdb_definitions::run::{Runner, Step};
+use rstmdb_engine::Refusal;
 use rstmdb_rcp::json;
 use rstmdb_rcp::text::printable;
 use serde_json::{Value, json};
@@ -58,6 +59,9 @@ pub fn run(session: &Session, args: &args::Simulate) -> Result<(), Error> {
     }
 }
 
+/// An event, and what it would do.
+type Possible = (String, Result<Step, Box<Refusal>>);
+
 struct Simulation<'a> {
     session: &'a Session,
     args: &'a args::Simulate,
@@ -73,7 +77,7 @@ impl Simulation<'_> {
     fn begin(&mut self) -> Result<(), Error> {
         let ctx = input::document("--ctx", &self.args.ctx)?;
         let ctx = ctx.as_ref().map(|ctx| ctx.get());
-        let refused = |refusal: Box<rstmdb_engine::Refusal>| Error::Usage(refusal.to_string());
+        let refused = |refusal: Box<Refusal>| Error::Usage(refusal.to_string());
         match &self.args.state {
             None => drop(self.runner.create(ctx, &self.args.actor).map_err(refused)?),
             Some(state) => {
@@ -233,7 +237,7 @@ impl Simulation<'_> {
     }
 
     /// Every event of the current state, with what it would do without a payload.
-    fn possible(&self) -> Result<Vec<(String, Result<Step, Box<rstmdb_engine::Refusal>>)>, Error> {
+    fn possible(&self) -> Result<Vec<Possible>, Error> {
         let (state, _) = self.instance()?;
         let mut events: Vec<&str> = Vec::new();
         if let Some(state) = self.machine.state(&state) {
