@@ -233,7 +233,7 @@ impl Feature {
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Meta => "headers, reason, correlation_id and causation_id",
+            Self::Meta => "metadata (headers, reason, correlation_id, causation_id)",
             Self::Chain => "the hash chain",
             Self::Automation => "AUTOMATION",
             Self::Format2 => "a definition of format 2",
