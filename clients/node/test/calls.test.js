@@ -7,7 +7,7 @@ import * as rstmdb from "../index.js";
 import { DROP, Refused, SILENCE, fake, times } from "./fake.js";
 
 function client(t, nodes, options = {}) {
-  const db = new rstmdb.Client(nodes.map(({ address }) => address), { timeout: 2000, discover: false, ...options });
+  const db = new rstmdb.Client(nodes.map(({ address }) => address), { timeout: 5000, discover: false, ...options });
   t.after(() => db.close());
   return db;
 }
@@ -212,7 +212,8 @@ test("a node that hangs is left after a moment", async (t) => {
     if (op === "PING" || op === "GET_INSTANCE") throw SILENCE;
   });
   const second = await fake(t);
-  const db = client(t, [first, second], { timeout: 1500 });
+  // Too short for an attempt elsewhere after half of it.
+  const db = client(t, [first, second], { timeout: 1900 });
   await db.getInstance("i");
   assert.equal(db.address, second.address);
   assert.equal(first.asked("PING").length, 1);

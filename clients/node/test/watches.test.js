@@ -7,7 +7,7 @@ import * as rstmdb from "../index.js";
 import { Refused, SILENCE, fake, pushing } from "./fake.js";
 
 function client(t, nodes, options = {}) {
-  const db = new rstmdb.Client(nodes.map(({ address }) => address), { timeout: 2000, discover: false, ...options });
+  const db = new rstmdb.Client(nodes.map(({ address }) => address), { timeout: 5000, discover: false, ...options });
   t.after(() => db.close());
   return db;
 }

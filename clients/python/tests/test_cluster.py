@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import signal
 import threading
 import time
 import unittest
@@ -135,6 +136,26 @@ class ThreeNodes(unittest.TestCase):
         until = watcher.seen[-1][0]
         self.assertEqual(watcher.seen, [entry for entry in log if entry[0] <= until], "each event once, in order")
         self.assertGreaterEqual(until, watcher.last)
+
+    def test_a_leader_that_hangs_is_left_by_calls_and_watches(self) -> None:
+        with Nodes(3) as nodes, nodes.client() as db:
+            db.put_machine("counter", 1, COUNTER)
+            db.create_instance("counter", 1, "i")
+            hung = nodes.leader(db)
+            with Client([hung.address, *nodes.addresses], timeout=10.0, watch_keepalive=0.5) as other:
+                self.assertEqual(other.address, hung.address)
+                with other.watch_instance("i") as watch:
+                    assert hung.process is not None
+                    hung.process.send_signal(signal.SIGSTOP)
+                    try:
+                        began = time.monotonic()
+                        done = other.apply_event("i", "ADD", {"n": 1})
+                        self.assertLess(time.monotonic() - began, 9.0)
+                        event = watch.next(10)
+                        self.assertEqual(event and event.wal_offset, done.wal_offset)
+                        self.assertNotEqual(other.address, hung.address)
+                    finally:
+                        hung.process.send_signal(signal.SIGCONT)
 
     def test_one_address_is_enough_to_survive_its_node(self) -> None:
         async def run(nodes: Nodes, first: Node) -> None:

@@ -18,7 +18,7 @@ BEGUN: Json = {"subscription_id": "s", "wal_offset": 10, "earliest_offset": 1, "
 
 
 def client(*nodes: FakeNode, **options: Any) -> AsyncClient:
-    return AsyncClient([node.address for node in nodes], **{"timeout": 2.0, "discover": False, **options})
+    return AsyncClient([node.address for node in nodes], **{"timeout": 5.0, "discover": False, **options})
 
 
 def pushing(*connections: Any) -> Any:

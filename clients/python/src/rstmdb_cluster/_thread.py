@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Coroutine
 from typing import Any, Optional, TypeVar
 
-from .errors import ClosedError, DeadlineExceeded
+from .errors import ClosedError, DeadlineExceeded, OutcomeUnknown
 
 T = TypeVar("T")
 
@@ -50,12 +50,14 @@ class LoopThread:
         try:
             return future.result(timeout + _GRACE)
         except concurrent.futures.CancelledError:
-            raise ClosedError("the client was closed") from None
+            # It may have been sent, and nobody has read the answer.
+            raise OutcomeUnknown(ClosedError("the client was closed"), retryable=False) from None
         except concurrent.futures.TimeoutError:
             if future.done():
                 raise
             future.cancel()
-            raise DeadlineExceeded("the client's thread did not answer in time") from None
+            late = DeadlineExceeded("the client's thread did not answer in time")
+            raise OutcomeUnknown(late, retryable=False) from None
         except BaseException:
             future.cancel()
             raise

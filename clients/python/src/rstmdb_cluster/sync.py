@@ -12,7 +12,7 @@ from ._position import Position, Progress
 from ._thread import LoopThread, remaining
 from ._watch import AsyncWatch
 from .aio import AsyncClient
-from .errors import ClosedError
+from .errors import ClosedError, OutcomeUnknown
 from .requests import Request, list_instances, wal_read
 from .results import Event, InstanceSummary, WalRecord
 
@@ -314,5 +314,5 @@ class Client(Operations):
         """For what has to be tried at the end, and must not fail because the loop has ended already."""
         try:
             self._thread.run(coroutine, 3.0)
-        except ClosedError:
+        except (ClosedError, OutcomeUnknown):
             return
