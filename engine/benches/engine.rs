@@ -1,5 +1,5 @@
 //! What the engine takes for an order's event: deciding it, applying its entry, encoding the entry for the log, and the
-//! guards alone: `cargo bench -p rstmdb-engine --bench engine`.
+//! guards and expressions alone: `cargo bench -p rstmdb-engine --bench engine`.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -7,6 +7,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rstmdb_engine::expression::{Expression, Names, Scope, Steps};
 use rstmdb_engine::fact::{Body, Message};
 use rstmdb_engine::{
     ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Pending, PutMachine,
@@ -17,6 +18,7 @@ use rstmdb_engine::{
 const SIZES: [(usize, usize); 4] = [(100, 300), (2_000, 300), (100, 10 << 10), (2_000, 10 << 10)];
 
 const ONE_PATH: &str = "ctx.total > 0";
+const SAME_IN_FORMAT_1: &str = "ctx.total > 0 && ctx.status == \"confirmed\"";
 const FIVE_PATHS: &str = "ctx.total > 0 && ctx.items.length >= 1 && ctx.address.city != null && ctx.status == \
                           \"confirmed\" && !ctx.blocked";
 
@@ -64,12 +66,16 @@ struct Order {
 
 impl Order {
     fn new(guard: Option<&str>, payload_bytes: usize, ctx_bytes: usize) -> Self {
+        Self::with(guard, payload(payload_bytes), ctx(ctx_bytes))
+    }
+
+    fn with(guard: Option<&str>, payload: Bytes, ctx: Bytes) -> Self {
         let mut order = Self {
             state: State::new(),
             command: Command::ApplyEvent(ApplyEvent {
                 instance_id: "order-000001".to_owned(),
                 event: "CHANGE".to_owned(),
-                payload: Some(payload(payload_bytes)),
+                payload: Some(payload),
                 ..ApplyEvent::default()
             }),
             limits: Limits::default(),
@@ -86,7 +92,7 @@ impl Order {
             id_given: true,
             machine: "order".to_owned(),
             version: 1,
-            initial_ctx: Some(ctx(ctx_bytes)),
+            initial_ctx: Some(ctx),
             idempotency_key: None,
         };
         order.write(&Command::CreateInstance(create));
@@ -189,9 +195,130 @@ fn guards(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// An order of 10 KiB whose total stands behind so many of its items.
+fn ctx_with_total_behind(items: usize) -> String {
+    let mut text = String::from("{");
+    for number in 0..280 {
+        if number == items {
+            text.push_str(r#""total":129.90,"status":"confirmed","#);
+        }
+        text.push_str(&format!(
+            r#""item{number:03}":{{"sku":"A-{number:05}","n":1}},"#
+        ));
+    }
+    text.push_str(r#""last":null}"#);
+    text
+}
+
+/// A guard alone, as an expression: reading what it names out of the context, and its operators.
+fn expressions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("expression");
+    let guard = Expression::parse("ctx.total > 0 && ctx.status == 'confirmed'").unwrap();
+    for (place, items) in [("begin", 0), ("middle", 140), ("end", 279)] {
+        let ctx = ctx_with_total_behind(items);
+        group.bench_function(
+            format!("ctx {}, field at the {place}", ctx.len()),
+            |bencher| {
+                bencher.iter(|| {
+                    let mut scope = Scope::new(black_box(&ctx), "{}", "{}", Names::default());
+                    guard.holds(&mut scope, &mut Steps::default()).unwrap()
+                });
+            },
+        );
+    }
+    for (place, items) in [("begin", 0), ("middle", 140), ("end", 279)] {
+        for (name, guard) in [("no guard", None), ("its guard", Some(SAME_IN_FORMAT_1))] {
+            let order = Order::with(
+                guard,
+                payload(100),
+                Bytes::from(ctx_with_total_behind(items)),
+            );
+            group.bench_function(
+                format!("decided in format 1 with {name}, field at the {place}"),
+                |bencher| {
+                    bencher.iter(|| order.decide(black_box(&order.command)));
+                },
+            );
+        }
+    }
+    let ctx = ctx_with_total_behind(0);
+    group.bench_function("serde_json: the same context as values", |bencher| {
+        bencher.iter(|| serde_json::from_str::<serde_json::Value>(black_box(&ctx)).unwrap());
+    });
+    group.finish();
+}
+
+/// Expressions that use up their steps, or nearly: how long a decision can take at most.
+fn worst_expressions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("worst expression");
+    let numbers = ["1"; 1000].join(",");
+    let fields: Vec<String> = (0..300_000)
+        .map(|number| format!(r#""f{number}":1"#))
+        .collect();
+    let text = "ab ".repeat(1 << 18);
+    let (words, few) = (&text[..48_000], &text[..3000]);
+    let lists = format!(r#"{{"l":[{numbers}],"few":"{few}","words":"{words}","s":"{text}"}}"#);
+    let wide = format!("{{{}}}", fields.join(","));
+    for (name, ctx, guard) in [
+        (
+            "loops in loops",
+            &lists,
+            "ctx.l.all(a, ctx.l.all(b, ctx.l.all(c, a == b)))",
+        ),
+        (
+            "errors in loops",
+            &lists,
+            "ctx.l.exists(a, ctx.l.exists(b, ctx.l.exists(c, a.x == 'x')))",
+        ),
+        (
+            "lists in lists",
+            &lists,
+            "ctx.l.map(a, ctx.l.map(b, [a, b] + [a])) == ctx.l",
+        ),
+        (
+            "a small pattern",
+            &lists,
+            r"ctx.words.matches(r'^(\w+\s)*x$')",
+        ),
+        (
+            "a large pattern",
+            &lists,
+            r"ctx.few.matches(r'(\w{1,9}\s){1,20}x')",
+        ),
+        (
+            "patterns made in a loop",
+            &lists,
+            "ctx.l.exists(a, 'x'.matches('(a{9}){9}' + string(a)))",
+        ),
+        ("300,000 fields", &wide, "ctx.nope == 1"),
+        (
+            "long strings",
+            &lists,
+            "ctx.l.exists(a, (ctx.s + ctx.s).contains('abx'))",
+        ),
+    ] {
+        let guard = Expression::parse(guard).unwrap();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut scope = Scope::new(black_box(ctx), "{}", "{}", Names::default());
+                guard.holds(&mut scope, &mut Steps::default())
+            });
+        });
+    }
+    group.finish();
+}
+
 fn name(payload_bytes: usize, ctx_bytes: usize) -> String {
     format!("payload {payload_bytes}, ctx {ctx_bytes}")
 }
 
-criterion_group!(benches, decide_events, apply_events, encode_entries, guards);
+criterion_group!(
+    benches,
+    decide_events,
+    apply_events,
+    encode_entries,
+    guards,
+    expressions,
+    worst_expressions
+);
 criterion_main!(benches);

@@ -6,6 +6,7 @@
 mod apply_event;
 mod automation;
 mod batch;
+mod chart;
 mod cost;
 mod idempotency;
 mod instance;
@@ -77,6 +78,7 @@ pub fn decide(
             .now_ms
             .max(state.last_time_ms())
             .max(pending.last_time_ms),
+        actor: at.actor,
         limits: at.limits,
     };
     if let Some(meta) = at.meta {
@@ -136,6 +138,7 @@ struct Decider<'a> {
     view: View<'a>,
     offset: u64,
     time_ms: u64,
+    actor: &'a str,
     limits: &'a Limits,
 }
 

@@ -124,6 +124,7 @@ impl fmt::Display for Fact {
                     create.version,
                     Text(&create.ctx)
                 )?;
+                course(f, &create.via, &create.emits)?;
                 after(f, create.prev_offset, create.key.as_ref())
             }
             Some(Body::ApplyEvent(apply)) => {
@@ -136,6 +137,7 @@ impl fmt::Display for Fact {
                     apply.to_state,
                     Text(&apply.ctx)
                 )?;
+                course(f, &apply.via, &apply.emits)?;
                 after(f, apply.prev_offset, apply.key.as_ref())
             }
             Some(Body::DeleteInstance(delete)) => {
@@ -162,6 +164,16 @@ impl fmt::Display for Fact {
                 }
             }
         }
+    }
+}
+
+fn course(f: &mut fmt::Formatter<'_>, via: &[String], emits: &[String]) -> fmt::Result {
+    if !via.is_empty() {
+        write!(f, " via {}", via.join(", "))?;
+    }
+    match emits.is_empty() {
+        true => Ok(()),
+        false => write!(f, " emits {}", emits.join(", ")),
     }
 }
 

@@ -4,17 +4,21 @@
 
 mod check;
 mod context;
+mod edit;
 mod equal;
 mod number;
 mod object;
 mod reader;
+mod tree;
 
 pub(crate) use check::check;
 pub(crate) use context::{Context, Found};
+pub(crate) use edit::{Edits, Stuck, depth, merge_patch};
 pub(crate) use equal::{ReadBudget, Stopped, equal};
 pub(crate) use number::Decimal;
 pub(crate) use object::{Object, compact};
 pub(crate) use reader::{Fault, Kind, Reader};
+pub(crate) use tree::{Node, Tree};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@
 //! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
 //! | `state` | what is applied: its tables, digest, snapshot records and invariants |
 //! | `api` | what callers and the engine exchange: [`command`], [`reply`], [`Refusal`] |
-//! | `machine` | machines as users write them ([`definition`], [`guard`]), and compiled for deciding |
+//! | `machine` | machines as users write them ([`definition`], [`guard`], [`expression`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |
 //! | [`fact`] | what the log carries |
 //! | [`chain`] | one hash over the whole log, by which a change of its history shows |
@@ -55,7 +55,7 @@ pub use apply::apply_stale_events;
 pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::{Compiled, definition, guard};
+pub use machine::{Compiled, definition, expression, guard, schema};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 #[cfg(feature = "planted-bugs")]
 pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};

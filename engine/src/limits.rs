@@ -28,6 +28,32 @@ pub const GUARD_DEPTH_MAX: usize = 64;
 pub const GUARD_STEPS_MAX: usize = 200_000;
 /// Most bytes that the comparisons of one decision's guards may read together.
 pub const GUARD_READ_BYTES_MAX: usize = 32 << 20;
+/// Longest text of an expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 4096;
+/// Deepest nesting of an expression.
+pub const EXPRESSION_DEPTH_MAX: u16 = 64;
+/// Most steps that the expressions of one decision may take together.
+pub const EXPRESSION_STEPS_MAX: u64 = 200_000;
+/// Most bytes of expressions that one definition may have together.
+pub const EXPRESSIONS_BYTES_MAX: usize = 256 << 10;
+/// Most patterns that the expressions and schemas of one definition may have together.
+pub const PATTERNS_MAX: usize = 256;
+/// Most names that one state or transition may emit.
+pub const EMITS_MAX: usize = 16;
+/// Most names that one event may emit.
+pub const EVENT_EMITS_MAX: usize = 256;
+/// Most `always` transitions that one state may have.
+pub const ALWAYS_MAX: usize = 64;
+/// Most `always` transitions that one event may take.
+pub const ALWAYS_STEPS_MAX: usize = 64;
+/// Most paths that one transition may set and unset together.
+pub const CHANGES_MAX: usize = 256;
+/// Most names in a path of `set` and `unset`.
+pub const PATH_NAMES_MAX: usize = 32;
+/// Deepest nesting of a context after `set`.
+pub const SET_DEPTH_MAX: usize = 118;
+/// Most faults of one definition that are told one by one.
+pub const FAULTS_MAX: usize = 20;
 /// Deepest nesting of lists and objects in a context, a payload or a definition.
 pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest context, in bytes of its compact JSON text.

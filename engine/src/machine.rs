@@ -2,8 +2,11 @@
 
 mod compiled;
 pub mod definition;
+pub mod expression;
 pub mod guard;
+mod pattern;
+pub mod schema;
 mod version;
 
 pub use compiled::Compiled;
-pub(crate) use version::{Machine, Rule, checksum};
+pub(crate) use version::{Choices, Machine, Rule, checksum};

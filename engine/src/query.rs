@@ -81,6 +81,11 @@ fn get_machine(view: View<'_>, name: &str, version: Option<u32>) -> Result<Reply
             version: machine.version,
             definition: machine.definition.clone(),
             checksum: machine.checksum.clone(),
+            format: machine.format,
+            warnings: match machine.format {
+                1 => Arc::default(),
+                _ => machine.warnings.clone(),
+            },
         })
         .ok_or_else(|| Refusal::MachineNotFound {
             machine: name.to_owned(),
@@ -104,9 +109,15 @@ fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Rep
         .into_iter()
         .skip(size(offset.unwrap_or(0)))
         .take(size(limit.unwrap_or(u64::MAX)))
-        .map(|(name, versions)| MachineSummary {
-            machine: name.clone(),
-            versions: versions.into_iter().collect(),
+        .map(|(name, versions)| {
+            let highest = versions
+                .last()
+                .and_then(|version| view.machine(name, *version));
+            MachineSummary {
+                machine: name.clone(),
+                versions: versions.into_iter().collect(),
+                format: highest.map_or(1, |machine| machine.format),
+            }
         })
         .collect();
     Reply::Machines { items }

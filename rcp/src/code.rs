@@ -73,6 +73,12 @@ codes! {
     InvalidTransition = "INVALID_TRANSITION", retryable false;
     /// No guard of the transitions for this event holds.
     GuardFailed = "GUARD_FAILED", retryable false;
+    /// Extension: an expression that must have a value has none.
+    ExpressionFailed = "EXPRESSION_FAILED", retryable false;
+    /// Extension: the expressions of one decision take too many steps.
+    ExpressionLimit = "EXPRESSION_LIMIT", retryable false;
+    /// Extension: a payload or a context does not fit its schema.
+    SchemaFailed = "SCHEMA_FAILED", retryable false;
     /// An expectation of the request, or its idempotency key, does not match.
     Conflict = "CONFLICT", retryable false;
     /// The log could not be written or read.
@@ -105,7 +111,10 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
-            Code::FeatureLevel => Code::BadRequest,
+            Code::ExpressionFailed
+            | Code::ExpressionLimit
+            | Code::SchemaFailed
+            | Code::FeatureLevel => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -161,6 +170,9 @@ mod tests {
             "OFFSET_AHEAD",
             "TIMEOUT",
             "READ_ONLY_MODE",
+            "EXPRESSION_FAILED",
+            "EXPRESSION_LIMIT",
+            "SCHEMA_FAILED",
             "FEATURE_LEVEL",
         ];
         for code in Code::ALL {
@@ -173,6 +185,7 @@ mod tests {
         assert_eq!(Code::OffsetAhead.for_legacy(), Code::NotFound);
         assert_eq!(Code::Timeout.for_legacy(), Code::InternalError);
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
+        assert_eq!(Code::SchemaFailed.for_legacy(), Code::BadRequest);
         assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
     }
 

@@ -10,6 +10,8 @@ pub enum Machine {
     Counter,
     /// An order that is paid, shipped and delivered, or cancelled, over and over.
     Order,
+    /// Of format 2: counts to three by `set`, is led on by `always`, and emits.
+    Tally,
 }
 
 /// Why an event is refused.
@@ -34,8 +36,25 @@ pub struct Instance {
     pub last_offset: u64,
 }
 
+/// What an event does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moved {
+    /// The state after it.
+    pub state: &'static str,
+    /// The context after it.
+    pub ctx: Map<String, Value>,
+    /// The states passed on the way.
+    pub via: &'static [&'static str],
+    /// The names that it emits.
+    pub emits: &'static [&'static str],
+}
+
 impl Machine {
-    /// Every machine.
+    /// Every machine, of format 2 as well.
+    pub const SIMULATED: [Machine; 3] = [Machine::Counter, Machine::Order, Machine::Tally];
+    /// Every event of [`Machine::Tally`].
+    pub const TALLY_EVENTS: [&'static str; 2] = ["ADD", "EMPTY"];
+    /// Every machine of format 1.
     pub const ALL: [Machine; 2] = [Machine::Counter, Machine::Order];
     /// Every event of [`Machine::Order`].
     pub const ORDER_EVENTS: [&'static str; 5] = ["PAY", "SHIP", "DELIVER", "CANCEL", "REOPEN"];
@@ -45,12 +64,14 @@ impl Machine {
         match self {
             Machine::Counter => "counter",
             Machine::Order => "order",
+            Machine::Tally => "tally",
         }
     }
 
     /// The machine of this name.
     pub fn from_name(name: &str) -> Option<Machine> {
-        Self::ALL.into_iter().find(|machine| machine.name() == name)
+        let mut all = Self::SIMULATED.into_iter();
+        all.find(|machine| machine.name() == name)
     }
 
     /// The state instances begin in.
@@ -58,6 +79,7 @@ impl Machine {
         match self {
             Machine::Counter => "on",
             Machine::Order => "created",
+            Machine::Tally => "open",
         }
     }
 
@@ -81,6 +103,26 @@ impl Machine {
                     {"from": ["delivered", "cancelled"], "event": "REOPEN", "to": "created"},
                 ],
             }),
+            Machine::Tally => json!({
+                "format": 2,
+                "initial": "open",
+                "context": {"default": {"sum": 0, "rounds": 0}},
+                "states": [
+                    "open",
+                    {"name": "weighing", "always": [
+                        {"to": "full", "guard": "ctx.sum >= 3", "set": {"rounds": "ctx.rounds + 1"}, "emit": "filled"},
+                        {"to": "open"},
+                    ]},
+                    {"name": "full", "emit": "alarm"},
+                ],
+                "transitions": [
+                    {"from": "open", "event": "ADD", "to": "weighing",
+                     "set": {"sum": "ctx.sum + 1"}, "unset": "by", "emit": "added"},
+                    {"from": "full", "event": "ADD", "to": "full", "guard": "event.force"},
+                    {"from": "*", "except": ["open"], "event": "EMPTY", "to": "open",
+                     "merge": false, "set": {"sum": "0"}},
+                ],
+            }),
         }
     }
 
@@ -102,9 +144,60 @@ impl Machine {
             (Machine::Order, "shipped", "DELIVER") => Ok("delivered"),
             (Machine::Order, "created" | "paid", "CANCEL") => Ok("cancelled"),
             (Machine::Order, "delivered" | "cancelled", "REOPEN") => Ok("created"),
+            (Machine::Tally, "open", "ADD") if number(ctx, "sum") + 1 >= 3 => Ok("full"),
+            (Machine::Tally, "open", "ADD") => Ok("open"),
+            (Machine::Tally, "full", "ADD") => Err(Refusal::GuardFailed),
+            (Machine::Tally, "full", "EMPTY") => Ok("open"),
             _ => Err(Refusal::InvalidTransition),
         }
     }
+}
+
+impl Machine {
+    /// What an event does; `ctx` is the context before it.
+    ///
+    /// # Errors
+    /// When the event is refused.
+    pub fn event(
+        self,
+        state: &str,
+        event: &str,
+        ctx: &Map<String, Value>,
+        payload: Option<Map<String, Value>>,
+    ) -> Result<Moved, Refusal> {
+        let to = self.next(state, event, ctx)?;
+        let mut moved = Moved {
+            state: to,
+            ctx: ctx.clone(),
+            via: &[],
+            emits: &[],
+        };
+        if event != "EMPTY" {
+            moved.ctx.extend(payload.unwrap_or_default());
+        }
+        match (self, event) {
+            (Machine::Tally, "ADD") => {
+                moved.ctx.remove("by");
+                moved
+                    .ctx
+                    .insert("sum".to_owned(), json!(number(ctx, "sum") + 1));
+                moved.via = &["weighing"];
+                moved.emits = &["added"];
+                if to == "full" {
+                    let rounds = number(&moved.ctx, "rounds") + 1;
+                    moved.ctx.insert("rounds".to_owned(), json!(rounds));
+                    moved.emits = &["added", "filled", "alarm"];
+                }
+            }
+            (Machine::Tally, _) => drop(moved.ctx.insert("sum".to_owned(), json!(0))),
+            _ => {}
+        }
+        Ok(moved)
+    }
+}
+
+fn number(ctx: &Map<String, Value>, name: &str) -> i64 {
+    ctx.get(name).and_then(Value::as_i64).unwrap_or_default()
 }
 
 fn covers(ctx: &Map<String, Value>) -> bool {
@@ -174,6 +267,39 @@ mod tests {
         order.apply("PAY", &json!({}), 2).unwrap();
         let generous = json!({"paid_cents": 100});
         assert_eq!(order.apply("SHIP", &generous, 3), Err(Refusal::GuardFailed));
+    }
+
+    #[test]
+    fn a_tally_counts_to_three_and_ignores_what_the_merge_puts_there() {
+        let mut ctx = json!({"sum": 0, "rounds": 0, "x": 1})
+            .as_object()
+            .unwrap()
+            .clone();
+        let payload = json!({"sum": 7, "by": "me"}).as_object().unwrap().clone();
+        for (state, via, emits) in [
+            ("open", &["weighing"][..], &["added"][..]),
+            ("open", &["weighing"], &["added"]),
+            ("full", &["weighing"], &["added", "filled", "alarm"]),
+        ] {
+            let moved = Machine::Tally
+                .event("open", "ADD", &ctx, Some(payload.clone()))
+                .unwrap();
+            assert_eq!((moved.state, moved.via, moved.emits), (state, via, emits));
+            ctx = moved.ctx;
+        }
+        assert_eq!(
+            Value::Object(ctx.clone()),
+            json!({"sum": 3, "rounds": 1, "x": 1})
+        );
+        let refused = Machine::Tally.event("full", "ADD", &ctx, None);
+        assert_eq!(refused, Err(Refusal::GuardFailed));
+        let emptied = Machine::Tally
+            .event("full", "EMPTY", &ctx, Some(payload))
+            .unwrap();
+        assert_eq!(
+            Value::Object(emptied.ctx),
+            json!({"sum": 0, "rounds": 1, "x": 1})
+        );
     }
 
     #[test]

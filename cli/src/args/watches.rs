@@ -64,6 +64,9 @@ pub struct WatchAll {
     /// Only these events.
     #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
     pub events: Vec<String>,
+    /// Only what emits one of these names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
+    pub emits: Vec<String>,
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,

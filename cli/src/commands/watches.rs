@@ -27,6 +27,7 @@ pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), E
         from_states: names(args.from_states),
         to_states: names(args.to_states),
         events: names(args.events),
+        emits: names(args.emits),
         include_ctx: args.no_ctx.then_some(false),
         from_offset: args.from_offset,
         cluster_id: args.cluster_id.map(Into::into),

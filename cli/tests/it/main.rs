@@ -10,4 +10,5 @@ mod cluster;
 mod demo;
 mod fake;
 mod fuzz_corpus;
+mod offline;
 mod program;

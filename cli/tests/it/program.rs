@@ -343,6 +343,7 @@ fn event() -> Event<'static> {
         from_state: "x".into(),
         to_state: "y".into(),
         event: "GO".into(),
+        emits: Vec::new(),
         payload: None,
         ctx: None,
         kind: None,

@@ -59,7 +59,7 @@ pub struct CreateInstance {
     pub id_given: bool,
     /// The machine's name.
     pub machine: String,
-    /// The machine's version.
+    /// The machine's version; 0: the highest.
     pub version: u32,
     /// The first context, a JSON object; `{}` when absent.
     pub initial_ctx: Option<Bytes>,

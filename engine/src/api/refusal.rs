@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::fact::level::Feature;
 use crate::limits::{BATCH_OPS_MAX, ID_BYTES_MAX, name_fault, text_fault};
+use crate::machine::definition::Fault;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +66,7 @@ pub enum Refusal {
         event: String,
     },
     /// There are transitions, but no guard holds.
-    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", .guards.join("; "))]
+    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", tried(.guards, .errors))]
     GuardFailed {
         /// The instance's state.
         current_state: String,
@@ -73,6 +74,42 @@ pub enum Refusal {
         event: String,
         /// The texts of the guards tried, in order.
         guards: Vec<String>,
+        /// Of each guard why it has no value, where it has none; format 2 only.
+        errors: Vec<Option<String>>,
+    },
+    /// A definition of format 2 has faults.
+    #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    DefinitionFaults {
+        /// The faults, each with its place.
+        faults: Vec<Fault>,
+    },
+    /// An expression that must have a value has none.
+    #[error("{place}: {why}")]
+    ExpressionFailed {
+        /// Where the expression is in the definition.
+        place: String,
+        /// Why it has no value.
+        why: String,
+    },
+    /// The expressions of one decision take too many steps.
+    #[error("{place}: {why}")]
+    ExpressionLimit {
+        /// Where the limit was reached.
+        place: String,
+        /// The limit.
+        why: String,
+    },
+    /// A payload or a context does not fit its schema.
+    #[error("the {of} does not fit its schema: {}{why} ({rule})", if .path.is_empty() { String::new() } else { format!("at {path}: ") })]
+    SchemaFailed {
+        /// What does not fit: `payload` or `context`.
+        of: &'static str,
+        /// The value's place, as a JSON pointer; empty for the whole.
+        path: String,
+        /// The schema's keyword.
+        rule: String,
+        /// What is wrong.
+        why: String,
     },
     /// The instance is not in the expected state.
     #[error("expected state {expected_state:?}, but the instance is in {actual_state:?}")]
@@ -178,7 +215,10 @@ impl Refusal {
     /// RCP's error code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BadRequest { .. } => "BAD_REQUEST",
+            Self::BadRequest { .. } | Self::DefinitionFaults { .. } => "BAD_REQUEST",
+            Self::ExpressionFailed { .. } => "EXPRESSION_FAILED",
+            Self::ExpressionLimit { .. } => "EXPRESSION_LIMIT",
+            Self::SchemaFailed { .. } => "SCHEMA_FAILED",
             Self::MachineNotFound { .. } => "MACHINE_NOT_FOUND",
             Self::MachineVersionExists { .. } => "MACHINE_VERSION_EXISTS",
             Self::MachineVersionLimitExceeded { .. } => "MACHINE_VERSION_LIMIT_EXCEEDED",
@@ -228,7 +268,30 @@ impl Refusal {
                 current_state,
                 event,
                 guards,
-            } => json!({ "current_state": current_state, "event": event, "guards": guards }),
+                errors,
+            } => {
+                let mut details =
+                    json!({ "current_state": current_state, "event": event, "guards": guards });
+                if errors.iter().any(Option::is_some) {
+                    details["errors"] = json!(errors);
+                }
+                details
+            }
+            Self::DefinitionFaults { faults } => {
+                let faults = faults
+                    .iter()
+                    .map(|it| json!({ "place": it.place, "text": it.text }));
+                json!({ "field": "definition", "faults": faults.collect::<Vec<_>>() })
+            }
+            Self::ExpressionFailed { place, why } | Self::ExpressionLimit { place, why } => {
+                json!({ "place": place, "why": why })
+            }
+            Self::SchemaFailed {
+                of,
+                path,
+                rule,
+                why,
+            } => json!({ "of": of, "path": path, "rule": rule, "why": why }),
             Self::StateConflict {
                 expected_state,
                 actual_state,
@@ -260,6 +323,17 @@ impl Refusal {
             }
         }
     }
+}
+
+/// The guards that were tried, each with the reason why it has no value.
+fn tried(guards: &[String], errors: &[Option<String>]) -> String {
+    let guards = guards.iter().enumerate().map(|(at, guard)| {
+        match errors.get(at).and_then(Option::as_ref) {
+            Some(error) => format!("{guard} ({error})"),
+            None => guard.clone(),
+        }
+    });
+    guards.collect::<Vec<_>>().join("; ")
 }
 
 fn held_back(nodes: &[u64]) -> String {

@@ -119,6 +119,10 @@ pub enum Reply {
         definition: Bytes,
         /// SHA-256 of the definition's text, in hex.
         checksum: Arc<str>,
+        /// The format as which the definition is read.
+        format: u32,
+        /// What the definition's author should look at; known of format 2 only.
+        warnings: Arc<[Warning]>,
     },
     /// A page of machines.
     Machines {
@@ -240,4 +244,6 @@ pub struct MachineSummary {
     pub machine: Arc<str>,
     /// Its versions, ascending.
     pub versions: Vec<u32>,
+    /// The format of its highest version.
+    pub format: u32,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::chart::{Arrived, Course, Payload, not_understood};
 use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
 use super::prepare::NO_OFFSET;
@@ -16,6 +17,8 @@ use crate::fact::{self, Body};
 use crate::json::{Context, compact};
 use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
+use crate::machine::definition::Condition;
+use crate::machine::expression::Names;
 use crate::machine::guard::Budget;
 use crate::state::Scope;
 use crate::view::Current;
@@ -37,19 +40,16 @@ impl Decider<'_> {
                     instance_id: apply.instance_id.clone(),
                 })?;
         check_expected(apply, &current)?;
-        let mut ctx = Context::new(
-            current.ctx(),
-            payload.as_ref().map(|payload| &payload.object),
-        );
-        let rule = choose(apply, &current, &mut ctx)?;
         let sent = payload.as_ref().map(|payload| compact(&payload.object));
-        let ctx = match &payload {
-            Some(payload) if !payload.object.is_empty() => merged(ctx)?,
-            _ => current.ctx_bytes(),
-        };
+        let Arrived {
+            to,
+            ctx,
+            via,
+            emits,
+        } = self.moved(apply, &current, payload.as_ref())?;
         check_ctx_bytes("payload", &ctx)?;
         let from_state = current.state_name();
-        let to_state = current.machine.state_name(rule.to);
+        let to_state = current.machine.state_name(to);
         Ok(OpDecision::Write {
             body: Body::ApplyEvent(fact::ApplyEvent {
                 instance_id: apply.instance_id.clone(),
@@ -63,6 +63,8 @@ impl Decider<'_> {
                 event_id: apply.event_id.clone(),
                 prev_offset: current.last_offset,
                 key,
+                emits,
+                via,
             }),
             reply: Reply::Applied {
                 from_state: from_state.clone(),
@@ -74,6 +76,51 @@ impl Decider<'_> {
             },
             machine: None,
         })
+    }
+
+    /// Where the event leads, and the context there.
+    fn moved(
+        self,
+        apply: &ApplyEvent,
+        current: &Current<'_>,
+        payload: Option<&ObjectParam<'_>>,
+    ) -> Result<Arrived, Refusal> {
+        let chart = current.machine.chart();
+        let chart = chart.map_err(|reason| not_understood(current.machine, reason))?;
+        if let Some(chart) = chart {
+            let names = self.names(&apply.instance_id, &current.machine.name);
+            let payload = payload.map(|payload| Payload {
+                object: &payload.object,
+                text: payload.as_str(),
+            });
+            let event = payload.as_ref().map_or("{}", |payload| payload.text);
+            let course = Course::new(current.machine, chart, names, event);
+            let ctx = current.ctx_bytes();
+            return course.event(current.state, &apply.event, &ctx, payload.as_ref());
+        }
+        let mut ctx = Context::new(current.ctx(), payload.map(|payload| &payload.object));
+        let rule = choose(apply, current, &mut ctx)?;
+        let ctx = match payload {
+            Some(payload) if !payload.object.is_empty() => merged(ctx)?,
+            _ => current.ctx_bytes(),
+        };
+        Ok(Arrived {
+            to: rule.to,
+            ctx,
+            via: Vec::new(),
+            emits: Vec::new(),
+        })
+    }
+
+    /// What an expression may name beside the documents and the state.
+    pub(super) fn names<'n>(&'n self, instance_id: &'n str, machine: &'n str) -> Names<'n> {
+        Names {
+            now_ms: i64::try_from(self.time_ms).unwrap_or(i64::MAX),
+            state: "",
+            instance_id,
+            machine,
+            actor: self.actor,
+        }
     }
 
     fn check_names(self, apply: &ApplyEvent) -> Result<(), Refusal> {
@@ -128,19 +175,18 @@ fn choose<'a>(
     let rules = current
         .machine
         .rules(current.state, &apply.event)
-        .map_err(|reason| Refusal::MachineNotUnderstood {
-            machine: current.machine.name.to_string(),
-            version: current.machine.version,
-            reason: reason.to_owned(),
-        })?;
+        .map_err(|reason| not_understood(current.machine, reason))?;
     let mut budget = Budget::new();
     let mut guards = Vec::new();
     for rule in rules.clone() {
-        let Some(guard) = &rule.guard else {
+        let Some(Condition::Guard(guard)) = &rule.guard else {
             return Ok(rule);
         };
         if !ctx.is_scanned() {
-            let all = rules.clone().filter_map(|rule| rule.guard.as_ref());
+            let all = rules.clone().filter_map(|rule| match &rule.guard {
+                Some(Condition::Guard(guard)) => Some(guard),
+                _ => None,
+            });
             all.for_each(|guard| guard.want(ctx));
             scan(ctx)?;
         }
@@ -161,6 +207,7 @@ fn choose<'a>(
             current_state,
             event,
             guards,
+            errors: Vec::new(),
         },
     })
 }

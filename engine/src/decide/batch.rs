@@ -137,11 +137,18 @@ fn too_much_listed() -> Refusal {
 fn bytes(body: &Body) -> usize {
     match body {
         Body::PutMachine(put) => put.definition.len(),
-        Body::CreateInstance(create) => create.ctx.len(),
+        Body::CreateInstance(create) => {
+            create.ctx.len() + names(&create.emits) + names(&create.via)
+        }
         Body::ApplyEvent(apply) => {
-            apply.ctx.len() + apply.payload.as_ref().map_or(0, |payload| payload.len())
+            let payload = apply.payload.as_ref().map_or(0, |payload| payload.len());
+            apply.ctx.len() + payload + names(&apply.emits) + names(&apply.via)
         }
         Body::SetAutomation(set) => set.reason.len(),
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
+}
+
+fn names(names: &[String]) -> usize {
+    names.iter().map(String::len).sum()
 }

@@ -52,10 +52,15 @@ fn single(view: View<'_>, command: &Command, carried: usize) -> usize {
             Command::PutMachine(put) => (documents + defined(view, put)) * COMPILED_BYTES,
             Command::ApplyEvent(apply) => match view.instance(&apply.instance_id) {
                 Some(current) => {
-                    documents + current.ctx().len() + carried + current.machine.guard_bytes()
+                    let read = documents + current.ctx().len() + carried;
+                    read + current.machine.guard_bytes(read)
                 }
                 None => documents + carried,
             },
+            Command::CreateInstance(create) => {
+                let machine = view.machine(&create.machine, create.version);
+                documents + machine.map_or(0, |machine| machine.creation_bytes(documents))
+            }
             _ => documents,
         }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::chart::{Arrived, Course, not_understood};
 use super::idempotency::{KeyCheck, Params};
 use super::{Decider, OpDecision};
 use crate::Refusal;
@@ -14,6 +15,7 @@ use crate::fact::level::Feature;
 use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
 use crate::limits::CTX_BYTES_MAX;
+use crate::machine::Machine;
 use crate::state::{Last, Scope};
 
 /// A JSON object from a client; null counts as absent.
@@ -23,6 +25,11 @@ pub(super) struct ObjectParam<'a> {
 }
 
 impl ObjectParam<'_> {
+    /// Its text; it was checked when the object was read.
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(self.text).unwrap_or("{}")
+    }
+
     /// Hash of its value.
     pub(super) fn hash(&self) -> u64 {
         // The text was checked when the object was read, so there is a hash.
@@ -80,29 +87,22 @@ impl Decider<'_> {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
-        let machine = self
-            .view
-            .machine(&create.machine, create.version)
-            .ok_or_else(|| Refusal::MachineNotFound {
-                machine: create.machine.clone(),
-                version: Some(create.version),
-            })?;
+        let machine = self.machine_of(create)?;
         let prev_offset = self.free_id(&create.instance_id)?;
-        let ctx = match &ctx {
-            Some(ctx) => compact(&ctx.object),
-            None => Bytes::from_static(b"{}"),
-        };
-        check_ctx_bytes("initial_ctx", &ctx)?;
-        let state = machine.state_name(machine.initial);
+        let arrived = self.begun(create, machine, ctx.as_ref())?;
+        check_ctx_bytes("initial_ctx", &arrived.ctx)?;
+        let state = machine.state_name(arrived.to);
         Ok(OpDecision::Write {
             body: Body::CreateInstance(fact::CreateInstance {
                 instance_id: create.instance_id.clone(),
                 machine: create.machine.clone(),
-                version: create.version,
+                version: machine.version,
                 state: state.to_string(),
-                ctx,
+                ctx: arrived.ctx,
                 prev_offset,
                 key,
+                emits: arrived.emits,
+                via: arrived.via,
             }),
             reply: Reply::Created {
                 instance_id: Arc::from(create.instance_id.as_str()),
@@ -110,6 +110,48 @@ impl Decider<'_> {
                 wal_offset: self.offset,
             },
             machine: None,
+        })
+    }
+
+    /// The machine of a new instance: in its highest version, if the client names none.
+    fn machine_of<'a>(&self, create: &CreateInstance) -> Result<&'a Arc<Machine>, Refusal>
+    where
+        Self: 'a,
+    {
+        let version = match create.version {
+            0 => self.view.versions(&create.machine).last().copied(),
+            version => Some(version),
+        };
+        let machine = version.and_then(|version| self.view.machine(&create.machine, version));
+        machine.ok_or_else(|| Refusal::MachineNotFound {
+            machine: create.machine.clone(),
+            version,
+        })
+    }
+
+    /// The state in which a new instance comes to rest, and its context there.
+    fn begun(
+        self,
+        create: &CreateInstance,
+        machine: &Machine,
+        ctx: Option<&ObjectParam<'_>>,
+    ) -> Result<Arrived, Refusal> {
+        let chart = machine
+            .chart()
+            .map_err(|reason| not_understood(machine, reason))?;
+        if let Some(chart) = chart {
+            let names = self.names(&create.instance_id, &machine.name);
+            let course = Course::new(machine, chart, names, "{}");
+            return course.create(ctx.map(|ctx| &ctx.object));
+        }
+        Ok(Arrived {
+            to: machine.initial,
+            ctx: match ctx {
+                Some(ctx) => compact(&ctx.object),
+                None => Bytes::from_static(b"{}"),
+            },
+            via: Vec::new(),
+            emits: Vec::new(),
         })
     }
 

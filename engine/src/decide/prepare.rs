@@ -12,6 +12,9 @@ use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
 
+/// How much earlier than its entry's time the time may be that an expression of a decision made ahead was told.
+const NOW_AGE_MS_MAX: u64 = 1000;
+
 /// Stands for the offset that an entry does not have yet.
 pub(super) const NO_OFFSET: u64 = u64::MAX;
 
@@ -19,6 +22,8 @@ pub(super) const NO_OFFSET: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Prepared {
     premises: Premises,
+    /// The time that expressions were told, where they may have asked for it.
+    seen_ms: Option<u64>,
     decision: Result<Decision, Refusal>,
 }
 
@@ -35,6 +40,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
         retention_ms: at.limits.idempotency_retention_ms,
     };
     Prepared {
+        seen_ms: reads_now(View::new(state), command).then_some(now.time_ms),
         premises: Premises::gather(View::new(state), command, now),
         decision: decide(state, &pending, command, &at),
     }
@@ -69,7 +75,9 @@ impl Prepared {
             time_ms: landing.time_ms,
             retention_ms: at.limits.idempotency_retention_ms,
         };
-        if Premises::gather(view, command, now) != self.premises {
+        let seen_ms = self.seen_ms.unwrap_or(landing.time_ms);
+        let too_old = landing.time_ms.saturating_sub(seen_ms) > NOW_AGE_MS_MAX;
+        if too_old || Premises::gather(view, command, now) != self.premises {
             return None;
         }
         Some(match self.decision {
@@ -92,6 +100,34 @@ impl Prepared {
                 Err(refusal)
             }
         })
+    }
+}
+
+/// Whether a decision on the command may depend on the time beyond its keys.
+fn reads_now(view: View<'_>, command: &Command) -> bool {
+    match command {
+        Command::ApplyEvent(apply) => {
+            let current = view.instance(&apply.instance_id);
+            current.is_some_and(|current| current.machine.reads_now())
+        }
+        Command::CreateInstance(create) => {
+            let machine = view.machine(&create.machine, create.version);
+            machine.is_none_or(|machine| machine.reads_now())
+        }
+        Command::Batch(ops) => ops.iter().any(|op| match op {
+            // The instance may be one that the batch itself creates.
+            BatchOp::Write(Command::ApplyEvent(apply)) => {
+                let current = view.instance(&apply.instance_id);
+                current.is_none_or(|current| current.machine.reads_now())
+            }
+            BatchOp::Write(command) => reads_now(view, command),
+            BatchOp::Read(_) => false,
+        }),
+        Command::PutMachine(_)
+        | Command::DeleteInstance(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. }
+        | Command::SetAutomation(_) => false,
     }
 }
 
@@ -230,7 +266,10 @@ impl Premises {
             }
             Command::CreateInstance(create) => {
                 self.instance(view, &create.instance_id);
-                self.machine(view, &create.machine, create.version);
+                match create.version {
+                    0 => self.highest(view, &create.machine),
+                    version => self.machine(view, &create.machine, version),
+                }
                 let scope = match create.id_given {
                     true => Scope::Create(&create.instance_id),
                     false => Scope::CreateOf(&create.machine),
@@ -263,13 +302,13 @@ impl Premises {
     fn query(&mut self, view: View<'_>, query: &Query) {
         match query {
             Query::GetInstance { instance_id } => self.instance(view, instance_id),
-            Query::GetMachine { machine, version } => {
-                self.versions(view, machine);
-                let shown = version.or_else(|| view.versions(machine).last().copied());
-                if let Some(version) = shown {
-                    self.machine(view, machine, version);
+            Query::GetMachine { machine, version } => match version {
+                None => self.highest(view, machine),
+                Some(version) => {
+                    self.versions(view, machine);
+                    self.machine(view, machine, *version);
                 }
-            }
+            },
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
         }
     }
@@ -282,6 +321,13 @@ impl Premises {
         let machine = view.machine(name, version);
         let digest = machine.map(|machine| machine.digest);
         self.0.push(Premise::Machine(digest));
+    }
+
+    fn highest(&mut self, view: View<'_>, name: &str) {
+        self.versions(view, name);
+        if let Some(version) = view.versions(name).last() {
+            self.machine(view, name, *version);
+        }
     }
 
     fn versions(&mut self, view: View<'_>, name: &str) {

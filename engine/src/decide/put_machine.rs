@@ -7,9 +7,10 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::PutMachine;
 use crate::api::reply::Reply;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body};
 use crate::json::{ReadBudget, Reader, check, equal};
-use crate::machine::definition::{Definition, Warning};
+use crate::machine::definition::{self, Definition, Warning};
 use crate::machine::{Machine, checksum};
 
 impl Decider<'_> {
@@ -40,13 +41,20 @@ impl Decider<'_> {
             };
             return Ok(already_there(existing, warnings));
         }
-        let mut definition = Definition::parse(&put.definition)
-            .map_err(|error| Refusal::bad("definition", format!("definition: {error}")))?;
-        let warnings: Arc<[Warning]> = std::mem::take(&mut definition.warnings).into();
+        let parsed = Definition::parse(&put.definition);
+        if let Some(existing) = existing
+            && same_value(&existing.definition, &put.definition)
+        {
+            // Written in another way, it stays valid as well.
+            let warnings = parsed.map(|definition| definition.warnings.into());
+            return Ok(already_there(existing, warnings.unwrap_or_default()));
+        }
+        let definition = parsed.map_err(refusal)?;
+        if definition.format > 1 {
+            self.require(Feature::Format2)?;
+        }
+        let warnings: Arc<[Warning]> = definition.warnings.clone().into();
         match existing {
-            Some(existing) if same_value(&existing.definition, &put.definition) => {
-                return Ok(already_there(existing, warnings));
-            }
             Some(_) => {
                 return Err(Refusal::MachineVersionExists {
                     machine: put.machine.clone(),
@@ -55,6 +63,12 @@ impl Decider<'_> {
             }
             None => self.check_versions(&put.machine)?,
         }
+        // Earlier versions write no format, and read none but the first.
+        let format = if definition.format > 1 {
+            definition.format
+        } else {
+            0
+        };
         let machine = Machine::new(&put.machine, put.version, &put.definition, definition);
         Ok(OpDecision::Write {
             machine: Some(Arc::new(machine)),
@@ -70,6 +84,7 @@ impl Decider<'_> {
                 version: put.version,
                 definition: put.definition.clone(),
                 checksum: sum,
+                format,
             }),
         })
     }
@@ -83,6 +98,13 @@ impl Decider<'_> {
             machine: machine.to_owned(),
             versions_max,
         })
+    }
+}
+
+fn refusal(error: definition::Error) -> Refusal {
+    match error {
+        definition::Error::Faults(faults) => Refusal::DefinitionFaults { faults },
+        other => Refusal::bad("definition", format!("definition: {other}")),
     }
 }
 

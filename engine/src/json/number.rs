@@ -57,10 +57,7 @@ impl<'a> Decimal<'a> {
 
     /// The value, where it is a whole number that fits.
     pub(crate) fn whole(&self) -> Option<i128> {
-        let [whole, fraction] = self.digits;
-        let zeros = self
-            .power
-            .saturating_sub((whole.len() + fraction.len()) as i128);
+        let zeros = self.last_power();
         if !(0..=38).contains(&zeros) {
             return self.is_zero().then_some(0);
         }
@@ -72,6 +69,48 @@ impl<'a> Decimal<'a> {
         }
         value = value.checked_mul(10_i128.checked_pow(zeros as u32)?)?;
         Some(if self.negative { -value } else { value })
+    }
+
+    /// Whether it is a whole multiple of a number that is not zero. `None`: that number has too many digits.
+    pub(crate) fn is_multiple_of(&self, other: &Self) -> Option<bool> {
+        /// More zeros than two numbers within the range of a double can differ by.
+        const ZEROS_MAX: i128 = 1400;
+        let modulus = other.mantissa()?;
+        if self.is_zero() {
+            return Some(true);
+        }
+        let zeros = self.last_power().saturating_sub(other.last_power());
+        if !(0..=ZEROS_MAX).contains(&zeros) {
+            // With fewer zeros: its last digit is not zero, so no factor of ten is in it.
+            return Some(false);
+        }
+        let digits = self.all_digits().map(|digit| u128::from(digit - b'0'));
+        let digits = digits.chain((0..zeros).map(|_| 0));
+        let rest = digits.fold(0, |rest, digit| (rest * 10 + digit) % modulus);
+        Some(rest == 0)
+    }
+
+    /// Whether it has no digits behind the point.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_zero() || self.last_power() >= 0
+    }
+
+    /// All digits as one whole number, where it fits into 64 bits and is not zero.
+    fn mantissa(&self) -> Option<u128> {
+        let mut value: u64 = 0;
+        for digit in self.all_digits() {
+            value = value
+                .checked_mul(10)?
+                .checked_add(u64::from(digit - b'0'))?;
+        }
+        (value > 0).then_some(u128::from(value))
+    }
+
+    /// The power of ten of its last digit.
+    fn last_power(&self) -> i128 {
+        let [whole, fraction] = self.digits;
+        self.power
+            .saturating_sub((whole.len() + fraction.len()) as i128)
     }
 
     /// Bytes that are the same for the same value, and only for it.

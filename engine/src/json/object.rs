@@ -97,7 +97,7 @@ impl<'a> Object<'a> {
     }
 }
 
-fn write_name(text: &mut Vec<u8>, name: &str) {
+pub(super) fn write_name(text: &mut Vec<u8>, name: &str) {
     if name
         .bytes()
         .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
@@ -132,7 +132,7 @@ fn is_compact(value: &[u8]) -> bool {
 }
 
 /// Copies valid JSON without the spaces between its tokens.
-fn compact_into(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn compact_into(out: &mut Vec<u8>, text: &[u8]) {
     if is_compact(text) {
         out.extend_from_slice(text);
         return;

@@ -32,6 +32,7 @@ impl Compiled {
     fn get(&self, put: &fact::PutMachine) -> Option<&Arc<Machine>> {
         self.0.iter().find(|machine| {
             machine.version == put.version
+                && machine.format == put.format.max(1)
                 && *machine.name == *put.machine
                 && machine.definition == put.definition
         })
@@ -46,5 +47,5 @@ fn definitions(entry: &Entry) -> impl Iterator<Item = &fact::PutMachine> {
 }
 
 fn compile(put: &fact::PutMachine) -> Result<Arc<Machine>, String> {
-    Machine::from_log(&put.machine, put.version, &put.definition).map(Arc::new)
+    Machine::from_log(&put.machine, put.version, put.format, &put.definition).map(Arc::new)
 }

@@ -1,20 +1,25 @@
 //! Reads a machine's definition and checks every rule. Each fault names its place.
 
+pub(crate) mod chart;
+mod fault;
+mod format_1;
+mod format_2;
 mod raw;
 mod unknown;
 
 use std::borrow::Cow;
 
-use super::guard::{self, Guard};
+use super::guard;
 use crate::hash::Map;
-use crate::limits::{
-    DEFINITION_BYTES_MAX, GUARD_NODES_MAX, STATES_MAX, TRANSITIONS_MAX, WARNINGS_MAX, name_fault,
-};
-use raw::{GuardText, Raw};
+use crate::limits::DEFINITION_BYTES_MAX;
+pub use chart::{Actions, Always, Assignment, Chart, Condition, Merge, StateParts};
+pub use fault::Fault;
 
 /// A definition that keeps every rule. States and events are numbers in it.
 #[derive(Clone, Debug)]
 pub struct Definition {
+    /// The format in which it is written: 1 or 2.
+    pub format: u32,
     /// The states' names, in the order written.
     pub states: Vec<String>,
     /// The state of a new instance.
@@ -27,19 +32,42 @@ pub struct Definition {
     pub warnings: Vec<Warning>,
     /// By state and event, in the order written.
     pub(crate) exits: Vec<Exit>,
+    /// What only format 2 has.
+    pub chart: Option<Box<Chart>>,
 }
 
 /// One transition.
 #[derive(Clone, Debug)]
 pub struct Transition {
-    /// The states it leaves, each once.
+    /// The states it leaves, each once; empty where it leaves every state.
     pub from: Vec<u16>,
+    /// It leaves every state that is not final, but for some.
+    pub every: Option<Every>,
     /// The event it answers to.
     pub event: u32,
     /// The state it enters.
     pub to: u16,
     /// The condition, where there is one.
-    pub guard: Option<Box<Guard>>,
+    pub guard: Option<Condition>,
+    /// What it does beside moving.
+    pub actions: Option<Box<Actions>>,
+}
+
+/// Every state that is not final, but for some.
+#[derive(Clone, Debug)]
+pub struct Every {
+    /// The exceptions, ascending.
+    pub except: Box<[u16]>,
+}
+
+impl Transition {
+    /// Whether it leaves this state, which is not final.
+    pub fn leaves(&self, state: u16) -> bool {
+        match &self.every {
+            Some(every) => every.except.binary_search(&state).is_err(),
+            None => self.from.contains(&state),
+        }
+    }
 }
 
 /// A way out of a state.
@@ -80,6 +108,9 @@ pub enum Error {
         /// What is wrong and what is allowed.
         fault: String,
     },
+    /// One or more faults of a definition of format 2.
+    #[error("{}", fault::joined(.0))]
+    Faults(Vec<Fault>),
     /// A guard does not parse.
     #[error("{place}: {error}")]
     Guard {
@@ -90,97 +121,44 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Each fault with its place.
+    pub fn faults(&self) -> Vec<Fault> {
+        let (place, text) = match self {
+            Self::Faults(all) => return all.clone(),
+            Self::Fault { place, fault } => (place.as_str(), fault.clone()),
+            Self::Guard { place, error } => (place.as_str(), error.to_string()),
+            Self::TooLong { .. } | Self::Json(_) => ("", self.to_string()),
+        };
+        vec![Fault {
+            place: place.to_owned(),
+            text,
+        }]
+    }
+}
+
 impl Definition {
     /// Reads and checks a definition that a client puts.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         if text.len() > DEFINITION_BYTES_MAX {
             return Err(Error::TooLong { bytes: text.len() });
         }
-        let raw = raw::read(text).map_err(Error::Json)?;
-        check_slips(&raw)?;
-        if raw.transitions.len() > TRANSITIONS_MAX {
-            let count = raw.transitions.len();
-            let allowed = format!("{count} transitions; {TRANSITIONS_MAX} are allowed");
-            return Err(fault("transitions", allowed));
+        match raw::format(text).map_err(|wrong| fault("format", wrong))? {
+            1 => format_1::parse(text),
+            _ => format_2::parse(text, true),
         }
-        let definition = Self::build(&raw)?;
-        let guards = definition
-            .transitions
-            .iter()
-            .filter_map(|it| it.guard.as_ref());
-        let nodes: usize = guards.map(|guard| guard.nodes()).sum();
-        if nodes > GUARD_NODES_MAX {
-            return Err(fault(
-                "transitions",
-                format!(
-                    "the guards have {nodes} operators and operands together; {GUARD_NODES_MAX} \
-                     are allowed"
-                ),
-            ));
-        }
-        Ok(Self {
-            warnings: warnings(&raw, &definition),
-            ..definition
-        })
     }
 
-    /// Reads a definition that was accepted once. Rules that only protect an author from mistakes are not
-    /// checked, because the version that accepted it may not have had them.
-    pub(crate) fn of_log(text: &[u8]) -> Result<Self, Error> {
-        Self::build(&raw::read(text).map_err(Error::Json)?)
-    }
-
-    fn build(raw: &Raw<'_>) -> Result<Self, Error> {
-        let numbers = check_states(&raw.states)?;
-        let initial = *numbers
-            .get(&*raw.initial)
-            .ok_or_else(|| fault("initial", not_a_state(&raw.initial)))?;
-        let mut events = Events::default();
-        let mut transitions = Vec::with_capacity(raw.transitions.len());
-        for (position, raw) in raw.transitions.iter().enumerate() {
-            transitions.push(check_transition(position, raw, &numbers, &mut events)?);
+    /// Reads a definition that was accepted once, in the format as which it was.
+    pub(crate) fn of_log(text: &[u8], format: u32) -> Result<Self, Error> {
+        match format {
+            0 | 1 => format_1::of_log(text),
+            2 => format_2::parse(text, false),
+            _ => Err(fault(
+                "format",
+                format!("{format} is not one that this version knows"),
+            )),
         }
-        let exits = exits(&transitions);
-        let definition = Self {
-            states: raw.states.iter().map(|name| name.to_string()).collect(),
-            initial,
-            events: events.names,
-            transitions,
-            warnings: Vec::new(),
-            exits,
-        };
-        definition.check_reachable()?;
-        Ok(definition)
-    }
-
-    /// Finds a transition that can never fire, because one without a guard comes first.
-    fn check_reachable(&self) -> Result<(), Error> {
-        let is_shadowed = |pair: &&[Exit]| {
-            let same = (pair[0].state, pair[0].event) == (pair[1].state, pair[1].event);
-            same && self.transitions[pair[0].transition as usize]
-                .guard
-                .is_none()
-        };
-        let shadowed = self.exits.windows(2).filter(is_shadowed);
-        // In reading order: the first such transition, and the first of the states that it names.
-        let first = shadowed.min_by_key(|pair| {
-            let from = &self.transitions[pair[1].transition as usize].from;
-            let place = from.iter().position(|state| *state == pair[1].state);
-            (pair[1].transition, place)
-        });
-        let Some([earlier, exit]) = first else {
-            return Ok(());
-        };
-        Err(fault(
-            format!("transitions[{}]", exit.transition),
-            format!(
-                "can never fire for event {:?} from state {:?}: transitions[{}] has no guard and \
-                 comes first",
-                self.events[exit.event as usize],
-                self.states[usize::from(exit.state)],
-                earlier.transition,
-            ),
-        ))
     }
 }
 
@@ -201,87 +179,6 @@ fn fault(place: impl Into<String>, fault: impl Into<String>) -> Error {
     }
 }
 
-/// Refuses a transition that would not do what its author meant.
-fn check_slips(raw: &Raw<'_>) -> Result<(), Error> {
-    for unknown in &raw.unknown {
-        if let Some(meant) = unknown.meant() {
-            return Err(fault(unknown.place(), unknown.refusal(meant)));
-        }
-    }
-    let is_null = |transition: &raw::Transition<'_>| matches!(transition.guard, GuardText::Null);
-    match raw.transitions.iter().position(is_null) {
-        None => Ok(()),
-        Some(position) => Err(fault(
-            format!("transitions[{position}].guard"),
-            "null is not a guard; leave `guard` out where there is no condition",
-        )),
-    }
-}
-
-fn warnings(raw: &Raw<'_>, definition: &Definition) -> Vec<Warning> {
-    let ignored = raw.unknown.iter().map(|unknown| Warning {
-        place: unknown.place(),
-        text: unknown.warning(),
-    });
-    let reached = reached(definition);
-    let unreached = (0..reached.len()).filter(|state| !reached[*state]);
-    let unreached = unreached.map(|state| Warning {
-        place: format!("states[{state}]"),
-        text: format!(
-            "{:?} cannot be reached from the initial state",
-            definition.states[state]
-        ),
-    });
-    let mut all = ignored.chain(unreached);
-    let mut shown: Vec<Warning> = all.by_ref().take(WARNINGS_MAX).collect();
-    let more = all.count();
-    if more > 0 {
-        shown.push(Warning {
-            place: String::new(),
-            text: format!("{more} more warnings are not shown"),
-        });
-    }
-    shown
-}
-
-/// Which states an instance can come to be in, guards aside.
-fn reached(definition: &Definition) -> Vec<bool> {
-    let mut reached = vec![false; definition.states.len()];
-    reached[usize::from(definition.initial)] = true;
-    let mut next = vec![definition.initial];
-    while let Some(state) = next.pop() {
-        let from = definition.exits.partition_point(|exit| exit.state < state);
-        let exits = definition.exits[from..].iter();
-        for exit in exits.take_while(|exit| exit.state == state) {
-            let to = definition.transitions[exit.transition as usize].to;
-            if !std::mem::replace(&mut reached[usize::from(to)], true) {
-                next.push(to);
-            }
-        }
-    }
-    reached
-}
-
-fn check_states<'a>(states: &'a [Cow<'_, str>]) -> Result<Map<&'a str, u16>, Error> {
-    if states.is_empty() || states.len() > STATES_MAX {
-        return Err(fault(
-            "states",
-            format!("{} states; 1 to {STATES_MAX} are allowed", states.len()),
-        ));
-    }
-    let mut numbers: Map<&str, u16> = Map::default();
-    for (position, state) in states.iter().enumerate() {
-        let place = || format!("states[{position}]");
-        if let Some(wrong) = name_fault(state) {
-            return Err(fault(place(), format!("the name {wrong}")));
-        }
-        if numbers.insert(state, position as u16).is_some() {
-            return Err(fault(place(), format!("{state:?} is there twice")));
-        }
-    }
-    Ok(numbers)
-}
-
 fn not_a_state(name: &str) -> String {
     let shown: String = name.chars().take(64).collect();
     format!("{shown:?} is not one of `states`")
@@ -294,6 +191,10 @@ struct Events {
 }
 
 impl Events {
+    fn has(&self, name: &str) -> bool {
+        self.numbers.contains_key(name)
+    }
+
     fn number(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;
@@ -303,50 +204,6 @@ impl Events {
         self.names.push(name.to_owned());
         number
     }
-}
-
-fn check_transition(
-    position: usize,
-    raw: &raw::Transition<'_>,
-    states: &Map<&str, u16>,
-    events: &mut Events,
-) -> Result<Transition, Error> {
-    let place = |field: &str| format!("transitions[{position}].{field}");
-    let state = |field: &str, name: &str| match states.get(name) {
-        Some(number) => Ok(*number),
-        None => Err(fault(place(field), not_a_state(name))),
-    };
-    if raw.from.is_empty() {
-        return Err(fault(place("from"), "must name at least one state"));
-    }
-    let mut seen: Map<u16, ()> = Map::default();
-    let mut from = Vec::with_capacity(raw.from.len());
-    for name in &raw.from {
-        let number = state("from", name)?;
-        if seen.insert(number, ()).is_none() {
-            from.push(number);
-        }
-    }
-    if let Some(wrong) = name_fault(&raw.event) {
-        return Err(fault(place("event"), format!("the name {wrong}")));
-    }
-    let to = state("to", &raw.to)?;
-    let guard = match &raw.guard {
-        GuardText::Absent | GuardText::Null => None,
-        GuardText::Text(text) => {
-            let parsed = Guard::parse(text).map_err(|error| Error::Guard {
-                place: place("guard"),
-                error,
-            })?;
-            Some(Box::new(parsed))
-        }
-    };
-    Ok(Transition {
-        from,
-        event: events.number(&raw.event),
-        to,
-        guard,
-    })
 }
 
 fn exits(transitions: &[Transition]) -> Vec<Exit> {

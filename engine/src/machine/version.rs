@@ -6,8 +6,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::definition::{self, Definition, Exit};
-use super::guard::Guard;
+use super::definition::chart::Everywhere;
+use super::definition::{self, Actions, Chart, Condition, Definition, Every, Exit, Warning};
+use super::schema::Schema;
 use crate::hash::Map;
 
 /// One version of a machine.
@@ -15,6 +16,10 @@ use crate::hash::Map;
 pub(crate) struct Machine {
     pub(crate) name: Arc<str>,
     pub(crate) version: u32,
+    /// The format as which its definition is read.
+    pub(crate) format: u32,
+    /// What its author should look at.
+    pub(crate) warnings: Arc<[Warning]>,
     /// The text as put, in an allocation of its own.
     pub(crate) definition: Bytes,
     pub(crate) checksum: Arc<str>,
@@ -30,7 +35,11 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) to: u16,
-    pub(crate) guard: Option<Box<Guard>>,
+    pub(crate) guard: Option<Condition>,
+    /// What it does beside moving.
+    pub(crate) actions: Option<Box<Actions>>,
+    /// It leaves every state, but for some.
+    every: Option<Every>,
 }
 
 /// Kept small: a definition's text may hold very many of each.
@@ -43,6 +52,17 @@ struct Rules {
     all: Box<[Rule]>,
     /// The most bytes of guards that one state and event have.
     guard_bytes: usize,
+    chart: Option<Box<Chart>>,
+}
+
+/// The transitions of a state for an event with their positions, in the order written.
+#[derive(Clone)]
+pub(crate) struct Choices<'a> {
+    rules: &'a Rules,
+    state: u16,
+    exits: &'a [Exit],
+    /// Transitions from every state, where there are some.
+    every: &'a [Everywhere],
 }
 
 /// SHA-256 in hex.
@@ -59,6 +79,8 @@ impl Machine {
             .map(|transition| Rule {
                 to: transition.to,
                 guard: transition.guard,
+                actions: transition.actions,
+                every: transition.every,
             })
             .collect();
         let rules = Rules {
@@ -71,34 +93,57 @@ impl Machine {
                 .collect(),
             exits: definition.exits.into_boxed_slice(),
             all,
+            chart: definition.chart,
         };
-        let (states, initial) = (definition.states, definition.initial);
-        Self::build(name, version, text, states, initial, Ok(rules))
+        let head = Head {
+            name,
+            version,
+            text,
+            format: definition.format,
+            warnings: definition.warnings,
+        };
+        Self::build(head, definition.states, definition.initial, Ok(rules))
     }
 
     /// Takes a definition from the log. A newer leader may have accepted rules that this version does not
     /// understand. Every fact needs the states, but only decisions need the rules.
-    pub(crate) fn from_log(name: &str, version: u32, text: &[u8]) -> Result<Self, String> {
-        match Definition::of_log(text) {
+    pub(crate) fn from_log(
+        name: &str,
+        version: u32,
+        format: u32,
+        text: &[u8],
+    ) -> Result<Self, String> {
+        match Definition::of_log(text, format) {
             Ok(definition) => Ok(Self::new(name, version, text, definition)),
             Err(error) => {
                 let (states, initial) = definition::outline(text)?;
                 let number = states.iter().position(|state| *state == initial);
                 let number = number.unwrap_or(0) as u16;
-                let reason = Err(error.to_string());
-                Ok(Self::build(name, version, text, states, number, reason))
+                let head = Head {
+                    name,
+                    version,
+                    text,
+                    format: format.max(1),
+                    warnings: Vec::new(),
+                };
+                Ok(Self::build(head, states, number, Err(error.to_string())))
             }
         }
     }
 
     fn build(
-        name: &str,
-        version: u32,
-        text: &[u8],
+        head: Head<'_>,
         states: Vec<String>,
         initial: u16,
         rules: Result<Rules, String>,
     ) -> Self {
+        let Head {
+            name,
+            version,
+            text,
+            format,
+            warnings,
+        } = head;
         let states: Vec<Arc<str>> = states.into_iter().map(Arc::from).collect();
         let state_numbers: Map<Arc<str>, u16> = states
             .iter()
@@ -108,9 +153,11 @@ impl Machine {
         Self {
             name: Arc::from(name),
             version,
+            format,
+            warnings: warnings.into(),
             definition: Bytes::copy_from_slice(text),
             checksum: Arc::from(checksum(text)),
-            digest: digest(name, version, text),
+            digest: digest(name, version, format, text),
             initial,
             states,
             state_numbers,
@@ -127,9 +174,35 @@ impl Machine {
         &self.states[usize::from(number)]
     }
 
-    /// How many bytes of guards one event may have to evaluate.
-    pub(crate) fn guard_bytes(&self) -> usize {
-        self.rules.as_ref().map_or(0, |rules| rules.guard_bytes)
+    /// About how many bytes of guards and other expressions one event may read or evaluate, on documents of this
+    /// many bytes.
+    pub(crate) fn guard_bytes(&self, documents: usize) -> usize {
+        let Ok(rules) = &self.rules else {
+            return 0;
+        };
+        let growth = rules
+            .chart
+            .as_ref()
+            .map_or(0, |chart| chart.growth.bytes(documents));
+        rules.guard_bytes + growth
+    }
+
+    /// About how many bytes the expressions of a creation read.
+    pub(crate) fn creation_bytes(&self, documents: usize) -> usize {
+        match self.format {
+            1 => 0,
+            _ => self.guard_bytes(documents),
+        }
+    }
+
+    /// Whether a decision may depend on the time.
+    pub(crate) fn reads_now(&self) -> bool {
+        let chart = self
+            .rules
+            .as_ref()
+            .ok()
+            .and_then(|rules| rules.chart.as_ref());
+        chart.is_some_and(|chart| chart.growth.reads_now)
     }
 
     /// The transitions of a state for an event, in order; the error is why they are not known.
@@ -138,21 +211,101 @@ impl Machine {
         state: u16,
         event: &str,
     ) -> Result<impl Iterator<Item = &Rule> + Clone, &str> {
+        Ok(self.choices(state, event)?.map(|(_, rule)| rule))
+    }
+
+    /// [`Machine::rules`] with the transitions' positions.
+    pub(crate) fn choices(&self, state: u16, event: &str) -> Result<Choices<'_>, &str> {
         let rules = self.rules.as_ref().map_err(String::as_str)?;
-        let exits: &[Exit] = match rules.events.get(event) {
-            None => &[],
-            Some(event) => {
-                let wanted = (state, *event);
-                let from = rules
-                    .exits
-                    .partition_point(|it| (it.state, it.event) < wanted);
-                let rest = &rules.exits[from..];
-                &rest[..rest.partition_point(|it| (it.state, it.event) <= wanted)]
-            }
+        let (exits, every) = match rules.events.get(event) {
+            None => (&[][..], &[][..]),
+            Some(event) => (rules.exits(state, *event), rules.every(state, *event)),
         };
-        Ok(exits
-            .iter()
-            .map(|exit| &rules.all[exit.transition as usize]))
+        Ok(Choices {
+            rules,
+            state,
+            exits,
+            every,
+        })
+    }
+
+    /// What only format 2 has; the error is why it is not known.
+    pub(crate) fn chart(&self) -> Result<Option<&Chart>, &str> {
+        match &self.rules {
+            Ok(rules) => Ok(rules.chart.as_deref()),
+            Err(reason) if self.format > 1 => Err(reason),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// What the payload of an event must be.
+    pub(crate) fn payload_schema(&self, event: &str) -> Option<&Schema> {
+        let rules = self.rules.as_ref().ok()?;
+        let number = *rules.events.get(event)? as usize;
+        rules.chart.as_ref()?.events.get(number)?.as_ref()
+    }
+}
+
+/// What a machine is, beside its rules.
+struct Head<'a> {
+    name: &'a str,
+    version: u32,
+    text: &'a [u8],
+    format: u32,
+    warnings: Vec<Warning>,
+}
+
+impl Rules {
+    fn exits(&self, state: u16, event: u32) -> &[Exit] {
+        let wanted = (state, event);
+        let from = self
+            .exits
+            .partition_point(|it| (it.state, it.event) < wanted);
+        let rest = &self.exits[from..];
+        &rest[..rest.partition_point(|it| (it.state, it.event) <= wanted)]
+    }
+
+    fn every(&self, state: u16, event: u32) -> &[Everywhere] {
+        let Some(chart) = &self.chart else {
+            return &[];
+        };
+        if chart.states[usize::from(state)].is_final {
+            return &[];
+        }
+        let from = chart.everywhere.partition_point(|it| it.event < event);
+        let rest = &chart.everywhere[from..];
+        &rest[..rest.partition_point(|it| it.event <= event)]
+    }
+}
+
+impl<'a> Choices<'a> {
+    fn rule(&self, number: u32) -> (u32, &'a Rule) {
+        (number, &self.rules.all[number as usize])
+    }
+}
+
+impl<'a> Iterator for Choices<'a> {
+    type Item = (u32, &'a Rule);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let [first, rest @ ..] = self.every {
+            if self
+                .exits
+                .first()
+                .is_some_and(|exit| exit.transition < first.transition)
+            {
+                break;
+            }
+            self.every = rest;
+            let (number, rule) = self.rule(first.transition);
+            let is_excepted = |every: &Every| every.except.binary_search(&self.state).is_ok();
+            if !rule.every.as_ref().is_some_and(is_excepted) {
+                return Some((number, rule));
+            }
+        }
+        let (first, rest) = self.exits.split_first()?;
+        self.exits = rest;
+        Some(self.rule(first.transition))
     }
 }
 
@@ -169,12 +322,17 @@ fn guard_bytes_max(exits: &[Exit], all: &[Rule]) -> usize {
         .unwrap_or(0)
 }
 
-fn digest(name: &str, version: u32, text: &[u8]) -> u128 {
-    let mut buffer = Vec::with_capacity(9 + name.len() + text.len());
+fn digest(name: &str, version: u32, format: u32, text: &[u8]) -> u128 {
+    let mut buffer = Vec::with_capacity(14 + name.len() + text.len());
     buffer.push(b'm');
     buffer.extend_from_slice(&version.to_le_bytes());
     buffer.extend_from_slice(&(name.len() as u32).to_le_bytes());
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(text);
+    // The same text means something else in another format.
+    if format > 1 {
+        buffer.push(b'f');
+        buffer.extend_from_slice(&format.to_le_bytes());
+    }
     xxh3_128(&buffer)
 }

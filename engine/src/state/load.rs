@@ -179,7 +179,7 @@ impl StateLoader {
         if self.state.machines.get(name, version).is_some() {
             return Err(format!("machine {name:?} version {version} is there twice"));
         }
-        let machine = Machine::from_log(name, version, &message.definition)?;
+        let machine = Machine::from_log(name, version, message.format, &message.definition)?;
         self.state.add_digest(machine.digest);
         self.state.machines.push(Arc::new(machine));
         Ok(())

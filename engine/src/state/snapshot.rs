@@ -76,6 +76,11 @@ impl Iterator for SnapshotRecords {
     }
 }
 
+/// Format 1 is not named, so that a record of it is what earlier versions write.
+fn format_in_record(format: u32) -> u32 {
+    if format > 1 { format } else { 0 }
+}
+
 impl SnapshotRecords {
     /// The record that is next, if that part has any left, and what follows it.
     fn step(&self) -> (Option<Body>, Next) {
@@ -87,6 +92,7 @@ impl SnapshotRecords {
                         machine: machine.name.to_string(),
                         version: machine.version,
                         definition: machine.definition.clone(),
+                        format: format_in_record(machine.format),
                     });
                     (Some(body), Next::Machine(number + 1))
                 }

@@ -443,6 +443,7 @@ fn what_a_newer_leader_decided_is_applied_and_only_deciding_is_refused() {
         version: 1,
         definition: bytes(NEWER),
         checksum: String::new(),
+        format: 0,
     }));
     entry(Body::CreateInstance(fact::CreateInstance {
         instance_id: "n".to_owned(),

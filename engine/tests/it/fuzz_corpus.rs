@@ -11,7 +11,10 @@ use std::path::Path;
 #[test]
 fn every_input_of_the_corpora_passes_its_fuzz_target() {
     replay("definition", targets::definition::take);
+    replay("expression", targets::expression::take);
     replay("guard", targets::guard::take);
+    replay("machine", targets::machine::take);
+    replay("schema", targets::schema::take);
 }
 
 fn replay(target: &str, take: fn(&[u8])) {

@@ -116,6 +116,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 version,
                 definition: bytes(definition),
                 checksum: String::new(),
+                format: 0,
             })
         },
     );
@@ -129,6 +130,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 ctx: bytes("not JSON"),
                 prev_offset,
                 key,
+                ..fact::CreateInstance::default()
             })
         },
     );

@@ -108,7 +108,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(13) {
+        let (op, params) = match self.rng.below(15) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -135,11 +135,19 @@ impl Mutator {
             7 => ("UNWATCH", json!({"subscription_id": "s"})),
             8 => ("DELETE_INSTANCE", json!({"instance_id": instance})),
             9 => ("CREATE_INSTANCE", create),
-            11 => ("ANCESTORS", json!({"offset": 3, "limit": 2})),
+            13 => ("ANCESTORS", json!({"offset": 3, "limit": 2})),
             10 => (
                 "BATCH",
                 json!({"mode": "atomic", "ops": [{"op": "CREATE_INSTANCE", "params": create},
                     {"op": "APPLY_EVENT", "params": apply}]}),
+            ),
+            11 => (
+                "PUT_MACHINE",
+                json!({"machine": "chart", "version": 1, "definition": chart()}),
+            ),
+            12 => (
+                "WATCH_ALL",
+                json!({"machines": ["m"], "events": ["E"], "emits": ["x"], "include_ctx": false}),
             ),
             _ => ("APPLY_EVENT", apply),
         };
@@ -270,6 +278,15 @@ impl Fate {
         }
         fate
     }
+}
+
+/// A definition of format 2.
+fn chart() -> Value {
+    json!({"format": 2, "initial": "a", "context": {"default": {"n": 1}, "schema": {"required": ["n"]}},
+            "events": {"E": {"schema": {"properties": {"n": {"minimum": 0}}}}},
+            "states": ["a", {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
+            "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
+                "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
 }
 
 #[cfg(test)]

@@ -220,13 +220,27 @@ fn found_result(reply: &Reply) -> Value {
             version,
             definition,
             checksum,
+            format,
+            warnings,
         } => {
-            json!({ "definition": document(definition), "checksum": **checksum, "version": version })
+            let mut result = json!({ "definition": document(definition), "checksum": **checksum, "version": version });
+            if *format > 1 {
+                result["format"] = json!(format);
+            }
+            if !warnings.is_empty() {
+                let warnings = warnings.iter();
+                let warnings = warnings.map(|it| json!({ "place": it.place, "text": it.text }));
+                result["warnings"] = json!(warnings.collect::<Vec<_>>());
+            }
+            result
         }
         Reply::Machines { items } => {
-            let items = items
-                .iter()
-                .map(|item| json!({ "machine": *item.machine, "versions": item.versions }));
+            let items = items.iter().map(|item| match item.format {
+                1 => json!({ "machine": *item.machine, "versions": item.versions }),
+                format => {
+                    json!({ "machine": *item.machine, "versions": item.versions, "format": format })
+                }
+            });
             json!({ "items": items.collect::<Vec<_>>() })
         }
         other => panic!("no result of a query: {other:?}"),

@@ -17,7 +17,8 @@ pub struct CreateInstance<'a> {
     pub instance_id: Option<Cow<'a, str>>,
     /// The machine's name.
     pub machine: Cow<'a, str>,
-    /// ≥ 1.
+    /// ≥ 1; 0 is not sent: the highest.
+    #[serde(skip_serializing_if = "is_highest")]
     pub version: u32,
     /// An object; empty if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,6 +29,14 @@ pub struct CreateInstance<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_highest(version: &u32) -> bool {
+    *version == 0
 }
 
 impl<'a> Params<'a> for CreateInstance<'a> {
@@ -47,7 +56,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
         Ok(Self {
             instance_id: fields.optional_text("instance_id")?,
             machine: fields.text("machine")?,
-            version: fields.version("version")?,
+            version: fields.optional_version("version")?.unwrap_or(0),
             initial_ctx: fields.optional_object("initial_ctx")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,

@@ -122,6 +122,12 @@ pub struct GetMachineResult<'a> {
     /// Ours: which version this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Ours: the format of the definition, if it is not 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<u32>,
+    /// Ours: what the definition's author should look at; of format 2 only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<MachineWarning<'a>>,
 }
 
 /// Parameters of LIST_MACHINES.
@@ -164,4 +170,7 @@ pub struct MachineItem<'a> {
     pub machine: Cow<'a, str>,
     /// Ascending.
     pub versions: Vec<u32>,
+    /// Ours: the format of the highest version, if it is not 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<u32>,
 }

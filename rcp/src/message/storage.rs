@@ -135,6 +135,9 @@ pub enum WalEntry<'a> {
         definition_hash: Cow<'a, str>,
         /// As put.
         definition: Cow<'a, RawValue>,
+        /// The format of the definition, if it is not 1.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        format: Option<u32>,
     },
     /// An instance was created.
     CreateInstance {
@@ -148,6 +151,12 @@ pub enum WalEntry<'a> {
         initial_state: Cow<'a, str>,
         /// With what.
         initial_ctx: Cow<'a, RawValue>,
+        /// The names that entering the state emitted.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        emits: Vec<Cow<'a, str>>,
+        /// The states that were passed before it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        via: Vec<Cow<'a, str>>,
         /// What the log knows beside it.
         #[serde(flatten)]
         origin: Origin<'a>,
@@ -169,6 +178,12 @@ pub enum WalEntry<'a> {
         /// As given.
         #[serde(skip_serializing_if = "Option::is_none")]
         event_id: Option<Cow<'a, str>>,
+        /// The names that the event emitted.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        emits: Vec<Cow<'a, str>>,
+        /// The states that were passed on the way.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        via: Vec<Cow<'a, str>>,
         /// What the log knows beside it.
         #[serde(flatten)]
         origin: Origin<'a>,

@@ -462,6 +462,7 @@ fn events_and_ends_are_flat_and_tagged() {
         from_state: "A".into(),
         to_state: "B".into(),
         event: "E".into(),
+        emits: Vec::new(),
         payload: None,
         ctx: Some(Cow::Owned(raw("{}"))),
         kind: None,
@@ -554,6 +555,8 @@ fn log_entries_carry_their_type_and_origin() {
         payload: None,
         ctx: Cow::Owned(raw("{ \"a\":1}")),
         event_id: None,
+        emits: Vec::new(),
+        via: Vec::new(),
         origin: Origin {
             time_ms: Some(5),
             ..Origin::default()

@@ -145,6 +145,9 @@ pub struct WatchAll<'a> {
     /// Events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Cow<'a, str>>,
+    /// Extension: names that an event emits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub emits: Vec<Cow<'a, str>>,
     /// True if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_ctx: Option<bool>,
@@ -169,6 +172,7 @@ impl<'a> Params<'a> for WatchAll<'a> {
             "from_states",
             "to_states",
             "events",
+            "emits",
             "include_ctx",
             "from_offset",
             "cluster_id",
@@ -181,6 +185,7 @@ impl<'a> Params<'a> for WatchAll<'a> {
             from_states: fields.texts("from_states")?,
             to_states: fields.texts("to_states")?,
             events: fields.texts("events")?,
+            emits: fields.texts("emits")?,
             include_ctx: fields.optional_bool("include_ctx")?,
             from_offset: fields.optional_integer("from_offset")?,
             cluster_id: fields.optional_text("cluster_id")?,
@@ -305,6 +310,9 @@ pub struct Event<'a> {
         serialize_with = "text_or_null"
     )]
     pub event: Cow<'a, str>,
+    /// Extension: the names that it emitted, where there are any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emits: Vec<Cow<'a, str>>,
     /// As applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Cow<'a, RawValue>>,

@@ -300,18 +300,28 @@ impl Facts {
         let Some(before) = before else {
             return Err("the instance is not there".to_owned());
         };
-        let next = before
+        let payload = apply.payload.as_deref().map(object).transpose()?;
+        let moved = before
             .machine
-            .next(&before.state, &apply.event, &before.ctx);
-        if apply.from_state != before.state || next != Ok(apply.to_state.as_str()) {
-            return Err(format!("in state {} the model says {next:?}", before.state));
-        }
-        let mut ctx = before.ctx.clone();
-        if let Some(payload) = &apply.payload {
-            ctx.extend(object(payload)?);
-        }
+            .event(&before.state, &apply.event, &before.ctx, payload);
+        let moved = match moved {
+            Ok(moved) if apply.from_state == before.state && apply.to_state == moved.state => moved,
+            other => {
+                return Err(format!(
+                    "in state {} the model says {other:?}",
+                    before.state
+                ));
+            }
+        };
+        let ctx = moved.ctx;
         if object(&apply.ctx)? != ctx {
             return Err("the context is another one".to_owned());
+        }
+        if apply.via != moved.via || apply.emits != moved.emits {
+            return Err(format!(
+                "it passes {:?} and emits {:?}, and the model says {:?} and {:?}",
+                apply.via, apply.emits, moved.via, moved.emits
+            ));
         }
         let stand = Stand {
             machine: before.machine,

@@ -45,6 +45,7 @@ fn machine() -> Fact {
         version: 1,
         definition: definition.into(),
         checksum: String::new(),
+        format: 0,
     })
     .into()
 }
@@ -343,4 +344,66 @@ fn a_read_must_be_fresh_and_true() {
     }));
     answers::read("a", &gone, 3, 3, facts).unwrap_err();
     answers::read("nobody", &gone, 3, 3, facts).unwrap();
+}
+
+/// A tally of format 2 that stands at two, and the event that fills it as the model has it.
+fn filling() -> (Chain, fact::ApplyEvent) {
+    let mut chain = Chain::default();
+    let definition = Machine::Tally.definition().to_string();
+    let machine = Body::PutMachine(fact::PutMachine {
+        machine: "tally".into(),
+        version: 1,
+        definition: definition.into(),
+        format: 2,
+        ..fact::PutMachine::default()
+    });
+    let create = Body::CreateInstance(fact::CreateInstance {
+        instance_id: "t".into(),
+        machine: "tally".into(),
+        version: 1,
+        state: "open".into(),
+        ctx: Bytes::from_static(br#"{"sum":2,"rounds":0}"#),
+        ..fact::CreateInstance::default()
+    });
+    let level = Body::SetLevel(fact::SetLevel { level: 2 });
+    let entries = [
+        entry(1, 1, vec![level.into()]),
+        entry(1, 2, vec![machine.into()]),
+        entry(1, 3, vec![create.into()]),
+    ];
+    chain.applied(1, &entries).unwrap();
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let event = fact::ApplyEvent {
+        instance_id: "t".into(),
+        machine: "tally".into(),
+        version: 1,
+        event: "ADD".into(),
+        from_state: "open".into(),
+        to_state: "full".into(),
+        ctx: Bytes::from_static(br#"{"sum":3,"rounds":1}"#),
+        payload: Some(Bytes::from_static(br#"{"sum":8,"by":"x"}"#)),
+        event_id: Some("x".into()),
+        prev_offset: 3,
+        via: names(&["weighing"]),
+        emits: names(&["added", "filled", "alarm"]),
+        ..fact::ApplyEvent::default()
+    };
+    (chain, event)
+}
+
+#[test]
+fn what_a_machine_of_format_2_sets_passes_and_emits_is_checked() {
+    let applied = |change: &dyn Fn(&mut fact::ApplyEvent)| {
+        let (mut chain, mut event) = filling();
+        change(&mut event);
+        chain.applied(1, &[entry(1, 4, vec![Body::ApplyEvent(event).into()])])
+    };
+    assert!(applied(&|_| {}).is_ok());
+    // `set` saw the context after the merge.
+    let merged = Bytes::from_static(br#"{"sum":9,"rounds":1}"#);
+    assert!(applied(&|event| event.ctx = merged.clone()).is_err());
+    // A step of `always` is lost.
+    assert!(applied(&|event| event.to_state = "weighing".into()).is_err());
+    assert!(applied(&|event| event.via.clear()).is_err());
+    assert!(applied(&|event| drop(event.emits.pop())).is_err());
 }

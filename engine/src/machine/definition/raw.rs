@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Fault, Kind, Reader};
+use crate::json::{Fault, Kind, Reader, Tree};
 
 /// The keys of a definition.
 pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
+/// The key that says how a definition is to be read.
+const FORMAT: &str = "format";
 /// The keys of a transition.
 pub(super) const TRANSITION_KEYS: [&str; 4] = ["from", "event", "to", "guard"];
 
@@ -58,6 +60,7 @@ pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
             once(&mut transitions, "transitions", read)
         }
         "meta" => once(&mut meta, "meta", reader.pass().map_err(text_of)?),
+        FORMAT => reader.pass().map(drop).map_err(text_of),
         _ => {
             reader.pass().map_err(text_of)?;
             unknown.push(Unknown {
@@ -81,16 +84,53 @@ pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
     })
 }
 
+/// The format that a definition is written in. A text that is not an object is left to [`read`], which says why.
+pub(super) fn format(text: &[u8]) -> Read<u32> {
+    let Ok(tree) = Tree::parse(text) else {
+        return Ok(1);
+    };
+    match tree.field(FORMAT).map(|value| value.text) {
+        None | Some("1") => Ok(1),
+        Some("2") => Ok(2),
+        Some(other) => {
+            let shown: String = other.chars().take(KEY_CHARS_SHOWN).collect();
+            Err(format!(
+                "{shown} is not a format that this version knows; 1 and 2 are"
+            ))
+        }
+    }
+}
+
 /// Only the states and the initial state; all other fields may have any form.
 pub(super) fn outline(text: &[u8]) -> Read<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
     let mut reader = Reader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial) = (None, None);
     object(&mut reader, |reader, key| match &*key {
-        "states" => once(&mut states, "states", names(reader, "`states`")?),
+        "states" => once(&mut states, "states", outlined(reader)?),
         "initial" => once(&mut initial, "initial", name(reader, "`initial`")?),
         _ => reader.pass().map(drop).map_err(text_of),
     })?;
     Ok((required(states, "states")?, required(initial, "initial")?))
+}
+
+/// The names of states, each alone or in an object.
+fn outlined<'a>(reader: &mut Reader<'a>) -> Read<Vec<Cow<'a, str>>> {
+    expect(reader, Kind::List, "`states`: expected a list")?;
+    reader.enter().map_err(text_of)?;
+    let mut all = Vec::new();
+    while reader.item().map_err(text_of)? {
+        if reader.kind().map_err(text_of)? != Kind::Object {
+            all.push(name(reader, "`states`")?);
+            continue;
+        }
+        let mut named = None;
+        object(reader, |reader, key| match &*key {
+            "name" => once(&mut named, "name", name(reader, "`name`")?),
+            _ => reader.pass().map(drop).map_err(text_of),
+        })?;
+        all.push(required(named, "name")?);
+    }
+    Ok(all)
 }
 
 fn list_of_transitions<'a>(

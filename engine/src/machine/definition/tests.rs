@@ -116,7 +116,7 @@ fn a_guard_that_does_not_parse_is_named_with_its_column() {
         "transitions[0].guard: null is not a guard; leave `guard` out where there is no condition"
     );
     // A log may hold it from before it was refused.
-    let parsed = Definition::of_log(null.to_string().as_bytes()).unwrap();
+    let parsed = Definition::of_log(null.to_string().as_bytes(), 0).unwrap();
     assert!(parsed.transitions[0].guard.is_none());
 }
 
@@ -218,7 +218,7 @@ fn a_slip_of_a_key_is_refused_with_its_place() {
             message.contains("did you mean `guard`?"),
             "{key}: {message}"
         );
-        assert!(Definition::of_log(slip(key).to_string().as_bytes()).is_ok());
+        assert!(Definition::of_log(slip(key).to_string().as_bytes(), 0).is_ok());
     }
     let initial = json!({ "states": ["a"], "initial": "a", "transitions": [], "intial": "b" });
     assert_eq!(

@@ -54,7 +54,7 @@ pub struct Client {
 
 /// The machines that all clients use.
 pub fn definitions() -> impl Iterator<Item = Command> {
-    Machine::ALL.into_iter().map(|machine| {
+    Machine::SIMULATED.into_iter().map(|machine| {
         Command::PutMachine(PutMachine {
             machine: machine.name().to_owned(),
             version: 1,
@@ -66,7 +66,7 @@ pub fn definitions() -> impl Iterator<Item = Command> {
 
 /// An instance that all clients write to.
 pub fn instance(number: u64) -> (String, Machine) {
-    let machine = Machine::ALL[usize::try_from(number % 2).unwrap_or(0)];
+    let machine = Machine::SIMULATED[usize::try_from(number % 3).unwrap_or(0)];
     (format!("{}-{number}", machine.name()), machine)
 }
 
@@ -215,12 +215,17 @@ impl Client {
         let event = match machine {
             Machine::Counter => "SET",
             Machine::Order => *self.rng.pick(&Machine::ORDER_EVENTS),
+            // More often than it is emptied, so that it becomes full.
+            Machine::Tally if self.rng.percent(70) => "ADD",
+            Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
         };
         let payload = match event {
             "PAY" => {
                 let cents = self.rng.between(TOTAL_CENTS / 2, TOTAL_CENTS * 2);
                 format!(r#"{{"paid_cents":{cents}}}"#)
             }
+            // The merge puts a sum into the context, which `set` must neither see nor keep.
+            "ADD" => format!(r#"{{"by":"{tag}","sum":{}}}"#, self.rng.below(9)),
             _ => format!(r#"{{"by":"{tag}"}}"#),
         };
         let conditional = self.rng.percent(15);

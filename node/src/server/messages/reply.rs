@@ -141,7 +141,15 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             version,
             definition,
             checksum,
-        } => write_machine(object, definition, checksum, *version),
+            format,
+            warnings,
+        } => {
+            write_machine(object, definition, checksum, *version);
+            write_format(object, *format);
+            if !warnings.is_empty() {
+                write_warning_list(object, warnings);
+            }
+        }
         Reply::Machines { items } => write_machines(object, items),
         Reply::Batch(replies) => write_batch(object, replies, marks),
     }
@@ -178,6 +186,15 @@ fn write_warnings(object: &mut Object<'_>, warnings: &[Warning], marks: &mut Vec
         return;
     }
     let at = object.written();
+    write_warning_list(object, warnings);
+    marks.push(Mark {
+        at,
+        bytes: object.written() - at,
+        part: MarkedPart::Extension { shown: true },
+    });
+}
+
+fn write_warning_list(object: &mut Object<'_>, warnings: &[Warning]) {
     let out = object.key("warnings");
     json::array(out, warnings, usize::MAX, |out, warning| {
         let mut object = Object::begin(out);
@@ -186,11 +203,13 @@ fn write_warnings(object: &mut Object<'_>, warnings: &[Warning], marks: &mut Vec
             .str("text", &warning.text);
         object.end();
     });
-    marks.push(Mark {
-        at,
-        bytes: object.written() - at,
-        part: MarkedPart::Extension { shown: true },
-    });
+}
+
+/// Format 1 is not named: so it was before there was another.
+fn write_format(object: &mut Object<'_>, format: u32) {
+    if format > 1 {
+        object.int("format", u64::from(format));
+    }
 }
 
 fn write_created(object: &mut Object<'_>, instance_id: &str, state: &str, wal_offset: u64) {
@@ -294,6 +313,7 @@ fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {
         object
             .str("machine", &item.machine)
             .value("versions", &item.versions);
+        write_format(&mut object, item.format);
         object.end();
     });
 }

@@ -195,6 +195,27 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             current_state: text("current_state")?,
             event: text("event")?,
             guards: serde_json::from_value(details.get("guards")?.clone()).ok()?,
+            errors: match details.get("errors") {
+                Some(errors) => serde_json::from_value(errors.clone()).ok()?,
+                None => Vec::new(),
+            },
+        },
+        Code::ExpressionFailed => Refusal::ExpressionFailed {
+            place: text("place")?,
+            why: text("why")?,
+        },
+        Code::ExpressionLimit => Refusal::ExpressionLimit {
+            place: text("place")?,
+            why: text("why")?,
+        },
+        Code::SchemaFailed => Refusal::SchemaFailed {
+            of: match details.get("of")?.as_str()? {
+                "payload" => "payload",
+                _ => "context",
+            },
+            path: text("path")?,
+            rule: text("rule")?,
+            why: text("why")?,
         },
         Code::Conflict if details.get("expected_state").is_some() => Refusal::StateConflict {
             expected_state: text("expected_state")?,

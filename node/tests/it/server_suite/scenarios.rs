@@ -22,10 +22,14 @@ use crate::scenario::{Came, Run, Step, files, request, steps};
 use crate::scenario_rcp::{call, error, result};
 
 /// Scenarios that no client can bring about.
-const NOT_PLAYED: [(&str, &str); 2] = [
+const NOT_PLAYED: [(&str, &str); 3] = [
     (
         "levels.txt",
         "a new node raises its level by itself, and at once",
+    ),
+    (
+        "format_2.txt",
+        "the cluster raises its feature level by itself, at an offset of its own",
     ),
     (
         "stale.txt",

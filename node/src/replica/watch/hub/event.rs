@@ -63,6 +63,7 @@ impl<'a> Told<'a> {
                 from_state: Key::Is(&event.from_state),
                 to_state: Key::Is(&event.to_state),
                 event: Key::Is(&event.event),
+                emits: Some(&event.emits),
             },
             Self::Created(create) => EventKeys {
                 instance_id: Key::Is(&create.instance_id),
@@ -70,6 +71,7 @@ impl<'a> Told<'a> {
                 from_state: Key::Nothing,
                 to_state: Key::Is(&create.state),
                 event: Key::Any,
+                emits: Some(&create.emits),
             },
             Self::Deleted(delete) => EventKeys {
                 instance_id: Key::Is(&delete.instance_id),
@@ -77,6 +79,7 @@ impl<'a> Told<'a> {
                 from_state: known(&delete.from_state),
                 to_state: Key::Nothing,
                 event: Key::Any,
+                emits: Some(&[]),
             },
             Self::Flushed => EventKeys {
                 instance_id: Key::Any,
@@ -84,6 +87,7 @@ impl<'a> Told<'a> {
                 from_state: Key::Any,
                 to_state: Key::Any,
                 event: Key::Any,
+                emits: None,
             },
         }
     }
@@ -116,4 +120,6 @@ pub(crate) struct EventKeys<'a> {
     pub from_state: Key<'a>,
     pub to_state: Key<'a>,
     pub event: Key<'a>,
+    /// The names that it emits; `None` where any name is possible.
+    pub emits: Option<&'a [String]>,
 }

@@ -15,6 +15,8 @@ pub struct WatchFilter {
     pub to_states: Names,
     /// Only events of these names; what else is included has no such name.
     pub events: Names,
+    /// Only what emits one of these names.
+    pub emits: Names,
     /// What else is wanted besides events.
     pub include: Include,
 }
@@ -58,6 +60,7 @@ impl WatchFilter {
             && self.from_states.want(keys.from_state)
             && self.to_states.want(keys.to_state)
             && self.events.want(keys.event)
+            && self.emits.want_any(keys.emits)
     }
 
     /// All names in it.
@@ -67,6 +70,7 @@ impl WatchFilter {
             &self.from_states,
             &self.to_states,
             &self.events,
+            &self.emits,
         ];
         let listed = lists.into_iter().flat_map(Names::iter);
         self.instance.as_deref().into_iter().chain(listed)
@@ -92,10 +96,19 @@ impl Names {
     fn want(&self, key: Key<'_>) -> bool {
         self.is_empty()
             || match key {
-                Key::Is(name) => self.0.binary_search_by(|item| (**item).cmp(name)).is_ok(),
+                Key::Is(name) => self.has(name),
                 Key::Nothing => false,
                 Key::Any => true,
             }
+    }
+
+    /// `None`: anything may have been emitted.
+    fn want_any(&self, emitted: Option<&[String]>) -> bool {
+        self.is_empty() || emitted.is_none_or(|names| names.iter().any(|name| self.has(name)))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.binary_search_by(|item| (**item).cmp(name)).is_ok()
     }
 }
 

@@ -136,6 +136,9 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("version", u64::from(put.version))
                 .str("definition_hash", &put.checksum)
                 .raw("definition", &put.definition);
+            if put.format > 1 {
+                out.int("format", u64::from(put.format));
+            }
             write_origin(out, entry, 0, None);
         }
         Some(FactBody::CreateInstance(create)) => {
@@ -145,6 +148,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("version", u64::from(create.version))
                 .str("initial_state", &create.state)
                 .raw("initial_ctx", &create.ctx);
+            write_course(out, &create.emits, &create.via);
             write_origin(out, entry, create.prev_offset, create.key.as_ref());
         }
         Some(FactBody::ApplyEvent(apply)) => {
@@ -160,6 +164,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             if let Some(event_id) = &apply.event_id {
                 out.str("event_id", event_id);
             }
+            write_course(out, &apply.emits, &apply.via);
             write_origin(out, entry, apply.prev_offset, apply.key.as_ref());
         }
         Some(FactBody::DeleteInstance(delete)) => {
@@ -204,6 +209,16 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
         None => {
             out.str("type", "unknown");
         }
+    }
+}
+
+/// What a machine of format 2 emitted, and the states that were passed on the way.
+fn write_course(out: &mut Object<'_>, emits: &[String], via: &[String]) {
+    if !emits.is_empty() {
+        out.value("emits", &emits);
+    }
+    if !via.is_empty() {
+        out.value("via", &via);
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         from_states: params.from_states.into_iter().collect(),
         to_states: params.to_states.into_iter().collect(),
         events: params.events.into_iter().collect(),
+        emits: params.emits.into_iter().collect(),
         include: include(params.include.as_deref()),
     };
     let shown = Shown {

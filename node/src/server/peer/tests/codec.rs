@@ -242,8 +242,14 @@ fn summary() -> impl Strategy<Value = InstanceSummary> {
 }
 
 fn single_reply() -> impl Strategy<Value = Reply> {
-    let machines = (arc(), proptest::collection::vec(any::<u32>(), 0..4))
-        .prop_map(|(machine, versions)| MachineSummary { machine, versions });
+    let machines =
+        (arc(), proptest::collection::vec(any::<u32>(), 0..4)).prop_map(|(machine, versions)| {
+            MachineSummary {
+                machine,
+                versions,
+                format: 1,
+            }
+        });
     prop_oneof![
         (
             arc(),
@@ -319,13 +325,15 @@ fn single_reply() -> impl Strategy<Value = Reply> {
                 total,
                 has_more,
             }),
-        (arc(), any::<u32>(), bytes(), arc()).prop_map(
-            |(machine, version, definition, checksum)| {
+        (arc(), any::<u32>(), bytes(), arc(), 1..3_u32).prop_map(
+            |(machine, version, definition, checksum, format)| {
                 Reply::Machine {
                     machine,
                     version,
                     definition,
                     checksum,
+                    format,
+                    warnings: Arc::default(),
                 }
             }
         ),
@@ -395,9 +403,18 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
             |(current_state, event, guards)| Refusal::GuardFailed {
                 current_state,
                 event,
+                errors: Vec::new(),
                 guards,
             }
         ),
+        (text(), text()).prop_map(|(place, why)| Refusal::ExpressionFailed { place, why }),
+        (text(), text()).prop_map(|(place, why)| Refusal::ExpressionLimit { place, why }),
+        (text(), text(), text()).prop_map(|(path, rule, why)| Refusal::SchemaFailed {
+            of: "payload",
+            path,
+            rule,
+            why,
+        }),
         (text(), text()).prop_map(|(expected_state, actual_state)| Refusal::StateConflict {
             expected_state,
             actual_state,

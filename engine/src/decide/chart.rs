@@ -1,0 +1,351 @@
+//! What an event and a creation do with a machine of format 2: guards, the merge, `set` and `unset`, `always`, `emit`.
+//!
+//! All of it is decided here, once, on the leader: the fact holds the outcome.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::Refusal;
+use crate::json::{Context, Edits, Object, Stuck, depth, merge_patch};
+use crate::limits::{ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX};
+use crate::machine::definition::{Actions, Chart, Condition, Merge};
+use crate::machine::expression::{Expression, Failure, Names, Scope, Steps, Why};
+use crate::machine::schema::{Misfit, Schema};
+use crate::machine::{Choices, Machine, Rule};
+
+/// Bytes of a context that are copied in the time of one step.
+const STEP_BYTES: u64 = 64;
+
+/// One decision on a machine of format 2.
+pub(super) struct Course<'a> {
+    machine: &'a Machine,
+    chart: &'a Chart,
+    /// All but the state, which changes on the way.
+    names: Names<'a>,
+    /// The payload's text.
+    event: &'a str,
+    steps: Steps,
+    via: Vec<u16>,
+    emits: Vec<Arc<str>>,
+}
+
+/// Where a decision leads.
+pub(super) struct Arrived {
+    pub(super) to: u16,
+    pub(super) ctx: Bytes,
+    /// The states passed on the way.
+    pub(super) via: Vec<String>,
+    pub(super) emits: Vec<String>,
+}
+
+/// A payload, read.
+pub(super) struct Payload<'a> {
+    pub(super) object: &'a Object<'a>,
+    pub(super) text: &'a str,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        machine: &'a Machine,
+        chart: &'a Chart,
+        names: Names<'a>,
+        event: &'a str,
+    ) -> Self {
+        Self {
+            machine,
+            chart,
+            names,
+            event,
+            steps: Steps::default(),
+            via: Vec::new(),
+            emits: Vec::new(),
+        }
+    }
+
+    /// A new instance: its context with the definition's defaults, and the state where it comes to rest.
+    pub(super) fn create(mut self, ctx: Option<&Object<'_>>) -> Result<Arrived, Refusal> {
+        let ctx = match (&self.chart.default, ctx) {
+            (None, None) => Bytes::from_static(b"{}"),
+            (None, Some(ctx)) => crate::json::compact(ctx),
+            (Some(default), None) => Bytes::copy_from_slice(default.as_bytes()),
+            (Some(default), Some(ctx)) => merged(default.as_bytes(), ctx)?,
+        };
+        let initial = self.machine.initial;
+        self.emit(&self.chart.states[usize::from(initial)].emit)?;
+        self.rest(initial, ctx)
+    }
+
+    /// An event in a state.
+    pub(super) fn event(
+        mut self,
+        state: u16,
+        event: &str,
+        ctx: &Bytes,
+        payload: Option<&Payload<'a>>,
+    ) -> Result<Arrived, Refusal> {
+        let choices = self
+            .machine
+            .choices(state, event)
+            .map_err(|reason| not_understood(self.machine, reason))?;
+        if choices.clone().next().is_none() {
+            return Err(Refusal::InvalidTransition {
+                current_state: self.machine.state_name(state).to_string(),
+                event: event.to_owned(),
+            });
+        }
+        if let Some(schema) = self.machine.payload_schema(event) {
+            self.check(schema, "payload", self.event)?;
+        }
+        let text = text(ctx)?;
+        let mut scope = self.scope(text, state);
+        let (number, rule) = self.choose(choices, state, event, &mut scope)?;
+        let place = format!("transitions[{number}]");
+        let nothing = Actions::default();
+        let actions = rule.actions.as_deref().unwrap_or(&nothing);
+        let edits = self.edits(actions, &mut scope, || place.clone())?;
+        let after = match payload {
+            Some(payload) if !payload.object.is_empty() => {
+                match actions.merge.unwrap_or(self.chart.merge) {
+                    Merge::Fields => merged(ctx, payload.object)?,
+                    Merge::Nothing => ctx.clone(),
+                    Merge::Deep => Bytes::from(merge_patch(text, payload.text).map_err(damaged)?),
+                }
+            }
+            _ => ctx.clone(),
+        };
+        let after = self.edited(after, &edits, &place)?;
+        self.emit(&actions.emit)?;
+        if rule.to != state {
+            self.emit(&self.chart.states[usize::from(rule.to)].emit)?;
+        }
+        self.rest(rule.to, after)
+    }
+
+    fn scope<'c>(&self, ctx: &'c str, state: u16) -> Scope<'c>
+    where
+        'a: 'c,
+    {
+        let names = Names {
+            state: self.machine.state_name(state),
+            ..self.names
+        };
+        Scope::new(ctx, self.event, "{}", names)
+    }
+
+    /// The first transition whose guard holds, or that has none.
+    fn choose<'c>(
+        &mut self,
+        choices: Choices<'c>,
+        state: u16,
+        event: &str,
+        scope: &mut Scope<'c>,
+    ) -> Result<(u32, &'c Rule), Refusal> {
+        let (mut guards, mut errors) = (Vec::new(), Vec::new());
+        for (number, rule) in choices {
+            self.spend(1, || format!("transitions[{number}]"))?;
+            let Some(Condition::Expression(guard)) = &rule.guard else {
+                return Ok((number, rule));
+            };
+            match self.holds(guard, scope, || format!("transitions[{number}].guard"))? {
+                Ok(true) => return Ok((number, rule)),
+                Ok(false) => errors.push(None),
+                Err(failure) => errors.push(Some(failure.to_string())),
+            }
+            guards.push(guard.text().to_owned());
+        }
+        Err(Refusal::GuardFailed {
+            current_state: self.machine.state_name(state).to_string(),
+            event: event.to_owned(),
+            guards,
+            errors,
+        })
+    }
+
+    /// Whether a guard holds; a failure counts as false, but that the steps are used up refuses the command.
+    fn holds<'c>(
+        &mut self,
+        guard: &'c Expression,
+        scope: &mut Scope<'c>,
+        place: impl Fn() -> String,
+    ) -> Result<Result<bool, Failure>, Refusal> {
+        match guard.holds(scope, &mut self.steps) {
+            Err(failure) if failure.why == Why::Limit => Err(limit(place())),
+            other => Ok(other),
+        }
+    }
+
+    fn spend(&mut self, steps: u64, place: impl Fn() -> String) -> Result<(), Refusal> {
+        self.steps.spend(steps).map_err(|_| limit(place()))
+    }
+
+    /// Evaluates what is to be set. Nothing is changed yet.
+    fn edits<'c>(
+        &mut self,
+        actions: &'c Actions,
+        scope: &mut Scope<'c>,
+        place: impl Fn() -> String,
+    ) -> Result<Edits<'c>, Refusal> {
+        let mut edits = Edits::default();
+        for assignment in &actions.set {
+            let here = || format!("{}.set.{}", place(), assignment.path);
+            let path: Vec<&str> = assignment.path.split('.').collect();
+            let value = match assignment.value.json(scope, &mut self.steps) {
+                Ok(value) => value,
+                Err(failure) if failure.why == Why::Limit => return Err(limit(here())),
+                Err(failure) => return Err(failed(here(), failure.to_string())),
+            };
+            if path.len() + depth(&value) > SET_DEPTH_MAX {
+                let why = format!("the value would be nested deeper than {SET_DEPTH_MAX}");
+                return Err(failed(here(), why));
+            }
+            edits.set(&path, Cow::Owned(value));
+        }
+        for path in &actions.unset {
+            let path: Vec<&str> = path.split('.').collect();
+            edits.unset(&path);
+        }
+        Ok(edits)
+    }
+
+    fn emit(&mut self, names: &[Arc<str>]) -> Result<(), Refusal> {
+        for name in names {
+            if !self.emits.contains(name) {
+                self.emits.push(name.clone());
+            }
+        }
+        if self.emits.len() > EVENT_EMITS_MAX {
+            return Err(Refusal::ExpressionLimit {
+                place: "emit".to_owned(),
+                why: format!("more than {EVENT_EMITS_MAX} names would be emitted"),
+            });
+        }
+        Ok(())
+    }
+
+    /// The context with the changes. It is written anew, which costs steps by its length.
+    fn edited(&mut self, ctx: Bytes, edits: &Edits<'_>, place: &str) -> Result<Bytes, Refusal> {
+        if edits.is_empty() {
+            return Ok(ctx);
+        }
+        self.spend(ctx.len() as u64 / STEP_BYTES, || format!("{place}.set"))?;
+        match edits.apply(text(&ctx)?) {
+            Ok(text) => Ok(Bytes::from(text)),
+            Err(Stuck::NoObject(path)) => {
+                let why =
+                    format!("ctx.{path} is not an object, so nothing can be set inside of it");
+                Err(failed(format!("{place}.set"), why))
+            }
+            Err(Stuck::Damaged(fault)) => Err(damaged(fault)),
+        }
+    }
+
+    /// Takes `always` transitions until none holds.
+    fn rest(mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
+        while let Some((to, after)) = self.lead_on(state, &ctx)? {
+            if self.via.len() == ALWAYS_STEPS_MAX {
+                return Err(Refusal::ExpressionLimit {
+                    place: format!("states[{state}].always"),
+                    why: format!("more than {ALWAYS_STEPS_MAX} transitions without an event"),
+                });
+            }
+            self.via.push(state);
+            (state, ctx) = (to, after);
+        }
+        if let Some(schema) = &self.chart.schema {
+            let text = text(&ctx)?;
+            self.check(schema, "context", text)?;
+        }
+        let name = |state: &u16| self.machine.state_name(*state).to_string();
+        Ok(Arrived {
+            to: state,
+            ctx,
+            via: self.via.iter().map(name).collect(),
+            emits: self.emits.iter().map(|name| name.to_string()).collect(),
+        })
+    }
+
+    /// One `always` transition out of a state, where one holds.
+    fn lead_on(&mut self, state: u16, ctx: &Bytes) -> Result<Option<(u16, Bytes)>, Refusal> {
+        let chart = self.chart;
+        let all = &chart.states[usize::from(state)].always;
+        if all.is_empty() {
+            return Ok(None);
+        }
+        let place = |number: usize| format!("states[{state}].always[{number}]");
+        let mut scope = self.scope(text(ctx)?, state);
+        for (number, always) in all.iter().enumerate() {
+            self.spend(1, || place(number))?;
+            let holds = match &always.guard {
+                None => true,
+                Some(guard) => {
+                    let here = || format!("{}.guard", place(number));
+                    self.holds(guard, &mut scope, here)?.unwrap_or(false)
+                }
+            };
+            if !holds {
+                continue;
+            }
+            let edits = self.edits(&always.actions, &mut scope, || place(number))?;
+            let after = self.edited(ctx.clone(), &edits, &place(number))?;
+            self.emit(&always.actions.emit)?;
+            if always.to != state {
+                self.emit(&chart.states[usize::from(always.to)].emit)?;
+            }
+            return Ok(Some((always.to, after)));
+        }
+        Ok(None)
+    }
+
+    fn check(&mut self, schema: &Schema, of: &'static str, text: &str) -> Result<(), Refusal> {
+        match schema.check(text, &mut self.steps) {
+            Ok(()) => Ok(()),
+            Err(Misfit::Limit) => Err(limit(format!("the schema of the {of}"))),
+            Err(Misfit::Broken { path, rule, why }) => Err(Refusal::SchemaFailed {
+                of,
+                path,
+                rule,
+                why,
+            }),
+        }
+    }
+}
+
+/// The refusal of a decision that this version cannot make.
+pub(super) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
+    Refusal::MachineNotUnderstood {
+        machine: machine.name.to_string(),
+        version: machine.version,
+        reason: reason.to_owned(),
+    }
+}
+
+fn limit(place: String) -> Refusal {
+    Refusal::ExpressionLimit {
+        place,
+        why: format!("the expressions of one decision take more than {EXPRESSION_STEPS_MAX} steps"),
+    }
+}
+
+fn failed(place: String, why: String) -> Refusal {
+    Refusal::ExpressionFailed { place, why }
+}
+
+/// Every stored context was checked when it was decided.
+fn damaged(error: impl std::fmt::Display) -> Refusal {
+    Refusal::BadRequest {
+        field: None,
+        message: format!("the instance's stored context is not a JSON object: {error}"),
+    }
+}
+
+fn text(ctx: &[u8]) -> Result<&str, Refusal> {
+    str::from_utf8(ctx).map_err(damaged)
+}
+
+fn merged(ctx: &[u8], payload: &Object<'_>) -> Result<Bytes, Refusal> {
+    let mut ctx = Context::new(ctx, Some(payload));
+    ctx.scan().map_err(damaged)?;
+    Ok(ctx.merged())
+}

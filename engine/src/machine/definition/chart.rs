@@ -1,0 +1,144 @@
+//! What a definition of format 2 has beyond one of format 1.
+
+use std::sync::Arc;
+
+use crate::machine::expression::Expression;
+use crate::machine::guard::Guard;
+use crate::machine::schema::Schema;
+
+/// What is common to a whole definition of format 2.
+#[derive(Clone, Debug, Default)]
+pub struct Chart {
+    /// By the state's number.
+    pub states: Vec<StateParts>,
+    /// By the event's number: what its payload must be.
+    pub events: Vec<Option<Schema>>,
+    /// What every context must be.
+    pub schema: Option<Schema>,
+    /// The context that a new instance's own is merged into: a JSON object.
+    pub default: Option<Box<str>>,
+    /// How a payload is merged where the transition does not say.
+    pub merge: Merge,
+    /// How an evaluation can grow with the documents, for estimates.
+    pub(crate) growth: Growth,
+    /// Transitions from every state.
+    pub(crate) everywhere: Vec<Everywhere>,
+}
+
+/// What a state of format 2 has beside its name.
+#[derive(Clone, Debug, Default)]
+pub struct StateParts {
+    /// Nothing leaves it.
+    pub is_final: bool,
+    /// The names that entering it emits.
+    pub emit: Box<[Arc<str>]>,
+    /// The transitions without an event, in the order they are tried.
+    pub always: Box<[Always]>,
+}
+
+/// A transition without an event.
+#[derive(Clone, Debug)]
+pub struct Always {
+    /// The state it enters.
+    pub to: u16,
+    /// The condition, where there is one.
+    pub guard: Option<Box<Expression>>,
+    /// What it does.
+    pub actions: Actions,
+}
+
+/// What a transition does to the context, and what it emits.
+#[derive(Clone, Debug, Default)]
+pub struct Actions {
+    /// How the payload is merged; `None`: as the definition says.
+    pub merge: Option<Merge>,
+    /// The values to set, in the order written.
+    pub set: Box<[Assignment]>,
+    /// The paths to remove.
+    pub unset: Box<[Box<str>]>,
+    /// The names to emit.
+    pub emit: Box<[Arc<str>]>,
+}
+
+/// A value to set.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Names joined by dots.
+    pub path: Box<str>,
+    /// What gives the value.
+    pub value: Expression,
+}
+
+/// How a payload becomes part of the context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Merge {
+    /// Its fields replace those of the context.
+    #[default]
+    Fields,
+    /// Not at all.
+    Nothing,
+    /// As a merge patch (RFC 7396).
+    Deep,
+}
+
+/// A condition of a transition.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// Of format 1.
+    Guard(Box<Guard>),
+    /// Of format 2.
+    Expression(Box<Expression>),
+}
+
+impl Condition {
+    /// The text as written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Guard(guard) => guard.text(),
+            Self::Expression(expression) => expression.text(),
+        }
+    }
+}
+
+/// A transition from every state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Everywhere {
+    pub(crate) event: u32,
+    /// The transition's position.
+    pub(crate) transition: u32,
+}
+
+/// The costliest kind of loops and patterns in a definition's expressions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Growth {
+    /// How many macros are inside of each other.
+    pub(crate) loops: usize,
+    /// Whether a pattern is matched.
+    pub(crate) patterns: bool,
+    /// Whether the time of the decision is read.
+    pub(crate) reads_now: bool,
+    /// Bytes of all expressions.
+    pub(crate) text_bytes: usize,
+    /// Whether payloads or contexts are compared with schemas.
+    pub(crate) schemas: bool,
+}
+
+impl Growth {
+    /// The most that all steps of one decision are worth, in bytes read.
+    const BYTES_MAX: usize = 16 << 20;
+
+    /// About how many bytes the expressions of one decision may read, on documents of this many bytes.
+    pub(crate) fn bytes(self, documents: usize) -> usize {
+        let mut bytes = 0_usize;
+        if self.loops > 0 || self.schemas {
+            bytes += documents.saturating_mul(4);
+        }
+        if self.patterns {
+            bytes += documents.saturating_mul(16);
+        }
+        if self.loops > 1 {
+            bytes = bytes.saturating_add(documents.saturating_mul(documents) / 64);
+        }
+        bytes.min(Self::BYTES_MAX)
+    }
+}

@@ -1,0 +1,221 @@
+//! The expression language of format 2: the Common Expression Language over an instance's JSON.
+//!
+//! An expression is parsed once. Its evaluation reads only what it names of the documents, and takes a bounded number
+//! of [`Steps`]. It depends on its arguments alone. docs/expressions.md is the language as users see it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `eval` | the value of an expression: operators, functions, macros |
+//! | `check` | findings before an evaluation: types that never fit, the most steps that it can take |
+//! | `parser` | text to tree |
+//! | `syntax` | the tree |
+//! | `scope`, `source` | the documents that an expression reads, as JSON text, and the steps that it has left |
+//! | `value` | values: times, decimals and the others |
+//! | `functions` | the names of functions |
+//! | `error` | what can go wrong |
+
+mod check;
+mod error;
+mod eval;
+mod functions;
+mod parser;
+mod scope;
+mod source;
+mod syntax;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{Error, Failure, Why};
+pub use scope::{Names, Scope};
+pub use source::Steps;
+
+use eval::{Eval, Fail, Found, to_json};
+use syntax::{Expr, Name, Node, Path};
+use value::Value;
+
+/// A parsed expression with its text.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    text: Box<str>,
+    expr: Expr,
+    paths: Box<[Path]>,
+}
+
+/// A finding about an expression that holds for every evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A part that always fails.
+    #[error("{why}, at column {column}: it fails whenever it is evaluated")]
+    Fails {
+        /// Where, in characters from 1.
+        column: usize,
+        /// Why.
+        why: String,
+    },
+    /// As a condition it is never true.
+    #[error("the condition is never true")]
+    NeverTrue,
+    /// As a condition it is true or fails with an error, but is never false.
+    #[error("the condition is never false")]
+    NeverFalse,
+}
+
+/// The outcome of a condition, and the values that decided it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// Whether it is true, or why it has no value.
+    pub holds: Result<bool, Failure>,
+    /// The paths of the documents that it read, in the order of its text.
+    pub read: Vec<Read>,
+}
+
+/// A path of a document that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// As a user writes it: `ctx.items[0].sku`.
+    pub path: String,
+    /// The value as JSON; `None` if there is none.
+    pub value: Option<String>,
+}
+
+impl Expression {
+    /// Parses a text. Names, functions, arguments and constant patterns are checked.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let (expr, paths) = parser::parse(text)?;
+        Ok(Self {
+            text: text.into(),
+            expr,
+            paths,
+        })
+    }
+
+    /// The text as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is true. A value of another type is a failure.
+    pub fn holds<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Result<bool, Failure> {
+        let (result, _) = self.run(scope, steps);
+        self.is_true(result)
+    }
+
+    /// Its value as JSON text.
+    pub fn json<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Result<String, Failure> {
+        let (result, _) = self.run(scope, steps);
+        let value = result.map_err(|fail| self.failure(fail))?;
+        let mut text = String::new();
+        match to_json(&value, &mut text, steps) {
+            Ok(()) => Ok(text),
+            Err(why) => Err(self.failure(Fail {
+                at: self.expr.at,
+                why,
+            })),
+        }
+    }
+
+    /// Whether it is true, with the values that it read.
+    pub fn explain<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Explained {
+        let (result, found) = self.run(scope, steps);
+        let read = self.paths.iter().zip(found).filter_map(|(path, found)| {
+            let mut text = String::new();
+            // The values were read within the steps; showing them has steps of its own.
+            let shown = match found? {
+                Ok(value) => to_json(&value, &mut text, &mut Steps::default()).is_ok(),
+                Err(_) => false,
+            };
+            Some(Read {
+                path: path.text(path.steps.len()),
+                value: shown.then_some(text),
+            })
+        });
+        Explained {
+            read: read.collect(),
+            holds: self.is_true(result),
+        }
+    }
+
+    fn run<'a>(
+        &'a self,
+        scope: &mut Scope<'a>,
+        steps: &mut Steps,
+    ) -> (Result<Value<'a>, Fail>, Vec<Option<Found<'a>>>) {
+        let mut eval = Eval {
+            paths: &self.paths,
+            found: vec![None; self.paths.len()],
+            variables: Vec::new(),
+            scope,
+            steps,
+        };
+        (eval.eval(&self.expr), eval.found)
+    }
+
+    fn is_true(&self, result: Result<Value<'_>, Fail>) -> Result<bool, Failure> {
+        match result {
+            Ok(Value::Bool(value)) => Ok(value),
+            Ok(other) => Err(self.failure(Fail {
+                at: self.expr.at,
+                why: Why::Conversion {
+                    value: other.to_string(),
+                    wanted: "bool",
+                },
+            })),
+            Err(fail) => Err(self.failure(fail)),
+        }
+    }
+
+    fn failure(&self, fail: Fail) -> Failure {
+        Failure {
+            column: parser::column(&self.text, usize::from(fail.at)),
+            why: fail.why,
+        }
+    }
+
+    /// How many loops over lists are inside of each other.
+    pub(crate) fn loops(&self) -> usize {
+        self.expr.loops()
+    }
+
+    /// How many patterns are compiled with it.
+    pub(crate) fn patterns(&self) -> usize {
+        self.expr.count(&|node| matches!(node, Node::Matches(..)))
+    }
+
+    /// Whether it matches patterns.
+    pub(crate) fn matches_patterns(&self) -> bool {
+        let is_match = |node: &Node| {
+            matches!(
+                node,
+                Node::Matches(..) | Node::Call(functions::Function::Matches, _)
+            )
+        };
+        self.expr.count(&is_match) > 0
+    }
+
+    /// Whether it reads the time of the decision.
+    pub(crate) fn reads_now(&self) -> bool {
+        self.expr
+            .count(&|node| matches!(node, Node::Name(Name::Now)))
+            > 0
+    }
+
+    /// The findings about it as a condition.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let findings = check::check(&self.expr);
+        let failing = findings.failing.into_iter().map(|finding| Warning::Fails {
+            column: parser::column(&self.text, usize::from(finding.at)),
+            why: finding.why,
+        });
+        let never_true = findings.never_true.then_some(Warning::NeverTrue);
+        let never_false = findings.never_false.then_some(Warning::NeverFalse);
+        failing.chain(never_true).chain(never_false).collect()
+    }
+
+    /// The most steps that an evaluation can take, when its documents have this many bytes together. If this is more
+    /// than the limit, an evaluation may end with an error.
+    pub fn worst_steps(&self, document_bytes: u64) -> u64 {
+        check::worst(&self.expr, document_bytes)
+    }
+}

@@ -1,0 +1,440 @@
+//! Whether a document fits. Every look at a value costs steps.
+
+use std::borrow::Cow;
+
+use super::{Misfit, Number, Part, Properties, Rule, TYPES, Type};
+use crate::hash::Map;
+use crate::json::{Decimal, Node, ReadBudget, Tree, check as hash_of, equal};
+use crate::machine::expression::Steps;
+
+/// How deep subschemas of one value and values inside of values may be looked at together.
+const DEPTH_MAX: usize = 512;
+/// How much of a value is shown.
+const SHOWN_CHARS: usize = 64;
+
+type Result = std::result::Result<(), Misfit>;
+
+struct Check<'s> {
+    parts: &'s [Part],
+    steps: &'s mut Steps,
+    /// The way to the value that is looked at.
+    path: Vec<String>,
+    depth: usize,
+}
+
+pub(super) fn check(parts: &[Part], document: &str, steps: &mut Steps) -> Result {
+    spend(steps, document.len() as u64 / 64 + 1)?;
+    let Ok(tree) = Tree::parse(document.as_bytes()) else {
+        return Err(Misfit::Broken {
+            path: String::new(),
+            rule: "type".to_owned(),
+            why: "the text is not valid JSON".to_owned(),
+        });
+    };
+    let mut check = Check {
+        parts,
+        steps,
+        path: Vec::new(),
+        depth: 0,
+    };
+    check.part(0, &tree)
+}
+
+fn spend(steps: &mut Steps, count: u64) -> Result {
+    steps.spend(count).map_err(|_| Misfit::Limit)
+}
+
+impl Check<'_> {
+    fn spend(&mut self, count: usize) -> Result {
+        spend(self.steps, count as u64)
+    }
+
+    fn broken(&self, rule: &str, why: impl Into<String>) -> Result {
+        let steps = self
+            .path
+            .iter()
+            .map(|step| step.replace('~', "~0").replace('/', "~1"));
+        let path = steps.fold(String::new(), |path, step| path + "/" + &step);
+        Err(Misfit::Broken {
+            path,
+            rule: rule.to_owned(),
+            why: why.into(),
+        })
+    }
+
+    fn part(&mut self, number: Number, value: &Tree<'_>) -> Result {
+        self.spend(1)?;
+        if self.depth == DEPTH_MAX {
+            return Err(Misfit::Limit);
+        }
+        self.depth += 1;
+        let parts = self.parts;
+        let result = match &parts[number as usize] {
+            Part::Any => Ok(()),
+            Part::Nothing => self.broken("false", "no value is allowed here"),
+            Part::Rules(rules) => rules.iter().try_for_each(|rule| self.rule(rule, value)),
+        };
+        self.depth -= 1;
+        result
+    }
+
+    /// Whether a value fits; that the steps are used up is an error.
+    fn fits(&mut self, number: Number, value: &Tree<'_>) -> std::result::Result<bool, Misfit> {
+        let (depth, path) = (self.depth, self.path.len());
+        match self.part(number, value) {
+            Ok(()) => Ok(true),
+            Err(Misfit::Limit) => Err(Misfit::Limit),
+            Err(Misfit::Broken { .. }) => {
+                self.depth = depth;
+                self.path.truncate(path);
+                Ok(false)
+            }
+        }
+    }
+
+    fn inside(&mut self, step: String, number: Number, value: &Tree<'_>) -> Result {
+        self.path.push(step);
+        self.part(number, value)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    fn rule(&mut self, rule: &Rule, value: &Tree<'_>) -> Result {
+        self.spend(1)?;
+        match (rule, &value.node) {
+            (Rule::Type(types), _) => self.types(types, value),
+            (Rule::Enum(all), _) => self.one_of_values(all, value),
+            (Rule::Const(wanted), _) => match self.same(wanted, value.text)? {
+                true => Ok(()),
+                false => self.broken("const", format!("it is not {}", shown(wanted))),
+            },
+            (Rule::MultipleOf(_) | Rule::Maximum(..) | Rule::Minimum(..), Node::Number(text)) => {
+                self.number(rule, text)
+            }
+            (Rule::MaxLength(_) | Rule::MinLength(_) | Rule::Pattern(..), Node::String(text)) => {
+                self.string(rule, text)
+            }
+            (
+                Rule::MaxItems(_)
+                | Rule::MinItems(_)
+                | Rule::UniqueItems
+                | Rule::Items { .. }
+                | Rule::Contains { .. },
+                Node::List(items),
+            ) => self.list(rule, items),
+            (
+                Rule::MaxProperties(_)
+                | Rule::MinProperties(_)
+                | Rule::Required(_)
+                | Rule::DependentRequired(_)
+                | Rule::DependentSchemas(_)
+                | Rule::Properties(_)
+                | Rule::PropertyNames(_),
+                Node::Object(fields),
+            ) => self.object(rule, value, fields),
+            _ => self.combined(rule, value),
+        }
+    }
+
+    fn types(&mut self, types: &[Type], value: &Tree<'_>) -> Result {
+        let is = |kind: &Type| match (&value.node, kind) {
+            (Node::Null, Type::Null)
+            | (Node::Bool(_), Type::Boolean)
+            | (Node::String(_), Type::String)
+            | (Node::List(_), Type::Array)
+            | (Node::Object(_), Type::Object)
+            | (Node::Number(_), Type::Number) => true,
+            (Node::Number(text), Type::Integer) => Decimal::new(text).is_whole(),
+            _ => false,
+        };
+        if types.iter().any(is) {
+            return Ok(());
+        }
+        let name = |kind: &Type| {
+            TYPES
+                .iter()
+                .find(|(_, it)| it == kind)
+                .map(|(name, _)| *name)
+        };
+        let names: Vec<&str> = types.iter().filter_map(name).collect();
+        self.broken(
+            "type",
+            format!("it is {}, not of type {}", value.kind(), names.join(" or ")),
+        )
+    }
+
+    fn same(&mut self, one: &str, two: &str) -> std::result::Result<bool, Misfit> {
+        self.spend((one.len() + two.len()) / 32)?;
+        equal(
+            one,
+            two,
+            &mut ReadBudget::new(64 * (one.len() + two.len()) + 4096),
+        )
+        .map_err(|_| Misfit::Limit)
+    }
+
+    fn one_of_values(&mut self, all: &[Box<str>], value: &Tree<'_>) -> Result {
+        for wanted in all {
+            self.spend(1)?;
+            if self.same(wanted, value.text)? {
+                return Ok(());
+            }
+        }
+        let some: Vec<String> = all.iter().take(8).map(|text| shown(text)).collect();
+        self.broken(
+            "enum",
+            format!("{} is not one of {}", shown(value.text), some.join(", ")),
+        )
+    }
+
+    fn number(&mut self, rule: &Rule, text: &str) -> Result {
+        self.spend(text.len() / 32)?;
+        let value = Decimal::new(text);
+        let (name, bound, fits) = match rule {
+            Rule::MultipleOf(of) => {
+                let fits = value.is_multiple_of(&Decimal::new(of)).unwrap_or(false);
+                ("multipleOf", of, fits)
+            }
+            Rule::Maximum(bound, true) => ("maximum", bound, value <= Decimal::new(bound)),
+            Rule::Maximum(bound, false) => ("exclusiveMaximum", bound, value < Decimal::new(bound)),
+            Rule::Minimum(bound, true) => ("minimum", bound, value >= Decimal::new(bound)),
+            Rule::Minimum(bound, false) => ("exclusiveMinimum", bound, value > Decimal::new(bound)),
+            _ => return Ok(()),
+        };
+        match fits {
+            true => Ok(()),
+            false => self.broken(name, format!("{} does not fit {name} {bound}", shown(text))),
+        }
+    }
+
+    fn string(&mut self, rule: &Rule, text: &str) -> Result {
+        self.spend(text.len() / 64)?;
+        let length = || text.chars().count() as u64;
+        match rule {
+            Rule::MaxLength(max) if length() > *max => self.broken(
+                "maxLength",
+                format!("it has {} characters; {max} are allowed", length()),
+            ),
+            Rule::MinLength(min) if length() < *min => self.broken(
+                "minLength",
+                format!("it has {} characters; {min} are needed", length()),
+            ),
+            Rule::Pattern(written, pattern) => {
+                spend(self.steps, pattern.steps(text.len()))?;
+                match pattern.is_in(text) {
+                    true => Ok(()),
+                    false => self.broken("pattern", format!("it does not match {written:?}")),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&mut self, rule: &Rule, items: &[Tree<'_>]) -> Result {
+        let count = items.len() as u64;
+        match rule {
+            Rule::MaxItems(max) if count > *max => self.broken(
+                "maxItems",
+                format!("it has {count} items; {max} are allowed"),
+            ),
+            Rule::MinItems(min) if count < *min => self.broken(
+                "minItems",
+                format!("it has {count} items; {min} are needed"),
+            ),
+            Rule::UniqueItems => self.unique(items),
+            Rule::Items { prefix, rest } => {
+                for (at, item) in items.iter().enumerate() {
+                    if let Some(part) = prefix.get(at).copied().or(*rest) {
+                        self.inside(at.to_string(), part, item)?;
+                    }
+                }
+                Ok(())
+            }
+            Rule::Contains { item, min, max } => {
+                let mut found = 0;
+                for value in items {
+                    found += u64::from(self.fits(*item, value)?);
+                }
+                if found < *min {
+                    return self.broken("contains", format!("{found} items fit; {min} are needed"));
+                }
+                match max {
+                    Some(max) if found > *max => self.broken(
+                        "maxContains",
+                        format!("{found} items fit; {max} are allowed"),
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Equal items have equal hashes.
+    fn unique(&mut self, items: &[Tree<'_>]) -> Result {
+        let mut seen: Map<u64, &Tree<'_>> = Map::default();
+        for item in items {
+            self.spend(1 + item.text.len() / 16)?;
+            let hash = hash_of(item.text.as_bytes()).unwrap_or_default();
+            if let Some(other) = seen.insert(hash, item)
+                && self.same(other.text, item.text)?
+            {
+                return self.broken(
+                    "uniqueItems",
+                    format!("{} is there twice", shown(item.text)),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn object(
+        &mut self,
+        rule: &Rule,
+        value: &Tree<'_>,
+        fields: &[(Cow<'_, str>, Tree<'_>)],
+    ) -> Result {
+        self.spend(fields.len())?;
+        let last: Map<&str, &Tree<'_>> = fields
+            .iter()
+            .map(|(name, value)| (&**name, value))
+            .collect();
+        let count = last.len() as u64;
+        match rule {
+            Rule::MaxProperties(max) if count > *max => self.broken(
+                "maxProperties",
+                format!("it has {count} fields; {max} are allowed"),
+            ),
+            Rule::MinProperties(min) if count < *min => self.broken(
+                "minProperties",
+                format!("it has {count} fields; {min} are needed"),
+            ),
+            Rule::Required(names) => self.required("required", names, &last),
+            Rule::DependentRequired(all) => {
+                for (name, names) in all {
+                    self.spend(1)?;
+                    if last.contains_key(&**name) {
+                        self.required("dependentRequired", names, &last)?;
+                    }
+                }
+                Ok(())
+            }
+            Rule::DependentSchemas(all) => {
+                for (name, part) in all {
+                    self.spend(1)?;
+                    if last.contains_key(&**name) {
+                        self.part(*part, value)?;
+                    }
+                }
+                Ok(())
+            }
+            Rule::PropertyNames(part) => {
+                for (name, _) in fields {
+                    let text = serde_json::Value::from(&**name).to_string();
+                    let name_value = Tree {
+                        text: &text,
+                        node: Node::String(Cow::Borrowed(name)),
+                    };
+                    self.inside(name.to_string(), *part, &name_value)?;
+                }
+                Ok(())
+            }
+            Rule::Properties(rules) => {
+                // In the order written, so that the first fault is the same whatever the hashes are.
+                for (name, value) in fields {
+                    let counts = last.get(&**name).is_some_and(|it| std::ptr::eq(*it, value));
+                    if counts {
+                        self.property(rules, name, value)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn required(&mut self, rule: &str, names: &[Box<str>], last: &Map<&str, &Tree<'_>>) -> Result {
+        self.spend(names.len())?;
+        match names.iter().find(|name| !last.contains_key(&***name)) {
+            None => Ok(()),
+            Some(missing) => self.broken(rule, format!("the field {missing:?} is missing")),
+        }
+    }
+
+    fn property(&mut self, rules: &Properties, name: &str, value: &Tree<'_>) -> Result {
+        let mut is_known = false;
+        if let Some(part) = rules.named.get(name) {
+            is_known = true;
+            self.inside(name.to_owned(), *part, value)?;
+        }
+        for (pattern, part) in &rules.patterns {
+            spend(self.steps, pattern.steps(name.len()))?;
+            if pattern.is_in(name) {
+                is_known = true;
+                self.inside(name.to_owned(), *part, value)?;
+            }
+        }
+        match rules.additional {
+            Some(part) if !is_known => match self.parts[part as usize] {
+                Part::Nothing => {
+                    self.path.push(name.to_owned());
+                    self.broken(
+                        "additionalProperties",
+                        "a field of this name is not allowed",
+                    )
+                }
+                _ => self.inside(name.to_owned(), part, value),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn combined(&mut self, rule: &Rule, value: &Tree<'_>) -> Result {
+        match rule {
+            Rule::AllOf(parts) => parts.iter().try_for_each(|part| self.part(*part, value)),
+            Rule::AnyOf(parts) => {
+                for part in parts {
+                    if self.fits(*part, value)? {
+                        return Ok(());
+                    }
+                }
+                self.broken("anyOf", "it fits none of the alternatives")
+            }
+            Rule::OneOf(parts) => {
+                let mut fitting = 0;
+                for part in parts {
+                    fitting += usize::from(self.fits(*part, value)?);
+                }
+                match fitting {
+                    1 => Ok(()),
+                    _ => self.broken("oneOf", format!("it fits {fitting} alternatives, not one")),
+                }
+            }
+            Rule::Not(part) => match self.fits(*part, value)? {
+                true => self.broken("not", "it fits what it must not fit"),
+                false => Ok(()),
+            },
+            Rule::If {
+                condition,
+                then,
+                otherwise,
+            } => {
+                let branch = match self.fits(*condition, value)? {
+                    true => then,
+                    false => otherwise,
+                };
+                branch.map_or(Ok(()), |part| self.part(part, value))
+            }
+            Rule::Reference(part) => self.part(*part, value),
+            // A rule about values of another type.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
