@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod about;
 mod bench;
 mod cluster;
 mod demo;

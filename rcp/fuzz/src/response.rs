@@ -6,6 +6,7 @@ use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListIns
 use rstmdb_rcp::message::machine::GetMachineResult;
 use rstmdb_rcp::message::session::{HelloResult, InfoResult};
 use rstmdb_rcp::message::storage::WalReadResult;
+use rstmdb_rcp::message::storage::ancestors::AncestorsResult;
 use rstmdb_rcp::message::storage::audit::AuditReadResult;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAllResult};
 use rstmdb_rcp::message::{ErrorBody, Incoming, ResponseMeta};
@@ -55,6 +56,7 @@ fn read_result(result: &RawValue) {
     parse::<BatchResult<'_>>(result);
     parse::<WatchAllResult<'_>>(result);
     parse::<WalReadResult<Box<RawValue>>>(result);
+    parse::<AncestorsResult<Box<RawValue>>>(result);
     parse::<AuditReadResult<'_>>(result);
     parse::<ClusterStatusResult<'_>>(result);
 }
