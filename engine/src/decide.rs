@@ -4,6 +4,7 @@
 //! are applied.
 
 mod apply_event;
+mod automation;
 mod batch;
 mod chart;
 mod cost;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use crate::api::command::Command;
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::fact::{Body, Entry, Fact, FlushAll};
 use crate::machine::Compiled;
 use crate::machine::Machine;
 use crate::view::View;
@@ -142,6 +143,7 @@ impl Decider<'_> {
             Command::DeleteInstance(delete) => self.delete_instance(delete),
             Command::FlushAll => self.flush_all(),
             Command::SetLevel { level } => self.set_level(*level),
+            Command::SetAutomation(set) => self.set_automation(set),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
         }
     }
@@ -169,12 +171,7 @@ impl Decider<'_> {
             index: self.offset,
             time_ms: self.time_ms,
             actor: actor.to_owned(),
-            key_bounds: Some(KeyBounds {
-                retention_ms: self.limits.idempotency_retention_ms,
-                keys_max: self.limits.idempotency_keys_max,
-                bytes_max: self.limits.idempotency_bytes_max,
-                of_lives: true,
-            }),
+            key_bounds: Some(self.limits.into()),
             facts,
         }
     }

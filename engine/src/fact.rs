@@ -13,12 +13,25 @@ pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
     ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Key, KeyBounds, PutMachine,
-    SetLevel,
+    SetAutomation, SetLevel,
 };
+
+use crate::limits::Limits;
 
 impl From<Body> for Fact {
     fn from(body: Body) -> Self {
         Self { body: Some(body) }
+    }
+}
+
+impl From<&Limits> for KeyBounds {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            retention_ms: limits.idempotency_retention_ms,
+            keys_max: limits.idempotency_keys_max,
+            bytes_max: limits.idempotency_bytes_max,
+            of_lives: true,
+        }
     }
 }
 
@@ -29,7 +42,10 @@ impl Fact {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),
             Body::DeleteInstance(delete) => Some(&delete.instance_id),
-            Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) => None,
+            Body::PutMachine(_)
+            | Body::FlushAll(_)
+            | Body::SetLevel(_)
+            | Body::SetAutomation(_) => None,
         }
     }
 }
@@ -83,6 +99,22 @@ impl fmt::Display for Fact {
             }
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
             Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
+            Some(Body::SetAutomation(set)) => {
+                f.write_str(match set.paused {
+                    true => "automation paused",
+                    false => "automation running",
+                })?;
+                for (is_so, what) in [
+                    (set.skip_overdue, ", overdue skipped"),
+                    (set.shift_timers, ", timers shifted"),
+                ] {
+                    f.write_str(if is_so { what } else { "" })?;
+                }
+                match set.reason.as_str() {
+                    "" => Ok(()),
+                    reason => write!(f, ": {reason}"),
+                }
+            }
         }
     }
 }

@@ -59,6 +59,8 @@ pub const BATCH_LISTED_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of contexts, payloads and definitions that one entry may carry: 1 MiB less than a
 /// protocol frame, so that WAL_READ can show any entry together with its names, ids and keys.
 pub const ENTRY_BYTES_MAX: usize = 15 << 20;
+/// Longest reason that a write may give, in bytes.
+pub const REASON_BYTES_MAX: usize = 1024;
 /// Longest page of LIST_INSTANCES.
 pub const LIST_ITEMS_MAX: u64 = 1000;
 /// Page length of LIST_INSTANCES when none is asked for.

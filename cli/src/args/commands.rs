@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use rstmdb_rcp::message::{self, ReadOptions};
 
+use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
 use super::tools::{Backup, Completions, Diagram, Export, History, Load};
@@ -46,6 +47,8 @@ pub enum Command {
     ReplicationStatus,
     /// Show, add and remove nodes, move the leadership, or start a cluster to try out.
     Cluster(Cluster),
+    /// Show whether the database does something by itself, pause that, or let it run again.
+    Automation(Automation),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.

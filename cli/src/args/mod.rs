@@ -3,12 +3,14 @@
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
 
+mod automation;
 mod bench;
 mod cluster;
 mod commands;
 mod tools;
 mod values;
 
+pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{

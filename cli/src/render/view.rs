@@ -20,8 +20,24 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
+        op::AUTOMATION => automation(result),
         _ => fields(result, paint),
     }
+}
+
+fn automation(result: &Json) -> String {
+    let mut line = format!("automation: {}", cell(&result["automation"]));
+    let since = time(&result["since"]);
+    if !since.is_empty() {
+        line.push_str(&format!(" since {since}"));
+    }
+    for (name, before) in [("by", ", by "), ("reason", ": ")] {
+        let text = cell(&result[name]);
+        if !text.is_empty() {
+            line.push_str(&format!("{before}{text}"));
+        }
+    }
+    format!("{}\n", printable(&line))
 }
 
 /// A record of the log as a row of [`facts`].
@@ -439,5 +455,17 @@ mod tests {
         let result = json!({"state": "\u{1b}[2J", "items": [{"machine": "\u{1b}[2J"}]});
         assert!(!shown(op::GET_INSTANCE, &result).contains('\u{1b}'));
         assert!(!shown(op::LIST_MACHINES, &result).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn automation_is_one_line_with_who_and_why() {
+        let result = json!({"automation": "running"});
+        assert_eq!(shown(op::AUTOMATION, &result), "automation: running\n");
+        let result = json!({"automation": "paused", "since": 1_700_000_000_000_i64,
+            "by": "restore", "reason": "a copy"});
+        assert_eq!(
+            shown(op::AUTOMATION, &result),
+            "automation: paused since 2023-11-14 22:13:20Z, by restore: a copy\n"
+        );
     }
 }

@@ -82,6 +82,9 @@ impl Batch<'_> {
                     "raising the feature level is not allowed in a batch",
                 ));
             }
+            BatchOp::Write(Command::SetAutomation(_)) => {
+                return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -131,6 +134,7 @@ fn bytes(body: &Body) -> usize {
             let payload = apply.payload.as_ref().map_or(0, |payload| payload.len());
             apply.ctx.len() + payload + names(&apply.emits) + names(&apply.via)
         }
+        Body::SetAutomation(set) => set.reason.len(),
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

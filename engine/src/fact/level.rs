@@ -113,6 +113,10 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 3, "keep_id", 1),
     holding("DeleteInstance", 4, "key", 1, "Key"),
     row("SetLevel", 1, "level", 1),
+    row("SetAutomation", 1, "paused", 2),
+    row("SetAutomation", 2, "reason", 2),
+    row("SetAutomation", 3, "skip_overdue", 2),
+    row("SetAutomation", 4, "shift_timers", 2),
 ];
 
 /// What snapshots hold: `record.proto`, with the names of its messages.
@@ -130,8 +134,12 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Header", 5, "instances", 1),
     row("Header", 6, "stale_known_from", 1),
     row("Header", 7, "level", 2),
-    row("Header", 8, "automation", 2),
+    holding("Header", 8, "automation", 2, "Automation"),
     row("Header", 9, "chain", 2),
+    row("Automation", 1, "paused", 2),
+    row("Automation", 2, "since_ms", 2),
+    row("Automation", 3, "reason", 2),
+    row("Automation", 4, "by", 2),
     row("Machine", 1, "machine", 1),
     row("Machine", 2, "version", 1),
     row("Machine", 3, "definition", 1),

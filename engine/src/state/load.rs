@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
@@ -154,6 +155,14 @@ impl StateLoader {
         self.state.stale = header.stale_offsets.into_iter().collect();
         self.state.stale_known_from = header.stale_known_from;
         self.state.level = header.level.max(level::FIRST);
+        self.state.automation = header.automation.map(|automation| {
+            Arc::new(Automation {
+                paused: automation.paused,
+                since_ms: automation.since_ms,
+                reason: automation.reason,
+                by: automation.by,
+            })
+        });
         Ok(())
     }
 

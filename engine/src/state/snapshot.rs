@@ -120,6 +120,16 @@ impl SnapshotRecords {
                 level::FIRST => 0,
                 level => level,
             },
+            automation: self
+                .state
+                .automation
+                .as_deref()
+                .map(|automation| proto::Automation {
+                    paused: automation.paused,
+                    since_ms: automation.since_ms,
+                    reason: automation.reason.clone(),
+                    by: automation.by.clone(),
+                }),
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rstmdb_engine::command::{BatchOp, ListInstances, Query};
+use rstmdb_engine::command::{BatchOp, ListInstances, Query, SetAutomation};
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
 use rstmdb_engine::{
     Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Reply, State, is_settled, prepare,
@@ -48,7 +48,11 @@ fn command() -> impl Strategy<Value = Command> {
     let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
     let batch = vec(op, 0..5).prop_map(Command::Batch);
     prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll),
-        1 => (0..4u32).prop_map(|level| Command::SetLevel { level })]
+    1 => (0..4u32).prop_map(|level| Command::SetLevel { level }),
+    1 => any::<bool>().prop_map(|paused| Command::SetAutomation(SetAutomation {
+        paused,
+        ..SetAutomation::default()
+    }))]
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -162,6 +166,10 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         2 => delete.prop_map(Some),
         1 => Just(Some(Body::FlushAll(fact::FlushAll {}))),
         1 => (0..4u32).prop_map(|level| Some(Body::SetLevel(fact::SetLevel { level }))),
+        1 => any::<bool>().prop_map(|paused| Some(Body::SetAutomation(fact::SetAutomation {
+            paused,
+            ..fact::SetAutomation::default()
+        }))),
         1 => Just(None),
     ]
     .prop_map(|body| Fact { body })

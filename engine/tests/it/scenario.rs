@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use crate::common::{bytes, decided, reload};
 use rstmdb_engine::command::{
     ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
 use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
 
@@ -203,6 +204,17 @@ impl<'a> Line<'a> {
             "level" => Command::SetLevel {
                 level: word(1).parse().unwrap(),
             },
+            "pause" => Command::SetAutomation(SetAutomation {
+                paused: true,
+                reason: self.option("reason"),
+                ..SetAutomation::default()
+            }),
+            "resume" => Command::SetAutomation(SetAutomation {
+                reason: self.option("reason"),
+                skip_overdue: self.words.contains(&"skip"),
+                shift_timers: self.words.contains(&"shift"),
+                ..SetAutomation::default()
+            }),
             other => panic!("unknown command {other}"),
         }
     }
@@ -235,6 +247,16 @@ impl Run {
             self.state.skip(self.end() + 1);
         }
         self.now_ms = now_ms;
+    }
+
+    pub fn level(&self) -> u32 {
+        self.state.level()
+    }
+
+    /// Takes an entry that no request of the scenario has asked for.
+    pub fn install(&mut self, entry: &Entry) {
+        self.place(entry.index, entry.time_ms);
+        assert_eq!(self.state.apply(entry, entry.index), Ok(Outcome::Applied));
     }
 
     pub fn digest(&self) -> u128 {

@@ -28,6 +28,8 @@ const OPS: &[&str] = &[
     "WAL_STATS",
     "FLUSH_ALL",
     "REPLICATION_STATUS",
+    "AUTOMATION",
+    "CLUSTER_FINALIZE_UPGRADE",
 ];
 
 /// Makes mutated frames.

@@ -2,6 +2,7 @@
 
 use rstmdb_engine::command::{BatchOp, Query};
 use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{instance, machine};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -55,6 +56,15 @@ fn command_call(command: &Command) -> (&'static str, String) {
             ("DELETE_INSTANCE", text(&params))
         }
         Command::FlushAll => ("FLUSH_ALL", "{}".to_owned()),
+        Command::SetAutomation(set) => {
+            let params = Automation {
+                set: Some(if set.paused { "paused" } else { "running" }.into()),
+                reason: set.reason.as_deref().map(Into::into),
+                skip_overdue: set.skip_overdue.then_some(true),
+                shift_timers: set.shift_timers.then_some(true),
+            };
+            ("AUTOMATION", text(&params))
+        }
         Command::SetLevel { .. } => panic!("no client can ask for {command}"),
         Command::Batch(ops) => ("BATCH", batch_params(ops)),
     }

@@ -6,6 +6,7 @@ use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
+use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
 use rstmdb_rcp::wire::Decoder;
@@ -44,4 +45,5 @@ fn look_into(payload: &[u8]) {
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);
+    let _ = Automation::read(head.params);
 }

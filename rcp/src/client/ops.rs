@@ -19,6 +19,7 @@ use crate::message::machine::{
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::automation::{Automation, AutomationResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
@@ -80,6 +81,8 @@ methods! {
     compact COMPACT (Compact) -> CompactResult;
     /// FLUSH_ALL: removes everything, where the server allows it.
     flush_all FLUSH_ALL () -> FlushAllResult;
+    /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says how that stands.
+    automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
     /// REPLICATION_STATUS: the node's part in replication.
     replication_status REPLICATION_STATUS () -> ReplicationStatusResult<'static>;
     /// CLUSTER_STATUS: every member, and how it is.

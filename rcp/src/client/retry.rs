@@ -44,8 +44,8 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan
 
 fn plan_write<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> (Cow<'a, RawValue>, bool) {
     match name {
-        // The same definition again is answered with `created: false`.
-        op::PUT_MACHINE => (Cow::Borrowed(params), true),
+        // The same definition again is answered with `created: false`. What is paused is paused once.
+        op::PUT_MACHINE | op::AUTOMATION => (Cow::Borrowed(params), true),
         op::BATCH => plan_batch(params, add_keys),
         name if op::takes_idempotency_key(name) => plan_keyed(params, add_keys),
         _ => (Cow::Borrowed(params), false),

@@ -59,6 +59,7 @@ ops! {
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
+    AUTOMATION Write;
     CLUSTER_STATUS Read;
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;

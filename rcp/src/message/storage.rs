@@ -2,10 +2,12 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`automation`] | AUTOMATION |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
 
+pub mod automation;
 pub mod backup;
 pub mod keys;
 pub mod reload;

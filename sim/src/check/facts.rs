@@ -51,6 +51,8 @@ pub struct Facts {
     events: Vec<Event>,
     /// The feature level, once it was raised.
     level: Option<u32>,
+    /// Automation is paused.
+    paused: bool,
 }
 
 /// The fault of an entry.
@@ -61,6 +63,12 @@ impl Facts {
     #[must_use]
     pub fn offset_of(&self, tag: &str) -> Option<u64> {
         self.tags.get(tag).copied()
+    }
+
+    /// Whether automation is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// The feature level.
@@ -163,6 +171,7 @@ impl Facts {
                     (&delete.instance_id, false, prev, &delete.key)
                 }
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
+                Body::SetAutomation(_) => continue,
                 Body::SetLevel(set) => {
                     if set.level <= self.level() {
                         return Some(format!("the level is {} already", self.level()));
@@ -206,6 +215,10 @@ impl Facts {
                 Ok(())
             }
             Body::FlushAll(_) => Err("it removes everything".to_owned()),
+            Body::SetAutomation(set) => {
+                self.paused = set.paused;
+                Ok(())
+            }
             Body::SetLevel(set) => {
                 self.level = Some(set.level);
                 Ok(())

@@ -17,6 +17,7 @@ use crate::planted::{self, Bug};
 use crate::replica::cluster::status::MemberReport;
 use crate::replica::error::Error;
 use crate::replica::parts::pace::Pace;
+use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 use crate::replica::write::request::Source;
@@ -99,6 +100,23 @@ impl<T: Types> Membership<T> {
             "a node that is too old was to be added"
         );
         Err(ChangeError::Refused { reason })
+    }
+
+    /// A leader that does not know this level does not know the request to raise it either.
+    pub(super) async fn must_know_levels(
+        &self,
+        leader: &Peer,
+    ) -> Result<Result<(), ChangeError>, PeerError> {
+        let levels = &self.options.levels;
+        let report = self.neighbours.peers.report(leader).await?;
+        if report.understands >= levels.understands() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(ChangeError::HeldBack {
+            needed: levels.understands(),
+            current: levels.reached(),
+            held_back_by: vec![leader.id],
+        }))
     }
 
     /// Raises the level to what every member understands.

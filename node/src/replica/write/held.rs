@@ -235,8 +235,7 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
         Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
-        Command::FlushAll => {}
-        Command::SetLevel { .. } => {}
+        Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
         Command::Batch(ops) => ops.iter().for_each(|op| match op {
             BatchOp::Write(command) => each_lane(command, visit),
             BatchOp::Read(Query::GetInstance { instance_id }) => {

@@ -8,9 +8,11 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
+use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -120,6 +122,7 @@ pub(crate) fn command(
     match op {
         Op::Batch => Some(whole_batch(params, ids)),
         Op::FlushAll => Some(Ok(Command::FlushAll)),
+        Op::Automation => set_automation(params.raw).transpose(),
         op => single(op, params.raw, params, ids),
     }
 }
@@ -138,6 +141,20 @@ fn single(
         Op::ApplyEvent => apply_event(params, text),
         _ => return None,
     })
+}
+
+/// `None` where the request only asks how automation stands.
+fn set_automation(params: &RawValue) -> Result<Option<Command>, ErrorBody> {
+    let params: Automation<'_> = read(params)?;
+    let Some(set) = params.set else {
+        return Ok(None);
+    };
+    Ok(Some(Command::SetAutomation(SetAutomation {
+        paused: set == "paused",
+        reason: params.reason.map(Into::into),
+        skip_overdue: params.skip_overdue.unwrap_or_default(),
+        shift_timers: params.shift_timers.unwrap_or_default(),
+    })))
 }
 
 fn put_machine(params: &RawValue) -> Result<Command, ErrorBody> {

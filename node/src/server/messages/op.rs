@@ -61,6 +61,7 @@ ops! {
     FlushAll = FLUSH_ALL,
     ReplicationStatus = REPLICATION_STATUS,
     Compact = COMPACT,
+    Automation = AUTOMATION,
     ClusterStatus = CLUSTER_STATUS,
     ClusterAdd = CLUSTER_ADD,
     ClusterPromote = CLUSTER_PROMOTE,

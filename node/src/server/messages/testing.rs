@@ -85,6 +85,19 @@ fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String
             Op::DeleteInstance
         }
         Command::FlushAll => Op::FlushAll,
+        Command::SetAutomation(set) => {
+            params.str("set", if set.paused { "paused" } else { "running" });
+            optional_str(&mut params, "reason", set.reason.as_deref());
+            for (name, is_set) in [
+                ("skip_overdue", set.skip_overdue),
+                ("shift_timers", set.shift_timers),
+            ] {
+                if is_set {
+                    params.flag(name, true);
+                }
+            }
+            Op::Automation
+        }
         Command::SetLevel { .. } => unreachable!("no client asks for it"),
         Command::Batch(ops) => {
             let out = params.str("mode", "atomic").key("ops");

@@ -170,5 +170,7 @@ fn replica_options(id: u64) -> replica::Options {
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
         costly_bytes: replica::Options::COSTLY_BYTES,
+        levels: Arc::default(),
+        raises_level: false,
     }
 }

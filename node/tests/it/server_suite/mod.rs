@@ -13,6 +13,7 @@ mod hoarders;
 mod instances;
 mod keys;
 mod legacy;
+mod levels;
 mod limits;
 mod machines;
 mod order;

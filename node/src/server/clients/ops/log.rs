@@ -160,6 +160,23 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("level", u64::from(set.level));
             write_origin(out, entry, 0, None);
         }
+        Some(FactBody::SetAutomation(set)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "set_automation")
+                .str("automation", if set.paused { "paused" } else { "running" });
+            if !set.reason.is_empty() {
+                out.str("reason", &set.reason);
+            }
+            for (name, is_set) in [
+                ("skip_overdue", set.skip_overdue),
+                ("shift_timers", set.shift_timers),
+            ] {
+                if is_set {
+                    out.flag(name, true);
+                }
+            }
+            write_origin(out, entry, 0, None);
+        }
         // A fact of a newer version: this node knows only that there is one.
         None => {
             out.str("type", "unknown");

@@ -21,6 +21,7 @@
 
 mod admin;
 mod answer;
+mod automation;
 mod backup;
 mod batch;
 mod cluster;
@@ -138,6 +139,8 @@ pub(crate) enum Job {
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
     Compact { force_snapshot: bool },
+    /// Say how automation stands.
+    Automation,
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
     /// Read the configuration and its files again.
@@ -184,6 +187,7 @@ pub(crate) fn plan(
         Op::WalStats => Ok(log::stats(shared)),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
+        Op::Automation => automation::plan(params),
         op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
@@ -271,6 +275,7 @@ impl Job {
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
+            Self::Automation => Started::Running(automation::start(shared.clone())),
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),

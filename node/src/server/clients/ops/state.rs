@@ -58,7 +58,10 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         Command::CreateInstance(create) => touch(&create.instance_id),
         Command::ApplyEvent(apply) => touch(&apply.instance_id),
         Command::DeleteInstance(delete) => touch(&delete.instance_id),
-        Command::PutMachine(_) | Command::FlushAll | Command::SetLevel { .. } => Touch::Everything,
+        Command::PutMachine(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. }
+        | Command::SetAutomation(_) => Touch::Everything,
         Command::Batch(ops) => merge(ops.iter().map(|op| match op {
             BatchOp::Write(command) => touch_of(command),
             BatchOp::Read(query) => touch_of_query(query),
