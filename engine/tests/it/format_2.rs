@@ -437,7 +437,7 @@ fn an_event_of_ten_thousand_states_is_found_as_fast_as_one_of_ten() {
 
 #[test]
 fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
-    let items: Vec<Value> = (0..200)
+    let items: Vec<Value> = (0..400)
         .map(|at| json!({ "sku": format!("A-{at:05}"), "n": at }))
         .collect();
     let ctx = json!({ "items": items, "status": "confirmed", "total": 129.9 }).to_string();

@@ -8,6 +8,7 @@ const FOLLOWS: bool = false;
 mod backup;
 mod batches;
 mod events;
+mod format_2;
 mod forming;
 mod hoarders;
 mod instances;
