@@ -4,6 +4,7 @@
 #   eval "$(deploy/local-images.sh)" && docker-compose up --build
 #
 # Standard output is the two variables to export and nothing else. Images that exist are left alone.
+# With the argument `runtime` it makes only the image that programs run on.
 # They are made of Debian's packages and of the Rust toolchain installed here. They are for tests:
 # nobody brings them up to date, and the build image knows the certificates this machine trusts.
 #
@@ -92,5 +93,9 @@ make_build() {
 
 docker version >/dev/null || fail 'the Docker daemon cannot be reached'
 exists "$RUNTIME" || (make_runtime)
+if [ "${1:-}" = runtime ]; then
+  printf 'export RUNTIME_IMAGE=%s\n' "$RUNTIME" >&3
+  exit
+fi
 exists "$BUILD" || (make_build)
 printf 'export BUILD_IMAGE=%s RUNTIME_IMAGE=%s\n' "$BUILD" "$RUNTIME" >&3

@@ -86,6 +86,9 @@ pub struct LogFile {
     /// The digest that the server's state had at the last offset, in hex, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// The head of the chain over the log there, in hex, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_head: Option<String>,
 }
 
 impl Run {

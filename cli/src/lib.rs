@@ -17,11 +17,13 @@
 //! | [`commands`] | one file for each group of commands |
 //! | [`demo`] | a cluster of child processes |
 //! | [`load`] | running a file of operations, in order for each instance |
+//! | [`audit`] | heads of the chain over the log, and proofs against them |
 //! | [`backup`] | copying a snapshot and the log into a folder |
 //! | [`mod@bench`] | measuring |
 //! | [`repl`] | the interactive session |
 
 pub mod args;
+pub mod audit;
 pub mod backup;
 pub mod bench;
 pub mod commands;

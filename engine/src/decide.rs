@@ -11,6 +11,7 @@ mod cost;
 mod idempotency;
 mod instance;
 mod level;
+mod meta;
 mod prepare;
 mod put_machine;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use crate::api::command::Command;
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry, Fact, FlushAll};
+use crate::fact::{Body, Entry, Fact, FlushAll, Meta};
 use crate::machine::Compiled;
 use crate::machine::Machine;
 use crate::view::View;
@@ -36,6 +37,8 @@ pub struct DecideAt<'a> {
     pub now_ms: u64,
     /// The client that asked; may be empty.
     pub actor: &'a str,
+    /// What the client says about the write.
+    pub meta: Option<&'a Meta>,
     /// The leader's configuration.
     pub limits: &'a Limits,
 }
@@ -76,12 +79,18 @@ pub fn decide(
             .max(state.last_time_ms())
             .max(pending.last_time_ms),
         actor: at.actor,
+        meta: at.meta,
         limits: at.limits,
     };
+    if let Some(meta) = at.meta {
+        decider.check_meta(meta)?;
+    }
     let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
-            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
+            // WAL_READ may show what a client says about the batch beside each of its facts, escaped as JSON.
+            let fact_bytes = 2 * at.meta.map_or(0, Meta::text_bytes);
+            let (facts, replies) = batch::decide(decider, ops, fact_bytes, &mut compiled)?;
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
@@ -99,7 +108,7 @@ pub fn decide(
     if facts.is_empty() {
         return Ok(Decision::Answer { reply, offset });
     }
-    let entry = decider.entry(facts, at.actor);
+    let entry = decider.entry(facts, at);
     Ok(Decision::Write {
         entry,
         reply,
@@ -131,6 +140,7 @@ struct Decider<'a> {
     offset: u64,
     time_ms: u64,
     actor: &'a str,
+    meta: Option<&'a Meta>,
     limits: &'a Limits,
 }
 
@@ -166,13 +176,14 @@ impl Decider<'_> {
         })
     }
 
-    fn entry(self, facts: Vec<Fact>, actor: &str) -> Entry {
+    fn entry(self, facts: Vec<Fact>, at: &DecideAt<'_>) -> Entry {
         Entry {
             index: self.offset,
             time_ms: self.time_ms,
-            actor: actor.to_owned(),
+            actor: at.actor.to_owned(),
             key_bounds: Some(self.limits.into()),
             facts,
+            meta: at.meta.cloned(),
         }
     }
 }

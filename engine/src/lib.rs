@@ -23,6 +23,7 @@
 //! | `machine` | machines as users write them ([`definition`], [`guard`], [`expression`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |
 //! | [`fact`] | what the log carries |
+//! | [`chain`] | one hash over the whole log, by which a change of its history shows |
 //! | [`limits`] | every bound |
 //! | `hash` | a map without a random seed |
 
@@ -30,6 +31,7 @@
 
 mod api;
 mod apply;
+pub mod chain;
 mod decide;
 pub mod fact;
 mod hash;
@@ -55,4 +57,6 @@ pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, schema};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
+#[cfg(feature = "planted-bugs")]
+pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use view::Pending;

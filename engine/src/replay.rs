@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::apply::Outcome;
+use crate::chain::{Chain, Kind, Logged};
 use crate::fact::Entry;
 use crate::state::{self, State, StateLoader};
 
@@ -43,6 +44,19 @@ pub enum Error {
         /// The digest of the state here.
         found: u128,
         /// The digest that the cluster had, in hex.
+        known: String,
+    },
+    /// The entries are not those that the cluster had.
+    #[error(
+        "an entry up to offset {offset} is not the one that the cluster had: the head of the chain is {found}, the \
+         cluster's was {known}"
+    )]
+    Chain {
+        /// The offset of both heads.
+        offset: u64,
+        /// The head here.
+        found: String,
+        /// The head that the cluster had.
         known: String,
     },
 }
@@ -127,23 +141,31 @@ impl Replay {
         }
     }
 
-    /// Takes the entry at an offset: its facts as they are in the log, or nothing for an entry without facts (blank,
-    /// membership).
+    /// Takes the next entry, as it is in the log.
     ///
     /// # Errors
     /// When it does not fit; the replay is over then.
-    pub fn entry(&mut self, offset: u64, facts: Option<Bytes>) -> Result<Step, Error> {
+    pub fn entry(&mut self, logged: &Logged<'_>) -> Result<Step, Error> {
+        let step = self.apply(logged)?;
+        if step == Step::Applied {
+            self.state.link(logged.offset, &logged.hash())?;
+        }
+        Ok(step)
+    }
+
+    fn apply(&mut self, logged: &Logged<'_>) -> Result<Step, Error> {
+        let offset = logged.offset;
         if offset <= self.state.last_applied() {
             return Ok(Step::Covered);
         }
         if matches!(self.until, Until::Offset(last) if offset > last) {
             return Ok(Step::Beyond);
         }
-        let Some(facts) = facts else {
+        if logged.kind != Kind::Normal {
             self.state.skip(offset);
             return Ok(Step::Applied);
-        };
-        let entry = Entry::decode(facts).map_err(|error| Error::Undecodable {
+        }
+        let entry = Entry::decode(logged.payload).map_err(|error| Error::Undecodable {
             offset,
             reason: error.to_string(),
         })?;
@@ -175,6 +197,26 @@ impl Replay {
             Some(known) if offset == self.state.last_applied() => compare(&self.state, known),
             _ => Ok(()),
         }
+    }
+
+    /// Compares the chain with the head, in hex, that the cluster had at `offset`, if the replay is there and the head
+    /// is known.
+    ///
+    /// # Errors
+    /// When it is another one.
+    pub fn compare_head(&self, offset: u64, known: Option<&str>) -> Result<(), Error> {
+        let Some(known) = known.filter(|_| offset == self.state.last_applied()) else {
+            return Ok(());
+        };
+        let found = self.state.chain().map(Chain::head);
+        if found.is_some() && known.parse().ok() == found {
+            return Ok(());
+        }
+        Err(Error::Chain {
+            offset,
+            found: found.map_or_else(|| "none".to_owned(), |head| head.to_string()),
+            known: known.to_owned(),
+        })
     }
 
     /// The state so far.

@@ -14,6 +14,7 @@ mod key_name;
 mod key_record;
 mod load;
 mod machines;
+mod planted;
 mod snapshot;
 mod table;
 
@@ -21,6 +22,8 @@ pub use automation::Automation;
 pub use error::Error;
 pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
+#[cfg(feature = "planted-bugs")]
+pub use planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
@@ -31,6 +34,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
+use crate::chain::{Chain, EntryHash};
 use crate::fact::level;
 
 use idempotency::IdempotencyKeys;
@@ -59,6 +63,8 @@ pub struct State {
     pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
+    /// None in a log of an earlier version, which had no chain.
+    chain: Option<Chain>,
     scratch: Vec<u8>,
 }
 
@@ -133,6 +139,7 @@ impl State {
             keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,
+            chain: None,
             scratch: Vec::new(),
         }
     }
@@ -201,6 +208,32 @@ impl State {
     /// The first offset of which [`State::is_stale`] knows: the log below must not be shown.
     pub fn stale_known_from(&self) -> u64 {
         self.stale_known_from
+    }
+
+    /// The chain over the log, if it has begun. Every replica has the same head at the same offset.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    /// Begins the chain with the entry at `first`, if it has not begun.
+    pub fn begin_chain(&mut self, first: u64) {
+        self.chain.get_or_insert_with(|| Chain::begin(first));
+    }
+
+    /// Adds the entry that was just applied, stale or passed over to the chain. A state that only one program looks at
+    /// can do without.
+    ///
+    /// # Errors
+    /// When the entry before it was not added.
+    pub fn link(&mut self, offset: u64, entry: &EntryHash) -> Result<(), Error> {
+        let Some(chain) = &mut self.chain else {
+            return Ok(());
+        };
+        if planted::leaves_stale_entries_out() && self.stale.contains(&offset) {
+            chain.pass(offset, chain.head());
+            return Ok(());
+        }
+        Ok(chain.add(offset, entry)?)
     }
 
     /// How many instances there are.

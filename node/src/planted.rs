@@ -30,23 +30,32 @@ pub enum Bug {
     ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
+    /// A watch that reads the log's files is not told of deletions.
+    CatchUpDropsDeletions,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
     /// A leader raises the feature level although it has not asked the last of the members.
     LevelRaisedTooEarly,
+    /// A stale entry does not go into the chain over the log.
+    ChainSkipsStale,
+    /// A state that is loaded from a snapshot has lost the head of its chain.
+    ChainLostBySnapshot,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
+        Self::CatchUpDropsDeletions,
         Self::LogTimeFollowsWallClock,
         Self::LevelRaisedTooEarly,
+        Self::ChainSkipsStale,
+        Self::ChainLostBySnapshot,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -59,8 +68,11 @@ impl Bug {
             Self::WatchDrops => "watch-drops",
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
+            Self::CatchUpDropsDeletions => "catch-up-drops-deletions",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
             Self::LevelRaisedTooEarly => "level-raised-too-early",
+            Self::ChainSkipsStale => "chain-skips-stale",
+            Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
         }
     }
 }
@@ -94,10 +106,13 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
+        Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
+        | Bug::CatchUpDropsDeletions
         | Bug::LogTimeFollowsWallClock
         | Bug::LevelRaisedTooEarly => {}
     }

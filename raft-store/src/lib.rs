@@ -64,7 +64,10 @@ pub use history::HistoryReceiver;
 pub use log::planted::acknowledge_before_write;
 pub use log::writer::Writer;
 pub use segment::replay;
-pub use snapshot::{SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore};
+pub use snapshot::{
+    SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore,
+    read_snapshot_file, snapshot_files,
+};
 pub use store::{LogStore, Stats, Store, begin_restore};
 pub use types::{
     CommittedLeaderId, Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta,

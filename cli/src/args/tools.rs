@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
+use rstmdb_engine::chain::Head;
 
 use super::duration;
 
@@ -97,6 +98,56 @@ pub struct History {
     /// How many facts at most.
     #[arg(long, default_value_t = 100)]
     pub limit: usize,
+}
+
+/// `audit-head`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Keep what it prints outside of the cluster, where nobody who can write to the nodes' disks\n\
+can write. As long as the cluster shows the same head at that offset, nobody has changed the\n\
+log up to there. `rstmdb-cli audit-proof` proves an instance's history against it.")]
+pub struct AuditHead {
+    /// The head at this offset; at the last one that the answering node has applied when absent.
+    #[arg(long, value_name = "OFFSET")]
+    pub at: Option<u64>,
+}
+
+/// `audit-proof`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The proof holds the entries of the log about the instance, and the hashes of all other\n\
+entries up to the head; 32 bytes for each entry. It shows nothing else of them, but an entry\n\
+of an atomic batch is shown with all of its facts. It proves that these facts, and no others\n\
+between the first and the last of them, are in the log that had this head. It cannot prove\n\
+that nothing happened to the instance after the last fact.")]
+pub struct AuditProof {
+    /// The instance.
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "check",
+        conflicts_with = "check"
+    )]
+    pub instance_id: Option<String>,
+    /// Check a proof, without a server, against the head that was kept.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "head",
+        conflicts_with_all = ["at", "from", "out"]
+    )]
+    pub check: Option<PathBuf>,
+    /// The head that was kept. A proof that does not lead to it is not made.
+    #[arg(long, value_name = "HEX")]
+    pub head: Option<Head>,
+    /// The offset of the head; the last one that the answering node has applied when absent.
+    #[arg(long, value_name = "OFFSET")]
+    pub at: Option<u64>,
+    /// Look for the instance's facts from this offset on; in all of the log when absent.
+    #[arg(long, value_name = "OFFSET")]
+    pub from: Option<u64>,
+    /// Where to write the proof; standard output when absent.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `completions`.

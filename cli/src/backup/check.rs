@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use rstmdb_backup::stream::Kind;
-use rstmdb_backup::{self as backup, Manifest, Run, folder};
+use rstmdb_backup::{self as backup, LogEntry, Manifest, Run, folder};
+use rstmdb_engine::chain::{self, Logged};
 use rstmdb_engine::replay::{self, Beginning, Replay, Until};
 
 use super::from_backup;
@@ -68,13 +69,30 @@ fn replay(dir: &Path, run: &Run) -> Result<(), Fault> {
         let wrong = |reason| Fault::replay(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
             let entry = entry?;
-            let facts = (entry.kind == Kind::Normal).then_some(entry.payload);
-            replay.entry(entry.offset, facts).map_err(wrong)?;
+            replay.entry(&logged(&entry)).map_err(wrong)?;
         }
         let known = file.digest.as_deref();
         replay.compare(file.last_offset, known).map_err(wrong)?;
+        let known = file.chain_head.as_deref();
+        replay
+            .compare_head(file.last_offset, known)
+            .map_err(wrong)?;
     }
     Ok(())
+}
+
+/// An entry of the backup, as the chain has it.
+fn logged(entry: &LogEntry) -> Logged<'_> {
+    Logged {
+        term: entry.term,
+        offset: entry.offset,
+        kind: match entry.kind {
+            Kind::Blank => chain::Kind::Blank,
+            Kind::Normal => chain::Kind::Normal,
+            Kind::Membership => chain::Kind::Membership,
+        },
+        payload: &entry.payload,
+    }
 }
 
 fn begin(dir: &Path, run: &Run) -> Result<Replay, Fault> {

@@ -48,12 +48,14 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
         term = entry.term;
         writer.push(&entry)?;
         if writer.file.bytes() >= FILE_BYTES && offset < head.last_offset {
-            writer.finish(target, None)?;
+            writer.finish(target)?;
             eprintln!("copied up to offset {offset} of {}", head.last_offset);
             writer = Writer::begin(target)?;
         }
     }
-    writer.finish(target, Some(head.state_digest.to_string()))
+    writer.log.digest = Some(head.state_digest.to_string());
+    writer.log.chain_head = head.chain_head.as_deref().map(ToOwned::to_owned);
+    writer.finish(target)
 }
 
 /// The last entry of the last run. Its whole file is read and checked on the way.
@@ -149,6 +151,7 @@ impl Writer {
                 first_time_ms: None,
                 last_time_ms: None,
                 digest: None,
+                chain_head: None,
             },
             replaces_last: small.is_some(),
             frame: Vec::new(),
@@ -176,11 +179,10 @@ impl Writer {
     }
 
     /// Publishes the file and the manifest that names it.
-    fn finish(self, target: &mut Target, digest: Option<String>) -> Result<(), Stop> {
+    fn finish(self, target: &mut Target) -> Result<(), Stop> {
         let Self { file, mut log, .. } = self;
         let name = folder::log_name(log.first_offset, log.last_offset);
         log.info = file.publish(&name)?;
-        log.digest = digest;
         if let Some(run) = target.manifest.runs.last_mut() {
             if self.replaces_last {
                 run.log.pop();

@@ -17,7 +17,7 @@ use clap::CommandFactory;
 
 use crate::args::{Cli, Command, Completions};
 use crate::session::Session;
-use crate::{Error, backup, bench, load};
+use crate::{Error, audit, backup, bench, load};
 
 /// Runs one command.
 pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
@@ -42,8 +42,9 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::WatchAll(args) => watches::all(session, args).await,
         Command::Unwatch(args) => watches::unwatch(session, &args),
         Command::Automation(args) => automation::run(session, args).await,
-        Command::FlushAll(args) => storage::flush_all(session, &args).await,
+        Command::FlushAll(args) => storage::flush_all(session, args).await,
         Command::WalRead(args) => storage::wal_read(session, &args).await,
+        Command::Ancestors(args) => storage::ancestors(session, &args).await,
         Command::WalStats => storage::wal_stats(session).await,
         Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
         Command::Compact(args) => storage::compact(session, &args).await,
@@ -54,6 +55,8 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Backup(args) => backup::run(session, &args).await,
         Command::Diagram(args) => diagram::run(session, args).await,
         Command::History(args) => log::history(session, args).await,
+        Command::AuditHead(args) => audit::head(session, &args).await,
+        Command::AuditProof(args) => audit::proof(session, &args).await,
         Command::Bench(args) => bench::run(session, args).await,
         Command::Completions(args) => completions(session, &args),
     }

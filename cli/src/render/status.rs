@@ -138,7 +138,12 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
         }
     }
     problems.extend(lost_quorum(&status.nodes));
-    problems.extend(differing_digests(&status.nodes));
+    problems.extend(differing(&status.nodes, "digests", |node| {
+        node.digest.as_deref()
+    }));
+    problems.extend(differing(&status.nodes, "heads of the chain", |node| {
+        node.chain_head.as_deref()
+    }));
     problems.extend(unfinished_upgrade(status));
     let automation = status.automation.as_ref();
     if automation.is_some_and(|set| set.automation == "paused") {
@@ -186,12 +191,16 @@ fn lost_quorum(nodes: &[NodeStatus<'_>]) -> Option<String> {
     })
 }
 
-/// Digests can be compared only at the same offset.
-fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
+/// Digests can be compared only at the same offset, and so can heads.
+fn differing<'a>(
+    nodes: &'a [NodeStatus<'a>],
+    what: &str,
+    value: impl Fn(&'a NodeStatus<'a>) -> Option<&'a str>,
+) -> Vec<String> {
     let mut problems = Vec::new();
     let known: Vec<(u64, u64, &str)> = nodes
         .iter()
-        .filter_map(|node| Some((node.node_id, node.digest_offset?, node.digest.as_deref()?)))
+        .filter_map(|node| Some((node.node_id, node.digest_offset?, value(node)?)))
         .collect();
     for (at, (id, offset, digest)) in known.iter().enumerate() {
         let first_with_other = known[..at]
@@ -199,7 +208,7 @@ fn differing_digests(nodes: &[NodeStatus<'_>]) -> Vec<String> {
             .find(|(_, other_offset, other)| other_offset == offset && other != digest);
         if let Some((other_id, _, other)) = first_with_other {
             problems.push(format!(
-                "digests differ at offset {offset}: node {other_id} has {}, node {id} has {}",
+                "{what} differ at offset {offset}: node {other_id} has {}, node {id} has {}",
                 short(other),
                 short(digest)
             ));
@@ -338,6 +347,25 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         status.leader = None;
         let text = shown(&status);
         assert!(text.contains("1234560       0.1.0"), "{text}");
+    }
+
+    #[test]
+    fn heads_of_the_chain_are_compared_like_digests() {
+        let mut status = cluster(vec![
+            node(1, "leader"),
+            node(2, "follower"),
+            node(3, "follower"),
+        ]);
+        status.nodes[0].chain_head = Some("aaaaaaaa00".into());
+        status.nodes[1].chain_head = Some("aaaaaaaa00".into());
+        assert!(problems(&status).is_empty());
+        status.nodes[1].chain_head = Some("bbbbbbbb00".into());
+        assert_eq!(
+            problems(&status),
+            [
+                "heads of the chain differ at offset 1234560: node 1 has aaaaaaaa, node 2 has bbbbbbbb"
+            ]
+        );
     }
 
     #[test]

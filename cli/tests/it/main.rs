@@ -8,4 +8,5 @@ mod bench;
 mod cluster;
 mod demo;
 mod fake;
+mod fuzz_corpus;
 mod program;

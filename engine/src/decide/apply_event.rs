@@ -13,7 +13,7 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body};
+use crate::fact::{self, Body, Meta};
 use crate::json::{Context, compact};
 use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
@@ -25,7 +25,7 @@ use crate::view::Current;
 
 impl Decider<'_> {
     pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<OpDecision, Refusal> {
-        check_names(apply)?;
+        self.check_names(apply)?;
         let payload = object_param("payload", apply.payload.as_ref())?;
         let scope = Scope::Apply(&apply.instance_id);
         let params = || params(apply, payload.as_ref());
@@ -94,7 +94,8 @@ impl Decider<'_> {
                 text: payload.as_str(),
             });
             let event = payload.as_ref().map_or("{}", |payload| payload.text);
-            let course = Course::new(current.machine, chart, names, event);
+            let headers = self.headers();
+            let course = Course::new(current.machine, chart, names, event, &headers);
             let ctx = current.ctx_bytes();
             return course.event(current.state, &apply.event, &ctx, payload.as_ref());
         }
@@ -112,6 +113,12 @@ impl Decider<'_> {
         })
     }
 
+    /// The headers of the write, as a JSON object.
+    pub(super) fn headers(self) -> String {
+        self.meta
+            .map_or_else(|| "{}".to_owned(), Meta::headers_json)
+    }
+
     /// What an expression may name beside the documents and the state.
     pub(super) fn names<'n>(&'n self, instance_id: &'n str, machine: &'n str) -> Names<'n> {
         Names {
@@ -122,17 +129,17 @@ impl Decider<'_> {
             actor: self.actor,
         }
     }
-}
 
-fn check_names(apply: &ApplyEvent) -> Result<(), Refusal> {
-    check_name("instance_id", &apply.instance_id)?;
-    check_name("event", &apply.event)?;
-    if let Some(state) = &apply.expected_state {
-        check_name("expected_state", state)?;
-    }
-    match &apply.event_id {
-        Some(id) => check_name("event_id", id),
-        None => Ok(()),
+    fn check_names(self, apply: &ApplyEvent) -> Result<(), Refusal> {
+        self.check_id("instance_id", &apply.instance_id)?;
+        check_name("event", &apply.event)?;
+        if let Some(state) = &apply.expected_state {
+            check_name("expected_state", state)?;
+        }
+        match &apply.event_id {
+            Some(id) => self.check_id("event_id", id),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Errors that must stop a node: the log or a snapshot contradicts itself or the state.
 
+use crate::chain::Gap;
+
 /// An error of [`State::apply`](crate::State::apply) or of loading a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -38,6 +40,9 @@ pub enum Error {
         /// What does not fit.
         what: String,
     },
+    /// The chain over the log has a gap.
+    #[error("entry {}: {}", .0.offset, .0)]
+    Chain(#[from] Gap),
     /// A snapshot record cannot be used.
     #[error("snapshot record {record} is damaged: {what}")]
     Record {

@@ -13,6 +13,7 @@ use super::instance::{Instance, InstanceParts};
 use super::key_name::{Scope, key_name, name_in};
 use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
+use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact, KeyBounds};
 use crate::machine::{Compiled, Machine};
 
@@ -71,6 +72,9 @@ impl State {
             }
             Some(Body::SetLevel(set)) => {
                 self.level = set.level;
+                if Feature::Chain.level() <= set.level {
+                    self.begin_chain(at.offset);
+                }
                 Ok(())
             }
             Some(Body::SetAutomation(set)) => {
@@ -233,6 +237,7 @@ impl State {
             automation: self.automation.take(),
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
+            chain: self.chain.take(),
             ..Self::new()
         };
     }

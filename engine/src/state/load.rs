@@ -1,5 +1,6 @@
 //! Loads a state from snapshot records, and proves that it is the state that was written.
 
+mod chain;
 mod format_1;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::key_record::{KeyBrief, KeyParts};
 use super::snapshot::{FORMAT, proto};
 use super::table::Table;
 use super::{State, UsedId};
+use crate::chain::Chain;
 use crate::fact::level;
 use crate::machine::Machine;
 use proto::{key, record::Body};
@@ -76,6 +78,11 @@ impl StateLoader {
     /// The time of the last fact, Unix milliseconds; known once the first record was taken.
     pub fn last_time_ms(&self) -> u64 {
         self.state.last_time_ms
+    }
+
+    /// The chain over the log, if it had begun; known once the first record was taken.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.state.chain.as_ref()
     }
 
     /// The state, once it is proven to be the one that was written.
@@ -155,6 +162,7 @@ impl StateLoader {
         self.state.stale = header.stale_offsets.into_iter().collect();
         self.state.stale_known_from = header.stale_known_from;
         self.state.level = header.level.max(level::FIRST);
+        self.state.chain = header.chain.as_ref().map(chain::read).transpose()?;
         self.state.automation = header.automation.map(|automation| {
             Arc::new(Automation {
                 paused: automation.paused,

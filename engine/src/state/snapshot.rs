@@ -8,6 +8,7 @@ use prost::Message;
 use super::instance::Instance;
 use super::key_record::KeyRecord;
 use super::{State, UsedId};
+use crate::chain::{Chain, Head};
 use crate::fact::level;
 
 #[allow(missing_docs, clippy::all)]
@@ -120,6 +121,7 @@ impl SnapshotRecords {
                 level::FIRST => 0,
                 level => level,
             },
+            chain: self.state.chain.as_ref().map(chain_message),
             automation: self
                 .state
                 .automation
@@ -201,6 +203,22 @@ impl SnapshotRecords {
             digest_high: (digest >> 64) as u64,
             digest_low: digest as u64,
         })
+    }
+}
+
+fn chain_message(chain: &Chain) -> proto::Chain {
+    let bytes = |head: Head| Bytes::copy_from_slice(&head.0);
+    proto::Chain {
+        first: chain.first(),
+        last: chain.last(),
+        head: bytes(chain.head()),
+        marks: chain
+            .marks()
+            .map(|(offset, head)| proto::Mark {
+                offset,
+                head: bytes(head),
+            })
+            .collect(),
     }
 }
 

@@ -190,6 +190,7 @@ fn a_change_in_flight_counts_for_the_next_one() {
         offset,
         now_ms: 50,
         actor: "test",
+        meta: None,
         limits: &limits,
     };
     let command = Command::SetAutomation(pause("a move"));

@@ -7,6 +7,7 @@
 mod agreement;
 mod automation;
 mod bounds;
+mod chain;
 mod common;
 mod decimals;
 mod documents;
@@ -18,6 +19,7 @@ mod guard_model;
 mod guards;
 mod keys;
 mod levels;
+mod meta;
 mod properties;
 mod replay;
 mod scenario;

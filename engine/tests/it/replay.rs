@@ -2,6 +2,7 @@
 
 use crate::common::{ORDER, apply, create, put, run};
 use bytes::Bytes;
+use rstmdb_engine::chain::{Kind, Logged};
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::replay::{Beginning, Error, Replay, Step, Until};
 use rstmdb_engine::{Command, Entry, Limits, State};
@@ -30,6 +31,19 @@ fn facts(entry: &Entry) -> Option<Bytes> {
     Some(entry.encode_to_vec().into())
 }
 
+/// Shows the replay an entry of facts, or one without any.
+fn enter(replay: &mut Replay, offset: u64, facts: Option<Bytes>) -> Result<Step, Error> {
+    replay.entry(&Logged {
+        term: 1,
+        offset,
+        kind: match facts {
+            Some(_) => Kind::Normal,
+            None => Kind::Blank,
+        },
+        payload: &facts.unwrap_or_default(),
+    })
+}
+
 fn hex(state: &State) -> String {
     format!("{:032x}", state.digest())
 }
@@ -37,7 +51,7 @@ fn hex(state: &State) -> String {
 /// Replays the whole log; what became of each entry, and the replay.
 fn replayed(entries: &[Entry], mut replay: Replay) -> (Vec<Step>, Replay) {
     let steps = entries.iter().map(|entry| {
-        let step = replay.entry(entry.index, facts(entry));
+        let step = enter(&mut replay, entry.index, facts(entry));
         step.unwrap()
     });
     let steps = steps.collect();
@@ -78,7 +92,7 @@ fn nothing_beyond_the_end_is_applied() {
         let mut replay = Replay::new(until);
         let mut steps = Vec::new();
         for entry in &entries {
-            let step = replay.entry(entry.index, facts(entry)).unwrap();
+            let step = enter(&mut replay, entry.index, facts(entry)).unwrap();
             steps.push(step);
             if step == beyond {
                 break;
@@ -105,24 +119,24 @@ fn a_stale_entry_ends_no_replay_up_to_a_time() {
     };
     let mut replay = Replay::new(Until::TimeMs(40));
     for entry in &entries[..3] {
-        replay.entry(entry.index, facts(entry)).unwrap();
+        enter(&mut replay, entry.index, facts(entry)).unwrap();
     }
-    assert_eq!(replay.entry(4, facts(&stale)), Ok(Step::Applied));
+    assert_eq!(enter(&mut replay, 4, facts(&stale)), Ok(Step::Applied));
     assert!(replay.state().is_stale(4));
     let in_time = Entry {
         index: 5,
         ..entries[3].clone()
     };
-    assert_eq!(replay.entry(5, facts(&in_time)), Ok(Step::Applied));
+    assert_eq!(enter(&mut replay, 5, facts(&in_time)), Ok(Step::Applied));
     assert!(!replay.state().is_stale(5));
 }
 
 #[test]
 fn entries_without_facts_are_passed_over() {
     let mut replay = Replay::new(Until::Offset(2));
-    assert_eq!(replay.entry(1, None), Ok(Step::Applied));
-    assert_eq!(replay.entry(2, None), Ok(Step::Applied));
-    assert_eq!(replay.entry(3, None), Ok(Step::Beyond));
+    assert_eq!(enter(&mut replay, 1, None), Ok(Step::Applied));
+    assert_eq!(enter(&mut replay, 2, None), Ok(Step::Applied));
+    assert_eq!(enter(&mut replay, 3, None), Ok(Step::Beyond));
     assert_eq!(replay.state().last_applied(), 2);
 }
 
@@ -168,9 +182,9 @@ fn a_snapshot_of_another_state_is_refused() {
 fn an_entry_that_cannot_be_applied_is_named_by_its_offset() {
     let (entries, _) = log();
     let mut replay = Replay::new(Until::End);
-    replay.entry(1, facts(&entries[0])).unwrap();
+    enter(&mut replay, 1, facts(&entries[0])).unwrap();
     let garbage = Bytes::from_static(b"\xff\xff\xff");
-    let refused = replay.entry(2, Some(garbage)).unwrap_err();
+    let refused = enter(&mut replay, 2, Some(garbage)).unwrap_err();
     assert!(
         matches!(&refused, Error::Undecodable { offset: 2, .. }),
         "{refused}"

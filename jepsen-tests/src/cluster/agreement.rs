@@ -16,6 +16,8 @@ pub struct Converged {
     pub applied: u64,
     /// The digest of the state there.
     pub digest: String,
+    /// The head of the chain over the log there; empty where it has not begun.
+    pub chain_head: String,
 }
 
 impl Cluster {
@@ -68,6 +70,10 @@ impl Cluster {
                 let state = Converged {
                     applied: info["last_applied"].as_u64().unwrap_or_default(),
                     digest: info["state_digest"].as_str().unwrap_or_default().to_owned(),
+                    chain_head: info["chain"]["head"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned(),
                 };
                 seen.push((id, state));
             }

@@ -53,6 +53,11 @@ pub struct Args {
 /// Runs the seeds.
 pub fn main(args: &Args) -> ExitCode {
     tasks::catch_panics();
+    #[cfg(feature = "planted-bugs")]
+    if let Err(error) = rstmdb::planted::set_by_environment() {
+        eprintln!("sim: {error}");
+        return ExitCode::FAILURE;
+    }
     match args.seed {
         Some(seed) => many::one(args, seed),
         None => many::many(args),

@@ -26,7 +26,7 @@
 //!   a watch may begin (`resume`).
 //! - `peers`: what a replica asks of the other nodes besides Raft (`calls`), what they say of themselves (`report`),
 //!   who they are (`neighbours`), the network of a cluster of one (`none`).
-//! - `apply`: openraft's state machine, its snapshots, the term.
+//! - `apply`: openraft's state machine, its snapshots, the hashes of entries, the term.
 //! - `watch`: a watch as a cursor over the log (`cursor`), and which watches an event wakes (`hub`).
 //! - `parts`: what several rooms use. The applied state, pages of the log, answers, the gate, counters, options, the
 //!   pace of background tasks.
@@ -48,13 +48,14 @@ mod upkeep;
 mod watch;
 pub(crate) mod write;
 
+pub use apply::hash::entry_hash;
 pub use apply::state_machine::StateMachine;
-pub use cluster::status::{Member, MemberReport, Status};
+pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader};
 pub use handle::Replica;
 pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};
-pub use parts::applied::DigestAt;
+pub use parts::applied::{DigestAt, HeadAt};
 pub use parts::consistency::Consistency;
 pub use parts::counters::{self, Counters};
 pub use parts::invariants::BrokenInvariant;
@@ -75,7 +76,7 @@ pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;
 pub use watch::cursor::{Progress, Watch, WatchEnd};
 pub use watch::event::WatchEvent;
-pub use watch::hub::{Names, WatchFilter};
+pub use watch::hub::{Include, Names, Told, WatchFilter};
 pub use write::request::Submission;
 pub use write::writes::is_repeatable;
 pub(crate) use write::writes::{is_keyed, writes};

@@ -2,6 +2,7 @@
 
 use rstmdb_engine::command::{BatchOp, Query};
 use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{instance, machine};
 use serde::Serialize;
@@ -33,6 +34,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 version: create.version,
                 initial_ctx: create.initial_ctx.as_deref().map(raw),
                 idempotency_key: create.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("CREATE_INSTANCE", text(&params))
         }
@@ -45,6 +47,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 expected_wal_offset: apply.expected_wal_offset,
                 event_id: apply.event_id.as_deref().map(Into::into),
                 idempotency_key: apply.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("APPLY_EVENT", text(&params))
         }
@@ -52,6 +55,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
             let params = instance::DeleteInstance {
                 instance_id: (&*delete.instance_id).into(),
                 idempotency_key: delete.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("DELETE_INSTANCE", text(&params))
         }

@@ -7,6 +7,7 @@ use super::format::{Head, Totals};
 use super::{SnapshotInfo, SnapshotReader, read};
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
+use crate::folder::Layout;
 use crate::folder::identity::are_different_clusters;
 use crate::fs::FileSystem;
 use crate::types::StoredMembership;
@@ -20,6 +21,27 @@ pub(crate) fn list_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBu
         .iter()
         .filter(|name| name.starts_with("snap-") && name.ends_with(".snap"));
     Ok(ours.map(|name| dir.join(name)).collect())
+}
+
+/// The snapshot files of a data folder, also of one that a node runs on.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn snapshot_files<F: FileSystem>(fs: &F, dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    list_files(fs, &Layout::of(dir).snapshots)
+}
+
+/// The records of a snapshot file, for programs that have no store open. Each is verified as it is read.
+///
+/// # Errors
+/// When the file cannot be opened, is damaged at its beginning, or needs a key that `keys` lacks.
+pub fn read_snapshot_file<F: FileSystem>(
+    fs: &F,
+    path: &Path,
+    keys: &Keyring,
+) -> Result<SnapshotReader<F::File>, Error> {
+    let file = Arc::new(fs.open(path).during("open", path)?);
+    Ok(SnapshotReader::new(file, path.to_owned(), keys)?.1)
 }
 
 /// Reads a whole snapshot file, and also returns the membership in it. The error is the first damage.

@@ -24,6 +24,7 @@ use files::{check_cluster, check_name, file_name, info_of};
 use format::Head;
 
 pub(crate) use files::{list_files, verify_file};
+pub use files::{read_snapshot_file, snapshot_files};
 pub use read::SnapshotReader;
 pub use receive::SnapshotReceiver;
 

@@ -1,31 +1,16 @@
 //! Any bytes, in either wire mode, through everything that looks at what a peer sends.
 
-use bytes::BytesMut;
-use rstmdb_rcp::WireMode;
-use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
+use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
-use rstmdb_rcp::wire::Decoder;
 
 /// Panics when something does not hold.
 pub fn take(data: &[u8]) {
-    for mode in [WireMode::Binary, WireMode::Jsonl] {
-        let mut decoder = Decoder::new(
-            mode,
-            Limits {
-                payload_bytes_max: 4096,
-            },
-        );
-        let mut buf = BytesMut::from(data);
-        while let Ok(Some(message)) = decoder.take(&mut buf) {
-            look_into(&message.payload);
-        }
-    }
-    look_into(data);
+    super::each_payload(data, look_into);
 }
 
 fn look_into(payload: &[u8]) {
@@ -45,5 +30,6 @@ fn look_into(payload: &[u8]) {
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);
+    let _ = AuditRead::read(head.params);
     let _ = Automation::read(head.params);
 }

@@ -1,35 +1,20 @@
 //! Any bytes as what a server sends: read as the client library reads it, down to results and errors.
 
-use bytes::BytesMut;
-use rstmdb_rcp::WireMode;
-use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::batch::BatchResult;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListInstancesResult};
 use rstmdb_rcp::message::machine::GetMachineResult;
 use rstmdb_rcp::message::session::{HelloResult, InfoResult};
 use rstmdb_rcp::message::storage::WalReadResult;
+use rstmdb_rcp::message::storage::audit::AuditReadResult;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAllResult};
 use rstmdb_rcp::message::{ErrorBody, Incoming, ResponseMeta};
-use rstmdb_rcp::wire::Decoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// Panics when something does not hold.
 pub fn take(data: &[u8]) {
-    for mode in [WireMode::Binary, WireMode::Jsonl] {
-        let mut decoder = Decoder::new(
-            mode,
-            Limits {
-                payload_bytes_max: 4096,
-            },
-        );
-        let mut buf = BytesMut::from(data);
-        while let Ok(Some(message)) = decoder.take(&mut buf) {
-            read(&message.payload);
-        }
-    }
-    read(data);
+    super::each_payload(data, read);
 }
 
 fn read(payload: &[u8]) {
@@ -70,6 +55,7 @@ fn read_result(result: &RawValue) {
     parse::<BatchResult<'_>>(result);
     parse::<WatchAllResult<'_>>(result);
     parse::<WalReadResult<Box<RawValue>>>(result);
+    parse::<AuditReadResult<'_>>(result);
     parse::<ClusterStatusResult<'_>>(result);
 }
 

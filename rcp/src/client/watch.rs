@@ -50,10 +50,7 @@ pub struct Watch {
 
 /// An item of a watch.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every item is an event; a box would cost each of them an allocation"
-)]
+#[expect(clippy::large_enum_variant, reason = "nearly every item is an event")]
 pub enum WatchItem {
     /// An event.
     Event(Event<'static>),
@@ -340,7 +337,9 @@ impl Reader {
                     return Ok(None);
                 }
                 if self.op == op::WATCH_INSTANCE {
-                    self.last_state = Some(event.to_state.to_string());
+                    // Empty once the instance is gone.
+                    let state = event.to_state.to_string();
+                    self.last_state = Some(state).filter(|state| !state.is_empty());
                 }
                 event.subscription_id = self.subscription_id.clone().into();
                 Ok(Some(WatchItem::Event(event)))

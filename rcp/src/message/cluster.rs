@@ -75,6 +75,9 @@ pub struct NodeStatus<'a> {
     /// Digests can be compared only at equal offsets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_offset: Option<u64>,
+    /// The head of its chain over the log at `digest_offset`, in hex, if it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_head: Option<Cow<'a, str>>,
     /// The lowest offset that can be read from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_offset: Option<u64>,
@@ -359,7 +362,7 @@ mod tests {
         let mut json = json!({"cluster_id": "c", "cluster_name": "orders", "leader": 1, "term": 7,
             "nodes": [{"node_id": 1, "voter": true, "peer_addr": "a:7402", "rcp_addr": "a:7401",
                 "reachable": true, "role": "leader", "term": 7, "last_log": 90, "applied": 89,
-                "lag": 0, "version": "0.1.0", "digest": "00ff", "digest_offset": 64,
+                "lag": 0, "version": "0.1.0", "digest": "00ff", "digest_offset": 64, "chain_head": "11ff",
                 "earliest_offset": 1, "read_only": "disk full", "diverged": true,
                 "uptime_secs": 5}]});
         let status: ClusterStatusResult<'_> = serde_json::from_value(json.clone()).unwrap();

@@ -55,6 +55,7 @@ ops! {
     UNWATCH Watch;
     SNAPSHOT_INSTANCE Maintenance;
     WAL_READ Read;
+    ANCESTORS Read;
     WAL_STATS Read;
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;
@@ -72,6 +73,7 @@ ops! {
     BACKUP_DESCRIBE Read;
     BACKUP_SNAPSHOT Read;
     BACKUP_LOG Read;
+    AUDIT_READ Read;
 }
 
 /// Whether the operation needs no authentication.
@@ -96,6 +98,7 @@ pub fn needs_cluster_feature(name: &str) -> bool {
             | BACKUP_DESCRIBE
             | BACKUP_SNAPSHOT
             | BACKUP_LOG
+            | AUDIT_READ
     )
 }
 
@@ -137,7 +140,7 @@ mod tests {
     fn the_extensions_are_named_as_such_and_none_is_for_batches() {
         for name in ALL {
             let named = name.starts_with("CLUSTER_") || name.starts_with("BACKUP_");
-            let is_extension = named || [ROTATE_KEY, RELOAD].contains(name);
+            let is_extension = named || [ROTATE_KEY, RELOAD, AUDIT_READ].contains(name);
             assert_eq!(needs_cluster_feature(name), is_extension, "{name}");
             assert!(!(needs_cluster_feature(name) && is_allowed_in_batch(name)));
         }

@@ -184,6 +184,18 @@ pub struct ClusterInfo<'a> {
     /// The highest feature level that the node's program understands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub understands_level: Option<u32>,
+    /// The chain over the log, if it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<ChainInfo<'a>>,
+}
+
+/// The chain over the log, in INFO.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainInfo<'a> {
+    /// The offset of the first entry in it.
+    pub from: u64,
+    /// Its head at `last_applied`, in hex.
+    pub head: Cow<'a, str>,
 }
 
 /// The leader, in INFO.

@@ -2,12 +2,14 @@
 //!
 //! Each entry comes from the first node that shows it, and is compared with those of the other nodes as they
 //! show theirs. Nothing is compared twice. The engine applies the chain once more, so that each node's digest
-//! can be compared at the node's offset.
+//! can be compared at the node's offset. The head of the chain over the entries is computed from the entries alone,
+//! without the state that holds a node's.
 
 use openraft::EntryPayload;
+use rstmdb_engine::chain::{EntryHash, Head, Kind, Logged};
 use rstmdb_engine::fact::{Entry as FactEntry, Message};
 use rstmdb_engine::{Outcome, State};
-use rstmdb_raft_store::Entry;
+use rstmdb_raft_store::{Entry, encode_membership};
 
 use super::facts::Facts;
 
@@ -19,11 +21,15 @@ pub struct Chain {
     entries: Vec<Entry>,
     /// Behind each offset, from 0 on.
     digests: Vec<u128>,
+    /// Behind each offset, from 0 on; none before the chain begins.
+    heads: Vec<Option<Head>>,
     state: State,
     facts: Facts,
     stale: u64,
     /// Digests at offsets that the chain has not reached.
     early: Vec<(u64, u64, u128)>,
+    /// Heads at such offsets.
+    early_heads: Vec<(u64, u64, Option<Head>)>,
 }
 
 impl Default for Chain {
@@ -32,10 +38,12 @@ impl Default for Chain {
         Self {
             entries: Vec::new(),
             digests: vec![state.digest()],
+            heads: vec![None],
             state,
             facts: Facts::default(),
             stale: 0,
             early: Vec::new(),
+            early_heads: Vec::new(),
         }
     }
 }
@@ -125,12 +133,40 @@ impl Chain {
         }
         self.entries.push(entry.clone());
         self.digests.push(self.state.digest());
+        let before = self.heads.last().copied().flatten();
+        let begun = self.state.chain().is_some();
+        let head = begun.then(|| before.unwrap_or(Head::BEGIN).then(&hash(entry)));
+        self.heads.push(head);
         let due = |(_, at, _): &mut (u64, u64, u128)| *at == offset;
         let early: Vec<_> = self.early.extract_if(.., due).collect();
         for (node, offset, digest) in early {
             self.digest(node, offset, digest)?;
         }
+        let due = |(_, at, _): &mut (u64, u64, Option<Head>)| *at == offset;
+        let early: Vec<_> = self.early_heads.extract_if(.., due).collect();
+        for (node, offset, head) in early {
+            self.head(node, offset, head)?;
+        }
         Ok(())
+    }
+
+    /// Compares the head of a node's chain over the log.
+    ///
+    /// # Errors
+    /// When it differs from the one that the entries up to there give.
+    pub fn head(&mut self, node: u64, offset: u64, head: Option<Head>) -> Result<(), Wrong> {
+        let place = usize::try_from(offset).unwrap_or(usize::MAX);
+        match self.heads.get(place) {
+            None => {
+                self.early_heads.push((node, offset, head));
+                Ok(())
+            }
+            Some(expected) if *expected == head => Ok(()),
+            Some(expected) => Err((
+                "heads of the chain agree",
+                format!("node {node} at {offset}: {head:?}, the log gives {expected:?}"),
+            )),
+        }
     }
 
     /// Compares the digest of a node's state.
@@ -151,4 +187,24 @@ impl Chain {
             )),
         }
     }
+}
+
+/// The hash of an entry.
+fn hash(entry: &Entry) -> EntryHash {
+    let membership;
+    let (kind, payload): (_, &[u8]) = match &entry.payload {
+        EntryPayload::Blank => (Kind::Blank, &[]),
+        EntryPayload::Normal(data) => (Kind::Normal, &data.0),
+        EntryPayload::Membership(members) => {
+            membership = encode_membership(members);
+            (Kind::Membership, &membership)
+        }
+    };
+    let logged = Logged {
+        term: entry.log_id.leader_id.term,
+        offset: entry.log_id.index,
+        kind,
+        payload,
+    };
+    logged.hash()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rstmdb::replica::{Error, Replica};
 use rstmdb_engine::State;
+use rstmdb_engine::chain::Chain;
 use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::{Site, Up, World, right_ms};
@@ -104,8 +105,11 @@ impl World {
 
     fn look(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {
         self.look_at_raft(id, up, troubled)?;
-        let look = |state: &rstmdb_engine::State| (state.last_applied(), state.digest());
-        let (applied, digest) = up.replica.with_state(look);
+        let look = |state: &State| {
+            let head = state.chain().map(Chain::head);
+            (state.last_applied(), state.digest(), head)
+        };
+        let (applied, digest, head) = up.replica.with_state(look);
         if applied < up.seen {
             let seen = format!("node {id}: {applied} behind {}", up.seen);
             return Err(("what is applied stays applied", seen));
@@ -151,7 +155,8 @@ impl World {
             let seen = format!("node {id}: {ahead_ms} ms ahead at {applied}");
             return Err(("the log's time does not run ahead", seen));
         }
-        chain.digest(id, applied, digest)
+        chain.digest(id, applied, digest)?;
+        chain.head(id, applied, head)
     }
 
     fn look_at_raft(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use openraft::EntryPayload;
 use rstmdb::replica::Done;
+use rstmdb_engine::chain::Head;
 use rstmdb_engine::fact::{self, Body, Entry as FactEntry, Fact, Message};
 use rstmdb_engine::{Refusal, Reply};
 use rstmdb_raft_store::{Data, Entry, log_id};
@@ -160,6 +161,38 @@ fn a_digest_is_compared_at_its_offset_also_when_it_comes_early() {
     chain.digest(2, 3, 77).unwrap();
     let reached = chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]);
     assert_eq!(reached.unwrap_err().0, "digests agree");
+}
+
+fn raise(level: u32) -> Fact {
+    Body::SetLevel(fact::SetLevel { level }).into()
+}
+
+#[test]
+fn the_head_of_a_chain_is_compared_at_its_offset_also_when_it_comes_early() {
+    let head = |entries: &[Entry]| {
+        entries.iter().fold(Head::BEGIN, |head, entry| {
+            head.then(&rstmdb::replica::entry_hash(entry))
+        })
+    };
+    let mut chain = begun();
+    chain.head(1, 2, None).unwrap();
+    let begins = entry(1, 3, vec![raise(2)]);
+    let stale = entry_for(1, 4, 5, vec![pay(2, "x")]);
+    let blank = Entry {
+        log_id: log_id(2, 5),
+        payload: EntryPayload::Blank,
+    };
+    let log = [begins, stale, blank];
+    chain.applied(1, &log[..1]).unwrap();
+    chain.head(1, 3, Some(head(&log[..1]))).unwrap();
+    chain.head(2, 4, Some(head(&log[..2]))).unwrap();
+    // It has left out the stale entry.
+    let without = head(&[log[0].clone(), log[2].clone()]);
+    chain.head(3, 5, Some(without)).unwrap();
+    let reached = chain.applied(1, &log[1..]);
+    assert_eq!(reached.unwrap_err().0, "heads of the chain agree");
+    let lost = chain.head(1, 4, None).unwrap_err();
+    assert_eq!(lost.0, "heads of the chain agree");
 }
 
 #[test]

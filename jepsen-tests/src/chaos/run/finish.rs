@@ -192,7 +192,9 @@ fn converge(nodes: &dyn Nodes) -> (CheckerResult, Duration) {
                 return Err(format!("node {id} knows no leader"));
             }
             let digest = info["state_digest"].as_str().unwrap_or_default().to_owned();
-            seen.push((id, info["last_applied"].as_u64(), digest));
+            let head = info["chain"]["head"].as_str().unwrap_or_default();
+            let state = format!("{digest} {head}");
+            seen.push((id, info["last_applied"].as_u64(), state));
         }
         let agree = seen
             .windows(2)
@@ -229,17 +231,32 @@ fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
     }
 }
 
-/// How far the leader has applied the log, and the digest of its state there.
-fn stand(nodes: &dyn Nodes) -> Option<(u64, String)> {
+/// How far the leader has applied the log, and what it has there.
+struct Stand {
+    applied: u64,
+    digest: String,
+    /// The head of the chain over the log, if it has begun.
+    head: Option<String>,
+}
+
+fn stand(nodes: &dyn Nodes) -> Option<Stand> {
     let info = nodes.info(nodes.leader()?).ok()?;
-    let digest = info["state_digest"].as_str()?.to_owned();
-    Some((info["last_applied"].as_u64()?, digest))
+    Some(Stand {
+        applied: info["last_applied"].as_u64()?,
+        digest: info["state_digest"].as_str()?.to_owned(),
+        head: info["chain"]["head"].as_str().map(ToOwned::to_owned),
+    })
 }
 
 /// Whether the nodes' common state is the one that the log on their disks gives. An event that was still in
 /// flight may be applied after the state was read.
-fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
-    let Some((applied, digest)) = stand else {
+fn is_of_the_log(stand: Option<Stand>, truth: &Truth) -> CheckerResult {
+    let Some(Stand {
+        applied,
+        digest,
+        head,
+    }) = stand
+    else {
         return check::failed("state", "no leader reported its state");
     };
     let last = truth.facts().last().map_or(0, |fact| fact.offset);
@@ -248,7 +265,15 @@ fn is_of_the_log(stand: Option<(u64, String)>, truth: &Truth) -> CheckerResult {
         "at offset {applied} the state's digest is {digest}, but the log gives {}",
         truth.digest
     );
-    let mut result = verdict("state", 1, is_other.then_some(what).into_iter().collect());
+    let expected = truth.heads.get(&applied);
+    let is_other_head = last <= applied && expected != head.as_ref();
+    let of_head = format!(
+        "at offset {applied} the head of the chain is {head:?}, but the log gives {expected:?}"
+    );
+    let wrong = [(is_other, what), (is_other_head, of_head)];
+    let wrong = wrong.into_iter().filter(|(is_wrong, _)| *is_wrong);
+    let wrong = wrong.map(|(_, what)| what).collect();
+    let mut result = verdict("state", 1, wrong);
     if last > applied {
         result.verdict = Verdict::Unknown(format!("the log went on from {applied} to {last}"));
     }

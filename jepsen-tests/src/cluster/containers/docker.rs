@@ -8,11 +8,61 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// The base images of the Dockerfile by default.
-const PUBLIC_IMAGES: Images<&str> = Images {
-    build: "rust:1.95-bookworm",
-    runtime: "debian:bookworm-slim",
-};
+/// A base image of the Dockerfile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Base {
+    /// With the Rust toolchain.
+    Build,
+    /// What the programs run on.
+    Runtime,
+}
+
+impl Base {
+    /// The variable that names another image, for the Dockerfile too.
+    pub(super) fn variable(self) -> &'static str {
+        match self {
+            Self::Build => "BUILD_IMAGE",
+            Self::Runtime => "RUNTIME_IMAGE",
+        }
+    }
+
+    /// The default of the Dockerfile.
+    fn public(self) -> &'static str {
+        match self {
+            Self::Build => "rust:1.95-bookworm",
+            Self::Runtime => "debian:bookworm-slim",
+        }
+    }
+
+    /// Its name. `deploy/local-images.sh` makes one where neither the environment names it nor the public one is there
+    /// already.
+    ///
+    /// # Errors
+    /// When it cannot be had: why.
+    pub(super) fn image(self) -> Result<String, String> {
+        let named = std::env::var(self.variable()).ok();
+        if let Some(named) = named.filter(|name| !name.is_empty()) {
+            return Ok(named);
+        }
+        if docker(&["image", "inspect", self.public()], COMMAND_TIMEOUT).is_ok() {
+            return Ok(self.public().to_owned());
+        }
+        let mut script = Command::new(repository().join("deploy/local-images.sh"));
+        if matches!(self, Self::Runtime) {
+            script.arg("runtime");
+        }
+        let printed = run(&mut script, BASE_IMAGES_TIMEOUT).map_err(|error| {
+            format!(
+                "there is no base image, and none can be made; pull {}, or name another in {}: {error}",
+                self.public(),
+                self.variable()
+            )
+        })?;
+        exported(&printed, self.variable())
+            .ok_or_else(|| format!("deploy/local-images.sh printed {printed:?}"))
+    }
+}
+
 /// How long a command may take that only asks or signals.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the base images may take: a small Debian is downloaded and unpacked.
@@ -22,26 +72,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How much of a failed command's output is shown.
 const SHOWN_BYTES: usize = 4000;
 
-/// The two base images of the Dockerfile.
-#[derive(Debug, Clone)]
-pub(super) struct Images<T> {
-    /// With the Rust toolchain.
-    pub(super) build: T,
-    /// What the binaries run on.
-    pub(super) runtime: T,
-}
-
-/// The commands of this machine, and base images that are there.
+/// The commands of this machine, and the image that programs run on.
 #[derive(Debug, Clone)]
 pub struct Docker {
     /// `docker-compose`, or `docker compose`.
     compose: &'static [&'static str],
-    pub(super) images: Images<String>,
+    pub(super) runtime: String,
 }
 
 impl Docker {
-    /// Finds the commands, and makes base images by `deploy/local-images.sh` where neither the
-    /// environment (`BUILD_IMAGE`, `RUNTIME_IMAGE`) names some nor the public ones are there already.
+    /// Finds the commands, and the image that programs run on.
     ///
     /// # Errors
     /// When this machine cannot run containers: why.
@@ -56,7 +96,7 @@ impl Docker {
             .ok_or("neither `docker compose` nor `docker-compose` is installed")?;
         Ok(Self {
             compose,
-            images: base_images()?,
+            runtime: Base::Runtime.image()?,
         })
     }
 
@@ -78,41 +118,12 @@ fn command_of(words: &[&str]) -> Command {
     command
 }
 
-fn base_images() -> Result<Images<String>, String> {
-    let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let (Some(build), Some(runtime)) = (named("BUILD_IMAGE"), named("RUNTIME_IMAGE")) {
-        return Ok(Images { build, runtime });
-    }
-    let is_there = |image| docker(&["image", "inspect", image], COMMAND_TIMEOUT).is_ok();
-    if is_there(PUBLIC_IMAGES.build) && is_there(PUBLIC_IMAGES.runtime) {
-        return Ok(Images {
-            build: PUBLIC_IMAGES.build.to_owned(),
-            runtime: PUBLIC_IMAGES.runtime.to_owned(),
-        });
-    }
-    let script = repository().join("deploy/local-images.sh");
-    let printed = run(&mut Command::new(script), BASE_IMAGES_TIMEOUT).map_err(|error| {
-        format!(
-            "no base images are there, and none can be made; pull {} and {}, or name others in \
-             BUILD_IMAGE and RUNTIME_IMAGE: {error}",
-            PUBLIC_IMAGES.build, PUBLIC_IMAGES.runtime
-        )
-    })?;
-    exported(&printed).ok_or_else(|| format!("deploy/local-images.sh printed {printed:?}"))
-}
-
-/// Reads `export BUILD_IMAGE=… RUNTIME_IMAGE=…`.
-fn exported(printed: &str) -> Option<Images<String>> {
-    let value = |name: &str| {
-        printed
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-            .map(str::to_owned)
-    };
-    Some(Images {
-        build: value("BUILD_IMAGE")?,
-        runtime: value("RUNTIME_IMAGE")?,
-    })
+/// Reads the value of `name` from `export BUILD_IMAGE=… RUNTIME_IMAGE=…`.
+fn exported(printed: &str, name: &str) -> Option<String> {
+    printed
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .map(str::to_owned)
 }
 
 /// The folder with docker-compose.yml.
@@ -220,13 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn the_script_names_both_images() {
-        let images = exported("export BUILD_IMAGE=a/b:c RUNTIME_IMAGE=d\n").unwrap();
-        assert_eq!(
-            (images.build.as_str(), images.runtime.as_str()),
-            ("a/b:c", "d")
-        );
-        assert!(exported("export BUILD_IMAGE=a").is_none());
+    fn the_script_names_the_images() {
+        let printed = "export BUILD_IMAGE=a/b:c RUNTIME_IMAGE=d\n";
+        assert_eq!(exported(printed, "BUILD_IMAGE").unwrap(), "a/b:c");
+        assert_eq!(exported(printed, "RUNTIME_IMAGE").unwrap(), "d");
+        assert!(exported("export RUNTIME_IMAGE=d", "BUILD_IMAGE").is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod docker;
 mod files;
+mod image;
 mod leftovers;
 mod state;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::Error;
 use crate::process::ports;
 use docker::{COMMAND_TIMEOUT, docker, repository, run};
+use image::{BUILD_TIMEOUT, Image, image};
 
 pub use docker::Docker;
 pub use state::State;
@@ -25,13 +27,7 @@ pub use state::State;
 pub const NODES: [u64; 3] = [1, 2, 3];
 /// The other number of nodes that there can be.
 pub const MANY: u64 = 5;
-/// The name of the image that is built.
-pub const IMAGE: &str = "rstmdb:local";
-/// Names an image that is there; nothing is built then.
-const IMAGE_VARIABLE: &str = "RSTMDB_TEST_IMAGE";
 
-/// A release build of everything, on a small machine that has other things to do.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Creating, starting or removing everything; includes what nodes take to end.
 const COMPOSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long until containers that start are healthy.
@@ -89,15 +85,15 @@ impl Cluster {
         (1..=self.published.len() as u64).collect()
     }
 
-    /// Builds the image, or finds that nothing has changed.
+    /// Makes the image, or finds that nothing has changed; see [`image`].
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// When it cannot be made.
     pub fn build(&self) -> Result<(), Error> {
-        if ready_image().is_some() {
-            return Ok(());
+        match image(&self.docker)? {
+            Image::There(_) => Ok(()),
+            Image::ToBuild { .. } => self.compose(&["build", "node1"], BUILD_TIMEOUT).map(drop),
         }
-        self.compose(&["build", "node1"], BUILD_TIMEOUT).map(drop)
     }
 
     /// Creates what is missing and starts all containers, without waiting for them.
@@ -301,7 +297,7 @@ impl Cluster {
 
     fn compose(&self, args: &[&str], timeout: Duration) -> Result<String, Error> {
         let mut command = self.docker.compose();
-        self.set_environment(&mut command);
+        self.set_environment(&mut command)?;
         command
             .arg("--project-name")
             .arg(&self.project)
@@ -316,7 +312,7 @@ impl Cluster {
     }
 
     /// The variables of docker-compose.yml; nothing else of the environment may change the nodes.
-    fn set_environment(&self, command: &mut Command) {
+    fn set_environment(&self, command: &mut Command) -> Result<(), Error> {
         for (name, _) in std::env::vars_os() {
             let configures = name
                 .to_str()
@@ -325,20 +321,24 @@ impl Cluster {
                 command.env_remove(name);
             }
         }
+        let image = image(&self.docker)?;
         for (node, (rcp, admin)) in self.nodes().into_iter().zip(&self.published) {
             command.env(format!("NODE{node}_PORT"), rcp.to_string());
             command.env(format!("NODE{node}_ADMIN_PORT"), admin.to_string());
         }
         command
-            .env("RSTMDB_IMAGE", ready_image().unwrap_or(IMAGE.to_owned()))
+            .env("RSTMDB_IMAGE", image.name())
             // As little as for the other tests, because the machine's disk may be almost full.
             .env("RSTMDB_MIN_FREE_MB", "16")
-            .env("BUILD_IMAGE", &self.docker.images.build)
-            .env("RUNTIME_IMAGE", &self.docker.images.runtime)
+            .env("RUNTIME_IMAGE", &self.docker.runtime)
             // Half the time to build, and fast enough.
             .env("LTO", "off")
             .env("OPT_LEVEL", "0")
             .env("DEBUG_INFO", "none");
+        if let Image::ToBuild { base } = &image {
+            command.env("BUILD_IMAGE", base);
+        }
+        Ok(())
     }
 
     fn print_logs(&self) {
@@ -348,12 +348,6 @@ impl Cluster {
             Err(error) => eprintln!("--- cannot read the containers' logs: {error}"),
         }
     }
-}
-
-/// The image that the environment names, if it names one.
-fn ready_image() -> Option<String> {
-    let named = std::env::var(IMAGE_VARIABLE).ok();
-    named.filter(|name| !name.is_empty())
 }
 
 impl Drop for Cluster {

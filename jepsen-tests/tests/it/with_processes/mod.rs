@@ -5,6 +5,7 @@ mod backup;
 mod backup_restored;
 mod chaos_check;
 mod cli_tour;
+mod client_libraries;
 mod clock;
 mod cluster_catch_up;
 mod cluster_disks;

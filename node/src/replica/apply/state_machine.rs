@@ -14,10 +14,12 @@ use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use parking_lot::Mutex;
+use rstmdb_engine::chain::EntryHash;
 use rstmdb_engine::fact::{self, Entry, Fact, Message};
 use rstmdb_engine::{Compiled, Outcome, State};
 use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
 
+use super::hash::entry_hash;
 use super::notices::Notices;
 use super::snapshot::{Builder, into_openraft, load_state};
 use crate::replica::parts::applied::Applied;
@@ -59,6 +61,8 @@ enum Decoded {
 
 struct Item<T: Types> {
     offset: u64,
+    /// What goes into the chain; there before the state is locked.
+    hash: EntryHash,
     decoded: Decoded,
     responder: Option<ApplyResponder<T>>,
 }
@@ -102,6 +106,7 @@ impl<T: Types> StateMachine<T> {
     fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
         let log_id = entry.log_id();
         self.last_applied = Some(log_id);
+        let hash = entry_hash(&entry);
         let decoded = match entry.payload {
             EntryPayload::Blank => Decoded::Nothing,
             EntryPayload::Membership(membership) => {
@@ -126,6 +131,7 @@ impl<T: Types> StateMachine<T> {
         };
         Ok(Item {
             offset: log_id.index,
+            hash,
             decoded,
             responder,
         })
@@ -169,6 +175,9 @@ impl<T: Types> StateMachine<T> {
                     outcome
                 }
             };
+            state
+                .link(item.offset, &item.hash)
+                .map_err(|error| corrupt(item.offset, &error))?;
             self.applied.checkpoint(&state);
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }

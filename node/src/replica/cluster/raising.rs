@@ -146,6 +146,7 @@ impl<T: Types> Membership<T> {
         levels.propose(level);
         let raised = self.inbox.submit(
             Command::SetLevel { level },
+            None,
             Arc::from(""),
             Source::ThisLeader { term },
         );

@@ -10,6 +10,7 @@ use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::Automation;
+use rstmdb_engine::chain::{Chain, Head};
 use rstmdb_raft_store::NodeInfo;
 
 use crate::replica::error::Error;
@@ -30,6 +31,24 @@ pub struct Member {
     pub node: NodeInfo,
     /// Whether it has a vote.
     pub voter: bool,
+}
+
+/// The chain over the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// The first entry in it.
+    pub first: u64,
+    /// Its head at the last applied offset.
+    pub head: Head,
+}
+
+impl ChainStatus {
+    pub(crate) fn of(chain: &Chain) -> Self {
+        Self {
+            first: chain.first(),
+            head: chain.head(),
+        }
+    }
 }
 
 /// See the module documentation.
@@ -55,6 +74,8 @@ pub struct Status {
     pub earliest_offset: u64,
     /// The state's digest at `last_applied`.
     pub digest: u128,
+    /// The chain over the log at `last_applied`, if it has begun.
+    pub chain: Option<ChainStatus>,
     /// Live instances.
     pub instances: u64,
     /// Machine versions.
@@ -135,6 +156,7 @@ impl<T: Types> Standing<T> {
             members,
             earliest_offset: self.log.earliest_offset(),
             digest: state.digest(),
+            chain: state.chain().map(ChainStatus::of),
             instances: state.instance_count(),
             machines: state.machine_count(),
             idempotency_keys: state.key_count(),
@@ -182,6 +204,8 @@ impl<T: Types> Standing<T> {
     /// What this node tells the others about itself.
     pub(crate) fn report(&self) -> Report {
         let status = self.status();
+        let mut heads = self.log.applied.heads();
+        heads.extend(status.chain.map(|chain| (status.last_applied, chain.head)));
         Report {
             node_id: status.node_id,
             role: status.role,
@@ -201,6 +225,7 @@ impl<T: Types> Standing<T> {
             uptime_secs: (T::now() - self.started).as_secs(),
             clock_ms: Some(self.log.host.now_ms()),
             log_ms: self.clock.led_time_ms(),
+            heads,
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rstmdb_engine::State;
+use rstmdb_engine::chain::{Chain, Head};
 
 use super::invariants::{BrokenInvariant, assert_sound, ensure};
 use super::signal::Signal;
@@ -17,6 +18,15 @@ use decided::DecidedEntries;
 
 /// A digest of the state at an offset.
 pub type DigestAt = (u64, u128);
+/// The head of the chain over the log at an offset.
+pub type HeadAt = (u64, Head);
+
+/// What nodes compare at an offset.
+#[derive(Clone, Copy)]
+struct Checkpoint {
+    digest: DigestAt,
+    head: Option<Head>,
+}
 
 /// A digest is remembered at each multiple of this offset.
 const CHECKPOINT_OFFSETS: u64 = 1_000;
@@ -28,7 +38,7 @@ pub struct Applied {
     state: RwLock<State>,
     offset: AtomicU64,
     moved: Signal,
-    checkpoints: Mutex<VecDeque<DigestAt>>,
+    checkpoints: Mutex<VecDeque<Checkpoint>>,
     /// What this node has decided and has still to apply.
     pub(crate) decided: DecidedEntries,
 }
@@ -78,13 +88,16 @@ impl Applied {
         self.moved.change();
     }
 
-    /// Remembers the digest of `state` if it has just reached a checkpoint: nodes apply in portions
+    /// Remembers the digest of `state` and the head of its chain if it has just reached a checkpoint: nodes apply in portions
     /// of different sizes, and only digests at equal offsets can be compared.
     pub(crate) fn checkpoint(&self, state: &State) {
         let offset = state.last_applied();
         if offset.is_multiple_of(CHECKPOINT_OFFSETS) {
             let mut checkpoints = self.checkpoints.lock();
-            checkpoints.push_back((offset, state.digest()));
+            checkpoints.push_back(Checkpoint {
+                digest: (offset, state.digest()),
+                head: state.chain().map(Chain::head),
+            });
             if checkpoints.len() > CHECKPOINTS_MAX {
                 checkpoints.pop_front();
             }
@@ -93,7 +106,17 @@ impl Applied {
 
     /// The remembered digests, ascending by offset.
     pub(crate) fn checkpoints(&self) -> Vec<DigestAt> {
-        self.checkpoints.lock().iter().copied().collect()
+        let checkpoints = self.checkpoints.lock();
+        checkpoints.iter().map(|at| at.digest).collect()
+    }
+
+    /// The remembered heads of the chain, ascending by offset.
+    pub(crate) fn heads(&self) -> Vec<HeadAt> {
+        let checkpoints = self.checkpoints.lock();
+        let heads = checkpoints.iter();
+        heads
+            .filter_map(|at| Some((at.digest.0, at.head?)))
+            .collect()
     }
 
     /// Forgets them: the state was replaced.
@@ -105,7 +128,14 @@ impl Applied {
     pub(crate) fn check_invariants(&self) -> Result<(), BrokenInvariant> {
         // The state is asked last, and no lock is held meanwhile: apply may go on, and never goes back.
         let (checkpoints, offset) = (self.checkpoints(), self.offset());
-        let last_applied = self.read().last_applied();
+        let (last_applied, chained) = {
+            let state = self.read();
+            let chained = state.chain().map(Chain::last);
+            (state.last_applied(), chained)
+        };
+        ensure(chained.is_none_or(|last| last == last_applied), || {
+            format!("the chain ends at {chained:?}, the state is at {last_applied}")
+        })?;
         ensure(offset <= last_applied, || {
             format!("offset {offset} is published, the state is at {last_applied}")
         })?;

@@ -1,6 +1,6 @@
 //! What a node tells the others about itself.
 
-use crate::replica::parts::applied::DigestAt;
+use crate::replica::parts::applied::{DigestAt, HeadAt};
 
 /// What a node is in its cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Report {
     pub applied: DigestAt,
     /// Digests at earlier offsets, ascending, for comparison.
     pub checkpoints: Vec<DigestAt>,
+    /// Heads of the chain at these offsets, and at the last one applied; none where the chain has not begun.
+    pub heads: Vec<HeadAt>,
     /// The first offset that it can still deliver.
     pub earliest_offset: u64,
     /// Why it takes no entries, if its disk has no room.

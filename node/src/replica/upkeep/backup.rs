@@ -3,6 +3,7 @@
 //! A backup holds only entries that are committed and that this node has applied, stale ones included: a node that
 //! applies the same entries finds the same ones stale.
 
+use rstmdb_engine::chain::{Chain, Head};
 use rstmdb_raft_store::SnapshotHandle;
 
 use crate::replica::error::Error;
@@ -24,6 +25,8 @@ pub struct BackupHead<T: Types> {
     pub last_offset: u64,
     /// The digest of the state there.
     pub digest: u128,
+    /// The head of the chain over the log there, if it has begun.
+    pub head: Option<Head>,
     /// The newest snapshot; it can be read as long as this value lives.
     pub snapshot: Option<SnapshotHandle<T::Fs>>,
 }
@@ -41,9 +44,10 @@ pub(crate) fn backup_head<T: Types>(
         reason: error.to_string(),
         outcome_unknown: false,
     })?;
-    let (last_offset, digest) = {
+    let (last_offset, digest, head) = {
         let state = log.applied.read();
-        (state.last_applied(), state.digest())
+        let head = state.chain().map(Chain::head);
+        (state.last_applied(), state.digest(), head)
     };
     Ok(BackupHead {
         cluster_id: options.cluster_id.clone(),
@@ -51,6 +55,7 @@ pub(crate) fn backup_head<T: Types>(
         first_offset: log.earliest_offset(),
         last_offset,
         digest,
+        head,
         snapshot,
     })
 }

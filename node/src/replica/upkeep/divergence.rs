@@ -1,6 +1,7 @@
 //! Compares this node's state with the other nodes', in the background.
 //!
-//! Apply is deterministic, so equal offsets must have equal digests. A difference means that memory, a disk or the
+//! Apply is deterministic, so equal offsets must have equal digests, and equal heads of the chain over the log. A
+//! difference means that memory, a disk or the
 //! program has failed on some node. The majority of all members decides which node is wrong. Without a majority the
 //! leader counts as right, because facts are decided there. The node that is wrong stops serving, because its answers
 //! cannot be trusted. The other nodes raise the alarm.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use rstmdb_engine::chain::Head;
 
 use crate::replica::cluster::membership::Membership;
 use crate::replica::cluster::status::Standing;
@@ -84,37 +86,43 @@ impl<T: Types> Comparison<T> {
     }
 }
 
-fn digests(report: &Report) -> BTreeMap<u64, u128> {
-    let checkpoints = report.checkpoints.iter().copied();
-    checkpoints.chain([report.applied]).collect()
+/// What two nodes must have in common at an offset: the digest of the state, and the head of the chain.
+type Shown = (u128, Option<Head>);
+
+fn shown(report: &Report) -> BTreeMap<u64, Shown> {
+    let heads: BTreeMap<u64, Head> = report.heads.iter().copied().collect();
+    let digests = report.checkpoints.iter().chain([&report.applied]);
+    digests
+        .map(|(offset, digest)| (*offset, (*digest, heads.get(offset).copied())))
+        .collect()
 }
 
 /// Judges `mine` by the latest offset at which it differs from another report. `members` counts all nodes of the
 /// cluster, including those that did not answer.
 fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
-    let own = digests(mine);
-    let theirs: Vec<(&Report, BTreeMap<u64, u128>)> = others
+    let own = shown(mine);
+    let theirs: Vec<(&Report, BTreeMap<u64, Shown>)> = others
         .iter()
         .filter(|other| !other.diverged)
-        .map(|other| (other, digests(other)))
+        .map(|other| (other, shown(other)))
         .collect();
-    for (offset, digest) in own.iter().rev() {
-        let differs = |(_, theirs): &&(&Report, BTreeMap<u64, u128>)| {
-            theirs.get(offset).is_some_and(|other| other != digest)
+    for (offset, at_it) in own.iter().rev() {
+        let differs = |(_, theirs): &&(&Report, BTreeMap<u64, Shown>)| {
+            theirs.get(offset).is_some_and(|other| other != at_it)
         };
-        let Some((other, their_digests)) = theirs.iter().find(differs) else {
+        let Some((other, their_own)) = theirs.iter().find(differs) else {
             continue;
         };
         let node_id = other.node_id;
         let offset = *offset;
-        let holders = |digest: &u128| {
+        let holders = |shown: &Shown| {
             let same =
-                |(_, all): &&(&Report, BTreeMap<u64, u128>)| all.get(&offset) == Some(digest);
+                |(_, all): &&(&Report, BTreeMap<u64, Shown>)| all.get(&offset) == Some(shown);
             theirs.iter().filter(same).count()
         };
         let majority = members / 2 + 1;
-        let outvoted = holders(&their_digests[&offset]) >= majority;
-        let supported = holders(digest) + 1 >= majority;
+        let outvoted = holders(&their_own[&offset]) >= majority;
+        let supported = holders(at_it) + 1 >= majority;
         if outvoted || (!supported && other.role == Role::Leader) {
             return Verdict::Diverged { offset, node_id };
         }
@@ -148,6 +156,7 @@ mod tests {
             uptime_secs: 0,
             clock_ms: None,
             log_ms: None,
+            heads: Vec::new(),
             members: vec![1, 2, 3],
         }
     }
@@ -194,6 +203,25 @@ mod tests {
             judge(&leader, &[follower], 3),
             Verdict::Disputed { .. }
         ));
+    }
+
+    #[test]
+    fn equal_states_with_other_heads_of_the_chain_differ() {
+        let with_head = |node_id, head: u8| {
+            let mut report = report(node_id, Role::Follower, &[(1000, 7), (1010, 8)]);
+            report.heads = vec![(1000, Head([1; 32])), (1010, Head([head; 32]))];
+            report
+        };
+        let right = [with_head(1, 2), with_head(3, 2)];
+        assert_eq!(judge(&with_head(2, 2), &right, 3), Verdict::Agreed);
+        let diverged = Verdict::Diverged {
+            offset: 1010,
+            node_id: 1,
+        };
+        assert_eq!(judge(&with_head(2, 9), &right, 3), diverged);
+        let mut without = with_head(2, 2);
+        without.heads.clear();
+        assert_eq!(judge(&without, &right, 3), diverged, "it has no chain");
     }
 
     #[test]

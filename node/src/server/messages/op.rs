@@ -57,6 +57,7 @@ ops! {
     Unwatch = UNWATCH,
     SnapshotInstance = SNAPSHOT_INSTANCE,
     WalRead = WAL_READ,
+    Ancestors = ANCESTORS,
     WalStats = WAL_STATS,
     FlushAll = FLUSH_ALL,
     ReplicationStatus = REPLICATION_STATUS,
@@ -74,6 +75,7 @@ ops! {
     BackupDescribe = BACKUP_DESCRIBE,
     BackupSnapshot = BACKUP_SNAPSHOT,
     BackupLog = BACKUP_LOG,
+    AuditRead = AUDIT_READ,
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::chain::KeptHead;
+
 /// rstmdb, a replicated database of state machines.
 ///
 /// Without a subcommand a node is started. Every key of the configuration file can also be set by
@@ -32,6 +34,10 @@ pub enum Command {
         /// The data folder; by default the configured one.
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
+        /// A head of the chain that `rstmdb-cli audit-head` has shown: the log must still lead to it. Can be given
+        /// several times.
+        #[arg(long, value_name = "OFFSET:HEAD")]
+        head: Vec<KeptHead>,
     },
     /// Empty the data folder of a damaged node, so that it can come back as a new member.
     ///

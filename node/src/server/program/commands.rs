@@ -9,6 +9,7 @@ use rstmdb_raft_store::{self as raft_store, RealFs};
 use rstmdb_rcp::text::counted;
 
 use super::args::{Args, Command};
+use super::chain::{self, KeptHead};
 use super::signals;
 use crate::server::config::{self, Config};
 use crate::server::node::{self, peering};
@@ -52,7 +53,7 @@ pub fn execute(args: &Args) -> ExitCode {
     let done = match &args.command {
         None => serve(args),
         Some(Command::CheckConfig) => check_config(args),
-        Some(Command::Verify { data }) => verify(args, data.as_deref()),
+        Some(Command::Verify { data, head }) => verify(args, data.as_deref(), head),
         Some(Command::Rejoin { data, yes }) => rejoin(data, *yes),
         Some(Command::Restore {
             from,
@@ -176,7 +177,7 @@ fn check_config(args: &Args) -> Result<(), Error> {
     Ok(())
 }
 
-fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
+fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Error> {
     // Needed even if the folder is named: the keys for it are in the configuration.
     let storage = load(args)?.storage;
     let dir = data.map_or(storage.data_dir, Path::to_owned);
@@ -189,9 +190,10 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
+    let chain = check_chain(&dir, &storage.keys, kept, &mut report);
     // Damage is reported even if the report cannot be printed.
-    let printed = print_report(&report, nameless.as_ref());
-    if nameless.is_some() || !report.damages.is_empty() {
+    let printed = print_report(&report, nameless.as_ref(), &chain);
+    if nameless.is_some() || !report.damages.is_empty() || !chain.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
     if !report.locked.is_empty() {
@@ -210,16 +212,47 @@ fn verify(args: &Args, data: Option<&Path>) -> Result<(), Error> {
     Ok(printed?)
 }
 
+/// What is wrong with the chain over the log. Where the log cannot be read, that is what is reported.
+fn check_chain(
+    dir: &Path,
+    keys: &raft_store::Keyring,
+    kept: &[KeptHead],
+    report: &mut raft_store::Report,
+) -> Vec<String> {
+    if !report.is_intact() || report.segments == 0 {
+        return Vec::new();
+    }
+    match chain::check(dir, keys, kept) {
+        Ok(checked) => {
+            report.notes.push(checked.note);
+            checked.faults
+        }
+        // The files were just found to be sound. A node that runs on the folder has replaced one of them.
+        Err(error) => {
+            let note = format!("the chain over the log was not checked: {error}");
+            match kept.is_empty() {
+                true => report.notes.push(note),
+                false => report.unread.push(note),
+            }
+            Vec::new()
+        }
+    }
+}
+
 /// Problems come first, so that the operator need not search for them.
 fn print_report(
     report: &raft_store::Report,
     nameless: Option<&raft_store::Error>,
+    chain: &[String],
 ) -> io::Result<()> {
     if let Some(missing) = nameless {
         logging::print(&format_args!("damaged: {missing}"))?;
     }
     for damage in &report.damages {
         logging::print(&format_args!("damaged: {damage}"))?;
+    }
+    for fault in chain {
+        logging::print(&format_args!("damaged: {fault}"))?;
     }
     for file in report.locked.iter().chain(&report.unread) {
         logging::print(&format_args!("not checked: {file}"))?;

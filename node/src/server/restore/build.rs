@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use rstmdb_backup::{LogFile, folder};
+use rstmdb_engine::chain::Chain;
 use rstmdb_engine::fact::level::Feature;
 use rstmdb_engine::fact::{self as facts, Message};
 use rstmdb_engine::{Refusal, State};
@@ -119,6 +120,7 @@ pub(super) async fn build(
         time_ms: state.last_time_ms(),
         first_offset: store.earliest_index(),
         digest: state.digest(),
+        head: state.chain().map(Chain::head),
         automation: match pause(config, state, 0) {
             Some(_) => RestoredAutomation::Paused,
             None if state.is_paused() => RestoredAutomation::Paused,
@@ -148,6 +150,7 @@ fn pause(config: &Config, state: &State, index: u64) -> Option<facts::Entry> {
         // As a leader with this configuration has it, so that no key is forgotten before its time.
         key_bounds: Some((&tuning(config).limits).into()),
         facts: vec![facts::Fact::from(facts::Body::SetAutomation(pause))],
+        meta: None,
     })
 }
 

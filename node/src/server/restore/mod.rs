@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rstmdb_backup::{self as backup, Manifest, folder};
 use rstmdb_engine as engine;
+use rstmdb_engine::chain::Head;
 use rstmdb_raft_store as raft_store;
 use rstmdb_rcp::text::counted;
 use uuid::Uuid;
@@ -136,6 +137,8 @@ pub struct Restored {
     pub first_offset: u64,
     /// The state's digest.
     pub digest: u128,
+    /// The head of the chain over the log there, if it has begun.
+    pub head: Option<Head>,
     /// Live instances.
     pub instances: u64,
     /// Whether the copy does something by itself.
@@ -187,6 +190,9 @@ impl fmt::Display for Restored {
             self.digest,
             self.first_offset
         )?;
+        if let Some(head) = self.head {
+            writeln!(f, "the chain goes on from the head {head}")?;
+        }
         writeln!(f, "{}", self.automation)?;
         write!(
             f,

@@ -5,6 +5,7 @@ use std::path::Path;
 use rstmdb_backup::stream::Kind;
 use rstmdb_backup::{self as backup, LogEntry, LogFile, Run, folder};
 use rstmdb_engine::State;
+use rstmdb_engine::chain::{self, Logged};
 use rstmdb_engine::replay::{Beginning, Replay, Step, Until};
 use rstmdb_raft_store::{LogId, log_id};
 
@@ -35,25 +36,36 @@ pub(super) fn replay(
     for file in log {
         let wrong = |reason| Error::replay(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
-            let LogEntry {
-                kind,
-                term,
-                offset,
-                payload,
-                ..
-            } = entry?;
-            let facts = (kind == Kind::Normal).then_some(payload);
-            match replay.entry(offset, facts).map_err(wrong)? {
+            let entry = entry?;
+            match replay.entry(&logged(&entry)).map_err(wrong)? {
                 // The file is there only to be read.
                 Step::Covered => {}
-                Step::Applied => last = log_id(term, offset),
+                Step::Applied => last = log_id(entry.term, entry.offset),
                 Step::Beyond => return Ok(finish(replay, last, history_from)),
             }
         }
         let known = file.digest.as_deref();
         replay.compare(file.last_offset, known).map_err(wrong)?;
+        let known = file.chain_head.as_deref();
+        replay
+            .compare_head(file.last_offset, known)
+            .map_err(wrong)?;
     }
     Ok(finish(replay, last, history_from))
+}
+
+/// An entry of the backup, as the chain has it.
+fn logged(entry: &LogEntry) -> Logged<'_> {
+    Logged {
+        term: entry.term,
+        offset: entry.offset,
+        kind: match entry.kind {
+            Kind::Blank => chain::Kind::Blank,
+            Kind::Normal => chain::Kind::Normal,
+            Kind::Membership => chain::Kind::Membership,
+        },
+        payload: &entry.payload,
+    }
 }
 
 fn begin(dir: &Path, run: &Run, until: Until) -> Result<(Replay, LogId), Error> {

@@ -5,6 +5,8 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = true;
 
+#[path = "../server_suite/audit.rs"]
+mod audit;
 #[path = "../server_suite/backup.rs"]
 mod backup;
 #[path = "../server_suite/batches.rs"]
@@ -19,6 +21,8 @@ mod keys;
 mod legacy;
 #[path = "../server_suite/machines.rs"]
 mod machines;
+#[path = "../server_suite/meta.rs"]
+mod meta;
 #[path = "../server_suite/order.rs"]
 mod order;
 #[path = "../server_suite/scenarios.rs"]

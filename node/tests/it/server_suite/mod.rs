@@ -5,6 +5,7 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = false;
 
+mod audit;
 mod backup;
 mod batches;
 mod events;
@@ -17,6 +18,7 @@ mod legacy;
 mod levels;
 mod limits;
 mod machines;
+mod meta;
 mod order;
 mod ports;
 mod process;

@@ -53,6 +53,9 @@ pub struct BackupDescribeResult<'a> {
     pub last_offset: u64,
     /// The digest of the state there, in hex.
     pub state_digest: Cow<'a, str>,
+    /// The head of the chain over the log there, in hex, if it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_head: Option<Cow<'a, str>>,
     /// The log time up to which, inclusive, nothing is missing, Unix ms; that of the last fact where the leader does
     /// not tell.
     pub time_ms: u64,

@@ -139,16 +139,21 @@ impl Cluster {
         .await
     }
 
-    /// Waits until all nodes have applied the same and have the same digest. Then the bookkeeping of each must be
+    /// Waits until all nodes have applied the same, and have the same digest and the same head of the chain. Then the bookkeeping of each must be
     /// right.
     async fn converge(&self) {
         self.wait("convergence", || {
             let ends: Vec<_> = self
                 .nodes
                 .values()
-                .map(|node| (node.log_end(), node.report().applied))
+                .map(|node| {
+                    let report = node.report();
+                    let head = report.heads.last().copied();
+                    (node.log_end(), report.applied, head)
+                })
                 .collect();
-            let (end, applied) = ends[0];
+            let (end, applied, head) = ends[0];
+            assert!(head.is_none_or(|(offset, _)| offset == applied.0));
             (ends.iter().all(|other| *other == ends[0]) && end == applied.0).then_some(())
         })
         .await;

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use openraft::EntryPayload;
+use rstmdb_engine::chain::{Head, Kind, Logged};
 use rstmdb_engine::fact::{self, Message};
 use rstmdb_engine::{Outcome, State};
 use rstmdb_raft_store::replay::{self, Visitor};
-use rstmdb_raft_store::{Entry, Keyring, LogId, Position, RealFs, Record, SegmentHeader};
+use rstmdb_raft_store::{
+    Entry, Keyring, LogId, Position, RealFs, Record, SegmentHeader, encode_membership,
+};
 
 use super::error::Error;
 use super::{Fact, Truth, of_engine};
@@ -19,7 +22,8 @@ use super::{Fact, Truth, of_engine};
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Content {
     Nothing,
-    Membership(String),
+    /// As it is in the log.
+    Membership(Bytes),
     Facts(Bytes),
 }
 
@@ -115,7 +119,9 @@ impl Reader<'_> {
         let node = self.log.node;
         let content = match entry.payload {
             EntryPayload::Blank => Content::Nothing,
-            EntryPayload::Membership(membership) => Content::Membership(membership.to_string()),
+            EntryPayload::Membership(membership) => {
+                Content::Membership(encode_membership(&membership).into())
+            }
             EntryPayload::Normal(data) => Content::Facts(data.0),
         };
         match self.contents.entry(id) {
@@ -249,6 +255,7 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
     let mut facts: Vec<Fact> = Vec::new();
     let mut times = Vec::new();
     let mut disagreements = Vec::new();
+    let mut chain = Chain::default();
     let mut next = *committed.keys().next().ok_or(Error::NoLog)?;
     // Entry 0 is the first membership; without it nothing is missing.
     if next > 1 {
@@ -259,8 +266,10 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
             return Err(Error::Missing(next));
         }
         next = index + 1;
-        let Some(Content::Facts(bytes)) = contents.get(id) else {
+        let content = contents.get(id).unwrap_or(&Content::Nothing);
+        let Content::Facts(bytes) = content else {
             state.skip(*index);
+            chain.add(&state, *id, content);
             continue;
         };
         let failed = |what: String| Error::Entry {
@@ -269,7 +278,9 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
         };
         let entry =
             fact::Entry::decode(bytes.clone()).map_err(|error| failed(error.to_string()))?;
-        match state.apply(&entry, *index) {
+        let applied = state.apply(&entry, *index);
+        chain.add(&state, *id, content);
+        match applied {
             Ok(Outcome::Stale) => continue,
             Ok(Outcome::Applied) => {}
             Err(error) => {
@@ -287,8 +298,39 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
     truth.times = times;
     truth.last_offset = next.saturating_sub(1);
     truth.digest = format!("{:032x}", state.digest());
+    truth.heads = chain.heads;
     truth.disagreements = disagreements;
     Ok(truth)
+}
+
+/// The chain over the log, without the state that holds a node's.
+#[derive(Default)]
+struct Chain {
+    newest: Option<Head>,
+    heads: BTreeMap<u64, String>,
+}
+
+impl Chain {
+    /// Adds the entry that was just applied to `state`, once the chain has begun there.
+    fn add(&mut self, state: &State, id: LogId, content: &Content) {
+        if state.chain().is_none() {
+            return;
+        }
+        let (kind, payload) = match content {
+            Content::Nothing => (Kind::Blank, Bytes::new()),
+            Content::Facts(bytes) => (Kind::Normal, bytes.clone()),
+            Content::Membership(bytes) => (Kind::Membership, bytes.clone()),
+        };
+        let logged = Logged {
+            term: id.leader_id.term,
+            offset: id.index,
+            kind,
+            payload: &payload,
+        };
+        let head = self.newest.unwrap_or(Head::BEGIN).then(&logged.hash());
+        self.newest = Some(head);
+        self.heads.insert(id.index, head.to_string());
+    }
 }
 
 #[cfg(test)]

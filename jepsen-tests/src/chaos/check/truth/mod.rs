@@ -3,7 +3,7 @@
 mod error;
 mod logs;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rstmdb_engine::fact;
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ pub struct Truth {
     pub disagreements: Vec<String>,
     /// The digest of the state all facts lead to, as INFO shows it; empty where no engine made it.
     pub digest: String,
+    /// The head of the chain over the log at each offset, as INFO shows it; none before the chain begins.
+    pub heads: BTreeMap<u64, String>,
     /// How many nodes' logs it was made from.
     pub nodes: usize,
 }

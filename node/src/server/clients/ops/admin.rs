@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::session::{ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
+use rstmdb_rcp::message::session::{ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
 use rstmdb_rcp::message::storage::{
     Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
 };
@@ -67,6 +67,10 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
         state_digest: format!("{:032x}", status.digest).into(),
         feature_level: Some(status.level),
         understands_level: Some(status.understands),
+        chain: status.chain.map(|chain| ChainInfo {
+            from: chain.first,
+            head: chain.head.to_string().into(),
+        }),
         automation: Some(automation::shown(&status.automation)),
     }
 }

@@ -112,6 +112,7 @@ fn describe_now(shared: &ServerShared, time_ms: u64) -> JobOutcome {
         first_offset: head.first_offset,
         last_offset: head.last_offset,
         state_digest: format!("{:032x}", head.digest).into(),
+        chain_head: head.head.map(|head| head.to_string().into()),
         time_ms,
         snapshot,
     })))

@@ -250,16 +250,20 @@ fn node_status(shown: &MemberReport, log_end: Option<u64>) -> NodeStatus<'_> {
     let Some(report) = report else {
         return known;
     };
+    let (applied, digest) = report.applied;
+    let mut heads = report.heads.iter();
+    let head = heads.find(|(offset, _)| *offset == applied);
     NodeStatus {
         reachable: true,
         role: Some(report.role.as_str().into()),
         term: Some(report.term),
         last_log: Some(report.last_log),
-        applied: Some(report.applied.0),
+        applied: Some(applied),
         lag: log_end.map(|end| end.saturating_sub(report.last_log)),
         version: Some(report.version.as_str().into()),
-        digest: Some(format!("{:032x}", report.applied.1).into()),
-        digest_offset: Some(report.applied.0),
+        digest: Some(format!("{digest:032x}").into()),
+        digest_offset: Some(applied),
+        chain_head: head.map(|(_, head)| head.to_string().into()),
         earliest_offset: Some(report.earliest_offset),
         read_only: report.read_only.as_deref().map(Into::into),
         diverged: report.diverged,

@@ -10,7 +10,9 @@
 //! | `batch` | BATCH |
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
+//! | `audit` | AUDIT_READ |
 //! | `log` | WAL_READ, WAL_STATS |
+//! | `ancestors` | ANCESTORS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
@@ -20,7 +22,9 @@
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
 mod admin;
+mod ancestors;
 mod answer;
+mod audit;
 mod automation;
 mod backup;
 mod batch;
@@ -40,8 +44,8 @@ use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-pub(crate) use answer::Watching;
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use answer::{Shown, Watching};
 pub(crate) use log::PAGE_BYTES;
 
 use super::order::{Access, Claim, Touch};
@@ -135,6 +139,8 @@ pub(crate) enum Job {
     Watch(watches::WatchRequest),
     /// Read a page of the log.
     LogRead(rstmdb_rcp::message::storage::WalRead),
+    /// Go from a write to its cause, and on.
+    Ancestors(rstmdb_rcp::message::storage::ancestors::Ancestors),
     /// Describe an instance as it is.
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
@@ -149,6 +155,8 @@ pub(crate) enum Job {
     Cluster(cluster::ClusterRequest),
     /// Give what a backup is made of.
     Backup(backup::BackupRequest),
+    /// Give hashes of entries.
+    Audit(audit::Wanted),
     /// Nothing: the answer is there.
     Answered(Box<Answer>),
 }
@@ -184,6 +192,7 @@ pub(crate) fn plan(
         Op::WatchAll => watches::all(params),
         Op::SnapshotInstance => snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
+        Op::Ancestors => ancestors::read(params),
         Op::WalStats => Ok(log::stats(shared)),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
@@ -201,6 +210,7 @@ pub(crate) fn plan(
         Op::BackupDescribe => Ok(backup::describe()),
         Op::BackupSnapshot => backup::snapshot(params),
         Op::BackupLog => backup::log(params),
+        Op::AuditRead => audit::read(params),
     })
 }
 
@@ -272,6 +282,7 @@ impl Job {
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::Ancestors(request) => Started::Running(ancestors::start(shared.clone(), request)),
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
@@ -280,6 +291,7 @@ impl Job {
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),
             Self::Backup(request) => Started::Running(backup::start(shared.clone(), request)),
+            Self::Audit(wanted) => Started::Running(audit::start(shared.clone(), wanted)),
             Self::Compact { force_snapshot } => {
                 Started::Running(admin::start_compact(shared.clone(), force_snapshot))
             }

@@ -1,9 +1,10 @@
 //! How a node stands.
 
+use rstmdb_engine::chain::Head;
 use rstmdb_engine::fact::level::FIRST;
 
 use super::{DecodeError, id_bytes, id_from, invalid, required};
-use crate::replica::{DigestAt, Report, Role};
+use crate::replica::{DigestAt, HeadAt, Report, Role};
 use crate::server::peer::wire;
 
 impl From<Role> for wire::Role {
@@ -39,6 +40,19 @@ fn decode_digest(at: wire::DigestAt) -> Result<DigestAt, DecodeError> {
     Ok((at.offset, id_from("DigestAt.digest", &at.digest)?))
 }
 
+fn encode_head((offset, head): HeadAt) -> wire::HeadAt {
+    wire::HeadAt {
+        offset,
+        head: head.0.to_vec().into(),
+    }
+}
+
+fn decode_head(at: wire::HeadAt) -> Result<HeadAt, DecodeError> {
+    let head = Head::of_bytes(&at.head);
+    let head = head.ok_or_else(|| invalid("HeadAt.head", "it must be 32 bytes long"))?;
+    Ok((at.offset, head))
+}
+
 impl From<Report> for wire::ReportReply {
     fn from(report: Report) -> Self {
         Self {
@@ -60,6 +74,7 @@ impl From<Report> for wire::ReportReply {
             log_ms: report.log_ms,
             level: report.level,
             understands: report.understands,
+            heads: report.heads.into_iter().map(encode_head).collect(),
         }
     }
 }
@@ -69,6 +84,7 @@ impl TryFrom<wire::ReportReply> for Report {
 
     fn try_from(message: wire::ReportReply) -> Result<Self, DecodeError> {
         let checkpoints = message.checkpoints.into_iter().map(decode_digest);
+        let heads = message.heads.into_iter().map(decode_head);
         Ok(Self {
             node_id: message.node_id,
             role: role(message.role)?,
@@ -88,6 +104,7 @@ impl TryFrom<wire::ReportReply> for Report {
             log_ms: message.log_ms,
             level: message.level.max(FIRST),
             understands: message.understands.max(FIRST),
+            heads: heads.collect::<Result<_, _>>()?,
         })
     }
 }

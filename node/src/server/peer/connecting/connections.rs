@@ -169,7 +169,7 @@ impl<T: Types> Link<T> {
     /// Opens nothing; the first call does.
     fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
         // openraft keeps the way to a node that it has once made, but a member's address may change.
-        let known = self.connections.members().own().nodes.remove(&self.peer.id);
+        let known = self.connections.members().own_addr(self.peer.id);
         let addr = known.unwrap_or_else(|| self.peer.node.peer_addr.clone());
         let mut channels = self.connections.shared.channels.lock();
         if let Some((at, channel)) = channels.get(&(self.peer.id, lane))

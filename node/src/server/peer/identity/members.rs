@@ -14,15 +14,44 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::metrics::RaftServerMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::replica::{Replica, Types};
 use crate::server::config::address;
 
-/// Reads the membership of the node's log. It must not hold the replica: that would be a cycle, because the replica
-/// holds the members.
-type Log = Box<dyn Fn() -> Membership + Send + Sync>;
+/// Reads the newest membership in the node's log. It must not hold the replica: that would be a cycle, because the
+/// replica holds the members.
+trait Log: Send + Sync {
+    fn membership(&self) -> Membership;
+
+    /// A member's address for peers. Every call to another node asks for it.
+    fn peer_addr(&self, id: u64) -> Option<String>;
+}
+
+struct Metrics<T: Types>(WatchReceiverOf<T, RaftServerMetrics<T>>);
+
+impl<T: Types> Log for Metrics<T> {
+    fn membership(&self) -> Membership {
+        let metrics = self.0.borrow_watched();
+        let stored = &metrics.membership_config;
+        let nodes = stored.membership().nodes();
+        Membership {
+            index: stored.log_id().as_ref().map_or(0, |id| id.index),
+            nodes: nodes
+                .map(|(id, node)| (*id, node.peer_addr.clone()))
+                .collect(),
+        }
+    }
+
+    fn peer_addr(&self, id: u64) -> Option<String> {
+        let metrics = self.0.borrow_watched();
+        let node = metrics.membership_config.membership().get_node(&id);
+        node.map(|node| node.peer_addr.clone())
+    }
+}
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +65,7 @@ pub struct Membership {
 pub struct Members {
     listed: BTreeMap<u64, String>,
     told: RwLock<Membership>,
-    log: RwLock<Option<Log>>,
+    log: RwLock<Option<Box<dyn Log>>>,
     /// Notified when a node asks that is no member, as far as this node knows.
     unknown: Notify,
 }
@@ -52,18 +81,8 @@ impl Members {
     }
 
     pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
-        let metrics = replica.raft().server_metrics();
-        *self.log.write() = Some(Box::new(move || {
-            let metrics = metrics.borrow_watched();
-            let stored = &metrics.membership_config;
-            let nodes = stored.membership().nodes();
-            Membership {
-                index: stored.log_id().as_ref().map_or(0, |id| id.index),
-                nodes: nodes
-                    .map(|(id, node)| (*id, node.peer_addr.clone()))
-                    .collect(),
-            }
-        }));
+        let metrics = Metrics::<T>(replica.raft().server_metrics());
+        *self.log.write() = Some(Box::new(metrics));
     }
 
     /// Whether this node's log has been read.
@@ -74,7 +93,13 @@ impl Members {
     /// The membership of this node's log; empty before it has one.
     pub(crate) fn own(&self) -> Membership {
         let log = self.log.read();
-        log.as_ref().map_or_else(Membership::default, |log| log())
+        log.as_ref()
+            .map_or_else(Membership::default, |log| log.membership())
+    }
+
+    /// A member's address for peers in this node's log.
+    pub(crate) fn own_addr(&self, id: u64) -> Option<String> {
+        self.log.read().as_ref()?.peer_addr(id)
     }
 
     /// The members, as far as this node knows.

@@ -11,6 +11,7 @@ use openraft::raft::{
 use proptest::option::of;
 use proptest::prelude::*;
 use prost::Message;
+use rstmdb_engine::chain::Head;
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
@@ -516,6 +517,7 @@ fn report() -> impl Strategy<Value = Report> {
     let digests = (
         any::<DigestAt>(),
         proptest::collection::vec(any::<DigestAt>(), 0..4),
+        proptest::collection::vec(any::<(u64, [u8; 32])>(), 0..4),
     );
     let rest = (of(any::<u64>()), of(text()), any::<bool>(), text());
     (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| Report {
@@ -535,6 +537,9 @@ fn report() -> impl Strategy<Value = Report> {
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
         log_ms: rest.0.map(|ms| ms / 2),
+        heads: (digests.2.into_iter())
+            .map(|(offset, head)| (offset, Head(head)))
+            .collect(),
         level: 1 + numbers.0 as u32 % 7,
         understands: 1 + numbers.1 as u32 % 7,
     })

@@ -90,7 +90,8 @@ impl Node {
     }
 }
 
-fn store(dir: &Path) -> Store<RealFs> {
+/// A store in this folder, with its writer on a thread.
+pub fn store(dir: &Path) -> Store<RealFs> {
     let mut options = rstmdb_raft_store::Options::new(dir);
     options.cluster_id = CLUSTER;
     let (store, writer) = Store::open(RealFs, options).unwrap();

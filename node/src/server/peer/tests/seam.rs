@@ -1,14 +1,13 @@
-//! Everything above the seam, without a connection: a channel hands each request to the other node's services. The
-//! replicas are not the product's: their file system is in memory.
+//! Everything above the seam, without a connection: a channel hands each request to the other node's services.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
 use parking_lot::Mutex;
-use rstmdb_raft_store::{MemFs, NodeInfo, Store};
+use rstmdb_raft_store::NodeInfo;
+use tempfile::TempDir;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -16,12 +15,11 @@ use tonic::codegen::http::Request;
 use tonic::service::Routes;
 
 use super::replica_calls::{create, put};
-use super::replicas::replica_options;
-use super::support::{CLUSTER, eventually, options};
-use crate::replica::types::tests::TestTypes;
-use crate::replica::{Formation, Replica};
+use super::replicas::{replica_options, store};
+use super::support::{eventually, options};
+use crate::replica::Formation;
 use crate::server::peer::{BadAddress, Channel, Connections, Dial, PeerServer, SmallSegments};
-use crate::server::product::TokioHost;
+use crate::server::product::{Replica, TokioHost};
 
 /// Larger than any message of appends: it goes in pieces.
 const LARGE: usize = 300_000;
@@ -50,9 +48,11 @@ impl Dial for Memory {
 }
 
 struct Node {
-    replica: Replica<TestTypes>,
-    server: PeerServer<TestTypes>,
+    replica: Replica,
+    server: PeerServer,
     info: NodeInfo,
+    /// Its data; removed when the node is dropped.
+    _dir: TempDir,
 }
 
 impl Node {
@@ -62,15 +62,13 @@ impl Node {
             peer_addr: options.local.peer_addr.clone(),
             rcp_addr: options.local.rcp_addr.clone(),
         };
-        let connections = Connections::<TestTypes>::over(&options, memory.clone());
+        let connections = Connections::over(&options, memory.clone());
         let server = PeerServer::new(&options);
         let served = (info.peer_addr.clone(), server.service());
         memory.nodes.lock().extend([served]);
-        let mut folder = rstmdb_raft_store::Options::new("/data");
-        folder.cluster_id = CLUSTER;
-        let (store, writer) = Store::open(MemFs::new(id.into()), folder).unwrap();
-        tokio::spawn(writer.drive_with(tokio::time::sleep));
-        let host = Arc::new(TokioHost::new(PathBuf::from("/data")));
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let host = Arc::new(TokioHost::new(dir.path().to_owned()));
         let peers = Arc::new(connections.clone());
         let options = replica_options(u64::from(id), Formation::Join);
         let started = Replica::start(store, options, host, connections, peers).await;
@@ -80,6 +78,7 @@ impl Node {
             replica,
             server,
             info,
+            _dir: dir,
         }
     }
 

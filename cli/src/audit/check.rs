@@ -1,0 +1,354 @@
+//! Checks a proof, with nothing but the proof and a head that was kept.
+//!
+//! The hashes lead from some head to the head at the end. Nobody can find other entries, or another order of them, that
+//! lead to the same head. So if that head is the one that was kept, the entries that the proof shows whole are those of
+//! the log at the time, at the offsets that it says. Each fact names the instance's fact before it, so no fact between
+//! the first and the last one can be missing.
+
+use std::io::{BufRead, Read};
+
+use bytes::Bytes;
+use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged};
+use rstmdb_engine::fact::{Body, Entry, Fact, Key, Message};
+use rstmdb_rcp::message::storage::audit::AuditEntry;
+use rstmdb_rcp::message::storage::{Origin, WalEntry, WalRecord};
+use serde_json::value::RawValue;
+
+use super::format::{Begin, End, FORMAT, LINE_BYTES_MAX, Line, VERSION};
+
+/// Why a proof proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// A line is wrong.
+    #[error("line {line}: {what}")]
+    Line {
+        /// The line's number, from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Where the shown history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beginning {
+    /// With the creation of the instance.
+    Created,
+    /// Behind a fact at this offset, which is not shown.
+    Behind(u64),
+}
+
+/// What a proof shows, if its head is the right one.
+#[derive(Debug)]
+pub struct Proven {
+    /// Whose history it is.
+    pub instance_id: String,
+    /// The cluster that the log is of, as the proof says.
+    pub cluster_id: String,
+    /// The first entry that is covered.
+    pub from_offset: u64,
+    /// The entry of the last fact that is shown.
+    pub last_fact: u64,
+    /// The last entry that is covered.
+    pub to_offset: u64,
+    /// The head there.
+    pub head: Head,
+    /// Where the history begins.
+    pub beginning: Beginning,
+    /// The instance's facts, oldest first.
+    pub facts: Vec<WalRecord<WalEntry<'static>>>,
+}
+
+/// Follows the lines of a proof to its end.
+///
+/// # Errors
+/// When it contradicts itself, or does not show a history without gaps.
+pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
+    let mut number = 0;
+    let mut text = String::new();
+    let mut following: Option<Following> = None;
+    loop {
+        text.clear();
+        number += 1;
+        let wrong = |what: String| Fault::Line { line: number, what };
+        let length = (&mut proof).take(LINE_BYTES_MAX).read_line(&mut text)?;
+        if length == 0 {
+            return Err(wrong(
+                "it ends without its last line, so it was cut off".to_owned(),
+            ));
+        }
+        if length as u64 == LINE_BYTES_MAX {
+            return Err(wrong(format!("at most {LINE_BYTES_MAX} bytes, got more")));
+        }
+        let Some(so_far) = &mut following else {
+            following = Some(Following::begin(&text).map_err(wrong)?);
+            continue;
+        };
+        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        match line {
+            Line {
+                hashes: Some(hashes),
+                entry: None,
+                end: None,
+            } => so_far.hashes(&hashes.0).map_err(wrong)?,
+            Line {
+                hashes: None,
+                entry: Some(entry),
+                end: None,
+            } => so_far.entry(entry).map_err(wrong)?,
+            Line {
+                hashes: None,
+                entry: None,
+                end: Some(end),
+            } => {
+                let proven = so_far.end(&end).map_err(wrong)?;
+                return nothing_follows(proof, number).map(|()| proven);
+            }
+            _ => return Err(wrong("expected one of hashes, entry and end".to_owned())),
+        }
+    }
+}
+
+fn nothing_follows(mut proof: impl BufRead, last: u64) -> Result<(), Fault> {
+    match proof.fill_buf()?.is_empty() {
+        true => Ok(()),
+        false => Err(Fault::Line {
+            line: last + 1,
+            what: "it follows the last line".to_owned(),
+        }),
+    }
+}
+
+/// A proof as far as it was followed.
+struct Following {
+    begin: Begin,
+    next: u64,
+    head: Head,
+    beginning: Option<Beginning>,
+    /// The offset of the instance's last fact, while it lives.
+    last: Option<u64>,
+    last_fact: u64,
+    facts: Vec<WalRecord<WalEntry<'static>>>,
+}
+
+impl Following {
+    fn begin(text: &str) -> Result<Self, String> {
+        let begin: Begin = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if begin.format != FORMAT {
+            return Err(format!(
+                "format: expected {FORMAT:?}, got {:?}",
+                begin.format
+            ));
+        }
+        if begin.version != VERSION {
+            let version = begin.version;
+            return Err(format!(
+                "version: this program reads {VERSION}, got {version}"
+            ));
+        }
+        if begin.from_offset == 0 {
+            return Err("from_offset: expected an integer ≥ 1, got 0".to_owned());
+        }
+        let head = begin.head_before.parse();
+        let head = head.map_err(|error| format!("head_before: {error}"))?;
+        Ok(Self {
+            next: begin.from_offset,
+            head,
+            beginning: None,
+            last: None,
+            last_fact: 0,
+            facts: Vec::new(),
+            begin,
+        })
+    }
+
+    fn hashes(&mut self, hashes: &[u8]) -> Result<(), String> {
+        let (hashes, rest) = hashes.as_chunks::<HASH_BYTES>();
+        if !rest.is_empty() || hashes.is_empty() {
+            return Err(format!(
+                "hashes: expected {HASH_BYTES} bytes for each of at least one entry"
+            ));
+        }
+        hashes
+            .iter()
+            .try_for_each(|hash| self.step(&EntryHash(*hash)))
+    }
+
+    fn step(&mut self, hash: &EntryHash) -> Result<(), String> {
+        self.head = self.head.then(hash);
+        self.next = self.next.checked_add(1).ok_or("offsets end here")?;
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: AuditEntry) -> Result<(), String> {
+        if entry.offset != self.next {
+            return Err(format!(
+                "entry: expected the one at offset {}, got {}",
+                self.next, entry.offset
+            ));
+        }
+        let logged = Logged {
+            term: entry.term,
+            offset: entry.offset,
+            kind: Kind::Normal,
+            payload: &entry.data.0,
+        };
+        self.step(&logged.hash())?;
+        let offset = entry.offset;
+        let data = Bytes::from(entry.data.0);
+        let decoded = Entry::decode(data);
+        let decoded = decoded.map_err(|error| format!("the entry at offset {offset}: {error}"))?;
+        if decoded.index != offset {
+            return Err(format!(
+                "the entry at offset {offset} was decided for offset {}, so it had no effect",
+                decoded.index
+            ));
+        }
+        for fact in &decoded.facts {
+            let shown = self.fact(&decoded, fact, offset);
+            shown.map_err(|what| format!("the entry at offset {offset}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a fact, if it is about the instance.
+    fn fact(&mut self, entry: &Entry, fact: &Fact, offset: u64) -> Result<(), String> {
+        let id = &self.begin.instance_id;
+        match &fact.body {
+            Some(Body::FlushAll(_)) => self.last = None,
+            Some(Body::CreateInstance(create)) if create.instance_id == *id => {
+                if let Some(last) = self.last {
+                    return Err(format!(
+                        "it creates the instance, which was there since offset {last}"
+                    ));
+                }
+                self.beginning.get_or_insert(match create.prev_offset {
+                    0 => Beginning::Created,
+                    behind => Beginning::Behind(behind),
+                });
+                self.last = Some(offset);
+            }
+            Some(Body::ApplyEvent(apply)) if apply.instance_id == *id => {
+                self.follows(apply.prev_offset)?;
+                self.last = Some(offset);
+            }
+            Some(Body::DeleteInstance(delete)) if delete.instance_id == *id => {
+                self.follows(delete.prev_offset)?;
+                self.last = None;
+            }
+            _ => return Ok(()),
+        }
+        let record = WalRecord {
+            sequence: offset,
+            offset,
+            entry: wal_entry(entry, fact)?,
+            meta: None,
+        };
+        self.facts.push(record);
+        self.last_fact = offset;
+        Ok(())
+    }
+
+    /// A fact of an instance that lives names the one before it.
+    fn follows(&mut self, prev_offset: u64) -> Result<(), String> {
+        match (self.beginning, self.last) {
+            (None, _) => self.beginning = Some(Beginning::Behind(prev_offset)),
+            (Some(_), Some(last)) if last == prev_offset => {}
+            (Some(_), Some(last)) => {
+                return Err(format!(
+                    "it follows a fact at offset {prev_offset}, but the last one that the proof shows is at {last}"
+                ));
+            }
+            (Some(_), None) => {
+                return Err(format!(
+                    "it follows a fact at offset {prev_offset}, but by the proof there was no instance then"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End) -> Result<Proven, String> {
+        let last = self.next - 1;
+        if end.to_offset != last {
+            return Err(format!(
+                "to_offset: the lines lead to {last}, got {}",
+                end.to_offset
+            ));
+        }
+        if end.head.parse() != Ok(self.head) {
+            return Err(format!(
+                "head: the lines lead to {}, got {:?}",
+                self.head, end.head
+            ));
+        }
+        let beginning = self
+            .beginning
+            .ok_or("it shows no fact about the instance")?;
+        Ok(Proven {
+            instance_id: self.begin.instance_id.clone(),
+            cluster_id: self.begin.cluster_id.clone(),
+            from_offset: self.begin.from_offset,
+            last_fact: self.last_fact,
+            to_offset: last,
+            head: self.head,
+            beginning,
+            facts: std::mem::take(&mut self.facts),
+        })
+    }
+}
+
+/// A fact as WAL_READ shows it.
+fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
+    let origin = |prev_offset: u64, key: Option<&Key>| Origin {
+        time_ms: Some(entry.time_ms),
+        actor: (!entry.actor.is_empty()).then(|| entry.actor.clone().into()),
+        prev_offset: (prev_offset != 0).then_some(prev_offset),
+        idempotency_key: key.map(|key| key.key.clone().into()),
+    };
+    match &fact.body {
+        Some(Body::CreateInstance(create)) => Ok(WalEntry::CreateInstance {
+            instance_id: create.instance_id.clone().into(),
+            machine: create.machine.clone().into(),
+            version: create.version,
+            initial_state: create.state.clone().into(),
+            initial_ctx: std::borrow::Cow::Owned(json(&create.ctx)?),
+            origin: origin(create.prev_offset, create.key.as_ref()),
+        }),
+        Some(Body::ApplyEvent(apply)) => Ok(WalEntry::ApplyEvent {
+            instance_id: apply.instance_id.clone().into(),
+            event: apply.event.clone().into(),
+            from_state: apply.from_state.clone().into(),
+            to_state: apply.to_state.clone().into(),
+            payload: match &apply.payload {
+                Some(payload) => Some(std::borrow::Cow::Owned(json(payload)?)),
+                None => None,
+            },
+            ctx: std::borrow::Cow::Owned(json(&apply.ctx)?),
+            event_id: apply.event_id.clone().map(Into::into),
+            origin: origin(apply.prev_offset, apply.key.as_ref()),
+        }),
+        Some(Body::DeleteInstance(delete)) => Ok(WalEntry::DeleteInstance {
+            instance_id: delete.instance_id.clone().into(),
+            origin: origin(delete.prev_offset, delete.key.as_ref()),
+        }),
+        Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
+            origin: origin(0, None),
+        }),
+        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
+            Err("it is not about an instance".to_owned())
+        }
+    }
+}
+
+fn json(text: &Bytes) -> Result<Box<RawValue>, String> {
+    let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
+    RawValue::from_string(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+//! Makes a proof from the log of a running cluster.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged};
+use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditReadResult};
+use rstmdb_rcp::message::storage::backup::Blob;
+use rstmdb_rcp::text::counted;
+use serde::Serialize;
+
+use super::format::{Begin, End, FORMAT, LINE_HASHES, Line, VERSION};
+use crate::session::Session;
+use crate::{Error, args};
+
+/// Writes the proof to the file, or to standard output.
+pub(super) async fn make(
+    session: &Session,
+    args: &args::AuditProof,
+    instance_id: &str,
+    kept: Option<Head>,
+) -> Result<(), Error> {
+    let Some(path) = &args.out else {
+        let mut out = io::stdout().lock();
+        return write(session, args, instance_id, kept, &mut out).await;
+    };
+    let failed = |error: io::Error| Error::Usage(format!("{}: {error}", path.display()));
+    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
+    let written = write(session, args, instance_id, kept, &mut file).await;
+    let written = written.and_then(|()| file.flush().map_err(failed));
+    if written.is_err() {
+        remove(path);
+    }
+    written
+}
+
+/// Removes a proof that is not whole, so that nobody takes it for one.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        eprintln!(
+            "{} is not a whole proof, and cannot be removed: {error}",
+            path.display()
+        );
+    }
+}
+
+async fn write(
+    session: &Session,
+    args: &args::AuditProof,
+    instance_id: &str,
+    kept: Option<Head>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let mut page = super::read(session, args.from.unwrap_or(0), Some(instance_id), None).await?;
+    let end = args.at.unwrap_or(page.last_applied);
+    let first = page.first_offset;
+    if end + 1 < first || end > page.last_applied {
+        let message = format!(
+            "--at: the log is provable from offset {first} to {}, got {end}",
+            page.last_applied
+        );
+        return Err(Error::Usage(message));
+    }
+    let mut proof = Proof {
+        out,
+        instance_id,
+        cluster_id: page.cluster_id.to_string(),
+        next: first,
+        head: head_of(&page)?,
+        begun: None,
+        hashes: Vec::new(),
+        entries: 0,
+    };
+    loop {
+        proof.page(&page, end)?;
+        if proof.next > end {
+            break;
+        }
+        let from = proof.next;
+        page = super::read(session, from, Some(instance_id), None).await?;
+        if page.first_offset != from || head_of(&page)? != proof.head {
+            return Err(Error::unexpected(format!(
+                "its head before offset {from} is not the one that its own entries lead to: the log was changed, or \
+                 another node answered that has another log"
+            )));
+        }
+    }
+    let head = proof.head;
+    if let Some(kept) = kept.filter(|kept| *kept != head) {
+        return Err(Error::Failed(format!(
+            "the head at offset {end} is {head}, not {kept} that you kept: the history up to there was changed, or the \
+             head is of another cluster or another offset"
+        )));
+    }
+    proof.finish(end, first)
+}
+
+fn head_of(page: &AuditReadResult<'_>) -> Result<Head, Error> {
+    page.head_before.parse().map_err(Error::unexpected)
+}
+
+/// A proof that is being written.
+struct Proof<'a, W> {
+    out: &'a mut W,
+    instance_id: &'a str,
+    cluster_id: String,
+    /// The next entry.
+    next: u64,
+    /// The head before it.
+    head: Head,
+    /// The first entry in the proof.
+    begun: Option<u64>,
+    /// Of entries that are not shown, and not written yet.
+    hashes: Vec<u8>,
+    /// How many are shown.
+    entries: u64,
+}
+
+impl<W: Write> Proof<'_, W> {
+    /// Takes the page's entries up to `end`.
+    fn page(&mut self, page: &AuditReadResult<'_>, end: u64) -> Result<(), Error> {
+        let (hashes, rest) = page.hashes.0.as_chunks::<HASH_BYTES>();
+        if !rest.is_empty() || (hashes.is_empty() && self.next <= end) {
+            return Err(Error::unexpected("a page of hashes that is not whole"));
+        }
+        let mut shown = page.entries.iter().peekable();
+        for hash in hashes {
+            if self.next > end {
+                break;
+            }
+            let hash = EntryHash(*hash);
+            match shown.next_if(|entry| entry.offset == self.next) {
+                Some(entry) => self.show(entry, &hash)?,
+                None if self.begun.is_some() => {
+                    self.hashes.extend_from_slice(&hash.0);
+                    if self.hashes.len() == LINE_HASHES * HASH_BYTES {
+                        self.write_hashes()?;
+                    }
+                }
+                None => {}
+            }
+            self.head = self.head.then(&hash);
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, entry: &AuditEntry, hash: &EntryHash) -> Result<(), Error> {
+        let logged = Logged {
+            term: entry.term,
+            offset: entry.offset,
+            kind: Kind::Normal,
+            payload: &entry.data.0,
+        };
+        if logged.hash() != *hash {
+            let offset = entry.offset;
+            return Err(Error::unexpected(format!(
+                "the entry at offset {offset} has another hash"
+            )));
+        }
+        if self.begun.is_none() {
+            self.begun = Some(entry.offset);
+            let begin = Begin {
+                format: FORMAT.to_owned(),
+                version: VERSION,
+                cluster_id: self.cluster_id.clone(),
+                instance_id: self.instance_id.to_owned(),
+                from_offset: entry.offset,
+                head_before: self.head.to_string(),
+            };
+            self.line(&begin)?;
+        }
+        self.write_hashes()?;
+        self.entries += 1;
+        self.line(&Line {
+            entry: Some(entry.clone()),
+            ..Line::default()
+        })
+    }
+
+    fn write_hashes(&mut self) -> Result<(), Error> {
+        if self.hashes.is_empty() {
+            return Ok(());
+        }
+        let hashes = Some(Blob(std::mem::take(&mut self.hashes)));
+        self.line(&Line {
+            hashes,
+            ..Line::default()
+        })
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string(line).map_err(Error::unexpected)?;
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    fn finish(mut self, to_offset: u64, searched_from: u64) -> Result<(), Error> {
+        let Some(from) = self.begun else {
+            return Err(Error::Failed(format!(
+                "no entry from offset {searched_from} to {to_offset} has a fact about {:?}; entries before that are no \
+                 longer kept, are not in the chain, or --from leaves them out",
+                self.instance_id
+            )));
+        };
+        self.write_hashes()?;
+        let head = self.head.to_string();
+        self.line(&Line {
+            end: Some(End {
+                to_offset,
+                head: head.clone(),
+            }),
+            ..Line::default()
+        })?;
+        self.out.flush()?;
+        eprintln!(
+            "{} about {:?} from offset {from} on, proven up to the head {head} at offset {to_offset}",
+            counted(self.entries, "entry", "entries"),
+            self.instance_id
+        );
+        Ok(())
+    }
+}

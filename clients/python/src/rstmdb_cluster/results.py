@@ -1,0 +1,548 @@
+"""What operations answer.
+
+Each class has ``raw``, the whole object as the server sent it, for fields that this version does not know. Offsets are
+``int``, times Unix milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from .errors import ProtocolError, RstmdbError
+
+Json = dict[str, Any]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Result:
+    """An answer."""
+
+    #: The object as the server sent it.
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Pong(Result):
+    """PING."""
+
+    pong: bool
+
+
+@dataclass(frozen=True)
+class Member(Result):
+    """A node, in INFO."""
+
+    node_id: int
+    rcp_addr: str
+    peer_addr: str = ""
+    voter: bool = False
+
+
+@dataclass(frozen=True)
+class Leader(Result):
+    """The leader, in INFO."""
+
+    node_id: int
+    rcp_addr: str
+
+
+@dataclass(frozen=True)
+class Info(Result):
+    """INFO: what the answering node is and can do."""
+
+    server_name: str
+    server_version: str
+    protocol_version: int
+    features: list[str]
+    max_frame_bytes: int
+    max_batch_ops: int
+    node_id: Optional[int] = None
+    cluster_id: Optional[str] = None
+    role: Optional[str] = None
+    leader: Optional[Leader] = None
+    term: Optional[int] = None
+    last_applied: Optional[int] = None
+    commit_index: Optional[int] = None
+    members: Optional[list[Member]] = None
+    uptime_secs: Optional[int] = None
+    connections: Optional[int] = None
+    instances: Optional[int] = None
+    earliest_offset: Optional[int] = None
+    state_digest: Optional[str] = None
+    feature_level: Optional[int] = None
+    understands_level: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Warned(Result):
+    """What is allowed in a definition and probably not meant."""
+
+    place: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PutMachine(Result):
+    """PUT_MACHINE."""
+
+    machine: str
+    version: int
+    stored_checksum: str
+    #: False when the same definition was there already.
+    created: bool
+    warnings: Optional[list[Warned]] = None
+
+
+@dataclass(frozen=True)
+class Machine(Result):
+    """GET_MACHINE."""
+
+    definition: Json
+    checksum: str
+    version: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class MachineVersions(Result):
+    """A machine, in LIST_MACHINES."""
+
+    machine: str
+    versions: list[int]
+
+
+@dataclass(frozen=True)
+class MachineList(Result):
+    """LIST_MACHINES."""
+
+    items: list[MachineVersions]
+
+
+@dataclass(frozen=True)
+class Would(Result):
+    """What a write would do, when asked with ``dry_run``."""
+
+    set: Optional[list[str]] = None
+    unset: Optional[list[str]] = None
+    armed: Optional[list[str]] = None
+    disarmed: Optional[list[str]] = None
+    emits: Optional[list[Any]] = None
+
+
+@dataclass(frozen=True)
+class CreatedInstance(Result):
+    """CREATE_INSTANCE."""
+
+    instance_id: str
+    state: str
+    #: None with ``dry_run``.
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Instance(Result):
+    """GET_INSTANCE."""
+
+    machine: str
+    version: int
+    state: str
+    ctx: Json
+    last_wal_offset: int
+    last_event_id: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class InstanceSummary(Result):
+    """An instance, in LIST_INSTANCES."""
+
+    id: str
+    machine: str
+    version: int
+    state: str
+    created_at: int
+    updated_at: int
+    last_wal_offset: int
+
+
+@dataclass(frozen=True)
+class InstanceList(Result):
+    """LIST_INSTANCES: a page."""
+
+    instances: list[InstanceSummary]
+    #: How many match on all pages.
+    total: int
+    #: Whether more follow this page.
+    has_more: bool
+
+
+@dataclass(frozen=True)
+class DeletedInstance(Result):
+    """DELETE_INSTANCE."""
+
+    instance_id: str
+    deleted: bool
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class AppliedEvent(Result):
+    """APPLY_EVENT."""
+
+    from_state: str
+    to_state: str
+    #: The whole context after the event. None only where an idempotency key repeats an event that the log no longer
+    #: has.
+    ctx: Optional[Json] = None
+    #: None with ``dry_run``.
+    wal_offset: Optional[int] = None
+    #: False when an idempotency key replays an earlier call.
+    applied: bool = True
+    event_id: Optional[str] = None
+    dry_run: Optional[bool] = None
+    would: Optional[Would] = None
+
+
+@dataclass(frozen=True)
+class TriedGuard(Result):
+    """A guard that was tried, and what it read."""
+
+    text: str
+    holds: bool
+    values: Optional[Json] = None
+    error: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class AllowedEvent(Result):
+    """What one event would do."""
+
+    event: str
+    #: ``taken`` or ``refused``.
+    outcome: str
+    to_state: Optional[str] = None
+    guards: Optional[list[TriedGuard]] = None
+
+
+@dataclass(frozen=True)
+class AllowedEvents(Result):
+    """ALLOWED_EVENTS."""
+
+    state: str
+    events: list[AllowedEvent]
+    last_wal_offset: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """What became of one operation of a batch."""
+
+    #: Its result, of the class that the operation's own method gives; None if it failed.
+    result: Any
+    #: Why it failed.
+    error: Optional[RstmdbError]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was done."""
+        return self.error is None
+
+    def unwrap(self) -> Any:
+        """Its result; raises its error."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
+
+@dataclass(frozen=True)
+class WalRecord(Result):
+    """A record of the log."""
+
+    sequence: int
+    offset: int
+    #: Its ``type`` says what else is there.
+    entry: Json
+
+
+@dataclass(frozen=True)
+class WalPage(Result):
+    """WAL_READ."""
+
+    records: list[WalRecord]
+    #: Where to read on. Equal to ``from_offset`` at the end of the log.
+    next_offset: int
+
+
+@dataclass(frozen=True)
+class Ancestors(Result):
+    """ANCESTORS: a write, its cause, the cause of that, and so on."""
+
+    facts: list[WalRecord]
+    ended: Optional[str] = None
+    next: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class IoStats(Result):
+    """Counters since the node started, in WAL_STATS."""
+
+    bytes_written: int
+    bytes_read: int
+    writes: int
+    reads: int
+    fsyncs: int
+
+
+@dataclass(frozen=True)
+class WalStats(Result):
+    """WAL_STATS."""
+
+    entry_count: int
+    segment_count: int
+    total_size_bytes: int
+    latest_offset: int
+    io_stats: IoStats
+
+
+@dataclass(frozen=True)
+class InstanceSnapshot(Result):
+    """SNAPSHOT_INSTANCE."""
+
+    instance_id: str
+    snapshot_id: str
+    wal_offset: int
+    size_bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Compacted(Result):
+    """COMPACT."""
+
+    snapshots_created: int
+    segments_deleted: int
+    bytes_reclaimed: int
+    total_snapshots: int
+    wal_segments: int
+
+
+@dataclass(frozen=True)
+class Flushed(Result):
+    """FLUSH_ALL."""
+
+    flushed: bool
+    instances_removed: int
+    machines_removed: int
+
+
+@dataclass(frozen=True)
+class ReplicationStatus(Result):
+    """REPLICATION_STATUS: ``role`` says which fields are there."""
+
+    role: str
+    mode: Optional[str] = None
+    primary_sequence: Optional[int] = None
+    connected_replicas: Optional[int] = None
+    replicas: Optional[list[Json]] = None
+    upstream: Optional[str] = None
+    last_applied_sequence: Optional[int] = None
+    lag_entries: Optional[int] = None
+    lag_seconds: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class NodeStatus(Result):
+    """A member, in CLUSTER_STATUS. What only the member itself knows is None while it does not answer."""
+
+    node_id: int
+    voter: bool
+    peer_addr: str
+    rcp_addr: str
+    reachable: bool
+    unreachable: Optional[str] = None
+    role: Optional[str] = None
+    term: Optional[int] = None
+    last_log: Optional[int] = None
+    applied: Optional[int] = None
+    lag: Optional[int] = None
+    version: Optional[str] = None
+    digest: Optional[str] = None
+    digest_offset: Optional[int] = None
+    earliest_offset: Optional[int] = None
+    read_only: Optional[str] = None
+    diverged: bool = False
+    uptime_secs: Optional[int] = None
+    feature_level: Optional[int] = None
+    understands_level: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class ClusterStatus(Result):
+    """CLUSTER_STATUS."""
+
+    cluster_id: str
+    cluster_name: str
+    term: int
+    nodes: list[NodeStatus]
+    #: The leader's node id; None while none is known.
+    leader: Optional[int] = None
+    feature_level: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class AddedNode(Result):
+    """CLUSTER_ADD."""
+
+    node_id: int
+    peer_addr: str
+    rcp_addr: str
+    voter: bool
+
+
+@dataclass(frozen=True)
+class PromotedNode(Result):
+    """CLUSTER_PROMOTE."""
+
+    node_id: int
+    voter: bool
+
+
+@dataclass(frozen=True)
+class RemovedNode(Result):
+    """CLUSTER_REMOVE."""
+
+    node_id: int
+    removed: bool
+
+
+@dataclass(frozen=True)
+class NodeAddress(Result):
+    """CLUSTER_SET_ADDRESS."""
+
+    node_id: int
+    peer_addr: str
+    rcp_addr: str
+
+
+@dataclass(frozen=True)
+class NewLeader(Result):
+    """CLUSTER_TRANSFER_LEADER."""
+
+    leader: int
+
+
+@dataclass(frozen=True)
+class FinalizedUpgrade(Result):
+    """CLUSTER_FINALIZE_UPGRADE: the feature level before (``raw["from"]``) and now."""
+
+    to: int
+
+
+@dataclass(frozen=True)
+class RotatedKey(Result):
+    """ROTATE_KEY."""
+
+    key_id: int
+    last_key_id: int
+    last_key_fingerprint: str
+    known: list[int]
+
+
+@dataclass(frozen=True)
+class Reloaded(Result):
+    """RELOAD."""
+
+    applied: list[str]
+    files: list[str]
+    needs_restart: list[str]
+
+
+@dataclass(frozen=True)
+class Event(Result):
+    """An event of a watch. With ``include`` it may be another change: then ``kind`` says which, and what such a change
+    does not have is empty."""
+
+    instance_id: str
+    wal_offset: int
+    machine: str = ""
+    version: int = 0
+    from_state: str = ""
+    to_state: str = ""
+    event: str = ""
+    payload: Optional[Json] = None
+    #: The whole context after the event; None when the watch does without.
+    ctx: Optional[Json] = None
+    kind: Optional[str] = None
+    #: Who, when and why, with ``include_meta``.
+    meta: Optional[Json] = None
+
+
+def build(cls: type[R], raw: Any, op: str) -> R:
+    """Reads an answer; says which field is not as it has to be."""
+    made: R = _convert(cls, raw, op)
+    return made
+
+
+def _convert(kind: Any, value: Any, place: str) -> Any:
+    if isinstance(kind, type) and issubclass(kind, Result):
+        if not isinstance(value, Mapping):
+            raise _wrong(place, "an object", value)
+        return kind(**_members(kind, value, place))
+    origin = get_origin(kind)
+    if origin is list:
+        if not isinstance(value, list):
+            raise _wrong(place, "a list", value)
+        (inner,) = get_args(kind)
+        return [_convert(inner, item, f"{place}[{at}]") for at, item in enumerate(value)]
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(place, "an object", value)
+        return value
+    if kind is Any:
+        return value
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise _wrong(place, kind.__name__, value)
+    return value
+
+
+def _members(kind: type[Result], value: Mapping[str, Any], place: str) -> dict[str, Any]:
+    made: dict[str, Any] = {"raw": value}
+    for name, inner, required in _plan(kind):
+        given = value.get(name)
+        if given is not None:
+            made[name] = _convert(inner, given, f"{place}.{name}")
+        elif required:
+            raise ProtocolError(f"the server's answer has no {place}.{name}")
+    return made
+
+
+_plans: dict[type[Result], tuple[tuple[str, Any, bool], ...]] = {}
+
+
+def _plan(kind: type[Result]) -> tuple[tuple[str, Any, bool], ...]:
+    """The members of a class: name, kind, and whether it has to be there."""
+    known = _plans.get(kind)
+    if known is not None:
+        return known
+    hints = get_type_hints(kind)
+    made: list[tuple[str, Any, bool]] = []
+    for member in fields(kind):
+        if member.name != "raw":
+            required = member.default is MISSING and member.default_factory is MISSING
+            made.append((member.name, _without_none(hints[member.name]), required))
+    _plans[kind] = tuple(made)
+    return _plans[kind]
+
+
+def _without_none(hint: Any) -> Any:
+    if get_origin(hint) is Union:
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return kinds[0]
+    return hint
+
+
+def _wrong(place: str, expected: str, value: Any) -> ProtocolError:
+    return ProtocolError(f"the server's answer has {value!r:.100} as {place}, which is not {expected}")

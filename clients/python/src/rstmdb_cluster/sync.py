@@ -1,0 +1,318 @@
+"""The blocking client: the asynchronous one, in a thread of its own."""
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Optional, TypeVar, Union
+
+from ._operations import Operations
+from ._options import TLS
+from ._position import Position, Progress
+from ._thread import LoopThread, remaining
+from ._watch import AsyncWatch
+from .aio import AsyncClient
+from .errors import ClosedError
+from .requests import Request, list_instances, wal_read
+from .results import Event, InstanceSummary, WalRecord
+
+T = TypeVar("T")
+_Item = tuple[Union[Event, Progress, None], Position]
+
+
+class Watch:
+    """The events of a watch, in ascending order of their offsets, each exactly once.
+
+    As :class:`~rstmdb_cluster.aio.AsyncWatch`, for ``with`` and ``for``. Iterating waits for the next event however
+    long it takes; :meth:`next` with a ``timeout`` does not. Ctrl-C interrupts both, and loses no event. One thread
+    iterates; any thread may close the watch, which ends the iteration.
+    """
+
+    def __init__(self, client: "Client", watch: AsyncWatch, given: Optional[Position]) -> None:
+        self._client = client
+        self._watch = watch
+        # The wait for the next item. It stays when a wait in front of it is given up, so that its item is not lost.
+        self._waiting: Optional[concurrent.futures.Future[_Item]] = None
+        self._lock = threading.Lock()
+        self._position = given or Position(0)
+
+    def __enter__(self) -> "Watch":
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> "Watch":
+        return self
+
+    def __next__(self) -> Event:
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def start(self) -> Mapping[str, Any]:
+        """Begins the watch, if it has not begun; gives what the server answered (the head, the current state …)."""
+        begun = self._client._wait(self._watch.start(), self._client._timeout)
+        if self._waiting is None:
+            self._position = self._watch.position
+        return begun
+
+    def next(self, timeout: Optional[float] = None) -> Optional[Event]:
+        """The next event; None when the watch was closed, or after ``timeout`` seconds without one."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            item = self.next_item(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if item is None or isinstance(item, Event):
+                return item
+
+    def next_item(self, timeout: Optional[float] = None) -> Union[Event, Progress, None]:
+        """As :meth:`next`, with the server's notices that it has looked up to an offset where nothing matched."""
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            return None
+        try:
+            if self._waiting is None:
+                if self._watch.closed:
+                    return None
+                self._waiting = self._client._submit(self._next())
+            future = self._waiting
+            try:
+                found = remaining(future, timeout)
+            except concurrent.futures.CancelledError:
+                self._waiting = None
+                raise ClosedError("the client was closed") from None
+            except Exception:
+                self._waiting = None
+                raise
+            if found is None:
+                return None
+            self._waiting = None
+            item, self._position = found
+            return item
+        finally:
+            self._lock.release()
+
+    @property
+    def position(self) -> Position:
+        """Where to go on after the last event that was delivered; keep it to resume in another program."""
+        return self._position
+
+    @property
+    def closed(self) -> bool:
+        """Whether the watch was closed."""
+        return self._watch.closed
+
+    def close(self) -> None:
+        """Ends the watch; a thread that waits for its next event gets None. To close it twice does no harm."""
+        if not self._watch.closed:
+            self._client._end(self._watch.close())
+
+    async def _next(self) -> _Item:
+        item = await self._watch.next_item()
+        return item, self._watch.position
+
+
+class Client(Operations):
+    """A client of a cluster, for programs without asyncio.
+
+    The options are those of :class:`~rstmdb_cluster.aio.AsyncClient`. Threads may share it: their calls are pipelined
+    on one connection. Every call ends at its deadline, and Ctrl-C ends the wait for it.
+    """
+
+    def __init__(
+        self,
+        addresses: Union[str, Sequence[str]] = "127.0.0.1:7401",
+        *,
+        token: Optional[str] = None,
+        tls: Optional[TLS] = None,
+        timeout: float = 10.0,
+        connect_timeout: float = 3.0,
+        wire_mode: str = "binary_json",
+        client_name: str = "rstmdb-cluster-py",
+        auto_keys: bool = True,
+        discover: bool = True,
+        prefer_leader: bool = False,
+        backoff_min: float = 0.01,
+        backoff_max: float = 1.0,
+        watch_keepalive: float = 5.0,
+        watch_resume_timeout: float = 60.0,
+    ) -> None:
+        self._client = AsyncClient(
+            addresses,
+            token=token,
+            tls=tls,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            wire_mode=wire_mode,
+            client_name=client_name,
+            auto_keys=auto_keys,
+            discover=discover,
+            prefer_leader=prefer_leader,
+            backoff_min=backoff_min,
+            backoff_max=backoff_max,
+            watch_keepalive=watch_keepalive,
+            watch_resume_timeout=watch_resume_timeout,
+        )
+        self._timeout = timeout
+        self._thread = LoopThread()
+
+    def __enter__(self) -> "Client":
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self, *, timeout: Optional[float] = None) -> None:
+        """Opens the connection, trying each address once; calls do it by themselves, and try until their deadline."""
+        self._wait(self._client.connect(timeout=timeout), timeout)
+
+    def close(self) -> None:
+        """Ends all watches and the connection. Calls without an answer fail. To close it twice does no harm."""
+        if not self._client.closed:
+            self._end(self._client.close())
+        self._thread.stop()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._client.closed
+
+    @property
+    def address(self) -> Optional[str]:
+        """The node that the client is connected to, or was last."""
+        return self._client.address
+
+    @property
+    def last_wal_offset(self) -> int:
+        """The highest offset that an answer to this client has named. As ``min_wal_offset`` of a ``local`` read it
+        shows the client's own writes on any node."""
+        return self._client.last_wal_offset
+
+    def call(
+        self, op: str, params: Optional[Mapping[str, Any]] = None, *, timeout: Optional[float] = None
+    ) -> Mapping[str, Any]:
+        """Calls any operation by its name, also one that this version does not know, and gives its result as it is.
+
+        An operation that this version does not know counts as a write: it is sent again only with an
+        ``idempotency_key``.
+        """
+        return self._wait(self._client.call(op, params, timeout=timeout), timeout)
+
+    def watch_all(
+        self,
+        *,
+        machines: Optional[Sequence[str]] = None,
+        from_states: Optional[Sequence[str]] = None,
+        to_states: Optional[Sequence[str]] = None,
+        events: Optional[Sequence[str]] = None,
+        include_ctx: Optional[bool] = None,
+        from_offset: Optional[int] = None,
+        position: Optional[Position] = None,
+        include: Optional[Sequence[str]] = None,
+        include_meta: Optional[bool] = None,
+    ) -> Watch:
+        """WATCH_ALL: the events of all instances that match; within one list any entry matches, all lists have to.
+
+        It starts at ``position`` if that is given, else at ``from_offset`` (0: the earliest that is retained), else
+        with the next event. With ``include`` (``created``, ``deleted``) it tells other changes, too.
+        """
+
+        async def make() -> AsyncWatch:
+            return self._client.watch_all(
+                machines=machines,
+                from_states=from_states,
+                to_states=to_states,
+                events=events,
+                include_ctx=include_ctx,
+                from_offset=from_offset,
+                position=position,
+                include=include,
+                include_meta=include_meta,
+            )
+
+        return self._watch(make(), position)
+
+    def watch_instance(
+        self,
+        instance_id: str,
+        *,
+        include_ctx: Optional[bool] = None,
+        from_offset: Optional[int] = None,
+        position: Optional[Position] = None,
+        include: Optional[Sequence[str]] = None,
+        include_meta: Optional[bool] = None,
+    ) -> Watch:
+        """WATCH_INSTANCE: the events of one instance, which has to exist. See :meth:`watch_all`."""
+
+        async def make() -> AsyncWatch:
+            return self._client.watch_instance(
+                instance_id,
+                include_ctx=include_ctx,
+                from_offset=from_offset,
+                position=position,
+                include=include,
+                include_meta=include_meta,
+            )
+
+        return self._watch(make(), position)
+
+    def iter_instances(
+        self,
+        *,
+        machine: Optional[str] = None,
+        state: Optional[str] = None,
+        page: int = 500,
+        consistency: Optional[str] = None,
+        timeout: Optional[float] = None,
+    ) -> Iterator[InstanceSummary]:
+        """All instances that match, page by page; ``timeout`` is that of each page."""
+        after: Optional[str] = None
+        while True:
+            request = list_instances(machine=machine, state=state, limit=page, after=after, consistency=consistency)
+            found = self._run(request, timeout)
+            yield from found.instances
+            if not found.has_more or not found.instances:
+                return
+            after = found.instances[-1].id
+
+    def iter_wal(
+        self, from_offset: int = 0, *, page: int = 500, timeout: Optional[float] = None
+    ) -> Iterator[WalRecord]:
+        """The records of the log up to its present end; ``timeout`` is that of each page."""
+        while True:
+            found = self._run(wal_read(from_offset, limit=page), timeout)
+            yield from found.records
+            if found.next_offset == from_offset:
+                return
+            from_offset = found.next_offset
+
+    def _run(self, request: Request[T], timeout: Optional[float]) -> T:
+        return self._wait(self._client._run(request, timeout), timeout)
+
+    def _watch(self, making: "Coroutine[Any, Any, AsyncWatch]", position: Optional[Position]) -> Watch:
+        return Watch(self, self._wait(making, self._timeout), position)
+
+    def _submit(self, coroutine: "Coroutine[Any, Any, T]") -> "concurrent.futures.Future[T]":
+        return self._thread.submit(coroutine)
+
+    def _wait(self, coroutine: "Coroutine[Any, Any, T]", timeout: Optional[float]) -> T:
+        # A timeout that is no number of seconds is refused inside.
+        is_seconds = isinstance(timeout, (int, float)) and 0 < timeout < 1e8
+        return self._thread.run(coroutine, timeout if timeout is not None and is_seconds else self._timeout)
+
+    def _end(self, coroutine: "Coroutine[Any, Any, None]") -> None:
+        """For what has to be tried at the end, and must not fail because the loop has ended already."""
+        try:
+            self._thread.run(coroutine, 3.0)
+        except ClosedError:
+            return

@@ -1,0 +1,69 @@
+//! The client libraries in other languages: their own tests, run by the language's own runner against real nodes.
+//! Where the language is missing or too old, the test says so and passes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::turns;
+use rstmdb_jepsen::binaries;
+use rstmdb_jepsen::process::program::{self, ends_within};
+
+/// They take half a minute on a machine that has nothing else to do.
+const TESTS_TIMEOUT: Duration = Duration::from_secs(400);
+
+fn library(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.join("clients").join(name)
+}
+
+/// Whether this program is there and says yes.
+fn agrees(program: &str, arguments: &[&str]) -> bool {
+    let asked = program::run(Command::new(program).args(arguments));
+    asked.is_ok_and(|ended| ended.status.success())
+}
+
+/// Runs the tests; their output is shown if one fails, and so are the reasons of those that are skipped.
+fn passes(tests: &mut Command) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output");
+    let file = File::create(&output).unwrap();
+    // The tests run in another folder.
+    let binaries = binaries::dir().unwrap().canonicalize().unwrap();
+    let mut child = tests
+        .env("RSTMDB_BIN_DIR", binaries)
+        .stdin(Stdio::null())
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let ended = ends_within(&mut child, TESTS_TIMEOUT).unwrap();
+    if !ended {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    let said = std::fs::read_to_string(&output).unwrap();
+    assert!(ended && status.success(), "{status}:\n{said}");
+    for line in said.lines().filter(|line| line.contains("skipped")) {
+        rstmdb_jepsen::skipped(line);
+    }
+}
+
+#[test]
+fn the_python_client_passes_its_tests() {
+    let _turn = turns::heavy();
+    let is_new_enough = "import sys; sys.exit(sys.version_info < (3, 9))";
+    if !agrees("python3", &["-c", is_new_enough]) {
+        rstmdb_jepsen::skipped("python3 is missing or older than 3.9");
+        return;
+    }
+    // -B: the tree stays as it is.
+    let mut tests = Command::new("python3");
+    tests
+        .args([
+            "-B", "-m", "unittest", "discover", "-v", "-s", "tests", "-t", ".",
+        ])
+        .current_dir(library("python"));
+    passes(&mut tests);
+}

@@ -1,0 +1,240 @@
+//! The chain over a data folder's log: computed anew from the entries, and compared with the heads that are known.
+//!
+//! Checksums find what a disk has damaged. They do not find what someone has changed who computed the checksums anew.
+//! The head of the chain at an offset depends on every entry up to there. So the entries between two known heads must
+//! lead from the one to the other. Known are the heads that the snapshots hold, and those that the operator has kept
+//! elsewhere. Whoever can write to the folder can also change its snapshots: only a head that was kept elsewhere proves
+//! that nothing was changed.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use rstmdb_engine::StateLoader;
+use rstmdb_engine::chain::{EntryHash, Head};
+use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::{self as raft_store, Keyring, Position, RealFs, Record, SegmentHeader};
+
+use crate::replica::entry_hash;
+
+/// A head that the operator has kept: `OFFSET:HEX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptHead {
+    offset: u64,
+    head: Head,
+}
+
+impl FromStr for KeptHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (offset, head) = text
+            .split_once(':')
+            .ok_or_else(|| format!("expected OFFSET:HEAD, got {text:?}"))?;
+        Ok(Self {
+            offset: offset
+                .parse()
+                .map_err(|_| format!("expected an offset before the colon, got {offset:?}"))?,
+            head: head
+                .parse()
+                .map_err(|error: rstmdb_engine::chain::NoHead| error.to_string())?,
+        })
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// What is wrong.
+    pub(super) faults: Vec<String>,
+    /// What was compared, for the operator.
+    pub(super) note: String,
+}
+
+/// A head, and where it comes from.
+struct Known {
+    head: Head,
+    source: String,
+}
+
+/// Computes the chain over the log in `dir` and compares it with the heads of its snapshots and with those kept.
+pub(super) fn check(
+    dir: &Path,
+    keys: &Keyring,
+    kept: &[KeptHead],
+) -> Result<Checked, raft_store::Error> {
+    let mut checked = Checked::default();
+    let mut known = BTreeMap::new();
+    for KeptHead { offset, head } in kept {
+        let source = "the one that you kept".to_owned();
+        learn(&mut known, *offset, *head, source, &mut checked.faults);
+    }
+    // Read before the log: so the log is at least as long, even if a node is writing it.
+    learn_snapshots(dir, keys, &mut known, &mut checked.faults)?;
+    let mut hashes = Hashes::default();
+    replay::visit_history(&RealFs, dir, keys, &mut hashes)?;
+    replay::visit(&RealFs, dir, keys, &mut hashes)?;
+    follow(&hashes, &known, &mut checked);
+    for offset in kept.iter().map(|kept| kept.offset) {
+        if !(hashes.first.saturating_sub(1)..=hashes.end()).contains(&offset) {
+            checked.faults.push(format!(
+                "the log holds entries {} to {}, so the head at offset {offset} cannot be compared",
+                hashes.first,
+                hashes.end()
+            ));
+        }
+    }
+    Ok(checked)
+}
+
+/// Notes a head. Two heads at one offset must be the same.
+fn learn(
+    known: &mut BTreeMap<u64, Known>,
+    offset: u64,
+    head: Head,
+    source: String,
+    faults: &mut Vec<String>,
+) {
+    match known.get(&offset) {
+        Some(other) if other.head != head => faults.push(format!(
+            "at offset {offset} the head of {source} is {head}, and {} is {}",
+            other.source, other.head
+        )),
+        Some(_) => {}
+        None => {
+            known.insert(offset, Known { head, source });
+        }
+    }
+}
+
+fn learn_snapshots(
+    dir: &Path,
+    keys: &Keyring,
+    known: &mut BTreeMap<u64, Known>,
+    faults: &mut Vec<String>,
+) -> Result<(), raft_store::Error> {
+    for file in raft_store::snapshot_files(&RealFs, dir)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let mut records = raft_store::read_snapshot_file(&RealFs, &file, keys)?;
+        let Some(first) = records.next().transpose()? else {
+            continue;
+        };
+        let mut loader = StateLoader::new();
+        if let Err(error) = loader.push(first) {
+            faults.push(format!("{name}: {error}"));
+            continue;
+        }
+        let Some(chain) = loader.chain() else {
+            continue;
+        };
+        let newest = (chain.last(), chain.head());
+        for (offset, head) in chain.marks().chain([newest]) {
+            learn(known, offset, head, format!("snapshot {name}"), faults);
+        }
+    }
+    Ok(())
+}
+
+/// Follows the entries from the first known head on.
+fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) {
+    let mut usable = known.range(hashes.first.saturating_sub(1)..=hashes.end());
+    let Some((begin, first)) = usable.next() else {
+        checked.note = match known.is_empty() {
+            true => "the chain was not checked: no snapshot has a head of it".to_owned(),
+            false => "the chain was not checked: no head is known within the log".to_owned(),
+        };
+        return;
+    };
+    let (mut at, mut head) = (*begin, first.head);
+    let mut agreed = at;
+    for (offset, known) in usable {
+        head = hashes.lead(at, head, *offset);
+        at = *offset;
+        if head != known.head {
+            checked.faults.push(format!(
+                "an entry from {} to {at} was changed: the entries lead to the head {head}, and {} is {}",
+                agreed + 1,
+                known.source,
+                known.head
+            ));
+            head = known.head;
+        }
+        agreed = at;
+    }
+    head = hashes.lead(at, head, hashes.end());
+    checked.note = format!(
+        "chain: entries {} to {} lead from one known head to the next; the head at offset {} is {head}",
+        begin + 1,
+        at,
+        hashes.end()
+    );
+    if hashes.first < begin + 1 {
+        checked.note.push_str(&format!(
+            "; entries {} to {begin} lie before the first known head and were not checked",
+            hashes.first
+        ));
+    }
+}
+
+/// The hashes of a log's entries, without a gap.
+#[derive(Default)]
+struct Hashes {
+    first: u64,
+    hashes: Vec<EntryHash>,
+}
+
+impl Hashes {
+    /// The last entry; one below the first when there is none.
+    fn end(&self) -> u64 {
+        (self.first + self.hashes.len() as u64).saturating_sub(1)
+    }
+
+    /// The head at `to` that follows from the head at `from`.
+    fn lead(&self, from: u64, head: Head, to: u64) -> Head {
+        let place = |offset: u64| usize::try_from(offset + 1 - self.first).unwrap_or(usize::MAX);
+        let between = self.hashes.get(place(from)..place(to));
+        let between = between.unwrap_or_default().iter();
+        between.fold(head, |head, hash| head.then(hash))
+    }
+
+    fn cut(&mut self, len: u64) {
+        self.hashes
+            .truncate(usize::try_from(len).unwrap_or(usize::MAX));
+    }
+
+    fn take(&mut self, index: u64, hash: EntryHash) {
+        let end = self.first + self.hashes.len() as u64;
+        if index < self.first || index > end || self.hashes.is_empty() {
+            // What came before it cannot be reached: a snapshot has replaced it.
+            self.first = index;
+            self.hashes.clear();
+        } else {
+            self.cut(index - self.first);
+        }
+        self.hashes.push(hash);
+    }
+}
+
+impl Visitor for Hashes {
+    fn segment(&mut self, _: &SegmentHeader, _: &Path) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn record(&mut self, _: Position, record: &Record<'_>) -> Result<(), String> {
+        match record {
+            Record::Entry(entry) => {
+                self.take(entry.log_id.index, entry_hash(&entry.to_entry()?));
+            }
+            Record::Truncate(keep) => {
+                let end = keep.map_or(0, |keep| keep.index + 1);
+                self.cut(end.saturating_sub(self.first));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;
