@@ -316,6 +316,8 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             version: create.version,
             initial_state: create.state.clone().into(),
             initial_ctx: std::borrow::Cow::Owned(json(&create.ctx)?),
+            emits: texts(&create.emits),
+            via: texts(&create.via),
             origin: origin(create.prev_offset, create.key.as_ref()),
         }),
         Some(Body::ApplyEvent(apply)) => Ok(WalEntry::ApplyEvent {
@@ -329,6 +331,8 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             },
             ctx: std::borrow::Cow::Owned(json(&apply.ctx)?),
             event_id: apply.event_id.clone().map(Into::into),
+            emits: texts(&apply.emits),
+            via: texts(&apply.via),
             origin: origin(apply.prev_offset, apply.key.as_ref()),
         }),
         Some(Body::DeleteInstance(delete)) => Ok(WalEntry::DeleteInstance {
@@ -342,6 +346,10 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             Err("it is not about an instance".to_owned())
         }
     }
+}
+
+fn texts(names: &[String]) -> Vec<std::borrow::Cow<'static, str>> {
+    names.iter().map(|name| name.clone().into()).collect()
 }
 
 fn json(text: &Bytes) -> Result<Box<RawValue>, String> {
