@@ -79,6 +79,7 @@ pub fn decide(
             .max(state.last_time_ms())
             .max(pending.last_time_ms),
         actor: at.actor,
+        meta: at.meta,
         limits: at.limits,
     };
     if let Some(meta) = at.meta {
@@ -139,6 +140,7 @@ struct Decider<'a> {
     offset: u64,
     time_ms: u64,
     actor: &'a str,
+    meta: Option<&'a Meta>,
     limits: &'a Limits,
 }
 

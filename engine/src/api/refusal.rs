@@ -264,34 +264,11 @@ impl Refusal {
                 current_state,
                 event,
             } => json!({ "current_state": current_state, "event": event }),
-            Self::GuardFailed {
-                current_state,
-                event,
-                guards,
-                errors,
-            } => {
-                let mut details =
-                    json!({ "current_state": current_state, "event": event, "guards": guards });
-                if errors.iter().any(Option::is_some) {
-                    details["errors"] = json!(errors);
-                }
-                details
-            }
-            Self::DefinitionFaults { faults } => {
-                let faults = faults
-                    .iter()
-                    .map(|it| json!({ "place": it.place, "text": it.text }));
-                json!({ "field": "definition", "faults": faults.collect::<Vec<_>>() })
-            }
-            Self::ExpressionFailed { place, why } | Self::ExpressionLimit { place, why } => {
-                json!({ "place": place, "why": why })
-            }
-            Self::SchemaFailed {
-                of,
-                path,
-                rule,
-                why,
-            } => json!({ "of": of, "path": path, "rule": rule, "why": why }),
+            Self::GuardFailed { .. }
+            | Self::DefinitionFaults { .. }
+            | Self::ExpressionFailed { .. }
+            | Self::ExpressionLimit { .. }
+            | Self::SchemaFailed { .. } => self.evaluation_details(),
             Self::StateConflict {
                 expected_state,
                 actual_state,
@@ -321,6 +298,41 @@ impl Refusal {
                 details["index"] = json!(index);
                 details
             }
+        }
+    }
+
+    /// The details of what a definition's parts refuse.
+    fn evaluation_details(&self) -> Value {
+        match self {
+            Self::GuardFailed {
+                current_state,
+                event,
+                guards,
+                errors,
+            } => {
+                let mut details =
+                    json!({ "current_state": current_state, "event": event, "guards": guards });
+                if errors.iter().any(Option::is_some) {
+                    details["errors"] = json!(errors);
+                }
+                details
+            }
+            Self::DefinitionFaults { faults } => {
+                let faults = faults
+                    .iter()
+                    .map(|it| json!({ "place": it.place, "text": it.text }));
+                json!({ "field": "definition", "faults": faults.collect::<Vec<_>>() })
+            }
+            Self::ExpressionFailed { place, why } | Self::ExpressionLimit { place, why } => {
+                json!({ "place": place, "why": why })
+            }
+            Self::SchemaFailed {
+                of,
+                path,
+                rule,
+                why,
+            } => json!({ "of": of, "path": path, "rule": rule, "why": why }),
+            _ => json!({}),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body};
+use crate::fact::{self, Body, Meta};
 use crate::json::{Context, compact};
 use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
@@ -94,7 +94,8 @@ impl Decider<'_> {
                 text: payload.as_str(),
             });
             let event = payload.as_ref().map_or("{}", |payload| payload.text);
-            let course = Course::new(current.machine, chart, names, event);
+            let headers = self.headers();
+            let course = Course::new(current.machine, chart, names, event, &headers);
             let ctx = current.ctx_bytes();
             return course.event(current.state, &apply.event, &ctx, payload.as_ref());
         }
@@ -110,6 +111,12 @@ impl Decider<'_> {
             via: Vec::new(),
             emits: Vec::new(),
         })
+    }
+
+    /// The headers of the write, as a JSON object.
+    pub(super) fn headers(self) -> String {
+        self.meta
+            .map_or_else(|| "{}".to_owned(), Meta::headers_json)
     }
 
     /// What an expression may name beside the documents and the state.

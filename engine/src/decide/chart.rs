@@ -26,6 +26,8 @@ pub(super) struct Course<'a> {
     names: Names<'a>,
     /// The payload's text.
     event: &'a str,
+    /// The headers of the write, as a JSON object.
+    headers: &'a str,
     steps: Steps,
     via: Vec<u16>,
     emits: Vec<Arc<str>>,
@@ -52,12 +54,14 @@ impl<'a> Course<'a> {
         chart: &'a Chart,
         names: Names<'a>,
         event: &'a str,
+        headers: &'a str,
     ) -> Self {
         Self {
             machine,
             chart,
             names,
             event,
+            headers,
             steps: Steps::default(),
             via: Vec::new(),
             emits: Vec::new(),
@@ -131,7 +135,7 @@ impl<'a> Course<'a> {
             state: self.machine.state_name(state),
             ..self.names
         };
-        Scope::new(ctx, self.event, "{}", names)
+        Scope::new(ctx, self.event, self.headers, names)
     }
 
     /// The first transition whose guard holds, or that has none.

@@ -141,7 +141,8 @@ impl Decider<'_> {
             .map_err(|reason| not_understood(machine, reason))?;
         if let Some(chart) = chart {
             let names = self.names(&create.instance_id, &machine.name);
-            let course = Course::new(machine, chart, names, "{}");
+            let headers = self.headers();
+            let course = Course::new(machine, chart, names, "{}", &headers);
             return course.create(ctx.map(|ctx| &ctx.object));
         }
         Ok(Arrived {

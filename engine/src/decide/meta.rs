@@ -36,6 +36,17 @@ impl Decider<'_> {
     }
 }
 
+impl Meta {
+    /// The headers as a JSON object.
+    pub(super) fn headers_json(&self) -> String {
+        let fields = self.headers.iter().map(|header| {
+            let value = serde_json::Value::from(header.value.as_str());
+            (header.name.clone(), value)
+        });
+        serde_json::Value::Object(fields.collect()).to_string()
+    }
+}
+
 fn check_headers(meta: &Meta) -> Result<(), Refusal> {
     let mut bytes = 0;
     for header in &meta.headers {

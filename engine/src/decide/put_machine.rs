@@ -15,22 +15,7 @@ use crate::machine::{Machine, checksum};
 
 impl Decider<'_> {
     pub(super) fn put_machine(self, put: &PutMachine) -> Result<OpDecision, Refusal> {
-        check_name("machine", &put.machine)?;
-        if put.version == 0 {
-            return Err(Refusal::bad(
-                "version",
-                "version is 0; 1 or more is allowed",
-            ));
-        }
-        let sum = checksum(&put.definition);
-        if let Some(expected) = &put.checksum
-            && !expected.eq_ignore_ascii_case(&sum)
-        {
-            return Err(Refusal::bad(
-                "checksum",
-                format!("checksum does not match the definition, whose SHA-256 is {sum}"),
-            ));
-        }
+        let sum = checked_sum(put)?;
         let existing = self.view.machine(&put.machine, put.version);
         if let Some(existing) = existing.filter(|existing| existing.definition == put.definition) {
             // A definition that was accepted once stays valid. The answer has its warnings, if this version can
@@ -98,6 +83,25 @@ impl Decider<'_> {
             machine: machine.to_owned(),
             versions_max,
         })
+    }
+}
+
+/// Checks all but the definition; gives its checksum.
+fn checked_sum(put: &PutMachine) -> Result<String, Refusal> {
+    check_name("machine", &put.machine)?;
+    if put.version == 0 {
+        return Err(Refusal::bad(
+            "version",
+            "version is 0; 1 or more is allowed",
+        ));
+    }
+    let sum = checksum(&put.definition);
+    match &put.checksum {
+        Some(expected) if !expected.eq_ignore_ascii_case(&sum) => Err(Refusal::bad(
+            "checksum",
+            format!("checksum does not match the definition, whose SHA-256 is {sum}"),
+        )),
+        _ => Ok(sum),
     }
 }
 

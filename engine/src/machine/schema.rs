@@ -5,7 +5,6 @@
 
 mod check;
 mod compile;
-mod keywords;
 
 use super::expression::Steps;
 use super::pattern::Pattern;

@@ -25,8 +25,8 @@ fn write(state: &mut State, command: &Command, now_ms: u64) -> Result<Reply, Ref
         offset: state.last_applied() + 1,
         now_ms,
         actor: "alice",
-        limits: &Limits::default(),
         meta: None,
+        limits: &Limits::default(),
     };
     match decide(state, &Pending::new(), command, &at)? {
         Decision::Answer { reply, .. } => Ok(reply),
@@ -438,7 +438,7 @@ fn an_event_of_ten_thousand_states_is_found_as_fast_as_one_of_ten() {
 
 #[test]
 fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
-    let items: Vec<Value> = (0..200)
+    let items: Vec<Value> = (0..400)
         .map(|at| json!({ "sku": format!("A-{at:05}"), "n": at }))
         .collect();
     let ctx = json!({ "items": items, "status": "confirmed", "total": 129.9 }).to_string();
@@ -500,8 +500,8 @@ fn the_example_of_the_documents_does_what_its_table_says() {
             offset: state.last_applied() + 1,
             now_ms: 2,
             actor: "",
-            limits: &Limits::default(),
             meta: None,
+            limits: &Limits::default(),
         };
         match decide(&state, &Pending::new(), &event(name, payload), &at) {
             Err(refusal) => assert_eq!(refusal.code(), result, "{row}: {refusal}"),

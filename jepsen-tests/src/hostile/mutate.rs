@@ -141,11 +141,11 @@ impl Mutator {
                 json!({"mode": "atomic", "ops": [{"op": "CREATE_INSTANCE", "params": create},
                     {"op": "APPLY_EVENT", "params": apply}]}),
             ),
-            11 => (
+            12 => (
                 "PUT_MACHINE",
                 json!({"machine": "chart", "version": 1, "definition": chart()}),
             ),
-            12 => (
+            13 => (
                 "WATCH_ALL",
                 json!({"machines": ["m"], "events": ["E"], "emits": ["x"], "include_ctx": false}),
             ),

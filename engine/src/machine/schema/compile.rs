@@ -1,9 +1,11 @@
 //! A schema's text to parts: subschemas by their places, references by what they point to.
 
-use super::keywords::rules;
+mod keywords;
+
 use super::{Number, Part, Rule, SchemaFault};
 use crate::hash::Map;
 use crate::json::{Node, Tree};
+use keywords::rules;
 
 /// Most subschemas of one schema.
 const PARTS_MAX: usize = 20_000;
@@ -11,13 +13,13 @@ const PARTS_MAX: usize = 20_000;
 /// What was compiled so far.
 pub(super) struct Compiler<'t> {
     root: &'t Tree<'t>,
-    pub(super) parts: Vec<Part>,
+    parts: Vec<Part>,
     /// The parts by where their text begins.
     places: Map<usize, Number>,
     /// Subschemas that a reference names, by `$anchor`.
     anchors: Map<String, &'t Tree<'t>>,
-    pub(super) faults: Vec<SchemaFault>,
-    pub(super) patterns: usize,
+    faults: Vec<SchemaFault>,
+    patterns: usize,
     /// Subschemas that only a reference has named so far, with the place of that reference.
     waiting: Vec<(Number, &'t Tree<'t>, String)>,
     full: bool,

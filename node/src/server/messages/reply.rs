@@ -136,20 +136,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             total,
             has_more,
         } => write_instances(object, items, *total, *has_more),
-        Reply::Machine {
-            machine: _,
-            version,
-            definition,
-            checksum,
-            format,
-            warnings,
-        } => {
-            write_machine(object, definition, checksum, *version);
-            write_format(object, *format);
-            if !warnings.is_empty() {
-                write_warning_list(object, warnings);
-            }
-        }
+        Reply::Machine { .. } => write_machine(object, reply),
         Reply::Machines { items } => write_machines(object, items),
         Reply::Batch(replies) => write_batch(object, replies, marks),
     }
@@ -300,11 +287,26 @@ fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u6
     object.int("total", total).flag("has_more", has_more);
 }
 
-fn write_machine(object: &mut Object<'_>, definition: &[u8], checksum: &str, version: u32) {
+fn write_machine(object: &mut Object<'_>, reply: &Reply) {
+    let Reply::Machine {
+        machine: _,
+        version,
+        definition,
+        checksum,
+        format,
+        warnings,
+    } = reply
+    else {
+        return;
+    };
     object
         .raw("definition", definition)
         .str("checksum", checksum)
-        .int("version", u64::from(version));
+        .int("version", u64::from(*version));
+    write_format(object, *format);
+    if !warnings.is_empty() {
+        write_warning_list(object, warnings);
+    }
 }
 
 fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {

@@ -191,6 +191,26 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             current_state: text("current_state")?,
             event: text("event")?,
         },
+        Code::Conflict if details.get("expected_state").is_some() => Refusal::StateConflict {
+            expected_state: text("expected_state")?,
+            actual_state: text("actual_state")?,
+        },
+        Code::Conflict if details.get("expected_wal_offset").is_some() => Refusal::OffsetConflict {
+            expected_wal_offset: offset("expected_wal_offset")?,
+            actual_wal_offset: offset("actual_wal_offset")?,
+        },
+        Code::Conflict => Refusal::KeyConflict {
+            idempotency_key: text("idempotency_key")?,
+            actual_wal_offset: offset("actual_wal_offset")?,
+        },
+        _ => return evaluation_refusal(code, details),
+    })
+}
+
+/// What the parts of a definition refuse.
+fn evaluation_refusal(code: &Code, details: &Value) -> Option<Refusal> {
+    let text = |field: &str| Some(details.get(field)?.as_str()?.to_owned());
+    Some(match code {
         Code::GuardFailed => Refusal::GuardFailed {
             current_state: text("current_state")?,
             event: text("event")?,
@@ -216,18 +236,6 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             path: text("path")?,
             rule: text("rule")?,
             why: text("why")?,
-        },
-        Code::Conflict if details.get("expected_state").is_some() => Refusal::StateConflict {
-            expected_state: text("expected_state")?,
-            actual_state: text("actual_state")?,
-        },
-        Code::Conflict if details.get("expected_wal_offset").is_some() => Refusal::OffsetConflict {
-            expected_wal_offset: offset("expected_wal_offset")?,
-            actual_wal_offset: offset("actual_wal_offset")?,
-        },
-        Code::Conflict => Refusal::KeyConflict {
-            idempotency_key: text("idempotency_key")?,
-            actual_wal_offset: offset("actual_wal_offset")?,
         },
         _ => return None,
     })

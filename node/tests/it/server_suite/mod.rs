@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod batches;
 mod events;
+mod format_2;
 mod forming;
 mod hoarders;
 mod instances;

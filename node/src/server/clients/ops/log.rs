@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rstmdb_engine::fact::{Body as FactBody, Entry, Fact, Key};
+use rstmdb_engine::fact::{Body as FactBody, Entry, Fact, Key, PutMachine};
 use rstmdb_rcp::message::storage::{IoStats, WalRead, WalStatsResult};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
@@ -130,17 +130,7 @@ pub(super) fn write_item(
 
 fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
     match &fact.body {
-        Some(FactBody::PutMachine(put)) => {
-            out.str("type", "put_machine")
-                .str("machine", &put.machine)
-                .int("version", u64::from(put.version))
-                .str("definition_hash", &put.checksum)
-                .raw("definition", &put.definition);
-            if put.format > 1 {
-                out.int("format", u64::from(put.format));
-            }
-            write_origin(out, entry, 0, None);
-        }
+        Some(FactBody::PutMachine(put)) => write_machine(out, entry, put),
         Some(FactBody::CreateInstance(create)) => {
             out.str("type", "create_instance")
                 .str("instance_id", &create.instance_id)
@@ -210,6 +200,18 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             out.str("type", "unknown");
         }
     }
+}
+
+fn write_machine(out: &mut Object<'_>, entry: &Entry, put: &PutMachine) {
+    out.str("type", "put_machine")
+        .str("machine", &put.machine)
+        .int("version", u64::from(put.version))
+        .str("definition_hash", &put.checksum)
+        .raw("definition", &put.definition);
+    if put.format > 1 {
+        out.int("format", u64::from(put.format));
+    }
+    write_origin(out, entry, 0, None);
 }
 
 /// What a machine of format 2 emitted, and the states that were passed on the way.

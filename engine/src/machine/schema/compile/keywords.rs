@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::compile::Compiler;
-use super::{Named, Number, Properties, Rule, TYPES, Texts, Type};
+use super::Compiler;
 use crate::json::{Decimal, Node, Tree};
 use crate::machine::pattern::Pattern;
+use crate::machine::schema::{Named, Number, Properties, Rule, TYPES, Texts, Type};
 
 /// Keywords that say nothing about which documents fit.
 const NOTES: [&str; 18] = [

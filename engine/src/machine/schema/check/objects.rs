@@ -1,0 +1,124 @@
+//! The rules about objects.
+
+use std::borrow::Cow;
+
+use super::{Check, Result, spend};
+use crate::hash::Map;
+use crate::json::{Node, Tree};
+use crate::machine::schema::{Part, Properties, Rule};
+
+impl Check<'_> {
+    pub(super) fn object(
+        &mut self,
+        rule: &Rule,
+        value: &Tree<'_>,
+        fields: &[(Cow<'_, str>, Tree<'_>)],
+    ) -> Result {
+        self.spend(fields.len())?;
+        let last: Map<&str, &Tree<'_>> = fields
+            .iter()
+            .map(|(name, value)| (&**name, value))
+            .collect();
+        let count = last.len() as u64;
+        match rule {
+            Rule::MaxProperties(max) if count > *max => self.broken(
+                "maxProperties",
+                format!("it has {count} fields; {max} are allowed"),
+            ),
+            Rule::MinProperties(min) if count < *min => self.broken(
+                "minProperties",
+                format!("it has {count} fields; {min} are needed"),
+            ),
+            Rule::Required(names) => self.required("required", names, &last),
+            Rule::DependentRequired(all) => {
+                for (name, names) in all {
+                    self.spend(1)?;
+                    if last.contains_key(&**name) {
+                        self.required("dependentRequired", names, &last)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => self.fields(rule, value, fields, &last),
+        }
+    }
+
+    /// The rules that look into the fields.
+    fn fields(
+        &mut self,
+        rule: &Rule,
+        value: &Tree<'_>,
+        fields: &[(Cow<'_, str>, Tree<'_>)],
+        last: &Map<&str, &Tree<'_>>,
+    ) -> Result {
+        match rule {
+            Rule::DependentSchemas(all) => {
+                for (name, part) in all {
+                    self.spend(1)?;
+                    if last.contains_key(&**name) {
+                        self.part(*part, value)?;
+                    }
+                }
+                Ok(())
+            }
+            Rule::PropertyNames(part) => {
+                for (name, _) in fields {
+                    let text = serde_json::Value::from(&**name).to_string();
+                    let name_value = Tree {
+                        text: &text,
+                        node: Node::String(Cow::Borrowed(name)),
+                    };
+                    self.inside(name.to_string(), *part, &name_value)?;
+                }
+                Ok(())
+            }
+            Rule::Properties(rules) => {
+                // In the order written, so that the first fault is the same whatever the hashes are.
+                for (name, value) in fields {
+                    let counts = last.get(&**name).is_some_and(|it| std::ptr::eq(*it, value));
+                    if counts {
+                        self.property(rules, name, value)?;
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn required(&mut self, rule: &str, names: &[Box<str>], last: &Map<&str, &Tree<'_>>) -> Result {
+        self.spend(names.len())?;
+        match names.iter().find(|name| !last.contains_key(&***name)) {
+            None => Ok(()),
+            Some(missing) => self.broken(rule, format!("the field {missing:?} is missing")),
+        }
+    }
+
+    fn property(&mut self, rules: &Properties, name: &str, value: &Tree<'_>) -> Result {
+        let mut is_known = false;
+        if let Some(part) = rules.named.get(name) {
+            is_known = true;
+            self.inside(name.to_owned(), *part, value)?;
+        }
+        for (pattern, part) in &rules.patterns {
+            spend(self.steps, pattern.steps(name.len()))?;
+            if pattern.is_in(name) {
+                is_known = true;
+                self.inside(name.to_owned(), *part, value)?;
+            }
+        }
+        match rules.additional {
+            Some(part) if !is_known => match self.parts[part as usize] {
+                Part::Nothing => {
+                    self.path.push(name.to_owned());
+                    self.broken(
+                        "additionalProperties",
+                        "a field of this name is not allowed",
+                    )
+                }
+                _ => self.inside(name.to_owned(), part, value),
+            },
+            _ => Ok(()),
+        }
+    }
+}
