@@ -135,7 +135,7 @@ impl Mutator {
             7 => ("UNWATCH", json!({"subscription_id": "s"})),
             8 => ("DELETE_INSTANCE", json!({"instance_id": instance})),
             9 => ("CREATE_INSTANCE", create),
-            13 => ("ANCESTORS", json!({"offset": 3, "limit": 2})),
+            11 => ("ANCESTORS", json!({"offset": 3, "limit": 2})),
             10 => (
                 "BATCH",
                 json!({"mode": "atomic", "ops": [{"op": "CREATE_INSTANCE", "params": create},
