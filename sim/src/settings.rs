@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rstmdb::replica::{CompactionOptions, Formation, Options};
+use rstmdb::replica::{ArchiveOptions, CompactionOptions, Formation, Options};
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{self as raft_store, NodeInfo, Retention};
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub kept: u64,
     /// What is kept of the history.
     pub retention: Retention,
+    /// Where history goes that is not kept.
+    pub archive: Option<ArchiveOptions>,
     /// How long idempotency keys are remembered, in milliseconds.
     pub key_retention_ms: u64,
     /// The most that a command may cost to be decided at its turn.
@@ -79,6 +81,7 @@ impl Settings {
             snapshot_entries: 1_000,
             kept: 500,
             retention: Retention::default(),
+            archive: None,
             key_retention_ms: Limits::default().idempotency_retention_ms,
             costly_bytes: Options::COSTLY_BYTES,
             reserve_bytes: RESERVE_BYTES,
@@ -116,6 +119,7 @@ impl Settings {
             clock_skew_max: CLOCK_SKEW_MAX,
             free_bytes_min: self.reserve_bytes,
             costly_bytes: self.costly_bytes,
+            archive: self.archive.clone(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rstmdb_objects::Location;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::address;
@@ -15,6 +16,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), Error> {
     check_auth(config)?;
     check_encryption(config)?;
     check_tls(config)?;
+    check_archive(config)?;
     paths::check(config)?;
     check_cluster(&config.cluster)
 }
@@ -112,6 +114,57 @@ fn check_tls(config: &Config) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// A file goes to the archive in one piece, and is in memory meanwhile.
+const ARCHIVED_SEGMENT_BYTES_MAX: u64 = 256 << 20;
+
+fn check_archive(config: &Config) -> Result<(), Error> {
+    let (archive, bucket) = (&config.archive, &config.archive.bucket);
+    if archive.location.is_some() && config.compaction.archive_dir.is_some() {
+        return conflict(
+            "compaction.archive_dir",
+            "set, but archive.url is set too: archive.url takes its place, so remove compaction.archive_dir. What is \
+             in its folder stays there",
+        );
+    }
+    if archive.location.is_some()
+        && config.storage.wal_segment_bytes > ARCHIVED_SEGMENT_BYTES_MAX
+    {
+        return conflict(
+            "storage.wal_segment_size_mb",
+            "must be at most 256 where archive.url is set: a segment is in memory while it goes to the archive",
+        );
+    }
+    let is_bucket = matches!(archive.location, Some(Location::Bucket(_)));
+    let keys = [
+        ("archive.s3.endpoint", bucket.endpoint.is_some()),
+        ("archive.s3.region", bucket.region.is_some()),
+        ("archive.s3.allow_http", bucket.allow_http),
+        ("archive.s3.ca_path", bucket.ca_path.is_some()),
+        (
+            "archive.s3.access_key_file",
+            bucket.access_key_file.is_some(),
+        ),
+        (
+            "archive.s3.secret_key_file",
+            bucket.secret_key_file.is_some(),
+        ),
+    ];
+    if let Some((key, _)) = keys.iter().find(|(_, is_set)| *is_set && !is_bucket) {
+        return conflict(key, "set, but archive.url names no bucket (s3://…)");
+    }
+    match (&bucket.access_key_file, &bucket.secret_key_file) {
+        (Some(_), None) => conflict(
+            "archive.s3.secret_key_file",
+            "not set, but archive.s3.access_key_file is",
+        ),
+        (None, Some(_)) => conflict(
+            "archive.s3.access_key_file",
+            "not set, but archive.s3.secret_key_file is",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn check_cluster(cluster: &Cluster) -> Result<(), Error> {

@@ -5,10 +5,12 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `archive` | what the replica counts of its archive |
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `scraped` | what the replica and its log count |
 
+mod archive;
 mod families;
 mod guards;
 mod scraped;
@@ -27,6 +29,7 @@ use crate::server::messages::op::Op;
 use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;
+use archive::Archive;
 use guards::Guards;
 use scraped::Scraped;
 
@@ -46,6 +49,7 @@ pub struct Metrics {
     events_forwarded: IntCounter,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
+    archive: Mutex<Archive>,
 }
 
 /// What is read when the metrics are asked for.
@@ -129,6 +133,7 @@ impl Metrics {
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
+            archive: Mutex::new(Archive::new(&make)?),
             registry: registry.clone(),
         };
         Ok(metrics)
@@ -195,6 +200,7 @@ impl Metrics {
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);
+            self.archive.lock().set(scrape.replica.counters());
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));

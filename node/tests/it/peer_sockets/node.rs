@@ -169,5 +169,6 @@ fn replica_options(id: u64) -> replica::Options {
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
         costly_bytes: replica::Options::COSTLY_BYTES,
+        archive: None,
     }
 }

@@ -121,5 +121,6 @@ pub fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
         clock_skew_max: Duration::from_secs(10),
         free_bytes_min: 0,
         costly_bytes: replica::Options::COSTLY_BYTES,
+        archive: None,
     }
 }
