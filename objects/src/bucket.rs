@@ -308,7 +308,11 @@ impl Bucket {
     }
 
     fn path(&self, name: &str) -> Path {
-        let prefix = self.location.prefix.split('/').filter(|part| !part.is_empty());
+        let prefix = self
+            .location
+            .prefix
+            .split('/')
+            .filter(|part| !part.is_empty());
         Path::from_iter(prefix.chain([name]))
     }
 }

@@ -13,7 +13,8 @@ const KEY_BYTES_MAX: u64 = 4096;
 /// When the file cannot be read, or holds something else.
 pub fn read_key_file(path: &Path) -> Result<String, Error> {
     let wrong = |why: String| Error::Options(format!("{} {why}", path.display()));
-    let meta = std::fs::metadata(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let meta =
+        std::fs::metadata(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     if meta.len() > KEY_BYTES_MAX {
         let bytes = meta.len();
         return Err(wrong(format!("has {bytes} bytes; a key has fewer")));

@@ -64,7 +64,8 @@ fn bucket(rest: &str) -> Result<BucketLocation, String> {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     let is_part = |part: &str| !part.is_empty() && part != "." && part != "..";
     let fits = prefix.is_empty() || prefix.split('/').all(is_part);
-    let is_text = prefix.len() <= 512 && prefix.chars().all(|c| is_plain(c) || c == '/' || c == '=');
+    let is_text =
+        prefix.len() <= 512 && prefix.chars().all(|c| is_plain(c) || c == '/' || c == '=');
     if !fits || !is_text {
         return Err(
             "has a prefix of more than 512 letters, digits, '-', '.', '_', '=' and '/', or with an empty part"
@@ -112,7 +113,10 @@ mod tests {
             ("s3://history", bucket("history", "")),
             ("s3://history/", bucket("history", "")),
             ("s3://my.bucket-1/a/b=c/", bucket("my.bucket-1", "a/b=c")),
-            ("file:///var/history", Location::Folder("/var/history".into())),
+            (
+                "file:///var/history",
+                Location::Folder("/var/history".into()),
+            ),
             ("/var/history", Location::Folder("/var/history".into())),
             ("../history", Location::Folder("../history".into())),
         ] {

@@ -16,7 +16,7 @@ pub use commands::{
     Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
     PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
 };
-pub use tools::{Backup, Completions, Diagram, DiagramFormat, Export, History, Load};
+pub use tools::{Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export, History, Load};
 pub use values::duration;
 
 use std::path::PathBuf;

@@ -336,7 +336,8 @@ impl<T: Types> Parts<T> {
             counters: self.counters.clone(),
             progress: Default::default(),
         });
-        self.tasks.spawn::<T, _, _>(archiving.clone(), archiving::run);
+        self.tasks
+            .spawn::<T, _, _>(archiving.clone(), archiving::run);
         let wanted = Arc::new(Mutex::new(wanted));
         for _ in 0..READERS {
             let wanted = wanted.clone();

@@ -207,7 +207,9 @@ fn put(
         return tagged(&tag);
     }
     let there = kept.objects.get(name).map(|object| etag(object));
-    let wanted = headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok());
+    let wanted = headers
+        .get(header::IF_MATCH)
+        .and_then(|tag| tag.to_str().ok());
     let is_new = headers.contains_key(header::IF_NONE_MATCH);
     if is_new && there.is_some() || wanted.is_some_and(|tag| Some(tag) != there.as_deref()) {
         return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");

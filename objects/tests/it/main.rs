@@ -46,16 +46,30 @@ async fn what_was_written_is_listed_and_read_and_can_be_removed() {
         let content = Bytes::from(vec![n; 1_000]);
         bucket.put(&format!("object-{n}"), content).await.unwrap();
     }
-    bucket.below("deeper").put("other", Bytes::new()).await.unwrap();
+    bucket
+        .below("deeper")
+        .put("other", Bytes::new())
+        .await
+        .unwrap();
     double.set("a/b=cd/object-9", Some(Bytes::new()));
     let names = bucket.list().await.unwrap();
-    let names: Vec<_> = names.into_iter().map(|found| (found.name, found.bytes)).collect();
+    let names: Vec<_> = names
+        .into_iter()
+        .map(|found| (found.name, found.bytes))
+        .collect();
     let expected: Vec<_> = (0..5).map(|n| (format!("object-{n}"), 1_000)).collect();
     assert_eq!(names, expected);
     let (content, _) = bucket.get("object-3", 1_000).await.unwrap();
     assert_eq!(content, vec![3; 1_000]);
     let refused = bucket.get("object-3", 999).await.unwrap_err();
-    assert!(matches!(refused, Error::TooLarge { bytes: 1_000, bytes_max: 999, .. }));
+    assert!(matches!(
+        refused,
+        Error::TooLarge {
+            bytes: 1_000,
+            bytes_max: 999,
+            ..
+        }
+    ));
     bucket.delete("object-3").await.unwrap();
     bucket.delete("object-3").await.unwrap();
     let refused = bucket.get("object-3", 1_000).await.unwrap_err();
@@ -70,7 +84,9 @@ async fn a_large_object_goes_in_parts_and_is_the_same_behind_them() {
     let content = Bytes::from(content);
     bucket.put("large", content.clone()).await.unwrap();
     let requests = double.requests();
-    let parts = requests.iter().filter(|request| request.contains("partNumber="));
+    let parts = requests
+        .iter()
+        .filter(|request| request.contains("partNumber="));
     assert_eq!(parts.count(), 3);
     assert_eq!(double.objects()["large"], content);
     let (back, _) = bucket.get("large", u64::MAX).await.unwrap();
@@ -82,17 +98,26 @@ async fn of_two_writers_that_read_the_same_version_the_second_is_refused() {
     let double = Double::start().await.unwrap();
     let (one, other) = (open(&double, "x"), open(&double, "x"));
     let first = one.replace("manifest", "1".into(), None).await.unwrap();
-    let refused = other.replace("manifest", "2".into(), None).await.unwrap_err();
+    let refused = other
+        .replace("manifest", "2".into(), None)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, Error::Changed { .. }), "{refused}");
     let (_, read) = other.get("manifest", 10).await.unwrap();
-    one.replace("manifest", "3".into(), Some(&first)).await.unwrap();
-    let refused = other.replace("manifest", "4".into(), Some(&read)).await.unwrap_err();
+    one.replace("manifest", "3".into(), Some(&first))
+        .await
+        .unwrap();
+    let refused = other
+        .replace("manifest", "4".into(), Some(&read))
+        .await
+        .unwrap_err();
     assert!(matches!(refused, Error::Changed { .. }), "{refused}");
     assert_eq!(double.objects()["x/manifest"], "3");
 }
 
 #[tokio::test]
-async fn a_server_that_fails_for_a_moment_is_asked_again_and_one_that_goes_on_failing_is_an_error() {
+async fn a_server_that_fails_for_a_moment_is_asked_again_and_one_that_goes_on_failing_is_an_error()
+{
     let double = Double::start().await.unwrap();
     let bucket = open(&double, "");
     double.fail_next(Method::PUT, Fault::Status(503));
@@ -104,7 +129,10 @@ async fn a_server_that_fails_for_a_moment_is_asked_again_and_one_that_goes_on_fa
     assert!(error.contains("500"), "{error}");
     double.fail_always(Some((Method::GET, Fault::Status(403))));
     let error = bucket.get("object", 100).await.unwrap_err().to_string();
-    assert!(error.contains("403") || error.contains("privileges"), "{error}");
+    assert!(
+        error.contains("403") || error.contains("privileges"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -175,7 +203,10 @@ async fn options_that_cannot_work_are_refused_before_anything_is_sent() {
     assert!(refused(one_key).contains("belong together"));
     std::fs::write(dir.path().join("secret"), "two\nlines").unwrap();
     let error = refused(options.clone());
-    assert!(error.contains("one key on one line") && !error.contains("lines"), "{error}");
+    assert!(
+        error.contains("one key on one line") && !error.contains("lines"),
+        "{error}"
+    );
     let no_ca = BucketOptions {
         ca_path: Some(dir.path().join("secret")),
         ..options

@@ -325,14 +325,19 @@ fn index(
 }
 
 fn split(object: &[u8]) -> Result<(Head, &[u8]), String> {
-    let rest = object.strip_prefix(MAGIC).ok_or("its first bytes are not those of an archived file")?;
-    let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>().ok_or("it ends in its head")?;
+    let rest = object
+        .strip_prefix(MAGIC)
+        .ok_or("its first bytes are not those of an archived file")?;
+    let (length, rest) = rest
+        .split_first_chunk::<LENGTH_BYTES>()
+        .ok_or("it ends in its head")?;
     let length = u32::from_le_bytes(*length) as usize;
     if length > HEAD_BYTES_MAX {
         return Err(format!("its head would have {length} bytes"));
     }
     let (head, content) = rest.split_at_checked(length).ok_or("it ends in its head")?;
-    let head = serde_json::from_slice(head).map_err(|error| format!("its head is wrong: {error}"))?;
+    let head =
+        serde_json::from_slice(head).map_err(|error| format!("its head is wrong: {error}"))?;
     Ok((head, content))
 }
 

@@ -70,7 +70,10 @@ fn what_retention_drops_is_what_was_named_before_and_reads_the_same_from_the_arc
         let mut next = 1;
         for object in &objects {
             assert_eq!(object.name.first, next, "the objects join each other");
-            let file = log.store.open_archived(&object.name, &object.bytes).unwrap();
+            let file = log
+                .store
+                .open_archived(&object.name, &object.bytes)
+                .unwrap();
             for (entries, bytes) in [(usize::MAX, usize::MAX), (3, usize::MAX), (usize::MAX, 1)] {
                 let mut at = next;
                 while at <= object.name.last {
@@ -90,7 +93,8 @@ fn what_retention_drops_is_what_was_named_before_and_reads_the_same_from_the_arc
         let copies = log.fs.list(Path::new("/data/archived")).unwrap();
         assert!(copies.is_empty(), "{copies:?}");
         let plain = b"payload 30".as_slice();
-        let shows = |object: &ArchivedObject| object.bytes.windows(plain.len()).any(|at| at == plain);
+        let shows =
+            |object: &ArchivedObject| object.bytes.windows(plain.len()).any(|at| at == plain);
         assert_eq!(objects.iter().any(shows), keys.is_empty());
     }
 }
@@ -115,7 +119,10 @@ fn entries_of_which_the_state_no_longer_knows_whether_they_were_stale_stay_out_o
     let form = |from| log.store.archived_form(file, 7, from, |_| false).unwrap();
     let object = form(first + 2).unwrap();
     assert_eq!((object.name.first, object.name.last), (first + 2, last));
-    let opened = log.store.open_archived(&object.name, &object.bytes).unwrap();
+    let opened = log
+        .store
+        .open_archived(&object.name, &object.bytes)
+        .unwrap();
     assert!(opened.read(first + 1, 1, 1).unwrap().is_empty());
     assert!(form(last + 1).is_none());
 }

@@ -151,8 +151,7 @@ fn with_a_slow_and_failing_archive_every_node_shows_the_whole_log_in_the_end() {
                 let node = cluster.node(id);
                 let counters = node.counters();
                 until("history leaves the node", || {
-                    node.report().earliest_offset > LAST / 2
-                        && counters.archive_pending.load() == 0
+                    node.report().earliest_offset > LAST / 2 && counters.archive_pending.load() == 0
                 })
                 .await;
                 assert_eq!(read_patiently(node).await, expected(), "node {id}");
@@ -273,7 +272,9 @@ fn the_nodes_of_a_cluster_put_each_part_of_the_log_into_the_archive_about_once()
             .await;
         }
         let each = cluster.nodes.values();
-        let put: u64 = each.map(|node| node.counters().archive_uploaded.load()).sum();
+        let put: u64 = each
+            .map(|node| node.counters().archive_uploaded.load())
+            .sum();
         let kept = archive.objects().len() as u64;
         assert!(put <= kept + 3, "{put} files put, {kept} kept");
     });

@@ -96,7 +96,9 @@ impl<F: FileSystem> LogReader<F> {
     /// [`Error::ArchiveUnavailable`].
     pub(crate) async fn wait_for_archive(&self, offset: u64) -> Result<(), Error> {
         match &self.archived {
-            Some(archived) if offset < self.earliest_here() => archived.wait_for_names(offset).await,
+            Some(archived) if offset < self.earliest_here() => {
+                archived.wait_for_names(offset).await
+            }
             _ => Ok(()),
         }
     }

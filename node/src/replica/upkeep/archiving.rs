@@ -284,7 +284,8 @@ impl<T: Types> Archiving<T> {
                 } else {
                     tracing::warn!(%name, error = %failure, "a file of the archive cannot be read");
                 }
-                self.archived.failed(&name, &failure.to_string(), is_damaged);
+                self.archived
+                    .failed(&name, &failure.to_string(), is_damaged);
             }
         }
     }

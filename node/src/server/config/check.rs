@@ -128,9 +128,7 @@ fn check_archive(config: &Config) -> Result<(), Error> {
              in its folder stays there",
         );
     }
-    if archive.location.is_some()
-        && config.storage.wal_segment_bytes > ARCHIVED_SEGMENT_BYTES_MAX
-    {
+    if archive.location.is_some() && config.storage.wal_segment_bytes > ARCHIVED_SEGMENT_BYTES_MAX {
         return conflict(
             "storage.wal_segment_size_mb",
             "must be at most 256 where archive.url is set: a segment is in memory while it goes to the archive",

@@ -26,8 +26,7 @@ impl Archive {
                 "rstmdb_archive_uploaded_total",
                 "Files with history that this node has put into the archive.",
             )?,
-            uploaded_bytes: make
-                .counter("rstmdb_archive_uploaded_bytes_total", "Their bytes.")?,
+            uploaded_bytes: make.counter("rstmdb_archive_uploaded_bytes_total", "Their bytes.")?,
             fetched: make.counter(
                 "rstmdb_archive_fetched_total",
                 "Files that this node has read from the archive for clients.",
