@@ -8,6 +8,7 @@ mod batch;
 mod cost;
 mod idempotency;
 mod instance;
+mod meta;
 mod prepare;
 mod put_machine;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use crate::api::command::Command;
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds, Meta};
 use crate::machine::Compiled;
 use crate::machine::Machine;
 use crate::view::View;
@@ -33,6 +34,8 @@ pub struct DecideAt<'a> {
     pub now_ms: u64,
     /// The client that asked; may be empty.
     pub actor: &'a str,
+    /// What the client says about the write.
+    pub meta: Option<&'a Meta>,
     /// The leader's configuration.
     pub limits: &'a Limits,
 }
@@ -74,10 +77,15 @@ pub fn decide(
             .max(pending.last_time_ms),
         limits: at.limits,
     };
+    if let Some(meta) = at.meta {
+        decider.check_meta(meta)?;
+    }
     let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
-            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
+            // WAL_READ may show what a client says about the batch beside each of its facts, escaped as JSON.
+            let fact_bytes = 2 * at.meta.map_or(0, Meta::text_bytes);
+            let (facts, replies) = batch::decide(decider, ops, fact_bytes, &mut compiled)?;
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
@@ -95,7 +103,7 @@ pub fn decide(
     if facts.is_empty() {
         return Ok(Decision::Answer { reply, offset });
     }
-    let entry = decider.entry(facts, at.actor);
+    let entry = decider.entry(facts, at);
     Ok(Decision::Write {
         entry,
         reply,
@@ -159,11 +167,11 @@ impl Decider<'_> {
         })
     }
 
-    fn entry(self, facts: Vec<Fact>, actor: &str) -> Entry {
+    fn entry(self, facts: Vec<Fact>, at: &DecideAt<'_>) -> Entry {
         Entry {
             index: self.offset,
             time_ms: self.time_ms,
-            actor: actor.to_owned(),
+            actor: at.actor.to_owned(),
             key_bounds: Some(KeyBounds {
                 retention_ms: self.limits.idempotency_retention_ms,
                 keys_max: self.limits.idempotency_keys_max,
@@ -171,6 +179,7 @@ impl Decider<'_> {
                 of_lives: true,
             }),
             facts,
+            meta: at.meta.cloned(),
         }
     }
 }

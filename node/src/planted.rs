@@ -30,19 +30,22 @@ pub enum Bug {
     ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
+    /// A watch that reads the log's files is not told of deletions.
+    CatchUpDropsDeletions,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
+        Self::CatchUpDropsDeletions,
         Self::LogTimeFollowsWallClock,
     ];
 
@@ -56,6 +59,7 @@ impl Bug {
             Self::WatchDrops => "watch-drops",
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
+            Self::CatchUpDropsDeletions => "catch-up-drops-deletions",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
         }
     }
@@ -94,6 +98,7 @@ pub fn set(bug: Bug) {
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
+        | Bug::CatchUpDropsDeletions
         | Bug::LogTimeFollowsWallClock => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);

@@ -3,21 +3,25 @@
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
 
+mod about;
 mod bench;
 mod cluster;
 mod commands;
 mod tools;
 mod values;
+mod watches;
 
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
+pub use about::About;
 pub use commands::{
-    ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
-    Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
-    PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+    Ancestors, ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance,
+    FlushAll, Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances,
+    ListMachines, PutMachine, WalRead,
 };
 pub use tools::{Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export, History, Load};
 pub use values::duration;
+pub use watches::{Kind as WatchedKind, Unwatch, WatchAll, WatchInstance};
 
 use std::path::PathBuf;
 use std::time::Duration;

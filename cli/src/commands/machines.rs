@@ -8,7 +8,8 @@ use crate::{Error, args, input};
 
 pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(), Error> {
     let definition = input::json_argument("DEFINITION", &args.definition)?;
-    let params = PutMachine::new(args.name, args.version, &definition);
+    let mut params = PutMachine::new(args.name, args.version, &definition);
+    params.meta = args.about.meta();
     session.show(op::PUT_MACHINE, &params).await
 }
 

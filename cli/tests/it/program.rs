@@ -345,6 +345,8 @@ fn event() -> Event<'static> {
         event: "GO".into(),
         payload: None,
         ctx: None,
+        kind: None,
+        meta: None,
     }
 }
 

@@ -12,9 +12,11 @@ use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
 
+/// `fact_bytes` counts for each fact besides its contexts and payloads.
 pub(super) fn decide(
     decider: Decider<'_>,
     ops: &[BatchOp],
+    fact_bytes: usize,
     compiled: &mut Compiled,
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
     check_ops(ops.len())?;
@@ -24,6 +26,7 @@ pub(super) fn decide(
         facts: Vec::new(),
         replies: Vec::new(),
         bytes: 0,
+        fact_bytes,
         listings: StepBudget {
             left: BATCH_LISTED_MAX,
         },
@@ -57,6 +60,7 @@ struct Batch<'a> {
     facts: Vec<Fact>,
     replies: Vec<Reply>,
     bytes: usize,
+    fact_bytes: usize,
     listings: StepBudget,
     compiled: &'a mut Compiled,
 }
@@ -86,11 +90,11 @@ impl Batch<'_> {
                 machine,
             } => {
                 self.compiled.extend(machine);
-                self.bytes += bytes(&body);
+                self.bytes += bytes(&body) + self.fact_bytes;
                 if self.bytes > ENTRY_BYTES_MAX {
                     return Err(Refusal::bad(
                         "ops",
-                        format!("the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes"),
+                        format!("the batch's contexts, payloads and metadata exceed {ENTRY_BYTES_MAX} bytes"),
                     ));
                 }
                 let fact = Fact::from(body);

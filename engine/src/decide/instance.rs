@@ -60,7 +60,7 @@ pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
 
 impl Decider<'_> {
     pub(super) fn create_instance(self, create: &CreateInstance) -> Result<OpDecision, Refusal> {
-        check_name("instance_id", &create.instance_id)?;
+        self.check_id("instance_id", &create.instance_id)?;
         check_name("machine", &create.machine)?;
         let ctx = object_param("initial_ctx", create.initial_ctx.as_ref())?;
         let scope = match create.id_given {
@@ -124,13 +124,13 @@ impl Decider<'_> {
     }
 
     pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<OpDecision, Refusal> {
-        check_name("instance_id", &delete.instance_id)?;
+        self.check_id("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
-        let Last::Live(prev_offset) = self.view.last(&delete.instance_id) else {
+        let Some(current) = self.view.instance(&delete.instance_id) else {
             return Err(Refusal::InstanceNotFound {
                 instance_id: delete.instance_id.clone(),
             });
@@ -138,9 +138,12 @@ impl Decider<'_> {
         Ok(OpDecision::Write {
             body: Body::DeleteInstance(fact::DeleteInstance {
                 instance_id: delete.instance_id.clone(),
-                prev_offset,
+                prev_offset: current.last_offset,
                 keep_id: !self.limits.allow_instance_recreate,
                 key,
+                machine: current.machine.name.to_string(),
+                version: current.machine.version,
+                from_state: current.state_name().to_string(),
             }),
             reply: Reply::Deleted {
                 instance_id: Arc::from(delete.instance_id.as_str()),

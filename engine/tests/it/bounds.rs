@@ -50,6 +50,7 @@ fn the_last_offset_of_all_is_expected_in_vain() {
         offset: 2,
         now_ms: 1,
         actor: "test",
+        meta: None,
         limits: &limits,
     };
     let prepared = prepare(&state, &command, &at);

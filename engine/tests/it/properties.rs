@@ -149,6 +149,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 prev_offset,
                 keep_id,
                 key,
+                ..fact::DeleteInstance::default()
             })
         },
     );
@@ -238,7 +239,7 @@ proptest! {
             let after = decided(&ahead, &nothing, &command, offset, now_ms, &limits);
             let over = decided(&behind, &pending, &command, offset, now_ms, &limits);
             prop_assert_eq!(format!("{after:?}"), format!("{over:?}"));
-            let at = DecideAt { offset, now_ms, actor: "test", limits: &limits };
+            let at = DecideAt { offset, now_ms, actor: "test", meta: None, limits: &limits };
             if command != Command::FlushAll {
                 let prepared = prepare(&behind, &command, &at);
                 let landed = prepared.land(&behind, &pending, &command, &at);
@@ -285,6 +286,7 @@ proptest! {
                 time_ms,
                 facts,
                 actor: String::new(),
+                meta: None,
                 key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3, bytes_max: 500, of_lives: true }),
             };
             let before = shown(&state);

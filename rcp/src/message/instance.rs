@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};
 
 /// Parameters of CREATE_INSTANCE.
@@ -24,6 +25,9 @@ pub struct CreateInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> for CreateInstance<'a> {
@@ -34,6 +38,10 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             "version",
             "initial_ctx",
             "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -42,6 +50,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             version: fields.version("version")?,
             initial_ctx: fields.optional_object("initial_ctx")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }
@@ -194,14 +203,26 @@ pub struct DeleteInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["instance_id", "idempotency_key"])?;
+        let names = [
+            "instance_id",
+            "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+        ];
+        let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }
@@ -239,6 +260,9 @@ pub struct ApplyEvent<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> for ApplyEvent<'a> {
@@ -251,6 +275,10 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             "expected_wal_offset",
             "event_id",
             "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -261,6 +289,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
             event_id: fields.optional_text("event_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }

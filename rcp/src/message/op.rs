@@ -55,6 +55,7 @@ ops! {
     UNWATCH Watch;
     SNAPSHOT_INSTANCE Maintenance;
     WAL_READ Read;
+    ANCESTORS Read;
     WAL_STATS Read;
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;

@@ -68,6 +68,7 @@ pub fn decided(
         offset,
         now_ms,
         actor: "test",
+        meta: None,
         limits,
     };
     decide(state, pending, command, &at)

@@ -44,6 +44,7 @@ use rstmdb_engine::{Compiled, Entry, Limits, Outcome, Reply};
 use rstmdb_raft_store::Data;
 
 use super::clock::clocks::Clocks;
+use super::decide::causes::Causes;
 use super::decide::prepare::{Preparing, Ready};
 use super::in_flight::Decided;
 use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
@@ -60,6 +61,7 @@ use crate::replica::parts::applied::decided::DecidedEntry;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
+use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
@@ -79,6 +81,7 @@ pub(crate) struct LogEnd {
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
+    pub log: Arc<LogReader<T::Fs>>,
     pub reads: Reads<T>,
     pub clocks: Arc<Clocks<T>>,
     pub host: Arc<dyn Host>,
@@ -107,10 +110,12 @@ impl<T: Types> Proposer<T> {
         self.pipeline.next_offset = next;
         self.pipeline.draining = false;
         self.pipeline.preparing = Preparing::new();
+        self.pipeline.causes = Causes::new();
         self.pipeline.incoming = queue.take_again().into();
         self.assert_sound();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
+            self.pipeline.causes.look_up::<T>(&self.log);
             let has_work = self.pipeline.has_work();
             // While it drains, commands that have waited too long are refused. So they are taken from the queue, too.
             let draining = self.pipeline.draining;
@@ -127,6 +132,7 @@ impl<T: Types> Proposer<T> {
                     self.prepare_more();
                 }
                 ready = self.pipeline.preparing.next() => self.take_over(ready).await,
+                found = self.pipeline.causes.next() => self.pipeline.held.tell(found),
                 () = std::future::ready(()), if has_work => self.propose().await,
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
                     self.pipeline.incoming.extend(taken.drain(..));

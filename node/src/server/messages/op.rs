@@ -57,6 +57,7 @@ ops! {
     Unwatch = UNWATCH,
     SnapshotInstance = SNAPSHOT_INSTANCE,
     WalRead = WAL_READ,
+    Ancestors = ANCESTORS,
     WalStats = WAL_STATS,
     FlushAll = FLUSH_ALL,
     ReplicationStatus = REPLICATION_STATUS,

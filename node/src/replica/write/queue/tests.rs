@@ -174,7 +174,9 @@ fn request(
     let (to, told) = oneshot::channel();
     let mut request = Request {
         command: command.clone(),
-        actor: Arc::from("test"),
+        meta: None,
+            cause: None,
+            actor: Arc::from("test"),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
         source: Source::Client(ClientRequest::default()),

@@ -11,6 +11,7 @@
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `log` | WAL_READ, WAL_STATS |
+//! | `ancestors` | ANCESTORS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
@@ -20,6 +21,7 @@
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
 mod admin;
+mod ancestors;
 mod answer;
 mod backup;
 mod batch;
@@ -39,7 +41,7 @@ use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-pub(crate) use answer::Watching;
+pub(crate) use answer::{Shown, Watching};
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
 pub(crate) use log::PAGE_BYTES;
 
@@ -134,6 +136,8 @@ pub(crate) enum Job {
     Watch(watches::WatchRequest),
     /// Read a page of the log.
     LogRead(rstmdb_rcp::message::storage::WalRead),
+    /// Go from a write to its cause, and on.
+    Ancestors(rstmdb_rcp::message::storage::ancestors::Ancestors),
     /// Describe an instance as it is.
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
@@ -181,6 +185,7 @@ pub(crate) fn plan(
         Op::WatchAll => watches::all(params),
         Op::SnapshotInstance => snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
+        Op::Ancestors => ancestors::read(params),
         Op::WalStats => Ok(log::stats(shared)),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
@@ -267,6 +272,9 @@ impl Job {
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::Ancestors(request) => {
+                Started::Running(ancestors::start(shared.clone(), request))
+            }
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }

@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                 }
             }
-            Job::LogRead(_) | Job::Backup(_) => answer = PAGE_BYTES,
+            Job::LogRead(_) | Job::Ancestors(_) | Job::Backup(_) => answer = PAGE_BYTES,
             _ => {}
         }
         // No answer is longer than a frame may be.
