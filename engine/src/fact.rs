@@ -10,8 +10,8 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds, Meta,
-    PutMachine,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds,
+    Meta, PutMachine,
 };
 
 impl From<Body> for Fact {
@@ -50,7 +50,9 @@ impl Meta {
     /// Bytes of all its texts.
     pub fn text_bytes(&self) -> usize {
         let headers = self.headers.iter();
-        let headers: usize = headers.map(|header| header.name.len() + header.value.len()).sum();
+        let headers: usize = headers
+            .map(|header| header.name.len() + header.value.len())
+            .sum();
         let texts = [&self.reason, &self.correlation_id, &self.causation_id];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         headers + texts

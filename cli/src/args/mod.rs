@@ -11,9 +11,9 @@ mod tools;
 mod values;
 mod watches;
 
+pub use about::About;
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
-pub use about::About;
 pub use commands::{
     Ancestors, ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance,
     FlushAll, Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances,

@@ -44,7 +44,9 @@ fn said(meta: &Json) -> Vec<String> {
         lines.push(links.join(", "));
     }
     let headers = meta["headers"].fields().iter();
-    lines.extend(headers.map(|(name, value)| format!("{name}={}", text_of(value).unwrap_or_default())));
+    lines.extend(
+        headers.map(|(name, value)| format!("{name}={}", text_of(value).unwrap_or_default())),
+    );
     lines
 }
 

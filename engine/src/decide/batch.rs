@@ -94,7 +94,9 @@ impl Batch<'_> {
                 if self.bytes > ENTRY_BYTES_MAX {
                     return Err(Refusal::bad(
                         "ops",
-                        format!("the batch's contexts, payloads and metadata exceed {ENTRY_BYTES_MAX} bytes"),
+                        format!(
+                            "the batch's contexts, payloads and metadata exceed {ENTRY_BYTES_MAX} bytes"
+                        ),
                     ));
                 }
                 let fact = Fact::from(body);

@@ -43,7 +43,11 @@ fn check_headers(meta: &Meta) -> Result<(), Refusal> {
         }
         check_text("a name in headers", &header.name, HEADERS_BYTES_MAX)
             .map_err(|refusal| Refusal::bad("headers", refusal.to_string()))?;
-        check_prose(&format!("headers.{}", header.name), &header.value, HEADERS_BYTES_MAX)?;
+        check_prose(
+            &format!("headers.{}", header.name),
+            &header.value,
+            HEADERS_BYTES_MAX,
+        )?;
     }
     Ok(())
 }
@@ -51,7 +55,10 @@ fn check_headers(meta: &Meta) -> Result<(), Refusal> {
 /// Text for people: it may have lines and tabs, and may be empty.
 fn check_prose(field: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
     if text.len() > bytes_max {
-        let problem = format!("{field} is {} bytes long; {bytes_max} are allowed", text.len());
+        let problem = format!(
+            "{field} is {} bytes long; {bytes_max} are allowed",
+            text.len()
+        );
         return Err(Refusal::bad(field, problem));
     }
     let wrong = |c: char| c.is_control() && c != '\n' && c != '\t';

@@ -37,7 +37,9 @@ fn faults(bug: Bug) -> &'static str {
         Bug::ReadWithoutReadIndex => "leader-alone,pause,one-way,halves",
         Bug::AckBeforeFsync => "kill-all,kill-minority",
         Bug::StaleFactApplied => "members,leader-alone,kill-one,transfer",
-        Bug::WatchDrops | Bug::ProgressTooEarly | Bug::CatchUpDropsDeletions => "kill-one,rolling,transfer",
+        Bug::WatchDrops | Bug::ProgressTooEarly | Bug::CatchUpDropsDeletions => {
+            "kill-one,rolling,transfer"
+        }
         Bug::KeysLostOnFailover => "transfer,kill-one,leader-alone",
         // Alone, so that as many clocks as possible jump: half of the jumps strike the leader, and a sixth
         // are as long as keys are remembered.

@@ -121,7 +121,11 @@ fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValu
     let others = BATCH_FIELDS.into_iter().filter(|name| *name != OPS);
     let others = others.filter_map(|name| Some((name, fields.get(name)?)));
     let others = others.map(|(name, value)| format!("\"{name}\":{},", value.get()));
-    let text = format!("{{{}\"{OPS}\":[{}]}}", others.collect::<String>(), ops.join(","));
+    let text = format!(
+        "{{{}\"{OPS}\":[{}]}}",
+        others.collect::<String>(),
+        ops.join(",")
+    );
     Some((Some(RawValue::from_string(text).ok()?), repeatable))
 }
 

@@ -87,7 +87,10 @@ fn parameters_survive_reading_and_writing() {
         WatchAll<'_>,
         json!({"machines": ["m"], "from_states": ["a"], "to_states": ["b"], "events": ["E"], "include_ctx": true, "from_offset": 9, "include": ["deleted", "created"]})
     );
-    survives!(WalRead, json!({"from_offset": 1, "limit": 2, "include_meta": true}));
+    survives!(
+        WalRead,
+        json!({"from_offset": 1, "limit": 2, "include_meta": true})
+    );
     survives!(Compact, json!({"force_snapshot": true}));
 }
 
@@ -153,7 +156,10 @@ fn wrong_metadata_is_named_with_its_value_and_what_is_allowed() {
             r#"{"headers":{"a":{"b":"c"}}}"#,
             r#"params.headers.a: expected a string, got {"b":"c"}"#,
         ),
-        (r#"{"reason":[]}"#, "params.reason: expected a string, got []"),
+        (
+            r#"{"reason":[]}"#,
+            "params.reason: expected a string, got []",
+        ),
         (
             r#"{"correlation_id":7}"#,
             "params.correlation_id: expected a string, got 7",

@@ -50,7 +50,11 @@ fn include<const N: usize>(fields: &Fields<'_, N>) -> Result<Option<Vec<Include>
         Include::from_name(&name).ok_or_else(|| {
             let known = Include::ALL.map(|include| format!("{:?}", include.name()));
             let expected = format!("one of {}", known.join(", "));
-            unexpected(format!("params.include[{at}]"), &expected, &format!("{name:?}"))
+            unexpected(
+                format!("params.include[{at}]"),
+                &expected,
+                &format!("{name:?}"),
+            )
         })
     });
     known.collect::<Result<_, _>>().map(Some)

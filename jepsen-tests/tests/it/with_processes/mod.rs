@@ -31,6 +31,7 @@ mod old_formats;
 mod outside;
 mod power_cut;
 mod slow_watcher;
+mod sql_projection;
 mod start_stop;
 mod strace;
 mod under_load;

@@ -40,9 +40,7 @@ impl<T: Types> Inbox<T> {
             let _ = answer.send(Err(error));
             return Submitted(outcome);
         }
-        let alone = meta
-            .as_ref()
-            .filter(|meta| meta.correlation_id.is_none());
+        let alone = meta.as_ref().filter(|meta| meta.correlation_id.is_none());
         let request = Request {
             cause: alone.and_then(|meta| meta.cause()),
             command,

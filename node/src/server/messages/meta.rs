@@ -38,7 +38,8 @@ pub(crate) fn refuse_own(meta: &fact::Meta) -> ErrorBody {
         } => "correlation_id",
         _ => "causation_id",
     };
-    let problem = format!("an operation of an atomic batch has none of its own: give it as params.{field}");
+    let problem =
+        format!("an operation of an atomic batch has none of its own: give it as params.{field}");
     failure::bad_request(&format!("params.{field}"), &problem)
 }
 

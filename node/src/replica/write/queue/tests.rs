@@ -175,8 +175,8 @@ fn request(
     let mut request = Request {
         command: command.clone(),
         meta: None,
-            cause: None,
-            actor: Arc::from("test"),
+        cause: None,
+        actor: Arc::from("test"),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
         source: Source::Client(ClientRequest::default()),

@@ -69,7 +69,10 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
         }
         steps += 1;
         let cause = match &item {
-            LogItem::Facts(entry) => entry.meta.as_ref().and_then(|meta| meta.causation_id.as_deref()),
+            LogItem::Facts(entry) => entry
+                .meta
+                .as_ref()
+                .and_then(|meta| meta.causation_id.as_deref()),
             LogItem::Membership => None,
         };
         let Some(cause) = cause else {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use rstmdb_engine::{BatchOp, Command};
+use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::{ErrorBody, Params, op};
-use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 

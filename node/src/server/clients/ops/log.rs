@@ -52,11 +52,7 @@ pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running
 }
 
 /// Writes whole offsets until the page is full; `next_offset` says where to read on.
-fn write_page(
-    page: &LogPage,
-    records_max: usize,
-    with_meta: bool,
-) -> Result<BytesMut, ErrorBody> {
+fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<BytesMut, ErrorBody> {
     let mut out = BytesMut::new();
     let mut next_offset = page.next_offset;
     let mut records = 0;

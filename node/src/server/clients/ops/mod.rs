@@ -41,8 +41,8 @@ use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-pub(crate) use answer::{Shown, Watching};
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use answer::{Shown, Watching};
 pub(crate) use log::PAGE_BYTES;
 
 use super::order::{Access, Claim, Touch};
@@ -272,9 +272,7 @@ impl Job {
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
-            Self::Ancestors(request) => {
-                Started::Running(ancestors::start(shared.clone(), request))
-            }
+            Self::Ancestors(request) => Started::Running(ancestors::start(shared.clone(), request)),
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
