@@ -130,9 +130,7 @@ impl Remote {
         let mut file = File::open(&path).map_err(|error| broken("open", &path, &error))?;
         let next = |bytes_max| {
             let mut piece = Vec::new();
-            file.by_ref()
-                .take(bytes_max as u64)
-                .read_to_end(&mut piece)?;
+            (&mut file).take(bytes_max as u64).read_to_end(&mut piece)?;
             Ok(Bytes::from(piece))
         };
         let sent = self.bucket.put_parts(&info.file, next).await;

@@ -20,7 +20,7 @@ pub(super) fn query(text: &str) -> BTreeMap<String, String> {
 }
 
 /// Without its escapes.
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut parts = text.split('%');
     let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

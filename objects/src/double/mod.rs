@@ -12,7 +12,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, Response, StatusCode, header};
+pub use axum::http::Method;
+use axum::http::request::Parts;
+use axum::http::{Response, StatusCode, header};
 use futures_util::stream;
 use parking_lot::Mutex;
 
@@ -150,31 +152,34 @@ async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request) -> Respo
     if let Err(code) = signature::check(&head, &body) {
         return error(StatusCode::FORBIDDEN, code);
     }
-    let Some(path) = head.uri.path().strip_prefix(&format!("/{BUCKET}")) else {
-        return error(StatusCode::NOT_FOUND, "NoSuchBucket");
-    };
-    let name = path.trim_start_matches('/').to_owned();
-    let query = listing::query(head.uri.query().unwrap_or_default());
     let body = match fault {
         Some(Fault::KeepHalf) => body.slice(..body.len() / 2),
         _ => body,
     };
-    let mut kept = kept.lock();
-    let done = match (&head.method, name.is_empty()) {
+    let done = act(&mut kept.lock(), &head, body);
+    match fault {
+        Some(fault @ (Fault::CutOff | Fault::Corrupt)) => spoil(done, &fault).await,
+        _ => done,
+    }
+}
+
+/// Does what a request asks for.
+fn act(kept: &mut Kept, head: &Parts, body: Bytes) -> Response<Body> {
+    let Some(path) = head.uri.path().strip_prefix(&format!("/{BUCKET}")) else {
+        return error(StatusCode::NOT_FOUND, "NoSuchBucket");
+    };
+    let name = listing::decoded(path.trim_start_matches('/'));
+    let query = listing::query(head.uri.query().unwrap_or_default());
+    match (&head.method, name.is_empty()) {
         (&Method::GET, true) => listing::list(&kept.objects, &query),
-        (&Method::GET, false) => get(&kept, &name),
-        (&Method::PUT, false) => put(&mut kept, &name, &query, body, &head.headers),
-        (&Method::POST, false) => upload(&mut kept, &name, &query),
+        (&Method::GET, false) => get(kept, &name),
+        (&Method::PUT, false) => put(kept, &name, &query, body, &head.headers),
+        (&Method::POST, false) => upload(kept, &name, &query),
         (&Method::DELETE, false) => {
             kept.objects.remove(&name);
             Response::new(Body::empty())
         }
         _ => error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
-    };
-    drop(kept);
-    match fault {
-        Some(fault @ (Fault::CutOff | Fault::Corrupt)) => spoil(done, &fault).await,
-        _ => done,
     }
 }
 

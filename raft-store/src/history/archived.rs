@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext, damaged};
 use crate::folder::identity::are_different_clusters;
-use crate::fs::{self, File, FileSystem};
+use crate::fs::{File, FileSystem};
 use crate::log::read::{FileRun, Indexer};
 use crate::log::shared::SharedLog;
 use crate::log::tail::Limit;
@@ -42,6 +42,13 @@ pub struct ArchivedName {
     pub last: u64,
     /// SHA-256 of the object, in hex.
     pub sha256: String,
+}
+
+impl ArchivedName {
+    /// Whether this is the object of this name.
+    pub fn is_of(&self, object: &[u8]) -> bool {
+        sha256(object) == self.sha256
+    }
 }
 
 impl fmt::Display for ArchivedName {
@@ -186,15 +193,6 @@ impl<F: FileSystem> SharedLog<F> {
         stale: &dyn Fn(u64) -> bool,
     ) -> Result<ArchivedObject, Error> {
         let path = summary.path(&self.layout);
-        let mut content = Vec::new();
-        fs::read_into(&self.fs, &path, &mut content)?;
-        self.counters.read(content.len() as u64);
-        let source = Source {
-            number: summary.number,
-            path: &path,
-            keys: &self.options.keys,
-        };
-        index(&content, source, (first, last))?;
         let head = Head {
             format: FORMAT,
             cluster_id: self.cluster_text(),
@@ -210,7 +208,20 @@ impl<F: FileSystem> SharedLog<F> {
             .ok()
             .filter(|length| *length as usize <= HEAD_BYTES_MAX)
             .ok_or_else(|| damaged(&path, 0, "too many of its entries are stale"))?;
-        let bytes = [&MAGIC[..], &length.to_le_bytes(), &head, &content].concat();
+        let mut bytes = [&MAGIC[..], &length.to_le_bytes(), &head].concat();
+        let begin = bytes.len();
+        let file = self.fs.open(&path).during("open", &path)?;
+        let len = file.len().during("measure", &path)?;
+        bytes.resize(begin + len as usize, 0);
+        file.read_exact_at(&mut bytes[begin..], 0)
+            .during("read", &path)?;
+        self.counters.read(len);
+        let source = Source {
+            number: summary.number,
+            path: &path,
+            keys: &self.options.keys,
+        };
+        index(&bytes[begin..], source, (first, last))?;
         Ok(ArchivedObject {
             name: ArchivedName {
                 first,
@@ -233,7 +244,7 @@ impl<F: FileSystem> SharedLog<F> {
     ) -> Result<ArchivedFile<F>, Error> {
         let path = self.layout.archived.join(name.to_string());
         let bad = |what: String| damaged(&path, 0, what).in_archive();
-        if sha256(object) != name.sha256 {
+        if !name.is_of(object) {
             let bytes = object.len();
             return Err(bad(format!(
                 "its {bytes} bytes do not have the checksum in its name"

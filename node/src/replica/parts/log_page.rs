@@ -11,7 +11,7 @@ use openraft::EntryPayload;
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_raft_store::{self as raft_store, Expired, FileSystem, Store};
 
-use archived::{ArchivedLog, Held};
+use archived::{ArchivedLog, Held, Safety};
 
 use super::applied::Applied;
 use crate::replica::error::Error;
@@ -105,11 +105,19 @@ impl<F: FileSystem> LogReader<F> {
 
     /// Whether retention may drop the file: the archive, if there is one, has all its entries that may be shown.
     pub(crate) fn may_drop(&self, file: &Expired) -> bool {
+        self.safety(file) == Safety::Safe
+    }
+
+    /// What has to be done before retention may drop the file.
+    pub(crate) fn safety(&self, file: &Expired) -> Safety {
         let (Some(archived), Some((first, last))) = (&self.archived, file.range()) else {
-            return true;
+            return Safety::Safe;
         };
         let first = first.max(self.applied.read().stale_known_from());
-        first > last || archived.covers(first, last)
+        match first > last {
+            true => Safety::Safe,
+            false => archived.safety(first, last),
+        }
     }
 
     /// A page of at most `limit` entries from `from` on (0: from the earliest that is retained).

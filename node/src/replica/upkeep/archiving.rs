@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! retention no longer keeps a file ─▶ put it ─▶ read it back and compare ─▶ compaction drops the file here
+//!                                  └▶ another node has put its entries: read that and compare ─▶ …
 //! ```
 //!
-//! A file is dropped only once the archive has all its entries. It need not be this node that has put them there: the
-//! nodes of a cluster share their archive, and each puts only what is missing. So an archive that fails makes the log
-//! grow, and loses nothing.
+//! A file is dropped only once this process has read all its entries in the archive. It need not be this node that has
+//! put them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
+//! fails makes the log grow, and loses nothing.
 //!
 //! All calls of the archive are made by the tasks here, each with a deadline. Nothing else waits for them but a client
 //! that asks for an entry that has left the node.
@@ -27,7 +28,7 @@ pub use folder::FolderArchive;
 
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::log_page::LogReader;
-use crate::replica::parts::log_page::archived::ArchivedLog;
+use crate::replica::parts::log_page::archived::{ArchivedLog, Safety};
 use crate::replica::parts::options::ArchiveOptions;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::Pace;
@@ -168,13 +169,12 @@ impl<T: Types> Archiving<T> {
             pending = self.pending();
         }
         while let Some(file) = pending.first() {
-            let (file, found) = (file.clone(), pending.len());
-            self.put(file).await?;
-            pending = self.pending();
-            if pending.len() >= found {
-                // Nothing was gained, for example because the state forgot which entries were stale.
-                break;
+            match self.log.safety(file) {
+                Safety::Safe => {}
+                Safety::Unverified(name) => self.verify(name).await?,
+                Safety::Missing => self.put(file.clone()).await?,
             }
+            pending = self.pending();
         }
         Ok(())
     }
@@ -262,8 +262,28 @@ impl<T: Types> Archiving<T> {
         self.counters.archive_uploaded.add(1);
         self.counters.archive_uploaded_bytes.add(len);
         tracing::info!(%name, bytes = len, "history was put into the archive");
-        self.archived.added(object.name);
+        self.verified(object.name);
         Ok(())
+    }
+
+    /// Reads an object that was listed, so that this node may rely on it.
+    async fn verify(&self, name: ArchivedName) -> Result<(), Failure> {
+        let text = name.to_string();
+        let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
+        let object = self.call("read from the archive", get).await?;
+        let named = name.clone();
+        if T::blocking(move || named.is_of(&object)).await? {
+            self.verified(name);
+            return Ok(());
+        }
+        self.counters.archive_damaged.add(1);
+        tracing::error!(%name, "a file of the archive is damaged: its checksum is not that in its name");
+        self.archived.failed(&name, "its checksum is wrong", true);
+        Ok(())
+    }
+
+    fn verified(&self, name: ArchivedName) {
+        self.archived.verified(name, self.log.earliest_here());
     }
 
     /// Reads a file from the archive for those who wait for it.

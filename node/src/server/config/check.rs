@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use rstmdb_objects::Location;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::address;
@@ -133,24 +132,6 @@ fn check_archive(config: &Config) -> Result<(), Error> {
             "storage.wal_segment_size_mb",
             "must be at most 256 where archive.url is set: a segment is in memory while it goes to the archive",
         );
-    }
-    let is_bucket = matches!(archive.location, Some(Location::Bucket(_)));
-    let keys = [
-        ("archive.s3.endpoint", bucket.endpoint.is_some()),
-        ("archive.s3.region", bucket.region.is_some()),
-        ("archive.s3.allow_http", bucket.allow_http),
-        ("archive.s3.ca_path", bucket.ca_path.is_some()),
-        (
-            "archive.s3.access_key_file",
-            bucket.access_key_file.is_some(),
-        ),
-        (
-            "archive.s3.secret_key_file",
-            bucket.secret_key_file.is_some(),
-        ),
-    ];
-    if let Some((key, _)) = keys.iter().find(|(_, is_set)| *is_set && !is_bucket) {
-        return conflict(key, "set, but archive.url names no bucket (s3://…)");
     }
     match (&bucket.access_key_file, &bucket.secret_key_file) {
         (Some(_), None) => conflict(

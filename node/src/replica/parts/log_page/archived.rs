@@ -30,6 +30,17 @@ pub(crate) struct ArchivedLog<F: FileSystem> {
     cache_bytes: u64,
 }
 
+/// What has to be done before entries may be dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// Nothing: the archive has them.
+    Safe,
+    /// This object has to be read: it may have the next of them.
+    Unverified(ArchivedName),
+    /// They have to be put there.
+    Missing,
+}
+
 struct Known<F: FileSystem> {
     /// The objects, by their first entry; `None` until the archive was listed once.
     names: Option<BTreeSet<ArchivedName>>,
@@ -38,6 +49,9 @@ struct Known<F: FileSystem> {
     /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
     covered: BTreeMap<u64, u64>,
     damaged: BTreeSet<ArchivedName>,
+    /// The objects that this process has read whole, and whose checksum was right. What the node drops must be in these:
+    /// that an object is listed says nothing of its content.
+    verified: BTreeSet<ArchivedName>,
     /// The file that was not used for longest is the first.
     files: VecDeque<Held<F>>,
     coming: BTreeMap<ArchivedName, Vec<oneshot::Sender<Result<Held<F>, String>>>>,
@@ -52,6 +66,7 @@ impl<F: FileSystem> ArchivedLog<F> {
             unlisted: None,
             covered: BTreeMap::new(),
             damaged: BTreeSet::new(),
+            verified: BTreeSet::new(),
             files: VecDeque::new(),
             coming: BTreeMap::new(),
         };
@@ -71,10 +86,21 @@ impl<F: FileSystem> ArchivedLog<F> {
         range.map_or(here, |(first, _)| first.clamp(1, here))
     }
 
-    /// Whether the archive has all these entries.
-    pub(crate) fn covers(&self, first: u64, last: u64) -> bool {
+    /// What has to be done before these entries may be dropped.
+    pub(crate) fn safety(&self, first: u64, last: u64) -> Safety {
         let known = self.known.lock();
-        known.range_of(first).is_some_and(|(_, end)| end >= last)
+        let mut next = first;
+        for name in &known.verified {
+            if (name.first..=name.last).contains(&next) {
+                next = name.last + 1;
+            }
+        }
+        if next > last {
+            return Safety::Safe;
+        }
+        known
+            .name_of(next)
+            .map_or(Safety::Missing, Safety::Unverified)
     }
 
     /// The archive was listed.
@@ -83,6 +109,7 @@ impl<F: FileSystem> ArchivedLog<F> {
         let damaged = std::mem::take(&mut known.damaged);
         let names: BTreeSet<_> = found.filter(|name| !damaged.contains(name)).collect();
         known.damaged = damaged;
+        known.verified.retain(|name| names.contains(name));
         known.names = Some(names);
         known.unlisted = None;
         known.cover();
@@ -96,12 +123,16 @@ impl<F: FileSystem> ArchivedLog<F> {
         self.attempts.change();
     }
 
-    /// One more object is in the archive.
-    pub(crate) fn added(&self, name: ArchivedName) {
+    /// An object is in the archive, and its content is right. What lies below `here` has left the node already, so
+    /// that is not asked for again.
+    pub(crate) fn verified(&self, name: ArchivedName, here: u64) {
         let mut known = self.known.lock();
+        known.damaged.remove(&name);
         if let Some(names) = &mut known.names {
-            names.insert(name);
+            names.insert(name.clone());
         }
+        known.verified.retain(|name| name.last >= here);
+        known.verified.insert(name);
         known.cover();
     }
 
@@ -200,6 +231,7 @@ impl<F: FileSystem> ArchivedLog<F> {
         let mut known = self.known.lock();
         if damaged {
             known.damaged.insert(name.clone());
+            known.verified.remove(name);
             if let Some(names) = &mut known.names {
                 names.remove(name);
             }
