@@ -55,7 +55,7 @@ fn read_all(connection: &mut Connection) -> Vec<u64> {
 
 fn here(connection: &mut Connection) -> u64 {
     let status = connection.call("CLUSTER_STATUS", &json!({})).unwrap();
-    status["members"][0]["earliest_offset"].as_u64().unwrap()
+    status["nodes"][0]["earliest_offset"].as_u64().unwrap()
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {

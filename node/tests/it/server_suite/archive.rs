@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, SECRET_KEY};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::support::{Conn, PATIENCE, TestNode};
 
@@ -35,7 +36,7 @@ async fn left(conn: &mut Conn) -> u64 {
     let until = Instant::now() + PATIENCE;
     loop {
         let status = conn.ok("CLUSTER_STATUS", json!({})).await;
-        let here = status["members"][0]["earliest_offset"].as_u64().unwrap();
+        let here = status["nodes"][0]["earliest_offset"].as_u64().unwrap();
         if here > 1 {
             return here;
         }
@@ -128,7 +129,12 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     assert_eq!(read_all(&mut conn).await, expected);
     let data = node.stop().await;
     drop(double);
-    let node = TestNode::start_on(data, &variables).await;
+    says_that_the_bucket_is_gone(data, &variables, here).await;
+}
+
+/// A node whose bucket cannot be reached says so to who asks for what is there, and goes on with everything else.
+async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)], here: u64) {
+    let node = TestNode::start_on(data, variables).await;
     let mut conn = Conn::open(node.addr).await;
     let error = conn
         .refused("WAL_READ", json!({ "from_offset": 1 }), "WAL_IO_ERROR")

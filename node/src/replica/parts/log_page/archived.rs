@@ -1,9 +1,7 @@
 //! History that has left the node for the archive: which entries are there, and the files of it that are being read.
 //!
-//! Nothing here waits for the archive but who asks for an entry in it. The task of [`archiving`] lists, writes and
-//! reads the archive; see there.
-//!
-//! [`archiving`]: crate::replica::upkeep::archiving
+//! Nothing here waits for the archive but who asks for an entry in it. The tasks in `upkeep/archiving.rs` list, write and
+//! read the archive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,6 +15,9 @@ use crate::replica::parts::signal::Signal;
 
 /// A file of the archive that can be read for as long as this lives.
 pub(crate) type Held<F> = Arc<ArchivedFile<F>>;
+
+/// How one that waits for a file gets it, or why not.
+type Arrives<F> = oneshot::Sender<Result<Held<F>, String>>;
 
 /// At most this many files are waited for at the same time.
 const WANTED_MAX: usize = 64;
@@ -54,7 +55,7 @@ struct Known<F: FileSystem> {
     verified: BTreeSet<ArchivedName>,
     /// The file that was not used for longest is the first.
     files: VecDeque<Held<F>>,
-    coming: BTreeMap<ArchivedName, Vec<oneshot::Sender<Result<Held<F>, String>>>>,
+    coming: BTreeMap<ArchivedName, Vec<Arrives<F>>>,
 }
 
 impl<F: FileSystem> ArchivedLog<F> {
