@@ -95,10 +95,10 @@ impl<F: FileSystem> LogReader<F> {
     /// # Errors
     /// [`Error::ArchiveUnavailable`].
     pub(crate) async fn wait_for_archive(&self, offset: u64) -> Result<(), Error> {
+        let here = self.earliest_here();
         match &self.archived {
-            Some(archived) if offset < self.earliest_here() => {
-                archived.wait_for_names(offset).await
-            }
+            // Below the first offset of all there is nothing to know.
+            Some(archived) if offset < here && here > 1 => archived.wait_for_names(offset).await,
             _ => Ok(()),
         }
     }
