@@ -192,6 +192,23 @@ impl Error {
         }
     }
 
+    /// For a damaged file of the archive: names the loss and what to do.
+    pub(crate) fn in_archive(self) -> Self {
+        match self {
+            Error::Damaged {
+                file, offset, what, ..
+            } => Error::Damaged {
+                file,
+                offset,
+                what,
+                covers: "the history in this file of the archive".into(),
+                advice: "restore the object in the archive from a copy, for example from an older version that the \
+                         bucket keeps",
+            },
+            other => other,
+        }
+    }
+
     /// Whether the cause is a shortage that may end without an operator; see [`is_shortage`].
     pub fn is_shortage(&self) -> bool {
         matches!(self, Error::Io { source, .. } if is_shortage(source))

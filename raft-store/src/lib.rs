@@ -26,7 +26,7 @@
 //! | `segment` | the files of the log: reading, making, recovering them |
 //! | `snapshot` | snapshot files |
 //! | `log` | the log while it is open: memory, queue, writer, reads, catalog |
-//! | `history` | entries from before the log began, from another node |
+//! | `history` | entries from before the log began, from another node; entries that left for an archive |
 //! | `store` | opening a folder; openraft's traits; retention; restore |
 //! | `verify` | checking a folder |
 
@@ -59,7 +59,7 @@ pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 #[cfg(feature = "testing")]
 pub use fs::MemFs;
 pub use fs::{FileSystem, RealFs};
-pub use history::HistoryReceiver;
+pub use history::{ArchiveFolder, ArchivedFile, ArchivedName, ArchivedObject, HistoryReceiver};
 #[cfg(feature = "planted-bugs")]
 pub use log::planted::acknowledge_before_write;
 pub use log::writer::Writer;
@@ -68,7 +68,7 @@ pub use snapshot::{
     SnapshotHandle, SnapshotInfo, SnapshotReader, SnapshotReceiver, SnapshotStore,
     read_snapshot_file, snapshot_files,
 };
-pub use store::{LogStore, Stats, Store, begin_restore};
+pub use store::{Expired, LogStore, Stats, Store, begin_restore};
 pub use types::{
     CommittedLeaderId, Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta,
     StoreConfig, StoredMembership, Vote, log_id,

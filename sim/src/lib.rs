@@ -10,11 +10,13 @@
 //! | [`settings`] | how a cluster is set up: timeouts, delays, sizes |
 //! | [`network`] | the messages between nodes, Raft's and the others |
 //! | [`world`] | the machines, their processes, and the invariants that are checked all the time |
+//! | [`archive`] | an archive that is slow, fails and lies |
 //! | [`check`] | the checks: the committed log, its meaning, the answers, and the leaders |
 //! | [`machines`] | the machines that clients use, written down a second time |
 //! | [`trace`] | the events of a run, and its first violation |
 //! | [`rng`] | seeded randomness |
 
+pub mod archive;
 pub mod check;
 pub mod machines;
 pub mod network;

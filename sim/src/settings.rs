@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rstmdb::replica::{CompactionOptions, Formation, Levels, Options};
+use rstmdb::replica::{ArchiveOptions, CompactionOptions, Formation, Levels, Options};
 use rstmdb_engine::Limits;
 use rstmdb_engine::fact::level;
 use rstmdb_raft_store::{self as raft_store, NodeInfo, Retention};
@@ -48,6 +48,8 @@ pub struct Settings {
     pub kept: u64,
     /// What is kept of the history.
     pub retention: Retention,
+    /// Where history goes that is not kept.
+    pub archive: Option<ArchiveOptions>,
     /// How long idempotency keys are remembered, in milliseconds.
     pub key_retention_ms: u64,
     /// The most that a command may cost to be decided at its turn.
@@ -85,6 +87,7 @@ impl Settings {
             snapshot_entries: 1_000,
             kept: 500,
             retention: Retention::default(),
+            archive: None,
             key_retention_ms: Limits::default().idempotency_retention_ms,
             costly_bytes: Options::COSTLY_BYTES,
             reserve_bytes: RESERVE_BYTES,
@@ -126,6 +129,7 @@ impl Settings {
             costly_bytes: self.costly_bytes,
             levels: Arc::new(Levels::understanding(self.understands)),
             raises_level: self.raises_level,
+            archive: self.archive.clone(),
         }
     }
 

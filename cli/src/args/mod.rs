@@ -26,7 +26,8 @@ pub use offline::{
     Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
 };
 pub use tools::{
-    AuditHead, AuditProof, Backup, Completions, Diagram, DiagramFormat, Export, History, Load,
+    AuditHead, AuditProof, Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export,
+    History, Load,
 };
 pub use values::duration;
 pub use watches::{Kind as WatchedKind, Unwatch, WatchAll, WatchInstance};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 use rstmdb_engine::chain::Head;
+use rstmdb_objects::{BucketLocation, BucketOptions, Location};
 
 use super::duration;
 
@@ -53,12 +54,67 @@ the backup is that log, and every offset can be restored. Otherwise the backup i
 snapshot and the log after it. The backup is not encrypted.\n\
 Restore with `rstmdb restore --from DIR --data DIR`.")]
 pub struct Backup {
-    /// The folder of the backup; created if it does not exist.
+    /// The folder of the backup, created if it does not exist; or s3://BUCKET/PREFIX.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// Only read and check the backup in the folder.
     #[arg(long)]
     pub verify: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub s3: BucketArgs,
+}
+
+impl Backup {
+    /// The bucket, where the backup is in one.
+    pub(crate) fn bucket(&self) -> Result<Option<BucketLocation>, crate::Error> {
+        let Some(text) = self.dir.to_str().filter(|text| Location::is_bucket(text)) else {
+            return Ok(None);
+        };
+        match Location::parse(text) {
+            Ok(Location::Bucket(bucket)) => Ok(Some(bucket)),
+            Ok(Location::Folder(_)) => Ok(None),
+            Err(why) => Err(crate::Error::Usage(why)),
+        }
+    }
+}
+
+/// How a bucket is reached. The variables are those of the server.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Bucket (s3://…)")]
+pub struct BucketArgs {
+    /// The server's URL; Amazon's when absent.
+    #[arg(long, value_name = "URL", env = "RSTMDB_ARCHIVE_S3_ENDPOINT")]
+    pub s3_endpoint: Option<String>,
+    /// The region; that of AWS_REGION or us-east-1 when absent.
+    #[arg(long, value_name = "NAME", env = "RSTMDB_ARCHIVE_S3_REGION")]
+    pub s3_region: Option<String>,
+    /// Allow an endpoint without TLS.
+    #[arg(long, env = "RSTMDB_ARCHIVE_S3_ALLOW_HTTP")]
+    pub s3_allow_http: bool,
+    /// The certificates to trust, PEM; the system's when absent.
+    #[arg(long, value_name = "FILE", env = "RSTMDB_ARCHIVE_S3_CA")]
+    pub s3_ca: Option<PathBuf>,
+    /// A file with the access key; the environment says who this is when absent (AWS_ACCESS_KEY_ID and others).
+    #[arg(long, value_name = "FILE", env = "RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE")]
+    pub s3_access_key_file: Option<PathBuf>,
+    /// A file with the secret key that belongs to it.
+    #[arg(long, value_name = "FILE", env = "RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE")]
+    pub s3_secret_key_file: Option<PathBuf>,
+}
+
+impl BucketArgs {
+    /// The same for the bucket.
+    pub(crate) fn options(&self) -> BucketOptions {
+        BucketOptions {
+            endpoint: self.s3_endpoint.clone(),
+            region: self.s3_region.clone(),
+            allow_http: self.s3_allow_http,
+            ca_path: self.s3_ca.clone(),
+            access_key_file: self.s3_access_key_file.clone(),
+            secret_key_file: self.s3_secret_key_file.clone(),
+        }
+    }
 }
 
 /// `diagram`.

@@ -48,14 +48,14 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
         term = entry.term;
         writer.push(&entry)?;
         if writer.file.bytes() >= FILE_BYTES && offset < head.last_offset {
-            writer.finish(target)?;
+            writer.finish(target).await?;
             eprintln!("copied up to offset {offset} of {}", head.last_offset);
             writer = Writer::begin(target)?;
         }
     }
     writer.log.digest = Some(head.state_digest.to_string());
     writer.log.chain_head = head.chain_head.as_deref().map(ToOwned::to_owned);
-    writer.finish(target)
+    writer.finish(target).await
 }
 
 /// The last entry of the last run. Its whole file is read and checked on the way.
@@ -179,7 +179,7 @@ impl Writer {
     }
 
     /// Publishes the file and the manifest that names it.
-    fn finish(self, target: &mut Target) -> Result<(), Stop> {
+    async fn finish(self, target: &mut Target) -> Result<(), Stop> {
         let Self { file, mut log, .. } = self;
         let name = folder::log_name(log.first_offset, log.last_offset);
         log.info = file.publish(&name)?;
@@ -189,7 +189,7 @@ impl Writer {
             }
             run.log.push(log);
         }
-        target.write_manifest()?;
+        target.write_manifest().await?;
         target.remove_unnamed()?;
         Ok(())
     }

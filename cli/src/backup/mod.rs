@@ -11,11 +11,13 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `bucket` | a backup in a bucket |
 //! | `check` | whether it can be restored |
 //! | `source` | what the server is asked |
 //! | `target` | the folder |
 //! | `log` | entries on their way into files |
 
+mod bucket;
 mod check;
 mod log;
 mod source;
@@ -29,6 +31,7 @@ use serde::Serialize;
 
 use crate::session::Session;
 use crate::{Error, args};
+use bucket::Remote;
 use source::{Head, Source, Stop};
 use target::Target;
 
@@ -42,12 +45,12 @@ const ATTEMPTS_MAX: u32 = 5;
 /// When the folder cannot be used, or the server cannot give what is needed.
 pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
     if args.verify {
-        return verify(session, &args.dir);
+        return verify(session, args).await;
     }
-    let mut target = Target::open(&args.dir)?;
+    let mut target = Target::open_any(args).await?;
     let source = Source::connect(session).await?;
     let mut head = source.describe().await?;
-    target.belong_to(&head)?;
+    target.belong_to(&head).await?;
     let before = target.last_offset();
     let mut attempts = 1;
     loop {
@@ -81,7 +84,7 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
         return Err(Error::Usage(message).into());
     }
     log::copy(target, source, head).await?;
-    target.reached(head.time_ms)?;
+    target.reached(head.time_ms).await?;
     Ok(())
 }
 
@@ -90,7 +93,7 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
 async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<(), Error> {
     let run = new_run(head);
     if head.first_offset == 1 {
-        return target.begin(run);
+        return target.begin(run).await;
     }
     if let Some((_, last)) = target
         .manifest
@@ -105,10 +108,10 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
         );
     }
     match target.copy_snapshot(source, head).await {
-        Ok(snapshot) => target.begin(Run {
-            snapshot: Some(snapshot),
-            ..run
-        }),
+        Ok(snapshot) => {
+            let snapshot = Some(snapshot);
+            target.begin(Run { snapshot, ..run }).await
+        }
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Gap | Stop::Replaced) => Ok(()),
     }
@@ -124,14 +127,29 @@ fn new_run(head: &Head) -> Run {
     }
 }
 
-fn verify(session: &Session, dir: &Path) -> Result<(), Error> {
-    let manifest = Manifest::read(dir).map_err(from_backup)?;
-    let Some(manifest) = manifest else {
-        let message = format!("{} holds no backup: it has no manifest.json", dir.display());
-        return Err(Error::Usage(message));
+async fn verify(session: &Session, args: &args::Backup) -> Result<(), Error> {
+    let missing = || {
+        let shown = args.dir.display();
+        Error::Usage(format!("{shown} holds no backup: it has no manifest.json"))
     };
-    check::check(dir, &manifest, |fault| eprintln!("{fault}"))?;
-    Report::of(&manifest, dir, None).print(session)
+    let manifest = match args.bucket()? {
+        None => {
+            let manifest = Manifest::read(&args.dir).map_err(from_backup)?;
+            let manifest = manifest.ok_or_else(missing)?;
+            check::check(&args.dir, &manifest, |fault| eprintln!("{fault}"))?;
+            manifest
+        }
+        // It is checked where there is room for all of it.
+        Some(location) => {
+            let work = target::work_folder()?;
+            let remote = Remote::open(&location, &args.s3, work.path()).await?;
+            let manifest = remote.manifest(work.path())?.ok_or_else(missing)?;
+            remote.fetch_all(work.path(), &manifest).await?;
+            check::check(work.path(), &manifest, |fault| eprintln!("{fault}"))?;
+            manifest
+        }
+    };
+    Report::of(&manifest, &args.dir, None).print(session)
 }
 
 /// What the backup holds now.
@@ -234,8 +252,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn a_run_reaches_the_time_of_the_server_only_once_it_is_copied() {
+    #[tokio::test]
+    async fn a_run_reaches_the_time_of_the_server_only_once_it_is_copied() {
         let dir = tempfile::tempdir().unwrap();
         let mut target = Target::open(dir.path()).unwrap();
         let head = Head {
@@ -246,14 +264,14 @@ mod tests {
             ..Head::default()
         };
         let until_ms = || Manifest::read(dir.path()).unwrap().unwrap().runs[0].until_ms;
-        target.belong_to(&head).unwrap();
-        target.begin(new_run(&head)).unwrap();
+        target.belong_to(&head).await.unwrap();
+        target.begin(new_run(&head)).await.unwrap();
         assert_eq!(
             until_ms(),
             0,
             "interrupted here, it ends with its last fact"
         );
-        target.reached(head.time_ms).unwrap();
+        target.reached(head.time_ms).await.unwrap();
         assert_eq!(until_ms(), 5_000);
     }
 }

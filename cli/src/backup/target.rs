@@ -1,4 +1,4 @@
-//! The folder of a backup. It is opened, checked, and changed in steps. Each step leaves the backup whole.
+//! The folder of a backup, or the working folder of one in a bucket. It is opened, checked, and changed in steps. Each step leaves the backup whole.
 //!
 //! Each step publishes a file, writes the manifest that names it, and removes the files that the manifest no
 //! longer names. An interruption in between leaves a file that the manifest does not name. The next backup
@@ -14,20 +14,40 @@ use jiff::Timestamp;
 use rstmdb_backup::manifest::{FORMAT_VERSION, Manifest};
 use rstmdb_backup::writer::{self, FileWriter};
 use rstmdb_backup::{Run, SnapshotFile, folder, stream};
+use tempfile::TempDir;
 
+use super::bucket::Remote;
 use super::from_backup;
 use super::source::{Head, Source, Stop};
-use crate::Error;
+use crate::{Error, args};
 
 /// See the module documentation.
 pub(super) struct Target {
     pub(super) dir: PathBuf,
     pub(super) manifest: Manifest,
+    /// The bucket that everything goes to, and the working folder.
+    remote: Option<(Remote, TempDir)>,
     /// Held while this lives.
     _lock: File,
 }
 
 impl Target {
+    /// Opens the place that the arguments name.
+    pub(super) async fn open_any(args: &args::Backup) -> Result<Self, Error> {
+        let Some(location) = args.bucket()? else {
+            return Self::open(&args.dir);
+        };
+        let work = work_folder()?;
+        let remote = Remote::open(&location, &args.s3, work.path()).await?;
+        let found = remote.manifest(work.path())?;
+        Ok(Self {
+            dir: work.path().to_owned(),
+            manifest: found.unwrap_or_else(new_manifest),
+            _lock: lock(work.path())?,
+            remote: Some((remote, work)),
+        })
+    }
+
     /// Opens the folder, or creates it, and makes quick checks of its content. Its parent folder must exist:
     /// otherwise a backup could go to the mount point of a disk that is not mounted.
     pub(super) fn open(dir: &Path) -> Result<Self, Error> {
@@ -48,18 +68,10 @@ impl Target {
             refuse_foreign(dir)?;
         }
         let lock = lock(dir)?;
-        let now = Timestamp::now().to_string();
         let target = Self {
             dir: dir.to_owned(),
-            manifest: found.unwrap_or_else(|| Manifest {
-                format_version: FORMAT_VERSION,
-                cluster_id: String::new(),
-                cluster_name: String::new(),
-                created: now.clone(),
-                updated: now,
-                written_by: String::new(),
-                runs: Vec::new(),
-            }),
+            manifest: found.unwrap_or_else(new_manifest),
+            remote: None,
             _lock: lock,
         };
         for info in target.manifest.files() {
@@ -70,25 +82,25 @@ impl Target {
     }
 
     /// Refuses another cluster's folder; a new one becomes this cluster's.
-    pub(super) fn belong_to(&mut self, head: &Head) -> Result<(), Error> {
+    pub(super) async fn belong_to(&mut self, head: &Head) -> Result<(), Error> {
         let manifest = &mut self.manifest;
         if manifest.cluster_id.is_empty() {
             manifest.cluster_id = head.cluster_id.to_string();
             manifest.cluster_name = head.cluster_name.to_string();
             // Write the manifest before any file: a folder that holds data but no manifest is never used for a new
             // backup.
-            return self.write_manifest();
+            return self.write_manifest().await;
         }
         if manifest.cluster_id == head.cluster_id {
             return Ok(());
         }
+        let shown = match &self.remote {
+            Some((remote, _)) => remote.location().to_string(),
+            None => self.dir.display().to_string(),
+        };
         Err(Error::Usage(format!(
-            "{} is a backup of cluster {} ({}), the server belongs to {} ({}); use another folder",
-            self.dir.display(),
-            manifest.cluster_name,
-            manifest.cluster_id,
-            head.cluster_name,
-            head.cluster_id
+            "{shown} is a backup of cluster {} ({}), the server belongs to {} ({}); use another folder",
+            manifest.cluster_name, manifest.cluster_id, head.cluster_name, head.cluster_id
         )))
     }
 
@@ -98,11 +110,11 @@ impl Target {
     }
 
     /// Adds a run. It replaces the last run if that never reached its snapshot.
-    pub(super) fn begin(&mut self, run: Run) -> Result<(), Error> {
+    pub(super) async fn begin(&mut self, run: Run) -> Result<(), Error> {
         let runs = &mut self.manifest.runs;
         runs.retain(|run| run.restorable().is_some());
         runs.push(run);
-        self.write_manifest()?;
+        self.write_manifest().await?;
         self.remove_unnamed()
     }
 
@@ -150,17 +162,21 @@ impl Target {
     }
 
     /// Notes that the last run holds everything that the server had at this time.
-    pub(super) fn reached(&mut self, time_ms: u64) -> Result<(), Error> {
+    pub(super) async fn reached(&mut self, time_ms: u64) -> Result<(), Error> {
         if let Some(run) = self.manifest.runs.last_mut() {
             run.until_ms = run.until_ms.max(time_ms);
         }
-        self.write_manifest()
+        self.write_manifest().await
     }
 
-    pub(super) fn write_manifest(&mut self) -> Result<(), Error> {
+    pub(super) async fn write_manifest(&mut self) -> Result<(), Error> {
         self.manifest.updated = Timestamp::now().to_string();
         self.manifest.written_by = concat!("rstmdb-cli ", env!("CARGO_PKG_VERSION")).to_owned();
-        self.manifest.write(&self.dir).map_err(from_backup)
+        self.manifest.write(&self.dir).map_err(from_backup)?;
+        match &mut self.remote {
+            Some((remote, _)) => remote.push(&self.dir, &self.manifest).await,
+            None => Ok(()),
+        }
     }
 
     /// Removes the files that an interrupted backup left, and those that a newer file has replaced.
@@ -175,6 +191,27 @@ impl Target {
         }
         writer::sync_dir(&self.dir).map_err(from_backup)
     }
+}
+
+fn new_manifest() -> Manifest {
+    let now = Timestamp::now().to_string();
+    Manifest {
+        format_version: FORMAT_VERSION,
+        cluster_id: String::new(),
+        cluster_name: String::new(),
+        created: now.clone(),
+        updated: now,
+        written_by: String::new(),
+        runs: Vec::new(),
+    }
+}
+
+/// A temporary folder for the files of a backup in a bucket, for its owner alone.
+pub(super) fn work_folder() -> Result<TempDir, Error> {
+    tempfile::Builder::new()
+        .prefix("rstmdb-backup-")
+        .tempdir()
+        .map_err(|error| Error::Failed(format!("cannot create a temporary folder: {error}")))
 }
 
 /// A folder without a manifest may hold only files that are known leftovers.

@@ -75,7 +75,6 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         actor: "",
         meta: None,
         limits: &Limits::default(),
-        meta: None,
     };
     match decide(state, &Pending::new(), command, &at) {
         Ok(Decision::Write { entry, .. }) => Some(entry),

@@ -12,7 +12,12 @@ use crate::Error;
 const BIN_DIR_VARIABLE: &str = "RSTMDB_BIN_DIR";
 
 /// The examples of the client library that use a server. The others measure.
-pub const EXAMPLES: [&str; 3] = ["order_life", "retrying_worker", "watch_resume"];
+pub const EXAMPLES: [&str; 4] = [
+    "order_life",
+    "retrying_worker",
+    "sql_projection",
+    "watch_resume",
+];
 
 /// A server that is to have a planted bug can have one.
 const FEATURES: &[&str] = if cfg!(feature = "planted-bugs") {

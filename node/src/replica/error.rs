@@ -5,8 +5,8 @@
 //! - *refused* ([`Error::Refused`], [`Error::RefusedByLeader`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
 //!   [`Error::OtherCluster`]): the request is at fault; a retry changes nothing.
 //! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
-//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or
-//!   on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
+//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ArchiveUnavailable`], [`Error::ShuttingDown`]): this node cannot
+//!   do it now; a retry, here or on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
 //! - *faulty* ([`Error::DecisionFailed`]): the request meets a bug of the program, and would meet it on every node; the
 //!   cluster does not retry it.
 //! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
@@ -41,6 +41,14 @@ pub enum Error {
         wanted: u64,
         /// The first offset that is still there.
         earliest: u64,
+    },
+    /// The wanted offset has left the node for the archive, which cannot be read at the moment.
+    #[error("offset {wanted} is in the archive, which cannot be read at the moment: {reason}")]
+    ArchiveUnavailable {
+        /// The offset asked for.
+        wanted: u64,
+        /// What the archive said, for people.
+        reason: String,
     },
     /// The log does not reach up to the wanted offset yet, on any node.
     #[error(
@@ -135,6 +143,7 @@ impl Error {
             Self::Refused(_)
             | Self::RefusedByLeader(_)
             | Self::OffsetCompacted { .. }
+            | Self::ArchiveUnavailable { .. }
             | Self::OffsetAhead { .. }
             | Self::OtherCluster { .. }
             | Self::NotLeader

@@ -15,6 +15,7 @@ use super::parts::answer::Submitted;
 use super::parts::consistency::Consistency;
 use super::parts::counters::Counters;
 use super::parts::log_page::LogPage;
+use super::parts::log_page::archived::Held;
 use super::parts::options::Options;
 use super::parts::options::tuning::Tuning;
 use super::parts::replied::Replied;
@@ -32,6 +33,11 @@ use super::write::request::{Source, Submission};
 /// A handle to a replica; clones share it.
 pub struct Replica<T: Types> {
     parts: Arc<Parts<T>>,
+}
+
+/// Keeps a part of the log readable that is in the archive.
+pub struct HeldHistory<T: Types> {
+    _file: Held<T::Fs>,
 }
 
 impl<T: Types> Clone for Replica<T> {
@@ -240,6 +246,26 @@ impl<T: Types> Replica<T> {
     ) -> Result<Vec<raft_store::Entry>, Error> {
         self.parts.neighbours.gate.trust()?;
         self.parts.log.read_raw(from, to, entries_max, bytes_max)
+    }
+
+    /// Makes sure that the log can be read from `offset` (0: the earliest that is retained) on, for as long as the result
+    /// lives, if that part of it has left the node for the archive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ArchiveUnavailable`].
+    pub async fn hold_history(&self, offset: u64) -> Result<Option<HeldHistory<T>>, Error> {
+        let held = self.parts.log.hold(offset).await?;
+        Ok(held.map(|file| HeldHistory { _file: file }))
+    }
+
+    /// Waits until it is known whether `offset` (0: the earliest that is retained) is in the archive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ArchiveUnavailable`].
+    pub async fn wait_for_archive(&self, offset: u64) -> Result<(), Error> {
+        self.parts.log.wait_for_archive(offset).await
     }
 
     /// Returns once the history from `offset` on (0: all that will be available) is here, or no more of it will come.

@@ -13,7 +13,8 @@
 //!
 //! - `handle`: [`Replica`], everything that one can do with a replica. Its methods only delegate.
 //! - [`start`]: recovery, forming the cluster, the parts of every room, the background tasks.
-//! - `upkeep`: snapshots and retention (`compaction`; `compaction/snapshot_due` decides when), a full disk
+//! - `upkeep`: snapshots and retention (`compaction`; `compaction/snapshot_due` decides when), history that leaves for
+//!   the archive (`archiving`), a full disk
 //!   (`disk_space`), history that is missing (`backfill`), asked for by others (`history_served`) or damaged
 //!   (`healing`), wrong states (`divergence`), backups (`backup`), the end of a replica (`ending`).
 //! - `cluster`: the picture of node and cluster (`status`), changing the members (`membership`), what the log says of
@@ -52,7 +53,7 @@ pub use apply::hash::entry_hash;
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader};
-pub use handle::Replica;
+pub use handle::{HeldHistory, Replica};
 pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};
 pub use parts::applied::{DigestAt, HeadAt};
@@ -62,7 +63,7 @@ pub use parts::invariants::BrokenInvariant;
 pub use parts::log_page::{LogItem, LogPage};
 pub use parts::options::levels::Levels;
 pub use parts::options::tuning::Tuning;
-pub use parts::options::{CompactionOptions, Formation, Options};
+pub use parts::options::{ArchiveOptions, CompactionOptions, Formation, Options};
 pub use parts::replied::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
 pub use peers::calls::{
     ClientRequest, ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
@@ -71,7 +72,8 @@ pub use peers::calls::{
 pub use peers::change::{Change, ChangeError};
 pub use peers::none::NoPeers;
 pub use peers::report::{Report, Role};
-pub use types::{Host, Types};
+pub use types::{Archive, ArchiveError, Host, Types};
+pub use upkeep::archiving::FolderArchive;
 pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;
 pub use watch::cursor::{Progress, Watch, WatchEnd};

@@ -10,7 +10,7 @@ use openraft::Raft;
 use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::State;
-use rstmdb_raft_store::{SnapshotHandle, Store};
+use rstmdb_raft_store::{ArchivedName, SnapshotHandle, Store};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::apply::state_machine::StateMachine;
@@ -26,6 +26,7 @@ use super::parts::backfilled_log::BackfilledLog;
 use super::parts::counters::Counters;
 use super::parts::gate::Gate;
 use super::parts::log_page::LogReader;
+use super::parts::log_page::archived::ArchivedLog;
 use super::parts::options::tuning::Tuned;
 use super::parts::options::{Formation, Options};
 use super::peers::calls::Peers;
@@ -34,6 +35,7 @@ use super::peers::neighbours::Neighbours;
 use super::read::linearizable::{Reads, Rounds};
 use super::read::look_up::Queries;
 use super::types::{Host, Types};
+use super::upkeep::archiving::{self, Archiving, READERS};
 use super::upkeep::backfill::{self, Backfill};
 use super::upkeep::compaction::{self, Compaction};
 use super::upkeep::disk_space::{self, DiskSpace};
@@ -93,12 +95,20 @@ where
     if options.formation == Formation::Alone {
         options.levels.begin_at(options.levels.understands());
     }
+    let archive = options.archive.as_ref();
+    let (archived, wanted) = archive
+        .map(|archive| ArchivedLog::new(archive.cache_bytes))
+        .unzip();
+    if archive.is_some() {
+        store.remove_archived_copies().map_err(recovery)?;
+    }
     let log = Arc::new(LogReader {
         store,
         applied: Arc::new(Applied::new(
             State::new().understanding(options.levels.understands()),
         )),
         host,
+        archived: archived.map(Arc::new),
     });
     let hub = Arc::new(Hub::new(0));
     let counters = Arc::new(Counters::default());
@@ -126,6 +136,7 @@ where
         peers,
         tuned: Arc::new(Tuned::new(&options)),
         options: Arc::new(options),
+        wanted,
     };
     Ok(found.start())
 }
@@ -140,11 +151,14 @@ struct Found<T: Types> {
     peers: Arc<dyn Peers>,
     options: Arc<Options>,
     tuned: Arc<Tuned>,
+    /// The files of the archive that are asked for.
+    wanted: Option<mpsc::UnboundedReceiver<ArchivedName>>,
 }
 
 impl<T: Types> Found<T> {
-    fn start(self) -> Parts<T> {
+    fn start(mut self) -> Parts<T> {
         let gate = Arc::new(Gate::default());
+        let wanted = self.wanted.take();
         let (raft, log) = (&self.raft, &self.log);
         let compaction = Arc::new(Compaction::new(
             raft.clone(),
@@ -196,6 +210,7 @@ impl<T: Types> Found<T> {
         // A process that ended before it had fetched all history continues here.
         parts.backfill.begin();
         parts.spawn_tasks(rounds, queue);
+        parts.spawn_archiving(wanted);
         parts
     }
 
@@ -314,6 +329,32 @@ impl<T: Types> Parts<T> {
             counters,
         };
         tasks.spawn::<T, _, _>(Arc::new(comparison), divergence::run);
+    }
+
+    fn spawn_archiving(&mut self, wanted: Option<mpsc::UnboundedReceiver<ArchivedName>>) {
+        let (Some(options), Some(wanted)) = (&self.options.archive, wanted) else {
+            return;
+        };
+        let Some(archived) = self.log.archived.clone() else {
+            return;
+        };
+        let archiving = Arc::new(Archiving::<T> {
+            options: options.clone(),
+            node_id: self.options.node_id,
+            log: self.log.clone(),
+            archived,
+            tuned: self.tuned.clone(),
+            counters: self.counters.clone(),
+            progress: Default::default(),
+        });
+        self.tasks
+            .spawn::<T, _, _>(archiving.clone(), archiving::run);
+        let wanted = Arc::new(Mutex::new(wanted));
+        for _ in 0..READERS {
+            let wanted = wanted.clone();
+            let fetch = |pace| archiving::fetch(pace, wanted);
+            self.tasks.spawn::<T, _, _>(archiving.clone(), fetch);
+        }
     }
 
     fn dispatcher(&self, queue: mpsc::UnboundedReceiver<Request<T>>) -> Dispatcher<T> {

@@ -1,7 +1,9 @@
 //! What a replica is generic over: the runtime, the file system and the host.
 
+use std::fmt;
 use std::io;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rstmdb_engine::Outcome;
@@ -46,6 +48,26 @@ pub trait Host: Send + Sync + 'static {
         None
     }
 }
+
+/// Where history is kept that has left the node: objects by name, of one cluster.
+///
+/// An object never changes: its name has its checksum. Several nodes may write at the same time. Each call may take as
+/// long as it likes, and may be given up at any time; a part of an object must never be shown as the object.
+pub trait Archive: fmt::Debug + Send + Sync + 'static {
+    /// The names of all objects.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<String>, ArchiveError>>;
+
+    /// Keeps an object, durably.
+    fn put(&self, name: &str, object: Bytes) -> BoxFuture<'_, Result<(), ArchiveError>>;
+
+    /// Reads an object, which is refused when it has more than `bytes_max` bytes.
+    fn get(&self, name: &str, bytes_max: u64) -> BoxFuture<'_, Result<Bytes, ArchiveError>>;
+}
+
+/// Why an archive did not do what it was asked for, in words for people.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct ArchiveError(pub String);
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -14,6 +14,8 @@ pub(crate) struct Layout {
     pub(crate) wal: PathBuf,
     pub(crate) snapshots: PathBuf,
     pub(crate) history: PathBuf,
+    /// Copies of files of the archive, for as long as they are read; nothing is lost with them.
+    pub(crate) archived: PathBuf,
     pub(crate) catalog: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) identity: PathBuf,
@@ -27,6 +29,7 @@ impl Layout {
             wal: dir.join("wal"),
             snapshots: dir.join("snapshots"),
             history: dir.join("history"),
+            archived: dir.join("archived"),
             catalog: dir.join("catalog"),
             lock: dir.join("LOCK"),
             identity: dir.join(IDENTITY_NAME),

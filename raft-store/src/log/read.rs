@@ -184,16 +184,16 @@ pub(crate) fn earliest_of<F: FileSystem>(tail: &Tail, table: &SegmentTable<F>) -
 }
 
 /// Consecutive entries in one file.
-struct FileRun<'a> {
-    number: u64,
-    path: &'a Path,
-    from: u64,
-    offsets: &'a [u32],
-    end: u64,
+pub(crate) struct FileRun<'a> {
+    pub(crate) number: u64,
+    pub(crate) path: &'a Path,
+    pub(crate) from: u64,
+    pub(crate) offsets: &'a [u32],
+    pub(crate) end: u64,
 }
 
 impl FileRun<'_> {
-    fn read<T: File>(
+    pub(crate) fn read<T: File>(
         &self,
         opened: &Opened<T>,
         limit: &mut Limit,
@@ -247,7 +247,7 @@ impl FileRun<'_> {
 
 /// Keeps only the positions of one file's entries.
 #[derive(Default)]
-struct Indexer(Index);
+pub(crate) struct Indexer(pub(crate) Index);
 
 impl Visitor for Indexer {
     fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {

@@ -7,6 +7,7 @@
 //! | `retention` | dropping and archiving history |
 //! | `restore` | a folder that is being built from a backup |
 
+mod archive;
 mod history;
 mod log_store;
 mod restore;
@@ -35,6 +36,7 @@ use crate::types::{Entry, LogId, Vote};
 
 pub use log_store::LogStore;
 pub use restore::begin_restore;
+pub use retention::Expired;
 
 /// A data folder that this process owns: log, snapshots, catalog. Clones are the same store;
 /// when the last one is gone the log is closed and the writer ends.

@@ -6,7 +6,7 @@ use crate::error::{Error, IoContext};
 use crate::folder::{Reclaimed, Retention};
 use crate::fs::{self, File, FileSystem};
 use crate::log::shared::SharedLog;
-use crate::segment::{Held, SegmentTable, Summary};
+use crate::segment::{Held, Summary};
 use crate::store::Store;
 
 /// The size of the pieces that are copied or compared.
@@ -16,6 +16,17 @@ impl<F: FileSystem> Store<F> {
     /// Drops the oldest history files and segments that `policy` no longer keeps. Only sealed segments are
     /// dropped, only entries that Raft has durably purged, and never an entry at or above `floor`. Blocks.
     pub fn retain(&self, policy: &Retention, floor: u64, now_ms: u64) -> Result<Reclaimed, Error> {
+        self.retain_while(policy, floor, now_ms, &|_| true)
+    }
+
+    /// As [`Store::retain`], but ends at the first file that `may_drop` wants to keep. Blocks.
+    pub fn retain_while(
+        &self,
+        policy: &Retention,
+        floor: u64,
+        now_ms: u64,
+        may_drop: &dyn Fn(&Expired) -> bool,
+    ) -> Result<Reclaimed, Error> {
         let shared = &self.shared;
         shared.check()?;
         let files = shared.history_files.lock();
@@ -23,7 +34,10 @@ impl<F: FileSystem> Store<F> {
         for dead in shared.remove_dead_history(&files)? {
             reclaimed.count(&dead);
         }
-        while let Some(oldest) = next_to_drop(shared, policy, floor, now_ms) {
+        while let Some(oldest) = expired(shared, policy, floor, now_ms, 1).pop() {
+            if !may_drop(&oldest) {
+                break;
+            }
             // Archive the file before readers lose it. A file that cannot be archived stays.
             if let Some(dir) = &policy.archive_dir {
                 archive(&shared.fs, &oldest.summary.path(&shared.layout), dir)?;
@@ -40,6 +54,18 @@ impl<F: FileSystem> Store<F> {
         shared.check_invariants();
         Ok(reclaimed)
     }
+
+    /// The files that `policy` no longer keeps, in the order in which [`Store::retain`] drops them, at most
+    /// `files_max`.
+    pub fn expired(
+        &self,
+        policy: &Retention,
+        floor: u64,
+        now_ms: u64,
+        files_max: usize,
+    ) -> Vec<Expired> {
+        expired(&self.shared, policy, floor, now_ms, files_max)
+    }
 }
 
 impl Reclaimed {
@@ -49,45 +75,74 @@ impl Reclaimed {
     }
 }
 
-/// A file that may be dropped.
-struct Oldest {
-    summary: Summary,
+/// A file that retention no longer keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    pub(crate) summary: Summary,
     in_history: bool,
+    pub(crate) live: Option<(u64, u64)>,
 }
 
-/// The oldest file, if it may be dropped. The lock of the history files keeps it the oldest until it is removed
-/// from the table.
-fn next_to_drop<F: FileSystem>(
+impl Expired {
+    /// The first and last of its entries that belong to the log; `None` when none does.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        self.live
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.summary.bytes
+    }
+}
+
+/// The oldest files, as long as they may be dropped. For who holds the lock of the history files, the first one stays
+/// the oldest until it is removed from the table.
+fn expired<F: FileSystem>(
     shared: &SharedLog<F>,
     policy: &Retention,
     floor: u64,
     now_ms: u64,
-) -> Option<Oldest> {
+    files_max: usize,
+) -> Vec<Expired> {
+    let mut found = Vec::new();
     let tail = shared.tail.read();
-    let floor = floor.min(tail.purged_durable? + 1);
-    let last = tail.state.last?.index;
-    let table = shared.table.read();
-    let is_sealed = table.held.len() > 1;
-    // Drop segments without live entries first: all history is younger than their entries were.
-    let dead = |held: &&Held<F>| is_sealed && held.live.is_none();
-    let in_history = !table.history.is_empty() && table.held.front().filter(dead).is_none();
-    let oldest = match in_history {
-        true => table.history.front()?,
-        false => table.held.front().filter(|_| is_sealed)?,
+    let (Some(purged), Some(last)) = (tail.purged_durable, tail.state.last) else {
+        return found;
     };
-    // The record that removed its entries may not be durable yet. So even a segment without live entries waits for
-    // the purge.
-    let range = oldest.live.or(oldest.index.summary.range);
-    let below_floor = range.is_none_or(|(_, end)| end < floor);
-    let goes = below_floor && is_beyond(policy, &table, oldest, last, now_ms);
-    goes.then(|| Oldest {
-        summary: oldest.index.summary.clone(),
-        in_history,
-    })
+    let floor = floor.min(purged + 1);
+    let table = shared.table.read();
+    let sealed = table.held.len().saturating_sub(1);
+    let mut history = table.history.iter().peekable();
+    let mut segments = table.held.iter().take(sealed).peekable();
+    let mut total: u64 = table.files().map(|held| held.index.summary.bytes).sum();
+    while found.len() < files_max {
+        // Drop segments without live entries first: all history is younger than their entries were.
+        let is_dead = segments.peek().is_some_and(|held| held.live.is_none());
+        let in_history = !is_dead && history.peek().is_some();
+        let oldest = match in_history {
+            true => history.next(),
+            false => segments.next(),
+        };
+        let Some(oldest) = oldest else { break };
+        // The record that removed its entries may not be durable yet. So even a segment without live entries waits
+        // for the purge.
+        let range = oldest.live.or(oldest.index.summary.range);
+        let below_floor = range.is_none_or(|(_, end)| end < floor);
+        if !below_floor || !is_beyond(policy, total, oldest, last.index, now_ms) {
+            break;
+        }
+        total -= oldest.index.summary.bytes;
+        found.push(Expired {
+            summary: oldest.index.summary.clone(),
+            in_history,
+            live: oldest.live,
+        });
+    }
+    found
 }
 
 /// Removes a file from the table, so that readers stop using it before it is deleted.
-fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Oldest) {
+fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Expired) {
     let mut table = shared.table.write();
     match oldest.in_history {
         true => drop(table.history.pop_front()),
@@ -97,7 +152,7 @@ fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Oldest) {
 
 fn is_beyond<F: FileSystem>(
     policy: &Retention,
-    table: &SegmentTable<F>,
+    total: u64,
     oldest: &Held<F>,
     last: u64,
     now_ms: u64,
@@ -107,7 +162,6 @@ fn is_beyond<F: FileSystem>(
         return true;
     };
     let age_ms = now_ms.saturating_sub(oldest.index.summary.last_ms);
-    let total: u64 = table.files().map(|held| held.index.summary.bytes).sum();
     policy
         .events
         .is_some_and(|events| last.saturating_sub(end) >= events)

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod archive;
 mod bit_rot;
 mod catalog;
 mod crash;

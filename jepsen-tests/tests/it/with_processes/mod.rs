@@ -1,7 +1,9 @@
 //! Tests with processes. Most of them wait most of the time, so they run side by side, as far as [`crate::turns`] lets
 //! them, where there are threads for it: `cargo test --workspace --test it with_processes:: -- --test-threads 100`.
 
+mod archive_killed;
 mod backup;
+mod backup_bucket;
 mod backup_restored;
 mod chaos_check;
 mod cli_tour;
@@ -32,6 +34,7 @@ mod old_formats;
 mod outside;
 mod power_cut;
 mod slow_watcher;
+mod sql_projection;
 mod start_stop;
 mod strace;
 mod under_load;

@@ -215,7 +215,7 @@ impl<T: Types> Standing<T> {
             commit_index: status.commit_index,
             applied: (status.last_applied, status.digest),
             checkpoints: self.log.applied.checkpoints(),
-            earliest_offset: status.earliest_offset,
+            earliest_offset: self.log.earliest_here(),
             read_only: self.neighbours.gate.no_room_here(),
             diverged: self.neighbours.gate.is_diverged(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

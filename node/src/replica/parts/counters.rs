@@ -64,6 +64,24 @@ pub struct Counters {
     pub facts_stale: Counter,
     /// Commands that were decided more than once.
     pub commands_redecided: Counter,
+    /// Files with history that were kept in the archive by this node, and their bytes.
+    pub archive_uploaded: Counter,
+    /// See [`Counters::archive_uploaded`].
+    pub archive_uploaded_bytes: Counter,
+    /// Files that were read from the archive, and their bytes.
+    pub archive_fetched: Counter,
+    /// See [`Counters::archive_fetched`].
+    pub archive_fetched_bytes: Counter,
+    /// Calls of the archive that have failed.
+    pub archive_failed: Counter,
+    /// Files of the archive that turned out to be damaged.
+    pub archive_damaged: Counter,
+    /// Files that retention no longer keeps and the archive does not have yet, and their bytes.
+    pub archive_pending: Counter,
+    /// See [`Counters::archive_pending`].
+    pub archive_pending_bytes: Counter,
+    /// For how many milliseconds the oldest of them has waited.
+    pub archive_pending_ms: Counter,
     /// Commands whose decision panicked.
     pub decisions_failed: Counter,
     /// Decisions that took longer than 50 ms.

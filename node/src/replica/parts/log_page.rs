@@ -3,11 +3,15 @@
 //! Only applied entries are shown: what is in the log but not committed may still vanish. Stale
 //! entries changed nothing and are left out; the state remembers their offsets.
 
+pub(crate) mod archived;
+
 use std::sync::Arc;
 
 use openraft::EntryPayload;
 use rstmdb_engine::fact::{Entry, Message};
-use rstmdb_raft_store::{self as raft_store, FileSystem, Store};
+use rstmdb_raft_store::{self as raft_store, Expired, FileSystem, Store};
+
+use archived::{ArchivedLog, Held, Safety};
 
 use super::applied::Applied;
 use crate::replica::error::Error;
@@ -45,13 +49,75 @@ pub(crate) struct LogReader<F: FileSystem> {
     pub store: Store<F>,
     pub applied: Arc<Applied>,
     pub host: Arc<dyn Host>,
+    /// What has left the node and can still be read.
+    pub archived: Option<Arc<ArchivedLog<F>>>,
 }
 
 impl<F: FileSystem> LogReader<F> {
-    /// The first offset that can be delivered. Raft's first entry, at 0, exists only on nodes that formed the cluster.
+    /// The first offset that can be delivered, from here or from the archive. Raft's first entry, at 0, exists only on nodes that formed the cluster.
     /// In a request 0 means the earliest offset, so no node shows that entry.
     pub(crate) fn earliest_offset(&self) -> u64 {
+        let here = self.earliest_here();
+        match &self.archived {
+            Some(archived) => archived.earliest_below(here),
+            None => here,
+        }
+    }
+
+    /// The first offset that this node itself has.
+    pub(crate) fn earliest_here(&self) -> u64 {
         self.store.earliest_index().max(1)
+    }
+
+    /// Makes sure that `offset` (0: the earliest that is retained) can be read, for as long as the result lives, if it
+    /// has left the node for the archive. `None` when there is nothing to do: the offset is here, or nowhere.
+    ///
+    /// # Errors
+    /// [`Error::ArchiveUnavailable`].
+    pub(crate) async fn hold(&self, offset: u64) -> Result<Option<Held<F>>, Error> {
+        let Some(archived) = &self.archived else {
+            return Ok(None);
+        };
+        let here = self.earliest_here();
+        self.wait_for_archive(offset).await?;
+        let offset = match offset {
+            0 => self.earliest_offset(),
+            offset => offset,
+        };
+        match offset < here {
+            true => archived.hold(offset).await,
+            false => Ok(None),
+        }
+    }
+
+    /// Waits until it is known whether `offset` (0: the earliest that is retained) is in the archive.
+    ///
+    /// # Errors
+    /// [`Error::ArchiveUnavailable`].
+    pub(crate) async fn wait_for_archive(&self, offset: u64) -> Result<(), Error> {
+        let here = self.earliest_here();
+        match &self.archived {
+            // Below the first offset of all there is nothing to know.
+            Some(archived) if offset < here && here > 1 => archived.wait_for_names(offset).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether retention may drop the file: the archive, if there is one, has all its entries that may be shown.
+    pub(crate) fn may_drop(&self, file: &Expired) -> bool {
+        self.safety(file) == Safety::Safe
+    }
+
+    /// What has to be done before retention may drop the file.
+    pub(crate) fn safety(&self, file: &Expired) -> Safety {
+        let (Some(archived), Some((first, last))) = (&self.archived, file.range()) else {
+            return Safety::Safe;
+        };
+        let first = first.max(self.applied.read().stale_known_from());
+        match first > last {
+            true => Safety::Safe,
+            false => archived.safety(first, last),
+        }
     }
 
     /// A page of at most `limit` entries from `from` on (0: from the earliest that is retained).
@@ -102,7 +168,11 @@ impl<F: FileSystem> LogReader<F> {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<LogPage, Error> {
-        let raw = self.read_raw(from, head, entries_max, bytes_max)?;
+        let archived = self.held(from);
+        let raw = match &archived {
+            Some(file) => self.read_archived(file, (from, head), entries_max, bytes_max)?,
+            None => self.read_raw(from, head, entries_max, bytes_max)?,
+        };
         let next_offset = raw.last().map_or(head + 1, |entry| entry.log_id.index + 1);
         let mut items = Vec::with_capacity(raw.len());
         for entry in raw {
@@ -119,8 +189,13 @@ impl<F: FileSystem> LogReader<F> {
                 }
             }
         }
-        let state = self.applied.read();
-        items.retain(|(offset, _)| !state.is_stale(*offset));
+        match archived {
+            Some(file) => items.retain(|(offset, _)| !file.is_stale(*offset)),
+            None => {
+                let state = self.applied.read();
+                items.retain(|(offset, _)| !state.is_stale(*offset));
+            }
+        }
         Ok(LogPage { items, next_offset })
     }
 
@@ -132,8 +207,10 @@ impl<F: FileSystem> LogReader<F> {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<raft_store::Entry>, Error> {
-        let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-        let count = left.min(entries_max);
+        if let Some(file) = self.held(from) {
+            return self.read_archived(&file, (from, head), entries_max, bytes_max);
+        }
+        let count = count(from, head, entries_max);
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -143,6 +220,31 @@ impl<F: FileSystem> LogReader<F> {
             Ok(raw) => Ok(raw),
             Err(error) => Err(self.read_error(from, &error)),
         }
+    }
+
+    /// The file of the archive in which `from` is read, if it has left the node and the file is held.
+    fn held(&self, from: u64) -> Option<Held<F>> {
+        let archived = self.archived.as_ref()?;
+        match from < self.store.earliest_index() {
+            true => archived.held(from),
+            false => None,
+        }
+    }
+
+    fn read_archived(
+        &self,
+        file: &Held<F>,
+        (from, head): (u64, u64),
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<raft_store::Entry>, Error> {
+        let count = count(from, head, entries_max);
+        blocking(&*self.host, || file.read(from, count, bytes_max)).map_err(|error| {
+            Error::ArchiveUnavailable {
+                wanted: from,
+                reason: error.to_string(),
+            }
+        })
     }
 
     fn read_error(&self, from: u64, error: &raft_store::Error) -> Error {
@@ -156,6 +258,12 @@ impl<F: FileSystem> LogReader<F> {
             outcome_unknown: false,
         }
     }
+}
+
+/// How many entries of `from..=head` may be read at once.
+fn count(from: u64, head: u64, entries_max: usize) -> usize {
+    let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+    left.min(entries_max)
 }
 
 fn compacted(wanted: u64, earliest: u64) -> Error {

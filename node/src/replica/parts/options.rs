@@ -11,6 +11,8 @@ use levels::Levels;
 use rstmdb_engine::Limits;
 use rstmdb_raft_store::{NodeInfo, Retention};
 
+use crate::replica::types::Archive;
+
 /// When snapshots are taken and how much history is kept.
 #[derive(Debug, Clone)]
 pub struct CompactionOptions {
@@ -37,6 +39,17 @@ pub enum Formation {
     Together(BTreeMap<u64, NodeInfo>),
     /// It waits until the leader of an existing cluster adds it.
     Join,
+}
+
+/// Where history goes that retention drops.
+#[derive(Debug, Clone)]
+pub struct ArchiveOptions {
+    /// The archive.
+    pub archive: Arc<dyn Archive>,
+    /// How many bytes of its files are kept on the disk for reading.
+    pub cache_bytes: u64,
+    /// How long one call may take.
+    pub timeout: Duration,
 }
 
 /// The options of a replica.
@@ -69,6 +82,8 @@ pub struct Options {
     pub limits: Limits,
     /// Snapshots and retention.
     pub compaction: CompactionOptions,
+    /// Where history goes instead of being lost.
+    pub archive: Option<ArchiveOptions>,
     /// Free disk space, in bytes, below which writes and entries are refused; 0 never refuses.
     pub free_bytes_min: u64,
     /// What a command may cost, in bytes that its decision reads and writes, to be decided in the serial section, where

@@ -1,6 +1,7 @@
-//! Upkeep: snapshots and retention, free disk space, history that is missing or damaged, wrong states, backups, the
+//! Upkeep: snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
 //! end of a replica.
 
+pub(crate) mod archiving;
 pub(crate) mod backfill;
 pub(crate) mod backup;
 pub(crate) mod compaction;

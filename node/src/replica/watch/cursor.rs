@@ -154,16 +154,12 @@ impl<T: Types> Watch<T> {
                     continue;
                 }
                 RecentPage::Entries { entries, next } => EffectivePage { entries, next },
-                RecentPage::Older { head } => match self.read_log(head) {
-                    Err(Error::OffsetCompacted { .. })
-                        if self.source.backfilled.progress(self.cursor).await =>
-                    {
-                        continue;
-                    }
-                    page => {
+                RecentPage::Older { head } => match self.read_older(head).await? {
+                    Some(page) => {
                         drops = planted::is(Bug::CatchUpDropsDeletions).then_some("deleted");
-                        page?
+                        page
                     }
+                    None => continue,
                 },
             };
             let events = self.take_matching(page, bytes_max, drops);
@@ -187,6 +183,21 @@ impl<T: Types> Watch<T> {
         Progress {
             hub: self.source.hub.clone(),
             slot: self.slot.clone(),
+        }
+    }
+
+    /// Reads what is no longer in memory; `None` when that came only now, so that the caller has to look again.
+    async fn read_older(&self, head: u64) -> Result<Option<EffectivePage>, Error> {
+        let held = self.source.log.hold(self.cursor).await?;
+        let page = self.read_log(head);
+        drop(held);
+        match page {
+            Err(Error::OffsetCompacted { .. })
+                if self.source.backfilled.progress(self.cursor).await =>
+            {
+                Ok(None)
+            }
+            page => page.map(Some),
         }
     }
 

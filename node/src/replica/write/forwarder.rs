@@ -209,6 +209,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             Error::Refused(_)
             | Error::RefusedByLeader(_)
             | Error::OffsetCompacted { .. }
+            | Error::ArchiveUnavailable { .. }
             | Error::OffsetAhead { .. }
             | Error::OtherCluster { .. }
             | Error::ReadOnly { .. }

@@ -15,6 +15,7 @@ pub(super) fn check(config: &mut Config) -> Result<(), Error> {
     check_auth(config)?;
     check_encryption(config)?;
     check_tls(config)?;
+    check_archive(config)?;
     paths::check(config)?;
     check_cluster(&config.cluster)
 }
@@ -112,6 +113,37 @@ fn check_tls(config: &Config) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// A file goes to the archive in one piece, and is in memory meanwhile.
+const ARCHIVED_SEGMENT_BYTES_MAX: u64 = 256 << 20;
+
+fn check_archive(config: &Config) -> Result<(), Error> {
+    let (archive, bucket) = (&config.archive, &config.archive.bucket);
+    if archive.location.is_some() && config.compaction.archive_dir.is_some() {
+        return conflict(
+            "compaction.archive_dir",
+            "set, but archive.url is set too: archive.url takes its place, so remove compaction.archive_dir. What is \
+             in its folder stays there",
+        );
+    }
+    if archive.location.is_some() && config.storage.wal_segment_bytes > ARCHIVED_SEGMENT_BYTES_MAX {
+        return conflict(
+            "storage.wal_segment_size_mb",
+            "must be at most 256 where archive.url is set: a segment is in memory while it goes to the archive",
+        );
+    }
+    match (&bucket.access_key_file, &bucket.secret_key_file) {
+        (Some(_), None) => conflict(
+            "archive.s3.secret_key_file",
+            "not set, but archive.s3.access_key_file is",
+        ),
+        (None, Some(_)) => conflict(
+            "archive.s3.access_key_file",
+            "not set, but archive.s3.secret_key_file is",
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn check_cluster(cluster: &Cluster) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use rstmdb_objects::Location;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 use tracing_subscriber::EnvFilter;
 
@@ -130,6 +131,24 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.compaction.retain_mb, v.number_or_none(MB_SET)?),
     key!("compaction.archive_dir", "RSTMDB_RETAIN_ARCHIVE_DIR", "", "a folder",
         |c, v| c.compaction.archive_dir, v.path_or_none()?),
+    key!("archive.url", "RSTMDB_ARCHIVE_URL", "", "s3://BUCKET/PREFIX, file:///FOLDER or a folder",
+        |c, v| c.archive.location, location(v)?),
+    key!("archive.cache_mb", "RSTMDB_ARCHIVE_CACHE_MB", "1024", "MiB, a whole number from 1",
+        |c, v| c.archive.cache_bytes, v.number(MB_SET)? * MIB),
+    key!("archive.timeout_secs", "RSTMDB_ARCHIVE_TIMEOUT", "120", "seconds, a whole number from 1 to 3600",
+        |c, v| c.archive.timeout, Duration::from_secs(v.number(1..=3_600)?)),
+    key!("archive.s3.endpoint", "RSTMDB_ARCHIVE_S3_ENDPOINT", "", "a URL, https://HOST or https://HOST:PORT",
+        |c, v| c.archive.bucket.endpoint, url_or_none(v)?),
+    key!("archive.s3.region", "RSTMDB_ARCHIVE_S3_REGION", "", "the name of a region",
+        |c, v| c.archive.bucket.region, word_or_none(v)?),
+    key!("archive.s3.allow_http", "RSTMDB_ARCHIVE_S3_ALLOW_HTTP", "false", "true or false",
+        |c, v| c.archive.bucket.allow_http, v.flag()?),
+    key!("archive.s3.ca_path", "RSTMDB_ARCHIVE_S3_CA", "", "a PEM file",
+        |c, v| c.archive.bucket.ca_path, v.path_or_none()?),
+    key!("archive.s3.access_key_file", "RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE", "", "a file",
+        |c, v| c.archive.bucket.access_key_file, v.path_or_none()?),
+    key!("archive.s3.secret_key_file", "RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE", "", "a file",
+        |c, v| c.archive.bucket.secret_key_file, v.path_or_none()?),
     key!("metrics.enabled", "RSTMDB_METRICS_ENABLED", "true", "true or false",
         |c, v| c.metrics.enabled, v.flag()?),
     key!("metrics.bind_addr", "RSTMDB_METRICS_BIND", "127.0.0.1:9090", "host:port",
@@ -285,4 +304,29 @@ fn election_timeout(value: &Value) -> Option<(Duration, Duration)> {
         None => (number(text)?, number(text)?.checked_mul(2)?),
     };
     (min < max).then(|| (Duration::from_millis(min), Duration::from_millis(max)))
+}
+
+/// An empty text names none.
+fn location(value: &Value) -> Option<Option<Location>> {
+    match word_or_none(value)? {
+        None => Some(None),
+        Some(text) => Location::parse(&text).ok().map(Some),
+    }
+}
+
+fn url_or_none(value: &Value) -> Option<Option<String>> {
+    let url = word_or_none(value)?;
+    let fits = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    url.as_ref().is_none_or(fits).then_some(url)
+}
+
+fn word_or_none(value: &Value) -> Option<Option<String>> {
+    match value {
+        Value::Null => Some(None),
+        value => match value.text()? {
+            "" => Some(None),
+            text if text.contains(char::is_whitespace) => None,
+            text => Some(Some(text.to_owned())),
+        },
+    }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `network` | the RCP listener's part |
+//! | `history` | snapshots, retention, the archive |
 //! | `value` | a value before it has a type, and the parser of each type |
 //! | `address`, `hash` | what an address is; hashes as they are written |
 //! | `file` | the YAML file, as pairs of key and value |
@@ -18,6 +19,7 @@ mod check;
 mod error;
 pub(crate) mod file;
 mod hash;
+mod history;
 mod keys;
 mod network;
 mod paths;
@@ -33,6 +35,7 @@ use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
 pub(super) use check::read_keys;
 pub use error::{Error, Origin};
+pub use history::{Archive, Compaction};
 use keys::{KEYS, Key};
 pub use network::Network;
 use value::Value;
@@ -51,6 +54,8 @@ pub struct Config {
     pub tls: Tls,
     /// Snapshots and how long history is kept.
     pub compaction: Compaction,
+    /// Where history goes that is no longer kept here.
+    pub archive: Archive,
     /// The admin HTTP listener.
     pub metrics: Metrics,
     /// What is logged, and how.
@@ -133,27 +138,6 @@ pub struct Tls {
     pub require_client_cert: bool,
     /// `tls.client_ca_path`
     pub client_ca_path: Option<PathBuf>,
-}
-
-/// Snapshots and how long history is kept.
-#[derive(Debug, Clone, Default)]
-pub struct Compaction {
-    /// `compaction.enabled`
-    pub enabled: bool,
-    /// `compaction.events_threshold`
-    pub events_threshold: u64,
-    /// `compaction.size_threshold_mb`, in bytes
-    pub size_threshold_bytes: u64,
-    /// `compaction.min_interval_secs`
-    pub interval_min: Duration,
-    /// `compaction.retain_events`
-    pub retain_events: Option<u64>,
-    /// `compaction.retain_hours`
-    pub retain_hours: Option<u64>,
-    /// `compaction.retain_mb`
-    pub retain_mb: Option<u64>,
-    /// `compaction.archive_dir`
-    pub archive_dir: Option<PathBuf>,
 }
 
 /// The admin HTTP listener.

@@ -7,12 +7,20 @@ use super::Config;
 use super::error::Error;
 
 /// What a node itself removes from its data folder: in retention, recovery, `rejoin`.
-const OWN_FOLDERS: [&str; 4] = ["wal", "snapshots", "history", "catalog"];
+const OWN_FOLDERS: [&str; 5] = ["wal", "snapshots", "history", "catalog", "archived"];
 
 /// Refuses paths that would make the node remove its own files, or those of an operator.
 pub(super) fn check(config: &Config) -> Result<(), Error> {
     let data = resolved(&config.storage.data_dir);
-    if let Some(archive) = &config.compaction.archive_dir {
+    let folders = [
+        (
+            "compaction.archive_dir",
+            config.compaction.archive_dir.as_deref(),
+        ),
+        ("archive.url", config.archive.folder()),
+    ];
+    for (key, archive) in folders {
+        let Some(archive) = archive else { continue };
         let archived = resolved(archive);
         let overlap = if archived == data {
             Some("is the same folder as")
@@ -23,7 +31,7 @@ pub(super) fn check(config: &Config) -> Result<(), Error> {
         };
         if let Some(overlap) = overlap {
             return Err(Error::Conflict {
-                key: "compaction.archive_dir",
+                key,
                 reason: format!(
                     "{} {overlap} storage.data_dir {}: choose a folder that is neither inside it nor above it",
                     archive.display(),
@@ -74,7 +82,8 @@ fn is_open_to_others(path: &Path) -> bool {
 }
 
 /// Keys of files that every user may read.
-const PUBLIC: [&str; 4] = [
+const PUBLIC: [&str; 5] = [
+    "archive.s3.ca_path",
     "tls.cert_path",
     "tls.client_ca_path",
     "cluster.tls.cert_path",
@@ -83,6 +92,7 @@ const PUBLIC: [&str; 4] = [
 
 /// The files that the configuration names, by their keys.
 fn files(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
+    let bucket = &config.archive.bucket;
     let named = [
         (
             "storage.encryption_key_file",
@@ -96,6 +106,9 @@ fn files(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
         ("cluster.tls.cert_path", &config.cluster.tls_cert_path),
         ("cluster.tls.key_path", &config.cluster.tls_key_path),
         ("cluster.tls.ca_path", &config.cluster.tls_ca_path),
+        ("archive.s3.ca_path", &bucket.ca_path),
+        ("archive.s3.access_key_file", &bucket.access_key_file),
+        ("archive.s3.secret_key_file", &bucket.secret_key_file),
     ];
     named
         .into_iter()

@@ -50,7 +50,9 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
         }
         Error::OutcomeUnknown | Error::LostTwice | Error::DecisionFailed => Code::InternalError,
         Error::ReadOnly { .. } => Code::ReadOnlyMode,
-        Error::Storage { .. } | Error::Diverged => Code::WalIoError,
+        Error::Storage { .. } | Error::Diverged | Error::ArchiveUnavailable { .. } => {
+            Code::WalIoError
+        }
     };
     let body = ErrorBody::new(code, error.to_string());
     match error {

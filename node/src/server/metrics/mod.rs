@@ -5,12 +5,14 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `archive` | what the replica counts of its archive |
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
 //! | `scraped` | what the replica and its log count |
 
 mod agreed;
+mod archive;
 mod families;
 mod guards;
 mod scraped;
@@ -30,6 +32,7 @@ use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;
 use agreed::Agreed;
+use archive::Archive;
 use guards::Guards;
 use scraped::Scraped;
 
@@ -50,6 +53,7 @@ pub struct Metrics {
     agreed: Agreed,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
+    archive: Mutex<Archive>,
 }
 
 /// What is read when the metrics are asked for.
@@ -134,6 +138,7 @@ impl Metrics {
             agreed: Agreed::new(&make)?,
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
+            archive: Mutex::new(Archive::new(&make)?),
             registry: registry.clone(),
         };
         Ok(metrics)
@@ -201,6 +206,7 @@ impl Metrics {
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);
+            self.archive.lock().set(scrape.replica.counters());
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();
             self.log_lines_dropped.inc_by(dropped.saturating_sub(known));

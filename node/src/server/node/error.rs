@@ -61,6 +61,9 @@ pub enum Error {
     /// The cluster's secret is too weak to protect.
     #[error("cluster.secret_file: {0}")]
     Secret(String),
+    /// The archive cannot be used.
+    #[error("archive.url: {0}")]
+    Archive(rstmdb_objects::Error),
     /// The replica did not start.
     #[error(transparent)]
     Replica(#[from] StartError),

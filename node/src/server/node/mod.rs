@@ -11,8 +11,10 @@
 //! | `descriptors` | how many open files the listeners may use |
 //! | `reload` | tokens and certificates, read again while the node runs |
 //! | `ourselves` | what the membership says of this node, compared with its configuration |
+//! | `archive` | the archive that the configuration names |
 //! | `error` | why a node did not start, or ended |
 
+mod archive;
 mod descriptors;
 mod error;
 mod folder;

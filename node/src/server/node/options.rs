@@ -95,6 +95,7 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
         stall_timeout: config.cluster.stall_timeout,
         limits: tuning.limits,
         compaction: tuning.compaction,
+        archive: None,
         free_bytes_min: tuning.free_bytes_min,
         costly_bytes: Options::COSTLY_BYTES,
         levels: local.levels.clone(),

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::archive;
 use super::descriptors::{self, Descriptors};
 use super::error::Error;
 use super::folder;
@@ -79,6 +80,7 @@ impl Node {
                 && forming::check_cluster(&config.cluster, &local, cluster_id, &connections)
                     .await?;
         let mut options = replica_options(config, &local, cluster_id);
+        options.archive = archive::open(config, &options.cluster_id)?;
         if formed {
             // If this node's Raft is empty, it must not make a membership of its own, which could contradict theirs.
             options.formation = Formation::Join;

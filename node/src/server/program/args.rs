@@ -57,7 +57,7 @@ pub enum Command {
     /// they were at one offset, and a cluster id of its own. The configuration says which node it is,
     /// where others reach it, and the cluster's name. Other nodes then join it.
     Restore {
-        /// The folder of the backup.
+        /// The folder of the backup, or s3://BUCKET/PREFIX, which is reached as `archive.s3` says.
         #[arg(long, value_name = "DIR")]
         from: PathBuf,
         /// The data folder to make; it must be empty or absent. By default the configured one.

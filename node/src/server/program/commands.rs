@@ -352,6 +352,7 @@ fn restore(
         config.set_data_dir(dir, "--data");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
         .map_err(|reason| Error::System {
             what: "the runtime cannot be started",

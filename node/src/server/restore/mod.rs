@@ -12,12 +12,14 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `fetch` | from a bucket to a folder |
 //! | `choose` | which part of the backup is needed |
 //! | `replay` | from its files to the state |
 //! | `build` | from the state to a data folder |
 
 mod build;
 mod choose;
+mod fetch;
 mod replay;
 
 use std::fmt;
@@ -27,6 +29,7 @@ use jiff::Timestamp;
 use rstmdb_backup::{self as backup, Manifest, folder};
 use rstmdb_engine as engine;
 use rstmdb_engine::chain::Head;
+use rstmdb_objects::Location;
 use rstmdb_raft_store as raft_store;
 use rstmdb_rcp::text::counted;
 use uuid::Uuid;
@@ -68,6 +71,17 @@ pub enum Error {
     /// The backup cannot be read.
     #[error(transparent)]
     Backup(#[from] backup::Error),
+    /// The bucket with the backup cannot be read.
+    #[error("{location}: {reason}")]
+    Bucket {
+        /// Where it is.
+        location: String,
+        /// Why it cannot be read.
+        reason: rstmdb_objects::Error,
+    },
+    /// The text that says where the backup is.
+    #[error("{0}")]
+    Location(String),
     /// The backup's files do not give the state that the cluster had.
     #[error("the backup cannot be restored: {file}: {reason}")]
     Replay {
@@ -204,7 +218,7 @@ impl fmt::Display for Restored {
     }
 }
 
-/// Makes the configured data folder from the backup in `from`. Blocks its thread.
+/// Makes the configured data folder from the backup in `from`, a folder or `s3://BUCKET/PREFIX`. Blocks its thread.
 ///
 /// Everything that is needed from the backup is read and checked before anything is written. Every start refuses an
 /// unfinished folder.
@@ -212,6 +226,20 @@ impl fmt::Display for Restored {
 /// # Errors
 /// See [`Error`].
 pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
+    let bucket = from.to_str().filter(|text| Location::is_bucket(text));
+    match bucket.map(Location::parse) {
+        Some(Ok(Location::Bucket(location))) => {
+            // Before much is copied.
+            build::refuse_used(&config.storage.data_dir)?;
+            let work = fetch::fetch(config, &location, target).await?;
+            restore_folder(config, work.path(), target).await
+        }
+        Some(Err(why)) => Err(Error::Location(why)),
+        Some(Ok(Location::Folder(_))) | None => restore_folder(config, from, target).await,
+    }
+}
+
+async fn restore_folder(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
     let manifest = Manifest::read(from)?.ok_or_else(|| Error::NoBackup {
         dir: from.to_owned(),
     })?;

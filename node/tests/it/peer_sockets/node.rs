@@ -172,5 +172,6 @@ fn replica_options(id: u64) -> replica::Options {
         costly_bytes: replica::Options::COSTLY_BYTES,
         levels: Arc::default(),
         raises_level: false,
+        archive: None,
     }
 }

@@ -5,6 +5,7 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = false;
 
+mod archive;
 mod audit;
 mod backup;
 mod batches;

@@ -53,10 +53,17 @@ pub struct Cluster {
 impl Cluster {
     /// Nodes 1 to `count`, formed together.
     async fn form(seed: u64, count: u64) -> Self {
-        let mut cluster = Self::of(Settings {
+        Self::form_with(Settings {
             leader_wait: LEADER_WAIT,
             ..Settings::calm(seed, count)
-        });
+        })
+        .await
+    }
+
+    /// As many nodes as the settings say, formed together.
+    pub async fn form_with(settings: Settings) -> Self {
+        let count = settings.nodes;
+        let mut cluster = Self::of(settings);
         cluster.world.place_first();
         for id in 1..=count {
             cluster.start(id).await;
@@ -123,7 +130,7 @@ impl Cluster {
     }
 
     /// Waits until all nodes agree on a leader, and names it.
-    async fn leader(&self) -> u64 {
+    pub async fn leader(&self) -> u64 {
         self.wait("a leader", || {
             let leaders: Vec<_> = self
                 .nodes
@@ -141,7 +148,7 @@ impl Cluster {
 
     /// Waits until all nodes have applied the same, and have the same digest and the same head of the chain. Then the bookkeeping of each must be
     /// right.
-    async fn converge(&self) {
+    pub async fn converge(&self) {
         self.wait("convergence", || {
             let ends: Vec<_> = self
                 .nodes
@@ -227,7 +234,7 @@ pub fn define(machine: Machine) -> Command {
     })
 }
 
-fn create(id: &str) -> Command {
+pub fn create(id: &str) -> Command {
     Command::CreateInstance(CreateInstance {
         instance_id: id.into(),
         id_given: true,
@@ -238,7 +245,7 @@ fn create(id: &str) -> Command {
     })
 }
 
-fn set(id: &str, n: u64, keyed: bool) -> Command {
+pub fn set(id: &str, n: u64, keyed: bool) -> Command {
     Command::ApplyEvent(ApplyEvent {
         instance_id: id.into(),
         event: "SET".into(),

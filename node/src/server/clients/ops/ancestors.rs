@@ -98,16 +98,20 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
 
 async fn look_at(shared: &ServerShared, offset: u64) -> Result<Found, ErrorBody> {
     let replica = &shared.replica;
+    let told = |error| failure::of_replica(&error, Effect::None);
+    let mut held = replica.hold_history(offset).await.map_err(told)?;
     let mut page = replica.log_read(offset, 1);
     if let Err(Error::OffsetCompacted { .. }) = page {
         replica.wait_for_history(offset).await;
+        held = replica.hold_history(offset).await.map_err(told)?;
         page = replica.log_read(offset, 1);
     }
     let page = match page {
         Ok(page) => page,
         Err(error @ Error::OffsetCompacted { .. }) => return Ok(Found::Compacted(error)),
-        Err(error) => return Err(failure::of_replica(&error, Effect::None)),
+        Err(error) => return Err(told(error)),
     };
+    drop(held);
     Ok(match page.items.into_iter().next() {
         Some((at, item @ LogItem::Facts(_))) if at == offset => Found::Write(item),
         _ => Found::NoWrite,

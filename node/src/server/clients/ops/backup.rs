@@ -83,6 +83,8 @@ pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Runnin
                 // Read before the state: facts that are decided later have no earlier time.
                 let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
+                // Without the archive the log begins later. That is said below, and is no reason to back up nothing.
+                let _ = shared.replica.wait_for_archive(0).await;
                 describe_now(&shared, time_ms)
             }
             BackupRequest::Snapshot { id, from_byte } => {
@@ -127,10 +129,12 @@ async fn log_piece(shared: &ServerShared, wanted: BackupLog) -> JobOutcome {
     fresh(shared, applied).await?;
     shared.replica.wait_for_history(wanted.from_offset).await;
     let (from, to) = (wanted.from_offset, wanted.to_offset);
+    let told = |error| failure::of_replica(&error, Effect::None);
+    let _held = shared.replica.hold_history(from).await.map_err(told)?;
     let entries = shared
         .replica
         .log_entries(from, to, PIECE_ENTRIES, PIECE_BYTES)
-        .map_err(|error| failure::of_replica(&error, Effect::None))?;
+        .map_err(told)?;
     Ok(answer(Body::json(&cut(wanted, entries)?)))
 }
 

@@ -37,10 +37,13 @@ pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running
         shared.replica.wait_for_history(request.from_offset).await;
         let with_meta = request.include_meta.unwrap_or_default();
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
+        let told = |error| failure::of_replica(&error, Effect::None);
+        let history = shared.replica.hold_history(request.from_offset);
+        let _held = history.await.map_err(told)?;
         let page = shared
             .replica
             .log_read(request.from_offset, limit)
-            .map_err(|error| failure::of_replica(&error, Effect::None))?;
+            .map_err(told)?;
         Ok(Answer {
             body: Body::Json(block(|| write_page(&page, limit, with_meta))?),
             wal_offset: None,

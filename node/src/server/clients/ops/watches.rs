@@ -106,6 +106,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running
         }
         if let Some(from) = from {
             shared.replica.wait_for_history(from).await;
+            shared.replica.wait_for_archive(from).await.map_err(told)?;
         }
         let watching = match filter.instance.clone() {
             Some(id) => {

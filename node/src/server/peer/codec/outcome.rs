@@ -121,8 +121,10 @@ impl From<Error> for wire::Error {
             Error::OffsetCompacted { wanted, earliest } => {
                 Kind::OffsetCompacted(wire::OffsetCompacted { wanted, earliest })
             }
-            // Only watches get this refusal, and they are not forwarded: the other node reads the text.
-            Error::OffsetAhead { .. } | Error::OtherCluster { .. } => {
+            // Only watches and reads of the log get these, and they are not forwarded: the other node reads the text.
+            Error::OffsetAhead { .. }
+            | Error::OtherCluster { .. }
+            | Error::ArchiveUnavailable { .. } => {
                 return Self {
                     text,
                     outcome_unknown,

@@ -124,5 +124,6 @@ pub fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
         costly_bytes: replica::Options::COSTLY_BYTES,
         levels: Arc::default(),
         raises_level: false,
+        archive: None,
     }
 }

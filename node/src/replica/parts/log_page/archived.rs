@@ -1,0 +1,310 @@
+//! History that has left the node for the archive: which entries are there, and the files of it that are being read.
+//!
+//! Nothing here waits for the archive but who asks for an entry in it. The tasks in `upkeep/archiving.rs` list, write and
+//! read the archive.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rstmdb_raft_store::{ArchivedFile, ArchivedName, FileSystem};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::replica::error::Error;
+use crate::replica::parts::signal::Signal;
+
+/// A file of the archive that can be read for as long as this lives.
+pub(crate) type Held<F> = Arc<ArchivedFile<F>>;
+
+/// How one that waits for a file gets it, or why not.
+type Arrives<F> = oneshot::Sender<Result<Held<F>, String>>;
+
+/// At most this many files are waited for at the same time.
+const WANTED_MAX: usize = 64;
+
+/// What is known of the archive.
+pub(crate) struct ArchivedLog<F: FileSystem> {
+    known: Mutex<Known<F>>,
+    /// Changes with each attempt to list the archive.
+    attempts: Signal,
+    wanted: mpsc::UnboundedSender<ArchivedName>,
+    cache_bytes: u64,
+}
+
+/// What has to be done before entries may be dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// Nothing: the archive has them.
+    Safe,
+    /// This object has to be read: it may have the next of them.
+    Unverified(ArchivedName),
+    /// They have to be put there.
+    Missing,
+}
+
+struct Known<F: FileSystem> {
+    /// The objects, by their first entry; `None` until the archive was listed once.
+    names: Option<BTreeSet<ArchivedName>>,
+    /// Why the last attempt to list it has failed.
+    unlisted: Option<String>,
+    /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
+    covered: BTreeMap<u64, u64>,
+    damaged: BTreeSet<ArchivedName>,
+    /// The objects that this process has read whole, and whose checksum was right. What the node drops must be in these:
+    /// that an object is listed says nothing of its content.
+    verified: BTreeSet<ArchivedName>,
+    /// The file that was not used for longest is the first.
+    files: VecDeque<Held<F>>,
+    coming: BTreeMap<ArchivedName, Vec<Arrives<F>>>,
+}
+
+impl<F: FileSystem> ArchivedLog<F> {
+    /// Also returns the end at which the wanted files are named.
+    pub(crate) fn new(cache_bytes: u64) -> (Self, mpsc::UnboundedReceiver<ArchivedName>) {
+        let (wanted, names) = mpsc::unbounded_channel();
+        let known = Known {
+            names: None,
+            unlisted: None,
+            covered: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            verified: BTreeSet::new(),
+            files: VecDeque::new(),
+            coming: BTreeMap::new(),
+        };
+        let archived = Self {
+            known: Mutex::new(known),
+            attempts: Signal::default(),
+            wanted,
+            cache_bytes,
+        };
+        (archived, names)
+    }
+
+    /// The first entry of those in the archive that lead to `here` without a gap; `here` if none do.
+    pub(crate) fn earliest_below(&self, here: u64) -> u64 {
+        let known = self.known.lock();
+        let range = known.range_of(here.saturating_sub(1));
+        range.map_or(here, |(first, _)| first.clamp(1, here))
+    }
+
+    /// What has to be done before these entries may be dropped.
+    pub(crate) fn safety(&self, first: u64, last: u64) -> Safety {
+        let known = self.known.lock();
+        let mut next = first;
+        for name in &known.verified {
+            if (name.first..=name.last).contains(&next) {
+                next = name.last + 1;
+            }
+        }
+        if next > last {
+            return Safety::Safe;
+        }
+        known
+            .name_of(next)
+            .map_or(Safety::Missing, Safety::Unverified)
+    }
+
+    /// The archive was listed.
+    pub(crate) fn listed(&self, found: impl Iterator<Item = ArchivedName>) {
+        let mut known = self.known.lock();
+        let damaged = std::mem::take(&mut known.damaged);
+        let names: BTreeSet<_> = found.filter(|name| !damaged.contains(name)).collect();
+        known.damaged = damaged;
+        known.verified.retain(|name| names.contains(name));
+        known.names = Some(names);
+        known.unlisted = None;
+        known.cover();
+        drop(known);
+        self.attempts.change();
+    }
+
+    /// The archive could not be listed.
+    pub(crate) fn not_listed(&self, reason: String) {
+        self.known.lock().unlisted = Some(reason);
+        self.attempts.change();
+    }
+
+    /// An object is in the archive, and its content is right. What lies below `here` has left the node already, so
+    /// that is not asked for again.
+    pub(crate) fn verified(&self, name: ArchivedName, here: u64) {
+        let mut known = self.known.lock();
+        known.damaged.remove(&name);
+        if let Some(names) = &mut known.names {
+            names.insert(name.clone());
+        }
+        known.verified.retain(|name| name.last >= here);
+        known.verified.insert(name);
+        known.cover();
+    }
+
+    /// Waits until it is known what the archive has, for one attempt to list it.
+    ///
+    /// # Errors
+    /// [`Error::ArchiveUnavailable`] when it still is not known.
+    pub(crate) async fn wait_for_names(&self, wanted: u64) -> Result<(), Error> {
+        let attempts = self.attempts.count();
+        if self.known.lock().names.is_some() {
+            return Ok(());
+        }
+        if attempts == 0 {
+            self.attempts.past(0).await;
+        }
+        let known = self.known.lock();
+        if known.names.is_some() {
+            return Ok(());
+        }
+        let reason = known.unlisted.clone().unwrap_or_default();
+        Err(Error::ArchiveUnavailable { wanted, reason })
+    }
+
+    /// A file with this entry, which is read from the archive where it is not at hand; `None` when the archive does not
+    /// have it.
+    ///
+    /// # Errors
+    /// [`Error::ArchiveUnavailable`].
+    pub(crate) async fn hold(&self, wanted: u64) -> Result<Option<Held<F>>, Error> {
+        loop {
+            let (coming, name) = {
+                let mut known = self.known.lock();
+                if let Some(file) = known.used(wanted) {
+                    return Ok(Some(file));
+                }
+                let Some(name) = known.name_of(wanted) else {
+                    return Ok(None);
+                };
+                (self.ask(&mut known, &name, wanted)?, name)
+            };
+            match coming.await {
+                Ok(Ok(file)) => return Ok(Some(file)),
+                // Another object may hold the entry too.
+                Ok(Err(_)) if self.known.lock().damaged.contains(&name) => {}
+                Ok(Err(reason)) => return Err(Error::ArchiveUnavailable { wanted, reason }),
+                Err(_) => return Err(Error::ShuttingDown),
+            }
+        }
+    }
+
+    /// The file with this entry, if it is at hand.
+    pub(crate) fn held(&self, offset: u64) -> Option<Held<F>> {
+        self.known.lock().used(offset)
+    }
+
+    fn ask(
+        &self,
+        known: &mut Known<F>,
+        name: &ArchivedName,
+        wanted: u64,
+    ) -> Result<oneshot::Receiver<Result<Held<F>, String>>, Error> {
+        let (arrives, coming) = oneshot::channel();
+        if let Some(waiting) = known.coming.get_mut(name) {
+            waiting.push(arrives);
+            return Ok(coming);
+        }
+        if known.coming.len() >= WANTED_MAX {
+            let reason = format!("{WANTED_MAX} of its files are being waited for already");
+            return Err(Error::ArchiveUnavailable { wanted, reason });
+        }
+        let asked = self.wanted.send(name.clone());
+        asked.map_err(|_| Error::ShuttingDown)?;
+        known.coming.insert(name.clone(), vec![arrives]);
+        Ok(coming)
+    }
+
+    /// A file that was asked for has come.
+    pub(crate) fn arrived(&self, file: ArchivedFile<F>) {
+        let name = file.name().clone();
+        let file = Arc::new(file);
+        let mut known = self.known.lock();
+        known.files.push_back(file.clone());
+        let dropped = known.make_room(self.cache_bytes);
+        let waiting = known.coming.remove(&name).unwrap_or_default();
+        drop(known);
+        // This removes files, which takes its time.
+        drop(dropped);
+        for arrives in waiting {
+            // One that no longer waits needs no answer.
+            let _ = arrives.send(Ok(file.clone()));
+        }
+    }
+
+    /// A file that was asked for cannot be had. One that is damaged is not asked for again.
+    pub(crate) fn failed(&self, name: &ArchivedName, reason: &str, damaged: bool) {
+        let mut known = self.known.lock();
+        if damaged {
+            known.damaged.insert(name.clone());
+            known.verified.remove(name);
+            if let Some(names) = &mut known.names {
+                names.remove(name);
+            }
+            known.cover();
+        }
+        let waiting = known.coming.remove(name).unwrap_or_default();
+        drop(known);
+        for arrives in waiting {
+            let _ = arrives.send(Err(reason.to_owned()));
+        }
+    }
+}
+
+impl<F: FileSystem> Known<F> {
+    /// The range without a gap that holds this entry.
+    fn range_of(&self, offset: u64) -> Option<(u64, u64)> {
+        let (first, last) = self.covered.range(..=offset).next_back()?;
+        (*last >= offset).then_some((*first, *last))
+    }
+
+    fn cover(&mut self) {
+        self.covered.clear();
+        for name in self.names.iter().flatten() {
+            // They come in the order of their first entries.
+            match self.covered.last_entry() {
+                Some(mut range) if *range.get() + 1 >= name.first => {
+                    let last = name.last.max(*range.get());
+                    range.insert(last);
+                }
+                _ => {
+                    self.covered.insert(name.first, name.last);
+                }
+            }
+        }
+    }
+
+    fn name_of(&self, offset: u64) -> Option<ArchivedName> {
+        let holds = |name: &&ArchivedName| (name.first..=name.last).contains(&offset);
+        let names = self.names.as_ref()?;
+        // Those that begin later come later: the one that begins next below is the likeliest.
+        let behind = ArchivedName {
+            first: offset + 1,
+            last: 0,
+            sha256: String::new(),
+        };
+        names.range(..behind).rev().find(holds).cloned()
+    }
+
+    /// The file with this entry, which is then the one that was used last.
+    fn used(&mut self, offset: u64) -> Option<Held<F>> {
+        let holds = |file: &Held<F>| (file.name().first..=file.name().last).contains(&offset);
+        let at = self.files.iter().position(holds)?;
+        let file = self.files.remove(at)?;
+        self.files.push_back(file.clone());
+        Some(file)
+    }
+
+    /// Takes out the files for which there is no room, but none that is being read.
+    fn make_room(&mut self, bytes_max: u64) -> Vec<Held<F>> {
+        let mut bytes: u64 = self.files.iter().map(|file| file.bytes()).sum();
+        let newest = self.files.len().saturating_sub(1);
+        let mut gone = Vec::new();
+        let mut kept = VecDeque::new();
+        for (at, file) in std::mem::take(&mut self.files).into_iter().enumerate() {
+            if bytes > bytes_max && at != newest && Arc::strong_count(&file) == 1 {
+                bytes -= file.bytes();
+                gone.push(file);
+            } else {
+                kept.push_back(file);
+            }
+        }
+        self.files = kept;
+        gone
+    }
+}

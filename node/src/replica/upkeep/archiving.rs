@@ -1,0 +1,335 @@
+//! Keeps history in the archive before retention drops it, and reads it from there.
+//!
+//! ```text
+//! retention no longer keeps a file ─▶ put it ─▶ read it back and compare ─▶ compaction drops the file here
+//!                                  └▶ another node has put its entries: read that and compare ─▶ …
+//! ```
+//!
+//! A file is dropped only once this process has read all its entries in the archive. It need not be this node that has
+//! put them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
+//! fails makes the log grow, and loses nothing.
+//!
+//! All calls of the archive are made by the tasks here, each with a deadline. Nothing else waits for them but a client
+//! that asks for an entry that has left the node.
+
+mod folder;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use parking_lot::Mutex;
+use rstmdb_raft_store::{self as raft_store, ArchivedFile, ArchivedName, Expired};
+use tokio::sync::mpsc;
+
+pub use folder::FolderArchive;
+
+use crate::replica::parts::counters::Counters;
+use crate::replica::parts::log_page::LogReader;
+use crate::replica::parts::log_page::archived::{ArchivedLog, Safety};
+use crate::replica::parts::options::ArchiveOptions;
+use crate::replica::parts::options::tuning::Tuned;
+use crate::replica::parts::pace::Pace;
+use crate::replica::types::{ArchiveError, Types};
+
+/// Interval between checks for files that retention no longer keeps.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after a failure; it doubles with each one that follows, up to the longest.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How old the list of what the archive has may be: other nodes put files there too.
+const LIST_INTERVAL: Duration = Duration::from_secs(600);
+/// The same before this node puts a file there itself, or drops one that another node has put there.
+const LIST_INTERVAL_BUSY: Duration = Duration::from_secs(30);
+/// Files that are counted as pending, at most.
+const PENDING_MAX: usize = 10_000;
+/// How many files are read from the archive at the same time.
+pub(crate) const READERS: usize = 2;
+/// What an object may have at most: the largest segment that a node with an archive writes, and its head.
+const OBJECT_BYTES_MAX: u64 = 512 << 20;
+
+/// What works with the archive.
+pub(crate) struct Archiving<T: Types> {
+    pub options: ArchiveOptions,
+    pub node_id: u64,
+    pub log: Arc<LogReader<T::Fs>>,
+    pub archived: Arc<ArchivedLog<T::Fs>>,
+    pub tuned: Arc<Tuned>,
+    pub counters: Arc<Counters>,
+    pub progress: Mutex<Progress<T>>,
+}
+
+/// Where the task stands.
+pub(crate) struct Progress<T: Types> {
+    /// When the archive was listed last.
+    listed: Option<InstantOf<T>>,
+    /// Since when there is a file that waits.
+    waiting: Option<InstantOf<T>>,
+}
+
+impl<T: Types> Default for Progress<T> {
+    fn default() -> Self {
+        Self {
+            listed: None,
+            waiting: None,
+        }
+    }
+}
+
+/// Why a file is not in the archive yet, or cannot be read from there.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("cannot {doing}: {reason}")]
+    Call {
+        doing: &'static str,
+        reason: ArchiveError,
+    },
+    #[error("cannot {doing}: no answer within {secs} s (archive.timeout_secs)")]
+    Slow { doing: &'static str, secs: u64 },
+    #[error("{name} reads back differently from what was written: {got} bytes of {put}")]
+    Differs {
+        name: ArchivedName,
+        put: usize,
+        got: usize,
+    },
+    #[error("{0}")]
+    Store(#[from] raft_store::Error),
+    #[error("the work on the disk has failed: {0}")]
+    Work(#[from] std::io::Error),
+}
+
+/// Puts files into the archive until the replica is dropped or stopped.
+pub(crate) async fn run<T: Types>(pace: Pace<Archiving<T>>) {
+    let mut pause = Duration::ZERO;
+    let mut failures = 0;
+    while let Some(archiving) = pace.next::<T>(pause).await {
+        let done = tokio::select! {
+            biased;
+            () = pace.stopped() => return,
+            done = archiving.check() => done,
+        };
+        pause = match done {
+            Ok(()) => {
+                if failures > 0 {
+                    tracing::info!(failures, "the archive answers again");
+                }
+                failures = 0;
+                CHECK_INTERVAL
+            }
+            Err(error) => {
+                archiving.counters.archive_failed.add(1);
+                let pause = PAUSE_MIN * 2u32.saturating_pow(failures).min(60);
+                let pause = pause.min(PAUSE_MAX);
+                failures += 1;
+                tracing::warn!(
+                    %error, failures, retry_in_secs = pause.as_secs(),
+                    "the archive does not keep history at the moment; nothing is dropped from this node until it does"
+                );
+                pause
+            }
+        };
+    }
+}
+
+/// Reads the files that are asked for, one at a time, until the replica is dropped or stopped. Several of these may share
+/// the names.
+pub(crate) async fn fetch<T: Types>(
+    pace: Pace<Archiving<T>>,
+    wanted: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<ArchivedName>>>,
+) {
+    loop {
+        let next = async { wanted.lock().await.recv().await };
+        let name = tokio::select! {
+            biased;
+            () = pace.stopped() => return,
+            name = next => name,
+        };
+        let (Some(name), Some(archiving)) = (name, pace.parts()) else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = pace.stopped() => return,
+            () = archiving.bring(name) => {}
+        }
+    }
+}
+
+impl<T: Types> Archiving<T> {
+    /// Lists the archive when that is due, and puts there what it lacks.
+    async fn check(&self) -> Result<(), Failure> {
+        let mut pending = self.pending();
+        let interval = match pending.is_empty() {
+            true => LIST_INTERVAL,
+            false => LIST_INTERVAL_BUSY,
+        };
+        if self.list_older_than(interval).await? {
+            pending = self.pending();
+        }
+        while let Some(file) = pending.first() {
+            match self.log.safety(file) {
+                Safety::Safe => {}
+                Safety::Unverified(name) => self.verify(name).await?,
+                Safety::Missing => self.put(file.clone()).await?,
+            }
+            pending = self.pending();
+        }
+        Ok(())
+    }
+
+    /// The files that retention no longer keeps and the archive lacks.
+    fn pending(&self) -> Vec<Expired> {
+        let mut files = self.expired();
+        files.retain(|file| !self.log.may_drop(file));
+        let counters = &self.counters;
+        counters.archive_pending.set(files.len() as u64);
+        let bytes = files.iter().map(Expired::bytes).sum();
+        counters.archive_pending_bytes.set(bytes);
+        let mut progress = self.progress.lock();
+        let now = T::now();
+        progress.waiting = match files.is_empty() {
+            true => None,
+            false => Some(progress.waiting.unwrap_or(now)),
+        };
+        let waited = progress.waiting.map_or(Duration::ZERO, |since| now - since);
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        counters.archive_pending_ms.set(waited_ms);
+        files
+    }
+
+    fn expired(&self) -> Vec<Expired> {
+        let LogReader {
+            store,
+            applied,
+            host,
+            ..
+        } = &*self.log;
+        let floor = store.purged().map_or(0, |id| id.index);
+        let now_ms = host.now_ms().min(applied.read().last_time_ms());
+        let retention = &self.tuned.now().compaction.retention;
+        store.expired(retention, floor, now_ms, PENDING_MAX)
+    }
+
+    /// Lists the archive, unless that was done within `interval`; says whether it did.
+    async fn list_older_than(&self, interval: Duration) -> Result<bool, Failure> {
+        let listed = self.progress.lock().listed;
+        if listed.is_some_and(|at| T::now() - at < interval) {
+            return Ok(false);
+        }
+        let names = self.call("list the archive", self.options.archive.list());
+        match names.await {
+            Ok(names) => {
+                let names = names.iter().filter_map(|name| name.parse().ok());
+                self.archived.listed(names);
+                self.progress.lock().listed = Some(T::now());
+                Ok(true)
+            }
+            Err(failure) => {
+                self.archived.not_listed(failure.to_string());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Puts a file into the archive, and reads it back: only then it counts.
+    async fn put(&self, file: Expired) -> Result<(), Failure> {
+        let (store, applied) = (self.log.store.clone(), self.log.applied.clone());
+        let (node_id, from) = (self.node_id, applied.read().stale_known_from());
+        let form = T::blocking(move || {
+            let is_stale = |offset| applied.read().is_stale(offset);
+            store.archived_form(&file, node_id, from, is_stale)
+        });
+        let Some(object) = form.await?? else {
+            return Ok(());
+        };
+        let bytes = Bytes::from(object.bytes);
+        let name = object.name.to_string();
+        let archive = &self.options.archive;
+        self.call("write to the archive", archive.put(&name, bytes.clone()))
+            .await?;
+        let len = bytes.len() as u64;
+        let doing = "read back from the archive what was written";
+        let back = self.call(doing, archive.get(&name, len)).await?;
+        if back != bytes {
+            return Err(Failure::Differs {
+                name: object.name,
+                put: bytes.len(),
+                got: back.len(),
+            });
+        }
+        self.counters.archive_uploaded.add(1);
+        self.counters.archive_uploaded_bytes.add(len);
+        tracing::info!(%name, bytes = len, "history was put into the archive");
+        self.verified(object.name);
+        Ok(())
+    }
+
+    /// Reads an object that was listed, so that this node may rely on it.
+    async fn verify(&self, name: ArchivedName) -> Result<(), Failure> {
+        let text = name.to_string();
+        let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
+        let object = self.call("read from the archive", get).await?;
+        let named = name.clone();
+        if T::blocking(move || named.is_of(&object)).await? {
+            self.verified(name);
+            return Ok(());
+        }
+        self.counters.archive_damaged.add(1);
+        tracing::error!(%name, "a file of the archive is damaged: its checksum is not that in its name");
+        self.archived.failed(&name, "its checksum is wrong", true);
+        Ok(())
+    }
+
+    fn verified(&self, name: ArchivedName) {
+        self.archived.verified(name, self.log.earliest_here());
+    }
+
+    /// Reads a file from the archive for those who wait for it.
+    async fn bring(&self, name: ArchivedName) {
+        match self.read(&name).await {
+            Ok(file) => {
+                self.counters.archive_fetched.add(1);
+                self.counters.archive_fetched_bytes.add(file.bytes());
+                self.archived.arrived(file);
+            }
+            Err(failure) => {
+                self.counters.archive_failed.add(1);
+                let is_damaged =
+                    matches!(failure, Failure::Store(raft_store::Error::Damaged { .. }));
+                if is_damaged {
+                    self.counters.archive_damaged.add(1);
+                    tracing::error!(%name, error = %failure, "a file of the archive is damaged");
+                } else {
+                    tracing::warn!(%name, error = %failure, "a file of the archive cannot be read");
+                }
+                self.archived
+                    .failed(&name, &failure.to_string(), is_damaged);
+            }
+        }
+    }
+
+    async fn read(&self, name: &ArchivedName) -> Result<ArchivedFile<T::Fs>, Failure> {
+        let text = name.to_string();
+        let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
+        let object = self.call("read from the archive", get).await?;
+        let (store, name) = (self.log.store.clone(), name.clone());
+        let opened = T::blocking(move || store.open_archived(&name, &object));
+        Ok(opened.await??)
+    }
+
+    async fn call<R>(
+        &self,
+        doing: &'static str,
+        call: impl Future<Output = Result<R, ArchiveError>> + Send,
+    ) -> Result<R, Failure> {
+        match T::timeout(self.options.timeout, call).await {
+            Ok(done) => done.map_err(|reason| Failure::Call { doing, reason }),
+            Err(_) => Err(Failure::Slow {
+                doing,
+                secs: self.options.timeout.as_secs(),
+            }),
+        }
+    }
+}
