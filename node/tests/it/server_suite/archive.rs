@@ -81,12 +81,13 @@ fn keys(dir: &Path) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_drops_is_read_from_the_bucket() {
     let double = Double::start().await.unwrap();
+    let endpoint = double.endpoint.clone();
     let dir = tempfile::tempdir().unwrap();
     let (access, secret) = keys(dir.path());
     let url = format!("s3://{BUCKET}/orders");
     let variables = [
         ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_ARCHIVE_S3_ENDPOINT", &double.endpoint),
+        ("RSTMDB_ARCHIVE_S3_ENDPOINT", &endpoint),
         ("RSTMDB_ARCHIVE_S3_ALLOW_HTTP", "true"),
         ("RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE", &access),
         ("RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE", &secret),
