@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use rstmdb_engine::definition::{Definition, Error};
 use rstmdb_rcp::json::Json;
 
-use crate::json::{object, text};
+use crate::base::json::{object, text};
+use crate::base::problem::Problem;
 use crate::model::{Machine, State};
-use crate::problem::Problem;
 
 /// Most errors of one definition that are looked for.
 const ERRORS_MAX: usize = 50;

@@ -18,7 +18,8 @@ pub use commands::{
     PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
 };
 pub use offline::{
-    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
+    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,
+    Validate,
 };
 pub use tools::{
     AuditHead, AuditProof, Backup, Completions, Diagram, DiagramFormat, Export, History, Load,
