@@ -1,6 +1,7 @@
 //! One instance of a machine in memory, run by the engine itself.
 
 use bytes::Bytes;
+use rstmdb_engine::fact::level::CURRENT;
 use rstmdb_engine::fact::{self, Body};
 use rstmdb_engine::{
     ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Pending, PutMachine,
@@ -47,6 +48,9 @@ impl Runner {
             limits: Limits::default(),
             now_ms,
         };
+        // As in a new cluster.
+        let level = Command::SetLevel { level: CURRENT };
+        runner.write(&level, "")?;
         let put = PutMachine {
             machine: MACHINE.to_owned(),
             version: 1,
@@ -161,6 +165,7 @@ impl Runner {
             now_ms: self.now_ms,
             actor,
             limits: &self.limits,
+            meta: None,
         };
         match decide(&self.state, &Pending::new(), command, &at)? {
             Decision::Write { entry, .. } => {

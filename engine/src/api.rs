@@ -5,4 +5,4 @@ mod refusal;
 pub mod reply;
 
 pub use refusal::Refusal;
-pub(crate) use refusal::{check_name, check_ops};
+pub(crate) use refusal::{check_id, check_name, check_ops, check_text};

@@ -50,6 +50,7 @@ impl State {
             offset,
             time_ms: entry.time_ms.max(self.last_time_ms()),
             bounds: entry.key_bounds.unwrap_or_default(),
+            actor: &entry.actor,
             before: &[],
             behind: &[],
         };

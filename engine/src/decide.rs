@@ -4,12 +4,14 @@
 //! are applied.
 
 mod apply_event;
+mod automation;
 mod batch;
 mod chart;
 mod cost;
 mod idempotency;
 mod instance;
 mod level;
+mod meta;
 mod prepare;
 mod put_machine;
 
@@ -17,7 +19,7 @@ use std::sync::Arc;
 
 use crate::api::command::Command;
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry, Fact, FlushAll, KeyBounds};
+use crate::fact::{Body, Entry, Fact, FlushAll, Meta};
 use crate::machine::Compiled;
 use crate::machine::Machine;
 use crate::view::View;
@@ -35,6 +37,8 @@ pub struct DecideAt<'a> {
     pub now_ms: u64,
     /// The client that asked; may be empty.
     pub actor: &'a str,
+    /// What the client says about the write.
+    pub meta: Option<&'a Meta>,
     /// The leader's configuration.
     pub limits: &'a Limits,
 }
@@ -77,10 +81,15 @@ pub fn decide(
         actor: at.actor,
         limits: at.limits,
     };
+    if let Some(meta) = at.meta {
+        decider.check_meta(meta)?;
+    }
     let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
-            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
+            // WAL_READ may show what a client says about the batch beside each of its facts, escaped as JSON.
+            let fact_bytes = 2 * at.meta.map_or(0, Meta::text_bytes);
+            let (facts, replies) = batch::decide(decider, ops, fact_bytes, &mut compiled)?;
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
@@ -98,7 +107,7 @@ pub fn decide(
     if facts.is_empty() {
         return Ok(Decision::Answer { reply, offset });
     }
-    let entry = decider.entry(facts, at.actor);
+    let entry = decider.entry(facts, at);
     Ok(Decision::Write {
         entry,
         reply,
@@ -142,6 +151,7 @@ impl Decider<'_> {
             Command::DeleteInstance(delete) => self.delete_instance(delete),
             Command::FlushAll => self.flush_all(),
             Command::SetLevel { level } => self.set_level(*level),
+            Command::SetAutomation(set) => self.set_automation(set),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
         }
     }
@@ -164,18 +174,14 @@ impl Decider<'_> {
         })
     }
 
-    fn entry(self, facts: Vec<Fact>, actor: &str) -> Entry {
+    fn entry(self, facts: Vec<Fact>, at: &DecideAt<'_>) -> Entry {
         Entry {
             index: self.offset,
             time_ms: self.time_ms,
-            actor: actor.to_owned(),
-            key_bounds: Some(KeyBounds {
-                retention_ms: self.limits.idempotency_retention_ms,
-                keys_max: self.limits.idempotency_keys_max,
-                bytes_max: self.limits.idempotency_bytes_max,
-                of_lives: true,
-            }),
+            actor: at.actor.to_owned(),
+            key_bounds: Some(self.limits.into()),
             facts,
+            meta: at.meta.cloned(),
         }
     }
 }

@@ -12,13 +12,26 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Key, KeyBounds, PutMachine,
-    SetLevel,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds,
+    Meta, PutMachine, SetAutomation, SetLevel,
 };
+
+use crate::limits::Limits;
 
 impl From<Body> for Fact {
     fn from(body: Body) -> Self {
         Self { body: Some(body) }
+    }
+}
+
+impl From<&Limits> for KeyBounds {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            retention_ms: limits.idempotency_retention_ms,
+            keys_max: limits.idempotency_keys_max,
+            bytes_max: limits.idempotency_bytes_max,
+            of_lives: true,
+        }
     }
 }
 
@@ -29,7 +42,10 @@ impl Fact {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),
             Body::DeleteInstance(delete) => Some(&delete.instance_id),
-            Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) => None,
+            Body::PutMachine(_)
+            | Body::FlushAll(_)
+            | Body::SetLevel(_)
+            | Body::SetAutomation(_) => None,
         }
     }
 }
@@ -40,6 +56,54 @@ impl fmt::Display for Entry {
         for (position, fact) in self.facts.iter().enumerate() {
             let separator = if position == 0 { ' ' } else { ';' };
             write!(f, "{separator}{fact}")?;
+        }
+        match &self.meta {
+            Some(meta) => write!(f, ", {meta}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Meta {
+    /// Bytes of all its texts.
+    pub fn text_bytes(&self) -> usize {
+        let headers = self.headers.iter();
+        let headers: usize = headers
+            .map(|header| header.name.len() + header.value.len())
+            .sum();
+        let texts = [&self.reason, &self.correlation_id, &self.causation_id];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        headers + texts
+    }
+
+    /// The offset of the write that was its cause, if it names one.
+    pub fn cause(&self) -> Option<u64> {
+        offset_in(self.causation_id.as_deref()?)
+    }
+}
+
+/// The offset that a causation id names: it is a decimal number and nothing else.
+pub fn offset_in(causation_id: &str) -> Option<u64> {
+    let is_number = causation_id.bytes().all(|byte| byte.is_ascii_digit());
+    let offset = is_number.then(|| causation_id.parse().ok()).flatten()?;
+    (offset > 0).then_some(offset)
+}
+
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("meta")?;
+        for header in &self.headers {
+            write!(f, " {}={:?}", header.name, header.value)?;
+        }
+        let texts = [
+            ("reason", &self.reason),
+            ("correlation", &self.correlation_id),
+            ("causation", &self.causation_id),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                write!(f, " {name} {text:?}")?;
+            }
         }
         Ok(())
     }
@@ -83,6 +147,22 @@ impl fmt::Display for Fact {
             }
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
             Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
+            Some(Body::SetAutomation(set)) => {
+                f.write_str(match set.paused {
+                    true => "automation paused",
+                    false => "automation running",
+                })?;
+                for (is_so, what) in [
+                    (set.skip_overdue, ", overdue skipped"),
+                    (set.shift_timers, ", timers shifted"),
+                ] {
+                    f.write_str(if is_so { what } else { "" })?;
+                }
+                match set.reason.as_str() {
+                    "" => Ok(()),
+                    reason => write!(f, ": {reason}"),
+                }
+            }
         }
     }
 }

@@ -45,6 +45,7 @@ mod view;
 
 pub use api::command::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
 pub use api::reply::{InstanceView, Reply};
 pub use api::{Refusal, command, reply};
@@ -55,7 +56,7 @@ pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, 
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, schema};
-pub use state::{BrokenInvariant, Error, State, StateLoader, ensure};
+pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 #[cfg(feature = "planted-bugs")]
 pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use view::Pending;

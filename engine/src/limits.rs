@@ -1,7 +1,15 @@
 //! Bounds: the configured ones, and those that never change.
 
-/// Longest machine name, version-independent, in bytes.
+/// Longest name of a machine, a state or an event, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Longest instance id, idempotency key or event id, in bytes. At feature level 1 it is [`NAME_BYTES_MAX`].
+pub const ID_BYTES_MAX: usize = 1024;
+/// Most bytes that the names and values of one write's headers have together.
+pub const HEADERS_BYTES_MAX: usize = 4096;
+/// Longest reason of a write, in bytes.
+pub const REASON_BYTES_MAX: usize = 1024;
+/// Longest correlation id or causation id of a write, in bytes.
+pub const CAUSE_BYTES_MAX: usize = 256;
 /// Longest definition text, in bytes.
 pub const DEFINITION_BYTES_MAX: usize = 1 << 20;
 /// Most states one machine may have.
@@ -96,9 +104,14 @@ impl Default for Limits {
 
 /// What is wrong with a name, or nothing.
 pub(crate) fn name_fault(name: &str) -> Option<String> {
-    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+    text_fault(name, NAME_BYTES_MAX)
+}
+
+/// What is wrong with a printable text of at most this many bytes, or nothing.
+pub(crate) fn text_fault(name: &str, bytes_max: usize) -> Option<String> {
+    if name.is_empty() || name.len() > bytes_max {
         return Some(format!(
-            "is {} bytes long; 1 to {NAME_BYTES_MAX} are allowed",
+            "is {} bytes long; 1 to {bytes_max} are allowed",
             name.len()
         ));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::api::command::{ListInstances, Query};
 use crate::api::reply::{MachineSummary, Reply};
-use crate::api::{check_name, check_ops};
+use crate::api::{check_id, check_name, check_ops};
 use crate::view::View;
 use crate::{Refusal, State};
 
@@ -62,7 +62,7 @@ pub(crate) fn answer(
 }
 
 fn get_instance(view: View<'_>, instance_id: &str) -> Result<Reply, Refusal> {
-    check_name("instance_id", instance_id)?;
+    check_id("instance_id", instance_id)?;
     match view.instance(instance_id) {
         Some(current) => Ok(Reply::Instance(current.view())),
         None => Err(Refusal::InstanceNotFound {

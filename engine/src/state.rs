@@ -3,6 +3,7 @@
 //! Cloning it is cheap and is how a snapshot is taken: the tables are shared until either side
 //! writes. Every change goes through [`State::apply`].
 
+mod automation;
 mod digest;
 mod error;
 mod idempotency;
@@ -17,6 +18,7 @@ mod planted;
 mod snapshot;
 mod table;
 
+pub use automation::Automation;
 pub use error::Error;
 pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
@@ -49,6 +51,8 @@ pub struct State {
     level: u32,
     /// The highest level that this program understands; not replicated.
     understands: u32,
+    /// `None` while nobody has ever set it.
+    automation: Option<Arc<Automation>>,
     /// The sum of the digests of all items, so that their order does not count.
     items_digest: u128,
     pub(crate) machines: Machines,
@@ -126,6 +130,7 @@ impl State {
             last_time_ms: 0,
             level: level::FIRST,
             understands: level::CURRENT,
+            automation: None,
             items_digest: 0,
             machines: Machines::new(),
             instances: Table::new(),
@@ -154,6 +159,17 @@ impl State {
     /// The feature level: what facts may need.
     pub fn level(&self) -> u32 {
         self.level
+    }
+
+    /// Whether the database does something by itself, since when, why, and who has set it.
+    pub fn automation(&self) -> Automation {
+        let set = self.automation.as_deref();
+        set.cloned().unwrap_or_default()
+    }
+
+    /// Whether automation is paused.
+    pub fn is_paused(&self) -> bool {
+        self.automation.as_ref().is_some_and(|set| set.paused)
     }
 
     /// Whether no fact has ever taken effect.

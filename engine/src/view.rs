@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::api::reply::InstanceView;
 use crate::machine::Machine;
-use crate::state::{Instance, KeyFound, Last, Scope, State, ctx_bytes, key_name};
+use crate::state::{Automation, Instance, KeyFound, Last, Scope, State, ctx_bytes, key_name};
 use overlay::{Change, Created, InFlight, Live};
 
 #[derive(Clone, Copy)]
@@ -89,6 +89,16 @@ impl<'a> View<'a> {
         let mut in_flight = in_flight.filter_map(|layer| layer.level);
         let newest = in_flight.find(|(offset, _)| self.ahead(*offset));
         newest.map_or(self.state.level(), |(_, level)| level)
+    }
+
+    /// How automation stands after all facts in flight.
+    pub(crate) fn automation(self) -> Automation {
+        let in_flight = self.layers.into_iter().flatten();
+        let mut in_flight = in_flight.filter_map(|layer| layer.automation.as_ref());
+        match in_flight.find(|(offset, _)| self.ahead(*offset)) {
+            Some((_, automation)) => (**automation).clone(),
+            None => self.state.automation(),
+        }
     }
 
     /// Whether the state has yet to apply this offset.

@@ -30,6 +30,8 @@ pub enum Bug {
     ProgressTooEarly,
     /// A leader knows no idempotency key from before it led, and the cluster forgets them with it.
     KeysLostOnFailover,
+    /// A watch that reads the log's files is not told of deletions.
+    CatchUpDropsDeletions,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
     /// A leader raises the feature level although it has not asked the last of the members.
@@ -42,13 +44,14 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
         Self::WatchDrops,
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
+        Self::CatchUpDropsDeletions,
         Self::LogTimeFollowsWallClock,
         Self::LevelRaisedTooEarly,
         Self::ChainSkipsStale,
@@ -65,6 +68,7 @@ impl Bug {
             Self::WatchDrops => "watch-drops",
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
+            Self::CatchUpDropsDeletions => "catch-up-drops-deletions",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
             Self::LevelRaisedTooEarly => "level-raised-too-early",
             Self::ChainSkipsStale => "chain-skips-stale",
@@ -108,6 +112,7 @@ pub fn set(bug: Bug) {
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
+        | Bug::CatchUpDropsDeletions
         | Bug::LogTimeFollowsWallClock
         | Bug::LevelRaisedTooEarly => {}
     }

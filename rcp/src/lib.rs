@@ -59,5 +59,7 @@ pub const JSON_DEPTH_MAX: usize = 120;
 pub const REQUEST_ID_BYTES_MAX: usize = 256;
 /// The most operations in one BATCH, inclusive.
 pub const BATCH_OPS_MAX: usize = 100;
+/// The most bytes that the names and values of one write's `headers` have in all, inclusive.
+pub const HEADERS_BYTES_MAX: usize = 4096;
 /// The most items of one list parameter (a watch filter's names, for one), inclusive.
 pub const LIST_ITEMS_MAX: usize = 1000;

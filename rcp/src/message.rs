@@ -10,6 +10,7 @@
 //! | [`op`] | the names of the operations and what repeating one means |
 //! | [`request`] | the request envelope |
 //! | [`response`] | the response envelope, errors, meta; writing them |
+//! | [`meta`] | what a client says about a write |
 //! | [`session`], [`machine`], [`instance`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
 //!
 //! [`RawValue`]: serde_json::value::RawValue
@@ -19,6 +20,7 @@ pub mod cluster;
 pub(crate) mod fields;
 pub mod instance;
 pub mod machine;
+pub mod meta;
 pub mod op;
 pub mod request;
 pub mod response;

@@ -3,10 +3,13 @@
 use clap::{Args, Subcommand, ValueEnum};
 use rstmdb_rcp::message::{self, ReadOptions};
 
+use super::about::About;
+use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
 use super::offline::Offline;
 use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
+use super::watches::{Unwatch, WatchAll, WatchInstance};
 
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]
@@ -47,10 +50,14 @@ pub enum Command {
     ReplicationStatus,
     /// Show, add and remove nodes, move the leadership, or start a cluster to try out.
     Cluster(Cluster),
+    /// Show whether the database does something by itself, pause that, or let it run again.
+    Automation(Automation),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.
     WalRead(WalRead),
+    /// Show what has caused a write: its cause, the cause of that, and so on.
+    Ancestors(Ancestors),
     /// Show the log's size, and how much was read, written and synced.
     WalStats,
     /// Snapshot an instance.
@@ -164,6 +171,9 @@ pub struct PutMachine {
     pub version: Option<u32>,
     /// The definition: a file of JSON or YAML, JSON itself, @file, or - for standard input.
     pub definition: String,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
     // Takes the global option's place, because -v is the version here.
     #[arg(long = "verbose", hide = true)]
     verbose: bool,
@@ -234,6 +244,9 @@ pub struct CreateInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `list-instances`.
@@ -265,6 +278,9 @@ pub struct DeleteInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `apply-event`.
@@ -292,6 +308,9 @@ pub struct ApplyEvent {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `batch`.
@@ -302,68 +321,9 @@ pub struct Batch {
     pub atomic: bool,
     /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
     pub file: String,
-}
-
-/// `watch-instance`.
-#[derive(Debug, Args)]
-pub struct WatchInstance {
-    /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
-    /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
-    #[arg(long, value_name = "OFFSET")]
-    pub from_offset: Option<u64>,
-    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
-    #[arg(long, value_name = "ID")]
-    pub cluster_id: Option<String>,
-    /// Leave the context out of the events.
-    #[arg(long)]
-    pub no_ctx: bool,
-    /// Also print the server's first answer, and up to which offset the server has read the log while no
-    /// event matched. To go on later, give that offset plus 1 as --from-offset.
-    #[arg(long)]
-    pub progress: bool,
-}
-
-/// `watch-all`.
-#[derive(Debug, Args)]
-pub struct WatchAll {
-    /// Only these machines.
-    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
-    pub machines: Vec<String>,
-    /// Only events that leave these states.
-    #[arg(long, value_delimiter = ',', value_name = "STATE[,STATE…]")]
-    pub from_states: Vec<String>,
-    /// Only events that lead to these states.
-    #[arg(long, value_delimiter = ',', value_name = "STATE[,STATE…]")]
-    pub to_states: Vec<String>,
-    /// Only these events.
-    #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
-    pub events: Vec<String>,
-    /// Only events that emit these names.
-    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
-    pub emits: Vec<String>,
-    /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
-    #[arg(long, value_name = "OFFSET")]
-    pub from_offset: Option<u64>,
-    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
-    #[arg(long, value_name = "ID")]
-    pub cluster_id: Option<String>,
-    /// Leave the context out of the events.
-    #[arg(long)]
-    pub no_ctx: bool,
-    /// Also print the server's first answer, and up to which offset the server has read the log while no
-    /// event matched. To go on later, give that offset plus 1 as --from-offset.
-    #[arg(long)]
-    pub progress: bool,
-}
-
-/// `unwatch`.
-#[derive(Debug, Args)]
-pub struct Unwatch {
-    /// The subscription's id, as the watch printed it.
-    #[arg(value_name = "ID")]
-    pub subscription_id: String,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `flush-all`.
@@ -372,6 +332,9 @@ pub struct FlushAll {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    /// What else there is to say about it.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `wal-read`.
@@ -381,6 +344,19 @@ pub struct WalRead {
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub from_offset: u64,
     /// How many records at most (the server allows 1000).
+    #[arg(long)]
+    pub limit: Option<u32>,
+    /// Show who has written each record, when, and why.
+    #[arg(long)]
+    pub meta: bool,
+}
+
+/// `ancestors`.
+#[derive(Debug, Args)]
+pub struct Ancestors {
+    /// The offset of a write.
+    pub offset: u64,
+    /// How many writes at most (the server allows 1000).
     #[arg(long)]
     pub limit: Option<u32>,
 }

@@ -3,19 +3,24 @@
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
 
+mod about;
+mod automation;
 mod bench;
 mod cluster;
 mod commands;
 mod offline;
 mod tools;
 mod values;
+mod watches;
 
+pub use about::About;
+pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
-    ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
-    Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
-    PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+    Ancestors, ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance,
+    FlushAll, Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances,
+    ListMachines, PutMachine, WalRead,
 };
 pub use offline::{
     Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,
@@ -25,6 +30,7 @@ pub use tools::{
     AuditHead, AuditProof, Backup, Completions, Diagram, DiagramFormat, Export, History, Load,
 };
 pub use values::duration;
+pub use watches::{Kind as WatchedKind, Unwatch, WatchAll, WatchInstance};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,7 +85,7 @@ pub struct Line {
 pub enum LineCommand {
     /// A command of the command line.
     #[command(flatten)]
-    Command(Command),
+    Command(Box<Command>),
     /// Leave the REPL (also quit, Ctrl-D).
     #[command(alias = "quit")]
     Exit,

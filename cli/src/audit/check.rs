@@ -245,6 +245,7 @@ impl Following {
             sequence: offset,
             offset,
             entry: wal_entry(entry, fact)?,
+            meta: None,
         };
         self.facts.push(record);
         self.last_fact = offset;
@@ -342,7 +343,7 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
-        Some(Body::PutMachine(_) | Body::SetLevel(_)) | None => {
+        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
             Err("it is not about an instance".to_owned())
         }
     }

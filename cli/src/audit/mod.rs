@@ -139,14 +139,14 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
             session.out.json_line(record)?;
         }
     } else {
-        let mut table = view::history();
+        let mut records = Vec::with_capacity(proven.facts.len());
         for record in &proven.facts {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
-            table.push(view::history_row(
-                &Json::parse(&text).map_err(Error::unexpected)?,
-            ));
+            records.push(Json::parse(&text).map_err(Error::unexpected)?);
         }
-        session.out.line(&table.render(session.out.paint))?;
+        session
+            .out
+            .line(&view::history_page(&records, session.out.paint))?;
     }
     let facts = proven.facts.len() as u64;
     eprintln!(

@@ -18,6 +18,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
         expected_wal_offset: args.expected_wal_offset,
         event_id: args.event_id.map(Into::into),
         idempotency_key: args.idempotency_key.map(Into::into),
+        meta: args.about.meta(),
     };
     let about = About {
         instance: Some(&args.instance_id),
@@ -44,6 +45,7 @@ pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Er
                 params: &operation.params,
             })
             .collect(),
+        meta: args.about.meta(),
     };
     let answer = session.call(op::BATCH, &params).await?;
     session.print(op::BATCH, &answer.result)?;

@@ -15,6 +15,7 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
         version: args.version.unwrap_or(0),
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
+        meta: args.about.meta(),
     };
     match session.show(op::CREATE_INSTANCE, &params).await {
         Err(error) => Err(session.with_hint(error, About::default()).await),
@@ -46,6 +47,7 @@ pub(super) async fn delete(session: &Session, args: args::DeleteInstance) -> Res
     let params = DeleteInstance {
         instance_id: args.instance_id.into(),
         idempotency_key: args.idempotency_key.map(Into::into),
+        meta: args.about.meta(),
     };
     session.show(op::DELETE_INSTANCE, &params).await
 }

@@ -20,7 +20,8 @@ pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(),
         Some(version) => version,
         None => next_version(session, &name, &file.definition).await?,
     };
-    let params = PutMachine::new(name, version, &file.definition);
+    let mut params = PutMachine::new(name, version, &file.definition);
+    params.meta = args.about.meta();
     session.show(op::PUT_MACHINE, &params).await
 }
 

@@ -1,5 +1,6 @@
 //! The commands, a file for each group.
 
+mod automation;
 mod cluster;
 mod diagram;
 mod events;
@@ -41,8 +42,10 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::WatchInstance(args) => watches::instance(session, args).await,
         Command::WatchAll(args) => watches::all(session, args).await,
         Command::Unwatch(args) => watches::unwatch(session, &args),
-        Command::FlushAll(args) => storage::flush_all(session, &args).await,
+        Command::Automation(args) => automation::run(session, args).await,
+        Command::FlushAll(args) => storage::flush_all(session, args).await,
         Command::WalRead(args) => storage::wal_read(session, &args).await,
+        Command::Ancestors(args) => storage::ancestors(session, &args).await,
         Command::WalStats => storage::wal_stats(session).await,
         Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
         Command::Compact(args) => storage::compact(session, &args).await,

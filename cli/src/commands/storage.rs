@@ -1,10 +1,11 @@
-//! wal-read, wal-stats, snapshot-instance, compact, flush-all.
+//! wal-read, ancestors, wal-stats, snapshot-instance, compact, flush-all.
 
 use std::io::{self, BufRead, IsTerminal};
 
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
-use rstmdb_rcp::message::storage::{Compact, SnapshotInstance, WalRead};
+use rstmdb_rcp::message::storage::ancestors::Ancestors;
+use rstmdb_rcp::message::storage::{Compact, FlushAll, SnapshotInstance, WalRead};
 
 use crate::session::Session;
 use crate::{Error, args};
@@ -13,8 +14,17 @@ pub(super) async fn wal_read(session: &Session, args: &args::WalRead) -> Result<
     let params = WalRead {
         from_offset: args.from_offset,
         limit: args.limit.map(u64::from),
+        include_meta: args.meta.then_some(true),
     };
     session.show(op::WAL_READ, &params).await
+}
+
+pub(super) async fn ancestors(session: &Session, args: &args::Ancestors) -> Result<(), Error> {
+    let params = Ancestors {
+        offset: args.offset,
+        limit: args.limit.map(u64::from),
+    };
+    session.show(op::ANCESTORS, &params).await
 }
 
 pub(super) async fn wal_stats(session: &Session) -> Result<(), Error> {
@@ -38,11 +48,14 @@ pub(super) async fn compact(session: &Session, args: &args::Compact) -> Result<(
     session.show(op::COMPACT, &params).await
 }
 
-pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Result<(), Error> {
+pub(super) async fn flush_all(session: &Session, args: args::FlushAll) -> Result<(), Error> {
     if !args.yes {
         confirm()?;
     }
-    session.show(op::FLUSH_ALL, &NoParams {}).await
+    let params = FlushAll {
+        meta: args.about.meta(),
+    };
+    session.show(op::FLUSH_ALL, &params).await
 }
 
 /// Asks for confirmation. Without a terminal the answer is no.

@@ -2,7 +2,7 @@
 //! unwatch.
 
 use rstmdb_rcp::client::{Watch, WatchItem};
-use rstmdb_rcp::message::watch::{Progress, WatchAll, WatchInstance};
+use rstmdb_rcp::message::watch::{Include, Progress, WatchAll, WatchInstance};
 
 use crate::session::{Session, from_client};
 use crate::{Error, args};
@@ -13,6 +13,8 @@ pub(super) async fn instance(session: &Session, args: args::WatchInstance) -> Re
         include_ctx: args.no_ctx.then_some(false),
         from_offset: args.from_offset,
         cluster_id: args.cluster_id.map(Into::into),
+        include: include(&args.include),
+        include_meta: args.meta.then_some(true),
     };
     let watch = session.client().await?.watch_instance(&params).await;
     follow(session, watch.map_err(from_client)?, args.progress).await
@@ -29,9 +31,17 @@ pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), E
         include_ctx: args.no_ctx.then_some(false),
         from_offset: args.from_offset,
         cluster_id: args.cluster_id.map(Into::into),
+        include: include(&args.include),
+        include_meta: args.meta.then_some(true),
     };
     let watch = session.client().await?.watch_all(&params).await;
     follow(session, watch.map_err(from_client)?, args.progress).await
+}
+
+fn include(kinds: &[args::WatchedKind]) -> Option<Vec<Include>> {
+    let kinds = kinds.iter().map(|kind| kind.include());
+    let include: Vec<_> = kinds.collect();
+    (!include.is_empty()).then_some(include)
 }
 
 pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Error> {

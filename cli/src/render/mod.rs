@@ -5,11 +5,13 @@
 //! | [`output`] | terminal or program: colour, width, JSON |
 //! | [`table`] | rows under headings |
 //! | [`view`] | the columns of a list, and the lines of an object |
+//! | `said` | who has written something, and why |
 //! | [`status`] | CLUSTER_STATUS: a row for each node, a line for each problem |
 //! | [`diagram`] | drawing a machine |
 
 pub mod diagram;
 pub mod output;
+mod said;
 pub mod status;
 pub mod table;
 pub mod view;

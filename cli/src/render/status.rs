@@ -145,6 +145,13 @@ fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
         node.chain_head.as_deref()
     }));
     problems.extend(unfinished_upgrade(status));
+    let automation = status.automation.as_ref();
+    if automation.is_some_and(|set| set.automation == "paused") {
+        problems.push(
+            "automation is paused: `rstmdb-cli automation` says why, `rstmdb-cli automation resume` ends it"
+                .to_owned(),
+        );
+    }
     problems
 }
 
@@ -212,6 +219,8 @@ fn differing<'a>(
 
 #[cfg(test)]
 mod tests {
+    use rstmdb_rcp::message::storage::automation::AutomationResult;
+
     use super::*;
 
     fn node(node_id: u64, role: &'static str) -> NodeStatus<'static> {
@@ -240,6 +249,7 @@ mod tests {
             leader: Some(1),
             term: 7,
             feature_level: None,
+            automation: None,
             nodes,
         }
     }
@@ -411,5 +421,20 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         status.feature_level = Some(2);
         let shown = render(&status, Paint::PLAIN);
         assert!(!shown.contains("upgrade"), "{shown}");
+    }
+
+    #[test]
+    fn paused_automation_is_said_loudly() {
+        let mut status = cluster(vec![node(1, "leader")]);
+        status.automation = Some(AutomationResult {
+            automation: "paused".into(),
+            ..AutomationResult::default()
+        });
+        assert!(render(&status, Paint::PLAIN).contains("automation is paused"));
+        status.automation = Some(AutomationResult {
+            automation: "running".into(),
+            ..AutomationResult::default()
+        });
+        assert!(!render(&status, Paint::PLAIN).contains("paused"));
     }
 }

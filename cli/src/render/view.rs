@@ -7,6 +7,7 @@ use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::printable_json;
 
 use super::output::{Paint, printable};
+use super::said;
 use super::status;
 use super::table::Table;
 
@@ -16,16 +17,33 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
         op::LIST_INSTANCES => instances(result, paint),
         op::WAL_READ => log_page(result, paint),
+        op::ANCESTORS => ancestors(result, paint),
         op::CLUSTER_STATUS => cluster_status(result, paint),
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
+        op::AUTOMATION => automation(result),
         _ => fields(result, paint),
     }
 }
 
+fn automation(result: &Json) -> String {
+    let mut line = format!("automation: {}", cell(&result["automation"]));
+    let since = time(&result["since"]);
+    if !since.is_empty() {
+        line.push_str(&format!(" since {since}"));
+    }
+    for (name, before) in [("by", ", by "), ("reason", ": ")] {
+        let text = cell(&result[name]);
+        if !text.is_empty() {
+            line.push_str(&format!("{before}{text}"));
+        }
+    }
+    format!("{}\n", printable(&line))
+}
+
 /// A record of the log as a row of [`facts`].
-pub fn fact_row(record: &Json) -> Vec<String> {
+fn fact_row(record: &Json) -> Vec<String> {
     let entry = &record["entry"];
     let from = if entry["from_state"].is_null() {
         String::new()
@@ -52,27 +70,45 @@ pub fn fact_row(record: &Json) -> Vec<String> {
     ]
 }
 
+/// Records of the log as a table.
+fn fact_table(records: &[Json], paint: Paint) -> String {
+    let mut table = facts();
+    for record in records {
+        table.push(fact_row(record));
+    }
+    said::under_rows(&table.render(paint), records)
+}
+
 const SUBJECT: &str = "subject";
 const FACT_HEADINGS: [&str; 7] = [
     "offset", "time", "type", SUBJECT, "event", "state", "payload",
 ];
 
 /// A table for the rows of [`fact_row`].
-pub fn facts() -> Table {
+fn facts() -> Table {
     Table::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
 }
 
 /// A table for the rows of [`history_row`]. Readers follow the states down the column, so the payload is cut
 /// instead.
-pub fn history() -> Table {
+fn history() -> Table {
     let headings = FACT_HEADINGS
         .into_iter()
         .filter(|heading| *heading != SUBJECT);
     Table::new(headings).keeping_whole(&["offset", "time", "state"])
 }
 
+/// An instance's facts, newest first, with who has written each of them, and why.
+pub fn history_page(records: &[Json], paint: Paint) -> String {
+    let mut table = history();
+    for record in records {
+        table.push(history_row(record));
+    }
+    said::under_rows(&table.render(paint), records)
+}
+
 /// A record of the log as a row of [`history`]: all rows have the same subject, so it is left out.
-pub fn history_row(record: &Json) -> Vec<String> {
+fn history_row(record: &Json) -> Vec<String> {
     let cells = fact_row(record).into_iter().zip(FACT_HEADINGS);
     let cells = cells.filter(|(_, heading)| *heading != SUBJECT);
     cells.map(|(cell, _)| cell).collect()
@@ -112,12 +148,23 @@ fn instances(result: &Json, paint: Paint) -> String {
 }
 
 fn log_page(result: &Json, paint: Paint) -> String {
-    let mut table = facts();
-    for record in result["records"].items() {
-        table.push(fact_row(record));
-    }
+    let records = result["records"].items();
     let next = format!("next offset {}", cell(&result["next_offset"]));
-    format!("{}{}\n", table.render(paint), paint.dim(&next))
+    format!("{}{}\n", fact_table(records, paint), paint.dim(&next))
+}
+
+/// A write and its causes.
+fn ancestors(result: &Json, paint: Paint) -> String {
+    let ended = cell(&result["ended"]);
+    let end = match &*ended {
+        "root" => "the last one names no cause".to_owned(),
+        "not_an_offset" => "the cause of the last one is no earlier write of this log".to_owned(),
+        "compacted" => "the cause of the last one is no longer in the log".to_owned(),
+        "limit" => format!("next offset {}", cell(&result["next"])),
+        other => other.to_owned(),
+    };
+    let table = fact_table(result["facts"].items(), paint);
+    format!("{table}{}\n", paint.dim(&printable(&end)))
 }
 
 /// If a newer server answers in another form, print the fields instead of failing.
@@ -396,13 +443,11 @@ mod tests {
             "time_ms": 1_700_000_060_000_i64,
         }});
         let record = Json::parse(&record.to_string()).unwrap_or(Json::Null);
-        let mut table = history();
-        table.push(history_row(&record));
         let paint = Paint {
             color: false,
             width: Some(80),
         };
-        let text = table.render(paint);
+        let text = history_page(&[record], paint);
         assert!(text.contains("  created → in_transit  "), "{text}");
         assert!(
             text.lines()
@@ -439,5 +484,17 @@ mod tests {
         let result = json!({"state": "\u{1b}[2J", "items": [{"machine": "\u{1b}[2J"}]});
         assert!(!shown(op::GET_INSTANCE, &result).contains('\u{1b}'));
         assert!(!shown(op::LIST_MACHINES, &result).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn automation_is_one_line_with_who_and_why() {
+        let result = json!({"automation": "running"});
+        assert_eq!(shown(op::AUTOMATION, &result), "automation: running\n");
+        let result = json!({"automation": "paused", "since": 1_700_000_000_000_i64,
+            "by": "restore", "reason": "a copy"});
+        assert_eq!(
+            shown(op::AUTOMATION, &result),
+            "automation: paused since 2023-11-14 22:13:20Z, by restore: a copy\n"
+        );
     }
 }

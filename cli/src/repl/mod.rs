@@ -150,7 +150,7 @@ async fn obey(session: &Session, line: &str) -> Result<Next, Error> {
         LineCommand::Exit => Ok(Next::Leave),
         LineCommand::Command(run) => {
             let session = session.for_line(line.json, line.verbose);
-            Box::pin(commands::run(&session, run)).await?;
+            Box::pin(commands::run(&session, *run)).await?;
             Ok(Next::Read)
         }
     }
@@ -223,7 +223,10 @@ mod tests {
             panic!("not a command");
         };
         assert!(line.json);
-        let LineCommand::Command(Command::ApplyEvent(apply)) = line.command else {
+        let LineCommand::Command(command) = line.command else {
+            panic!("not a command");
+        };
+        let Command::ApplyEvent(apply) = *command else {
             panic!("not apply-event");
         };
         assert_eq!(apply.instance_id, "o 1");

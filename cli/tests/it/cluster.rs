@@ -106,6 +106,37 @@ fn cluster_commands_are_one_operation_each_and_print_its_result() {
 }
 
 #[test]
+fn automation_is_one_operation_with_what_was_asked_for() {
+    let fake = Fake::start(|_, _| Answer::Ok("{\"automation\":\"paused\"}".to_owned()));
+    for (args, params) in [
+        (&[][..], "{}"),
+        (&["pause"], r#"{"set":"paused"}"#),
+        (
+            &["pause", "--reason", "a move"],
+            r#"{"set":"paused","reason":"a move"}"#,
+        ),
+        (&["resume"], r#"{"set":"running"}"#),
+        (
+            &["resume", "--skip-overdue"],
+            r#"{"set":"running","skip_overdue":true}"#,
+        ),
+        (
+            &["resume", "--shift-timers", "--reason", "done"],
+            r#"{"set":"running","reason":"done","shift_timers":true}"#,
+        ),
+    ] {
+        let args: Vec<&str> = std::iter::once("automation")
+            .chain(args.iter().copied())
+            .collect();
+        exited(&fake.cli(&args).output().unwrap(), 0);
+        let sent = fake.requests().pop().unwrap();
+        assert_eq!((sent.0.as_str(), sent.1.as_str()), (op::AUTOMATION, params));
+    }
+    let both = ["automation", "resume", "--skip-overdue", "--shift-timers"];
+    exited(&fake.cli(&both).output().unwrap(), 2);
+}
+
+#[test]
 fn a_demo_is_not_started_inside_the_repl() {
     let fake = Fake::start(|_, _| Answer::Silence);
     let output = run_with_input(fake.cli(&["repl"]), "cluster demo\n");

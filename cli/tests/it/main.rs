@@ -8,5 +8,6 @@ mod bench;
 mod cluster;
 mod demo;
 mod fake;
+mod fuzz_corpus;
 mod offline;
 mod program;

@@ -346,6 +346,8 @@ fn event() -> Event<'static> {
         emits: Vec::new(),
         payload: None,
         ctx: None,
+        kind: None,
+        meta: None,
     }
 }
 

@@ -53,6 +53,7 @@ fn run(state: &mut State, command: &Command) {
         offset: state.last_applied() + 1,
         now_ms: 1,
         actor: "",
+        meta: None,
         limits: &limits,
     };
     if let Ok(Decision::Write { entry, .. }) = decide(state, &Pending::new(), command, &at) {

@@ -22,6 +22,8 @@ pub enum Command {
         /// The level.
         level: u32,
     },
+    /// Pause automation, or let it run.
+    SetAutomation(SetAutomation),
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
 }
@@ -93,6 +95,19 @@ pub struct DeleteInstance {
     pub idempotency_key: Option<String>,
 }
 
+/// Pause automation, or let it run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetAutomation {
+    /// Whether it is to be paused.
+    pub paused: bool,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// Only when it is resumed: what has become due meanwhile does not happen.
+    pub skip_overdue: bool,
+    /// Only when it is resumed: all times to come move by as long as it was paused.
+    pub shift_timers: bool,
+}
+
 /// A request that only reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -154,6 +169,10 @@ impl fmt::Display for Command {
             Self::DeleteInstance(delete) => write!(f, "delete {}", delete.instance_id),
             Self::FlushAll => f.write_str("flush all"),
             Self::SetLevel { level } => write!(f, "raise the feature level to {level}"),
+            Self::SetAutomation(set) => f.write_str(match set.paused {
+                true => "pause automation",
+                false => "resume automation",
+            }),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
         }
     }

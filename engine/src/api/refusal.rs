@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fact::level::Feature;
-use crate::limits::{BATCH_OPS_MAX, name_fault};
+use crate::limits::{BATCH_OPS_MAX, ID_BYTES_MAX, name_fault, text_fault};
 use crate::machine::definition::Fault;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
@@ -349,7 +349,21 @@ fn held_back(nodes: &[u64]) -> String {
 
 /// Refuses a name that is empty, too long or not printable.
 pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
-    match name_fault(name) {
+    unless(field, name_fault(name))
+}
+
+/// Refuses an id of an instance, an event or a call that no write may use.
+pub(crate) fn check_id(field: &str, id: &str) -> Result<(), Refusal> {
+    check_text(field, id, ID_BYTES_MAX)
+}
+
+/// Refuses a text that is empty, longer than this, or not printable.
+pub(crate) fn check_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
+    unless(field, text_fault(text, bytes_max))
+}
+
+fn unless(field: &str, fault: Option<String>) -> Result<(), Refusal> {
+    match fault {
         None => Ok(()),
         Some(fault) => Err(Refusal::bad(field, format!("{field} {fault}"))),
     }

@@ -87,6 +87,17 @@ pub enum Reply {
         /// The level now.
         to: u32,
     },
+    /// Automation stands like this now.
+    Automation {
+        /// Whether it is paused.
+        paused: bool,
+        /// Since when, Unix milliseconds; 0 when it was never paused.
+        since_ms: u64,
+        /// Why; may be empty.
+        reason: Arc<str>,
+        /// The offset of the fact that set it so; `None` when nothing was changed.
+        wal_offset: Option<u64>,
+    },
     /// One instance.
     Instance(InstanceView),
     /// A page of instances.

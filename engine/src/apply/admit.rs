@@ -2,6 +2,7 @@
 //! is installed.
 
 use super::planted;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact};
 use crate::machine::Compiled;
 use crate::state::{
@@ -33,6 +34,13 @@ pub(super) fn admissible(
                 });
             }
             Ok(set.level > view.level())
+        }
+        Some(Body::SetAutomation(_)) => {
+            let needed = Feature::Automation.level();
+            match view.level() >= needed {
+                true => Ok(true),
+                false => Err(contradiction(at, "automation needs a higher feature level")),
+            }
         }
         Some(Body::PutMachine(put)) => {
             let free = view.machine(&put.machine, put.version).is_none();

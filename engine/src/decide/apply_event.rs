@@ -25,7 +25,7 @@ use crate::view::Current;
 
 impl Decider<'_> {
     pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<OpDecision, Refusal> {
-        check_names(apply)?;
+        self.check_names(apply)?;
         let payload = object_param("payload", apply.payload.as_ref())?;
         let scope = Scope::Apply(&apply.instance_id);
         let params = || params(apply, payload.as_ref());
@@ -122,17 +122,17 @@ impl Decider<'_> {
             actor: self.actor,
         }
     }
-}
 
-fn check_names(apply: &ApplyEvent) -> Result<(), Refusal> {
-    check_name("instance_id", &apply.instance_id)?;
-    check_name("event", &apply.event)?;
-    if let Some(state) = &apply.expected_state {
-        check_name("expected_state", state)?;
-    }
-    match &apply.event_id {
-        Some(id) => check_name("event_id", id),
-        None => Ok(()),
+    fn check_names(self, apply: &ApplyEvent) -> Result<(), Refusal> {
+        self.check_id("instance_id", &apply.instance_id)?;
+        check_name("event", &apply.event)?;
+        if let Some(state) = &apply.expected_state {
+            check_name("expected_state", state)?;
+        }
+        match &apply.event_id {
+            Some(id) => self.check_id("event_id", id),
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,9 +12,11 @@ use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
 
+/// `fact_bytes` counts for each fact besides its contexts and payloads.
 pub(super) fn decide(
     decider: Decider<'_>,
     ops: &[BatchOp],
+    fact_bytes: usize,
     compiled: &mut Compiled,
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
     check_ops(ops.len())?;
@@ -24,6 +26,7 @@ pub(super) fn decide(
         facts: Vec::new(),
         replies: Vec::new(),
         bytes: 0,
+        fact_bytes,
         listings: StepBudget {
             left: BATCH_LISTED_MAX,
         },
@@ -57,6 +60,7 @@ struct Batch<'a> {
     facts: Vec<Fact>,
     replies: Vec<Reply>,
     bytes: usize,
+    fact_bytes: usize,
     listings: StepBudget,
     compiled: &'a mut Compiled,
 }
@@ -82,6 +86,9 @@ impl Batch<'_> {
                     "raising the feature level is not allowed in a batch",
                 ));
             }
+            BatchOp::Write(Command::SetAutomation(_)) => {
+                return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
+            }
             BatchOp::Write(command) => command,
         };
         match over.single(command)? {
@@ -92,11 +99,17 @@ impl Batch<'_> {
                 machine,
             } => {
                 self.compiled.extend(machine);
-                self.bytes += bytes(&body);
+                self.bytes += bytes(&body) + self.fact_bytes;
                 if self.bytes > ENTRY_BYTES_MAX {
+                    let with = match self.fact_bytes {
+                        0 => "",
+                        _ => ", with the batch's metadata beside each fact",
+                    };
                     return Err(Refusal::bad(
                         "ops",
-                        format!("the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes"),
+                        format!(
+                            "the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes{with}"
+                        ),
                     ));
                 }
                 let fact = Fact::from(body);
@@ -131,6 +144,7 @@ fn bytes(body: &Body) -> usize {
             let payload = apply.payload.as_ref().map_or(0, |payload| payload.len());
             apply.ctx.len() + payload + names(&apply.emits) + names(&apply.via)
         }
+        Body::SetAutomation(set) => set.reason.len(),
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

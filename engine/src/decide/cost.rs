@@ -79,6 +79,7 @@ fn documents(command: &Command) -> usize {
         Command::DeleteInstance(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
+        | Command::SetAutomation(_)
         | Command::Batch(_) => None,
     };
     document.map_or(0, |text| text.len())

@@ -6,7 +6,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Decider, OpDecision};
 use crate::Refusal;
-use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::reply::Reply;
 use crate::fact::Key;
@@ -95,7 +94,7 @@ impl Decider<'_> {
         let Some(key) = key else {
             return Ok(KeyCheck::New(None));
         };
-        check_name("idempotency_key", key)?;
+        self.check_id("idempotency_key", key)?;
         let params_hash = xxh3_64(&params().0);
         let retention_ms = self.limits.idempotency_retention_ms;
         let found = self

@@ -11,6 +11,7 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{CreateInstance, DeleteInstance};
 use crate::api::reply::Reply;
+use crate::fact::level::Feature;
 use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
 use crate::limits::CTX_BYTES_MAX;
@@ -67,7 +68,7 @@ pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
 
 impl Decider<'_> {
     pub(super) fn create_instance(self, create: &CreateInstance) -> Result<OpDecision, Refusal> {
-        check_name("instance_id", &create.instance_id)?;
+        self.check_id("instance_id", &create.instance_id)?;
         check_name("machine", &create.machine)?;
         let ctx = object_param("initial_ctx", create.initial_ctx.as_ref())?;
         let scope = match create.id_given {
@@ -166,24 +167,31 @@ impl Decider<'_> {
     }
 
     pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<OpDecision, Refusal> {
-        check_name("instance_id", &delete.instance_id)?;
+        self.check_id("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
-        let Last::Live(prev_offset) = self.view.last(&delete.instance_id) else {
+        let Some(current) = self.view.instance(&delete.instance_id) else {
             return Err(Refusal::InstanceNotFound {
                 instance_id: delete.instance_id.clone(),
             });
         };
+        let mut deleted = fact::DeleteInstance {
+            instance_id: delete.instance_id.clone(),
+            prev_offset: current.last_offset,
+            keep_id: !self.limits.allow_instance_recreate,
+            key,
+            ..fact::DeleteInstance::default()
+        };
+        if self.reaches(Feature::DeletedState) {
+            deleted.machine = current.machine.name.to_string();
+            deleted.version = current.machine.version;
+            deleted.from_state = current.state_name().to_string();
+        }
         Ok(OpDecision::Write {
-            body: Body::DeleteInstance(fact::DeleteInstance {
-                instance_id: delete.instance_id.clone(),
-                prev_offset,
-                keep_id: !self.limits.allow_instance_recreate,
-                key,
-            }),
+            body: Body::DeleteInstance(deleted),
             reply: Reply::Deleted {
                 instance_id: Arc::from(delete.instance_id.as_str()),
                 wal_offset: self.offset,

@@ -12,6 +12,11 @@ impl Decider<'_> {
         Refusal::unless_reached(self.view.level(), feature)
     }
 
+    /// Whether the cluster has that level.
+    pub(super) fn reaches(self, feature: Feature) -> bool {
+        self.require(feature).is_ok()
+    }
+
     pub(super) fn set_level(self, level: u32) -> Result<OpDecision, Refusal> {
         let understood = self.view.state.understands();
         if !(FIRST..=understood).contains(&level) {

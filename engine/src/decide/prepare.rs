@@ -126,7 +126,8 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
         Command::PutMachine(_)
         | Command::DeleteInstance(_)
         | Command::FlushAll
-        | Command::SetLevel { .. } => false,
+        | Command::SetLevel { .. }
+        | Command::SetAutomation(_) => false,
     }
 }
 
@@ -155,7 +156,13 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
-                Some(Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_)) | None => {}
+                Some(
+                    Body::PutMachine(_)
+                    | Body::FlushAll(_)
+                    | Body::SetLevel(_)
+                    | Body::SetAutomation(_),
+                )
+                | None => {}
             }
         }
     }
@@ -172,6 +179,16 @@ impl Landing {
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
             | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
+            Reply::Automation {
+                since_ms,
+                wal_offset: Some(wal_offset),
+                ..
+            } => {
+                if *wal_offset == NO_OFFSET {
+                    *since_ms = self.time_ms;
+                }
+                self.at(wal_offset);
+            }
             Reply::Instance(instance) if instance.last_wal_offset == NO_OFFSET => {
                 instance.last_wal_offset = self.offset;
                 instance.updated_ms = self.time_ms;
@@ -186,6 +203,7 @@ impl Landing {
             Reply::PutMachine { .. }
             | Reply::Flushed { .. }
             | Reply::LevelSet { .. }
+            | Reply::Automation { .. }
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -222,6 +240,8 @@ enum Premise {
     Key(Option<(u64, bool)>),
     /// The feature level: any command may need one.
     Level(u32),
+    /// How automation stands, and since when.
+    Automation(bool, u64),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -267,6 +287,11 @@ impl Premises {
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
             Command::FlushAll | Command::SetLevel { .. } => {}
+            Command::SetAutomation(_) => {
+                let automation = view.automation();
+                let stands = Premise::Automation(automation.paused, automation.since_ms);
+                self.0.push(stands);
+            }
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),

@@ -65,7 +65,7 @@ pub const SCHEMA: &[Row] = &[
     row("Entry", 3, "actor", 1),
     holding("Entry", 4, "key_bounds", 1, "KeyBounds"),
     holding("Entry", 5, "facts", 1, "Fact"),
-    row("Entry", 6, "meta", 2),
+    holding("Entry", 6, "meta", 2, "Meta"),
     row("KeyBounds", 1, "retention_ms", 1),
     row("KeyBounds", 2, "keys_max", 1),
     row("KeyBounds", 3, "bytes_max", 1),
@@ -112,7 +112,21 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 2, "prev_offset", 1),
     row("DeleteInstance", 3, "keep_id", 1),
     holding("DeleteInstance", 4, "key", 1, "Key"),
+    // Which one it was says the state before. Watches are told, and would otherwise have to look it up.
+    row("DeleteInstance", 5, "machine", 2),
+    row("DeleteInstance", 6, "version", 2),
+    row("DeleteInstance", 7, "from_state", 2),
     row("SetLevel", 1, "level", 1),
+    row("SetAutomation", 1, "paused", 2),
+    row("SetAutomation", 2, "reason", 2),
+    row("SetAutomation", 3, "skip_overdue", 2),
+    row("SetAutomation", 4, "shift_timers", 2),
+    holding("Meta", 1, "headers", 2, "Header"),
+    row("Meta", 2, "reason", 2),
+    row("Meta", 3, "correlation_id", 2),
+    row("Meta", 4, "causation_id", 2),
+    row("Header", 1, "name", 2),
+    row("Header", 2, "value", 2),
 ];
 
 /// What snapshots hold: `record.proto`, with the names of its messages.
@@ -130,7 +144,6 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Header", 5, "instances", 1),
     row("Header", 6, "stale_known_from", 1),
     row("Header", 7, "level", 2),
-    row("Header", 8, "automation", 2),
     holding("Header", 9, "chain", 2, "Chain"),
     row("Chain", 1, "first", 2),
     row("Chain", 2, "last", 2),
@@ -138,6 +151,11 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     holding("Chain", 4, "marks", 2, "Mark"),
     row("Mark", 1, "offset", 2),
     row("Mark", 2, "head", 2),
+    holding("Header", 8, "automation", 2, "Automation"),
+    row("Automation", 1, "paused", 2),
+    row("Automation", 2, "since_ms", 2),
+    row("Automation", 3, "reason", 2),
+    row("Automation", 4, "by", 2),
     row("Machine", 1, "machine", 1),
     row("Machine", 2, "version", 1),
     row("Machine", 3, "definition", 1),
@@ -194,6 +212,8 @@ pub enum Feature {
     Emits,
     /// Instance ids, event ids and keys that are longer than a name.
     LongIds,
+    /// The machine and the last state of a deleted instance.
+    DeletedState,
 }
 
 impl Feature {
@@ -206,7 +226,8 @@ impl Feature {
             | Self::Automation
             | Self::Format2
             | Self::Emits
-            | Self::LongIds => 2,
+            | Self::LongIds
+            | Self::DeletedState => 2,
         }
     }
 }
@@ -214,11 +235,12 @@ impl Feature {
 impl fmt::Display for Feature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Meta => "headers, reason, correlation_id and causation_id",
+            Self::Meta => "metadata (headers, reason, correlation_id, causation_id)",
             Self::Chain => "the hash chain",
             Self::Automation => "AUTOMATION",
             Self::Format2 => "a definition of format 2",
             Self::Emits => "emit",
+            Self::DeletedState => "the last state of a deleted instance",
             Self::LongIds => "an id or key of more than 256 bytes",
         })
     }

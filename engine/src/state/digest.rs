@@ -21,13 +21,17 @@ impl State {
         self.with_rest(self.sum_items())
     }
 
-    /// What is no item: the time, and the level. At the first level the digest is what it was before there were
+    /// What is no item: the time, the level, and how automation stands. At the first level the digest is what it was before there were
     /// levels.
     fn with_rest(&self, items: u128) -> u128 {
         let timed = with_time(items, self.last_time_ms);
-        match self.level {
+        let leveled = match self.level {
             level::FIRST => timed,
             level => timed.wrapping_add(xxh3_128(&[&b"l"[..], &level.to_le_bytes()].concat())),
+        };
+        match &self.automation {
+            None => leveled,
+            Some(automation) => leveled.wrapping_add(automation.digest()),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
@@ -26,6 +27,8 @@ pub(crate) struct FactAt<'a> {
     pub(crate) offset: u64,
     pub(crate) time_ms: u64,
     pub(crate) bounds: KeyBounds,
+    /// Who asked for the entry.
+    pub(crate) actor: &'a str,
     /// The entry's facts before this one, and those behind it.
     pub(crate) before: &'a [Fact],
     pub(crate) behind: &'a [Fact],
@@ -72,6 +75,15 @@ impl State {
                 if Feature::Chain.level() <= set.level {
                     self.begin_chain(at.offset);
                 }
+                Ok(())
+            }
+            Some(Body::SetAutomation(set)) => {
+                self.automation = Some(Arc::new(Automation {
+                    paused: set.paused,
+                    since_ms: at.time_ms,
+                    reason: set.reason.clone(),
+                    by: at.actor.to_owned(),
+                }));
                 Ok(())
             }
         }
@@ -222,6 +234,7 @@ impl State {
             last_time_ms: self.last_time_ms,
             level: self.level,
             understands: self.understands,
+            automation: self.automation.take(),
             stale: std::mem::take(&mut self.stale),
             stale_known_from: self.stale_known_from,
             chain: self.chain.take(),

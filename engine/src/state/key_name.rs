@@ -32,7 +32,10 @@ impl<'a> Scope<'a> {
             Body::DeleteInstance(delete) => {
                 Some((Self::Delete(&delete.instance_id), delete.key.as_ref()?))
             }
-            Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) => None,
+            Body::PutMachine(_)
+            | Body::FlushAll(_)
+            | Body::SetLevel(_)
+            | Body::SetAutomation(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
@@ -162,6 +163,14 @@ impl StateLoader {
         self.state.stale_known_from = header.stale_known_from;
         self.state.level = header.level.max(level::FIRST);
         self.state.chain = header.chain.as_ref().map(chain::read).transpose()?;
+        self.state.automation = header.automation.map(|automation| {
+            Arc::new(Automation {
+                paused: automation.paused,
+                since_ms: automation.since_ms,
+                reason: automation.reason,
+                by: automation.by,
+            })
+        });
         Ok(())
     }
 

@@ -122,6 +122,16 @@ impl SnapshotRecords {
                 level => level,
             },
             chain: self.state.chain.as_ref().map(chain_message),
+            automation: self
+                .state
+                .automation
+                .as_deref()
+                .map(|automation| proto::Automation {
+                    paused: automation.paused,
+                    since_ms: automation.since_ms,
+                    reason: automation.reason.clone(),
+                    by: automation.by.clone(),
+                }),
         })
     }
 

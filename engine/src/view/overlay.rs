@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::fact::{self, Body, Fact};
 use crate::hash::Map;
 use crate::machine::{Compiled, Machine};
-use crate::state::{BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
+use crate::state::{Automation, BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
 
 #[derive(Default)]
 pub(crate) struct Overlay {
@@ -26,6 +26,8 @@ pub(crate) struct Overlay {
     pub(crate) flushed_at: Option<u64>,
     /// The last feature level in flight, and where it was set.
     pub(crate) level: Option<(u64, u32)>,
+    /// How automation stands last in flight, and where it was set.
+    pub(crate) automation: Option<(u64, Arc<Automation>)>,
     touched: VecDeque<(u64, Touched)>,
 }
 
@@ -74,6 +76,7 @@ enum Touched {
     Machine(Arc<str>, u32),
     Everything,
     Level,
+    Automation,
 }
 
 impl Overlay {
@@ -97,6 +100,17 @@ impl Overlay {
             Some(Body::SetLevel(set)) => {
                 self.level = Some((offset, set.level));
                 self.touched.push_back((offset, Touched::Level));
+            }
+            Some(Body::SetAutomation(set)) => {
+                // The actor is not known here, and no decision depends on it.
+                let automation = Automation {
+                    paused: set.paused,
+                    since_ms: time_ms,
+                    reason: set.reason.clone(),
+                    by: String::new(),
+                };
+                self.automation = Some((offset, Arc::new(automation)));
+                self.touched.push_back((offset, Touched::Automation));
             }
         }
     }
@@ -161,7 +175,7 @@ impl Overlay {
                 let item = self.machines.get(&(name.clone(), *version))?;
                 (item.0 == offset).then_some((b'm', name.as_bytes(), *version))
             }
-            Touched::Everything | Touched::Level => None,
+            Touched::Everything | Touched::Level | Touched::Automation => None,
         }
     }
 
@@ -340,6 +354,9 @@ impl Overlay {
                 }
                 Touched::Everything => {
                     self.flushed_at = self.flushed_at.filter(|offset| *offset > applied);
+                }
+                Touched::Automation => {
+                    self.automation = self.automation.take().filter(|(at, _)| *at > applied);
                 }
                 Touched::Level => {
                     self.level = self.level.filter(|(offset, _)| *offset > applied);

@@ -3,7 +3,7 @@
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use rstmdb_engine::command::{ApplyEvent, BatchOp, ListInstances, Query};
 use rstmdb_engine::fact::{self, Body, Fact};
-use rstmdb_engine::limits::{CTX_BYTES_MAX, ENTRY_BYTES_MAX, NAME_BYTES_MAX};
+use rstmdb_engine::limits::{CTX_BYTES_MAX, ENTRY_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX};
 use rstmdb_engine::{
     Command, DecideAt, Entry, Limits, Outcome, Pending, Refusal, Reply, State, prepare,
 };
@@ -50,6 +50,7 @@ fn the_last_offset_of_all_is_expected_in_vain() {
         offset: 2,
         now_ms: 1,
         actor: "test",
+        meta: None,
         limits: &limits,
     };
     let prepared = prepare(&state, &command, &at);
@@ -156,7 +157,7 @@ fn after_need_not_be_an_id_that_exists() {
 }
 
 #[test]
-fn every_name_is_1_to_256_printable_bytes() {
+fn names_are_1_to_256_printable_bytes_and_ids_1_to_1024() {
     type Make = fn(String) -> Command;
     let makers: [(&str, Make); 7] = [
         ("machine", |name| put(&name, 1, ORDER)),
@@ -182,21 +183,32 @@ fn every_name_is_1_to_256_printable_bytes() {
         }),
     ];
     for (field, make) in makers {
+        let is_id = field.ends_with("id") || field.ends_with("key");
+        let max = if is_id { ID_BYTES_MAX } else { NAME_BYTES_MAX };
         for (name, fault) in [
-            (String::new(), "is 0 bytes long; 1 to 256 are allowed"),
-            ("x".repeat(257), "is 257 bytes long; 1 to 256 are allowed"),
-            ("é".repeat(129), "is 258 bytes long; 1 to 256 are allowed"),
+            (
+                String::new(),
+                format!("is 0 bytes long; 1 to {max} are allowed"),
+            ),
+            (
+                "x".repeat(max + 1),
+                format!("is {} bytes long; 1 to {max} are allowed", max + 1),
+            ),
+            (
+                "é".repeat(max / 2 + 1),
+                format!("is {} bytes long; 1 to {max} are allowed", max + 2),
+            ),
             (
                 "x".repeat(1 << 20),
-                "is 1048576 bytes long; 1 to 256 are allowed",
+                format!("is 1048576 bytes long; 1 to {max} are allowed"),
             ),
             (
                 "a\nb".to_owned(),
-                "holds a control character at position 2; names must be printable",
+                "holds a control character at position 2; names must be printable".to_owned(),
             ),
             (
                 "\u{7f}".to_owned(),
-                "holds a control character at position 1; names must be printable",
+                "holds a control character at position 1; names must be printable".to_owned(),
             ),
         ] {
             let mut state = started();

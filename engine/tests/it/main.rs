@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agreement;
+mod automation;
 mod bounds;
 mod chain;
 mod common;
@@ -18,6 +19,7 @@ mod guard_model;
 mod guards;
 mod keys;
 mod levels;
+mod meta;
 mod properties;
 mod replay;
 mod scenario;

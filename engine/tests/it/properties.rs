@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rstmdb_engine::command::{BatchOp, ListInstances, Query};
+use rstmdb_engine::command::{BatchOp, ListInstances, Query, SetAutomation};
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
 use rstmdb_engine::{
     Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Reply, State, is_settled, prepare,
@@ -48,7 +48,11 @@ fn command() -> impl Strategy<Value = Command> {
     let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
     let batch = vec(op, 0..5).prop_map(Command::Batch);
     prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll),
-        1 => (0..4u32).prop_map(|level| Command::SetLevel { level })]
+    1 => (0..4u32).prop_map(|level| Command::SetLevel { level }),
+    1 => any::<bool>().prop_map(|paused| Command::SetAutomation(SetAutomation {
+        paused,
+        ..SetAutomation::default()
+    }))]
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -152,6 +156,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 prev_offset,
                 keep_id,
                 key,
+                ..fact::DeleteInstance::default()
             })
         },
     );
@@ -162,6 +167,10 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         2 => delete.prop_map(Some),
         1 => Just(Some(Body::FlushAll(fact::FlushAll {}))),
         1 => (0..4u32).prop_map(|level| Some(Body::SetLevel(fact::SetLevel { level }))),
+        1 => any::<bool>().prop_map(|paused| Some(Body::SetAutomation(fact::SetAutomation {
+            paused,
+            ..fact::SetAutomation::default()
+        }))),
         1 => Just(None),
     ]
     .prop_map(|body| Fact { body })
@@ -242,7 +251,7 @@ proptest! {
             let after = decided(&ahead, &nothing, &command, offset, now_ms, &limits);
             let over = decided(&behind, &pending, &command, offset, now_ms, &limits);
             prop_assert_eq!(format!("{after:?}"), format!("{over:?}"));
-            let at = DecideAt { offset, now_ms, actor: "test", limits: &limits };
+            let at = DecideAt { offset, now_ms, actor: "test", meta: None, limits: &limits };
             if command != Command::FlushAll {
                 let prepared = prepare(&behind, &command, &at);
                 let landed = prepared.land(&behind, &pending, &command, &at);
@@ -289,6 +298,7 @@ proptest! {
                 time_ms,
                 facts,
                 actor: String::new(),
+                meta: None,
                 key_bounds: Some(KeyBounds { retention_ms: 20, keys_max: 3, bytes_max: 500, of_lives: true }),
             };
             let before = shown(&state);

@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use crate::common::{bytes, decided, reload};
+use crate::common::{bytes, reload, said};
 use rstmdb_engine::command::{
     ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
+use rstmdb_engine::fact::{Header, Meta};
 use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
 
 /// The files of all scenarios, by name.
@@ -80,6 +82,25 @@ pub fn request(text: &str, ops: &[&str]) -> Request {
         Some(query) => Request::Query(query),
         None => Request::Command(line.command()),
     }
+}
+
+/// What the client of a line says about its write: `reason=`, `correlation=`, `causation=` and `header=NAME:VALUE`.
+pub fn meta(text: &str) -> Option<Meta> {
+    let line = Line::parse(text);
+    let headers = line.words.iter();
+    let headers = headers.filter_map(|word| word.strip_prefix("header=")?.split_once(':'));
+    let meta = Meta {
+        headers: headers
+            .map(|(name, value)| Header {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            })
+            .collect(),
+        reason: line.option("reason"),
+        correlation_id: line.option("correlation"),
+        causation_id: line.option("causation"),
+    };
+    (meta != Meta::default()).then_some(meta)
 }
 
 /// What came of a request.
@@ -203,6 +224,17 @@ impl<'a> Line<'a> {
             "level" => Command::SetLevel {
                 level: word(1).parse().unwrap(),
             },
+            "pause" => Command::SetAutomation(SetAutomation {
+                paused: true,
+                reason: self.option("reason"),
+                ..SetAutomation::default()
+            }),
+            "resume" => Command::SetAutomation(SetAutomation {
+                reason: self.option("reason"),
+                skip_overdue: self.words.contains(&"skip"),
+                shift_timers: self.words.contains(&"shift"),
+                ..SetAutomation::default()
+            }),
             other => panic!("unknown command {other}"),
         }
     }
@@ -237,6 +269,16 @@ impl Run {
         self.now_ms = now_ms;
     }
 
+    pub fn level(&self) -> u32 {
+        self.state.level()
+    }
+
+    /// Takes an entry that no request of the scenario has asked for.
+    pub fn install(&mut self, entry: &Entry) {
+        self.place(entry.index, entry.time_ms);
+        assert_eq!(self.state.apply(entry, entry.index), Ok(Outcome::Applied));
+    }
+
     pub fn digest(&self) -> u128 {
         self.state.digest()
     }
@@ -254,13 +296,19 @@ impl Run {
         match line.words[0] {
             "time" => self.now_ms = line.words[1].parse().unwrap(),
             "limits" => self.set_limits(&line),
+            "level" => self.command(
+                &Command::SetLevel {
+                    level: line.words[1].parse().unwrap(),
+                },
+                None,
+            ),
             "hold" => self.mode = Mode::Hold,
             "blind" => self.mode = Mode::Blind,
             "skip" => self.state.skip(self.state.last_applied() + 1),
             "release" => self.release(),
             _ => match request(text, ops) {
                 Request::Query(query) => self.query(&query),
-                Request::Command(command) => self.command(&command),
+                Request::Command(command) => self.command(&command, meta(text).as_ref()),
             },
         }
     }
@@ -303,17 +351,18 @@ impl Run {
         self.came.push(Came { outcome, offset });
     }
 
-    fn command(&mut self, command: &Command) {
+    fn command(&mut self, command: &Command, meta: Option<&Meta>) {
         let offset = self.end() + 1;
         let nothing = Pending::new();
         let pending = match self.mode {
             Mode::Blind => &nothing,
             Mode::Direct | Mode::Hold => &self.pending,
         };
-        let decision = decided(
+        let decision = said(
             &self.state,
             pending,
             command,
+            meta,
             offset,
             self.now_ms,
             &self.limits,

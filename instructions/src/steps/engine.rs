@@ -78,6 +78,7 @@ impl Order {
             offset: self.state.last_applied() + 1,
             now_ms: 1_700_000_000_000,
             actor: "bench",
+            meta: None,
             limits: &self.limits,
         };
         match decide(&self.state, &Pending::new(), command, &at) {

@@ -27,8 +27,11 @@ const OPS: &[&str] = &[
     "WAL_READ",
     "AUDIT_READ",
     "WAL_STATS",
+    "ANCESTORS",
     "FLUSH_ALL",
     "REPLICATION_STATUS",
+    "AUTOMATION",
+    "CLUSTER_FINALIZE_UPGRADE",
 ];
 
 /// Makes mutated frames.
@@ -99,12 +102,13 @@ impl Mutator {
         let instance = format!("m-{}", self.rng.below(50));
         let key = format!("k-{}", self.rng.below(1000));
         let apply = json!({"instance_id": instance, "event": "SET", "payload": {"n": 1},
-            "expected_state": "on", "event_id": "e", "idempotency_key": key});
+            "expected_state": "on", "event_id": "e", "idempotency_key": key, "headers": {"a": "b"},
+            "reason": "why", "correlation_id": "w", "causation_id": "17"});
         let create = json!({"instance_id": instance, "machine": "counter", "version": 1,
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(14) {
+        let (op, params) = match self.rng.below(15) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -114,7 +118,10 @@ impl Mutator {
                 "LIST_INSTANCES",
                 json!({"machine": "counter", "limit": 2, "offset": 1}),
             ),
-            3 => ("WAL_READ", json!({"from_offset": 1, "limit": 2})),
+            3 => (
+                "WAL_READ",
+                json!({"from_offset": 1, "limit": 2, "include_meta": true}),
+            ),
             4 => (
                 "PUT_MACHINE",
                 json!({"machine": "fuzz", "version": 1, "definition": definition}),
@@ -122,11 +129,13 @@ impl Mutator {
             5 => ("GET_MACHINE", json!({"machine": "counter", "version": 1})),
             6 => (
                 "WATCH_INSTANCE",
-                json!({"instance_id": instance, "from_offset": 5}),
+                json!({"instance_id": instance, "from_offset": 5, "include": ["created", "deleted"],
+                    "include_meta": true}),
             ),
             7 => ("UNWATCH", json!({"subscription_id": "s"})),
             8 => ("DELETE_INSTANCE", json!({"instance_id": instance})),
             9 => ("CREATE_INSTANCE", create),
+            13 => ("ANCESTORS", json!({"offset": 3, "limit": 2})),
             10 => (
                 "BATCH",
                 json!({"mode": "atomic", "ops": [{"op": "CREATE_INSTANCE", "params": create},

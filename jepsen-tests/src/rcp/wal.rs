@@ -33,6 +33,23 @@ impl Record {
     pub fn seen(&self) -> Option<Seen> {
         (self.kind() == "apply_event").then(|| Seen::new(self.offset, &self.entry))
     }
+
+    /// What a watcher that includes creations and deletions must have seen; `None` if the record is neither of them nor
+    /// an event.
+    pub fn seen_or_lived(&self) -> Option<Seen> {
+        let entry = &self.entry;
+        let lived = match self.kind() {
+            "create_instance" => json!({
+                "instance_id": entry["instance_id"], "to_state": entry["initial_state"],
+                "ctx": entry["initial_ctx"],
+            }),
+            "delete_instance" => json!({
+                "instance_id": entry["instance_id"], "from_state": entry["from_state"],
+            }),
+            _ => return self.seen(),
+        };
+        Some(Seen::new(self.offset, &lived))
+    }
 }
 
 /// Reads page by page from `from` to the end, and hands over each record.

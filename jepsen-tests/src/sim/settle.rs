@@ -188,7 +188,7 @@ async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
 /// WAL_READ shows the same on every node: every event of the log.
 fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
     let chain = world.chain.lock();
-    let mut expected = chain.facts().events().iter();
+    let mut expected = chain.facts().events();
     let mut from = 0;
     loop {
         let page = replica.log_read(from, 50);

@@ -76,9 +76,13 @@ impl<T: Types> Replica<T> {
     ///
     /// See [`Error`].
     pub fn submit(&self, submission: impl Into<Submission>, actor: Arc<str>) -> Submitted {
-        let Submission { command, sent } = submission.into();
+        let Submission {
+            command,
+            meta,
+            sent,
+        } = submission.into();
         let source = Source::Client(sent);
-        self.parts.inbox.submit(command, actor, source)
+        self.parts.inbox.submit(command, meta, actor, source)
     }
 
     /// Brings other options into force, from the next decision, read or check on.
@@ -163,7 +167,8 @@ impl<T: Types> Replica<T> {
     }
 
     /// Starts a watch of one instance together with how it stands at the watch's head: nothing
-    /// lies between the two.
+    /// lies between the two. `filter` says what it wants of the instance. A watch that is told creations or deletions
+    /// may wait for an instance that does not exist.
     ///
     /// # Errors
     ///
@@ -171,9 +176,11 @@ impl<T: Types> Replica<T> {
     pub fn watch_instance(
         &self,
         instance_id: &str,
+        filter: WatchFilter,
         from: Option<u64>,
-    ) -> Result<(Watch<T>, Reply), Error> {
-        self.parts.watches.watch_instance(instance_id, from)
+    ) -> Result<(Watch<T>, Option<Reply>), Error> {
+        let watches = &self.parts.watches;
+        watches.watch_instance(instance_id, filter, from)
     }
 
     /// Whether a watch may begin at the offset `from` that was got from the cluster `cluster_id`.

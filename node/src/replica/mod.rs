@@ -76,7 +76,7 @@ pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;
 pub use watch::cursor::{Progress, Watch, WatchEnd};
 pub use watch::event::WatchEvent;
-pub use watch::hub::{Names, WatchFilter};
+pub use watch::hub::{Include, Names, Told, WatchFilter};
 pub use write::request::Submission;
 pub use write::writes::is_repeatable;
 pub(crate) use write::writes::{is_keyed, writes};

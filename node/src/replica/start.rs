@@ -321,6 +321,7 @@ impl<T: Types> Parts<T> {
         let proposer = Proposer {
             raft: raft.clone(),
             applied: self.log.applied.clone(),
+            log: self.log.clone(),
             reads: self.reads.clone(),
             clocks: self.clock.clocks.clone(),
             host: self.log.host.clone(),

@@ -2,6 +2,8 @@
 
 use rstmdb_engine::command::{BatchOp, Query};
 use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::meta::Meta;
+use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{instance, machine};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -32,6 +34,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 version: create.version,
                 initial_ctx: create.initial_ctx.as_deref().map(raw),
                 idempotency_key: create.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("CREATE_INSTANCE", text(&params))
         }
@@ -44,6 +47,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 expected_wal_offset: apply.expected_wal_offset,
                 event_id: apply.event_id.as_deref().map(Into::into),
                 idempotency_key: apply.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("APPLY_EVENT", text(&params))
         }
@@ -51,10 +55,20 @@ fn command_call(command: &Command) -> (&'static str, String) {
             let params = instance::DeleteInstance {
                 instance_id: (&*delete.instance_id).into(),
                 idempotency_key: delete.idempotency_key.as_deref().map(Into::into),
+                meta: Meta::default(),
             };
             ("DELETE_INSTANCE", text(&params))
         }
         Command::FlushAll => ("FLUSH_ALL", "{}".to_owned()),
+        Command::SetAutomation(set) => {
+            let params = Automation {
+                set: Some(if set.paused { "paused" } else { "running" }.into()),
+                reason: set.reason.as_deref().map(Into::into),
+                skip_overdue: set.skip_overdue.then_some(true),
+                shift_timers: set.shift_timers.then_some(true),
+            };
+            ("AUTOMATION", text(&params))
+        }
         Command::SetLevel { .. } => panic!("no client can ask for {command}"),
         Command::Batch(ops) => ("BATCH", batch_params(ops)),
     }

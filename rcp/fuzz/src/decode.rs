@@ -4,6 +4,7 @@ use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::storage::audit::AuditRead;
+use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
 
@@ -30,4 +31,5 @@ fn look_into(payload: &[u8]) {
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);
     let _ = AuditRead::read(head.params);
+    let _ = Automation::read(head.params);
 }

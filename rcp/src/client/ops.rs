@@ -19,11 +19,13 @@ use crate::message::machine::{
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
 use crate::message::storage::audit::{AuditRead, AuditReadResult};
+use crate::message::storage::automation::{Automation, AutomationResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
-    Compact, CompactResult, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
+    Compact, CompactResult, FlushAll, FlushAllResult, ReplicationStatusResult, SnapshotInstance,
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
 };
 
@@ -73,6 +75,8 @@ methods! {
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.
     wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
+    /// ANCESTORS: a write, its cause, the cause of that, and so on.
+    ancestors ANCESTORS (Ancestors) -> AncestorsResult<Box<RawValue>>;
     /// WAL_STATS: how large the log is.
     wal_stats WAL_STATS () -> WalStatsResult;
     /// AUDIT_READ: hashes of entries of the log, and the entries about one instance.
@@ -83,6 +87,10 @@ methods! {
     compact COMPACT (Compact) -> CompactResult;
     /// FLUSH_ALL: removes everything, where the server allows it.
     flush_all FLUSH_ALL () -> FlushAllResult;
+    /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says how that stands.
+    automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
+    /// FLUSH_ALL, saying why.
+    flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.
     replication_status REPLICATION_STATUS () -> ReplicationStatusResult<'static>;
     /// CLUSTER_STATUS: every member, and how it is.

@@ -10,6 +10,16 @@ use crate::message::fields::Fields;
 use crate::message::op::{self, Kind};
 
 const KEY: &str = "idempotency_key";
+const OPS: &str = "ops";
+/// Everything that a batch may say.
+const BATCH_FIELDS: [&str; 6] = [
+    "mode",
+    OPS,
+    "headers",
+    "reason",
+    "correlation_id",
+    "causation_id",
+];
 
 /// A call, and whether it may be repeated.
 pub(super) struct Plan<'a> {
@@ -44,8 +54,8 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan
 
 fn plan_write<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> (Cow<'a, RawValue>, bool) {
     match name {
-        // The same definition again is answered with `created: false`.
-        op::PUT_MACHINE => (Cow::Borrowed(params), true),
+        // The same definition again is answered with `created: false`. What is paused is paused once.
+        op::PUT_MACHINE | op::AUTOMATION => (Cow::Borrowed(params), true),
         op::BATCH => plan_batch(params, add_keys),
         name if op::takes_idempotency_key(name) => plan_keyed(params, add_keys),
         _ => (Cow::Borrowed(params), false),
@@ -85,8 +95,8 @@ fn plan_batch(params: &RawValue, add_keys: bool) -> (Cow<'_, RawValue>, bool) {
 }
 
 fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValue>>, bool)> {
-    let fields = Fields::split("", params.get(), ["mode", "ops"]).ok()?;
-    let items = fields.items("ops", "", BATCH_OPS_MAX).ok()?;
+    let fields = Fields::split("", params.get(), BATCH_FIELDS).ok()?;
+    let items = fields.items(OPS, "", BATCH_OPS_MAX).ok()?;
     let mut ops = Vec::with_capacity(items.len());
     let (mut repeatable, mut changed) = (true, false);
     for item in items {
@@ -108,11 +118,14 @@ fn replan_batch(params: &RawValue, add_keys: bool) -> Option<(Option<Box<RawValu
     if !changed {
         return Some((None, repeatable));
     }
-    let mode = match fields.get("mode") {
-        Some(mode) => format!("\"mode\":{},", mode.get()),
-        None => String::new(),
-    };
-    let text = format!("{{{mode}\"ops\":[{}]}}", ops.join(","));
+    let others = BATCH_FIELDS.into_iter().filter(|name| *name != OPS);
+    let others = others.filter_map(|name| Some((name, fields.get(name)?)));
+    let others = others.map(|(name, value)| format!("\"{name}\":{},", value.get()));
+    let text = format!(
+        "{{{}\"{OPS}\":[{}]}}",
+        others.collect::<String>(),
+        ops.join(",")
+    );
     Some((Some(RawValue::from_string(text).ok()?), repeatable))
 }
 
@@ -196,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_as_repeatable_as_its_operations() {
-        let batch = r#"{"mode":"atomic","ops":[
+        let batch = r#"{"mode":"atomic","reason":"why","headers":{"a":"b"},"ops":[
             {"op":"APPLY_EVENT","params":{"event":"A","idempotency_key":"k"}},
             {"op":"APPLY_EVENT","params":{"event":"B"}},
             {"op":"GET_INSTANCE","params":{}}]}"#;
@@ -204,6 +217,8 @@ mod tests {
         let (params, repeatable) = planned("BATCH", batch, true);
         assert!(repeatable);
         assert_eq!(params["mode"], "atomic");
+        assert_eq!(params["reason"], "why");
+        assert_eq!(params["headers"]["a"], "b");
         assert_eq!(params["ops"][0]["params"][KEY], "k");
         assert_eq!(params["ops"][1]["params"][KEY].as_str().unwrap().len(), 36);
         assert_eq!(params["ops"][2]["params"], serde_json::json!({}));

@@ -340,7 +340,9 @@ impl Reader {
                     return Ok(None);
                 }
                 if self.op == op::WATCH_INSTANCE {
-                    self.last_state = Some(event.to_state.to_string());
+                    // Empty once the instance is gone.
+                    let state = event.to_state.to_string();
+                    self.last_state = Some(state).filter(|state| !state.is_empty());
                 }
                 event.subscription_id = self.subscription_id.clone().into();
                 Ok(Some(WatchItem::Event(event)))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, unexpected};
+use super::meta::Meta;
 use super::response::ErrorBody;
 use super::{ParamFault, Params, op};
 use crate::BATCH_OPS_MAX;
@@ -28,6 +29,10 @@ pub struct Batch<'a> {
     pub mode: BatchMode,
     /// At most [`BATCH_OPS_MAX`].
     pub ops: Vec<BatchOp<'a>>,
+    /// What the client says about the batch. In one of best effort, it holds for each operation that says nothing
+    /// else; the operations of an atomic one say nothing of their own.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 /// One operation of a batch.
@@ -41,7 +46,15 @@ pub struct BatchOp<'a> {
 
 impl<'a> Params<'a> for Batch<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["mode", "ops"])?;
+        let names = [
+            "mode",
+            "ops",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+        ];
+        let fields = Fields::of_params(params, names)?;
         let mode = match fields.optional_text("mode")?.as_deref() {
             None | Some("best_effort") => BatchMode::BestEffort,
             Some("atomic") => BatchMode::Atomic,
@@ -59,7 +72,11 @@ impl<'a> Params<'a> for Batch<'a> {
             .enumerate()
             .map(|(at, item)| read_op(item).map_err(|fault| fault.within(&BatchOp::path(at))))
             .collect::<Result<_, _>>()?;
-        Ok(Self { mode, ops })
+        Ok(Self {
+            mode,
+            ops,
+            meta: Meta::of(&fields)?,
+        })
     }
 }
 

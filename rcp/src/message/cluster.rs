@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::storage::automation::AutomationResult;
 use super::{ParamFault, Params};
 
 /// Result of CLUSTER_STATUS.
@@ -26,6 +27,9 @@ pub struct ClusterStatusResult<'a> {
     /// The feature level: what the log may hold. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
+    /// How automation stands. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationResult<'a>>,
     /// Every member, by node id.
     pub nodes: Vec<NodeStatus<'a>>,
 }
@@ -333,6 +337,7 @@ mod tests {
             leader: None,
             term: 7,
             feature_level: None,
+            automation: None,
             nodes: vec![NodeStatus {
                 node_id: 2,
                 voter: true,

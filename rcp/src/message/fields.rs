@@ -236,7 +236,7 @@ impl<'a, const N: usize> Fields<'a, N> {
 
 const VERSION: &str = "an integer ≥ 1";
 
-fn parse_text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(super) fn parse_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
     // JSON's grammar has been checked already: without an escape, a string is what stands between its quotes.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};
 
 /// Parameters of CREATE_INSTANCE.
@@ -25,6 +26,9 @@ pub struct CreateInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 #[expect(
@@ -43,6 +47,10 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             "version",
             "initial_ctx",
             "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -51,6 +59,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             version: fields.optional_version("version")?.unwrap_or(0),
             initial_ctx: fields.optional_object("initial_ctx")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }
@@ -203,14 +212,26 @@ pub struct DeleteInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["instance_id", "idempotency_key"])?;
+        let names = [
+            "instance_id",
+            "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+        ];
+        let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }
@@ -248,6 +269,9 @@ pub struct ApplyEvent<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> for ApplyEvent<'a> {
@@ -260,6 +284,10 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             "expected_wal_offset",
             "event_id",
             "idempotency_key",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -270,6 +298,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
             event_id: fields.optional_text("event_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }

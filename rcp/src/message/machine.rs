@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};
 
 /// Parameters of PUT_MACHINE.
@@ -20,6 +21,9 @@ pub struct PutMachine<'a> {
     /// SHA-256 of the definition, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Cow<'a, str>>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
 }
 
 impl<'a> PutMachine<'a> {
@@ -30,19 +34,30 @@ impl<'a> PutMachine<'a> {
             version,
             definition,
             checksum: None,
+            meta: Meta::default(),
         }
     }
 }
 
 impl<'a> Params<'a> for PutMachine<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["machine", "version", "definition", "checksum"];
+        let names = [
+            "machine",
+            "version",
+            "definition",
+            "checksum",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+        ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             machine: fields.text("machine")?,
             version: fields.version("version")?,
             definition: fields.object("definition")?,
             checksum: fields.optional_text("checksum")?,
+            meta: Meta::of(&fields)?,
         })
     }
 }

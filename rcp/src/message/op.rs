@@ -55,10 +55,12 @@ ops! {
     UNWATCH Watch;
     SNAPSHOT_INSTANCE Maintenance;
     WAL_READ Read;
+    ANCESTORS Read;
     WAL_STATS Read;
     FLUSH_ALL Write;
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
+    AUTOMATION Write;
     CLUSTER_STATUS Read;
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::storage::automation::AutomationResult;
 use super::{ParamFault, Params};
 
 /// Parameters of HELLO.
@@ -177,6 +178,9 @@ pub struct ClusterInfo<'a> {
     /// The feature level: what the log may hold. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
+    /// How automation stands. Absent: an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<AutomationResult<'a>>,
     /// The highest feature level that the node's program understands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub understands_level: Option<u32>,

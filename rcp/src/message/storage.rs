@@ -3,11 +3,15 @@
 //! | module | subject |
 //! |---|---|
 //! | [`audit`] | AUDIT_READ |
+//! | [`automation`] | AUTOMATION |
+//! | [`ancestors`] | ANCESTORS |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
 
+pub mod ancestors;
 pub mod audit;
+pub mod automation;
 pub mod backup;
 pub mod keys;
 pub mod reload;
@@ -18,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::meta::Meta;
 use super::{ParamFault, Params};
 
 /// Parameters of SNAPSHOT_INSTANCE.
@@ -59,6 +64,9 @@ pub struct WalRead {
     /// See [`Self::page_limit`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Show what is known about each write. False if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_meta: Option<bool>,
 }
 
 impl WalRead {
@@ -77,10 +85,11 @@ impl WalRead {
 
 impl Params<'_> for WalRead {
     fn read(params: &RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["from_offset", "limit"])?;
+        let fields = Fields::of_params(params, ["from_offset", "limit", "include_meta"])?;
         Ok(Self {
             from_offset: fields.integer("from_offset")?,
             limit: fields.optional_integer("limit")?,
+            include_meta: fields.optional_bool("include_meta")?,
         })
     }
 }
@@ -94,7 +103,7 @@ pub struct WalReadResult<E> {
     pub next_offset: u64,
 }
 
-/// One record of WAL_READ.
+/// One record of WAL_READ or ANCESTORS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalRecord<E> {
     /// Its number.
@@ -103,6 +112,13 @@ pub struct WalRecord<E> {
     pub offset: u64,
     /// What it says.
     pub entry: E,
+    /// What is known about the write, if that was asked for.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub meta: Option<E>,
+}
+
+fn none<E>() -> Option<E> {
+    None
 }
 
 /// What a record of the log says. Readers must expect more fields and types.
@@ -237,6 +253,24 @@ pub struct IoStats {
     pub reads: u64,
     /// Syncs.
     pub fsyncs: u64,
+}
+
+/// Parameters of FLUSH_ALL.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct FlushAll<'a> {
+    /// What the client says about it.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
+}
+
+impl<'a> Params<'a> for FlushAll<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = ["headers", "reason", "correlation_id", "causation_id"];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            meta: Meta::of(&fields)?,
+        })
+    }
 }
 
 /// Result of FLUSH_ALL.

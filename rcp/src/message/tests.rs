@@ -9,8 +9,9 @@ use super::batch::{Batch, BatchItem, BatchMode, BatchResult};
 use super::instance::{ApplyEvent, ApplyEventResult, CreateInstance, GetInstance, ListInstances};
 use super::machine::{GetMachine, PutMachine};
 use super::session::{Auth, ClusterInfo, Hello, InfoResult};
-use super::storage::{Compact, Origin, ReplicationStatusResult, WalEntry, WalRead};
-use super::watch::{End, Event, Progress, WatchAll, WatchInstance};
+use super::storage::ancestors::Ancestors;
+use super::storage::{Compact, FlushAll, Origin, ReplicationStatusResult, WalEntry, WalRead};
+use super::watch::{End, Event, EventKind, Progress, WatchAll, WatchInstance};
 use super::*;
 use crate::Code;
 use crate::frame::{Decoded, Limits, decode};
@@ -54,8 +55,14 @@ fn parameters_survive_reading_and_writing() {
     );
     survives!(
         CreateInstance<'_>,
-        json!({"instance_id": "i", "machine": "m", "version": 1, "initial_ctx": {"a": 1}, "idempotency_key": "k"})
+        json!({"instance_id": "i", "machine": "m", "version": 1, "initial_ctx": {"a": 1}, "idempotency_key": "k",
+            "headers": {"a": "b", "c": ""}, "reason": "r", "correlation_id": "w", "causation_id": "17"})
     );
+    survives!(
+        FlushAll<'_>,
+        json!({"headers": {"a": "b"}, "reason": "r", "correlation_id": "w", "causation_id": "x"})
+    );
+    survives!(Ancestors, json!({"offset": 7, "limit": 2}));
     survives!(
         GetInstance<'_>,
         json!({"instance_id": "i", "consistency": "lease"})
@@ -74,13 +81,16 @@ fn parameters_survive_reading_and_writing() {
     );
     survives!(
         WatchInstance<'_>,
-        json!({"instance_id": "i", "include_ctx": false, "from_offset": 0})
+        json!({"instance_id": "i", "include_ctx": false, "from_offset": 0, "include": [], "include_meta": true})
     );
     survives!(
         WatchAll<'_>,
-        json!({"machines": ["m"], "from_states": ["a"], "to_states": ["b"], "events": ["E"], "include_ctx": true, "from_offset": 9})
+        json!({"machines": ["m"], "from_states": ["a"], "to_states": ["b"], "events": ["E"], "include_ctx": true, "from_offset": 9, "include": ["deleted", "created"]})
     );
-    survives!(WalRead, json!({"from_offset": 1, "limit": 2}));
+    survives!(
+        WalRead,
+        json!({"from_offset": 1, "limit": 2, "include_meta": true})
+    );
     survives!(Compact, json!({"force_snapshot": true}));
 }
 
@@ -128,6 +138,86 @@ fn a_wrong_parameter_is_named_with_its_value_and_what_is_allowed() {
         fault::<WatchAll<'_>>(&raw(r#"{"machines":"a"}"#)),
         "params.machines: expected a list of strings, got \"a\""
     );
+}
+
+#[test]
+fn wrong_metadata_is_named_with_its_value_and_what_is_allowed() {
+    let flush = |json: &str| fault::<FlushAll<'_>>(&raw(json));
+    for (given, told) in [
+        (
+            r#"{"headers":["a"]}"#,
+            r#"params.headers: expected an object of strings, got ["a"]"#,
+        ),
+        (
+            r#"{"headers":{"a":"b","n":5}}"#,
+            "params.headers.n: expected a string, got 5",
+        ),
+        (
+            r#"{"headers":{"a":{"b":"c"}}}"#,
+            r#"params.headers.a: expected a string, got {"b":"c"}"#,
+        ),
+        (
+            r#"{"reason":[]}"#,
+            "params.reason: expected a string, got []",
+        ),
+        (
+            r#"{"correlation_id":7}"#,
+            "params.correlation_id: expected a string, got 7",
+        ),
+        (
+            r#"{"causation_id":17}"#,
+            "params.causation_id: expected a string, got 17",
+        ),
+        (r#"{"headers":null,"reason":null}"#, "no fault"),
+        (r#"{"headers":{}}"#, "no fault"),
+    ] {
+        assert_eq!(flush(given), told);
+    }
+    let header = |bytes: usize| format!(r#"{{"headers":{{"a":"{}"}}}}"#, "x".repeat(bytes));
+    assert_eq!(flush(&header(4095)), "no fault");
+    assert_eq!(
+        flush(&header(4096)),
+        "params.headers: expected names and values of at most 4096 bytes in all"
+    );
+}
+
+#[test]
+fn a_watch_includes_only_what_there_is() {
+    let watch = |json: &str| fault::<WatchAll<'_>>(&raw(json));
+    assert_eq!(watch(r#"{"include":["created","deleted"]}"#), "no fault");
+    assert_eq!(
+        watch(r#"{"include":["created","timer_spent"]}"#),
+        r#"params.include[1]: expected one of "created", "deleted", got "timer_spent""#
+    );
+    assert_eq!(
+        watch(r#"{"include":"created"}"#),
+        r#"params.include: expected a list of strings, got "created""#
+    );
+    assert_eq!(
+        fault::<Ancestors>(&raw(r#"{"offset":0}"#)),
+        "params.offset: expected an integer ≥ 1, got 0"
+    );
+    assert_eq!(
+        fault::<Ancestors>(&raw(r#"{"offset":1,"limit":0}"#)),
+        "params.limit: expected an integer ≥ 1, got 0"
+    );
+}
+
+#[test]
+fn what_a_creation_and_a_deletion_do_not_have_is_empty() {
+    let created = r#"{"type":"event","kind":"created","subscription_id":"s","instance_id":"i","machine":"m",
+        "version":1,"wal_offset":3,"from_state":null,"to_state":"new","event":null,"ctx":{}}"#;
+    let created: Event<'_> = serde_json::from_str(created).unwrap();
+    assert_eq!(created.kind(), EventKind::Created);
+    assert!(created.from_state.is_empty() && created.event.is_empty());
+    let flushed = r#"{"type":"event","kind":"flushed","subscription_id":"s","wal_offset":3,
+        "meta":{"time_ms":5,"headers":{"a":"b"}}}"#;
+    let flushed: Event<'_> = serde_json::from_str(flushed).unwrap();
+    assert_eq!(flushed.kind(), EventKind::Flushed);
+    assert_eq!(flushed.meta.unwrap().headers["a"], "b");
+    let later = r#"{"type":"event","kind":"migrated","subscription_id":"s","wal_offset":3}"#;
+    let later: Event<'_> = serde_json::from_str(later).unwrap();
+    assert_eq!(later.kind(), EventKind::Unknown);
 }
 
 #[test]
@@ -375,6 +465,8 @@ fn events_and_ends_are_flat_and_tagged() {
         emits: Vec::new(),
         payload: None,
         ctx: Some(Cow::Owned(raw("{}"))),
+        kind: None,
+        meta: None,
     };
     let value = written(|out| watch::encode_event(WireMode::Binary, out, &event).unwrap());
     assert_eq!(

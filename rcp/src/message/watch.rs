@@ -6,11 +6,59 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Fields, unexpected};
+use super::meta::{FactMeta, is_zero, text_or_empty, text_or_null};
 use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
 use crate::frame::{EncodeError, Flags};
 use crate::wire::{self, WireMode};
+
+/// What a watch can tell besides events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Include {
+    /// Creations.
+    Created,
+    /// Deletions, and that everything was removed at once.
+    Deleted,
+}
+
+impl Include {
+    /// All there is.
+    pub const ALL: [Self; 2] = [Self::Created, Self::Deleted];
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    /// What is called so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|include| include.name() == name)
+    }
+}
+
+fn include<const N: usize>(fields: &Fields<'_, N>) -> Result<Option<Vec<Include>>, ParamFault> {
+    if fields.get("include").is_none() {
+        return Ok(None);
+    }
+    let names = fields.texts("include")?.into_iter().enumerate();
+    let known = names.map(|(at, name)| {
+        Include::from_name(&name).ok_or_else(|| {
+            let known = Include::ALL.map(|include| format!("{:?}", include.name()));
+            let expected = format!("one of {}", known.join(", "));
+            unexpected(
+                format!("params.include[{at}]"),
+                &expected,
+                &format!("{name:?}"),
+            )
+        })
+    });
+    known.collect::<Result<_, _>>().map(Some)
+}
 
 /// Parameters of WATCH_INSTANCE.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -26,19 +74,32 @@ pub struct WatchInstance<'a> {
     /// Extension: the cluster that `from_offset` comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<Cow<'a, str>>,
+    /// Extension: what else is told besides events. If present, every event says what kind it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<Include>>,
+    /// Extension: show what is known about each write. False if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_meta: Option<bool>,
 }
 
 impl<'a> Params<'a> for WatchInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(
-            params,
-            ["instance_id", "include_ctx", "from_offset", "cluster_id"],
-        )?;
+        let names = [
+            "instance_id",
+            "include_ctx",
+            "from_offset",
+            "cluster_id",
+            "include",
+            "include_meta",
+        ];
+        let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             include_ctx: fields.optional_bool("include_ctx")?,
             from_offset: fields.optional_integer("from_offset")?,
             cluster_id: fields.optional_text("cluster_id")?,
+            include: include(&fields)?,
+            include_meta: fields.optional_bool("include_meta")?,
         })
     }
 }
@@ -50,10 +111,16 @@ pub struct WatchInstanceResult<'a> {
     pub subscription_id: Cow<'a, str>,
     /// The instance.
     pub instance_id: Cow<'a, str>,
-    /// Its state when the watch began.
-    pub current_state: Cow<'a, str>,
+    /// Its state when the watch began; `None` when there was no such instance, which only a watch with
+    /// `include` may wait for.
+    #[serde(default)]
+    pub current_state: Option<Cow<'a, str>>,
     /// Where it had last changed.
-    pub current_wal_offset: u64,
+    #[serde(default)]
+    pub current_wal_offset: Option<u64>,
+    /// Extension: the head when the watch began, for a watch with `include`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_offset: Option<u64>,
     /// Extension: the lowest offset that can be watched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_offset: Option<u64>,
@@ -90,6 +157,12 @@ pub struct WatchAll<'a> {
     /// Extension: the cluster that `from_offset` comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<Cow<'a, str>>,
+    /// Extension: what else is told besides events. If present, every event says what kind it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Vec<Include>>,
+    /// Extension: show what is known about each write. False if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_meta: Option<bool>,
 }
 
 impl<'a> Params<'a> for WatchAll<'a> {
@@ -103,6 +176,8 @@ impl<'a> Params<'a> for WatchAll<'a> {
             "include_ctx",
             "from_offset",
             "cluster_id",
+            "include",
+            "include_meta",
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -114,6 +189,8 @@ impl<'a> Params<'a> for WatchAll<'a> {
             include_ctx: fields.optional_bool("include_ctx")?,
             from_offset: fields.optional_integer("from_offset")?,
             cluster_id: fields.optional_text("cluster_id")?,
+            include: include(&fields)?,
+            include_meta: fields.optional_bool("include_meta")?,
         })
     }
 }
@@ -158,25 +235,80 @@ pub struct UnwatchResult<'a> {
     pub removed: bool,
 }
 
-/// What a watch delivers.
+/// What has happened, for a watch with `include`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// An event was applied. Watches without `include` are told nothing else.
+    #[default]
+    Event,
+    /// An instance was created. It has no state before and no event.
+    Created,
+    /// An instance was deleted. It has no state after, no event and no context.
+    Deleted,
+    /// Everything was removed, all machines and instances at once. It has nothing but an offset.
+    Flushed,
+    /// Something that this version of the library does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Event<'_> {
+    /// What has happened. A watch without `include` is told events only, and not that they are.
+    pub fn kind(&self) -> EventKind {
+        self.kind.unwrap_or_default()
+    }
+}
+
+/// What a watch delivers. What its [`kind`](Event::kind()) does not have is the empty text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "event")]
 pub struct Event<'a> {
     /// The watch.
     pub subscription_id: Cow<'a, str>,
+    /// Extension: what has happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<EventKind>,
     /// The instance.
+    #[serde(
+        default,
+        deserialize_with = "text_or_empty",
+        serialize_with = "text_or_null"
+    )]
     pub instance_id: Cow<'a, str>,
-    /// The machine's name.
+    /// The machine's name. For a deletion that an earlier version has written it is unknown, and so are its version and
+    /// the state before.
+    #[serde(
+        default,
+        deserialize_with = "text_or_empty",
+        skip_serializing_if = "str::is_empty"
+    )]
     pub machine: Cow<'a, str>,
-    /// The machine's version.
+    /// The machine's version; 0 if it is unknown.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub version: u32,
     /// Where it stands in the log. Events of one atomic batch share it.
     pub wal_offset: u64,
     /// The state before.
+    #[serde(
+        default,
+        deserialize_with = "text_or_empty",
+        serialize_with = "text_or_null"
+    )]
     pub from_state: Cow<'a, str>,
     /// The state after.
+    #[serde(
+        default,
+        deserialize_with = "text_or_empty",
+        serialize_with = "text_or_null"
+    )]
     pub to_state: Cow<'a, str>,
     /// The event.
+    #[serde(
+        default,
+        deserialize_with = "text_or_empty",
+        serialize_with = "text_or_null"
+    )]
     pub event: Cow<'a, str>,
     /// Extension: the names that it emitted, where there are any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -187,6 +319,9 @@ pub struct Event<'a> {
     /// The context after, unless the watch does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Cow<'a, RawValue>>,
+    /// Extension: what is known about the write, if the watch asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Box<FactMeta<'a>>>,
 }
 
 /// How far a watch has read while no event matched; only for clients with the feature `cluster`.

@@ -28,16 +28,31 @@ pub struct Version {
     pub stand: Option<Stand>,
 }
 
-/// An event as watches show it.
+/// What kind of thing a watch shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An event.
+    Event,
+    /// A creation, to watches that include them.
+    Created,
+    /// A deletion, to watches that include them.
+    Deleted,
+}
+
+/// What watches show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
+    /// What it is.
+    pub kind: Kind,
     /// Where it took effect.
     pub offset: u64,
     /// Whose.
     pub instance: String,
-    /// Its id.
+    /// Its id; of a creation or a deletion, the instance's.
     pub tag: String,
-    /// The context after it.
+    /// The states before and after it; empty where there is none.
+    pub states: [String; 2],
+    /// The context after it; of a deletion, nothing.
     pub ctx: Vec<u8>,
 }
 
@@ -51,6 +66,8 @@ pub struct Facts {
     events: Vec<Event>,
     /// The feature level, once it was raised.
     level: Option<u32>,
+    /// Automation is paused.
+    paused: bool,
 }
 
 /// The fault of an entry.
@@ -63,16 +80,28 @@ impl Facts {
         self.tags.get(tag).copied()
     }
 
+    /// Whether automation is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// The feature level.
     #[must_use]
     pub fn level(&self) -> u32 {
         self.level.unwrap_or(level::FIRST)
     }
 
-    /// All events, in their order.
+    /// All events, creations and deletions, in their order.
     #[must_use]
-    pub fn events(&self) -> &[Event] {
+    pub fn told(&self) -> &[Event] {
         &self.events
+    }
+
+    /// All events, in their order.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        let told = self.events.iter();
+        told.filter(|event| event.kind == Kind::Event)
     }
 
     /// The instance as it was right behind an offset.
@@ -163,6 +192,7 @@ impl Facts {
                     (&delete.instance_id, false, prev, &delete.key)
                 }
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
+                Body::SetAutomation(_) => continue,
                 Body::SetLevel(set) => {
                     if set.level <= self.level() {
                         return Some(format!("the level is {} already", self.level()));
@@ -200,12 +230,12 @@ impl Facts {
             }
             Body::CreateInstance(create) => self.create(create, offset),
             Body::ApplyEvent(apply) => self.apply(apply, offset),
-            Body::DeleteInstance(delete) => {
-                self.remember_key(delete.key.as_ref(), offset);
-                self.version(&delete.instance_id, offset, None);
+            Body::DeleteInstance(delete) => self.delete(delete, offset),
+            Body::FlushAll(_) => Err("it removes everything".to_owned()),
+            Body::SetAutomation(set) => {
+                self.paused = set.paused;
                 Ok(())
             }
-            Body::FlushAll(_) => Err("it removes everything".to_owned()),
             Body::SetLevel(set) => {
                 self.level = Some(set.level);
                 Ok(())
@@ -225,7 +255,41 @@ impl Facts {
         };
         self.remember_key(create.key.as_ref(), offset);
         self.name(&create.instance_id, offset)?;
+        self.events.push(Event {
+            kind: Kind::Created,
+            offset,
+            instance: create.instance_id.clone(),
+            tag: create.instance_id.clone(),
+            states: [String::new(), create.state.clone()],
+            ctx: create.ctx.to_vec(),
+        });
         self.version(&create.instance_id, offset, Some(stand));
+        Ok(())
+    }
+
+    fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64) -> Result<(), Wrong> {
+        let id = &delete.instance_id;
+        let before = self.versions.get(id).and_then(|versions| versions.last());
+        let before = before.and_then(|version| version.stand.as_ref());
+        let before = before.ok_or("the instance is not there")?;
+        let state = before.state.clone();
+        // From the second level on, a deletion says what it ends.
+        if self.level() > level::FIRST {
+            let said = (delete.machine.as_str(), delete.from_state.as_str());
+            if said != (before.machine.name(), state.as_str()) {
+                return Err(format!("it ends {said:?} and not {before:?}"));
+            }
+        }
+        self.remember_key(delete.key.as_ref(), offset);
+        self.events.push(Event {
+            kind: Kind::Deleted,
+            offset,
+            instance: id.clone(),
+            tag: id.clone(),
+            states: [delete.from_state.clone(), String::new()],
+            ctx: Vec::new(),
+        });
+        self.version(id, offset, None);
         Ok(())
     }
 
@@ -268,9 +332,11 @@ impl Facts {
         self.remember_key(apply.key.as_ref(), offset);
         self.name(&tag, offset)?;
         self.events.push(Event {
+            kind: Kind::Event,
             offset,
             instance: id.clone(),
             tag,
+            states: [apply.from_state.clone(), apply.to_state.clone()],
             ctx: apply.ctx.to_vec(),
         });
         self.version(id, offset, Some(stand));

@@ -15,13 +15,10 @@ pub(in crate::commands) async fn run(session: &Session, args: args::History) -> 
             session.out.json_line(record)?;
         }
     } else {
-        let mut table = view::history();
-        for record in &history.records {
-            let text = serde_json::to_string(record).map_err(Error::unexpected)?;
-            let record = Json::parse(&text).map_err(Error::unexpected)?;
-            table.push(view::history_row(&record));
-        }
-        session.out.line(&table.render(session.out.paint))?;
+        let text = serde_json::to_string(&history.records).map_err(Error::unexpected)?;
+        let records = Json::parse(&text).map_err(Error::unexpected)?;
+        let page = view::history_page(records.items(), session.out.paint);
+        session.out.line(&page)?;
     }
     if history.compacted {
         eprintln!("older facts are no longer in the log");

@@ -66,7 +66,7 @@ impl<'a> Pages<'a> {
     /// The next page; empty at the end.
     pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
         while let Some(from) = self.next {
-            let page = match read(self.session, from, WalRead::LIMIT_MAX).await {
+            let page = match read(self.session, from, WalRead::LIMIT_MAX, false).await {
                 Err(error) if from == 0 => {
                     self.next = Some(earliest(&error).ok_or(error)?);
                     continue;
@@ -140,7 +140,7 @@ async fn facts_at(
     offset: u64,
 ) -> Result<VecDeque<(Fact, Record)>, Error> {
     // A page never ends inside an offset. So a request for one record returns all records that share its offset.
-    let page = read(session, offset, 1).await?;
+    let page = read(session, offset, 1, true).await?;
     let mut facts = VecDeque::new();
     for record in page.records.into_iter().filter(|r| r.offset == offset) {
         let fact = Fact::of(&record)?;
@@ -155,10 +155,12 @@ async fn read(
     session: &Session,
     from_offset: u64,
     limit: u64,
+    with_meta: bool,
 ) -> Result<WalReadResult<Box<RawValue>>, Error> {
     let params = WalRead {
         from_offset,
         limit: Some(limit),
+        include_meta: with_meta.then_some(true),
     };
     session.ask(op::WAL_READ, &params).await
 }

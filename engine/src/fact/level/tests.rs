@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::super::{ApplyEvent, Body, Fact, FlushAll, SetLevel};
 use super::*;
 

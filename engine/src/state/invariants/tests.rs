@@ -21,6 +21,7 @@ fn write(state: &mut State, command: &Command) {
         offset: state.last_applied() + 1,
         now_ms: 1000 + state.last_applied(),
         actor: "",
+        meta: None,
         limits: &limits,
     };
     let decision = decide(state, &Pending::new(), command, &at).unwrap();

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use rstmdb_engine::command::{ApplyEvent, CreateInstance, DeleteInstance, PutMachine};
+use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
     Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Refusal, State, StateLoader,
     decide,
@@ -64,10 +65,24 @@ pub fn decided(
     now_ms: u64,
     limits: &Limits,
 ) -> Result<Decision, Refusal> {
+    said(state, pending, command, None, offset, now_ms, limits)
+}
+
+/// As [`decided`], for a client that says something about the write.
+pub fn said(
+    state: &State,
+    pending: &Pending,
+    command: &Command,
+    meta: Option<&Meta>,
+    offset: u64,
+    now_ms: u64,
+    limits: &Limits,
+) -> Result<Decision, Refusal> {
     let at = DecideAt {
         offset,
         now_ms,
         actor: "test",
+        meta,
         limits,
     };
     decide(state, pending, command, &at)

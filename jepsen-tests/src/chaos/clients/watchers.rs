@@ -1,5 +1,6 @@
 //! Watchers over a whole run. They resume on the nodes that exist at that time.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -30,23 +31,36 @@ const FILTERED_LASTS: Duration = Duration::from_millis(800);
 /// Watchers at work.
 #[derive(Debug, Default)]
 pub struct Watchers {
-    all: Arc<OnceLock<Position>>,
-    filtered: Arc<OnceLock<Position>>,
+    ends: BTreeMap<Sees, Arc<OnceLock<Position>>>,
     watchers: Vec<Watcher>,
 }
 
-/// The events of the log.
+/// What a watcher is to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sees {
+    /// Every event.
+    All,
+    /// The events of one machine.
+    Filtered,
+    /// Every event, creation and deletion.
+    Lives,
+}
+
+/// What the log tells watchers.
 #[derive(Debug, Default)]
 pub struct Events {
     /// All of them.
     pub all: Vec<Seen>,
     /// The events that a watch with a filter must see.
     pub filtered: Vec<Seen>,
+    /// All of them, and the creations and deletions.
+    lives: Vec<Seen>,
 }
 
 impl Events {
     /// Adds the event that a record of the log shows to watchers.
     pub fn take(&mut self, record: &Record) {
+        self.lives.extend(record.seen_or_lived());
         let Some(seen) = record.seen() else {
             return;
         };
@@ -55,13 +69,20 @@ impl Events {
             self.filtered.push(seen);
         }
     }
+
+    fn of(&self, sees: Sees) -> &[Seen] {
+        match sees {
+            Sees::All => &self.all,
+            Sees::Filtered => &self.filtered,
+            Sees::Lives => &self.lives,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Watcher {
     name: String,
-    /// Whether it sees the filtered events only.
-    is_filtered: bool,
+    sees: Sees,
     thread: JoinHandle<Result<Observed, Error>>,
 }
 
@@ -79,7 +100,7 @@ pub struct Watched {
 impl Watchers {
     /// Adds a watcher that resumes by hand, each time on the next node.
     pub fn add_plain(&mut self, name: &str, directory: &Directory) {
-        self.add_by_hand(name, false, directory, Wanted::default());
+        self.add_by_hand(name, Sees::All, directory, Wanted::default());
     }
 
     /// Adds a watcher with a filter that closes its connection again and again. So it mostly resumes after a
@@ -89,22 +110,21 @@ impl Watchers {
             filter: json!({"machines": [FILTERED_MACHINE]}),
             lasts: Some(FILTERED_LASTS),
         };
-        self.add_by_hand(name, true, directory, wanted);
+        self.add_by_hand(name, Sees::Filtered, directory, wanted);
     }
 
-    fn add_by_hand(
-        &mut self,
-        name: &str,
-        is_filtered: bool,
-        directory: &Directory,
-        wanted: Wanted,
-    ) {
-        let end = match is_filtered {
-            true => Arc::clone(&self.filtered),
-            false => Arc::clone(&self.all),
+    /// Adds a watcher that is told creations and deletions, too, each with who has written it.
+    pub fn add_including(&mut self, name: &str, directory: &Directory) {
+        let wanted = Wanted {
+            filter: json!({"include": ["created", "deleted"], "include_meta": true}),
+            lasts: None,
         };
-        let directory = Arc::clone(directory);
-        self.add(name, is_filtered, move || {
+        self.add_by_hand(name, Sees::Lives, directory, wanted);
+    }
+
+    fn add_by_hand(&mut self, name: &str, sees: Sees, directory: &Directory, wanted: Wanted) {
+        let (end, directory) = (self.end(sees), Arc::clone(directory));
+        self.add(name, sees, move || {
             let mut turn = 0;
             let next = || {
                 let nodes = directory.read();
@@ -117,8 +137,8 @@ impl Watchers {
 
     /// Adds a watcher of the client library.
     pub fn add_library(&mut self, name: &str, directory: &Directory) {
-        let (end, directory) = (Arc::clone(&self.all), Arc::clone(directory));
-        self.add(name, false, move || {
+        let (end, directory) = (self.end(Sees::All), Arc::clone(directory));
+        self.add(name, Sees::All, move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -127,32 +147,34 @@ impl Watchers {
         });
     }
 
+    fn end(&mut self, sees: Sees) -> Arc<OnceLock<Position>> {
+        Arc::clone(self.ends.entry(sees).or_default())
+    }
+
     fn add(
         &mut self,
         name: &str,
-        is_filtered: bool,
+        sees: Sees,
         watch: impl FnOnce() -> Result<Observed, Error> + Send + 'static,
     ) {
         self.watchers.push(Watcher {
             name: name.to_owned(),
-            is_filtered,
+            sees,
             thread: thread::spawn(watch),
         });
     }
 
     /// Waits until all watchers reach the log's last event, and compares their events with the log.
     pub fn finish(self, events: &Events) -> Watched {
-        let all = *self.all.get_or_init(|| watcher::position(&events.all));
-        let filtered = self.filtered;
-        let filtered = *filtered.get_or_init(|| watcher::position(&events.filtered));
+        for (sees, end) in &self.ends {
+            end.get_or_init(|| watcher::position(events.of(*sees)));
+        }
         let begun = Instant::now();
         let mut watched = Watched::default();
         for watcher in self.watchers {
             let (name, thread) = (watcher.name, watcher.thread);
-            let (events, end) = match watcher.is_filtered {
-                true => (&events.filtered, filtered),
-                false => (&events.all, all),
-            };
+            let events = events.of(watcher.sees);
+            let end = watcher::position(events);
             while !thread.is_finished() && begun.elapsed() < CATCH_UP_TIMEOUT {
                 thread::sleep(POLL);
             }
@@ -256,6 +278,7 @@ mod tests {
             (2, "apply_event", FILTERED_MACHINE),
             (3, "apply_event", "register"),
             (4, "apply_event", FILTERED_MACHINE),
+            (5, "delete_instance", FILTERED_MACHINE),
         ] {
             let entry = json!({"type": kind, "machine": machine, "instance_id": "a"});
             events.take(&Record { offset, entry });
@@ -264,5 +287,6 @@ mod tests {
         let offsets = |seen: &[Seen]| seen.iter().map(|seen| seen.offset).collect::<Vec<_>>();
         assert_eq!(offsets(&events.all), [2, 3, 4]);
         assert_eq!(offsets(&events.filtered), [2, 4]);
+        assert_eq!(offsets(&events.lives), [1, 2, 3, 4, 5]);
     }
 }

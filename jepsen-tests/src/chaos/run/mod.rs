@@ -124,7 +124,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     workload::prepare(nodes.as_ref(), &shared, &mut rng)?;
     let mut watchers = Watchers::default();
     watchers.add_plain("a watcher", &directory);
-    watchers.add_plain("another watcher", &directory);
+    watchers.add_including("a watcher of lives", &directory);
     watchers.add_filtered("a watcher of some", &directory);
     watchers.add_library("a watcher of the library", &directory);
     let load = Load::start(&shared, plan.rate, &mut rng)?;

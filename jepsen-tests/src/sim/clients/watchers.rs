@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Error, Replica, Watch, WatchEnd, WatchFilter};
-use rstmdb_sim::check::facts::Event;
+use rstmdb::replica::Told as Shown;
+use rstmdb::replica::{Error, Include, Replica, Watch, WatchEnd, WatchEvent, WatchFilter};
+use rstmdb_sim::check::facts::{Event, Kind};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
@@ -40,6 +41,38 @@ enum Told {
     Progress(u64),
 }
 
+/// What a watch shows. No client asks for the end of everything.
+fn shown(event: &WatchEvent) -> Option<Event> {
+    let offset = event.offset;
+    Some(match event.told() {
+        Shown::Event(event) => Event {
+            kind: Kind::Event,
+            offset,
+            instance: event.instance_id.clone(),
+            tag: event.event_id.clone().unwrap_or_default(),
+            states: [event.from_state.clone(), event.to_state.clone()],
+            ctx: event.ctx.to_vec(),
+        },
+        Shown::Created(create) => Event {
+            kind: Kind::Created,
+            offset,
+            instance: create.instance_id.clone(),
+            tag: create.instance_id.clone(),
+            states: [String::new(), create.state.clone()],
+            ctx: create.ctx.to_vec(),
+        },
+        Shown::Deleted(delete) => Event {
+            kind: Kind::Deleted,
+            offset,
+            instance: delete.instance_id.clone(),
+            tag: delete.instance_id.clone(),
+            states: [delete.from_state.clone(), String::new()],
+            ctx: Vec::new(),
+        },
+        Shown::Flushed => return None,
+    })
+}
+
 /// Passes on the items of the watch, until it ends or the receiver is gone.
 async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Result<(), WatchEnd> {
     let progress = watch.progress();
@@ -53,13 +86,7 @@ async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Resul
                 return Ok(());
             }
         };
-        let events = page.iter().map(|event| Event {
-            offset: event.offset,
-            instance: event.fact().instance_id.clone(),
-            tag: event.fact().event_id.clone().unwrap_or_default(),
-            ctx: event.fact().ctx.to_vec(),
-        });
-        let told = match events.collect::<Vec<_>>() {
+        let told = match page.iter().filter_map(shown).collect::<Vec<_>>() {
             none if none.is_empty() => Told::Progress(progress.looked_at()),
             events => Told::Events(events),
         };
@@ -95,6 +122,8 @@ pub struct Watcher {
     rng: Rng,
     /// Only this instance's events; all without.
     only: Option<String>,
+    /// Creations and deletions, too.
+    includes: bool,
     /// The last offset that it has seen.
     seen: u64,
     /// How many of the chain's events lie behind it.
@@ -108,6 +137,7 @@ impl Watcher {
             rng: Rng::new(world.settings.seed ^ (0x3a7c << 16) ^ number),
             world: world.clone(),
             only: number.is_multiple_of(2).then(|| instance(0).0),
+            includes: number % 4 < 2,
             seen: 0,
             place: 0,
         }
@@ -131,6 +161,10 @@ impl Watcher {
         };
         let filter = WatchFilter {
             instance: self.only.clone(),
+            include: Include {
+                created: self.includes,
+                deleted: self.includes,
+            },
             ..WatchFilter::default()
         };
         trace::note(node, "watch", [self.seen, 0]);
@@ -157,15 +191,15 @@ impl Watcher {
     }
 
     fn wants(&self, event: &Event) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| event.instance == *only)
+        let is_kind = self.includes || event.kind == Kind::Event;
+        let of_instance = |only: &String| event.instance == *only;
+        is_kind && self.only.as_ref().is_none_or(of_instance)
     }
 
     /// Checks that all events that the filter wants up to there were shown. The watch then continues after it.
     fn check_progress(&mut self, node: u64, offset: u64) {
         let chain = self.world.chain.lock();
-        let events = chain.facts().events();
+        let events = chain.facts().told();
         let rest = events.get(self.place..).unwrap_or_default();
         let passed = rest.iter().take_while(|event| event.offset <= offset);
         let passed: Vec<&Event> = passed.collect();
@@ -181,7 +215,7 @@ impl Watcher {
     fn check(&mut self, node: u64, page: &[Event]) {
         let chain = self.world.chain.lock();
         for event in page {
-            let events = chain.facts().events();
+            let events = chain.facts().told();
             let rest = events.get(self.place..).unwrap_or_default();
             let skipped = rest.iter().take_while(|event| !self.wants(event)).count();
             let next = rest.get(skipped);

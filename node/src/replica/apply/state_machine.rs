@@ -20,6 +20,7 @@ use rstmdb_engine::{Compiled, Outcome, State};
 use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
 
 use super::hash::entry_hash;
+use super::notices::Notices;
 use super::snapshot::{Builder, into_openraft, load_state};
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::backfilled_log::BackfilledLog;
@@ -44,6 +45,7 @@ pub struct StateMachine<T: Types> {
     pub(crate) host: Arc<dyn Host>,
     counters: Arc<Counters>,
     levels: Arc<Levels>,
+    notices: Notices,
     /// A snapshot that is on the disk and that openraft does not know yet.
     written: Arc<Mutex<Option<SnapshotHandle<T::Fs>>>>,
     last_applied: Option<LogId>,
@@ -94,6 +96,7 @@ impl<T: Types> StateMachine<T> {
             host,
             counters,
             levels,
+            notices: Notices::default(),
             written: Arc::default(),
             last_applied: None,
             membership: StoredMembership::default(),
@@ -178,6 +181,7 @@ impl<T: Types> StateMachine<T> {
             self.applied.checkpoint(&state);
             answers.extend(item.responder.map(|responder| (responder, outcome)));
         }
+        self.notices.look(&state);
         let level = state.level();
         drop(state);
         self.levels.reach(level);
@@ -294,6 +298,7 @@ impl<T: Types> RaftStateMachine<T> for StateMachine<T> {
         }
         let stale_known_from = state.stale_known_from();
         let level = state.level();
+        self.notices.look(&state);
         // Done before the offset is published: entries below it that were never committed must not become visible.
         self.replace_log(&snapshot)?;
         *self.applied.write() = state;

@@ -6,6 +6,7 @@
 //! makes the change.
 
 mod moving;
+mod outcome;
 mod view;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 use tokio::sync::{Mutex, MutexGuard};
@@ -27,6 +27,8 @@ use crate::replica::peers::change::{Change, ChangeError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 use crate::replica::write::submit::Inbox;
+pub(super) use outcome::under_way;
+use outcome::{confirmed, no_room, refused};
 use view::{PROMOTE_LAG_MAX, View};
 
 /// Time limit of a change, including every change of the leader on the way.
@@ -133,17 +135,10 @@ impl<T: Types> Membership<T> {
         let Some(leader) = self.neighbours.leader() else {
             return Ok(Err(ChangeError::NotLeader));
         };
-        if *change == Change::RaiseLevel {
-            // A leader that does not know levels does not know the request either.
-            let levels = &self.options.levels;
-            let report = self.neighbours.peers.report(&leader).await?;
-            if report.understands < levels.understands() {
-                return Ok(Err(ChangeError::HeldBack {
-                    needed: levels.understands(),
-                    current: levels.reached(),
-                    held_back_by: vec![leader.id],
-                }));
-            }
+        if *change == Change::RaiseLevel
+            && let Err(held_back) = self.must_know_levels(&leader).await?
+        {
+            return Ok(Err(held_back));
         }
         self.neighbours.peers.change(&leader, change).await
     }
@@ -367,52 +362,5 @@ impl<T: Types> Membership<T> {
     pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
         self.transfer_leader(&View::of(&self.standing).await, None)
             .await
-    }
-}
-
-/// Waits for a majority to confirm a change, and returns the result.
-async fn confirmed<T: Types, R>(
-    change: impl Future<Output = Result<R, RaftError<T, ClientWriteError<T>>>> + Send,
-) -> Result<(), ChangeError> {
-    match T::timeout(CHANGE_TIMEOUT / 2, change).await {
-        Ok(changed) => changed.map(drop).map_err(not_changed),
-        Err(_) => Err(ChangeError::Unconfirmed {
-            reason: "a majority has not confirmed it yet".to_owned(),
-        }),
-    }
-}
-
-fn no_room(node_id: u64, reason: &str) -> ChangeError {
-    refused(format!("node {node_id} has no room: {reason}"))
-}
-
-pub(super) fn under_way() -> ChangeError {
-    refused("another change of the membership is under way: try again in a moment".to_owned())
-}
-
-fn refused(reason: String) -> ChangeError {
-    ChangeError::Refused { reason }
-}
-
-fn not_changed<T: Types>(error: RaftError<T, ClientWriteError<T>>) -> ChangeError {
-    match error {
-        // The entry may be in the log of this node, and the next leader may commit it.
-        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => ChangeError::Unconfirmed {
-            reason: "this node lost the leadership while it made the change".to_owned(),
-        },
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(
-            ChangeMembershipError::InProgress(_),
-        )) => under_way(),
-        RaftError::APIError(ClientWriteError::ChangeMembershipError(error)) => {
-            refused(error.to_string())
-        }
-        RaftError::APIError(ClientWriteError::PreconditionFailed(error)) => {
-            refused(error.to_string())
-        }
-        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) | RaftError::Fatal(_) => {
-            ChangeError::Unconfirmed {
-                reason: error.to_string(),
-            }
-        }
     }
 }

@@ -17,6 +17,7 @@ use crate::planted::{self, Bug};
 use crate::replica::cluster::status::MemberReport;
 use crate::replica::error::Error;
 use crate::replica::parts::pace::Pace;
+use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 use crate::replica::write::request::Source;
@@ -101,6 +102,23 @@ impl<T: Types> Membership<T> {
         Err(ChangeError::Refused { reason })
     }
 
+    /// A leader that does not know this level does not know the request to raise it either.
+    pub(super) async fn must_know_levels(
+        &self,
+        leader: &Peer,
+    ) -> Result<Result<(), ChangeError>, PeerError> {
+        let levels = &self.options.levels;
+        let report = self.neighbours.peers.report(leader).await?;
+        if report.understands >= levels.understands() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(ChangeError::HeldBack {
+            needed: levels.understands(),
+            current: levels.reached(),
+            held_back_by: vec![leader.id],
+        }))
+    }
+
     /// Raises the level to what every member understands.
     ///
     /// # Errors
@@ -128,6 +146,7 @@ impl<T: Types> Membership<T> {
         levels.propose(level);
         let raised = self.inbox.submit(
             Command::SetLevel { level },
+            None,
             Arc::from(""),
             Source::ThisLeader { term },
         );

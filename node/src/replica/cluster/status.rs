@@ -9,6 +9,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
+use rstmdb_engine::Automation;
 use rstmdb_engine::chain::{Chain, Head};
 use rstmdb_raft_store::NodeInfo;
 
@@ -93,6 +94,8 @@ pub struct Status {
     pub level: u32,
     /// The highest feature level that this program understands.
     pub understands: u32,
+    /// How automation stands.
+    pub automation: Automation,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,
     /// Whether this node's state is known to be wrong.
@@ -163,6 +166,7 @@ impl<T: Types> Standing<T> {
             history_damaged: self.log.store.damaged_history().len() as u64,
             level: state.level(),
             understands: self.options.levels.understands(),
+            automation: state.automation(),
             read_only: match self.neighbours.gate.read_only() {
                 Some(Error::ReadOnly { reason }) => Some(reason),
                 _ => None,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use rstmdb_engine::Command;
+use rstmdb_engine::fact::Meta;
 use rstmdb_raft_store::{Entry, NodeInfo};
 use tokio::sync::mpsc;
 
@@ -67,6 +68,8 @@ pub struct Received {
     pub seq: u64,
     /// The command that the request asks for.
     pub command: Command,
+    /// What the client says about it.
+    pub meta: Option<Box<Meta>>,
     /// As in [`Forwarded`].
     pub actor: Arc<str>,
     /// Given back with the command.

@@ -151,11 +151,11 @@ mod tests {
             read_only: None,
             diverged: false,
             version: "0".to_owned(),
+            level: 1,
+            understands: 1,
             uptime_secs: 0,
             clock_ms: None,
             log_ms: None,
-            level: 1,
-            understands: 1,
             heads: Vec::new(),
             members: vec![1, 2, 3],
         }

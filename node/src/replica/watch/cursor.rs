@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use rstmdb_engine::{Query, Reply};
+use rstmdb_engine::fact::Meta;
+use rstmdb_engine::{Query, Refusal, Reply};
 
 use super::event::WatchEvent;
-use super::hub::{Hub, Keys, RecentPage, Slot, WatchFilter, event_of};
+use super::hub::{Hub, RecentPage, Slot, Told, WatchFilter};
 use crate::planted::{self, Bug};
 use crate::replica::error::Error;
 use crate::replica::parts::backfilled_log::BackfilledLog;
@@ -54,24 +54,28 @@ impl<T: Types> WatchSource<T> {
         Watch::new(self.clone(), filter, head, from)
     }
 
-    /// A watch of one instance together with how it stands at the watch's head.
+    /// A watch of one instance together with how it stands at the watch's head. A watch that is told creations or
+    /// deletions may wait for an instance that does not exist.
     pub(crate) fn watch_instance(
         self: &Arc<Self>,
         instance_id: &str,
+        mut filter: WatchFilter,
         from: Option<u64>,
-    ) -> Result<(Watch<T>, Reply), Error> {
+    ) -> Result<(Watch<T>, Option<Reply>), Error> {
         self.gate.trust()?;
         let query = Query::GetInstance {
             instance_id: instance_id.to_owned(),
         };
-        let (head, instance) = {
+        let (head, found) = {
             let state = self.log.applied.read();
-            (state.last_applied(), state.query(&query)?)
+            (state.last_applied(), state.query(&query))
         };
-        let filter = WatchFilter {
-            instance: Some(instance_id.to_owned()),
-            ..WatchFilter::default()
+        let instance = match found {
+            Ok(instance) => Some(instance),
+            Err(Refusal::InstanceNotFound { .. }) if filter.include.is_any() => None,
+            Err(refusal) => return Err(refusal.into()),
         };
+        filter.instance = Some(instance_id.to_owned());
         let watch = Watch::new(self.clone(), filter, head, from)?;
         Ok((watch, instance))
     }
@@ -131,6 +135,7 @@ impl<T: Types> Watch<T> {
         loop {
             self.source.gate.trust()?;
             self.source.gate.belong()?;
+            let mut drops = None;
             let page = match self.source.hub.recent(self.cursor, PAGE_ENTRIES) {
                 RecentPage::AtHead if self.catching_up => {
                     self.catching_up = false;
@@ -155,10 +160,13 @@ impl<T: Types> Watch<T> {
                     {
                         continue;
                     }
-                    page => page?,
+                    page => {
+                        drops = planted::is(Bug::CatchUpDropsDeletions).then_some("deleted");
+                        page?
+                    }
                 },
             };
-            let events = self.take_matching(page, bytes_max);
+            let events = self.take_matching(page, bytes_max, drops);
             self.slot.reached(self.cursor);
             if !events.is_empty() {
                 return Ok(events);
@@ -188,16 +196,23 @@ impl<T: Types> Watch<T> {
     }
 
     /// Filters a page and moves the cursor behind what was examined.
-    fn take_matching(&mut self, page: EffectivePage, bytes_max: usize) -> Vec<WatchEvent> {
+    fn take_matching(
+        &mut self,
+        page: EffectivePage,
+        bytes_max: usize,
+        drops: Option<&str>,
+    ) -> Vec<WatchEvent> {
         let mut events = Vec::new();
         let mut bytes = 0;
         for (offset, entry) in page.entries {
-            for (fact, event) in entry.facts.iter().enumerate() {
-                let Some(event) = event_of(event) else {
+            let meta_bytes = entry.meta.as_ref().map_or(0, Meta::text_bytes);
+            for (fact, told) in entry.facts.iter().enumerate() {
+                let Some(told) = Told::of(told) else {
                     continue;
                 };
-                if self.slot.filter().matches(&event.keys()) {
-                    bytes += event.ctx.len() + event.payload.as_ref().map_or(0, Bytes::len);
+                let is_wanted = self.slot.filter().matches(&told, &told.keys());
+                if is_wanted && drops != Some(told.kind()) {
+                    bytes += told.document_bytes() + meta_bytes;
                     events.push(WatchEvent {
                         offset,
                         entry: entry.clone(),

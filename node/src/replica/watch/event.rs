@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rstmdb_engine::fact::{ApplyEvent, Entry};
 
-use super::hub::event_of;
+use super::hub::Told;
 
 /// One event of a watch. Cheap to clone: it borrows from the log entry it came from.
 #[derive(Debug, Clone)]
@@ -17,20 +16,29 @@ pub struct WatchEvent {
 }
 
 impl WatchEvent {
-    /// The fact: instance, event, states, payload and new context.
+    /// What the watch is told.
     #[must_use]
-    pub fn fact(&self) -> &ApplyEvent {
-        match event_of(&self.entry.facts[self.fact]) {
-            Some(event) => event,
-            // `Watch` makes a `WatchEvent` only of facts for which `event_of` is `Some`,
+    pub fn told(&self) -> Told<'_> {
+        match Told::of(&self.entry.facts[self.fact]) {
+            Some(told) => told,
+            // `Watch` makes a `WatchEvent` only of facts for which there is something to tell,
             // and an entry behind an `Arc` does not change.
-            None => unreachable!("a watch event is made of an apply_event fact"),
+            None => unreachable!("a watch event is made of a fact that can be told"),
         }
     }
 
-    /// The event's payload, if it had one.
+    /// The fact, if it is an event: instance, event, states, payload and new context.
     #[must_use]
-    pub fn payload(&self) -> Option<&Bytes> {
-        self.fact().payload.as_ref()
+    pub fn event(&self) -> Option<&ApplyEvent> {
+        match self.told() {
+            Told::Event(event) => Some(event),
+            Told::Created(_) | Told::Deleted(_) | Told::Flushed => None,
+        }
+    }
+
+    /// The entry, for who asked, when and why.
+    #[must_use]
+    pub fn entry(&self) -> &Entry {
+        &self.entry
     }
 }

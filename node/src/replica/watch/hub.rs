@@ -30,8 +30,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub(crate) use event::{Keys, event_of};
-pub use filter::{Names, WatchFilter};
+pub use event::Told;
+pub use filter::{Include, Names, WatchFilter};
 pub(crate) use ring::{Effective, RecentPage};
 pub(crate) use waking::run;
 pub(crate) use watches::Slot;
@@ -49,6 +49,8 @@ pub(crate) struct Hub {
     watches: Mutex<Watches>,
     /// How many watches are registered.
     count: AtomicUsize,
+    /// How many of them want anything besides events.
+    including: AtomicUsize,
     /// Everything up to here was compared with the idle watches: those that are still idle want none of it.
     examined: AtomicU64,
     /// Notified when there may be something to examine.
@@ -62,6 +64,7 @@ impl Hub {
             ring: Mutex::new(Ring::new(head)),
             watches: Mutex::new(Watches::new(head)),
             count: AtomicUsize::new(0),
+            including: AtomicUsize::new(0),
             examined: AtomicU64::new(head),
             more: Notify::new(),
         }
@@ -117,6 +120,8 @@ impl Hub {
             let mut watches = self.watches.lock();
             // Under the lock: who holds it finds as many as are counted.
             self.count.fetch_add(1, Ordering::SeqCst);
+            let includes = usize::from(filter.include.is_any());
+            self.including.fetch_add(includes, Ordering::SeqCst);
             watches.insert(filter, cursor)
         };
         self.more.notify_one();
@@ -130,6 +135,8 @@ impl Hub {
             let mut watches = self.watches.lock();
             watches.remove(slot);
             self.count.fetch_sub(1, Ordering::SeqCst);
+            let includes = usize::from(slot.filter().include.is_any());
+            self.including.fetch_sub(includes, Ordering::SeqCst);
         }
         self.assert_sound();
     }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use rstmdb_engine::{BatchOp, Command, Query};
 
+use super::decide::causes::{Found, Wanted};
 use super::request::Request;
 use crate::replica::types::Types;
 
@@ -117,6 +118,21 @@ impl<T: Types> Held<T> {
     /// Marks a command as being prepared.
     pub(crate) fn set_preparing(&mut self, number: u64) {
         self.costly.remove(&number);
+    }
+
+    /// Tells commands what their causes belong to. They are weighed again.
+    pub(crate) fn tell(&mut self, found: Found) {
+        for (Wanted { number, offset }, correlation_id) in found {
+            let waiting = self.waiting.get_mut(&number);
+            // While the proposer drains, commands change their numbers.
+            let waiting = waiting.filter(|waiting| waiting.request.cause == Some(offset));
+            if let Some(waiting) = waiting {
+                waiting.request.belongs_to(correlation_id);
+                if waiting.was_ready {
+                    self.ready.insert(number);
+                }
+            }
+        }
     }
 
     /// The commands to be prepared, oldest first.
@@ -235,8 +251,7 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
         Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
-        Command::FlushAll => {}
-        Command::SetLevel { .. } => {}
+        Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
         Command::Batch(ops) => ops.iter().for_each(|op| match op {
             BatchOp::Write(command) => each_lane(command, visit),
             BatchOp::Read(Query::GetInstance { instance_id }) => {

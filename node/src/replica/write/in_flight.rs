@@ -169,6 +169,8 @@ mod tests {
     fn request() -> Request<TestTypes> {
         Request {
             command: Command::FlushAll,
+            meta: None,
+            cause: None,
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),

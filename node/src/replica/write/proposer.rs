@@ -46,6 +46,7 @@ use rstmdb_raft_store::Data;
 use tokio::sync::oneshot;
 
 use super::clock::clocks::Clocks;
+use super::decide::causes::Causes;
 use super::decide::prepare::{Preparing, Ready};
 use super::in_flight::Decided;
 use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
@@ -62,6 +63,7 @@ use crate::replica::parts::applied::decided::DecidedEntry;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::invariants::assert_sound;
+use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::levels::Levels;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
@@ -82,6 +84,7 @@ pub(crate) struct LogEnd {
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,
+    pub log: Arc<LogReader<T::Fs>>,
     pub reads: Reads<T>,
     pub clocks: Arc<Clocks<T>>,
     pub host: Arc<dyn Host>,
@@ -113,11 +116,13 @@ impl<T: Types> Proposer<T> {
         self.pipeline.next_offset = next;
         self.pipeline.draining = false;
         self.pipeline.preparing = Preparing::new();
+        self.pipeline.causes = Causes::new();
         self.pipeline.incoming = queue.take_again().into();
         self.begin_level();
         self.assert_sound();
         let mut taken = Vec::with_capacity(BATCH_COMMANDS_MAX);
         while !self.pipeline.is_over(queue) {
+            self.pipeline.causes.look_up::<T>(&self.log);
             let has_work = self.pipeline.has_work();
             // While it drains, commands that have waited too long are refused. So they are taken from the queue, too.
             let draining = self.pipeline.draining;
@@ -134,6 +139,7 @@ impl<T: Types> Proposer<T> {
                     self.prepare_more();
                 }
                 ready = self.pipeline.preparing.next() => self.take_over(ready).await,
+                found = self.pipeline.causes.next() => self.pipeline.held.tell(found),
                 () = std::future::ready(()), if has_work => self.propose().await,
                 _ = queue.incoming.recv_many(&mut taken, BATCH_COMMANDS_MAX), if takes_more => {
                     self.pipeline.incoming.extend(taken.drain(..));
@@ -160,6 +166,8 @@ impl<T: Types> Proposer<T> {
         let (answer, _) = oneshot::channel();
         self.pipeline.incoming.push_front(Request {
             command: Command::SetLevel { level },
+            meta: None,
+            cause: None,
             actor: Arc::from(""),
             answer: AnswerTo::unheard(answer),
             deadline: T::now() + self.tuned.now().leader_wait,

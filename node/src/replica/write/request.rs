@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
 use rstmdb_engine::Command;
+use rstmdb_engine::fact::Meta;
 
 use super::writes::writes;
 use crate::replica::error::Error;
@@ -19,6 +20,8 @@ use crate::replica::types::Types;
 pub struct Submission {
     /// The command.
     pub command: Command,
+    /// What the client says about it.
+    pub meta: Option<Box<Meta>>,
     /// The request that asks for it. If another node leads, that node gets the request.
     pub sent: ClientRequest,
 }
@@ -44,6 +47,9 @@ pub(crate) enum Source {
 /// A submitted command.
 pub(crate) struct Request<T: Types> {
     pub command: Command,
+    pub meta: Option<Box<Meta>>,
+    /// The offset of the write that is its cause, until it was looked up what that belongs to.
+    pub cause: Option<u64>,
     pub actor: Arc<str>,
     pub answer: AnswerTo,
     /// Until then it waits for a node that can decide it.
@@ -76,6 +82,14 @@ impl<T: Types> Request<T> {
                 self.answer.send(Err(Error::NotLeader));
                 None
             }
+        }
+    }
+
+    /// Takes what its cause belongs to.
+    pub(crate) fn belongs_to(&mut self, correlation_id: Option<String>) {
+        self.cause = None;
+        if let Some(meta) = &mut self.meta {
+            meta.correlation_id = correlation_id;
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
+use rstmdb_engine::fact::Meta;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,15 +27,24 @@ pub(crate) struct Inbox<T: Types> {
 
 impl<T: Types> Inbox<T> {
     /// Submits a command.
-    pub(crate) fn submit(&self, command: Command, actor: Arc<str>, source: Source) -> Submitted {
+    pub(crate) fn submit(
+        &self,
+        command: Command,
+        meta: Option<Box<Meta>>,
+        actor: Arc<str>,
+        source: Source,
+    ) -> Submitted {
         let (answer, outcome) = oneshot::channel();
         if let Err(error) = self.gate.trust().and_then(|()| self.gate.belong()) {
             // The receiver is below.
             let _ = answer.send(Err(error));
             return Submitted(outcome);
         }
+        let alone = meta.as_ref().filter(|meta| meta.correlation_id.is_none());
         let request = Request {
+            cause: alone.and_then(|meta| meta.cause()),
             command,
+            meta,
             actor,
             answer: AnswerTo::new(answer),
             deadline: T::now() + self.tuned.now().leader_wait,

@@ -22,8 +22,8 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
         Command::FlushAll => false,
-        // A level is raised once.
-        Command::SetLevel { .. } => true,
+        // A level is raised once, and what is paused is paused once.
+        Command::SetLevel { .. } | Command::SetAutomation(_) => true,
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
@@ -35,7 +35,10 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
     match command {
         Command::CreateInstance(_) | Command::DeleteInstance(_) | Command::FlushAll => true,
         Command::Batch(ops) => written(ops).any(begins_or_ends_a_life),
-        Command::PutMachine(_) | Command::ApplyEvent(_) | Command::SetLevel { .. } => false,
+        Command::PutMachine(_)
+        | Command::ApplyEvent(_)
+        | Command::SetLevel { .. }
+        | Command::SetAutomation(_) => false,
     }
 }
 
@@ -66,8 +69,8 @@ impl Touched {
             Some(id) => drop(self.instances.insert(id.to_owned())),
             None => match command {
                 Command::Batch(ops) => written(ops).for_each(|command| self.add(command)),
-                // It touches no instance and no machine.
-                Command::SetLevel { .. } => {}
+                // They touch no instance and no machine.
+                Command::SetLevel { .. } | Command::SetAutomation(_) => {}
                 _ => self.everything = true,
             },
         }
@@ -75,7 +78,10 @@ impl Touched {
 
     /// Whether the command writes to any of these, or reads one of them.
     pub(crate) fn has_any_of(&self, command: &Command) -> bool {
-        if matches!(command, Command::SetLevel { .. }) {
+        if matches!(
+            command,
+            Command::SetLevel { .. } | Command::SetAutomation(_)
+        ) {
             return false;
         }
         if self.everything {
@@ -106,6 +112,7 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         Command::PutMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
+        | Command::SetAutomation(_)
         | Command::Batch(_) => None,
     }
 }

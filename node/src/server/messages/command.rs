@@ -6,16 +6,20 @@
 use std::cell::OnceCell;
 
 use bytes::Bytes;
+use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    SetAutomation,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
-use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine};
+use rstmdb_rcp::message::storage::automation::Automation;
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine, storage};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::failure;
+use super::meta;
 use super::op::Op;
 
 /// The longest `payload`, `initial_ctx` or `definition` in bytes, inclusive.
@@ -44,6 +48,11 @@ impl<'a> ParamsText<'a> {
             raw,
             kept: OnceCell::from(text.clone()),
         })
+    }
+
+    /// The parameters.
+    pub(crate) fn raw(&self) -> &'a RawValue {
+        self.raw
     }
 
     /// The whole text.
@@ -111,15 +120,25 @@ impl NewIds {
     }
 }
 
+/// A command, and what the client says about it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Asked {
+    /// The command.
+    pub(crate) command: Command,
+    /// What the client says.
+    pub(crate) meta: Option<Box<Meta>>,
+}
+
 /// The command that a request asks for. `None` for operations that are no commands.
 pub(crate) fn command(
     op: Op,
     params: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Option<Result<Command, ErrorBody>> {
+) -> Option<Result<Asked, ErrorBody>> {
     match op {
         Op::Batch => Some(whole_batch(params, ids)),
-        Op::FlushAll => Some(Ok(Command::FlushAll)),
+        Op::FlushAll => Some(flush_all(params)),
+        Op::Automation => set_automation(params.raw).transpose(),
         op => single(op, params.raw, params, ids),
     }
 }
@@ -130,7 +149,7 @@ fn single(
     params: &RawValue,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Option<Result<Command, ErrorBody>> {
+) -> Option<Result<Asked, ErrorBody>> {
     Some(match op {
         Op::PutMachine => put_machine(params),
         Op::CreateInstance => create_instance(params, text, ids),
@@ -140,51 +159,84 @@ fn single(
     })
 }
 
-fn put_machine(params: &RawValue) -> Result<Command, ErrorBody> {
+/// `None` where the request only asks how automation stands.
+fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
+    let params: Automation<'_> = read(params)?;
+    let Some(set) = params.set else {
+        return Ok(None);
+    };
+    let command = Command::SetAutomation(SetAutomation {
+        paused: set == "paused",
+        reason: params.reason.map(Into::into),
+        skip_overdue: params.skip_overdue.unwrap_or_default(),
+        shift_timers: params.shift_timers.unwrap_or_default(),
+    });
+    Ok(Some(Asked {
+        command,
+        meta: None,
+    }))
+}
+
+fn flush_all(params: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
+    let params: storage::FlushAll<'_> = params.read()?;
+    Ok(Asked {
+        command: Command::FlushAll,
+        meta: meta::of_params(params.meta),
+    })
+}
+
+fn put_machine(params: &RawValue) -> Result<Asked, ErrorBody> {
     let params: machine::PutMachine<'_> = read(params)?;
     // The state keeps the definition for ever, so it gets memory of its own.
     let definition = ParamsText::in_buffer(params.definition);
-    Ok(Command::PutMachine(PutMachine {
+    let meta = meta::of_params(params.meta);
+    let command = Command::PutMachine(PutMachine {
         machine: params.machine.into_owned(),
         version: params.version,
         definition: definition.document("definition", params.definition)?,
         checksum: params.checksum.map(Into::into),
-    }))
+    });
+    Ok(Asked { command, meta })
 }
 
 fn create_instance(
     params: &RawValue,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Result<Command, ErrorBody> {
+) -> Result<Asked, ErrorBody> {
     let params: instance::CreateInstance<'_> = read(params)?;
     let initial_ctx = params
         .initial_ctx
         .map(|ctx| text.document("initial_ctx", ctx));
-    Ok(Command::CreateInstance(CreateInstance {
+    let meta = meta::of_params(params.meta);
+    let command = Command::CreateInstance(CreateInstance {
         id_given: params.instance_id.is_some(),
         initial_ctx: initial_ctx.transpose()?,
         instance_id: params.instance_id.map_or_else(|| ids.next(), Into::into),
         machine: params.machine.into_owned(),
         version: params.version,
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(Asked { command, meta })
 }
 
-fn delete_instance(params: &RawValue) -> Result<Command, ErrorBody> {
+fn delete_instance(params: &RawValue) -> Result<Asked, ErrorBody> {
     let params: instance::DeleteInstance<'_> = read(params)?;
-    Ok(Command::DeleteInstance(DeleteInstance {
+    let meta = meta::of_params(params.meta);
+    let command = Command::DeleteInstance(DeleteInstance {
         instance_id: params.instance_id.into_owned(),
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(Asked { command, meta })
 }
 
-fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, ErrorBody> {
+fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
     let params: instance::ApplyEvent<'_> = read(params)?;
     let payload = params
         .payload
         .map(|payload| text.document("payload", payload));
-    Ok(Command::ApplyEvent(ApplyEvent {
+    let meta = meta::of_params(params.meta);
+    let command = Command::ApplyEvent(ApplyEvent {
         instance_id: params.instance_id.into_owned(),
         event: params.event.into_owned(),
         payload: payload.transpose()?,
@@ -192,7 +244,8 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, Erro
         expected_wal_offset: params.expected_wal_offset,
         event_id: params.event_id.map(Into::into),
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(Asked { command, meta })
 }
 
 /// The query that a request asks for, and how fresh its answer must be. `None` for operations that are no queries.
@@ -238,7 +291,7 @@ fn list_instances(params: instance::ListInstances<'_>) -> (Query, ReadOptions) {
 /// One operation of a batch.
 pub(crate) enum Step {
     /// It may be submitted.
-    Write(Op, Command),
+    Write(Op, Asked),
     /// It looks something up.
     Read(Query, ReadOptions),
 }
@@ -255,8 +308,8 @@ pub(crate) fn step(
         ErrorBody::new(Code::BadRequest, problem)
     };
     let op = Op::from_name(name).ok_or_else(forbidden)?;
-    if let Some(command) = single(op, params, text, ids) {
-        return Ok(Step::Write(op, command?));
+    if let Some(asked) = single(op, params, text, ids) {
+        return Ok(Step::Write(op, asked?));
     }
     let (query, options) = query(op, params).ok_or_else(forbidden)??;
     Ok(Step::Read(query, options))
@@ -270,17 +323,23 @@ pub(crate) fn atomic(
 ) -> Result<Vec<BatchOp>, ErrorBody> {
     let steps = batch.ops.iter().enumerate();
     let ops = steps.map(|(index, op)| match step(&op.op, op.params, text, ids) {
-        Ok(Step::Write(_, command)) => Ok(BatchOp::Write(command)),
+        Ok(Step::Write(_, asked)) => match asked.meta {
+            Some(own) => Err(failure::in_atomic_batch(meta::refuse_own(&own), index)),
+            None => Ok(BatchOp::Write(asked.command)),
+        },
         Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
         Err(error) => Err(failure::in_atomic_batch(error, index)),
     });
     ops.collect()
 }
 
-fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Command, ErrorBody> {
+fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Asked, ErrorBody> {
     let batch: Batch<'_> = params.read()?;
     match batch.mode {
-        BatchMode::Atomic => Ok(Command::Batch(atomic(&batch, params, ids)?)),
+        BatchMode::Atomic => Ok(Asked {
+            command: Command::Batch(atomic(&batch, params, ids)?),
+            meta: meta::of_params(batch.meta),
+        }),
         BatchMode::BestEffort => Err(failure::bad_request(
             "params.mode",
             "only an atomic batch is one command",
@@ -293,7 +352,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn understood(op: Op, text: &Bytes, ids: &mut NewIds) -> Command {
+    fn understood(op: Op, text: &Bytes, ids: &mut NewIds) -> Asked {
         let params = ParamsText::owned(text).unwrap();
         command(op, &params, ids).unwrap().unwrap()
     }
@@ -303,8 +362,8 @@ mod tests {
         let text = Bytes::from_static(
             br#"{"instance_id":"a","event":"E","payload":{"n": 1},"idempotency_key":"k"}"#,
         );
-        let Command::ApplyEvent(event) = understood(Op::ApplyEvent, &text, &mut NewIds::default())
-        else {
+        let asked = understood(Op::ApplyEvent, &text, &mut NewIds::default());
+        let Command::ApplyEvent(event) = asked.command else {
             panic!("an event");
         };
         let payload = event.payload.unwrap();

@@ -41,6 +41,11 @@ impl<'a> Object<'a> {
         self.out
     }
 
+    /// The buffer, to write on into a value that was begun.
+    pub(crate) fn open(&mut self) -> &mut BytesMut {
+        self.out
+    }
+
     /// A string.
     pub(crate) fn str(&mut self, name: &'static str, value: &str) -> &mut Self {
         string(self.key(name), value);
@@ -100,6 +105,20 @@ pub(crate) fn array<T>(
     }
     out.put_u8(b']');
     whole
+}
+
+/// Writes an object of strings, whatever their names are.
+pub(crate) fn map<'a>(out: &mut BytesMut, fields: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    out.put_u8(b'{');
+    for (i, (name, value)) in fields.into_iter().enumerate() {
+        if i > 0 {
+            out.put_u8(b',');
+        }
+        string(out, name);
+        out.put_u8(b':');
+        string(out, value);
+    }
+    out.put_u8(b'}');
 }
 
 /// Writes a JSON string.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `op` | the operations as an enum, for dispatch and metrics |
 //! | `command` | from an operation and its parameters to a command or a query of the engine |
+//! | `meta` | what a client says about a write |
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
 //! | `failure` | the error that a client gets when a request was not done |
 //! | `json` | answers written straight into a buffer |
@@ -13,6 +14,7 @@
 pub(crate) mod command;
 pub(crate) mod failure;
 pub(crate) mod json;
+pub(crate) mod meta;
 pub(crate) mod op;
 pub(crate) mod reply;
 #[cfg(any(test, feature = "testing"))]

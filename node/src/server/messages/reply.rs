@@ -108,6 +108,23 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             instances_removed,
             machines_removed,
         } => write_flushed(object, *instances_removed, *machines_removed),
+        Reply::Automation {
+            paused,
+            since_ms,
+            reason,
+            wal_offset,
+        } => {
+            object.str("automation", if *paused { "paused" } else { "running" });
+            if *since_ms != 0 {
+                object.int("since", *since_ms);
+            }
+            if !reason.is_empty() {
+                object.str("reason", reason);
+            }
+            if let Some(offset) = wal_offset {
+                object.int("wal_offset", *offset);
+            }
+        }
         Reply::LevelSet { from, to } => {
             object
                 .int("from", u64::from(*from))

@@ -1,23 +1,35 @@
 //! For tests and simulations, whose clients have commands and no requests: makes the request for a command.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{BatchOp, Command, Query};
 
 use super::json::{self, Object};
+use super::meta;
 use super::op::Op;
 pub use super::told::told;
 use crate::replica::{ClientRequest, Submission};
 
 impl From<Command> for Submission {
     fn from(command: Command) -> Self {
+        Self::from((command, None))
+    }
+}
+
+impl From<(Command, Option<Meta>)> for Submission {
+    fn from((command, meta): (Command, Option<Meta>)) -> Self {
         let (mut params, mut new_ids) = (BytesMut::new(), Vec::new());
-        let op = write_command(&mut params, &command, &mut new_ids);
+        let op = write_command(&mut params, &command, meta.as_ref(), &mut new_ids);
         let sent = ClientRequest {
             op: op.name(),
             params: params.freeze(),
             new_ids,
         };
-        Self { command, sent }
+        Self {
+            command,
+            meta: meta.map(Box::new),
+            sent,
+        }
     }
 }
 
@@ -40,7 +52,12 @@ fn optional_raw(object: &mut Object<'_>, name: &'static str, value: Option<&Byte
 }
 
 /// Writes the parameters.
-fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String>) -> Op {
+fn write_command(
+    out: &mut BytesMut,
+    command: &Command,
+    meta: Option<&Meta>,
+    new_ids: &mut Vec<String>,
+) -> Op {
     let mut params = Object::begin(out);
     let op = match command {
         Command::PutMachine(put) => {
@@ -85,6 +102,19 @@ fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String
             Op::DeleteInstance
         }
         Command::FlushAll => Op::FlushAll,
+        Command::SetAutomation(set) => {
+            params.str("set", if set.paused { "paused" } else { "running" });
+            optional_str(&mut params, "reason", set.reason.as_deref());
+            for (name, is_set) in [
+                ("skip_overdue", set.skip_overdue),
+                ("shift_timers", set.shift_timers),
+            ] {
+                if is_set {
+                    params.flag(name, true);
+                }
+            }
+            Op::Automation
+        }
         Command::SetLevel { .. } => unreachable!("no client asks for it"),
         Command::Batch(ops) => {
             let out = params.str("mode", "atomic").key("ops");
@@ -92,6 +122,9 @@ fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String
             Op::Batch
         }
     };
+    if let Some(meta) = meta {
+        meta::write_said(&mut params, meta);
+    }
     params.end();
     op
 }
@@ -99,7 +132,7 @@ fn write_command(out: &mut BytesMut, command: &Command, new_ids: &mut Vec<String
 fn write_step(out: &mut BytesMut, step: &BatchOp, new_ids: &mut Vec<String>) {
     let mut params = BytesMut::new();
     let op = match step {
-        BatchOp::Write(command) => write_command(&mut params, command, new_ids),
+        BatchOp::Write(command) => write_command(&mut params, command, None, new_ids),
         BatchOp::Read(query) => write_query(&mut params, query),
     };
     let mut object = Object::begin(out);

@@ -10,6 +10,7 @@ use rstmdb_rcp::message::instance::{
 };
 use rstmdb_rcp::message::machine::PutMachineResult;
 use rstmdb_rcp::message::storage::FlushAllResult;
+use rstmdb_rcp::message::storage::automation::AutomationResult;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -79,6 +80,15 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
             Reply::Flushed {
                 instances_removed: flushed.instances_removed,
                 machines_removed: flushed.machines_removed,
+            }
+        }
+        Command::SetAutomation(_) => {
+            let set: AutomationResult<'_> = read(text)?;
+            Reply::Automation {
+                paused: set.automation == "paused",
+                since_ms: set.since.unwrap_or_default(),
+                reason: set.reason.as_deref().unwrap_or_default().into(),
+                wal_offset: set.wal_offset,
             }
         }
         // The leader submits it to itself.

@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
+//! | `agreed` | what the cluster has agreed on besides its contents |
 //! | `scraped` | what the replica and its log count |
 
+mod agreed;
 mod families;
 mod guards;
 mod scraped;
@@ -27,6 +29,7 @@ use crate::server::messages::op::Op;
 use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;
+use agreed::Agreed;
 use guards::Guards;
 use scraped::Scraped;
 
@@ -44,6 +47,7 @@ pub struct Metrics {
     subscriptions_instance: IntGauge,
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
+    agreed: Agreed,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
 }
@@ -127,6 +131,7 @@ impl Metrics {
             subscriptions_all: subscriptions.with_label_values(&["all"]),
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
+            agreed: Agreed::new(&make)?,
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
             registry: registry.clone(),
@@ -192,6 +197,7 @@ impl Metrics {
         let buffers = i64::try_from(scrape.buffers_bytes);
         self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
         let mut families = {
+            self.agreed.set(&replica.status());
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);

@@ -63,7 +63,9 @@ fn a_changed_lost_inserted_or_swapped_entry_is_named_by_the_known_heads_around_i
     let known = [heads[0], heads[10], heads[20], heads[30]];
     let changes: [fn(&mut Vec<EntryHash>); 4] = [
         |hashes| hashes[14] = hash(99),
-        |hashes| drop(hashes.remove(14)),
+        |hashes| {
+            hashes.remove(14);
+        },
         |hashes| hashes.insert(14, hash(99)),
         |hashes| hashes.swap(14, 15),
     ];

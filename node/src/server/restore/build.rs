@@ -4,19 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-use openraft::storage::RaftLogStorage;
+use openraft::entry::RaftEntry;
+use openraft::storage::{IOFlushed, RaftLogStorage};
 use rstmdb_backup::{LogFile, folder};
 use rstmdb_engine::chain::Chain;
+use rstmdb_engine::fact::level::Feature;
+use rstmdb_engine::fact::{self as facts, Message};
+use rstmdb_engine::{Refusal, State};
 use rstmdb_raft_store::{
-    self as raft_store, Entry, HistoryReceiver, Identity, Membership, RealFs, SnapshotMeta, Store,
-    StoredMembership, Vote,
+    self as raft_store, Data, Entry, HistoryReceiver, Identity, Membership, Payload, RealFs,
+    SnapshotMeta, Store, StoredMembership, Vote, log_id,
 };
 use uuid::Uuid;
 
 use super::replay::{self, Replayed};
-use super::{Error, Restored};
+use super::{Error, Restored, RestoredAutomation};
 use crate::server::config::Config;
-use crate::server::node::options::store_options;
+use crate::server::node::options::{store_options, tuning};
 use crate::server::node::peering::local;
 use crate::server::product::Product;
 
@@ -117,7 +121,36 @@ pub(super) async fn build(
         first_offset: store.earliest_index(),
         digest: state.digest(),
         head: state.chain().map(Chain::head),
+        automation: match pause(config, state, 0) {
+            Some(_) => RestoredAutomation::Paused,
+            None if state.is_paused() => RestoredAutomation::Paused,
+            None => RestoredAutomation::NoPlace {
+                level: state.level(),
+            },
+        },
         instances: state.instance_count(),
+    })
+}
+
+/// The entry that pauses automation: the copy must not do what the original does. A state of the first feature level
+/// has no place for it.
+fn pause(config: &Config, state: &State, index: u64) -> Option<facts::Entry> {
+    if Refusal::unless_reached(state.level(), Feature::Automation).is_err() || state.is_paused() {
+        return None;
+    }
+    let pause = facts::SetAutomation {
+        paused: true,
+        reason: "restored from a backup".to_owned(),
+        ..facts::SetAutomation::default()
+    };
+    Some(facts::Entry {
+        index,
+        time_ms: state.last_time_ms(),
+        actor: "restore".to_owned(),
+        // As a leader with this configuration has it, so that no key is forgotten before its time.
+        key_bounds: Some((&tuning(config).limits).into()),
+        facts: vec![facts::Fact::from(facts::Body::SetAutomation(pause))],
+        meta: None,
     })
 }
 
@@ -145,6 +178,14 @@ async fn fill(
     let vote = Vote::new(last.leader_id.term, node_id);
     raft.save_vote(&vote).await?;
     raft.purge(last).await?;
+    if let Some(pause) = pause(config, state, last.index + 1) {
+        // The first entry of the new log: the state up to the restored offset is the backup's to the letter.
+        let entry = Entry::new(
+            log_id(last.leader_id.term, last.index + 1),
+            Payload::Normal(Data(pause.encode_to_vec().into())),
+        );
+        raft.append([entry], IOFlushed::noop()).await?;
+    }
     store.sync().await?;
     // History is added from its end backwards.
     for file in log.iter().rev() {

@@ -141,6 +141,37 @@ pub struct Restored {
     pub head: Option<Head>,
     /// Live instances.
     pub instances: u64,
+    /// Whether the copy does something by itself.
+    pub automation: RestoredAutomation,
+}
+
+/// How automation stands in what was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestoredAutomation {
+    /// It is paused.
+    Paused,
+    /// The backup's feature level has no place for that.
+    NoPlace {
+        /// The level.
+        level: u32,
+    },
+}
+
+impl fmt::Display for RestoredAutomation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Paused => f.write_str(
+                "AUTOMATION IS PAUSED in it, so that the copy does nothing by itself: `rstmdb-cli automation resume` lets \
+                 it run",
+            ),
+            Self::NoPlace { level } => write!(
+                f,
+                "automation is NOT paused in it: the backup is of feature level {level}, which cannot say so. Nothing \
+                 happens by itself at this level. Run `rstmdb-cli automation pause` right after `rstmdb-cli cluster \
+                 finalize-upgrade` if the copy must stay quiet"
+            ),
+        }
+    }
 }
 
 impl fmt::Display for Restored {
@@ -162,6 +193,7 @@ impl fmt::Display for Restored {
         if let Some(head) = self.head {
             writeln!(f, "the chain goes on from the head {head}")?;
         }
+        writeln!(f, "{}", self.automation)?;
         write!(
             f,
             "{} is node {} of the new cluster {:?} ({cluster_id}); start it",

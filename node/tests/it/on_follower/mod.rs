@@ -21,6 +21,8 @@ mod keys;
 mod legacy;
 #[path = "../server_suite/machines.rs"]
 mod machines;
+#[path = "../server_suite/meta.rs"]
+mod meta;
 #[path = "../server_suite/order.rs"]
 mod order;
 #[path = "../server_suite/scenarios.rs"]

@@ -207,6 +207,9 @@ async fn follow(replica: &Replica) {
 }
 
 /// The configuration of a test, with these variables.
+/// Stands among the variables of a test for the highest feature level that its nodes understand.
+pub const UNDERSTANDS: &str = "UNDERSTANDS";
+
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let config = Config::load(None, |name| {
         let given = variables.iter().find(|(known, _)| *known == name);
@@ -219,7 +222,10 @@ pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
             _ => given.map(|(_, value)| (*value).to_owned()),
         }
     });
-    config.unwrap()
+    let mut config = config.unwrap();
+    let understands = variables.iter().find(|(known, _)| *known == UNDERSTANDS);
+    config.cluster.understands = understands.map(|(_, level)| level.parse().unwrap());
+    config
 }
 
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

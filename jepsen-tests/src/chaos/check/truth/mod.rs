@@ -199,7 +199,9 @@ pub(super) fn of_engine(
     fact: &fact::Fact,
 ) -> Result<Option<Fact>, Error> {
     let found = match &fact.body {
-        Some(fact::Body::PutMachine(_) | fact::Body::SetLevel(_)) => return Ok(None),
+        Some(
+            fact::Body::PutMachine(_) | fact::Body::SetLevel(_) | fact::Body::SetAutomation(_),
+        ) => return Ok(None),
         Some(fact::Body::CreateInstance(create)) => Fact {
             machine: create.machine.clone(),
             to: create.state.clone(),

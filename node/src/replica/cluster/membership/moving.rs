@@ -3,8 +3,9 @@
 use openraft::ChangeMembers;
 use rstmdb_raft_store::NodeInfo;
 
+use super::Membership;
+use super::outcome::refused;
 use super::view::View;
-use super::{Membership, refused};
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 
-use super::{no_room, refused};
+use super::outcome::{no_room, refused};
 use crate::replica::cluster::status::Standing;
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;

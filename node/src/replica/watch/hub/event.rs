@@ -1,38 +1,125 @@
-//! What the watches look at in an event.
+//! What the watches look at in a fact.
 
-use rstmdb_engine::fact::{ApplyEvent, Body, Fact};
+use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact};
 
-/// The parts of an event that a filter looks at.
-pub(crate) struct EventKeys<'a> {
-    pub instance_id: &'a str,
-    pub machine: &'a str,
-    pub from_state: &'a str,
-    pub to_state: &'a str,
-    pub event: &'a str,
-    pub emits: &'a [String],
+/// A fact that a watch may be told.
+#[derive(Debug, Clone, Copy)]
+pub enum Told<'a> {
+    /// An event, the only kind that every watch is told.
+    Event(&'a ApplyEvent),
+    /// A creation.
+    Created(&'a CreateInstance),
+    /// A deletion.
+    Deleted(&'a DeleteInstance),
+    /// The end of all machines and instances.
+    Flushed,
 }
 
-/// The apply_event in `fact`, the only kind that watches deliver.
-pub(crate) fn event_of(fact: &Fact) -> Option<&ApplyEvent> {
-    match &fact.body {
-        Some(Body::ApplyEvent(event)) => Some(event),
-        _ => None,
-    }
-}
-
-pub(crate) trait Keys {
-    fn keys(&self) -> EventKeys<'_>;
-}
-
-impl Keys for ApplyEvent {
-    fn keys(&self) -> EventKeys<'_> {
-        EventKeys {
-            instance_id: &self.instance_id,
-            machine: &self.machine,
-            from_state: &self.from_state,
-            to_state: &self.to_state,
-            event: &self.event,
-            emits: &self.emits,
+impl<'a> Told<'a> {
+    /// What can be told of a fact.
+    pub(crate) fn of(fact: &'a Fact) -> Option<Self> {
+        match fact.body.as_ref()? {
+            Body::ApplyEvent(event) => Some(Self::Event(event)),
+            Body::CreateInstance(create) => Some(Self::Created(create)),
+            Body::DeleteInstance(delete) => Some(Self::Deleted(delete)),
+            Body::FlushAll(_) => Some(Self::Flushed),
+            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) => None,
         }
     }
+
+    /// What it is called in RCP.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "event",
+            Self::Created(_) => "created",
+            Self::Deleted(_) => "deleted",
+            Self::Flushed => "flushed",
+        }
+    }
+
+    /// Whether it is an event.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Event(_))
+    }
+
+    /// Bytes of its documents.
+    pub(crate) fn document_bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => {
+                event.ctx.len() + event.payload.as_ref().map_or(0, |payload| payload.len())
+            }
+            Self::Created(create) => create.ctx.len(),
+            Self::Deleted(_) | Self::Flushed => 0,
+        }
+    }
+
+    pub(crate) fn keys(&self) -> EventKeys<'a> {
+        match *self {
+            Self::Event(event) => EventKeys {
+                instance_id: Key::Is(&event.instance_id),
+                machine: Key::Is(&event.machine),
+                from_state: Key::Is(&event.from_state),
+                to_state: Key::Is(&event.to_state),
+                event: Key::Is(&event.event),
+                emits: Some(&event.emits),
+            },
+            Self::Created(create) => EventKeys {
+                instance_id: Key::Is(&create.instance_id),
+                machine: Key::Is(&create.machine),
+                from_state: Key::Nothing,
+                to_state: Key::Is(&create.state),
+                event: Key::Any,
+                emits: Some(&create.emits),
+            },
+            Self::Deleted(delete) => EventKeys {
+                instance_id: Key::Is(&delete.instance_id),
+                machine: known(&delete.machine),
+                from_state: known(&delete.from_state),
+                to_state: Key::Nothing,
+                event: Key::Any,
+                emits: Some(&[]),
+            },
+            Self::Flushed => EventKeys {
+                instance_id: Key::Any,
+                machine: Key::Any,
+                from_state: Key::Any,
+                to_state: Key::Any,
+                event: Key::Any,
+                emits: None,
+            },
+        }
+    }
+}
+
+/// Earlier versions wrote no machine and no state into a deletion. A watch is told such a deletion whatever it asks for:
+/// one too many does no harm to a copy of the instances, and one that is missing does.
+fn known(name: &str) -> Key<'_> {
+    match name {
+        "" => Key::Any,
+        name => Key::Is(name),
+    }
+}
+
+/// What a filter compares with its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key<'a> {
+    /// This name.
+    Is(&'a str),
+    /// There is none: a list of names wants something else.
+    Nothing,
+    /// Whatever the filter wants.
+    Any,
+}
+
+/// The parts of a fact that a filter looks at.
+pub(crate) struct EventKeys<'a> {
+    pub instance_id: Key<'a>,
+    pub machine: Key<'a>,
+    pub from_state: Key<'a>,
+    pub to_state: Key<'a>,
+    pub event: Key<'a>,
+    /// The names that it emits; `None` where any name is possible.
+    pub emits: Option<&'a [String]>,
 }

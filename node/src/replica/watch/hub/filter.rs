@@ -1,8 +1,8 @@
 //! What a watch wants.
 
-use super::event::EventKeys;
+use super::event::{EventKeys, Key, Told};
 
-/// Which events a watch wants: OR inside a list, AND between them, an empty list wants all.
+/// What a watch wants: OR inside a list, AND between them, an empty list wants all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchFilter {
     /// Only this instance.
@@ -13,18 +13,49 @@ pub struct WatchFilter {
     pub from_states: Names,
     /// Only events that lead to one of these states.
     pub to_states: Names,
-    /// Only events of these names.
+    /// Only events of these names; what else is included has no such name.
     pub events: Names,
-    /// Only events that emit one of these names.
+    /// Only what emits one of these names.
     pub emits: Names,
+    /// What else is wanted besides events.
+    pub include: Include,
+}
+
+/// What a watch may want besides events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Include {
+    /// Creations.
+    pub created: bool,
+    /// Deletions.
+    pub deleted: bool,
+}
+
+impl Include {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_any(self) -> bool {
+        self.created || self.deleted
+    }
+
+    fn wants(self, told: &Told<'_>) -> bool {
+        match told {
+            Told::Event(_) => true,
+            Told::Created(_) => self.created,
+            Told::Deleted(_) | Told::Flushed => self.deleted,
+        }
+    }
 }
 
 impl WatchFilter {
-    /// Whether the filter wants this event.
-    pub(crate) fn matches(&self, keys: &EventKeys<'_>) -> bool {
-        self.instance
-            .as_deref()
-            .is_none_or(|id| id == keys.instance_id)
+    /// Whether the filter wants this.
+    pub(crate) fn matches(&self, told: &Told<'_>, keys: &EventKeys<'_>) -> bool {
+        let is_instance = |id: &str| match keys.instance_id {
+            Key::Is(of) => id == of,
+            Key::Nothing => false,
+            Key::Any => true,
+        };
+        self.include.wants(told)
+            && self.instance.as_deref().is_none_or(is_instance)
             && self.machines.want(keys.machine)
             && self.from_states.want(keys.from_state)
             && self.to_states.want(keys.to_state)
@@ -62,12 +93,18 @@ impl Names {
         self.0.is_empty()
     }
 
-    fn want(&self, name: &str) -> bool {
-        self.is_empty() || self.has(name)
+    fn want(&self, key: Key<'_>) -> bool {
+        self.is_empty()
+            || match key {
+                Key::Is(name) => self.has(name),
+                Key::Nothing => false,
+                Key::Any => true,
+            }
     }
 
-    fn want_any(&self, names: &[String]) -> bool {
-        self.is_empty() || names.iter().any(|name| self.has(name))
+    /// `None`: anything may have been emitted.
+    fn want_any(&self, emitted: Option<&[String]>) -> bool {
+        self.is_empty() || emitted.is_none_or(|names| names.iter().any(|name| self.has(name)))
     }
 
     fn has(&self, name: &str) -> bool {

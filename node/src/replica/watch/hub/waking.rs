@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rstmdb_engine::fact::{ApplyEvent, Entry};
+use rstmdb_engine::fact::Entry;
 
-use super::event::{Keys, event_of};
+use super::event::{EventKeys, Key, Told};
 use super::watches::{Group, Slot};
 use super::{Hub, RecentPage};
 use crate::replica::parts::pace::{Pace, let_others_run};
@@ -82,18 +82,28 @@ impl Hub {
     }
 
     fn wake_for(&self, offset: u64, entry: &Entry) {
-        for event in entry.facts.iter().filter_map(event_of) {
-            for group in [Group::Instance, Group::Machine, Group::Any] {
-                self.wake_group(group, offset, event);
+        // A watch that comes later goes idle only behind this entry.
+        let only_events = self.including.load(Ordering::SeqCst) == 0;
+        for told in entry.facts.iter().filter_map(Told::of) {
+            if only_events && !told.is_event() {
+                continue;
+            }
+            let keys = told.keys();
+            let groups: &[Group] = match keys.machine {
+                Key::Is(_) => &[Group::Instance, Group::Machine, Group::Any],
+                Key::Nothing | Key::Any => &[Group::All],
+            };
+            for group in groups {
+                self.wake_group(*group, offset, &told, &keys);
             }
         }
     }
 
-    fn wake_group(&self, group: Group, offset: u64, event: &ApplyEvent) {
-        let keys = event.keys();
+    fn wake_group(&self, group: Group, offset: u64, told: &Told<'_>, keys: &EventKeys<'_>) {
         let mut first = Some(0);
         while let Some(id) = first {
-            first = self.watches.lock().wake_some(group, id, offset, &keys);
+            let watches = self.watches.lock();
+            first = watches.wake_some(group, id, offset, (told, keys));
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::event::EventKeys;
+use super::event::{EventKeys, Key, Told};
 use super::filter::WatchFilter;
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 
@@ -100,6 +100,8 @@ pub(super) enum Group {
     Machine,
     /// Those that take any machine.
     Any,
+    /// All, for what is of no known machine.
+    All,
 }
 
 /// See the module documentation.
@@ -221,15 +223,16 @@ impl Watches {
         group: Group,
         first: u64,
         offset: u64,
-        keys: &EventKeys<'_>,
+        (told, keys): (&Told<'_>, &EventKeys<'_>),
     ) -> Option<u64> {
         let slots = match group {
-            Group::Instance => self.by_instance.get(keys.instance_id)?,
-            Group::Machine => self.by_machine.get(keys.machine)?,
+            Group::Instance => named(&self.by_instance, keys.instance_id)?,
+            Group::Machine => named(&self.by_machine, keys.machine)?,
             Group::Any => &self.any,
+            Group::All => &self.slots,
         };
         portion(slots, first, |slot| {
-            if slot.wake_at.load(Ordering::Relaxed) == IDLE && slot.filter.matches(keys) {
+            if slot.wake_at.load(Ordering::Relaxed) == IDLE && slot.filter.matches(told, keys) {
                 slot.wake(offset);
             }
         })
@@ -238,6 +241,13 @@ impl Watches {
     /// Shows a portion of all watches; gives where the next one begins.
     pub(super) fn some(&self, first: u64, look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
         portion(&self.slots, first, look)
+    }
+}
+
+fn named<'a>(slots: &'a SlotsByName, key: Key<'_>) -> Option<&'a Slots> {
+    match key {
+        Key::Is(name) => slots.get(name),
+        Key::Nothing | Key::Any => None,
     }
 }
 

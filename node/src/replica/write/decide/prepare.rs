@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
+use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{Command, DecideAt, Limits, Prepared, State, prepare};
 use tokio::sync::mpsc;
 
@@ -43,6 +44,7 @@ pub(crate) struct Task {
     pub now_ms: u64,
     pub state: State,
     pub command: Command,
+    pub meta: Option<Box<Meta>>,
     pub actor: Arc<str>,
     pub limits: Limits,
     pub host: Arc<dyn Host>,
@@ -102,6 +104,7 @@ impl Task {
             offset: 0,
             now_ms: self.now_ms,
             actor: &self.actor,
+            meta: self.meta.as_deref(),
             limits: &self.limits,
         };
         decided(&self.counters, &self.command, || {

@@ -47,6 +47,8 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
     for command in commands {
         held.push(Request {
             command: command.clone(),
+            meta: None,
+            cause: None,
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),

@@ -11,6 +11,7 @@ use super::{Proposer, limits_of_leader};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::types::Types;
+use crate::replica::write::decide::causes::Wanted;
 use crate::replica::write::decide::decision::decided;
 use crate::replica::write::decide::prepare::{Ready, Task};
 use crate::replica::write::request::Request;
@@ -76,6 +77,7 @@ impl<T: Types> Proposer<T> {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
+            meta: request.meta.as_deref(),
             limits: &portion.limits,
         };
         let decision = decided(&self.counters, &request.command, || {
@@ -102,6 +104,16 @@ impl<T: Types> Proposer<T> {
                 .front()
                 .filter(|request| !pipeline.must_wait(request))?,
         };
+        if let Some(offset) = request.cause {
+            match held {
+                Some(number) => pipeline.causes.want(Wanted { number, offset }),
+                None => {
+                    let request = pipeline.incoming.pop_front()?;
+                    pipeline.held.push(request);
+                }
+            }
+            return None;
+        }
         let cost = cost(state, &pipeline.pending, &request.command);
         let is_costly = cost > costly_bytes && !lists(&request.command);
         let request = match held {
@@ -183,6 +195,7 @@ impl<T: Types> Proposer<T> {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
             actor: &request.actor,
+            meta: request.meta.as_deref(),
             limits: &portion.limits,
         };
         let landed = match ready.prepared {
@@ -246,6 +259,7 @@ impl<T: Types> Proposer<T> {
             now_ms,
             state: state.clone(),
             command: request.command.clone(),
+            meta: request.meta.clone(),
             actor: request.actor.clone(),
             limits: limits.into_owned(),
             host: self.host.clone(),

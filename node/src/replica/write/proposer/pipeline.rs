@@ -13,6 +13,7 @@ use rstmdb_engine::{Pending, lists};
 
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
+use crate::replica::write::decide::causes::Causes;
 use crate::replica::write::decide::prepare::Preparing;
 use crate::replica::write::decide::slow::SlowDecisions;
 use crate::replica::write::held::Held;
@@ -55,6 +56,7 @@ pub(crate) struct WritePipeline<T: Types> {
     pub(super) incoming: VecDeque<Request<T>>,
     pub(super) held: Held<T>,
     pub(super) preparing: Preparing,
+    pub(super) causes: Causes,
     /// To be decided again, in order, before anything new.
     pub(super) again: VecDeque<Request<T>>,
     /// A stale entry was seen: decide nothing until everything in flight has come back.
@@ -76,6 +78,7 @@ impl<T: Types> WritePipeline<T> {
             incoming: VecDeque::new(),
             held: Held::new(),
             preparing: Preparing::new(),
+            causes: Causes::new(),
             again: VecDeque::new(),
             draining: false,
             expire_at: None,
@@ -123,8 +126,12 @@ impl<T: Types> WritePipeline<T> {
         })?;
         self.held.check_invariants()?;
         let (taken, preparing) = (self.held.being_prepared(), self.preparing.len());
-        ensure(self.draining || taken <= preparing, || {
-            format!("{taken} held commands wait to be prepared, {preparing} are being prepared")
+        let looked_up = self.causes.len();
+        ensure(self.draining || taken <= preparing + looked_up, || {
+            format!(
+                "{taken} held commands wait to be prepared or looked up, {preparing} are being prepared, \
+                 {looked_up} looked up"
+            )
         })?;
         if self.in_flight.len() > FEW || self.in_flight.bytes() > FEW_BYTES {
             return Ok(());

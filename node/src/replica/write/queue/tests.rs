@@ -174,6 +174,8 @@ fn request(
     let (to, told) = oneshot::channel();
     let mut request = Request {
         command: command.clone(),
+        meta: None,
+        cause: None,
         actor: Arc::from("test"),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),

@@ -12,7 +12,7 @@ use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use super::{Answer, Body, Job, RequestPlan, Running, automation, read_params};
 use crate::replica::{self, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
@@ -71,6 +71,7 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
             from: chain.first,
             head: chain.head.to_string().into(),
         }),
+        automation: Some(automation::shown(&status.automation)),
     }
 }
 

@@ -40,10 +40,21 @@ pub(crate) enum Body {
 pub(crate) struct Watching {
     /// Where its events come from.
     pub(crate) watch: Watch<Product>,
-    /// Whether its events carry the context.
-    pub(crate) include_ctx: bool,
-    /// For WATCH_INSTANCE: the instance and how it stands at the watch's head.
-    pub(crate) instance: Option<(String, Reply)>,
+    /// What its events show.
+    pub(crate) shown: Shown,
+    /// For WATCH_INSTANCE: the instance, and how it stands at the watch's head, if it exists.
+    pub(crate) instance: Option<(String, Option<Reply>)>,
+}
+
+/// What the events of a watch show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shown {
+    /// The context.
+    pub(crate) ctx: bool,
+    /// What kind they are.
+    pub(crate) kind: bool,
+    /// What is known about the write.
+    pub(crate) meta: bool,
 }
 
 impl Body {

@@ -4,21 +4,23 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use rstmdb_engine::{BatchOp, Command};
-use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
+use rstmdb_rcp::message::meta::Meta;
+use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use super::answer::Item;
-use super::state::{claim_of, merge, sent, touch_of, touch_of_query};
+use super::state::{claim_of, merge, sent, submission, touch_of, touch_of_query};
 use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, Started, effect_of, read_params};
-use crate::replica::Submission;
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::command::{self, NewIds, ParamsText, Step};
+use crate::server::messages::command::{self, Asked, NewIds, ParamsText, Step};
 use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::meta;
 use crate::server::messages::op::Op;
 
 /// One operation of a best-effort batch, understood or refused.
@@ -53,33 +55,59 @@ fn atomic(
         let touch = merge(queries.iter().map(touch_of_query));
         return Ok(RequestPlan::read(touch, Job::ReadAll(queries)));
     }
-    let command = Command::Batch(ops);
-    let claim = claim_of(&command);
+    let asked = Asked {
+        command: Command::Batch(ops),
+        meta: meta::of_params(batch.meta.clone()),
+    };
+    let claim = claim_of(&asked.command);
     let sent = sent(Op::Batch, text, params, ids);
-    Ok(RequestPlan::write(claim, Submission { command, sent }))
+    Ok(RequestPlan::write(claim, submission(asked, sent)))
 }
 
-/// One operation that stands alone: what it touches, what it may change, what to do.
+/// One operation that stands alone: what it touches, what it may change, what to do. It gets what is said about the
+/// batch, unless something else is said about it.
 fn stands_alone(
     op: &Requested<'_>,
+    said: &Meta<'_>,
     text: &ParamsText<'_>,
 ) -> Result<(Touch, Effect, Job), ErrorBody> {
+    if let Some(own) = with_meta(op, said) {
+        let text = ParamsText::owned(&own)
+            .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
+        let op = Requested {
+            op: op.op.clone(),
+            params: text.raw(),
+        };
+        return stands_alone(&op, &Meta::default(), &text);
+    }
     let mut ids = NewIds::default();
     match command::step(&op.op, op.params, text, &mut ids)? {
-        Step::Write(asked, command) => {
-            let (touch, effect) = (touch_of(&command), effect_of(&command));
-            let sent = sent(asked, text, op.params, ids);
-            Ok((
-                touch,
-                effect,
-                Job::Write(Submission { command, sent }, effect),
-            ))
+        Step::Write(name, asked) => {
+            let (touch, effect) = (touch_of(&asked.command), effect_of(&asked.command));
+            let sent = sent(name, text, op.params, ids);
+            let write = Job::Write(submission(asked, sent), effect);
+            Ok((touch, effect, write))
         }
         Step::Read(query, options) => {
             let touch = touch_of_query(&query);
             Ok((touch, Effect::None, Job::Read(query, options)))
         }
     }
+}
+
+/// The parameters of a write together with what is said about its batch, as its client would have sent them without a
+/// batch; `None` if they are right as they are.
+fn with_meta(op: &Requested<'_>, said: &Meta<'_>) -> Option<Bytes> {
+    if said.is_empty() || op::kind(&op.op) != Some(op::Kind::Write) {
+        return None;
+    }
+    // If what is said about the operation is wrong, reading the operation says so.
+    let own = Meta::read(op.params).ok()?;
+    let fields = serde_json::to_string(&own.or(said)).ok()?;
+    // Of two fields of one name, the last one counts.
+    let body = op.params.get().strip_suffix('}')?.trim_end();
+    let comma = if body.ends_with('{') { "" } else { "," };
+    Some(format!("{body}{comma}{}", fields.strip_prefix('{')?).into())
 }
 
 fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
@@ -90,7 +118,7 @@ fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
         .ops
         .iter()
         .map(|op| {
-            let (touch, changes, job) = stands_alone(op, text)?;
+            let (touch, changes, job) = stands_alone(op, &batch.meta, text)?;
             touches.push(touch);
             match changes {
                 Effect::None | Effect::Upkeep => reads = true,

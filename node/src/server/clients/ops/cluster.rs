@@ -15,7 +15,7 @@ use rstmdb_rcp::message::cluster::{
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, read_params};
+use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, automation, read_params};
 use crate::replica::{Change, ChangeError, Consistency, MemberReport, Peer, PeerError};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
@@ -228,6 +228,7 @@ async fn show_status(shared: &ServerShared) -> Answer {
         leader: status.leader,
         term: status.term,
         feature_level: Some(status.level),
+        automation: Some(automation::shown(&status.automation)),
         nodes: nodes.collect(),
     }))
 }

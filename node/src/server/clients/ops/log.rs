@@ -15,6 +15,7 @@ use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::json::{self, Object};
+use crate::server::messages::meta;
 use crate::server::product::block;
 
 /// A page stops growing at this size, far below what a frame may carry.
@@ -34,20 +35,21 @@ pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(request.from_offset).await;
+        let with_meta = request.include_meta.unwrap_or_default();
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
         let page = shared
             .replica
             .log_read(request.from_offset, limit)
             .map_err(|error| failure::of_replica(&error, Effect::None))?;
         Ok(Answer {
-            body: Body::Json(block(|| write_page(&page, limit))?),
+            body: Body::Json(block(|| write_page(&page, limit, with_meta))?),
             wal_offset: None,
         })
     })
 }
 
 /// Writes whole offsets until the page is full; `next_offset` says where to read on.
-fn write_page(page: &LogPage, records_max: usize) -> Result<BytesMut, ErrorBody> {
+fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<BytesMut, ErrorBody> {
     let mut out = BytesMut::new();
     let mut next_offset = page.next_offset;
     let mut records = 0;
@@ -56,7 +58,7 @@ fn write_page(page: &LogPage, records_max: usize) -> Result<BytesMut, ErrorBody>
     text.extend_from_slice(b"[");
     for (offset, item) in &page.items {
         let start = text.len();
-        let count = write_item(text, records == 0, *offset, item);
+        let count = write_item(text, records == 0, *offset, item, with_meta);
         let too_long = text.len() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
         let is_full = records + count > records_max || start > PAGE_BYTES || too_long;
         if is_full && records > 0 {
@@ -83,7 +85,13 @@ fn write_page(page: &LogPage, records_max: usize) -> Result<BytesMut, ErrorBody>
 }
 
 /// Writes the records of one offset, and says how many they are.
-fn write_item(out: &mut BytesMut, first: bool, offset: u64, item: &LogItem) -> usize {
+pub(super) fn write_item(
+    out: &mut BytesMut,
+    first: bool,
+    offset: u64,
+    item: &LogItem,
+    with_meta: bool,
+) -> usize {
     let facts: &[Fact] = match item {
         LogItem::Facts(entry) => &entry.facts,
         LogItem::Membership => &[],
@@ -97,6 +105,11 @@ fn write_item(out: &mut BytesMut, first: bool, offset: u64, item: &LogItem) -> u
         let mut entry = record.object("entry");
         write(&mut entry);
         entry.end();
+        if let LogItem::Facts(entry) = item
+            && with_meta
+        {
+            meta::write(record.object("meta"), entry);
+        }
         record.end();
     };
     match item {
@@ -157,6 +170,11 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
         Some(FactBody::DeleteInstance(delete)) => {
             out.str("type", "delete_instance")
                 .str("instance_id", &delete.instance_id);
+            if !delete.machine.is_empty() {
+                out.str("machine", &delete.machine)
+                    .int("version", u64::from(delete.version))
+                    .str("from_state", &delete.from_state);
+            }
             write_origin(out, entry, delete.prev_offset, delete.key.as_ref());
         }
         Some(FactBody::FlushAll(_)) => {
@@ -168,6 +186,23 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             out.str("type", "checkpoint")
                 .str("fact", "set_level")
                 .int("level", u64::from(set.level));
+            write_origin(out, entry, 0, None);
+        }
+        Some(FactBody::SetAutomation(set)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "set_automation")
+                .str("automation", if set.paused { "paused" } else { "running" });
+            if !set.reason.is_empty() {
+                out.str("reason", &set.reason);
+            }
+            for (name, is_set) in [
+                ("skip_overdue", set.skip_overdue),
+                ("shift_timers", set.shift_timers),
+            ] {
+                if is_set {
+                    out.flag(name, true);
+                }
+            }
             write_origin(out, entry, 0, None);
         }
         // A fact of a newer version: this node knows only that there is one.

@@ -12,6 +12,7 @@
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `audit` | AUDIT_READ |
 //! | `log` | WAL_READ, WAL_STATS |
+//! | `ancestors` | ANCESTORS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
@@ -21,8 +22,10 @@
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
 mod admin;
+mod ancestors;
 mod answer;
 mod audit;
+mod automation;
 mod backup;
 mod batch;
 mod cluster;
@@ -41,8 +44,8 @@ use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-pub(crate) use answer::Watching;
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
+pub(crate) use answer::{Shown, Watching};
 pub(crate) use log::PAGE_BYTES;
 
 use super::order::{Access, Claim, Touch};
@@ -136,10 +139,14 @@ pub(crate) enum Job {
     Watch(watches::WatchRequest),
     /// Read a page of the log.
     LogRead(rstmdb_rcp::message::storage::WalRead),
+    /// Go from a write to its cause, and on.
+    Ancestors(rstmdb_rcp::message::storage::ancestors::Ancestors),
     /// Describe an instance as it is.
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
     Compact { force_snapshot: bool },
+    /// Say how automation stands.
+    Automation,
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
     /// Read the configuration and its files again.
@@ -185,9 +192,11 @@ pub(crate) fn plan(
         Op::WatchAll => watches::all(params),
         Op::SnapshotInstance => snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
+        Op::Ancestors => ancestors::read(params),
         Op::WalStats => Ok(log::stats(shared)),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
+        Op::Automation => automation::plan(params),
         op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
@@ -273,9 +282,11 @@ impl Job {
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::Ancestors(request) => Started::Running(ancestors::start(shared.clone(), request)),
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
+            Self::Automation => Started::Running(automation::start(shared.clone())),
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),

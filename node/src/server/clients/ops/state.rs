@@ -10,18 +10,18 @@ use serde_json::value::RawValue;
 use super::{Job, RequestPlan, touch};
 use crate::replica::{ClientRequest, Submission};
 use crate::server::clients::order::{Access, Claim, Touch};
-use crate::server::messages::command::{NewIds, ParamsText, command, query};
+use crate::server::messages::command::{Asked, NewIds, ParamsText, command, query};
 use crate::server::messages::op::Op;
 
 /// An operation that writes. `None` if it does not.
 pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, ErrorBody>> {
     let text = ParamsText::in_buffer(params);
     let mut ids = NewIds::default();
-    let command = command(op, &text, &mut ids)?;
-    Some(command.map(|command| {
-        let claim = claim_of(&command);
+    let asked = command(op, &text, &mut ids)?;
+    Some(asked.map(|asked| {
+        let claim = claim_of(&asked.command);
         let sent = sent(op, &text, params, ids);
-        RequestPlan::write(claim, Submission { command, sent })
+        RequestPlan::write(claim, submission(asked, sent))
     }))
 }
 
@@ -31,6 +31,16 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
     Some(found.map(|(query, options)| {
         RequestPlan::read(touch_of_query(&query), Job::Read(query, options))
     }))
+}
+
+/// What the replica gets.
+pub(super) fn submission(asked: Asked, sent: ClientRequest) -> Submission {
+    let Asked { command, meta } = asked;
+    Submission {
+        command,
+        meta,
+        sent,
+    }
 }
 
 /// The request as a leader gets it; `params` lies in `text`.
@@ -58,7 +68,10 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         Command::CreateInstance(create) => touch(&create.instance_id),
         Command::ApplyEvent(apply) => touch(&apply.instance_id),
         Command::DeleteInstance(delete) => touch(&delete.instance_id),
-        Command::PutMachine(_) | Command::FlushAll | Command::SetLevel { .. } => Touch::Everything,
+        Command::PutMachine(_)
+        | Command::FlushAll
+        | Command::SetLevel { .. }
+        | Command::SetAutomation(_) => Touch::Everything,
         Command::Batch(ops) => merge(ops.iter().map(|op| match op {
             BatchOp::Write(command) => touch_of(command),
             BatchOp::Read(query) => touch_of_query(query),

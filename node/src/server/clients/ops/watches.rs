@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use rstmdb_rcp::message::watch::{WatchAll, WatchInstance};
+use rstmdb_rcp::message::watch::{Include as Names, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, RequestPlan, Running, Watching, fresh, read_params, touch};
-use crate::replica::WatchFilter;
+use super::{Answer, Body, Job, RequestPlan, Running, Shown, Watching, fresh, read_params, touch};
+use crate::replica::{Include, WatchFilter};
 use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
@@ -18,7 +18,7 @@ const FILTER_BYTES_MAX: usize = 64 * 1024;
 /// A watch to begin.
 pub(crate) struct WatchRequest {
     filter: WatchFilter,
-    include_ctx: bool,
+    shown: Shown,
     from: Option<u64>,
     cluster_id: Option<String>,
 }
@@ -29,11 +29,17 @@ pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let touch = touch(&params.instance_id);
     let filter = WatchFilter {
         instance: Some(params.instance_id.into_owned()),
+        include: include(params.include.as_deref()),
         ..WatchFilter::default()
+    };
+    let shown = Shown {
+        ctx: params.include_ctx.unwrap_or(true),
+        kind: params.include.is_some(),
+        meta: params.include_meta.unwrap_or_default(),
     };
     let request = WatchRequest {
         filter,
-        include_ctx: params.include_ctx.unwrap_or(true),
+        shown,
         from: params.from_offset,
         cluster_id: params.cluster_id.map(Into::into),
     };
@@ -50,6 +56,12 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         to_states: params.to_states.into_iter().collect(),
         events: params.events.into_iter().collect(),
         emits: params.emits.into_iter().collect(),
+        include: include(params.include.as_deref()),
+    };
+    let shown = Shown {
+        ctx: params.include_ctx.unwrap_or(true),
+        kind: params.include.is_some(),
+        meta: params.include_meta.unwrap_or_default(),
     };
     let bytes: usize = filter.names().map(str::len).sum();
     if bytes > FILTER_BYTES_MAX {
@@ -61,11 +73,19 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     }
     let request = WatchRequest {
         filter,
-        include_ctx: params.include_ctx.unwrap_or(true),
+        shown,
         from: params.from_offset,
         cluster_id: params.cluster_id.map(Into::into),
     };
     Ok(RequestPlan::read(Touch::Everything, Job::Watch(request)))
+}
+
+fn include(names: Option<&[Names]>) -> Include {
+    let names = names.unwrap_or_default();
+    Include {
+        created: names.contains(&Names::Created),
+        deleted: names.contains(&Names::Deleted),
+    }
 }
 
 /// Begins the watch.
@@ -73,7 +93,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running
     Running::boxed(async move {
         let WatchRequest {
             filter,
-            include_ctx,
+            shown,
             from,
             cluster_id,
         } = request;
@@ -87,19 +107,19 @@ pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running
         if let Some(from) = from {
             shared.replica.wait_for_history(from).await;
         }
-        let watching = match filter.instance {
+        let watching = match filter.instance.clone() {
             Some(id) => {
-                let begun = shared.replica.watch_instance(&id, from);
+                let begun = shared.replica.watch_instance(&id, filter, from);
                 let (watch, reply) = begun.map_err(told)?;
                 Watching {
                     watch,
-                    include_ctx,
+                    shown,
                     instance: Some((id, reply)),
                 }
             }
             None => Watching {
                 watch: shared.replica.watch(filter, from).map_err(told)?,
-                include_ctx,
+                shown,
                 instance: None,
             },
         };

@@ -177,7 +177,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                 }
             }
-            Job::LogRead(_) | Job::Backup(_) | Job::Audit(_) => answer = PAGE_BYTES,
+            Job::LogRead(_) | Job::Ancestors(_) | Job::Backup(_) | Job::Audit(_) => {
+                answer = PAGE_BYTES;
+            }
             _ => {}
         }
         // No answer is longer than a frame may be.

@@ -12,6 +12,7 @@
 //! | `work` | requests in flight, and their deadlines |
 //! | `subscriptions` | the watches |
 //! | `pushing` | what they tell, written to the client |
+//! | `told` | the fields of what they tell |
 //! | `outbox` | what waits to be sent |
 //! | `buffers` | what is held in memory, and the budget of all connections |
 //! | `waiting` | what waits for room in that budget; answers |
@@ -31,6 +32,7 @@ mod requests;
 mod subscriptions;
 mod times;
 mod token;
+mod told;
 mod waiting;
 mod work;
 

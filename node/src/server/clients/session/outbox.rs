@@ -10,7 +10,9 @@ use rstmdb_rcp::message::watch::encode_end;
 use rstmdb_rcp::message::{ErrorBody, ResponseMeta};
 use rstmdb_rcp::wire::{self, WireMode};
 
+use super::told;
 use crate::replica::WatchEvent;
+use crate::server::clients::ops::Shown;
 use crate::server::messages::failure;
 use crate::server::messages::json::Object;
 
@@ -141,29 +143,13 @@ impl Outbox {
     }
 
     /// Adds the event of a watch.
-    pub(crate) fn event(&mut self, subscription_id: &str, event: &WatchEvent, with_ctx: bool) {
-        let fact = event.fact();
+    pub(crate) fn event(&mut self, subscription_id: &str, event: &WatchEvent, shown: Shown) {
         let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
             let mut frame = Object::begin(out);
             frame
                 .str("type", "event")
-                .str("subscription_id", subscription_id)
-                .str("instance_id", &fact.instance_id)
-                .str("machine", &fact.machine)
-                .int("version", u64::from(fact.version))
-                .int("wal_offset", event.offset)
-                .str("from_state", &fact.from_state)
-                .str("to_state", &fact.to_state)
-                .str("event", &fact.event);
-            if !fact.emits.is_empty() {
-                frame.value("emits", &fact.emits);
-            }
-            if let Some(payload) = &fact.payload {
-                frame.raw("payload", payload);
-            }
-            if with_ctx {
-                frame.raw("ctx", &fact.ctx);
-            }
+                .str("subscription_id", subscription_id);
+            told::write(&mut frame, event, shown);
             frame.end();
             Ok(())
         });

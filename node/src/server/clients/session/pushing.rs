@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let write = |session: &mut Self| {
             for event in events {
-                session.outbox.event(&pulled.id, event, pulled.include_ctx);
+                session.outbox.event(&pulled.id, event, pulled.shown);
             }
         };
         let ((), unwritten) = self.encode_if_room(0, write, |session, held| {

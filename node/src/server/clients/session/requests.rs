@@ -182,24 +182,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let cluster = self.outbox.cluster();
         let earliest = cluster.then_some(watching.watch.earliest);
         let cluster_id = cluster.then(|| self.shared.replica.cluster_id().to_owned().into());
-        let instance = match &watching.instance {
-            Some((id, Reply::Instance(view))) => {
-                Some((id.clone(), view.state.clone(), view.last_wal_offset))
-            }
-            _ => None,
-        };
+        let instance = watching.instance.as_ref().map(|(id, reply)| {
+            let view = match reply {
+                Some(Reply::Instance(view)) => Some((view.state.clone(), view.last_wal_offset)),
+                _ => None,
+            };
+            (id.clone(), view)
+        });
+        let waits = watching.watch.filter().include.is_any();
         let subscription_id = self.watches.add(watching, self.now, cluster);
         if let Some(due) = self.watches.next_notice() {
             self.arm(due);
         }
         let _ = self.outbox.ok(id, None, |out| match &instance {
-            Some((instance_id, state, offset)) => json::serialized(
+            Some((instance_id, view)) => json::serialized(
                 out,
                 &WatchInstanceResult {
                     subscription_id: (*subscription_id).into(),
                     instance_id: instance_id.into(),
-                    current_state: (**state).into(),
-                    current_wal_offset: *offset,
+                    current_state: view.as_ref().map(|(state, _)| (**state).into()),
+                    current_wal_offset: view.as_ref().map(|(_, offset)| *offset),
+                    wal_offset: waits.then_some(head),
                     earliest_offset: earliest,
                     cluster_id,
                 },

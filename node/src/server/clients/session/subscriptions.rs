@@ -17,7 +17,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use uuid::Uuid;
 
 use crate::replica::{Progress, Watch, WatchEnd, WatchEvent};
-use crate::server::clients::ops::Watching;
+use crate::server::clients::ops::{Shown, Watching};
 use crate::server::clients::shared::ServerShared;
 use crate::server::product::Product;
 
@@ -37,7 +37,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// A watch and its answer.
 pub(crate) struct Pulled {
     pub(crate) id: Arc<str>,
-    pub(crate) include_ctx: bool,
+    pub(crate) shown: Shown,
     pub(crate) events: Result<Vec<WatchEvent>, WatchEnd>,
     watch: Watch<Product>,
 }
@@ -131,7 +131,7 @@ impl Subscriptions {
         if let Some(notices) = &notices {
             self.due.insert((notices.due, id.clone()));
         }
-        let abort = self.pull(id.clone(), watching.include_ctx, watching.watch);
+        let abort = self.pull(id.clone(), watching.shown, watching.watch);
         let live = Live {
             of_instance,
             abort,
@@ -186,7 +186,7 @@ impl Subscriptions {
         if !self.live.contains_key(&pulled.id) {
             return;
         }
-        let abort = self.pull(pulled.id.clone(), pulled.include_ctx, pulled.watch);
+        let abort = self.pull(pulled.id.clone(), pulled.shown, pulled.watch);
         if let Some(live) = self.live.get_mut(&pulled.id) {
             live.abort = abort;
             if let Some(notices) = &mut live.notices {
@@ -227,13 +227,13 @@ impl Subscriptions {
         None
     }
 
-    fn pull(&mut self, id: Arc<str>, include_ctx: bool, mut watch: Watch<Product>) -> AbortHandle {
+    fn pull(&mut self, id: Arc<str>, shown: Shown, mut watch: Watch<Product>) -> AbortHandle {
         let (abort, registration) = AbortHandle::new_pair();
         let pull: BoxFuture<'static, Pulled> = Box::pin(async move {
             let events = watch.next(BATCH_BYTES).await;
             Pulled {
                 id,
-                include_ctx,
+                shown,
                 events,
                 watch,
             }

@@ -3,7 +3,7 @@
 use rstmdb_rcp::message::ErrorBody;
 
 use crate::replica::{Forwarded, Permit, Received};
-use crate::server::messages::command::{NewIds, ParamsText, command};
+use crate::server::messages::command::{Asked, NewIds, ParamsText, command};
 use crate::server::messages::failure;
 use crate::server::messages::op::Op;
 use crate::server::peer::wire;
@@ -35,9 +35,11 @@ pub(in super::super) fn received(
     let params = ParamsText::owned(&message.params)
         .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
     let mut ids = NewIds::sent(message.new_ids);
+    let Asked { command, meta } = command(op, &params, &mut ids).ok_or_else(unknown)??;
     Ok(Received {
         seq: message.seq,
-        command: command(op, &params, &mut ids).ok_or_else(unknown)??,
+        command,
+        meta,
         actor: message.actor.into(),
         permit,
     })

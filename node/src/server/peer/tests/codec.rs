@@ -537,11 +537,11 @@ fn report() -> impl Strategy<Value = Report> {
         members: vec![numbers.0, numbers.1],
         clock_ms: rest.0,
         log_ms: rest.0.map(|ms| ms / 2),
-        level: 1,
-        understands: 2,
         heads: (digests.2.into_iter())
             .map(|(offset, head)| (offset, Head(head)))
             .collect(),
+        level: 1 + numbers.0 as u32 % 7,
+        understands: 1 + numbers.1 as u32 % 7,
     })
 }
 

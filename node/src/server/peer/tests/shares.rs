@@ -61,6 +61,7 @@ fn received(held: &Arc<()>) -> Received {
     Received {
         seq: 7,
         command: put(),
+        meta: None,
         actor: "test".into(),
         permit: held.clone(),
     }

@@ -1,0 +1,97 @@
+//! The arguments of watches.
+
+use clap::{Args, ValueEnum};
+use rstmdb_rcp::message::watch::Include;
+
+/// What `--include` may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Creations.
+    Created,
+    /// Deletions, and that everything was removed.
+    Deleted,
+}
+
+impl Kind {
+    /// As the protocol calls it.
+    pub fn include(self) -> Include {
+        match self {
+            Self::Created => Include::Created,
+            Self::Deleted => Include::Deleted,
+        }
+    }
+}
+
+/// `watch-instance`.
+#[derive(Debug, Args)]
+pub struct WatchInstance {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
+    #[arg(long, value_name = "OFFSET")]
+    pub from_offset: Option<u64>,
+    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// Leave the context out of the events.
+    #[arg(long)]
+    pub no_ctx: bool,
+    /// Also tell of creations and deletions, and say of each line what kind it is.
+    #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
+    pub include: Vec<Kind>,
+    /// Say who has written what is told, when, and why.
+    #[arg(long)]
+    pub meta: bool,
+    /// Also print the server's first answer, and up to which offset the server has read the log while no
+    /// event matched. To go on later, give that offset plus 1 as --from-offset.
+    #[arg(long)]
+    pub progress: bool,
+}
+
+/// `watch-all`.
+#[derive(Debug, Args)]
+pub struct WatchAll {
+    /// Only these machines.
+    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
+    pub machines: Vec<String>,
+    /// Only events that leave these states.
+    #[arg(long, value_delimiter = ',', value_name = "STATE[,STATE…]")]
+    pub from_states: Vec<String>,
+    /// Only events that lead to these states.
+    #[arg(long, value_delimiter = ',', value_name = "STATE[,STATE…]")]
+    pub to_states: Vec<String>,
+    /// Only these events.
+    #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
+    pub events: Vec<String>,
+    /// Only what emits one of these names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
+    pub emits: Vec<String>,
+    /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
+    #[arg(long, value_name = "OFFSET")]
+    pub from_offset: Option<u64>,
+    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
+    #[arg(long, value_name = "ID")]
+    pub cluster_id: Option<String>,
+    /// Leave the context out of the events.
+    #[arg(long)]
+    pub no_ctx: bool,
+    /// Also tell of creations and deletions, and say of each line what kind it is.
+    #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
+    pub include: Vec<Kind>,
+    /// Say who has written what is told, when, and why.
+    #[arg(long)]
+    pub meta: bool,
+    /// Also print the server's first answer, and up to which offset the server has read the log while no
+    /// event matched. To go on later, give that offset plus 1 as --from-offset.
+    #[arg(long)]
+    pub progress: bool,
+}
+
+/// `unwatch`.
+#[derive(Debug, Args)]
+pub struct Unwatch {
+    /// The subscription's id, as the watch printed it.
+    #[arg(value_name = "ID")]
+    pub subscription_id: String,
+}

@@ -1,0 +1,26 @@
+//! automation, automation pause, automation resume.
+
+use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::storage::automation::Automation;
+
+use crate::Error;
+use crate::args::{self, AutomationCommand};
+use crate::session::Session;
+
+pub(super) async fn run(session: &Session, args: args::Automation) -> Result<(), Error> {
+    let params = match args.command {
+        None => Automation::default(),
+        Some(AutomationCommand::Pause(args)) => Automation {
+            set: Some("paused".into()),
+            reason: args.reason.map(Into::into),
+            ..Automation::default()
+        },
+        Some(AutomationCommand::Resume(args)) => Automation {
+            set: Some("running".into()),
+            reason: args.reason.map(Into::into),
+            skip_overdue: args.skip_overdue.then_some(true),
+            shift_timers: args.shift_timers.then_some(true),
+        },
+    };
+    session.show(op::AUTOMATION, &params).await
+}

@@ -1,0 +1,91 @@
+//! Who has written something, and why: lines under the rows of a table, which have no room for it.
+
+use rstmdb_rcp::json::Json;
+
+use super::output::printable;
+
+/// How far a line stands in from its row.
+const INDENT: &str = "        ";
+
+/// A table with a row for each record, and under each row what is known about who wrote it and why.
+pub(super) fn under_rows(table: &str, records: &[Json]) -> String {
+    let mut lines = table.lines();
+    let mut text = String::new();
+    let mut push = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    if let Some(heading) = lines.next() {
+        push(heading);
+    }
+    for (row, record) in lines.zip(records) {
+        push(row);
+        for line in said(&record["meta"]) {
+            push(&format!("{INDENT}{}", printable(&line)));
+        }
+    }
+    text
+}
+
+/// What a write says, in lines for people. The time is in the row.
+fn said(meta: &Json) -> Vec<String> {
+    let text = |name: &str| text_of(&meta[name]).filter(|text| !text.is_empty());
+    let mut lines = Vec::new();
+    match (text("actor"), text("reason")) {
+        (Some(actor), Some(reason)) => lines.push(format!("by {actor}: {reason}")),
+        (Some(actor), None) => lines.push(format!("by {actor}")),
+        (None, Some(reason)) => lines.push(format!("because: {reason}")),
+        (None, None) => {}
+    }
+    let work = text("correlation_id").map(|id| format!("part of {id}"));
+    let cause = text("causation_id").map(|id| format!("caused by {id}"));
+    let links: Vec<String> = work.into_iter().chain(cause).collect();
+    if !links.is_empty() {
+        lines.push(links.join(", "));
+    }
+    let headers = meta["headers"].fields().iter();
+    lines.extend(
+        headers.map(|(name, value)| format!("{name}={}", text_of(value).unwrap_or_default())),
+    );
+    lines
+}
+
+fn text_of(value: &Json) -> Option<String> {
+    match value {
+        Json::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use rstmdb_rcp::message::op;
+    use serde_json::json;
+
+    use super::*;
+    use crate::render::output::Paint;
+    use crate::render::view;
+
+    #[test]
+    fn who_and_why_stand_under_the_row_and_do_not_steer_the_terminal() {
+        let result = json!({"facts": [
+            {"sequence": 9, "offset": 9, "entry": {"type": "apply_event", "instance_id": "o-1",
+             "event": "REFUND", "from_state": "paid", "to_state": "refunded", "payload": null},
+             "meta": {"actor": "ops", "time_ms": 1, "reason": "lost\u{1b}[2J", "correlation_id": "w-1",
+             "causation_id": "4", "headers": {"ticket": "T-1", "x": ""}}},
+            {"sequence": 4, "offset": 4, "entry": {"type": "delete_instance", "instance_id": "o-0"},
+             "meta": {"time_ms": 1}},
+        ], "ended": "root"});
+        let result = Json::parse(&result.to_string()).unwrap();
+        let text = view::render(op::ANCESTORS, &result, Paint::PLAIN);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert!(lines[1].starts_with("9 "), "{text}");
+        assert!(lines[2].starts_with("        by ops: lost"), "{text}");
+        assert_eq!(lines[3], "        part of w-1, caused by 4");
+        assert_eq!(&lines[4..6], ["        ticket=T-1", "        x="]);
+        assert!(lines[6].starts_with("4 "), "{text}");
+        assert_eq!(lines[7], "the last one names no cause");
+        assert!(!text.contains('\u{1b}'));
+    }
+}

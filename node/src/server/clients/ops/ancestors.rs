@@ -1,0 +1,122 @@
+//! ANCESTORS: from a write to its cause, to the cause of that, and so on.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rstmdb_engine::fact::offset_in;
+use rstmdb_rcp::message::storage::ancestors::{Ancestors, Ended};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
+use serde_json::value::RawValue;
+
+use super::log::{PAGE_BYTES, write_item};
+use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
+use crate::replica::{Error, LogItem};
+use crate::server::clients::order::Touch;
+use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::json::Object;
+use crate::server::product::block;
+
+/// ANCESTORS.
+pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let params: Ancestors = read_params(params)?;
+    let job = Job::Ancestors(params);
+    Ok(RequestPlan::read(Touch::Everything, job))
+}
+
+pub(super) fn start(shared: Arc<ServerShared>, request: Ancestors) -> Running {
+    Running::boxed(async move {
+        fresh(&shared, ReadOptions::default()).await?;
+        Ok(Answer {
+            body: Body::Json(walk(&shared, request).await?),
+            wal_offset: None,
+        })
+    })
+}
+
+/// A look at one offset of the log.
+enum Found {
+    Write(LogItem),
+    /// Nothing took effect there.
+    NoWrite,
+    Compacted(Error),
+}
+
+async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, ErrorBody> {
+    let mut out = BytesMut::new();
+    let mut result = Object::begin(&mut out);
+    result.key("facts").extend_from_slice(b"[");
+    let mut offset = request.offset;
+    let mut steps = 0;
+    let ended = loop {
+        let item = match look_at(shared, offset).await? {
+            Found::Write(item) => item,
+            Found::NoWrite if steps == 0 => return Err(no_write(offset)),
+            Found::NoWrite => break Ended::NotAnOffset,
+            Found::Compacted(error) if steps == 0 => {
+                return Err(failure::of_replica(&error, Effect::None));
+            }
+            Found::Compacted(_) => break Ended::Compacted,
+        };
+        let start = result.written();
+        let text = result.open();
+        block(|| write_item(text, steps == 0, offset, &item, true));
+        let too_long = result.written() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
+        if steps > 0 && (start > PAGE_BYTES || too_long) {
+            result.open().truncate(start);
+            break Ended::Limit;
+        }
+        steps += 1;
+        let cause = match &item {
+            LogItem::Facts(entry) => entry
+                .meta
+                .as_ref()
+                .and_then(|meta| meta.causation_id.as_deref()),
+            LogItem::Membership => None,
+        };
+        let Some(cause) = cause else {
+            break Ended::Root;
+        };
+        // A cause comes before its effect. So this ends, whatever clients have written.
+        let Some(earlier) = offset_in(cause).filter(|earlier| *earlier < offset) else {
+            break Ended::NotAnOffset;
+        };
+        offset = earlier;
+        if steps >= request.steps_max() {
+            break Ended::Limit;
+        }
+    };
+    result.open().extend_from_slice(b"]");
+    result.value("ended", &ended);
+    if ended == Ended::Limit {
+        result.int("next", offset);
+    }
+    result.end();
+    Ok(out)
+}
+
+async fn look_at(shared: &ServerShared, offset: u64) -> Result<Found, ErrorBody> {
+    let replica = &shared.replica;
+    let mut page = replica.log_read(offset, 1);
+    if let Err(Error::OffsetCompacted { .. }) = page {
+        replica.wait_for_history(offset).await;
+        page = replica.log_read(offset, 1);
+    }
+    let page = match page {
+        Ok(page) => page,
+        Err(error @ Error::OffsetCompacted { .. }) => return Ok(Found::Compacted(error)),
+        Err(error) => return Err(failure::of_replica(&error, Effect::None)),
+    };
+    Ok(match page.items.into_iter().next() {
+        Some((at, item @ LogItem::Facts(_))) if at == offset => Found::Write(item),
+        _ => Found::NoWrite,
+    })
+}
+
+fn no_write(offset: u64) -> ErrorBody {
+    let problem = format!("no write took effect at offset {offset}");
+    let mut error = ErrorBody::new(Code::NotFound, problem);
+    error.details = Some(serde_json::json!({ "field": "params.offset", "offset": offset }));
+    error
+}

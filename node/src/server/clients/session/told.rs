@@ -1,0 +1,82 @@
+//! The fields of an event frame.
+
+use rstmdb_engine::fact::{ApplyEvent, CreateInstance, DeleteInstance};
+
+use crate::replica::{Told, WatchEvent};
+use crate::server::clients::ops::Shown;
+use crate::server::messages::json::Object;
+use crate::server::messages::meta;
+
+/// Writes what a watch is told. An event of a watch that has asked for nothing more has exactly the fields that
+/// existing clients know.
+pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
+    let told = event.told();
+    if shown.kind {
+        frame.str("kind", told.kind());
+    }
+    match told {
+        Told::Event(fact) => applied(frame, fact, event.offset, shown),
+        Told::Created(fact) => created(frame, fact, event.offset, shown),
+        Told::Deleted(fact) => deleted(frame, fact, event.offset),
+        Told::Flushed => {
+            frame.int("wal_offset", event.offset);
+        }
+    }
+    if shown.meta {
+        meta::write(frame.object("meta"), event.entry());
+    }
+}
+
+fn applied(frame: &mut Object<'_>, fact: &ApplyEvent, offset: u64, shown: Shown) {
+    frame
+        .str("instance_id", &fact.instance_id)
+        .str("machine", &fact.machine)
+        .int("version", u64::from(fact.version))
+        .int("wal_offset", offset)
+        .str("from_state", &fact.from_state)
+        .str("to_state", &fact.to_state)
+        .str("event", &fact.event);
+    if !fact.emits.is_empty() {
+        frame.value("emits", &fact.emits);
+    }
+    if let Some(payload) = &fact.payload {
+        frame.raw("payload", payload);
+    }
+    if shown.ctx {
+        frame.raw("ctx", &fact.ctx);
+    }
+}
+
+fn created(frame: &mut Object<'_>, fact: &CreateInstance, offset: u64, shown: Shown) {
+    frame
+        .str("instance_id", &fact.instance_id)
+        .str("machine", &fact.machine)
+        .int("version", u64::from(fact.version))
+        .int("wal_offset", offset)
+        .raw("from_state", NULL)
+        .str("to_state", &fact.state)
+        .raw("event", NULL);
+    if !fact.emits.is_empty() {
+        frame.value("emits", &fact.emits);
+    }
+    if shown.ctx {
+        frame.raw("ctx", &fact.ctx);
+    }
+}
+
+fn deleted(frame: &mut Object<'_>, fact: &DeleteInstance, offset: u64) {
+    frame.str("instance_id", &fact.instance_id);
+    if !fact.machine.is_empty() {
+        frame
+            .str("machine", &fact.machine)
+            .int("version", u64::from(fact.version));
+    }
+    frame.int("wal_offset", offset);
+    match &*fact.from_state {
+        "" => frame.raw("from_state", NULL),
+        state => frame.str("from_state", state),
+    };
+    frame.raw("to_state", NULL).raw("event", NULL);
+}
+
+const NULL: &[u8] = b"null";

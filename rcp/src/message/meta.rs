@@ -1,0 +1,240 @@
+//! What a client says about a write besides what is to be done: who else is concerned, why, and what caused it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+use super::Params;
+use super::fields::{Fields, ParamFault, parse_text, unexpected};
+use crate::HEADERS_BYTES_MAX;
+
+/// Names and values of headers.
+pub type Headers<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// What a client says about a write. It changes nothing in the state: it is kept in the log, and shown to those who
+/// ask for it.
+///
+/// ```
+/// use rstmdb_rcp::message::instance::ApplyEvent;
+/// use rstmdb_rcp::message::meta::Meta;
+///
+/// let refund = ApplyEvent {
+///     instance_id: "order-1".into(),
+///     event: "REFUND".into(),
+///     meta: Meta::default()
+///         .reason("the parcel was lost")
+///         .header("ticket", "T-1042")
+///         .caused_by(17),
+///     ..ApplyEvent::default()
+/// };
+/// assert!(!refund.meta.is_empty());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Meta<'a> {
+    /// Any texts, at most [`HEADERS_BYTES_MAX`] bytes in all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: Headers<'a>,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'a, str>>,
+    /// Names the work that this write and others belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<Cow<'a, str>>,
+    /// Names the cause: the offset of another write, or any other text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Meta<'a> {
+    /// Whether the client says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+            && self.reason.is_none()
+            && self.correlation_id.is_none()
+            && self.causation_id.is_none()
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// With this reason.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<Cow<'a, str>>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// As a part of this work. Without it a write that names another one as its cause belongs to the work of that one.
+    #[must_use]
+    pub fn correlation_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// With a cause that is no write of this log.
+    #[must_use]
+    pub fn causation_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.causation_id = Some(id.into());
+        self
+    }
+
+    /// Caused by the write at this offset.
+    #[must_use]
+    pub fn caused_by(self, wal_offset: u64) -> Self {
+        self.causation_id(wal_offset.to_string())
+    }
+
+    /// Reads it from the parameters of a write.
+    pub(super) fn of<const N: usize>(fields: &Fields<'a, N>) -> Result<Self, ParamFault> {
+        let headers = match fields.get("headers") {
+            None => Headers::new(),
+            Some(raw) => headers(raw)?,
+        };
+        Ok(Self {
+            headers,
+            reason: fields.optional_text("reason")?,
+            correlation_id: fields.optional_text("correlation_id")?,
+            causation_id: fields.optional_text("causation_id")?,
+        })
+    }
+
+    /// The fields that are missing here, from `other`.
+    #[must_use]
+    pub fn or(mut self, other: &Self) -> Self {
+        if self.headers.is_empty() {
+            self.headers.clone_from(&other.headers);
+        }
+        let or = |mine: Option<Cow<'a, str>>, other: &Option<Cow<'a, str>>| {
+            mine.or_else(|| other.clone())
+        };
+        Self {
+            headers: self.headers,
+            reason: or(self.reason, &other.reason),
+            correlation_id: or(self.correlation_id, &other.correlation_id),
+            causation_id: or(self.causation_id, &other.causation_id),
+        }
+    }
+}
+
+/// Reads it alone, whatever else there is.
+impl<'a> Params<'a> for Meta<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = ["headers", "reason", "correlation_id", "causation_id"];
+        Self::of(&Fields::of_params(params, names)?)
+    }
+}
+
+fn headers(raw: &RawValue) -> Result<Headers<'_>, ParamFault> {
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    let read = deserializer
+        .deserialize_map(ReadHeaders)
+        .map_err(|_| unexpected("params.headers".into(), "an object of strings", raw.get()))?;
+    match read {
+        Read::Headers(headers) => Ok(headers),
+        Read::NoText { name, value } => {
+            let field = format!("params.headers.{name}");
+            Err(unexpected(field, "a string", value.get()))
+        }
+        Read::TooLong => {
+            let problem =
+                format!("expected names and values of at most {HEADERS_BYTES_MAX} bytes in all");
+            Err(ParamFault::new("params.headers", problem))
+        }
+    }
+}
+
+enum Read<'a> {
+    Headers(Headers<'a>),
+    NoText { name: String, value: &'a RawValue },
+    TooLong,
+}
+
+/// Keeps no more than may be kept, however many headers there are.
+struct ReadHeaders;
+
+impl<'de> Visitor<'de> for ReadHeaders {
+    type Value = Read<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read<'de>, A::Error> {
+        let mut headers = Headers::new();
+        let mut bytes = 0;
+        let mut wrong = None;
+        while let Some(name) = map.next_key::<Name<'de>>()? {
+            let value: &'de RawValue = map.next_value()?;
+            if wrong.is_some() {
+                continue;
+            }
+            let Some(text) = parse_text(value) else {
+                let name = name.0.into_owned();
+                wrong = Some(Read::NoText { name, value });
+                continue;
+            };
+            bytes += name.0.len() + text.len();
+            if bytes > HEADERS_BYTES_MAX {
+                wrong = Some(Read::TooLong);
+            } else {
+                headers.insert(name.0, text);
+            }
+        }
+        Ok(wrong.unwrap_or(Read::Headers(headers)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What the log knows about a write, as watches and WAL_READ show it with `include_meta`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FactMeta<'a> {
+    /// Who asked: the name of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Cow<'a, str>>,
+    /// When it was decided, Unix ms.
+    #[serde(default)]
+    pub time_ms: u64,
+    /// As given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: Headers<'a>,
+    /// As given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'a, str>>,
+    /// As given, or that of the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<Cow<'a, str>>,
+    /// As given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<Cow<'a, str>>,
+}
+
+/// Reads a text; null and nothing are the empty text.
+pub(super) fn text_or_empty<'de, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Cow<'a, str>, D::Error> {
+    let text: Option<String> = de::Deserialize::deserialize(deserializer)?;
+    Ok(text.unwrap_or_default().into())
+}
+
+/// Writes a text, and null for the empty one.
+pub(super) fn text_or_null<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match text {
+        "" => serializer.serialize_none(),
+        text => serializer.serialize_str(text),
+    }
+}
+
+/// Whether a version is that of nothing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(super) fn is_zero(version: &u32) -> bool {
+    *version == 0
+}
