@@ -41,7 +41,8 @@ pub fn check(definition: &str) -> Checked {
         }
     }
     let machine = json.as_ref().and_then(|json| Machine::read(json).ok());
-    if let Some(machine) = machine {
+    // What a broken definition leads to is not known.
+    if let Some(machine) = machine.filter(|_| checked.errors.is_empty()) {
         checked.warnings.extend(warnings(&machine));
     }
     checked
