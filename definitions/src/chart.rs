@@ -11,8 +11,8 @@ pub(crate) use flatten::mentions;
 use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
 use rstmdb_rcp::json::Json;
 
+use crate::base::problem::Findings;
 use crate::model::{Act, Machine};
-use crate::problem::Findings;
 
 /// The outermost node, which is the machine itself.
 pub(crate) const ROOT: usize = 0;
@@ -57,6 +57,14 @@ pub(crate) struct Arrow {
     /// It leaves its own state and enters it again, where it leads to it or into it.
     pub(crate) external: bool,
     pub(crate) place: String,
+}
+
+/// A transition from one innermost state.
+#[derive(Clone, Debug, PartialEq)]
+struct Way {
+    event: String,
+    to: String,
+    act: Act,
 }
 
 impl Chart {

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use rstmdb_engine::definition::{Definition, Error};
 use rstmdb_rcp::json::Json;
 
-use crate::json::{object, text};
+use crate::base::json::{object, text};
+use crate::base::problem::Problem;
 use crate::model::{Machine, State};
-use crate::problem::Problem;
 
 /// Most errors of one definition that are looked for.
 const ERRORS_MAX: usize = 50;
@@ -41,7 +41,8 @@ pub fn check(definition: &str) -> Checked {
         }
     }
     let machine = json.as_ref().and_then(|json| Machine::read(json).ok());
-    if let Some(machine) = machine {
+    // What a broken definition leads to is not known.
+    if let Some(machine) = machine.filter(|_| checked.errors.is_empty()) {
         checked.warnings.extend(warnings(&machine));
     }
     checked

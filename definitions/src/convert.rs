@@ -11,9 +11,9 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::guard::Guard;
 use rstmdb_rcp::json::Json;
 
+use crate::base::problem::{Findings, Problem, Translated};
 use crate::check;
 use crate::model::Machine;
-use crate::problem::{Findings, Problem, Translated};
 
 /// Converts a definition.
 ///

@@ -6,7 +6,7 @@ use rstmdb_engine::limits::{DEFINITION_BYTES_MAX, JSON_DEPTH_MAX};
 use rstmdb_rcp::json::Json;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::problem::Problem;
+use crate::base::problem::Problem;
 
 /// Longest file that is read, in bytes: a definition in a form that is easier to read may be longer than its JSON.
 pub const FILE_BYTES_MAX: usize = 4 * DEFINITION_BYTES_MAX;

@@ -16,9 +16,9 @@ mod xstate;
 
 use rstmdb_rcp::json::Json;
 
+use crate::base::problem::{Findings, Problem, Translated};
 use crate::convert::convert;
 use crate::model::{Act, Machine};
-use crate::problem::{Findings, Problem, Translated};
 
 /// A language that definitions are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,11 @@ mod xstate;
 use rstmdb_engine::definition::Definition;
 use rstmdb_rcp::json::Json;
 
+use crate::base::json::{object, text};
+use crate::base::problem::{Findings, Problem, Translated};
 use crate::check;
 use crate::document;
-use crate::json::{object, text};
 use crate::model::Machine;
-use crate::problem::{Findings, Problem, Translated};
 
 /// A language that definitions are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,10 +15,10 @@
 //! | [`check`](mod@check), [`diff`](mod@diff) | what is wrong with a definition, what changed between two |
 //! | [`model`] | a definition as a tree |
 //! | [`document`] | JSON and YAML with bounds |
-//! | `cel`, `xml`, `json`, [`nearest`](mod@nearest), `problem` | what several of these use |
+//! | `base` | what several of these use |
 
+mod base;
 pub mod cases;
-mod cel;
 mod chart;
 pub mod check;
 pub mod convert;
@@ -26,12 +26,9 @@ pub mod diff;
 pub mod document;
 pub mod export;
 pub mod import;
-mod json;
 pub mod model;
-pub mod nearest;
-mod problem;
 pub mod run;
-mod xml;
 
-pub use json::pretty;
-pub use problem::{Problem, Translated};
+pub use base::json::pretty;
+pub use base::nearest;
+pub use base::problem::{Problem, Translated};

@@ -7,7 +7,7 @@ use super::about::About;
 use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
-use super::offline::{Convert, Diff, ExportMachine, ImportMachine, Simulate, Test, Validate};
+use super::offline::Offline;
 use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
 use super::watches::{Unwatch, WatchAll, WatchInstance};
 
@@ -84,20 +84,9 @@ pub enum Command {
     AuditProof(AuditProof),
     /// Measure throughput and latency.
     Bench(Bench),
-    /// Check definitions without a server.
-    Validate(Validate),
-    /// Run a machine without a server: type events, see the state, the context and what is allowed.
-    Simulate(Simulate),
-    /// Run tests of machines without a server.
-    Test(Test),
-    /// Show what changed between two definitions, and what that means for instances in flight.
-    Diff(Diff),
-    /// Make a definition of a machine of XState, SCXML, the Amazon States Language or Mermaid.
-    ImportMachine(ImportMachine),
-    /// Write a definition in the language of another system.
-    ExportMachine(ExportMachine),
-    /// Write a definition of format 1 in format 2, with the same meaning.
-    Convert(Convert),
+    /// A command that needs no server.
+    #[command(flatten)]
+    Offline(Offline),
     /// Print a completion script for a shell.
     Completions(Completions),
 }

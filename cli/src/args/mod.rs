@@ -23,7 +23,8 @@ pub use commands::{
     ListMachines, PutMachine, WalRead,
 };
 pub use offline::{
-    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
+    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,
+    Validate,
 };
 pub use tools::{
     AuditHead, AuditProof, Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export,

@@ -1,8 +1,27 @@
 //! The arguments of the commands that work on files, without a server.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use rstmdb_definitions::export;
 use rstmdb_definitions::import;
+
+/// The commands that work on files.
+#[derive(Debug, Subcommand)]
+pub enum Offline {
+    /// Check definitions without a server.
+    Validate(Validate),
+    /// Run a machine without a server: type events, see the state, the context and what is allowed.
+    Simulate(Simulate),
+    /// Run tests of machines without a server.
+    Test(Test),
+    /// Show what changed between two definitions, and what that means for instances in flight.
+    Diff(Diff),
+    /// Make a definition of a machine of XState, SCXML, the Amazon States Language or Mermaid.
+    ImportMachine(ImportMachine),
+    /// Write a definition in the language of another system.
+    ExportMachine(ExportMachine),
+    /// Write a definition of format 1 in format 2, with the same meaning.
+    Convert(Convert),
+}
 
 /// `validate`.
 #[derive(Debug, Args)]

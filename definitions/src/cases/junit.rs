@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Results;
-use crate::xml::escape;
+use crate::base::xml::escape;
 
 /// A report about the tests of several files.
 pub fn report(results: &[Results]) -> String {

@@ -3,9 +3,10 @@
 use rstmdb_rcp::json::Json;
 
 use super::{Given, Refused, Source, Suite, Test, Then, When};
-use crate::json::kind;
-use crate::problem::Problem;
-use crate::{document, nearest};
+use crate::base::json::kind;
+use crate::base::nearest;
+use crate::base::problem::Problem;
+use crate::document;
 
 const EVENT_KEYS: [&str; 4] = ["event", "payload", "actor", "then"];
 const THEN_KEYS: [&str; 5] = ["state", "ctx", "without", "emits", "refused"];

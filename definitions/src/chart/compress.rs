@@ -1,6 +1,6 @@
 //! The same transition out of several states is written once.
 
-use super::flatten::Way;
+use super::Way;
 use crate::model::{From, Transition};
 
 /// From this many states on, all that are not final are written as `*`.

@@ -4,20 +4,12 @@ use std::collections::HashMap;
 
 use rstmdb_rcp::json::Json;
 
-use super::{Arrow, Chart, ROOT, compress};
+use super::{Arrow, Chart, ROOT, Way, compress};
+use crate::base::problem::Findings;
 use crate::model::{Act, Choice, Machine, State};
-use crate::problem::Findings;
 
 /// Most transitions that nested states may come to before equal ones are joined.
 const WAYS_MAX: usize = 20_000;
-
-/// A transition from one innermost state.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Way {
-    pub(super) event: String,
-    pub(super) to: String,
-    pub(super) act: Act,
-}
 
 pub(super) fn machine(chart: &Chart, findings: &mut Findings) -> Machine {
     let mut flat = Flat {
@@ -321,7 +313,7 @@ fn add_emits(emit: &mut Vec<String>, later: &[String]) {
 /// Whether an expression reads a path of the context, or something below or above it.
 pub(crate) fn mentions(expression: &str, path: &str) -> bool {
     let first = path.split('.').next().unwrap_or(path);
-    let needle = crate::cel::field("ctx", first);
+    let needle = crate::base::cel::field("ctx", first);
     expression.match_indices(&needle).any(|(at, _)| {
         let rest = &expression[at + needle.len()..];
         !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')

@@ -2,7 +2,7 @@
 
 use rstmdb_engine::guard::{Tree, Value};
 
-use crate::cel;
+use crate::base::cel;
 
 /// How strongly the parts of an expression are bound, for parentheses.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

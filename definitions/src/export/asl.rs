@@ -4,9 +4,9 @@
 use rstmdb_rcp::json::Json;
 
 use super::lose_other;
-use crate::json::{object, pretty, text, texts};
+use crate::base::json::{object, pretty, text, texts};
+use crate::base::problem::Findings;
 use crate::model::{Act, Machine, State};
-use crate::problem::Findings;
 
 const TASK: &str = "arn:aws:states:::sqs:sendMessage.waitForTaskToken";
 const QUEUE: &str = "https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE";
@@ -53,6 +53,16 @@ fn one(
         }
         return;
     }
+    waiting(machine, state, states, findings);
+}
+
+/// A state that waits for events.
+fn waiting(
+    machine: &Machine,
+    state: &State,
+    states: &mut Vec<(String, Json)>,
+    findings: &mut Findings,
+) {
     let mut next = format!("{} event", state.name);
     while machine.state(&next).is_some() {
         next.push('_');

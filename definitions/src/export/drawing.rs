@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{lose_other, name};
+use crate::base::problem::Findings;
 use crate::model::{Act, Machine, State};
-use crate::problem::Findings;
 
 /// What is drawn: for each state its arrows, with the event (empty where there is none), the state they lead to, and
 /// what is done.

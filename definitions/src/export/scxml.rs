@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::{lose_other, name};
+use crate::base::problem::Findings;
+use crate::base::xml::escape;
 use crate::model::{Act, Machine, State};
-use crate::problem::Findings;
-use crate::xml::escape;
 
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
     lose_other(machine, &["context"], findings);

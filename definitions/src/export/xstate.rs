@@ -3,9 +3,9 @@
 use rstmdb_rcp::json::Json;
 
 use super::{lose_other, name};
-use crate::json::{object, pretty, text, texts};
+use crate::base::json::{object, pretty, text, texts};
+use crate::base::problem::Findings;
 use crate::model::{Act, Machine, State};
-use crate::problem::Findings;
 
 /// Keys of a state's `meta` that XState has, too.
 pub(super) const ABOUT: [&str; 3] = ["description", "tags", "meta"];

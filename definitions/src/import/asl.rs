@@ -5,17 +5,18 @@
 //! input and output) is the business of whoever does the work.
 
 mod rule;
+mod task;
 
 use rstmdb_engine::limits::STATES_MAX;
 use rstmdb_rcp::json::Json;
 
 use super::Extras;
-use crate::cel;
+use crate::base::cel;
+use crate::base::json::kind;
+use crate::base::nearest;
+use crate::base::problem::{Findings, Problem};
 use crate::document;
-use crate::json::kind;
-use crate::model::{Act, Choice, From, Machine, State, Transition};
-use crate::nearest;
-use crate::problem::{Findings, Problem};
+use crate::model::{Act, Choice, Machine, State, Transition};
 
 /// The event of work that is done.
 const DONE: &str = "DONE";
@@ -45,21 +46,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         transitions: Vec::new(),
         extras: Extras::default(),
     };
-    reader.extras.description = json["Comment"].as_str().map(str::to_owned);
-    for (key, _) in json.fields() {
-        let at = format!("$.{key}");
-        match key.as_str() {
-            "States" | "StartAt" | "Comment" | "Version" | "QueryLanguage" => {}
-            "TimeoutSeconds" => {
-                reader
-                    .findings
-                    .lose(at, "a time limit has no equal", "it is left out")
-            }
-            _ => reader
-                .findings
-                .lose(at, "is not a key that this version knows", "it is left out"),
-        }
-    }
+    reader.whole(&json);
     let initial = reader
         .next(&json["StartAt"], "$.StartAt")
         .unwrap_or_default();
@@ -124,6 +111,25 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Everything but the states.
+    fn whole(&mut self, json: &Json) {
+        self.extras.description = json["Comment"].as_str().map(str::to_owned);
+        for (key, _) in json.fields() {
+            let at = format!("$.{key}");
+            match key.as_str() {
+                "States" | "StartAt" | "Comment" | "Version" | "QueryLanguage" => {}
+                "TimeoutSeconds" => {
+                    let what = "a time limit has no equal";
+                    self.findings.lose(at, what, "it is left out");
+                }
+                _ => {
+                    let what = "is not a key that this version knows";
+                    self.findings.lose(at, what, "it is left out");
+                }
+            }
+        }
+    }
+
     fn state(&mut self, name: &str, json: &Json) {
         let place = format!("$.States.{name}");
         let mut state = State {
@@ -134,7 +140,7 @@ impl Reader<'_> {
         let is_jsonata = self.is_jsonata;
         self.is_jsonata |= json["QueryLanguage"].as_str() == Some("JSONata");
         match json["Type"].as_str() {
-            Some("Task") => self.task(&mut state, json, &place, "Resource"),
+            Some("Task") => self.task(&mut state, json, &place, "Task"),
             Some(branches @ ("Parallel" | "Map")) => {
                 let what = format!("{branches} has no equal");
                 let instead = format!(
@@ -202,117 +208,6 @@ impl Reader<'_> {
     fn fail(&mut self) -> String {
         self.fails = true;
         self.failure.clone()
-    }
-
-    fn task(&mut self, state: &mut State, json: &Json, place: &str, what: &str) {
-        let name = state.name.clone();
-        state.emit.push(name.clone());
-        let mut done = Act::default();
-        for (key, value) in json.fields() {
-            let at = format!("{place}.{key}");
-            match key.as_str() {
-                "Type" | "Comment" | "Resource" | "Next" | "End" | "Catch" | "Credentials"
-                | "QueryLanguage" => {}
-                "ResultPath" => self.result_path(value, &at, &mut done),
-                "Retry" => {
-                    self.findings.lose(
-                        at,
-                        "retries are not a part of a machine",
-                        "whoever does the work retries it",
-                    );
-                }
-                "TimeoutSeconds"
-                | "TimeoutSecondsPath"
-                | "HeartbeatSeconds"
-                | "HeartbeatSecondsPath" => {
-                    let instead = format!(
-                        "whoever watches the work applies {FAILED} with the error States.Timeout"
-                    );
-                    self.findings.lose(at, "a time limit has no equal", instead);
-                }
-                _ => {
-                    let text = format!(
-                        "what the work of a {what} gets and gives is its own business here"
-                    );
-                    self.findings.lose(at, text, "it is left out");
-                }
-            }
-        }
-        if let Some(to) = self.behind(json, place) {
-            self.push(&name, DONE, to, done);
-        }
-        self.catches(json, &name, place);
-    }
-
-    fn catches(&mut self, json: &Json, name: &str, place: &str) {
-        let mut catches_all = false;
-        for (at, catch) in json["Catch"].items().iter().enumerate() {
-            let place = format!("{place}.Catch[{at}]");
-            let errors: Vec<&str> = catch["ErrorEquals"]
-                .items()
-                .iter()
-                .filter_map(Json::as_str)
-                .collect();
-            let Some(to) = self.next(&catch["Next"], &format!("{place}.Next")) else {
-                continue;
-            };
-            let mut act = Act::default();
-            for (key, value) in catch.fields() {
-                match key.as_str() {
-                    "ErrorEquals" | "Next" | "Comment" => {}
-                    "ResultPath" => self.result_path(value, &format!("{place}.{key}"), &mut act),
-                    _ => self.findings.lose(
-                        format!("{place}.{key}"),
-                        "has no equal",
-                        "it is left out",
-                    ),
-                }
-            }
-            catches_all = errors.contains(&"States.ALL");
-            if !catches_all {
-                let errors: Vec<String> = errors.iter().map(|error| cel::quoted(error)).collect();
-                act.guard = Some(format!("event.error in [{}]", errors.join(", ")));
-            }
-            self.push(name, FAILED, to, act);
-            if catches_all {
-                break;
-            }
-        }
-        if !catches_all {
-            let to = self.fail();
-            self.push(name, FAILED, to, Act::default());
-        }
-    }
-
-    fn push(&mut self, from: &str, event: &str, to: String, act: Act) {
-        self.transitions.push(Transition {
-            from: From::States(vec![from.to_owned()]),
-            event: event.to_owned(),
-            to,
-            act,
-        });
-    }
-
-    /// Where the result goes. By default it replaces the whole state, here it is merged into the context.
-    fn result_path(&mut self, json: &Json, place: &str, act: &mut Act) {
-        let keep = ("merge".to_owned(), Json::Bool(false));
-        match json {
-            Json::Null => act.other.push(keep),
-            Json::Text(path) if path == "$" => {}
-            Json::Text(path) => match rule::names(path) {
-                Some(names) => {
-                    act.other.push(keep);
-                    act.set.push((names.join("."), "event".to_owned()));
-                }
-                None => self.findings.refuse(
-                    place,
-                    format!("{path:?} is not a path of names like $.result"),
-                ),
-            },
-            other => self
-                .findings
-                .refuse(place, format!("must be a path, not {}", kind(other))),
-        }
     }
 
     fn choice(&mut self, state: &mut State, json: &Json, place: &str) {

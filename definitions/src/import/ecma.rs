@@ -1,7 +1,7 @@
 //! Expressions in ECMAScript, as far as they mean the same in format 2: paths, numbers, strings, comparisons,
 //! `&&`, `||`, `!`, `+`, `-`, `*` and parentheses.
 
-use crate::cel;
+use crate::base::cel;
 
 /// Longest expression that is read, in bytes.
 const BYTES_MAX: usize = 4096;

@@ -8,9 +8,9 @@ mod label;
 use std::collections::HashMap;
 
 use super::Extras;
+use crate::base::problem::{Findings, Problem};
 use crate::chart::{Arrow, Chart, ROOT};
 use crate::model::Machine;
-use crate::problem::{Findings, Problem};
 
 const DEPTH_MAX: usize = 64;
 
@@ -211,27 +211,7 @@ impl Reader<'_> {
         }
         let around = self.here();
         if from == "[*]" {
-            if to == "[*]" {
-                self.findings
-                    .refuse(place, "leads from the beginning to the end");
-                return true;
-            }
-            let Some(to) = self.id(to, place) else {
-                return true;
-            };
-            if self.chart.nodes[around]
-                .initial
-                .replace(to)
-                .is_some_and(|before| before != to)
-            {
-                self.findings.refuse(place, "is a second initial state");
-            }
-            if !text.is_empty() {
-                self.findings.note(
-                    place,
-                    "the label of the initial transition has no meaning and is left out",
-                );
-            }
+            self.begin(to, text, place);
             return true;
         }
         let Some(from) = self.id(from, place) else {
@@ -260,6 +240,27 @@ impl Reader<'_> {
         };
         self.arrows.push((from, arrow));
         true
+    }
+
+    /// The initial state of the state around the line.
+    fn begin(&mut self, to: &str, label: &str, place: &str) {
+        if to == "[*]" {
+            let text = "leads from the beginning to the end";
+            self.findings.refuse(place, text);
+            return;
+        }
+        let Some(to) = self.id(to, place) else {
+            return;
+        };
+        let around = self.here();
+        let before = self.chart.nodes[around].initial.replace(to);
+        if before.is_some_and(|before| before != to) {
+            self.findings.refuse(place, "is a second initial state");
+        }
+        if !label.is_empty() {
+            let text = "the label of the initial transition has no meaning and is left out";
+            self.findings.note(place, text);
+        }
     }
 
     /// A final state for labelled arrows to `[*]`.
@@ -291,6 +292,14 @@ impl Reader<'_> {
                 self.findings
                     .refuse(place, "its initial state is not inside it");
                 self.chart.nodes[node].initial = None;
+            }
+        }
+        for node in 1..self.chart.nodes.len() {
+            let node = &self.chart.nodes[node];
+            if !node.children.is_empty() && node.initial.is_none() {
+                let what = format!("{:?} has states inside it and no `[*] -->`", node.name);
+                let instead = "the first one is entered";
+                self.findings.lose(node.place.as_str(), what, instead);
             }
         }
         let arrows = std::mem::take(&mut self.arrows);
@@ -365,7 +374,7 @@ impl Reader<'_> {
             if is_generated && !is_taken {
                 self.chart.nodes[node].name = title;
             } else if title != self.chart.nodes[node].name {
-                let title = ("title".to_owned(), crate::json::text(title));
+                let title = ("title".to_owned(), crate::base::json::text(title));
                 self.chart.nodes[node].about.push(title);
             }
         }

@@ -9,10 +9,10 @@ use roxmltree::{Document, Node, ParsingOptions};
 use rstmdb_rcp::json::Json;
 
 use super::{Extras, ecma};
+use crate::base::nearest;
+use crate::base::problem::{Findings, Problem};
 use crate::chart::{Arrow, Chart, ROOT};
 use crate::model::{Act, Machine};
-use crate::nearest;
-use crate::problem::{Findings, Problem};
 
 const NODES_MAX: u32 = 200_000;
 const DEPTH_MAX: usize = 100;
@@ -205,17 +205,7 @@ impl Reader<'_> {
                     }
                 }
                 "datamodel" => {}
-                "initial" => {
-                    let transition =
-                        elements(inner).find(|it| it.tag_name().name() == "transition");
-                    let target = transition.and_then(|it| it.attribute("target"));
-                    let found = target.and_then(|target| self.target(target, &at));
-                    self.set_initial(node, found, &at);
-                    if transition.is_some_and(|it| elements(it).next().is_some()) {
-                        let what = "actions of an initial transition have no equal";
-                        self.findings.lose(at, what, "they are left out");
-                    }
-                }
+                "initial" => self.initial(node, inner, &at),
                 "transition" => self.transition(node, inner),
                 "onentry" => {
                     let mut act = std::mem::take(&mut self.chart.nodes[node].entry);
@@ -227,21 +217,7 @@ impl Reader<'_> {
                     self.content(inner, &mut act);
                     self.chart.nodes[node].exit = act;
                 }
-                "invoke" => {
-                    let name = inner
-                        .attribute("id")
-                        .or(inner.attribute("src"))
-                        .or(inner.attribute("type"));
-                    let Some(name) = name.map(str::to_owned) else {
-                        self.findings.refuse(at, "<invoke> has no name to emit");
-                        continue;
-                    };
-                    let instead = format!(
-                        "{name:?} is emitted at the entry, and whoever does the work applies the events"
-                    );
-                    self.findings.lose(at, "<invoke> has no equal", instead);
-                    self.chart.nodes[node].entry.emit.push(name);
-                }
+                "invoke" => self.invoke(node, inner, &at),
                 "donedata" => {
                     self.findings
                         .lose(at, "a final state gives no result here", "it is left out")
@@ -252,6 +228,31 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    fn initial(&mut self, node: usize, element: Node<'_, '_>, place: &str) {
+        let transition = elements(element).find(|it| it.tag_name().name() == "transition");
+        let target = transition.and_then(|it| it.attribute("target"));
+        let found = target.and_then(|target| self.target(target, place));
+        self.set_initial(node, found, place);
+        if transition.is_some_and(|it| elements(it).next().is_some()) {
+            let what = "actions of an initial transition have no equal";
+            self.findings.lose(place, what, "they are left out");
+        }
+    }
+
+    fn invoke(&mut self, node: usize, element: Node<'_, '_>, place: &str) {
+        let names = ["id", "src", "type"].iter();
+        let name = names.filter_map(|name| element.attribute(*name)).next();
+        let Some(name) = name.map(str::to_owned) else {
+            self.findings.refuse(place, "<invoke> has no name to emit");
+            return;
+        };
+        let instead = format!(
+            "{name:?} is emitted at the entry, and whoever does the work applies the events"
+        );
+        self.findings.lose(place, "<invoke> has no equal", instead);
+        self.chart.nodes[node].entry.emit.push(name);
     }
 
     fn set_initial(&mut self, node: usize, found: Option<usize>, place: &str) {

@@ -11,11 +11,11 @@ mod target;
 use rstmdb_rcp::json::Json;
 
 use super::Extras;
+use crate::base::json::kind;
+use crate::base::problem::{Findings, Problem};
 use crate::chart::{Chart, ROOT};
 use crate::document;
-use crate::json::kind;
 use crate::model::{Act, Machine};
-use crate::problem::{Findings, Problem};
 
 /// Keys of the interpreter and of editors, without a meaning for the machine.
 const SETTINGS: [&str; 16] = [
@@ -95,6 +95,15 @@ fn is_old(json: &Json, depth: usize) -> bool {
         }
 }
 
+/// Why a key of a state is not taken.
+fn unknown(key: &str) -> &'static str {
+    match key {
+        "data" | "output" => "a final state gives no result here",
+        "activities" => "an activity that goes on while the state lasts has no equal",
+        _ => "is not a key of a state that this version knows",
+    }
+}
+
 struct Reader<'a> {
     findings: &'a mut Findings,
     chart: Chart,
@@ -170,22 +179,11 @@ impl Reader<'_> {
                 }
                 "invoke" => self.invokes(node, value, &at),
                 "tags" | "meta" | "description" => about.push((key.clone(), value.clone())),
-                "data" | "output" => {
-                    let what = "a final state gives no result here";
-                    self.findings.lose(at, what, "it is left out");
-                }
-                "activities" => {
-                    let what = "an activity that goes on while the state lasts has no equal";
-                    self.findings.lose(at, what, "it is left out");
-                }
                 _ if SETTINGS.contains(&key.as_str()) => {
                     self.findings
                         .note(at, "is a setting of XState and means nothing here");
                 }
-                _ => {
-                    let what = "is not a key of a state that this version knows";
-                    self.findings.lose(at, what, "it is left out");
-                }
+                other => self.findings.lose(at, unknown(other), "it is left out"),
             }
         }
         match node {

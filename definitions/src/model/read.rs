@@ -3,8 +3,8 @@
 use rstmdb_rcp::json::Json;
 
 use super::{Act, Choice, From, Machine, State, Transition};
-use crate::json::kind;
-use crate::problem::Problem;
+use crate::base::json::kind;
+use crate::base::problem::Problem;
 
 pub(super) fn machine(json: &Json) -> Result<Machine, Vec<Problem>> {
     let mut reader = Reader::default();

@@ -3,7 +3,7 @@
 use rstmdb_rcp::json::Json;
 
 use super::{Act, Choice, From, Machine, State, Transition};
-use crate::json::{number, object, text, texts};
+use crate::base::json::{number, object, text, texts};
 
 pub(super) fn machine(machine: &Machine) -> Json {
     let mut fields = Vec::new();

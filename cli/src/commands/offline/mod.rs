@@ -8,18 +8,26 @@ mod test;
 mod translate;
 mod validate;
 
-pub(super) use diff::run as diff;
-pub(super) use simulate::run as simulate;
-pub(super) use test::run as test;
-pub(super) use translate::{convert, export, import};
-pub(super) use validate::run as validate;
-
 use rstmdb_definitions::Problem;
 use rstmdb_definitions::document::{self, Named};
 use rstmdb_definitions::model::Machine;
 use serde_json::{Value, json};
 
+use crate::args::Offline;
+use crate::session::Session;
 use crate::{Error, input};
+
+pub(super) fn run(session: &Session, command: &Offline) -> Result<(), Error> {
+    match command {
+        Offline::Validate(args) => validate::run(session, args),
+        Offline::Simulate(args) => simulate::run(session, args),
+        Offline::Test(args) => test::run(session, args),
+        Offline::Diff(args) => diff::run(session, args),
+        Offline::ImportMachine(args) => translate::import(session, args),
+        Offline::ExportMachine(args) => translate::export(session, args),
+        Offline::Convert(args) => translate::convert(session, args),
+    }
+}
 
 /// A file with a definition.
 fn definition(path: &str) -> Result<Named, Error> {

@@ -3,7 +3,7 @@
 use rstmdb_rcp::json::Json;
 
 use super::Reader;
-use crate::cel;
+use crate::base::cel;
 
 /// The names of a path like `$.order.total`; none where it is more than that.
 pub(super) fn names(path: &str) -> Option<Vec<String>> {

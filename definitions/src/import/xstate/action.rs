@@ -3,8 +3,8 @@
 use rstmdb_rcp::json::Json;
 
 use super::Reader;
-use crate::cel;
-use crate::json::kind;
+use crate::base::cel;
+use crate::base::json::kind;
 use crate::model::Act;
 
 impl Reader<'_> {
@@ -59,16 +59,7 @@ impl Reader<'_> {
                 self.findings.lose(place, what, "it is left out");
             }
             "xstate.send" | "xstate.sendTo" | "xstate.sendParent" | "xstate.emit" => {
-                let event = json["event"]["type"].as_str().or(json["event"].as_str());
-                let Some(event) = event.map(str::to_owned) else {
-                    self.findings
-                        .refuse(place, "the event that is sent has no name to emit");
-                    return;
-                };
-                let instead = format!("{event:?} is emitted");
-                self.findings
-                    .lose(place, "sending an event has no equal", instead);
-                act.emit.push(event);
+                self.send(json, place, act);
             }
             _ if name.starts_with("xstate.") => {
                 let what = format!("the action {name} has no equal");
@@ -83,6 +74,19 @@ impl Reader<'_> {
                 act.emit.push(name.to_owned());
             }
         }
+    }
+
+    fn send(&mut self, json: &Json, place: &str, act: &mut Act) {
+        let event = json["event"]["type"].as_str().or(json["event"].as_str());
+        let Some(event) = event.map(str::to_owned) else {
+            let text = "the event that is sent has no name to emit";
+            self.findings.refuse(place, text);
+            return;
+        };
+        let instead = format!("{event:?} is emitted");
+        let what = "sending an event has no equal";
+        self.findings.lose(place, what, instead);
+        act.emit.push(event);
     }
 
     fn assign(&mut self, json: &Json, place: &str, act: &mut Act) {

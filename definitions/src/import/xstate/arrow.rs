@@ -3,10 +3,10 @@
 use rstmdb_rcp::json::Json;
 
 use super::Reader;
+use crate::base::json::kind;
+use crate::base::nearest;
 use crate::chart::Arrow;
-use crate::json::kind;
 use crate::model::Act;
-use crate::nearest;
 
 impl Reader<'_> {
     /// The transitions for one event, or without an event.
@@ -72,33 +72,10 @@ impl Reader<'_> {
             other => other,
         };
         let named = match named {
-            Json::List(items) if items.len() > 1 => {
-                let text = "several targets are parallel regions, which have no equal in format 2";
-                self.findings.refuse(format!("{place}.target"), text);
-                return None;
-            }
-            Json::List(items) => items.first().unwrap_or(&Json::Null),
+            Json::List(items) if items.len() == 1 => &items[0],
             one => one,
         };
-        let target = match named {
-            Json::Null => None,
-            Json::Text(text) => {
-                let found = self.target(node, text);
-                if found.is_none() {
-                    let name = text.trim_start_matches(['#', '.']);
-                    let meant = nearest::did_you_mean(name, self.names());
-                    let text = format!("{text:?} is no state that this one can name{meant}");
-                    self.findings.refuse(place.as_str(), text);
-                    return None;
-                }
-                found
-            }
-            other => {
-                let text = format!("must be a name, not {}", kind(other));
-                self.findings.refuse(format!("{place}.target"), text);
-                return None;
-            }
-        };
+        let target = self.arrow_target(named, node, &place)?;
         let is_inner = named.as_str().is_some_and(|text| text.starts_with('.'));
         let external = match (&json["reenter"], &json["internal"]) {
             (Json::Bool(reenter), _) => *reenter,
@@ -112,5 +89,31 @@ impl Reader<'_> {
             external,
             place,
         })
+    }
+
+    /// The state that a transition leads to, where it leads to one; none at all after a refusal.
+    fn arrow_target(&mut self, named: &Json, node: usize, place: &str) -> Option<Option<usize>> {
+        let text = match named {
+            Json::Null => return Some(None),
+            Json::Text(text) => text,
+            Json::List(_) => {
+                let text = "several targets are parallel regions, which have no equal in format 2";
+                self.findings.refuse(format!("{place}.target"), text);
+                return None;
+            }
+            other => {
+                let text = format!("must be a name, not {}", kind(other));
+                self.findings.refuse(format!("{place}.target"), text);
+                return None;
+            }
+        };
+        let found = self.target(node, text);
+        if found.is_none() {
+            let name = text.trim_start_matches(['#', '.']);
+            let meant = nearest::did_you_mean(name, self.names());
+            let text = format!("{text:?} is no state that this one can name{meant}");
+            self.findings.refuse(place, text);
+        }
+        found.map(Some)
     }
 }

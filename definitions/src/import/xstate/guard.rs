@@ -3,7 +3,7 @@
 use rstmdb_rcp::json::Json;
 
 use super::Reader;
-use crate::cel;
+use crate::base::cel;
 
 impl Reader<'_> {
     /// The condition in format 2; none after a refusal.
@@ -39,7 +39,7 @@ impl Reader<'_> {
             .as_str()
             .or(json["name"].as_str())
             .or(json["type"].as_str());
-        let Some(name) = name.map(str::to_owned) else {
+        let Some(name) = name.filter(|name| !name.is_empty()).map(str::to_owned) else {
             self.findings.refuse(place, "is a condition without a name");
             return None;
         };
