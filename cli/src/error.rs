@@ -2,7 +2,7 @@
 //!
 //! | exit code | kind |
 //! |---|---|
-//! | 1 | [`Error::Refused`] by the server; [`Error::Failed`]: only a part was done; [`Error::Output`] |
+//! | 1 | [`Error::Refused`] by the server, also [`Error::Hinted`]; [`Error::Failed`]: only a part was done; [`Error::Output`] |
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
 //! | 3 | [`Error::NoConnection`] |
 //! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong with it.
         error: Box<Error>,
     },
+    /// A refusal, with what was probably meant.
+    #[error("{error}")]
+    Hinted {
+        /// The refusal.
+        error: Box<Error>,
+        /// What was probably meant.
+        hint: String,
+    },
     /// Standard output is gone or can't be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -65,7 +73,7 @@ impl Error {
             Error::Usage(_) => 2,
             Error::NoConnection(_) => 3,
             Error::Timeout(_) => 4,
-            Error::Line { error, .. } => error.exit_code(),
+            Error::Line { error, .. } | Error::Hinted { error, .. } => error.exit_code(),
             // A reader that closes the pipe early, such as `head`, is not a failure.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Error::Output(_) => 1,
@@ -82,13 +90,17 @@ impl Error {
             report.push_str("\n  details: ");
             report.push_str(&printable_json(&details.to_string()));
         }
+        if let Error::Hinted { hint, .. } = self {
+            report.push_str("\n  hint: ");
+            report.push_str(&printable_lines(hint));
+        }
         Some(report)
     }
 
     fn details(&self) -> Option<&Value> {
         match self {
             Error::Refused(body) => body.details.as_ref(),
-            Error::Line { error, .. } => error.details(),
+            Error::Line { error, .. } | Error::Hinted { error, .. } => error.details(),
             _ => None,
         }
     }

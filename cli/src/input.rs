@@ -1,5 +1,7 @@
 //! JSON given as arguments and files.
 
+mod pairs;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -29,9 +31,13 @@ pub fn json_argument(name: &str, argument: &str) -> Result<Box<RawValue>, Error>
         .map_err(|error| Error::Usage(format!("{name} is not JSON: {error}")))
 }
 
-/// As [`json_argument`], for an option that may be absent.
-pub fn json_option(name: &str, argument: Option<&str>) -> Result<Option<Box<RawValue>>, Error> {
-    argument.map(|text| json_argument(name, text)).transpose()
+/// A JSON object as one JSON argument, or as several of the form `path=value`; none when there is no argument.
+pub fn document(name: &str, arguments: &[String]) -> Result<Option<Box<RawValue>>, Error> {
+    match arguments {
+        [] => Ok(None),
+        [one] if !pairs::is_pair(one) => json_argument(name, one).map(Some),
+        pairs => pairs::object(name, pairs).map(Some),
+    }
 }
 
 /// The whole of a file, or of standard input, as text.

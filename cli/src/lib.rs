@@ -3,7 +3,8 @@
 //! Promises to scripts that call it:
 //!
 //! - Data goes to standard output, everything else to standard error.
-//! - Where output is piped or `--json` is given, what is printed is the RCP result, byte for byte.
+//! - Where output is piped or `--json` is given, what is printed is the RCP result, byte for byte. Reports of the tools
+//!   that work without a server are text unless `--json` is given.
 //! - The exit code is 0 when it was done, 1 when the server refused, 2 for wrong usage, 3 without a
 //!   connection, 4 when time ran out and the outcome is not known.
 //! - A write is never sent twice unless its idempotency key makes that harmless.

@@ -7,6 +7,7 @@ use super::about::About;
 use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
+use super::offline::{Convert, Diff, ExportMachine, ImportMachine, Simulate, Test, Validate};
 use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
 use super::watches::{Unwatch, WatchAll, WatchInstance};
 
@@ -83,6 +84,20 @@ pub enum Command {
     AuditProof(AuditProof),
     /// Measure throughput and latency.
     Bench(Bench),
+    /// Check definitions without a server.
+    Validate(Validate),
+    /// Run a machine without a server: type events, see the state, the context and what is allowed.
+    Simulate(Simulate),
+    /// Run tests of machines without a server.
+    Test(Test),
+    /// Show what changed between two definitions, and what that means for instances in flight.
+    Diff(Diff),
+    /// Make a definition of a machine of XState, SCXML, the Amazon States Language or Mermaid.
+    ImportMachine(ImportMachine),
+    /// Write a definition in the language of another system.
+    ExportMachine(ExportMachine),
+    /// Write a definition of format 1 in format 2, with the same meaning.
+    Convert(Convert),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -158,13 +173,14 @@ pub struct HashToken {
 /// `put-machine`.
 #[derive(Debug, Args)]
 pub struct PutMachine {
-    /// The machine's name.
+    /// The machine's name; the file's own when absent.
     #[arg(short, long)]
-    pub name: String,
-    /// The version, from 1.
+    pub name: Option<String>,
+    /// The version, from 1; the file's own when absent. If it has none, the next free one, or the highest if that is the
+    /// same definition.
     #[arg(short = 'v', long)]
-    pub version: u32,
-    /// The definition: JSON, @file.json, or - for standard input.
+    pub version: Option<u32>,
+    /// The definition: a file of JSON or YAML, JSON itself, @file, or - for standard input.
     pub definition: String,
     /// What else there is to say about it.
     #[command(flatten)]
@@ -233,9 +249,9 @@ pub struct CreateInstance {
     /// The new instance's id; the server makes one when absent.
     #[arg(short = 'i', long = "id", alias = "instance-id", value_name = "ID")]
     pub instance_id: Option<String>,
-    /// The initial context: a JSON object, @file.json, or -.
-    #[arg(short, long)]
-    pub ctx: Option<String>,
+    /// The initial context: a JSON object, @file.json, -, or NAME=VALUE, repeated (`-c total=3 -c card.type=visa`).
+    #[arg(short, long, value_name = "JSON|NAME=VALUE")]
+    pub ctx: Vec<String>,
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -287,9 +303,10 @@ pub struct ApplyEvent {
     /// The event.
     #[arg(short, long)]
     pub event: String,
-    /// The payload: a JSON object, @file.json, or -.
-    #[arg(short, long)]
-    pub payload: Option<String>,
+    /// The payload: a JSON object, @file.json, -, or NAME=VALUE, repeated. A value is a number, true, false, null or
+    /// else a text; NAME:=VALUE takes any JSON; a dot in NAME leads into an object.
+    #[arg(short, long, value_name = "JSON|NAME=VALUE")]
+    pub payload: Vec<String>,
     /// Refuse unless the instance is in this state.
     #[arg(long, value_name = "STATE")]
     pub expected_state: Option<String>,

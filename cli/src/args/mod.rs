@@ -8,6 +8,7 @@ mod automation;
 mod bench;
 mod cluster;
 mod commands;
+mod offline;
 mod tools;
 mod values;
 mod watches;
@@ -20,6 +21,9 @@ pub use commands::{
     Ancestors, ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance,
     FlushAll, Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances,
     ListMachines, PutMachine, WalRead,
+};
+pub use offline::{
+    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Simulate, Test, Validate,
 };
 pub use tools::{
     AuditHead, AuditProof, Backup, Completions, Diagram, DiagramFormat, Export, History, Load,

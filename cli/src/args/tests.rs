@@ -187,7 +187,7 @@ fn short_v_is_verbose_unless_the_command_has_a_version() {
     let Some(Command::PutMachine(put)) = cli.command else {
         panic!("not put-machine");
     };
-    assert_eq!(put.version, 3);
+    assert_eq!(put.version, Some(3));
     let cli = parse("get-machine -n m -v 3").unwrap();
     assert!(!cli.global.verbose);
     let cli = parse("get-machine m --verbose").unwrap();

@@ -64,7 +64,7 @@ pub struct WatchAll {
     /// Only these events.
     #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
     pub events: Vec<String>,
-    /// Only events that emit these names.
+    /// Only what emits one of these names.
     #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
     pub emits: Vec<String>,
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.

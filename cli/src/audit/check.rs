@@ -309,6 +309,7 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
         prev_offset: (prev_offset != 0).then_some(prev_offset),
         idempotency_key: key.map(|key| key.key.clone().into()),
     };
+    let names = |names: &[String]| names.iter().cloned().map(Into::into).collect();
     match &fact.body {
         Some(Body::CreateInstance(create)) => Ok(WalEntry::CreateInstance {
             instance_id: create.instance_id.clone().into(),
@@ -316,8 +317,8 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             version: create.version,
             initial_state: create.state.clone().into(),
             initial_ctx: std::borrow::Cow::Owned(json(&create.ctx)?),
-            emits: texts(&create.emits),
-            via: texts(&create.via),
+            emits: names(&create.emits),
+            via: names(&create.via),
             origin: origin(create.prev_offset, create.key.as_ref()),
         }),
         Some(Body::ApplyEvent(apply)) => Ok(WalEntry::ApplyEvent {
@@ -331,8 +332,8 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             },
             ctx: std::borrow::Cow::Owned(json(&apply.ctx)?),
             event_id: apply.event_id.clone().map(Into::into),
-            emits: texts(&apply.emits),
-            via: texts(&apply.via),
+            emits: names(&apply.emits),
+            via: names(&apply.via),
             origin: origin(apply.prev_offset, apply.key.as_ref()),
         }),
         Some(Body::DeleteInstance(delete)) => Ok(WalEntry::DeleteInstance {
@@ -346,10 +347,6 @@ fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
             Err("it is not about an instance".to_owned())
         }
     }
-}
-
-fn texts(names: &[String]) -> Vec<std::borrow::Cow<'static, str>> {
-    names.iter().map(|name| name.clone().into()).collect()
 }
 
 fn json(text: &Bytes) -> Result<Box<RawValue>, String> {

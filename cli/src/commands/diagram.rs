@@ -1,10 +1,12 @@
 //! diagram: draws a machine, or the machine of an instance with its state.
 
+use rstmdb_definitions::model::Machine;
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult};
 use rstmdb_rcp::message::op;
 
-use crate::render::diagram::{Drawing, Machine};
+use crate::render::diagram::Drawing;
 use crate::session::Session;
 use crate::{Error, args};
 
@@ -17,8 +19,15 @@ pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Er
         ..GetMachine::default()
     };
     let answer: GetMachineResult<'_> = session.ask(op::GET_MACHINE, &params).await?;
-    let machine: Machine =
-        serde_json::from_str(answer.definition.get()).map_err(Error::unexpected)?;
+    let definition = Json::parse(answer.definition.get()).map_err(Error::unexpected)?;
+    let machine = Machine::read(&definition).map_err(|problems| {
+        Error::unexpected(
+            problems
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        )
+    })?;
     let version = answer.version.or(version).unwrap_or_default();
     let current = instance.as_ref().map(|instance| &*instance.state);
     let drawing = Drawing::new(&args.name, version, &machine, current);

@@ -5,21 +5,29 @@ use rstmdb_rcp::message::instance::ApplyEvent;
 use rstmdb_rcp::message::op;
 
 use crate::session::Session;
+use crate::session::hint::About;
 use crate::{Error, args, input};
 
 pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(), Error> {
-    let payload = input::json_option("--payload", args.payload.as_deref())?;
+    let payload = input::document("--payload", &args.payload)?;
     let params = ApplyEvent {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance_id.as_str().into(),
         event: args.event.into(),
         payload: payload.as_deref(),
-        expected_state: args.expected_state.map(Into::into),
+        expected_state: args.expected_state.as_deref().map(Into::into),
         expected_wal_offset: args.expected_wal_offset,
         event_id: args.event_id.map(Into::into),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
     };
-    session.show(op::APPLY_EVENT, &params).await
+    let about = About {
+        instance: Some(&args.instance_id),
+        state: args.expected_state.as_deref(),
+    };
+    match session.show(op::APPLY_EVENT, &params).await {
+        Err(error) => Err(session.with_hint(error, about).await),
+        done => done,
+    }
 }
 
 pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Error> {

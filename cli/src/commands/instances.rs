@@ -4,10 +4,11 @@ use rstmdb_rcp::message::instance::{CreateInstance, DeleteInstance, GetInstance,
 use rstmdb_rcp::message::op;
 
 use crate::session::Session;
+use crate::session::hint::About;
 use crate::{Error, args, input};
 
 pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Result<(), Error> {
-    let ctx = input::json_option("--ctx", args.ctx.as_deref())?;
+    let ctx = input::document("--ctx", &args.ctx)?;
     let params = CreateInstance {
         instance_id: args.instance_id.map(Into::into),
         machine: args.machine.into(),
@@ -16,7 +17,10 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
     };
-    session.show(op::CREATE_INSTANCE, &params).await
+    match session.show(op::CREATE_INSTANCE, &params).await {
+        Err(error) => Err(session.with_hint(error, About::default()).await),
+        done => done,
+    }
 }
 
 pub(super) async fn get(session: &Session, args: args::GetInstance) -> Result<(), Error> {

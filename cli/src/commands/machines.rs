@@ -1,16 +1,87 @@
 //! put-machine, get-machine, list-machines.
 
-use rstmdb_rcp::message::machine::{GetMachine, ListMachines, PutMachine};
+use rstmdb_definitions::document;
+use rstmdb_rcp::json::Json;
+use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult, ListMachines, PutMachine};
 use rstmdb_rcp::message::op;
+use rstmdb_rcp::{Code, text};
+use serde_json::value::RawValue;
 
 use crate::session::Session;
+use crate::session::hint::About;
 use crate::{Error, args, input};
 
 pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(), Error> {
-    let definition = input::json_argument("DEFINITION", &args.definition)?;
-    let mut params = PutMachine::new(args.name, args.version, &definition);
+    let file = definition(&args.definition)?;
+    let name = args.name.or(file.name).ok_or_else(|| {
+        Error::Usage("the machine has no name: give --name, or put `name` into the file".to_owned())
+    })?;
+    let version = match args.version.or(file.version) {
+        Some(version) => version,
+        None => next_version(session, &name, &file.definition).await?,
+    };
+    let mut params = PutMachine::new(name, version, &file.definition);
     params.meta = args.about.meta();
     session.show(op::PUT_MACHINE, &params).await
+}
+
+struct File {
+    name: Option<String>,
+    version: Option<u32>,
+    definition: Box<RawValue>,
+}
+
+/// JSON, `@file`, `-`, or the path of a file.
+fn definition(argument: &str) -> Result<File, Error> {
+    let is_json = argument.trim_start().starts_with(['{', '[']);
+    let (source, written) = match argument.strip_prefix('@') {
+        _ if is_json => ("DEFINITION", argument.to_owned()),
+        Some(path) => (path, input::read_to_string(path)?),
+        None => (argument, input::read_to_string(argument)?),
+    };
+    let wrong = |error: &dyn std::fmt::Display| {
+        Error::Usage(text::printable_lines(&format!("{source}: {error}")))
+    };
+    let named = document::read_definition(&written).map_err(|error| wrong(&error))?;
+    let definition = RawValue::from_string(named.text).map_err(|error| wrong(&error))?;
+    Ok(File {
+        name: named.name,
+        version: named.version,
+        definition,
+    })
+}
+
+/// The version behind the highest one, or the highest one itself if it is the same definition: then nothing is put.
+async fn next_version(session: &Session, name: &str, definition: &RawValue) -> Result<u32, Error> {
+    let params = GetMachine {
+        machine: name.into(),
+        ..GetMachine::default()
+    };
+    let highest: Result<GetMachineResult<'_>, Error> = session.ask(op::GET_MACHINE, &params).await;
+    let highest = match highest {
+        Ok(highest) => highest,
+        Err(Error::Refused(body)) if body.code == Code::MachineNotFound => return Ok(1),
+        Err(error) => return Err(error),
+    };
+    let Some(version) = highest.version else {
+        let text = "the server does not say which version is the highest; give --version";
+        return Err(Error::Usage(text.to_owned()));
+    };
+    let is_same = match (
+        Json::parse(highest.definition.get()),
+        Json::parse(definition.get()),
+    ) {
+        (Ok(there), Ok(here)) => there == here,
+        _ => false,
+    };
+    match is_same {
+        true => Ok(version),
+        false => version.checked_add(1).ok_or_else(|| {
+            Error::Usage(format!(
+                "version {version} is the highest there can be; give --version"
+            ))
+        }),
+    }
 }
 
 pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<(), Error> {
@@ -19,7 +90,10 @@ pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<()
         version: args.version(),
         read: args.freshness.options(),
     };
-    session.show(op::GET_MACHINE, &params).await
+    match session.show(op::GET_MACHINE, &params).await {
+        Err(error) => Err(session.with_hint(error, About::default()).await),
+        done => done,
+    }
 }
 
 pub(super) async fn list(session: &Session, args: &args::ListMachines) -> Result<(), Error> {

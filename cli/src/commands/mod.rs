@@ -8,6 +8,7 @@ mod instances;
 mod keys;
 mod log;
 mod machines;
+mod offline;
 mod reload;
 mod server;
 mod storage;
@@ -58,6 +59,13 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::AuditHead(args) => audit::head(session, &args).await,
         Command::AuditProof(args) => audit::proof(session, &args).await,
         Command::Bench(args) => bench::run(session, args).await,
+        Command::Validate(args) => offline::validate(session, &args),
+        Command::Simulate(args) => offline::simulate(session, &args),
+        Command::Test(args) => offline::test(session, &args),
+        Command::Diff(args) => offline::diff(session, &args),
+        Command::ImportMachine(args) => offline::import(session, &args),
+        Command::ExportMachine(args) => offline::export(session, &args),
+        Command::Convert(args) => offline::convert(session, &args),
         Command::Completions(args) => completions(session, &args),
     }
 }

@@ -230,7 +230,7 @@ mod tests {
             panic!("not apply-event");
         };
         assert_eq!(apply.instance_id, "o 1");
-        assert_eq!(apply.payload.as_deref(), Some(r#"{"a": "b c"}"#));
+        assert_eq!(apply.payload, [r#"{"a": "b c"}"#]);
     }
 
     #[test]

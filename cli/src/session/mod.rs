@@ -2,8 +2,10 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`hint`] | what a refusal was probably about |
 //! | [`watches`] | the watches that run while the operator types commands |
 
+pub mod hint;
 pub mod watches;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Session {
     /// Where results go.
     pub out: Output,
     verbose: bool,
+    /// Whether --json was given.
+    json_asked: bool,
     /// The watches that run in the background; `None` outside the REPL.
     pub watches: Option<Watches>,
 }
@@ -44,6 +48,7 @@ impl Session {
             client: Arc::default(),
             out: Output::new(global.json, global.color),
             verbose: global.verbose,
+            json_asked: global.json,
             watches: None,
         }
     }
@@ -52,8 +57,14 @@ impl Session {
     pub fn for_line(&self, json: bool, verbose: bool) -> Session {
         let mut session = self.clone();
         session.out.json |= json;
+        session.json_asked |= json;
         session.verbose |= verbose;
         session
+    }
+
+    /// Whether --json was given. Without it, reports of offline tools are text, also in the log of a CI system.
+    pub fn json_asked(&self) -> bool {
+        self.json_asked
     }
 
     /// The connection, opened now if it is not yet.

@@ -9,4 +9,5 @@ mod cluster;
 mod demo;
 mod fake;
 mod fuzz_corpus;
+mod offline;
 mod program;

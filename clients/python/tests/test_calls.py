@@ -203,6 +203,7 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 first, second = await db.batch([requests.apply_event("i", "GO"), requests.get_instance("j")])
                 with self.assertRaises(errors.RequestError):
                     await db.batch([{"op": "PING"}])  # type: ignore[list-item]
+                self.assertEqual(db.last_wal_offset, 4)
             self.assertEqual((first.ok, first.unwrap().wal_offset), (True, 4))
             self.assertIsInstance(second.error, errors.InstanceNotFound)
             self.assertEqual(node.asked("BATCH")[0]["mode"], "best_effort")
@@ -239,10 +240,19 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                         await call
             node.wait_asked("BYE")
             self.assertEqual([op for _, op, _ in node.requests], ["HELLO", "BYE"])
+        with FakeNode(
+            lambda op, *_: {"from_state": "A", "to_state": "B", "dry_run": True} if "EVENT" in op else None
+        ) as node:
+            async with client(node) as db:
+                self.assertIsNone((await db.apply_event("i", "GO", dry_run=True)).wal_offset)
+            self.assertEqual(node.asked("APPLY_EVENT"), [{"instance_id": "i", "event": "GO", "dry_run": True}])
+
+    async def test_a_server_that_does_not_heed_dry_run_is_told_on(self) -> None:
         with FakeNode() as node:
             async with client(node) as db:
-                await db.apply_event("i", "GO", dry_run=True)
-            self.assertEqual(node.asked("APPLY_EVENT"), [{"instance_id": "i", "event": "GO", "dry_run": True}])
+                with self.assertRaises(errors.ProtocolError) as raised:
+                    await db.apply_event("i", "GO", dry_run=True)
+                self.assertEqual(raised.exception.outcome, "applied")
 
     async def test_an_answer_that_breaks_the_protocol_ends_the_connection_with_a_reason(self) -> None:
         for sent in [b"HTTP/1.0 400\r\n", b"\x16\x03\x01", b"RCPX\x00\x09" + bytes(12)]:

@@ -138,7 +138,7 @@ class Requests(unittest.TestCase):
 
 class Results(unittest.TestCase):
     def test_unknown_fields_stay_in_raw(self) -> None:
-        made = results.build(results.CreatedInstance, {"instance_id": "i", "state": "A", "new": 1}, "op")
+        made = results.build(results.CreatedInstance, {"instance_id": None, "state": "A", "new": 1}, "op")
         self.assertEqual((made.state, made.wal_offset, made.raw["new"]), ("A", None, 1))
 
     def test_a_field_that_is_missing_or_of_another_kind_is_named(self) -> None:
@@ -156,7 +156,7 @@ class Results(unittest.TestCase):
             self.assertIn(f"GET_INSTANCE.{name}", str(raised.exception))
 
     def test_a_change_that_is_no_event_has_its_kind(self) -> None:
-        made = results.build(Event, {"instance_id": "i", "wal_offset": 3, "kind": "deleted"}, "event")
+        made = results.build(Event, {"instance_id": "i", "wal_offset": 3, "kind": "deleted", "event": None}, "event")
         self.assertEqual((made.kind, made.event, made.to_state), ("deleted", "", ""))
 
 

@@ -73,8 +73,8 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         offset: state.last_applied() + 1,
         now_ms: 1,
         actor: "",
-        meta: None,
         limits: &Limits::default(),
+        meta: None,
     };
     match decide(state, &Pending::new(), command, &at) {
         Ok(Decision::Write { entry, .. }) => Some(entry),

@@ -17,8 +17,10 @@ mod eval;
 mod lexer;
 mod parser;
 mod print;
+mod tree;
 
 pub(crate) use eval::{Budget, Stopped};
+pub use tree::{Tree, Value};
 
 use std::fmt;
 use std::ops::Range;

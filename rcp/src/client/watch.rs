@@ -50,7 +50,10 @@ pub struct Watch {
 
 /// An item of a watch.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every item is an event")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every item is an event; a box would cost each of them an allocation"
+)]
 pub enum WatchItem {
     /// An event.
     Event(Event<'static>),

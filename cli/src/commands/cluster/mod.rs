@@ -167,6 +167,7 @@ fn may_pass(error: &Error) -> bool {
     match error {
         Error::Refused(body) => body.retryable,
         Error::NoConnection(_) | Error::Timeout(_) => true,
+        Error::Hinted { error, .. } => may_pass(error),
         Error::Failed(_) | Error::Usage(_) | Error::Line { .. } | Error::Output(_) => false,
     }
 }

@@ -12,43 +12,16 @@ mod markup;
 mod svg;
 mod text;
 
-use serde::Deserialize;
+use rstmdb_definitions::model::Machine;
 
 use crate::args::DiagramFormat;
 use crate::render::output::Paint;
-
-/// A machine's definition, as far as it is drawn.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Machine {
-    /// All states.
-    pub states: Vec<String>,
-    /// The state instances begin in.
-    pub initial: String,
-    /// In the order they are tried.
-    pub transitions: Vec<Transition>,
-}
-
-/// A transition, as written.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Transition {
-    from: OneOrMany,
-    event: String,
-    to: String,
-    guard: Option<String>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
 
 /// What is drawn: the machine with its title and, where an instance is shown, its state.
 #[derive(Debug)]
 pub struct Drawing<'a> {
     title: String,
-    states: &'a [String],
+    states: Vec<&'a str>,
     initial: usize,
     current: Option<usize>,
     /// The transitions leaving each state, in the order they are tried.
@@ -58,6 +31,7 @@ pub struct Drawing<'a> {
 /// One transition from one state.
 #[derive(Debug, Clone)]
 struct Arrow<'a> {
+    /// `always` where it needs none.
     event: &'a str,
     guard: Option<&'a str>,
     to: usize,
@@ -73,33 +47,44 @@ impl Arrow<'_> {
 }
 
 impl<'a> Drawing<'a> {
-    /// Names of states that are not in `machine.states` can't come from a server, which refuses
-    /// such definitions; here they are left out.
+    /// A machine as the server has it.
     pub fn new(name: &str, version: u32, machine: &'a Machine, current: Option<&str>) -> Self {
-        let index = |name: &str| machine.states.iter().position(|state| state == name);
-        let mut leaving = vec![Vec::new(); machine.states.len()];
-        for transition in &machine.transitions {
-            let from = match &transition.from {
-                OneOrMany::One(name) => std::slice::from_ref(name),
-                OneOrMany::Many(names) => names,
-            };
-            let Some(to) = index(&transition.to) else {
-                continue;
-            };
-            for from in from.iter().filter_map(|name| index(name)) {
-                leaving[from].push(Arrow {
-                    event: &transition.event,
-                    guard: transition.guard.as_deref(),
-                    to,
-                });
-            }
+        Self::titled(&format!("{name} v{version}"), machine, current)
+    }
+
+    /// A machine of any origin. Transitions to states that it does not have are left out; no server takes such a
+    /// definition.
+    pub fn titled(title: &str, machine: &'a Machine, current: Option<&str>) -> Self {
+        let states: Vec<&str> = machine
+            .states
+            .iter()
+            .map(|state| state.name.as_str())
+            .collect();
+        let index = |name: &str| states.iter().position(|state| *state == name);
+        let mut leaving = vec![Vec::new(); states.len()];
+        for (from, state) in machine.states.iter().enumerate() {
+            let always = state.always.iter().map(|it| ("always", &it.act, &it.to));
+            let events = machine.leaving(state).map(|it| {
+                let transition = &machine.transitions[it];
+                (transition.event.as_str(), &transition.act, &transition.to)
+            });
+            leaving[from] = always
+                .chain(events)
+                .filter_map(|(event, act, to)| {
+                    Some(Arrow {
+                        event,
+                        guard: act.guard.as_deref(),
+                        to: index(to)?,
+                    })
+                })
+                .collect();
         }
         Drawing {
-            title: format!("{name} v{version}"),
-            states: &machine.states,
+            title: title.to_owned(),
             initial: index(&machine.initial).unwrap_or(0),
             current: current.and_then(index),
             leaving,
+            states,
         }
     }
 

@@ -156,7 +156,7 @@ impl<'a> Picture<'a> {
         let columns = arrows
             .iter()
             .map(|arrow| measure_text_width(&arrow.label()))
-            .chain([measure_text_width(&self.drawing.states[state])])
+            .chain([measure_text_width(self.drawing.states[state])])
             .max()
             .unwrap_or(0);
         let rows = arrows.len() as f64 * ROW_HEIGHT;
@@ -196,7 +196,7 @@ impl<'a> Picture<'a> {
             HEAD_HEIGHT - 4.0,
         );
         let text_x = x + PADDING;
-        let name = escape(&self.drawing.states[state]);
+        let name = escape(self.drawing.states[state]);
         let _ = writeln!(
             svg,
             "<text class=\"name\" x=\"{text_x:.1}\" y=\"{:.1}\">{name}</text>",
@@ -239,7 +239,7 @@ impl<'a> Picture<'a> {
             for (row, arrow) in self.drawing.leaving[from].iter().enumerate() {
                 let (path, back) = self.path(from, row, arrow.to);
                 let class = if back { "edge back" } else { "edge" };
-                let [from, to] = [from, arrow.to].map(|state| escape(&self.drawing.states[state]));
+                let [from, to] = [from, arrow.to].map(|state| escape(self.drawing.states[state]));
                 let label = escape(&arrow.label());
                 let _ = writeln!(
                     svg,

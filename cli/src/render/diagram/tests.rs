@@ -28,7 +28,8 @@ const HOSTILE: &str = r#"{
 }"#;
 
 fn draw(definition: &str, format: DiagramFormat, current: Option<&str>) -> String {
-    let machine: Machine = serde_json::from_str(definition).unwrap();
+    let definition = rstmdb_rcp::json::Json::parse(definition).unwrap();
+    let machine = Machine::read(&definition).unwrap();
     Drawing::new("order", 1, &machine, current).render(format, Paint::PLAIN)
 }
 

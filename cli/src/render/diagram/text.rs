@@ -56,7 +56,7 @@ fn heading(drawing: &Drawing<'_>, paint: Paint) -> String {
 fn state_box(text: &mut String, drawing: &Drawing<'_>, state: usize, paint: Paint) {
     let current = drawing.current == Some(state);
     let frame = if current { DOUBLE } else { SINGLE };
-    let name = printable(&drawing.states[state]);
+    let name = printable(drawing.states[state]);
     let width = measure_text_width(&name) + 2;
     let rule = |[left, middle, right]: [char; 3]| {
         format!("{left}{}{right}", middle.to_string().repeat(width))
@@ -132,7 +132,7 @@ fn target(
     arrow: &Arrow<'_>,
     paint: Paint,
 ) -> String {
-    let name = printable(&drawing.states[arrow.to]);
+    let name = printable(drawing.states[arrow.to]);
     if arrow.to == from {
         return format!("↺ {}", paint.dim(&name));
     }

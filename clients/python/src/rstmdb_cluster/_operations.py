@@ -353,6 +353,19 @@ class AsyncOperations:
         )
         return await self._run(request, timeout)
 
+    async def automation(
+        self,
+        *,
+        set: Optional[str] = None,
+        reason: Optional[str] = None,
+        skip_overdue: Optional[bool] = None,
+        shift_timers: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.Automation:
+        """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
+        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
+        return await self._run(request, timeout)
+
     async def replication_status(
         self,
         *,
@@ -795,6 +808,19 @@ class Operations:
             correlation_id=correlation_id,
             causation_id=causation_id,
         )
+        return self._run(request, timeout)
+
+    def automation(
+        self,
+        *,
+        set: Optional[str] = None,
+        reason: Optional[str] = None,
+        skip_overdue: Optional[bool] = None,
+        shift_timers: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.Automation:
+        """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
+        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
         return self._run(request, timeout)
 
     def replication_status(

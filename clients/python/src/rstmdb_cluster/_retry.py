@@ -71,6 +71,9 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
     if op == "PUT_MACHINE":
         # The same definition again is answered with `created: false`.
         return Plan(params, True, True, True)
+    if op == "AUTOMATION":
+        # What is paused is paused once. Without `set` it only asks.
+        return Plan(params, True, True, params.get("set") is not None)
     if op in _KEYED:
         params, repeatable = _with_key(params, add_keys)
         return Plan(params, repeatable, repeatable, True)

@@ -15,6 +15,7 @@ from .errors import (
     ConnectionLost,
     DeadlineExceeded,
     OutcomeUnknown,
+    ProtocolError,
     RequestError,
     RstmdbError,
     ServerError,
@@ -96,7 +97,10 @@ class Session:
         made = plan(op, params, self.options.auto_keys)
         try:
             needs = "lifecycle" if is_dry_run(params) else None
-            return await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
+            answer = await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
+            if params.get("dry_run") and (answer.result or {}).get("dry_run") is not True:
+                raise ProtocolError("the server did not heed dry_run, and wrote", details={"outcome": "applied"})
+            return answer
         except RstmdbError as error:
             error.op = op
             error.params = made.params
@@ -260,9 +264,13 @@ class Session:
         self._current, self.at = connection, connection.address
 
     def _note_offset(self, answer: Answer) -> None:
-        offset = (answer.result or {}).get("wal_offset")
-        if isinstance(offset, int) and offset > self.last_offset:
-            self.last_offset = offset
+        result = answer.result or {}
+        items = result.get("results")
+        in_batch = [item.get("result") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        for part in [result, *in_batch]:
+            offset = part.get("wal_offset") if isinstance(part, dict) else None
+            if isinstance(offset, int) and offset > self.last_offset:
+                self.last_offset = offset
 
 
 async def _acquire(lock: asyncio.Lock, deadline: float) -> None:

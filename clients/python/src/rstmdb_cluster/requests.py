@@ -393,6 +393,24 @@ def flush_all(
     )
 
 
+def automation(
+    *,
+    set: Optional[str] = None,
+    reason: Optional[str] = None,
+    skip_overdue: Optional[bool] = None,
+    shift_timers: Optional[bool] = None,
+) -> Request[results.Automation]:
+    """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
+    return _made(
+        "AUTOMATION",
+        results.Automation,
+        set=set,
+        reason=reason,
+        skip_overdue=skip_overdue,
+        shift_timers=shift_timers,
+    )
+
+
 def replication_status() -> Request[results.ReplicationStatus]:
     """REPLICATION_STATUS: the answering node's part in replication."""
     return _made("REPLICATION_STATUS", results.ReplicationStatus)

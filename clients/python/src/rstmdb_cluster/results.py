@@ -92,6 +92,7 @@ class PutMachine(Result):
     #: False when the same definition was there already.
     created: bool
     warnings: Optional[list[Warned]] = None
+    dry_run: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +134,13 @@ class Would(Result):
 class CreatedInstance(Result):
     """CREATE_INSTANCE."""
 
-    instance_id: str
     state: str
+    #: Empty with ``dry_run``, if the server would make one.
+    instance_id: str = ""
     #: None with ``dry_run``.
     wal_offset: Optional[int] = None
     dry_run: Optional[bool] = None
+    would: Optional[Would] = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,8 @@ class Instance(Result):
     version: int
     state: str
     ctx: Json
-    last_wal_offset: int
+    #: 0 in a batch that only asks, after an operation that would change the instance.
+    last_wal_offset: int = 0
     last_event_id: Optional[str] = None
 
 
@@ -184,6 +188,7 @@ class DeletedInstance(Result):
     deleted: bool
     wal_offset: Optional[int] = None
     dry_run: Optional[bool] = None
+    would: Optional[Would] = None
 
 
 @dataclass(frozen=True)
@@ -263,6 +268,8 @@ class WalRecord(Result):
     offset: int
     #: Its ``type`` says what else is there.
     entry: Json
+    #: Who, when and why, with ``include_meta``.
+    meta: Optional[Json] = None
 
 
 @dataclass(frozen=True)
@@ -334,6 +341,18 @@ class Flushed(Result):
     flushed: bool
     instances_removed: int
     machines_removed: int
+
+
+@dataclass(frozen=True)
+class Automation(Result):
+    """AUTOMATION."""
+
+    #: ``paused`` or ``running``.
+    automation: str
+    since: Optional[int] = None
+    reason: Optional[str] = None
+    by: Optional[str] = None
+    wal_offset: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -463,8 +482,9 @@ class Event(Result):
     """An event of a watch. With ``include`` it may be another change: then ``kind`` says which, and what such a change
     does not have is empty."""
 
-    instance_id: str
     wal_offset: int
+    #: Empty if everything was removed at once.
+    instance_id: str = ""
     machine: str = ""
     version: int = 0
     from_state: str = ""

@@ -18,9 +18,9 @@ fn library(name: &str) -> PathBuf {
     root.join("clients").join(name)
 }
 
-/// Whether this program is there and says yes.
-fn agrees(program: &str, arguments: &[&str]) -> bool {
-    let asked = program::run(Command::new(program).args(arguments));
+/// Whether this interpreter is there and says yes.
+fn agrees(interpreter: &str, arguments: &[&str]) -> bool {
+    let asked = program::run(Command::new(interpreter).args(arguments));
     asked.is_ok_and(|ended| ended.status.success())
 }
 
@@ -65,5 +65,18 @@ fn the_python_client_passes_its_tests() {
             "-B", "-m", "unittest", "discover", "-v", "-s", "tests", "-t", ".",
         ])
         .current_dir(library("python"));
+    passes(&mut tests);
+}
+
+#[test]
+fn the_node_client_passes_its_tests() {
+    let _turn = turns::heavy();
+    let is_new_enough = "process.exit(Number(process.versions.node.split('.')[0]) < 18)";
+    if !agrees("node", &["-e", is_new_enough]) {
+        rstmdb_jepsen::skipped("node is missing or older than 18");
+        return;
+    }
+    let mut tests = Command::new("node");
+    tests.args(["--test", "test/"]).current_dir(library("node"));
     passes(&mut tests);
 }

@@ -28,12 +28,12 @@ const NOT_PLAYED: [(&str, &str); 3] = [
         "a new node raises its level by itself, and at once",
     ),
     (
-        "stale.txt",
-        "a fact is stale only where a leader decides without knowing what is in flight, which `blind` does",
+        "format_2.txt",
+        "the cluster raises its feature level by itself, at an offset of its own",
     ),
     (
-        "format_2.txt",
-        "it begins below the level that format 2 needs, where no new node is",
+        "stale.txt",
+        "a fact is stale only where a leader decides without knowing what is in flight, which `blind` does",
     ),
 ];
 /// A scenario ends here: what comes behind it stands on a clock that jumps, and a client cannot move a node's.

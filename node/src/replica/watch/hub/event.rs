@@ -120,6 +120,6 @@ pub(crate) struct EventKeys<'a> {
     pub from_state: Key<'a>,
     pub to_state: Key<'a>,
     pub event: Key<'a>,
-    /// `None`: whatever the filter wants.
+    /// The names that it emits; `None` where any name is possible.
     pub emits: Option<&'a [String]>,
 }

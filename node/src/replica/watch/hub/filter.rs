@@ -15,7 +15,7 @@ pub struct WatchFilter {
     pub to_states: Names,
     /// Only events of these names; what else is included has no such name.
     pub events: Names,
-    /// Only events that emit one of these names.
+    /// Only what emits one of these names.
     pub emits: Names,
     /// What else is wanted besides events.
     pub include: Include,
@@ -102,9 +102,9 @@ impl Names {
             }
     }
 
-    /// `None`: whatever it emits.
-    fn want_any(&self, names: Option<&[String]>) -> bool {
-        self.is_empty() || names.is_none_or(|names| names.iter().any(|name| self.has(name)))
+    /// `None`: anything may have been emitted.
+    fn want_any(&self, emitted: Option<&[String]>) -> bool {
+        self.is_empty() || emitted.is_none_or(|names| names.iter().any(|name| self.has(name)))
     }
 
     fn has(&self, name: &str) -> bool {

@@ -36,7 +36,9 @@ fn applied(frame: &mut Object<'_>, fact: &ApplyEvent, offset: u64, shown: Shown)
         .str("from_state", &fact.from_state)
         .str("to_state", &fact.to_state)
         .str("event", &fact.event);
-    emitted(frame, &fact.emits);
+    if !fact.emits.is_empty() {
+        frame.value("emits", &fact.emits);
+    }
     if let Some(payload) = &fact.payload {
         frame.raw("payload", payload);
     }
@@ -54,16 +56,11 @@ fn created(frame: &mut Object<'_>, fact: &CreateInstance, offset: u64, shown: Sh
         .raw("from_state", NULL)
         .str("to_state", &fact.state)
         .raw("event", NULL);
-    emitted(frame, &fact.emits);
+    if !fact.emits.is_empty() {
+        frame.value("emits", &fact.emits);
+    }
     if shown.ctx {
         frame.raw("ctx", &fact.ctx);
-    }
-}
-
-/// There are some only of machines of format 2, so that all others look as they always did.
-fn emitted(frame: &mut Object<'_>, names: &[String]) {
-    if !names.is_empty() {
-        frame.value("emits", &names);
     }
 }
 

@@ -1,0 +1,54 @@
+//! diff: what changed between two definitions.
+
+use rstmdb_definitions::diff::{Effect, diff, gravest};
+use rstmdb_rcp::text::printable;
+use serde_json::{Value, json};
+
+use super::machine;
+use crate::session::Session;
+use crate::{Error, args};
+
+pub fn run(session: &Session, args: &args::Diff) -> Result<(), Error> {
+    let (old, new) = (machine(&args.old)?, machine(&args.new)?);
+    let changes = diff(&old, &new);
+    let gravest = gravest(&changes);
+    if session.json_asked() {
+        let changes: Vec<Value> = changes
+            .iter()
+            .map(|it| json!({"subject": it.subject, "change": it.text, "effect": name(it.effect)}))
+            .collect();
+        let report = json!({"changes": changes, "effect": name(gravest)});
+        session.out.json_line(&report)?;
+    } else {
+        for change in &changes {
+            let sign = match change.effect {
+                Effect::None => '+',
+                Effect::Different => '~',
+                Effect::Stranded => '!',
+            };
+            session.out.line(&printable(&format!("{sign} {change}")))?;
+        }
+        if changes.is_empty() {
+            session.out.line("the two definitions say the same")?;
+        }
+    }
+    match gravest {
+        Effect::None => Ok(()),
+        Effect::Different => Err(Error::Failed(
+            "not compatible: events of instances in flight may be refused or lead elsewhere"
+                .to_owned(),
+        )),
+        Effect::Stranded => Err(Error::Failed(
+            "not compatible: instances in flight may be in a state that is no longer there"
+                .to_owned(),
+        )),
+    }
+}
+
+fn name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "none",
+        Effect::Different => "different",
+        Effect::Stranded => "stranded",
+    }
+}

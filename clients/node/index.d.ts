@@ -1,0 +1,394 @@
+/** Any JSON object. */
+export type Json = { [name: string]: unknown };
+
+export interface TlsOptions {
+  /** PEM file with the roots to trust; the system's if absent. */
+  ca?: string;
+  /** PEM file with the client's chain, for servers that ask for one. */
+  cert?: string;
+  /** PEM file with the key of `cert`, if it is not in the same file. */
+  key?: string;
+  /** The name that the certificate must carry; the host of the address if absent. */
+  serverName?: string;
+  /** Accept ANY certificate. Anyone on the way can read and change everything, the token too. For experiments only. */
+  insecure?: boolean;
+}
+
+/** Times are milliseconds. */
+export interface ClientOptions {
+  /** For AUTH. */
+  token?: string;
+  tls?: TlsOptions | boolean;
+  /** For a whole call, retries included; each call may give its own. 10,000. */
+  timeout?: number;
+  /** For one attempt to reach one address. 3,000. */
+  connectTimeout?: number;
+  /** Frames with a checksum, or lines of JSON. `binary_json`. */
+  wireMode?: "binary_json" | "jsonl";
+  /** For the server's logs. */
+  clientName?: string;
+  /** Gives each write that has no idempotency key one of its own. true. */
+  autoKeys?: boolean;
+  /** Learns the addresses of the other members from the first node that answers. true. */
+  discover?: boolean;
+  /** Connects to the leader when it is known; writes then take one hop less. false. */
+  preferLeader?: boolean;
+  /** The first pause between tries; each further one is twice as long. 10. */
+  backoffMin?: number;
+  /** The longest pause. 1,000. */
+  backoffMax?: number;
+  /** After so long without a sign of life a watch asks for one, and after as long again it goes elsewhere. 5,000. */
+  watchKeepalive?: number;
+  /** How long a watch looks for a node before it ends with an error. 60,000. */
+  watchResumeTimeout?: number;
+}
+
+export interface CallOptions {
+  /** The deadline of this call, in milliseconds. */
+  timeout?: number;
+}
+
+/** Parameters have the names of docs/protocol.md. What is undefined is not sent. */
+export interface ReadOptions extends CallOptions {
+  consistency?: "linearizable" | "lease" | "local";
+  /** The node answers once it has applied this offset: read your own writes from any node. */
+  min_wal_offset?: number;
+}
+
+export interface WriteOptions extends CallOptions {
+  headers?: { [name: string]: string };
+  reason?: string;
+  correlation_id?: string;
+  causation_id?: string;
+  /** Only asks what would happen. Refused by the client if the server does not offer `lifecycle`. */
+  dry_run?: boolean;
+}
+
+export interface KeyedOptions extends WriteOptions {
+  /** Makes the change happen once. null: the write gets no key, and is not sent again when its outcome is unknown. */
+  idempotency_key?: string | null;
+}
+
+export interface Definition {
+  states: string[];
+  initial: string;
+  transitions: { from: string | string[]; event: string; to: string; guard?: string }[];
+  meta?: unknown;
+}
+
+export interface MachineResult { definition: Definition; checksum: string; version: number }
+export interface PutMachineResult {
+  machine: string;
+  version: number;
+  stored_checksum: string;
+  created: boolean;
+  warnings?: { place: string; text: string }[];
+}
+export interface CreatedInstance { instance_id: string; state: string; wal_offset: number }
+export interface Instance {
+  machine: string;
+  version: number;
+  state: string;
+  ctx: Json;
+  last_wal_offset: number;
+  last_event_id?: string;
+}
+export interface InstanceSummary {
+  id: string;
+  machine: string;
+  version: number;
+  state: string;
+  created_at: number;
+  updated_at: number;
+  last_wal_offset: number;
+}
+export interface InstanceList { instances: InstanceSummary[]; total: number; has_more: boolean }
+export interface DeletedInstance { instance_id: string; deleted: boolean; wal_offset: number }
+export interface AppliedEvent {
+  from_state: string;
+  to_state: string;
+  /** null only where a key repeats an event that the log no longer has. */
+  ctx: Json | null;
+  wal_offset: number;
+  /** False when an idempotency key replays an earlier call. */
+  applied: boolean;
+  event_id?: string;
+  dry_run?: boolean;
+  would?: Json;
+}
+export interface AllowedEvents {
+  state: string;
+  last_wal_offset?: number;
+  events: { event: string; outcome: "taken" | "refused"; to_state?: string; guards: Json[] }[];
+}
+export interface WalRecord { sequence: number; offset: number; entry: Json & { type: string }; meta?: Json }
+export interface WalPage { records: WalRecord[]; next_offset: number }
+export interface Ancestors { facts: WalRecord[]; ended?: string; next?: number }
+export interface Info {
+  server_name: string;
+  server_version: string;
+  protocol_version: number;
+  features: string[];
+  max_frame_bytes: number;
+  max_batch_ops: number;
+  node_id?: number;
+  cluster_id?: string;
+  role?: "leader" | "follower" | "learner" | "candidate";
+  leader?: { node_id: number; rcp_addr: string } | null;
+  term?: number;
+  last_applied?: number;
+  commit_index?: number;
+  members?: { node_id: number; rcp_addr: string; peer_addr: string; voter: boolean }[];
+  uptime_secs?: number;
+  connections?: number;
+  instances?: number;
+  earliest_offset?: number;
+  state_digest?: string;
+}
+export interface NodeStatus {
+  node_id: number;
+  voter: boolean;
+  peer_addr: string;
+  rcp_addr: string;
+  reachable: boolean;
+  unreachable?: string;
+  role?: string;
+  term?: number;
+  last_log?: number;
+  applied?: number;
+  lag?: number;
+  version?: string;
+  digest?: string;
+  digest_offset?: number;
+  earliest_offset?: number;
+  read_only?: string;
+  diverged: boolean;
+  uptime_secs?: number;
+}
+export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; nodes: NodeStatus[] }
+
+/** An operation with its parameters, for `Client.batch`. */
+export interface Request { op: string; params: Json }
+export type BatchItem =
+  | { ok: true; result: any; error: undefined }
+  | { ok: false; result: undefined; error: ServerError };
+
+/**
+ * An event of a watch. With `include` it may be another change: then `kind` says which, and texts that such a change
+ * does not have are empty.
+ */
+export interface WatchEvent {
+  type: "event";
+  instance_id: string;
+  machine: string;
+  version: number;
+  wal_offset: number;
+  from_state: string;
+  to_state: string;
+  event: string;
+  payload?: Json;
+  ctx?: Json;
+  kind?: string;
+  meta?: Json;
+}
+/** Nothing matched lately: everything up to this offset, inclusive, was looked at. */
+export interface Progress { type: "progress"; wal_offset: number }
+
+/** Where a watch goes on, in this program or in a later one. It is plain JSON. */
+export interface Position {
+  /** The offset to go on at, inclusive. */
+  from_offset: number;
+  cluster_id?: string;
+  /** How many events at `from_offset` were delivered already: the events of one atomic batch share their offset. */
+  delivered?: number;
+}
+
+/** Keeps the position of a watch in a file, which a crash leaves as it was or as it is to be. */
+export class PositionFile {
+  constructor(path: string);
+  readonly path: string;
+  load(): Position | undefined;
+  save(position: Position): void;
+}
+
+export interface WatchOptions {
+  include_ctx?: boolean;
+  /** 0: the earliest that is retained. Without it and `position`: the next event. */
+  from_offset?: number;
+  position?: Position;
+  include?: string[];
+  include_meta?: boolean;
+}
+export interface WatchAllOptions extends WatchOptions {
+  machines?: string[];
+  from_states?: string[];
+  to_states?: string[];
+  events?: string[];
+}
+
+/**
+ * The events of a watch, in ascending order of their offsets, each exactly once. After a lost connection it resumes, on
+ * any node. It ends with an error when that is impossible. A `break` out of `for await` closes it.
+ */
+export class Watch implements AsyncIterable<WatchEvent> {
+  private constructor();
+  /** Begins the watch, if it has not begun; gives what the server answered. */
+  start(): Promise<Json>;
+  /** The next event; undefined when the watch was closed, or after `timeout` milliseconds without one. */
+  next(timeout?: number): Promise<WatchEvent | undefined>;
+  /** As `next`, with the server's notices of progress. */
+  nextItem(timeout?: number): Promise<WatchEvent | Progress | undefined>;
+  [Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void, undefined>;
+  /** Where to go on after the last event that was delivered. */
+  readonly position: Position;
+  readonly closed: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * A client of a cluster. Any node serves every call; calls share one connection and are pipelined on it. Each ends at
+ * its deadline. Times are milliseconds.
+ */
+export class Client {
+  /** The addresses of some or all nodes: a list, or one text with commas. */
+  constructor(addresses?: string | string[], options?: ClientOptions);
+  /** Opens the connection, trying each address once; calls do it by themselves, and try until their deadline. */
+  connect(options?: CallOptions): Promise<this>;
+  /** Ends all watches and the connection. Calls without an answer fail. */
+  close(): Promise<void>;
+  readonly closed: boolean;
+  /** The node that the client is connected to, or was last. */
+  readonly address: string | undefined;
+  /** The highest offset that an answer to this client has named. */
+  readonly lastWalOffset: number;
+
+  /** Any operation by its name. One that this version does not know counts as a write. */
+  call(op: string, params?: Json, options?: CallOptions): Promise<any>;
+  /** At most 100 operations. With `atomic` all take effect at one offset or none does. */
+  batch(ops: Request[], options?: WriteOptions & { atomic?: boolean }): Promise<BatchItem[]>;
+  watchAll(options?: WatchAllOptions): Watch;
+  watchInstance(instanceId: string, options?: WatchOptions): Watch;
+  iterInstances(options?: ReadOptions & { machine?: string; state?: string; page?: number }): AsyncGenerator<InstanceSummary, void>;
+  iterWal(fromOffset?: number, options?: CallOptions & { page?: number; include_meta?: boolean }): AsyncGenerator<WalRecord, void>;
+
+  ping(options?: CallOptions): Promise<Json>;
+  info(options?: CallOptions): Promise<Info>;
+  putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
+  getMachine(machine: string, version?: number, options?: ReadOptions): Promise<MachineResult>;
+  listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[] }[] }>;
+  createInstance(machine: string, version: number, instanceId?: string, initialCtx?: Json, options?: KeyedOptions): Promise<CreatedInstance>;
+  getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
+  listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
+  deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
+  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Promise<AppliedEvent>;
+  allowedEvents(instanceId: string, options?: ReadOptions & { payloads?: { [event: string]: Json } }): Promise<AllowedEvents>;
+  walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Promise<WalPage>;
+  ancestors(offset: number, options?: CallOptions & { limit?: number }): Promise<Ancestors>;
+  walStats(options?: CallOptions): Promise<Json>;
+  snapshotInstance(instanceId: string, options?: CallOptions): Promise<Json>;
+  compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
+  flushAll(options?: WriteOptions): Promise<Json>;
+  automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
+  replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
+  clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
+  clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Promise<{ node_id: number; peer_addr: string; rcp_addr: string; voter: boolean }>;
+  clusterPromote(nodeId: number, options?: CallOptions): Promise<{ node_id: number; voter: boolean }>;
+  clusterRemove(nodeId: number, options?: CallOptions): Promise<{ node_id: number; removed: boolean }>;
+  clusterSetAddress(nodeId: number, peerAddr: string, rcpAddr: string, options?: CallOptions): Promise<{ node_id: number; peer_addr: string; rcp_addr: string }>;
+  clusterTransferLeader(nodeId?: number, options?: CallOptions): Promise<{ leader: number }>;
+  clusterFinalizeUpgrade(options?: CallOptions): Promise<{ from: number; to: number }>;
+  rotateKey(options?: CallOptions & { switch?: boolean }): Promise<Json>;
+  reload(options?: CallOptions): Promise<{ applied: string[]; files: string[]; needs_restart: string[] }>;
+}
+
+/** The operations as values, for `Client.batch`. */
+export namespace requests {
+  function ping(): Request;
+  function info(): Request;
+  function putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Request;
+  function getMachine(machine: string, version?: number, options?: ReadOptions): Request;
+  function listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Request;
+  function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: Json, options?: KeyedOptions): Request;
+  function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
+  function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
+  function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
+  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Request;
+  function allowedEvents(instanceId: string, options?: ReadOptions & { payloads?: { [event: string]: Json } }): Request;
+  function walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Request;
+  function ancestors(offset: number, options?: CallOptions & { limit?: number }): Request;
+  function walStats(): Request;
+  function snapshotInstance(instanceId: string): Request;
+  function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
+  function flushAll(options?: WriteOptions): Request;
+  function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
+  function replicationStatus(): Request;
+  function clusterStatus(): Request;
+  function clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Request;
+  function clusterPromote(nodeId: number): Request;
+  function clusterRemove(nodeId: number): Request;
+  function clusterSetAddress(nodeId: number, peerAddr: string, rcpAddr: string): Request;
+  function clusterTransferLeader(nodeId?: number): Request;
+  function clusterFinalizeUpgrade(): Request;
+  function rotateKey(options?: CallOptions & { switch?: boolean }): Request;
+  function reload(): Request;
+}
+
+/** A call has no result, or a watch has ended. */
+export class RstmdbError extends Error {
+  code: string;
+  /** Whether the same request, with the same key, may succeed when it is sent again, and does no harm. */
+  retryable: boolean;
+  details: Json;
+  op?: string;
+  /** The parameters as they were sent, with the keys that the client added. */
+  params?: Json;
+  readonly outcome: "not_applied" | "unknown" | "applied" | string | undefined;
+  readonly idempotencyKey: string | undefined;
+}
+/** A write may or may not have taken effect; `cause` says why that is not known. */
+export class OutcomeUnknown extends RstmdbError {}
+export class ClosedError extends RstmdbError {}
+export class ConfigError extends RstmdbError {}
+export class ConnectError extends RstmdbError {}
+export class ConnectionLost extends RstmdbError {}
+export class DeadlineExceeded extends RstmdbError {}
+export class ProtocolError extends RstmdbError {}
+export class RequestError extends RstmdbError {}
+export class TlsError extends RstmdbError {}
+/** The server refused. A code that this version does not know is of this class itself. */
+export class ServerError extends RstmdbError {}
+export class AuthFailed extends ServerError {}
+export class AutomationPaused extends ServerError {}
+export class BadRequest extends ServerError {}
+export class Conflict extends ServerError {}
+export class ExpressionFailed extends ServerError {}
+export class ExpressionLimit extends ServerError {}
+export class FeatureLevel extends ServerError {}
+export class Forbidden extends ServerError {}
+export class GuardFailed extends ServerError {}
+export class IndexBuilding extends ServerError {}
+export class InstanceExists extends ServerError {}
+export class InternalError extends ServerError {}
+export class InvalidTransition extends ServerError {}
+export class MachineVersionExists extends ServerError {}
+export class MachineVersionLimitExceeded extends ServerError {}
+export class NoLeader extends ServerError {}
+export class NotFound extends ServerError {}
+export class OffsetAhead extends ServerError {}
+export class QuotaExceeded extends ServerError {}
+export class RateLimited extends ServerError {}
+export class ReadOnlyMode extends ServerError {}
+export class SchemaFailed extends ServerError {}
+export class ServerTimeout extends ServerError {}
+export class Unauthorized extends ServerError {}
+export class UnsupportedProtocol extends ServerError {}
+export class WalIoError extends ServerError {}
+export class MachineNotFound extends NotFound {}
+export class InstanceNotFound extends NotFound {}
+export class LockHeld extends Conflict {}
+export class LockLost extends Conflict {}
+export class LeaseLost extends Conflict {}
+/** The events before `earliestOffset` are lost to this reader. */
+export class OffsetCompacted extends ServerError {
+  readonly earliestOffset: number | undefined;
+}

@@ -1,0 +1,138 @@
+// The client.
+
+import * as requests from "./requests.js";
+import { checkMs, readOptions } from "./options.js";
+import { checkPosition } from "./position.js";
+import { Session } from "./session.js";
+import { Watch } from "./watch.js";
+import { ClosedError, ProtocolError, RequestError, fromWire } from "./errors.js";
+
+const WATCHES = new Set(["WATCH_INSTANCE", "WATCH_ALL", "UNWATCH"]);
+const OF_THE_SESSION = new Set(["HELLO", "AUTH", "BYE"]);
+
+/** A client of a cluster. */
+export class Client {
+  #options;
+  #session;
+  #watches = new Set();
+
+  constructor(addresses = "127.0.0.1:7401", options = {}) {
+    this.#options = readOptions(addresses, options);
+    this.#session = new Session(this.#options);
+  }
+
+  /** Opens the connection, trying each address once; calls do it by themselves, and try until their deadline. */
+  async connect({ timeout } = {}) {
+    await this.#session.connect(performance.now() + this.#ms(timeout));
+    return this;
+  }
+
+  /** Ends all watches and the connection. Calls without an answer fail. To close it twice does no harm. */
+  async close() {
+    await Promise.all([...[...this.#watches].map((watch) => watch.close()), this.#session.close()]);
+    this.#watches.clear();
+  }
+
+  /** Whether the client was closed. */
+  get closed() {
+    return this.#session.closed;
+  }
+
+  /** The node that the client is connected to, or was last. */
+  get address() {
+    return this.#session.at?.name;
+  }
+
+  /** The highest offset that an answer to this client has named. */
+  get lastWalOffset() {
+    return this.#session.lastOffset;
+  }
+
+  /** Calls any operation by its name, also one that this version does not know, and gives its result as it is. */
+  async call(op, params = {}, { timeout } = {}) {
+    if (typeof op !== "string" || op === "") throw new RequestError(`op: ${JSON.stringify(op)} is not an operation`);
+    if (WATCHES.has(op)) throw new RequestError(`op: ${op} belongs to a watch: use watchAll or watchInstance`);
+    if (OF_THE_SESSION.has(op)) throw new RequestError(`op: ${op} belongs to the connection, which sends it by itself`);
+    return (await this.#session.call(op, params, this.#ms(timeout))).result;
+  }
+
+  /** BATCH: several operations in one request, made by the functions of `requests`. */
+  async batch(ops, options = {}) {
+    const { op, params } = requests.batch(ops, options);
+    const { results } = await this.call(op, params, options);
+    if (!Array.isArray(results) || results.length !== ops.length) {
+      throw new ProtocolError(`the server's answer to BATCH has not ${ops.length} results`);
+    }
+    return results.map((item, at) => {
+      if (item?.status === "ok") return { ok: true, result: item.result, error: undefined };
+      return { ok: false, result: undefined, error: Object.assign(fromWire(item?.error), ops[at]) };
+    });
+  }
+
+  /** WATCH_ALL: the events of all instances that match. */
+  watchAll({ position, from_offset: fromOffset, ...params } = {}) {
+    return this.#watch("WATCH_ALL", params, fromOffset, position);
+  }
+
+  /** WATCH_INSTANCE: the events of one instance, which has to exist. */
+  watchInstance(instanceId, { position, from_offset: fromOffset, ...params } = {}) {
+    return this.#watch("WATCH_INSTANCE", { ...params, instance_id: instanceId }, fromOffset, position);
+  }
+
+  /** All instances that match, page by page; `timeout` is that of each page. */
+  async *iterInstances({ timeout, page = 500, ...filter } = {}) {
+    let after;
+    for (;;) {
+      const found = await this.listInstances({ ...filter, limit: page, after, timeout });
+      yield* found.instances;
+      if (!found.has_more || found.instances.length === 0) return;
+      after = found.instances.at(-1).id;
+    }
+  }
+
+  /** The records of the log up to its present end; `timeout` is that of each page. */
+  async *iterWal(fromOffset = 0, { timeout, page = 500, ...options } = {}) {
+    let from = fromOffset;
+    for (;;) {
+      const found = await this.walRead(from, { ...options, limit: page, timeout });
+      yield* found.records;
+      if (found.next_offset === from) return;
+      from = found.next_offset;
+    }
+  }
+
+  #watch(op, given, fromOffset, position) {
+    if (this.closed) throw new ClosedError("the client is closed");
+    const params = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+    let from;
+    if (position !== undefined) from = checkPosition(position);
+    else if (fromOffset !== undefined) from = checkPosition({ from_offset: fromOffset });
+    const watch = new Watch(this.#session, op, params, from);
+    for (const old of this.#watches) if (old.closed) this.#watches.delete(old);
+    this.#watches.add(watch);
+    return watch;
+  }
+
+  #ms(timeout) {
+    return timeout === undefined ? this.#options.timeout : checkMs("timeout", timeout);
+  }
+}
+
+for (const [name, make] of Object.entries(requests)) {
+  if (name === "batch") continue;
+  // The last argument may be options, and they may have the call's deadline.
+  Client.prototype[name] = { async [name](...given) {
+    const { op, params } = make(...given);
+    const options = given.length > 0 ? given[given.length - 1] : undefined;
+    const isOptions = given.length >= make.length && options !== null && typeof options === "object";
+    return this.call(op, params, { timeout: isOptions ? options.timeout : undefined });
+  } }[name];
+}
+
+if (Symbol.asyncDispose !== undefined) {
+  for (const made of [Client, Watch]) {
+    made.prototype[Symbol.asyncDispose] = function dispose() {
+      return this.close();
+    };
+  }
+}

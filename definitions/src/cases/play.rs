@@ -1,0 +1,157 @@
+//! Runs one test.
+
+use rstmdb_engine::Refusal;
+
+use super::compare;
+use super::{Outcome, Test, Then, When};
+use crate::run::{Runner, Step};
+
+/// The time at which a test begins that does not say one: 2026-01-01T00:00:00Z.
+const BEGIN_MS: u64 = 1_767_225_600_000;
+
+pub(super) fn run(test: &Test, definition: &str) -> Outcome {
+    let mut play = Play {
+        test,
+        failures: Vec::new(),
+        trace: Vec::new(),
+        emits: Vec::new(),
+        last: None,
+    };
+    if let Err(problem) = play.run(definition) {
+        play.failures.push(problem);
+    }
+    Outcome {
+        name: test.name.clone(),
+        failures: play.failures,
+        trace: play.trace,
+    }
+}
+
+struct Play<'a> {
+    test: &'a Test,
+    failures: Vec<String>,
+    trace: Vec<String>,
+    /// What all steps emitted.
+    emits: Vec<String>,
+    /// The refusal of the last event, if it was refused.
+    last: Option<Box<Refusal>>,
+}
+
+impl Play<'_> {
+    fn run(&mut self, definition: &str) -> Result<(), String> {
+        let mut runner = self.begin(definition)?;
+        for (position, step) in self.test.when.iter().enumerate() {
+            let is_last = position + 1 == self.test.when.len();
+            match step {
+                When::Wait { ms } => {
+                    runner.now_ms = runner.now_ms.saturating_add(*ms);
+                    self.trace.push(format!("{} ms later", ms));
+                }
+                When::Event {
+                    event,
+                    payload,
+                    actor,
+                    then,
+                } => {
+                    let payload = payload.as_ref().map(ToString::to_string);
+                    let actor = actor.as_deref().unwrap_or(&self.test.given.actor);
+                    let answer = runner.apply(event, payload.as_deref(), actor);
+                    let place = format!("when[{position}] {event}");
+                    self.after(&place, &runner, answer, then, is_last)?;
+                }
+            }
+        }
+        let (state, ctx) = runner.instance().map_err(|refusal| refusal.to_string())?;
+        let then = &self.test.then;
+        self.compare("then", then, &state, &ctx);
+        let found = compare::emits("then", then.emits.as_deref(), &self.emits);
+        self.failures.extend(found);
+        if let Some(refused) = &then.refused {
+            let found = compare::refused("then", refused, self.last.as_deref());
+            self.failures.extend(found);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, definition: &str) -> Result<Runner, String> {
+        let given = &self.test.given;
+        let begin_ms = given.now_ms.unwrap_or(BEGIN_MS);
+        let refused = |refusal: Box<Refusal>| format!("given: {refusal}");
+        let mut runner = Runner::new(definition, begin_ms).map_err(refused)?;
+        let ctx = given.ctx.as_ref().map(ToString::to_string);
+        match &given.state {
+            Some(state) => {
+                runner.put_into(state, ctx.as_deref()).map_err(refused)?;
+                self.trace.push(format!("in {state}"));
+            }
+            None => {
+                let step = runner
+                    .create(ctx.as_deref(), &given.actor)
+                    .map_err(refused)?;
+                self.trace.push(format!("created in {}", step.to));
+                self.emits.extend(step.emits);
+            }
+        }
+        Ok(runner)
+    }
+
+    /// The error says why the test cannot go on.
+    fn after(
+        &mut self,
+        place: &str,
+        runner: &Runner,
+        answer: Result<Step, Box<Refusal>>,
+        then: &Then,
+        is_last: bool,
+    ) -> Result<(), String> {
+        match answer {
+            Ok(step) => {
+                self.trace.push(line(place, &step));
+                let found = compare::emits(place, then.emits.as_deref(), &step.emits);
+                self.failures.extend(found);
+                self.emits.extend(step.emits);
+                self.last = None;
+                if let Some(refused) = &then.refused {
+                    self.failures.extend(compare::refused(place, refused, None));
+                }
+            }
+            Err(refusal) => {
+                let line = format!("{place}: {}: {refusal}", refusal.code());
+                self.trace.push(line.clone());
+                let expected = then.refused.as_ref();
+                let is_expected = expected.is_some() || is_last && self.test.then.refused.is_some();
+                if let Some(expected) = expected {
+                    let found = compare::refused(place, expected, Some(&refusal));
+                    self.failures.extend(found);
+                }
+                self.last = Some(refusal);
+                if !is_expected {
+                    return Err(line);
+                }
+            }
+        }
+        let (state, ctx) = runner.instance().map_err(|refusal| refusal.to_string())?;
+        self.compare(place, then, &state, &ctx);
+        Ok(())
+    }
+
+    fn compare(&mut self, place: &str, then: &Then, state: &str, ctx: &str) {
+        let found = compare::instance(place, then, state, ctx);
+        self.failures.extend(found);
+    }
+}
+
+fn line(place: &str, step: &Step) -> String {
+    let mut line = format!("{place}: ");
+    if let Some(from) = &step.from {
+        line.push_str(from);
+    }
+    for state in step.via.iter().chain([&step.to]) {
+        line.push_str(" -> ");
+        line.push_str(state);
+    }
+    if !step.emits.is_empty() {
+        line.push_str(&format!(", emits {}", step.emits.join(", ")));
+    }
+    line
+}

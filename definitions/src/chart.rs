@@ -1,0 +1,119 @@
+//! A statechart as other systems write it: states within states, with actions at entry and exit.
+//!
+//! Format 2 has one level of states. A chart of nested states becomes one by making each innermost state a state, and by
+//! giving it the transitions of the states around it. Parallel regions and history have no equal.
+
+mod compress;
+mod flatten;
+
+pub(crate) use flatten::mentions;
+
+use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
+use rstmdb_rcp::json::Json;
+
+use crate::model::{Act, Machine};
+use crate::problem::Findings;
+
+/// The outermost node, which is the machine itself.
+pub(crate) const ROOT: usize = 0;
+
+/// A statechart.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    pub(crate) nodes: Vec<Node>,
+    arrows: usize,
+}
+
+/// A state, or the machine itself.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) parent: Option<usize>,
+    pub(crate) children: Vec<usize>,
+    pub(crate) is_final: bool,
+    /// The child that is entered with it, or a state further inside.
+    pub(crate) initial: Option<usize>,
+    pub(crate) entry: Act,
+    pub(crate) exit: Act,
+    /// In the order in which they are tried.
+    pub(crate) on: Vec<Arrow>,
+    pub(crate) always: Vec<Arrow>,
+    /// Taken when a final child is entered.
+    pub(crate) done: Vec<Arrow>,
+    /// What is said about it to people.
+    pub(crate) about: Vec<(String, Json)>,
+    /// Where it is in the file.
+    pub(crate) place: String,
+}
+
+/// A transition of a state and of all states inside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrow {
+    /// Empty where it needs no event.
+    pub(crate) event: String,
+    /// None: it stays, and neither leaves nor enters anything.
+    pub(crate) target: Option<usize>,
+    pub(crate) act: Act,
+    /// It leaves its own state and enters it again, where it leads to it or into it.
+    pub(crate) external: bool,
+    pub(crate) place: String,
+}
+
+impl Chart {
+    pub(crate) fn new(place: &str) -> Self {
+        let root = Node {
+            place: place.to_owned(),
+            ..Node::default()
+        };
+        Self {
+            nodes: vec![root],
+            arrows: 0,
+        }
+    }
+
+    /// Adds a state; none when there are too many.
+    pub(crate) fn add(&mut self, parent: usize, name: &str, place: &str) -> Option<usize> {
+        if self.nodes.len() > STATES_MAX {
+            return None;
+        }
+        let new = self.nodes.len();
+        self.nodes[parent].children.push(new);
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            parent: Some(parent),
+            place: place.to_owned(),
+            ..Node::default()
+        });
+        Some(new)
+    }
+
+    /// Counts a transition: whether it is still one of as many as are allowed.
+    pub(crate) fn count_arrow(&mut self) -> bool {
+        self.arrows += 1;
+        self.arrows <= TRANSITIONS_MAX
+    }
+
+    /// The child of this name.
+    pub(crate) fn child(&self, of: usize, name: &str) -> Option<usize> {
+        let children = self.nodes[of].children.iter().copied();
+        children
+            .into_iter()
+            .find(|child| self.nodes[*child].name == name)
+    }
+
+    /// The state, the state around it, and so on up to the root.
+    pub(crate) fn ancestry(&self, of: usize) -> Vec<usize> {
+        let mut all = vec![of];
+        let mut at = of;
+        while let Some(parent) = self.nodes[at].parent {
+            all.push(parent);
+            at = parent;
+        }
+        all
+    }
+
+    /// The machine that does the same with one level of states.
+    pub(crate) fn flatten(&self, findings: &mut Findings) -> Machine {
+        flatten::machine(self, findings)
+    }
+}

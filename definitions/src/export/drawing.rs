@@ -1,0 +1,159 @@
+//! Mermaid and Graphviz. A label is `EVENT [condition] / path = value, emitted name`.
+
+use std::fmt::Write;
+
+use super::{lose_other, name};
+use crate::model::{Act, Machine, State};
+use crate::problem::Findings;
+
+/// What is drawn: for each state its arrows, with the event (empty where there is none), the state they lead to, and
+/// what is done.
+fn arrows<'a>(machine: &'a Machine, state: &'a State) -> Vec<(&'a str, &'a str, &'a Act)> {
+    let always = state.always.iter().map(|it| ("", it.to.as_str(), &it.act));
+    let leaving = machine.leaving(state).map(|position| {
+        let it = &machine.transitions[position];
+        (it.event.as_str(), it.to.as_str(), &it.act)
+    });
+    always.chain(leaving).collect()
+}
+
+pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
+    lose_other(machine, &[], findings);
+    let index = |name: &str| machine.states.iter().position(|state| state.name == name);
+    let mut out = String::new();
+    if let Some(name) = name(machine) {
+        let _ = writeln!(out, "---\ntitle: {}\n---", serde_json::Value::from(name));
+    }
+    out.push_str("stateDiagram-v2\n");
+    for (position, state) in machine.states.iter().enumerate() {
+        let _ = writeln!(out, "    state \"{}\" as s{position}", code(&state.name));
+        if state.name == machine.initial && !state.emit.is_empty() {
+            let what = "what the initial state emits at the creation has no place in a diagram";
+            findings.lose(format!("states[{position}].emit"), what, "it is left out");
+        }
+    }
+    let initial = index(&machine.initial).unwrap_or_default();
+    let _ = writeln!(out, "    [*] --> s{initial}");
+    for (position, state) in machine.states.iter().enumerate() {
+        let arrows = arrows(machine, state);
+        for (event, to, act) in &arrows {
+            let Some(target) = index(to) else { continue };
+            // What a state emits at its entry stands at the arrows that lead to it.
+            let entered = &machine.states[target];
+            let stays = target == position && !super::EMITS_ON_STAYING;
+            let entry = if stays { &[] } else { entered.emit.as_slice() };
+            if event.is_empty() && act.guard.is_none() && !state.is_choice() {
+                let place = format!("states[{position}].always");
+                let what = "a way without an event and a condition";
+                findings.lose(place, what, "it is drawn without a label");
+            }
+            let label = label(event, act, entry, &code);
+            let label = if label.is_empty() {
+                label
+            } else {
+                format!(" : {label}")
+            };
+            let _ = writeln!(out, "    s{position} --> s{target}{label}");
+        }
+        if arrows.is_empty() {
+            let _ = writeln!(out, "    s{position} --> [*]");
+        }
+    }
+    for (position, state) in machine.states.iter().enumerate() {
+        if state.is_choice() {
+            let _ = writeln!(out, "    state s{position} <<choice>>");
+        }
+    }
+    out
+}
+
+pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
+    lose_other(machine, &[], findings);
+    let index = |name: &str| machine.states.iter().position(|state| state.name == name);
+    let mut out = format!(
+        "digraph {} {{\n",
+        quoted(name(machine).unwrap_or("machine"))
+    );
+    out.push_str("    rankdir=LR;\n");
+    out.push_str("    node [shape=box, style=\"rounded\", fontname=\"Helvetica\"];\n");
+    out.push_str("    edge [fontname=\"Helvetica\", fontsize=10];\n");
+    out.push_str("    start [shape=point, width=0.15, label=\"\"];\n");
+    for (position, state) in machine.states.iter().enumerate() {
+        let mut text = state.name.clone();
+        if !state.emit.is_empty() {
+            text.push_str(&format!("\nentry / {}", state.emit.join(", ")));
+        }
+        let shape = match (machine.is_end(state), state.is_choice()) {
+            (true, _) => ", peripheries=2",
+            (_, true) => ", shape=diamond, style=\"\"",
+            _ => "",
+        };
+        let _ = writeln!(out, "    s{position} [label={}{shape}];", quoted(&text));
+    }
+    let initial = index(&machine.initial).unwrap_or_default();
+    let _ = writeln!(out, "    start -> s{initial};");
+    for (position, state) in machine.states.iter().enumerate() {
+        for (event, to, act) in arrows(machine, state) {
+            let Some(target) = index(to) else { continue };
+            let label = quoted(&label(event, act, &[], &str::to_owned));
+            let _ = writeln!(out, "    s{position} -> s{target} [label={label}];");
+        }
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn label(event: &str, act: &Act, entry: &[String], escape: &dyn Fn(&str) -> String) -> String {
+    let mut label = escape(event);
+    if let Some(guard) = &act.guard {
+        let space = if label.is_empty() { "" } else { " " };
+        label.push_str(&format!("{space}[{}]", escape(guard)));
+    }
+    let set = act
+        .set
+        .iter()
+        .map(|(path, value)| format!("{} = {}", escape(path), escape(value)));
+    let unset = act
+        .unset
+        .iter()
+        .map(|path| format!("unset {}", escape(path)));
+    let emits = act.emit.iter().chain(entry).map(|name| escape(name));
+    let actions: Vec<String> = set.chain(unset).chain(emits).collect();
+    if !actions.is_empty() {
+        let space = if label.is_empty() { "" } else { " " };
+        label.push_str(&format!("{space}/ {}", actions.join(", ")));
+    }
+    label
+}
+
+/// Mermaid has no escapes but its own codes for characters.
+fn code(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '#' | ';' | ':' | '<' | '>' | '{' | '}' | '[' | ']' | '`' | '\\' | '/' | ','
+            | '%' => {
+                let _ = write!(escaped, "#{};", u32::from(c));
+            }
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// A text of Graphviz.
+fn quoted(text: &str) -> String {
+    let mut escaped = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped.push('"');
+    escaped
+}

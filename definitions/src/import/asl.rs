@@ -1,0 +1,407 @@
+//! The Amazon States Language.
+//!
+//! A task becomes a state that emits its own name. Whoever does the work applies `DONE` with the result as payload, or
+//! `FAILED` with `error`. A choice becomes a state with `always`. What an execution keeps to itself (retries, paths of
+//! input and output) is the business of whoever does the work.
+
+mod rule;
+
+use rstmdb_engine::limits::STATES_MAX;
+use rstmdb_rcp::json::Json;
+
+use super::Extras;
+use crate::cel;
+use crate::document;
+use crate::json::kind;
+use crate::model::{Act, Choice, From, Machine, State, Transition};
+use crate::nearest;
+use crate::problem::{Findings, Problem};
+
+/// The event of work that is done.
+const DONE: &str = "DONE";
+/// The event of work that failed; its payload has `error`.
+const FAILED: &str = "FAILED";
+
+pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
+    let json = document::read(source)?;
+    let Some(Json::Object(states)) = json.get("States") else {
+        return Err(Problem::new("$", "there is no object `States`"));
+    };
+    if states.len() >= STATES_MAX {
+        let text = format!("{} states; {} are allowed", states.len(), STATES_MAX - 1);
+        return Err(Problem::new("$.States", text));
+    }
+    let mut failure = "Failed".to_owned();
+    while json["States"].get(&failure).is_some() {
+        failure.push('_');
+    }
+    let mut reader = Reader {
+        findings,
+        all: &json["States"],
+        failure,
+        fails: false,
+        is_jsonata: json["QueryLanguage"].as_str() == Some("JSONata"),
+        states: Vec::new(),
+        transitions: Vec::new(),
+        extras: Extras::default(),
+    };
+    reader.extras.description = json["Comment"].as_str().map(str::to_owned);
+    for (key, _) in json.fields() {
+        let at = format!("$.{key}");
+        match key.as_str() {
+            "States" | "StartAt" | "Comment" | "Version" | "QueryLanguage" => {}
+            "TimeoutSeconds" => {
+                reader
+                    .findings
+                    .lose(at, "a time limit has no equal", "it is left out")
+            }
+            _ => reader
+                .findings
+                .lose(at, "is not a key that this version knows", "it is left out"),
+        }
+    }
+    let initial = reader
+        .next(&json["StartAt"], "$.StartAt")
+        .unwrap_or_default();
+    for (name, state) in states {
+        reader.state(name, state);
+    }
+    let Reader {
+        failure,
+        fails,
+        mut states,
+        transitions,
+        extras,
+        ..
+    } = reader;
+    if fails {
+        states.push(State {
+            name: failure,
+            is_final: true,
+            ..State::default()
+        });
+    }
+    let mut machine = Machine {
+        format: 2,
+        initial,
+        states,
+        transitions,
+        other: Vec::new(),
+    };
+    extras.add_to(&mut machine);
+    Ok(machine)
+}
+
+/// What has no meaning for the machine but for whoever does the work.
+fn kept(json: &Json) -> Option<(String, Json)> {
+    const KEPT: [&str; 7] = [
+        "Comment",
+        "Resource",
+        "Error",
+        "Cause",
+        "ErrorPath",
+        "CausePath",
+        "Credentials",
+    ];
+    let kept = json
+        .fields()
+        .iter()
+        .filter(|(key, _)| KEPT.contains(&key.as_str()));
+    let kept: Vec<(String, Json)> = kept.cloned().collect();
+    (!kept.is_empty()).then(|| ("meta".to_owned(), Json::Object(kept)))
+}
+
+struct Reader<'a> {
+    findings: &'a mut Findings,
+    all: &'a Json,
+    /// The final state for errors that nothing catches.
+    failure: String,
+    fails: bool,
+    is_jsonata: bool,
+    states: Vec<State>,
+    transitions: Vec<Transition>,
+    extras: Extras,
+}
+
+impl Reader<'_> {
+    fn state(&mut self, name: &str, json: &Json) {
+        let place = format!("$.States.{name}");
+        let mut state = State {
+            name: name.to_owned(),
+            ..State::default()
+        };
+        state.other.extend(kept(json));
+        let is_jsonata = self.is_jsonata;
+        self.is_jsonata |= json["QueryLanguage"].as_str() == Some("JSONata");
+        match json["Type"].as_str() {
+            Some("Task") => self.task(&mut state, json, &place, "Resource"),
+            Some(branches @ ("Parallel" | "Map")) => {
+                let what = format!("{branches} has no equal");
+                let instead = format!(
+                    "whoever consumes {name:?} runs the branches and applies {DONE} when all are done"
+                );
+                self.findings.lose(format!("{place}.Type"), what, instead);
+                self.task(&mut state, json, &place, branches);
+            }
+            Some("Choice") => self.choice(&mut state, json, &place),
+            Some("Pass") => self.pass(&mut state, json, &place),
+            Some("Wait") => self.wait(json, name, &place),
+            Some("Succeed" | "Fail") => state.is_final = true,
+            Some(other) => {
+                let text = format!("{other:?} is not a type of a state that this version knows");
+                self.findings.refuse(format!("{place}.Type"), text);
+            }
+            None => {
+                let text = format!("a state is an object with a `Type`, this is {}", kind(json));
+                self.findings.refuse(place, text);
+            }
+        }
+        self.is_jsonata = is_jsonata;
+        self.states.push(state);
+    }
+
+    fn next(&mut self, json: &Json, place: &str) -> Option<String> {
+        let Some(name) = json.as_str() else {
+            self.findings.refuse(place, "must name a state");
+            return None;
+        };
+        if self.all.get(name).is_none() {
+            let known = self.all.fields().iter().map(|(name, _)| name.as_str());
+            let meant = nearest::did_you_mean(name, known);
+            self.findings
+                .refuse(place, format!("there is no state {name:?}{meant}"));
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    /// The state behind a state: `End` is a final state of its own.
+    fn behind(&mut self, json: &Json, place: &str) -> Option<String> {
+        if json["End"] == Json::Bool(true) {
+            return Some(self.end());
+        }
+        self.next(&json["Next"], &format!("{place}.Next"))
+    }
+
+    /// The final state that `"End": true` leads to.
+    fn end(&mut self) -> String {
+        let mut name = "Ended".to_owned();
+        while self.all.get(&name).is_some() {
+            name.push('_');
+        }
+        if !self.states.iter().any(|state| state.name == name) {
+            self.states.push(State {
+                name: name.clone(),
+                is_final: true,
+                ..State::default()
+            });
+        }
+        name
+    }
+
+    fn fail(&mut self) -> String {
+        self.fails = true;
+        self.failure.clone()
+    }
+
+    fn task(&mut self, state: &mut State, json: &Json, place: &str, what: &str) {
+        let name = state.name.clone();
+        state.emit.push(name.clone());
+        let mut done = Act::default();
+        for (key, value) in json.fields() {
+            let at = format!("{place}.{key}");
+            match key.as_str() {
+                "Type" | "Comment" | "Resource" | "Next" | "End" | "Catch" | "Credentials"
+                | "QueryLanguage" => {}
+                "ResultPath" => self.result_path(value, &at, &mut done),
+                "Retry" => {
+                    self.findings.lose(
+                        at,
+                        "retries are not a part of a machine",
+                        "whoever does the work retries it",
+                    );
+                }
+                "TimeoutSeconds"
+                | "TimeoutSecondsPath"
+                | "HeartbeatSeconds"
+                | "HeartbeatSecondsPath" => {
+                    let instead = format!(
+                        "whoever watches the work applies {FAILED} with the error States.Timeout"
+                    );
+                    self.findings.lose(at, "a time limit has no equal", instead);
+                }
+                _ => {
+                    let text = format!(
+                        "what the work of a {what} gets and gives is its own business here"
+                    );
+                    self.findings.lose(at, text, "it is left out");
+                }
+            }
+        }
+        if let Some(to) = self.behind(json, place) {
+            self.push(&name, DONE, to, done);
+        }
+        self.catches(json, &name, place);
+    }
+
+    fn catches(&mut self, json: &Json, name: &str, place: &str) {
+        let mut catches_all = false;
+        for (at, catch) in json["Catch"].items().iter().enumerate() {
+            let place = format!("{place}.Catch[{at}]");
+            let errors: Vec<&str> = catch["ErrorEquals"]
+                .items()
+                .iter()
+                .filter_map(Json::as_str)
+                .collect();
+            let Some(to) = self.next(&catch["Next"], &format!("{place}.Next")) else {
+                continue;
+            };
+            let mut act = Act::default();
+            for (key, value) in catch.fields() {
+                match key.as_str() {
+                    "ErrorEquals" | "Next" | "Comment" => {}
+                    "ResultPath" => self.result_path(value, &format!("{place}.{key}"), &mut act),
+                    _ => self.findings.lose(
+                        format!("{place}.{key}"),
+                        "has no equal",
+                        "it is left out",
+                    ),
+                }
+            }
+            catches_all = errors.contains(&"States.ALL");
+            if !catches_all {
+                let errors: Vec<String> = errors.iter().map(|error| cel::quoted(error)).collect();
+                act.guard = Some(format!("event.error in [{}]", errors.join(", ")));
+            }
+            self.push(name, FAILED, to, act);
+            if catches_all {
+                break;
+            }
+        }
+        if !catches_all {
+            let to = self.fail();
+            self.push(name, FAILED, to, Act::default());
+        }
+    }
+
+    fn push(&mut self, from: &str, event: &str, to: String, act: Act) {
+        self.transitions.push(Transition {
+            from: From::States(vec![from.to_owned()]),
+            event: event.to_owned(),
+            to,
+            act,
+        });
+    }
+
+    /// Where the result goes. By default it replaces the whole state, here it is merged into the context.
+    fn result_path(&mut self, json: &Json, place: &str, act: &mut Act) {
+        let keep = ("merge".to_owned(), Json::Bool(false));
+        match json {
+            Json::Null => act.other.push(keep),
+            Json::Text(path) if path == "$" => {}
+            Json::Text(path) => match rule::names(path) {
+                Some(names) => {
+                    act.other.push(keep);
+                    act.set.push((names.join("."), "event".to_owned()));
+                }
+                None => self.findings.refuse(
+                    place,
+                    format!("{path:?} is not a path of names like $.result"),
+                ),
+            },
+            other => self
+                .findings
+                .refuse(place, format!("must be a path, not {}", kind(other))),
+        }
+    }
+
+    fn choice(&mut self, state: &mut State, json: &Json, place: &str) {
+        for (key, _) in json.fields() {
+            if !matches!(
+                key.as_str(),
+                "Type" | "Choices" | "Default" | "Comment" | "QueryLanguage"
+            ) {
+                self.findings
+                    .lose(format!("{place}.{key}"), "has no equal", "it is left out");
+            }
+        }
+        for (at, rule) in json["Choices"].items().iter().enumerate() {
+            let place = format!("{place}.Choices[{at}]");
+            let guard = self.rule(rule, &place);
+            let to = self.next(&rule["Next"], &format!("{place}.Next"));
+            if let (Some(guard), Some(to)) = (guard, to) {
+                let act = Act {
+                    guard: Some(guard),
+                    ..Act::default()
+                };
+                state.always.push(Choice { to, act });
+            }
+        }
+        let to = match json.get("Default") {
+            Some(default) => self.next(default, &format!("{place}.Default")),
+            None => Some(self.fail()),
+        };
+        if let Some(to) = to {
+            state.always.push(Choice {
+                to,
+                act: Act::default(),
+            });
+        }
+    }
+
+    fn pass(&mut self, state: &mut State, json: &Json, place: &str) {
+        let mut act = Act::default();
+        for (key, _) in json.fields() {
+            match key.as_str() {
+                "Type" | "Comment" | "Next" | "End" | "Result" | "ResultPath" | "QueryLanguage" => {
+                }
+                _ => {
+                    let what = "changing the input without an event has no equal";
+                    self.findings
+                        .lose(format!("{place}.{key}"), what, "it is left out");
+                }
+            }
+        }
+        if let Some(result) = json.get("Result") {
+            let path = json["ResultPath"].as_str().unwrap_or("$");
+            let whole = (path == "$").then(|| result.fields().to_vec());
+            let values = match whole {
+                Some(fields) if result.is_object() => fields,
+                Some(_) => {
+                    self.findings
+                        .refuse(format!("{place}.Result"), "a context is an object");
+                    Vec::new()
+                }
+                None => match rule::names(path) {
+                    Some(names) => vec![(names.join("."), result.clone())],
+                    None => {
+                        let text = format!("{path:?} is not a path of names like $.result");
+                        self.findings.refuse(format!("{place}.ResultPath"), text);
+                        Vec::new()
+                    }
+                },
+            };
+            for (path, value) in values {
+                match cel::literal(&value) {
+                    Some(literal) => act.set.push((path, literal)),
+                    None => self.findings.refuse(
+                        format!("{place}.Result"),
+                        "holds a number that format 2 does not have",
+                    ),
+                }
+            }
+        }
+        if let Some(to) = self.behind(json, place) {
+            state.always.push(Choice { to, act });
+        }
+    }
+
+    fn wait(&mut self, json: &Json, name: &str, place: &str) {
+        let what = "waiting has no equal";
+        let instead = "the client applies WAIT_OVER when the time is over";
+        self.findings.lose(place, what, instead);
+        if let Some(to) = self.behind(json, place) {
+            self.push(name, "WAIT_OVER", to, Act::default());
+        }
+    }
+}

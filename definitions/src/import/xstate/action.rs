@@ -1,0 +1,104 @@
+//! Actions: names are emitted, assignments of constants are `set`.
+
+use rstmdb_rcp::json::Json;
+
+use super::Reader;
+use crate::cel;
+use crate::json::kind;
+use crate::model::Act;
+
+impl Reader<'_> {
+    pub(super) fn actions(&mut self, json: &Json, place: &str, act: &mut Act) {
+        match json {
+            Json::Null => {}
+            Json::List(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.action(item, &format!("{place}[{at}]"), act);
+                }
+            }
+            one => self.action(one, place, act),
+        }
+    }
+
+    fn action(&mut self, json: &Json, place: &str, act: &mut Act) {
+        let name = match json {
+            Json::Text(name) => name.as_str(),
+            Json::Object(_) => match json["type"].as_str() {
+                Some(name) => name,
+                None => {
+                    self.findings
+                        .refuse(place, "an action without `type` has no name to emit");
+                    return;
+                }
+            },
+            other => {
+                let text = format!("an action is a name or an object, not {}", kind(other));
+                self.findings.refuse(place, text);
+                return;
+            }
+        };
+        match name {
+            "rstmdb.set" => {
+                for (path, value) in json["params"].fields() {
+                    match value.as_str() {
+                        Some(value) => act.set.push((path.clone(), value.to_owned())),
+                        None => self
+                            .findings
+                            .refuse(format!("{place}.params.{path}"), "must be an expression"),
+                    }
+                }
+            }
+            "rstmdb.unset" => {
+                let paths = json["params"]["paths"].items().iter();
+                act.unset
+                    .extend(paths.filter_map(|path| path.as_str().map(str::to_owned)));
+            }
+            "xstate.assign" | "assign" => self.assign(json, place, act),
+            "xstate.raise" | "raise" => {
+                let what = "an event that the machine sends to itself has no equal";
+                self.findings.lose(place, what, "it is left out");
+            }
+            "xstate.send" | "xstate.sendTo" | "xstate.sendParent" | "xstate.emit" => {
+                let event = json["event"]["type"].as_str().or(json["event"].as_str());
+                let Some(event) = event.map(str::to_owned) else {
+                    self.findings
+                        .refuse(place, "the event that is sent has no name to emit");
+                    return;
+                };
+                let instead = format!("{event:?} is emitted");
+                self.findings
+                    .lose(place, "sending an event has no equal", instead);
+                act.emit.push(event);
+            }
+            _ if name.starts_with("xstate.") => {
+                let what = format!("the action {name} has no equal");
+                self.findings.lose(place, what, "it is left out");
+            }
+            _ => {
+                let other = |(key, _): &&(String, Json)| !matches!(key.as_str(), "type" | "exec");
+                if json.fields().iter().any(|field| other(&field)) {
+                    let what = "an action's parameters have no equal";
+                    self.findings.lose(place, what, "only its name is emitted");
+                }
+                act.emit.push(name.to_owned());
+            }
+        }
+    }
+
+    fn assign(&mut self, json: &Json, place: &str, act: &mut Act) {
+        let values = json["assignment"].fields();
+        if values.is_empty() {
+            let text = "the assignment is code of the program, which is not in the JSON; write it as `set`";
+            self.findings.lose(place, text, "it is left out");
+        }
+        for (name, value) in values {
+            let place = format!("{place}.assignment.{name}");
+            match cel::literal(value) {
+                Some(literal) => act.set.push((name.clone(), literal)),
+                None => self
+                    .findings
+                    .refuse(place, format!("{value} is not a number that format 2 has")),
+            }
+        }
+    }
+}

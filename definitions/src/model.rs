@@ -1,0 +1,160 @@
+//! A definition as a tree that tools work with: both formats in one shape.
+//!
+//! It is more lenient than the engine: what the engine refuses may still be here, so that tools can say more about it.
+
+mod read;
+mod write;
+
+use rstmdb_rcp::json::Json;
+
+/// A definition of format 1 or 2.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// 1 or 2.
+    pub format: u8,
+    /// The state of a new instance.
+    pub initial: String,
+    /// In the order written.
+    pub states: Vec<State>,
+    /// In the order in which they are tried.
+    pub transitions: Vec<Transition>,
+    /// All other keys of the definition: `context`, `events`, `merge`, `meta`, and what format 1 ignores.
+    pub other: Vec<(String, Json)>,
+}
+
+/// A state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// Its name.
+    pub name: String,
+    /// Whether it says that nothing leads out of it.
+    pub is_final: bool,
+    /// What is emitted when it is entered.
+    pub emit: Vec<String>,
+    /// Its choices, in the order in which they are tried.
+    pub always: Vec<Choice>,
+    /// All other keys.
+    pub other: Vec<(String, Json)>,
+}
+
+/// A transition that needs no event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Choice {
+    /// The state it leads to.
+    pub to: String,
+    /// Its condition and its effects.
+    pub act: Act,
+}
+
+/// A transition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// The states it leads out of.
+    pub from: From,
+    /// The event it answers to.
+    pub event: String,
+    /// The state it leads to.
+    pub to: String,
+    /// Its condition and its effects.
+    pub act: Act,
+}
+
+/// The condition of a transition, and what it does beside changing the state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Act {
+    /// The condition.
+    pub guard: Option<String>,
+    /// Paths of the context and the expressions that give their new values.
+    pub set: Vec<(String, String)>,
+    /// Paths that are removed from the context.
+    pub unset: Vec<String>,
+    /// What is emitted.
+    pub emit: Vec<String>,
+    /// All other keys: `merge`, and what format 1 ignores.
+    pub other: Vec<(String, Json)>,
+}
+
+/// The states that a transition leads out of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum From {
+    /// These.
+    States(Vec<String>),
+    /// All that are not final, but for these.
+    Any {
+        /// The states left out.
+        except: Vec<String>,
+    },
+}
+
+impl Machine {
+    /// The state of this name.
+    pub fn state(&self, name: &str) -> Option<&State> {
+        self.states.iter().find(|state| state.name == name)
+    }
+
+    /// A key of the definition that is neither states nor transitions; null if it is absent.
+    pub fn other(&self, key: &str) -> &Json {
+        let found = self.other.iter().find(|(name, _)| name == key);
+        found.map_or(&Json::Null, |(_, value)| value)
+    }
+
+    /// The positions of the transitions out of a state, in the order in which they are tried.
+    pub fn leaving<'a>(&'a self, state: &'a State) -> impl Iterator<Item = usize> + 'a {
+        let all = self.transitions.iter().enumerate();
+        all.filter(|(_, transition)| transition.leaves(state))
+            .map(|(position, _)| position)
+    }
+
+    /// Whether nothing leads out of a state.
+    pub fn is_end(&self, state: &State) -> bool {
+        state.always.is_empty() && self.leaving(state).next().is_none()
+    }
+
+    /// The names of all events, in the order met.
+    pub fn events(&self) -> Vec<&str> {
+        let mut all: Vec<&str> = Vec::new();
+        for transition in &self.transitions {
+            if !all.contains(&transition.event.as_str()) {
+                all.push(&transition.event);
+            }
+        }
+        all
+    }
+
+    /// Reads a definition of either format.
+    ///
+    /// # Errors
+    /// All places at which it does not have the form of a definition.
+    pub fn read(json: &Json) -> Result<Self, Vec<crate::Problem>> {
+        read::machine(json)
+    }
+
+    /// The definition as JSON.
+    pub fn to_json(&self) -> Json {
+        write::machine(self)
+    }
+}
+
+impl State {
+    /// Whether nothing rests in it: one of its choices has no condition.
+    pub fn is_choice(&self) -> bool {
+        self.always.iter().any(|choice| choice.act.guard.is_none())
+    }
+}
+
+impl Transition {
+    /// Whether it leads out of a state.
+    pub fn leaves(&self, state: &State) -> bool {
+        match &self.from {
+            From::States(names) => names.contains(&state.name),
+            From::Any { except } => !state.is_final && !except.contains(&state.name),
+        }
+    }
+}
+
+impl Act {
+    /// Whether it has neither a condition nor an effect.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,147 @@
+//! Definitions in the languages of other systems.
+
+use crate::common::{OLD_ORDER, ORDER, json, lines, machine};
+use rstmdb_definitions::export::{Language, export};
+use rstmdb_definitions::import::{self, import};
+use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::run::Runner;
+
+/// What a definition does with some events.
+fn course(definition: &str) -> Vec<String> {
+    let mut runner = Runner::new(definition, 1).unwrap();
+    let created = runner.create(None, "").unwrap();
+    let mut all = vec![format!("{} {}", created.to, created.ctx)];
+    for (event, payload) in [
+        ("PAY", r#"{"amount":0}"#),
+        ("ADD", r#"{"price":7}"#),
+        ("ADD", r#"{"price":5}"#),
+        ("PAY", r#"{"amount":4}"#),
+        ("PAY", r#"{"amount":8}"#),
+        ("CANCEL", "{}"),
+        ("CANCEL", "{}"),
+    ] {
+        all.push(match runner.apply(event, Some(payload), "") {
+            Ok(step) => format!("{} {} {:?} {:?}", step.to, step.ctx, step.emits, step.via),
+            Err(refusal) => refusal.code().to_owned(),
+        });
+    }
+    all
+}
+
+/// Without what no other system has.
+fn order() -> Machine {
+    machine(&ORDER.replace(", \"merge\": false", ""))
+}
+
+#[test]
+fn what_was_exported_does_the_same_when_it_is_imported_again() {
+    let order = order();
+    let definition = order.to_json().to_string();
+    for (to, from) in [
+        (Language::Xstate, import::Language::Xstate),
+        (Language::Scxml, import::Language::Scxml),
+    ] {
+        let exported = export(to, &order, false).unwrap();
+        let again = import(from, &exported.result, false);
+        let again =
+            again.unwrap_or_else(|it| panic!("{}\n{}", lines(&it).join("\n"), exported.result));
+        assert_eq!(
+            course(&again.result.to_string()),
+            course(&definition),
+            "{}",
+            exported.result
+        );
+    }
+    let lossy = export(Language::Mermaid, &order, true).unwrap();
+    assert_eq!(lossy.losses.len(), 1, "{:?}", lossy.losses);
+    let again = import(import::Language::Mermaid, &lossy.result, false)
+        .unwrap_or_else(|it| panic!("{}\n{}", lines(&it).join("\n"), lossy.result));
+    let mut again = Machine::read(&again.result).unwrap();
+    again
+        .other
+        .push(("context".to_owned(), order.other("context").clone()));
+    assert_eq!(
+        course(&again.to_json().to_string()),
+        course(&definition),
+        "{}",
+        lossy.result
+    );
+}
+
+#[test]
+fn what_another_language_cannot_say_is_refused_with_all_places() {
+    let places = |to: Language, definition: &str| -> Vec<String> {
+        let problems = export(to, &machine(definition), false).unwrap_err();
+        problems.into_iter().map(|it| it.place).collect()
+    };
+    let merges = ["transitions[0].merge", "transitions[1].merge"];
+    assert_eq!(places(Language::Xstate, ORDER), merges);
+    assert_eq!(places(Language::Scxml, ORDER), merges);
+    let asl = places(Language::Asl, ORDER);
+    for place in [
+        "context",
+        "transitions[1].guard",
+        "transitions[1].set",
+        "states[1].always[0].guard",
+        "transitions[1].emit",
+    ] {
+        assert!(asl.iter().any(|it| it == place), "{place} in {asl:?}");
+    }
+    let odd = r#"{"format": 2, "initial": "a.b c", "states": ["a.b c"], "transitions": [
+        {"from": "a.b c", "event": "x *", "to": "a.b c"}]}"#;
+    assert_eq!(
+        places(Language::Xstate, odd),
+        ["states[0]", "transitions[0].event"]
+    );
+    assert_eq!(
+        places(Language::Scxml, odd),
+        ["states[0]", "transitions[0].event"]
+    );
+}
+
+#[test]
+fn states_without_conditions_become_tasks_that_wait_for_a_token() {
+    let definition = r#"{"format": 2, "initial": "a", "states": [{"name": "a", "emit": ["ask"]}, {"name": "b", "final": true}],
+        "transitions": [{"from": "a", "event": "YES", "to": "b"}]}"#;
+    let exported = export(Language::Asl, &machine(definition), false)
+        .unwrap()
+        .result;
+    let states = json(&exported);
+    assert_eq!(states["StartAt"].to_string(), "\"a\"");
+    assert_eq!(states["States"]["a"]["Next"].to_string(), "\"a event\"");
+    assert_eq!(
+        states["States"]["a event"]["Choices"].items()[0]["Next"].to_string(),
+        "\"b\""
+    );
+    assert_eq!(states["States"]["b"]["Type"].to_string(), "\"Succeed\"");
+}
+
+#[test]
+fn a_definition_of_format_1_is_exported_as_one_of_format_2() {
+    let plain = machine(
+        &OLD_ORDER
+            .replace(", \"label\": \"go\"", "")
+            .replace(",\n   \"owner\": \"sales\"", ""),
+    );
+    let exported = export(Language::Xstate, &plain, false).unwrap();
+    let again = import(import::Language::Xstate, &exported.result, false).unwrap();
+    let mut runner = Runner::new(&again.result.to_string(), 1).unwrap();
+    runner
+        .put_into("PAID", Some(r#"{"packed":1,"total":1}"#))
+        .unwrap();
+    assert_eq!(runner.apply("SHIP", None, "").unwrap().to, "SHIPPED");
+}
+
+#[test]
+fn a_drawing_for_graphviz_shows_states_and_labels() {
+    let dot = export(Language::Dot, &order(), true).unwrap().result;
+    for part in [
+        "digraph \"order\" {",
+        "s1 [label=\"checking\", shape=diamond, style=\"\"];",
+        "s3 [label=\"paid\\nentry / send_receipt\"",
+        "s0 -> s1 [label=\"PAY [event.amount > 0] / balance = ctx.balance - event.amount, capture\"];",
+        "s1 -> s3 [label=\"[ctx.balance <= 0]\"];",
+    ] {
+        assert!(dot.contains(part), "{part}\nin\n{dot}");
+    }
+}
