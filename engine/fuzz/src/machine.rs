@@ -73,7 +73,6 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         offset: state.last_applied() + 1,
         now_ms: 1,
         actor: "",
-        meta: None,
         limits: &Limits::default(),
     };
     match decide(state, &Pending::new(), command, &at) {

@@ -25,7 +25,6 @@ fn write(state: &mut State, command: &Command, now_ms: u64) -> Result<Reply, Ref
         offset: state.last_applied() + 1,
         now_ms,
         actor: "alice",
-        meta: None,
         limits: &Limits::default(),
     };
     match decide(state, &Pending::new(), command, &at)? {
@@ -500,7 +499,6 @@ fn the_example_of_the_documents_does_what_its_table_says() {
             offset: state.last_applied() + 1,
             now_ms: 2,
             actor: "",
-            meta: None,
             limits: &Limits::default(),
         };
         match decide(&state, &Pending::new(), &event(name, payload), &at) {
