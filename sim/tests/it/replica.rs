@@ -235,7 +235,7 @@ fn a_watch_replays_then_follows_without_gap_or_repeat() {
         let mut seen = Vec::new();
         while seen.len() < 120 {
             for event in watch.next(64).await.unwrap() {
-                seen.push((event.offset, event.fact().ctx.clone()));
+                seen.push((event.offset, event.event().unwrap().ctx.clone()));
             }
         }
         assert_eq!(seen, events_in_log(replica));
@@ -249,7 +249,9 @@ fn an_idle_watch_is_woken_only_by_what_it_wants() {
         let replica = cluster.node(1);
         prepare(replica).await;
         submit(replica, create("b")).await.unwrap();
-        let (mut watch, _) = replica.watch_instance("b", None).unwrap();
+        let (mut watch, _) = replica
+            .watch_instance("b", WatchFilter::default(), None)
+            .unwrap();
         for n in 1..=2000 {
             submit(replica, set("a", n)).await.unwrap();
         }
@@ -257,7 +259,7 @@ fn an_idle_watch_is_woken_only_by_what_it_wants() {
         let events = watch.next(1).await.unwrap();
         assert_eq!(events.len(), 1);
         assert_eq!(Some(events[0].offset), done.offset);
-        assert_eq!(events[0].fact().instance_id, "b");
+        assert_eq!(events[0].event().unwrap().instance_id, "b");
     });
 }
 

@@ -20,7 +20,8 @@ async fn watched(node: Replica<Sim>) -> Vec<u64> {
     while values.last() != Some(&LAST) {
         let events = watch.next(1 << 20).await.unwrap();
         values.extend(events.iter().map(|event| {
-            let ctx: serde_json::Value = serde_json::from_slice(&event.fact().ctx).unwrap();
+            let ctx: serde_json::Value =
+                serde_json::from_slice(&event.event().unwrap().ctx).unwrap();
             ctx["n"].as_u64().unwrap()
         }));
     }
