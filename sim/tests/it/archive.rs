@@ -103,7 +103,7 @@ async fn watch_patiently(node: &Replica<Sim>) -> Vec<u64> {
         };
         while let Ok(events) = watch.next(1 << 20).await {
             for event in &events {
-                values.push(value(&event.fact().ctx));
+                values.push(value(&event.event().unwrap().ctx));
                 next = event.offset + 1;
             }
             if values.last() == Some(&LAST) {
