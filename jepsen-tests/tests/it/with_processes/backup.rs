@@ -173,12 +173,15 @@ fn check_offset(
     }
     assert_eq!(restored.first_offset, first, "offset {offset}");
     let last = store.last_log_id().unwrap();
-    assert_eq!((last.index, store.purged()), (offset, Some(last)));
+    // The first entry of the new log pauses automation, where the state has a place for that.
+    let end = offset + u64::from(state.level() > 1);
+    let purged = store.purged().map(|id| id.index);
+    assert_eq!((last.index, purged), (end, Some(offset)));
     let history = store
         .read(first.min(offset), usize::MAX, usize::MAX)
         .unwrap_or_default();
     let read = history.iter().map(|entry| entry.log_id.index);
-    assert!(read.eq(first..=offset), "history of offset {offset}");
+    assert!(read.eq(first..=end), "history of offset {offset}");
     assert!(store.vote().unwrap().leader_id.term >= last.leader_id.term);
 }
 

@@ -94,15 +94,22 @@ fn a_restored_node_has_the_past_and_grows_to_three() {
     cluster.launch(1).unwrap();
     cluster.wait_ready(1).unwrap();
 
+    assert!(done.out.contains("AUTOMATION IS PAUSED"), "{done:?}");
     let info = cluster.info(1).unwrap();
-    assert_eq!(info["state_digest"], json!(digest));
+    // The state is the source's, and automation is paused in it.
+    let automation = &info["automation"];
+    assert_eq!(
+        (&automation["automation"], &automation["by"]),
+        (&json!("paused"), &json!("restore"))
+    );
+    let paused = info["state_digest"].as_str().unwrap().to_owned();
     let mut at_source = Connection::connect(source.node.addr()).unwrap();
     let source_info = at_source.call("INFO", &json!({})).unwrap();
     assert_ne!(info["cluster_id"], source_info["cluster_id"]);
     let mut connection = cluster.connect(1).unwrap();
     has_the_past(&mut connection, &records, offset);
     let before = records.partition_point(|record| record.offset <= offset);
-    repeats_old_calls(&mut connection, &keyed, &records[..before], &digest);
+    repeats_old_calls(&mut connection, &keyed, &records[..before], &paused);
 
     let mut mixed = Mixed::start(cluster.addr(1).unwrap(), "s", Rng::new(1)).unwrap();
     mixed.run(200).unwrap();

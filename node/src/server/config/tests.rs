@@ -86,6 +86,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("cluster.insecure", "true", &["perhaps"]),
     ("cluster.heartbeat_ms", "50", &["0", "60001"]),
     ("cluster.max_clock_skew_ms", "500", &["99", "3600001", "1s"]),
+    ("cluster.raise_level", "auto", &["yes", "2"]),
     ("cluster.stall_timeout_ms", "5000", &["99", "600001"]),
     ("cluster.election_timeout_ms", "900-1200", &["0", "500-500", "1000-500", "x-y"]),
 ];

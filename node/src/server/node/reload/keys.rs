@@ -3,10 +3,11 @@
 use crate::server::config::{Config, Origin, Setting};
 
 /// Keys with these prefixes come into force when the node reads its configuration again. All other keys need a restart.
-const RELOADED: [&str; 13] = [
+const RELOADED: [&str; 14] = [
     "auth.",
     "tls.",
     "cluster.tls.",
+    "cluster.raise_level",
     "cluster.secret_file",
     "compaction.",
     "idempotency.",
@@ -65,6 +66,7 @@ pub(super) fn take_over(config: &mut Config, read: Config) {
         cluster.tls_allowed_names = read.cluster.tls_allowed_names;
         cluster.secret_file = read.cluster.secret_file;
     }
+    cluster.raises_level = read.cluster.raises_level;
     config.compaction = read.compaction;
     config.idempotency = read.idempotency;
     config.logging.level = read.logging.level;
