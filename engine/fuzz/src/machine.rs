@@ -74,6 +74,7 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         now_ms: 1,
         actor: "",
         limits: &Limits::default(),
+        meta: None,
     };
     match decide(state, &Pending::new(), command, &at) {
         Ok(Decision::Write { entry, .. }) => Some(entry),
