@@ -210,7 +210,7 @@ proptest! {
         let mut commands = vec![Command::SetLevel { level: 2 }, put("m", &text), create("m", r#"{"n":1,"a":{"b":2}}"#)];
         commands.extend(events.iter().map(|(name, payload)| event(name, payload)));
         for (command, now_ms) in commands.iter().zip(1..) {
-            let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default(), meta: None, meta: None };
+            let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default(), meta: None };
             match decide(&leader, &Pending::new(), command, &at) {
                 Err(Refusal::DefinitionFaults { faults }) => prop_assert!(faults.iter().all(|it| !it.text.is_empty())),
                 Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
