@@ -49,24 +49,7 @@ pub(super) fn admissible(
             }
             Ok(free)
         }
-        Some(Body::CreateInstance(create)) => {
-            let prev_offset = match view.last(&create.instance_id) {
-                Last::Live(_) => return Ok(false),
-                Last::Used(offset) => offset,
-                Last::Never => 0,
-            };
-            let initial = view
-                .machine(&create.machine, create.version)
-                .and_then(|machine| machine.state_number(&create.state));
-            let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
-            let admitted = prev_offset == create.prev_offset
-                && initial.is_some()
-                && key_is_free(view, scope, create.key.as_ref(), at);
-            if admitted && create.instance_id.len() > ID_BYTES_MAX {
-                return Err(contradiction(at, ID_TOO_LONG));
-            }
-            Ok(admitted)
-        }
+        Some(Body::CreateInstance(create)) => admissible_creation(view, create, at),
         Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
         Some(Body::DeleteInstance(delete)) => {
             let scope = Some(Scope::Delete(&delete.instance_id));
@@ -76,6 +59,29 @@ pub(super) fn admissible(
             )
         }
     }
+}
+
+fn admissible_creation(
+    view: View<'_>,
+    create: &fact::CreateInstance,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
+    let prev_offset = match view.last(&create.instance_id) {
+        Last::Live(_) => return Ok(false),
+        Last::Used(offset) => offset,
+        Last::Never => 0,
+    };
+    let initial = view
+        .machine(&create.machine, create.version)
+        .and_then(|machine| machine.state_number(&create.state));
+    let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
+    let admitted = prev_offset == create.prev_offset
+        && initial.is_some()
+        && key_is_free(view, scope, create.key.as_ref(), at);
+    if admitted && create.instance_id.len() > ID_BYTES_MAX {
+        return Err(contradiction(at, ID_TOO_LONG));
+    }
+    Ok(admitted)
 }
 
 fn admissible_event(

@@ -7,7 +7,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Formation, Levels, Options, Replica};
 use rstmdb::server::peer::{Connections, PeerServer};
-use rstmdb_raft_store::Store;
+use rstmdb_raft_store::{MemFs, Store, Writer};
 
 use super::machine::Machine;
 use super::{Up, World, peering};
@@ -60,6 +60,17 @@ impl World {
         }
     }
 
+    /// Runs a node's writer, on a disk of the settings' speed.
+    fn drive(&self, writer: Writer<MemFs>) {
+        let slowest = u64::try_from(self.settings.disk.as_micros()).unwrap_or_default();
+        let mut rng = self.rng.lock().fork();
+        drop(tasks::spawn_here(
+            writer.drive_slowly(SimRuntime::sleep, move || {
+                (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
+            }),
+        ));
+    }
+
     async fn start_replica(
         &self,
         id: u64,
@@ -68,13 +79,7 @@ impl World {
         incarnation: u128,
     ) -> Result<Up, Box<dyn std::error::Error + Send + Sync>> {
         let (store, writer) = Store::open(machine.disk.clone(), self.settings.store_options())?;
-        let slowest = u64::try_from(self.settings.disk.as_micros()).unwrap_or_default();
-        let mut rng = self.rng.lock().fork();
-        drop(tasks::spawn_here(
-            writer.drive_slowly(SimRuntime::sleep, move || {
-                (slowest > 0).then(|| Duration::from_micros(rng.below(slowest)))
-            }),
-        ));
+        self.drive(writer);
         let listed = match &formation {
             Formation::Together(members) => members.keys().copied().collect(),
             Formation::Join => self.members(),

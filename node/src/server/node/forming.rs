@@ -174,6 +174,18 @@ enum Found {
     Waiting(Vec<String>),
 }
 
+/// A node of a cluster names its members: this node has to be one of them.
+fn must_be_member(local: &Local, addr: &str, answer: &HelloAnswer) -> Result<(), Error> {
+    if answer.members.contains(&local.node_id) {
+        return Ok(());
+    }
+    Err(Error::NotAMember {
+        witness: answer.node_id,
+        addr: addr.to_owned(),
+        members: answer.members.clone(),
+    })
+}
+
 async fn ask_listed(
     config: &Cluster,
     local: &Local,
@@ -207,13 +219,7 @@ async fn ask_listed(
             // That node is reading its log, or is forming the cluster at this very moment.
             silent.push(peer.peer_addr.clone());
         } else if answer.formed {
-            if !answer.members.contains(&local.node_id) {
-                return Err(Error::NotAMember {
-                    witness: answer.node_id,
-                    addr: peer.peer_addr.clone(),
-                    members: answer.members,
-                });
-            }
+            must_be_member(local, &peer.peer_addr, &answer)?;
             formed = true;
         } else if answer.listed != local.listed {
             return Err(Error::OtherList {
