@@ -1,5 +1,6 @@
 //! Facts: what the log carries. The schema is `proto/fact.proto`.
 
+pub mod chain;
 pub mod level;
 
 use std::fmt;

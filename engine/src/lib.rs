@@ -31,7 +31,6 @@
 
 mod api;
 mod apply;
-pub mod chain;
 mod decide;
 pub mod fact;
 mod hash;
@@ -53,10 +52,11 @@ pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;
 pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
+pub use fact::chain;
+#[cfg(feature = "planted-bugs")]
+pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, schema};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
-#[cfg(feature = "planted-bugs")]
-pub use state::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use view::Pending;

@@ -14,7 +14,6 @@ mod key_name;
 mod key_record;
 mod load;
 mod machines;
-mod planted;
 mod snapshot;
 mod table;
 
@@ -22,8 +21,6 @@ pub use automation::Automation;
 pub use error::Error;
 pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
-#[cfg(feature = "planted-bugs")]
-pub use planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
@@ -34,7 +31,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use crate::chain::{Chain, EntryHash};
+use crate::chain::{Chain, EntryHash, planted};
 use crate::fact::level;
 
 use idempotency::IdempotencyKeys;

@@ -1,8 +1,7 @@
 //! The chain in the header of a snapshot.
 
 use super::proto;
-use crate::chain::{Chain, Head};
-use crate::state::planted;
+use crate::chain::{Chain, Head, planted};
 
 /// The chain that was written.
 pub(super) fn read(message: &proto::Chain) -> Result<Chain, String> {

@@ -12,6 +12,8 @@
 //! whether the log up to there is still the same. The hash of an entry stands for the entry: a proof names the hashes of
 //! entries that it does not show.
 
+pub(crate) mod planted;
+
 use std::fmt;
 use std::str::FromStr;
 

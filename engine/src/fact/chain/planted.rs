@@ -22,21 +22,21 @@ pub fn lose_heads_of_snapshots() {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub(super) fn leaves_stale_entries_out() -> bool {
+pub(crate) fn leaves_stale_entries_out() -> bool {
     STALE_LEFT_OUT.load(Ordering::Relaxed)
 }
 
 #[cfg(feature = "planted-bugs")]
-pub(super) fn loses_heads_of_snapshots() -> bool {
+pub(crate) fn loses_heads_of_snapshots() -> bool {
     HEADS_LOST.load(Ordering::Relaxed)
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-pub(super) const fn leaves_stale_entries_out() -> bool {
+pub(crate) const fn leaves_stale_entries_out() -> bool {
     false
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-pub(super) const fn loses_heads_of_snapshots() -> bool {
+pub(crate) const fn loses_heads_of_snapshots() -> bool {
     false
 }
