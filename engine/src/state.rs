@@ -10,7 +10,6 @@ mod idempotency;
 mod install;
 mod instance;
 mod invariants;
-mod key_name;
 mod key_record;
 mod load;
 mod machines;
@@ -25,7 +24,7 @@ pub use load::StateLoader;
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 pub(crate) use instance::{Instance, ctx_bytes};
-pub(crate) use key_name::{Scope, key_name};
+pub(crate) use key_record::key_name::{Scope, key_name};
 
 use std::sync::Arc;
 
@@ -284,11 +283,11 @@ impl State {
 
     fn key_outcome(&self, record: &KeyRecord) -> Option<KeyOutcome> {
         let brief = record.brief();
-        if key_name::is_of_delete(record.name()) {
+        if key_record::key_name::is_of_delete(record.name()) {
             return Some(KeyOutcome::Deleted);
         }
         let to_state = self.state_name(brief.machine, brief.to)?;
-        if key_name::is_of_create(record.name()) {
+        if key_record::key_name::is_of_create(record.name()) {
             return Some(KeyOutcome::Created { state: to_state });
         }
         let from_state = self.state_name(brief.machine, brief.from)?;

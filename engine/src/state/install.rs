@@ -10,7 +10,7 @@ use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
-use super::key_name::{Scope, key_name, name_in};
+use super::key_record::key_name::{Scope, key_name, name_in};
 use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
 use crate::fact::level::Feature;

@@ -5,7 +5,7 @@
 
 use super::State;
 use super::idempotency::IdempotencyKeys;
-use super::key_name::is_of_delete;
+use super::key_record::key_name::is_of_delete;
 use super::machines::Machines;
 use crate::fact::level;
 

@@ -1,8 +1,10 @@
-//! A remembered key as the state holds it: small, because there are millions.
+//! A remembered key as the state holds it: small, becapub(crate) mod key_name;
+
+use there are millions.
 
 use std::sync::Arc;
 
-use super::key_name::{instance_in, is_of_delete};
+use key_name::{instance_in, is_of_delete};
 use super::table::Keyed;
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.

@@ -12,7 +12,7 @@ use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
-use super::key_name::{is_name, is_of_delete};
+use super::key_record::key_name::{is_name, is_of_delete};
 use super::key_record::{KeyBrief, KeyParts};
 use super::snapshot::{FORMAT, proto};
 use super::table::Table;
