@@ -1,11 +1,11 @@
-//! A remembered key as the state holds it: small, becapub(crate) mod key_name;
+//! A remembered key as the state holds it: small, because there are millions.
 
-use there are millions.
+pub(crate) mod key_name;
 
 use std::sync::Arc;
 
-use key_name::{instance_in, is_of_delete};
 use super::table::Keyed;
+use key_name::{instance_in, is_of_delete};
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.
 pub(crate) const KEY_BYTES: u64 = 176;

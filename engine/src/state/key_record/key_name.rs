@@ -64,12 +64,12 @@ pub(crate) fn key_name(scope: Scope<'_>, key: &str) -> Box<[u8]> {
 }
 
 /// The name of a fact's key, where it has one.
-pub(super) fn name_in(fact: &Fact) -> Option<Box<[u8]>> {
+pub(in crate::state) fn name_in(fact: &Fact) -> Option<Box<[u8]>> {
     Scope::of_fact(fact).map(|(scope, key)| key_name(scope, &key.key))
 }
 
 /// The instance a key of this name belongs to; None for one of a machine, and for what is no name.
-pub(super) fn instance_in(name: &[u8]) -> Option<&str> {
+pub(in crate::state) fn instance_in(name: &[u8]) -> Option<&str> {
     let owner = owner_in(name)?;
     (name[0] != CREATE_OF).then_some(owner)
 }
@@ -81,14 +81,14 @@ fn owner_in(name: &[u8]) -> Option<&str> {
 }
 
 /// Whether [`key_name`] could have made it.
-pub(super) fn is_name(name: &[u8]) -> bool {
+pub(in crate::state) fn is_name(name: &[u8]) -> bool {
     owner_in(name).is_some() && [CREATE, CREATE_OF, APPLY, DELETE].contains(&name[0])
 }
 
-pub(super) fn is_of_delete(name: &[u8]) -> bool {
+pub(in crate::state) fn is_of_delete(name: &[u8]) -> bool {
     name.first() == Some(&DELETE)
 }
 
-pub(super) fn is_of_create(name: &[u8]) -> bool {
+pub(in crate::state) fn is_of_create(name: &[u8]) -> bool {
     matches!(name.first(), Some(&(CREATE | CREATE_OF)))
 }
