@@ -14,7 +14,10 @@ fn arrows<'a>(machine: &'a Machine, state: &'a State) -> Vec<(&'a str, &'a str, 
         let it = &machine.transitions[position];
         (it.event.as_str(), it.to.as_str(), &it.act)
     });
-    always.chain(leaving).collect()
+    // Nothing rests in a choice, so no event is ever taken there.
+    always
+        .chain(leaving.filter(|_| !state.is_choice()))
+        .collect()
 }
 
 pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
