@@ -22,7 +22,7 @@ use crate::scenario::{Came, Run, Step, files, request, steps};
 use crate::scenario_rcp::{call, error, result};
 
 /// Scenarios that no client can bring about.
-const NOT_PLAYED: [(&str, &str); 3] = [
+const NOT_PLAYED: [(&str, &str); 4] = [
     (
         "levels.txt",
         "a new node raises its level by itself, and at once",
@@ -30,6 +30,10 @@ const NOT_PLAYED: [(&str, &str); 3] = [
     (
         "format_2.txt",
         "the cluster raises its feature level by itself, at an offset of its own",
+    ),
+    (
+        "meta.txt",
+        "it begins at the first feature level; `meta` says the same of a node",
     ),
     (
         "stale.txt",
