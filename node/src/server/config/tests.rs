@@ -152,6 +152,12 @@ fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
         "cluster.tls.key_path",
         "cluster.tls.ca_path",
         "cluster.tls.allowed_names",
+        "archive.s3.endpoint",
+        "archive.s3.region",
+        "archive.s3.allow_http",
+        "archive.s3.ca_path",
+        "archive.s3.access_key_file",
+        "archive.s3.secret_key_file",
     ];
     for key in KEYS {
         let in_table = VALUES.iter().any(|(name, ..)| *name == key.name);

@@ -93,6 +93,8 @@ async fn what_retention_drops_is_read_from_the_bucket() {
         ("RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE", &secret),
         ("RSTMDB_ARCHIVE_CACHE_MB", "1"),
         ("RSTMDB_RETAIN_EVENTS", "1"),
+        // Otherwise all events fit into two segments.
+        ("RSTMDB_COMPRESSION", "none"),
         ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
     ];
     let node = TestNode::start(&variables).await;
@@ -157,6 +159,8 @@ async fn what_retention_drops_is_read_from_a_folder() {
     let variables = [
         ("RSTMDB_ARCHIVE_URL", url.as_str()),
         ("RSTMDB_RETAIN_EVENTS", "1"),
+        // Otherwise all events fit into two segments.
+        ("RSTMDB_COMPRESSION", "none"),
         ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
     ];
     let node = TestNode::start(&variables).await;
