@@ -73,7 +73,9 @@ impl FromStr for ArchivedName {
             last: part()?.parse().map_err(drop)?,
             sha256: part()?.to_owned(),
         };
-        let is_hash = name.sha256.len() == 64 && hex::decode(&name.sha256).is_ok();
+        // In small letters: an object has one name.
+        let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        let is_hash = name.sha256.len() == 64 && name.sha256.bytes().all(is_digit);
         let fits = is_hash && name.first <= name.last && name.to_string() == text;
         fits.then_some(name).ok_or(())
     }

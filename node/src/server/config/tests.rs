@@ -70,6 +70,10 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("compaction.archive_dir", "/archive", &["[]"]),
     ("archive.url", "s3://history/orders", &["s3://", "gs://x", "s3://a b", "[]"]),
     ("archive.cache_mb", "10", &["0", "x"]),
+    ("archive.s3.endpoint", "https://s3.example.org:9000", &["s3.example.org", "ftp://x", "[]"]),
+    ("archive.s3.region", "eu-central-1", &["a b", "[]"]),
+    ("archive.s3.allow_http", "true", &["yes"]),
+    ("archive.s3.ca_path", "ca.pem", &["[]"]),
     ("archive.timeout_secs", "10", &["0", "3601", "1m"]),
     ("metrics.enabled", "false", &["off"]),
     ("metrics.bind_addr", "[::1]:9091", &["9090"]),
@@ -152,10 +156,6 @@ fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
         "cluster.tls.key_path",
         "cluster.tls.ca_path",
         "cluster.tls.allowed_names",
-        "archive.s3.endpoint",
-        "archive.s3.region",
-        "archive.s3.allow_http",
-        "archive.s3.ca_path",
         "archive.s3.access_key_file",
         "archive.s3.secret_key_file",
     ];
@@ -453,4 +453,22 @@ fn every_key_is_documented_with_its_variable_and_default() {
             key.name
         );
     }
+}
+
+#[test]
+fn the_keys_of_a_bucket_are_both_given_or_none() {
+    for (given, missing) in [
+        ("access_key_file", "secret_key_file"),
+        ("secret_key_file", "access_key_file"),
+    ] {
+        let text = format!("archive:\n  url: s3://history\n  s3:\n    {given}: /key\n");
+        let error = of_file(&text).unwrap_err().to_string();
+        let named = format!("archive.s3.{missing}");
+        assert!(error.contains(&named), "{error}");
+    }
+    let text =
+        "archive:\n  url: s3://history\n  s3:\n    access_key_file: /a\n    secret_key_file: /b\n";
+    let config = of_file(text).unwrap();
+    assert_eq!(shown(&config, "archive.s3.access_key_file"), "/a");
+    assert_eq!(shown(&config, "archive.s3.secret_key_file"), "/b");
 }
