@@ -6,6 +6,7 @@
 mod apply_event;
 mod batch;
 mod cost;
+mod dry_run;
 mod idempotency;
 mod instance;
 mod prepare;
@@ -74,6 +75,9 @@ pub fn decide(
             .max(pending.last_time_ms),
         limits: at.limits,
     };
+    if let Command::DryRun(asked) = command {
+        return dry_run::decide(decider, asked);
+    }
     let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
@@ -121,6 +125,23 @@ enum OpDecision {
     },
 }
 
+/// What an operation writes, with the machine that it defines.
+type Written = Option<(Body, Option<Arc<Machine>>)>;
+
+impl OpDecision {
+    /// The answer, and what is written.
+    fn split(self) -> (Reply, Written) {
+        match self {
+            Self::Write {
+                body,
+                reply,
+                machine,
+            } => (reply, Some((body, machine))),
+            Self::Answer { reply, .. } => (reply, None),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Decider<'a> {
     view: View<'a>,
@@ -138,6 +159,10 @@ impl Decider<'_> {
             Command::DeleteInstance(delete) => self.delete_instance(delete),
             Command::FlushAll => self.flush_all(),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
+            Command::DryRun(_) => Err(Refusal::bad(
+                "dry_run",
+                "dry_run is of the whole batch, not of one operation: set it beside ops",
+            )),
         }
     }
 

@@ -13,6 +13,9 @@ pub use proto::{
     ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Key, KeyBounds, PutMachine,
 };
 
+/// Stands for the offset of an entry that does not have one yet, or never gets one.
+pub const NO_OFFSET: u64 = u64::MAX;
+
 impl From<Body> for Fact {
     fn from(body: Body) -> Self {
         Self { body: Some(body) }

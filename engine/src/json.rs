@@ -8,6 +8,7 @@ mod equal;
 mod number;
 mod object;
 mod reader;
+mod shown;
 
 pub(crate) use check::check;
 pub(crate) use context::{Context, Found};
@@ -15,6 +16,7 @@ pub(crate) use equal::{ReadBudget, Stopped, equal};
 pub(crate) use number::Decimal;
 pub(crate) use object::{Object, compact};
 pub(crate) use reader::{Fault, Kind, Reader};
+pub(crate) use shown::shown;
 
 #[cfg(test)]
 mod tests;

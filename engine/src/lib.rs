@@ -42,10 +42,11 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances, Part,
+    PutMachine, Query,
 };
 pub use api::reply::{InstanceView, Reply};
-pub use api::{Refusal, command, reply};
+pub use api::{Refusal, TRIED, command, reply};
 pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;

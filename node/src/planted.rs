@@ -32,11 +32,13 @@ pub enum Bug {
     KeysLostOnFailover,
     /// The log's time is what the leader's wall clock shows, or the last time in the log where that is later.
     LogTimeFollowsWallClock,
+    /// A dry run of an event writes the event, and takes its idempotency key.
+    DryRunWrites,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -44,6 +46,7 @@ impl Bug {
         Self::ProgressTooEarly,
         Self::KeysLostOnFailover,
         Self::LogTimeFollowsWallClock,
+        Self::DryRunWrites,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -57,6 +60,7 @@ impl Bug {
             Self::ProgressTooEarly => "progress-too-early",
             Self::KeysLostOnFailover => "keys-lost-on-failover",
             Self::LogTimeFollowsWallClock => "log-time-follows-wall-clock",
+            Self::DryRunWrites => "dry-run-writes",
         }
     }
 }
@@ -94,7 +98,8 @@ pub fn set(bug: Bug) {
         | Bug::WatchDrops
         | Bug::ProgressTooEarly
         | Bug::KeysLostOnFailover
-        | Bug::LogTimeFollowsWallClock => {}
+        | Bug::LogTimeFollowsWallClock
+        | Bug::DryRunWrites => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

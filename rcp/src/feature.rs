@@ -6,11 +6,12 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Features(u8);
 
-const NAMES: [(&str, Features); 4] = [
+const NAMES: [(&str, Features); 5] = [
     ("idempotency", Features::IDEMPOTENCY),
     ("batch", Features::BATCH),
     ("wal_read", Features::WAL_READ),
     ("cluster", Features::CLUSTER),
+    ("lifecycle", Features::LIFECYCLE),
 ];
 
 impl Features {
@@ -22,8 +23,10 @@ impl Features {
     pub const WAL_READ: Features = Features(1 << 2);
     /// Our extensions: more codes, more parameters and results, `end` frames.
     pub const CLUSTER: Features = Features(1 << 3);
+    /// ALLOWED_EVENTS, `dry_run`, and what guards have read in the details of a refused event.
+    pub const LIFECYCLE: Features = Features(1 << 4);
     /// All that this version knows.
-    pub const ALL: Features = Features(0b1111);
+    pub const ALL: Features = Features(0b1_1111);
     /// None.
     pub const NONE: Features = Features(0);
 

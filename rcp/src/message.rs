@@ -10,10 +10,11 @@
 //! | [`op`] | the names of the operations and what repeating one means |
 //! | [`request`] | the request envelope |
 //! | [`response`] | the response envelope, errors, meta; writing them |
-//! | [`session`], [`machine`], [`instance`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
+//! | [`session`], [`machine`], [`instance`], [`asking`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
+pub mod asking;
 pub mod batch;
 pub mod cluster;
 pub(crate) mod fields;

@@ -1,8 +1,8 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
-use clap::{Args, Subcommand, ValueEnum};
-use rstmdb_rcp::message::{self, ReadOptions};
+use clap::{Args, Subcommand};
 
+use super::asking::{Allowed, DryRun, Explain, Freshness};
 use super::bench::Bench;
 use super::cluster::Cluster;
 use super::tools::{Backup, Completions, Diagram, Export, History, Load};
@@ -34,6 +34,10 @@ pub enum Command {
     DeleteInstance(DeleteInstance),
     /// Apply an event to an instance.
     ApplyEvent(ApplyEvent),
+    /// Show what each event of an instance's state would do, and why.
+    Allowed(Allowed),
+    /// Show what one event would do, and why.
+    Explain(Explain),
     /// Run several operations in one request.
     Batch(Batch),
     /// Print an instance's events as they happen, one JSON object a line; Ctrl-C ends.
@@ -74,40 +78,6 @@ pub enum Command {
     Bench(Bench),
     /// Print a completion script for a shell.
     Completions(Completions),
-}
-
-/// How fresh the answer of a read has to be.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Freshness {
-    /// How fresh the answer has to be; linearizable when absent.
-    #[arg(long, value_name = "LEVEL")]
-    consistency: Option<Consistency>,
-}
-
-/// The levels of `--consistency`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Consistency {
-    /// Includes every write that was acknowledged before the request.
-    Linearizable,
-    /// Like linearizable, provided that the nodes' clocks run at about the same speed.
-    Lease,
-    /// What the answering node has applied, even without a leader. It may be old.
-    Local,
-}
-
-impl Freshness {
-    /// What the request says of it.
-    pub fn options(self) -> ReadOptions {
-        let consistency = self.consistency.map(|level| match level {
-            Consistency::Linearizable => message::Consistency::Linearizable,
-            Consistency::Lease => message::Consistency::Lease,
-            Consistency::Local => message::Consistency::Local,
-        });
-        ReadOptions {
-            consistency,
-            ..ReadOptions::default()
-        }
-    }
 }
 
 /// `get-instance`.
@@ -155,6 +125,9 @@ pub struct PutMachine {
     pub version: u32,
     /// The definition: JSON, @file.json, or - for standard input.
     pub definition: String,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
     // Takes the global option's place, because -v is the version here.
     #[arg(long = "verbose", hide = true)]
     verbose: bool,
@@ -225,6 +198,9 @@ pub struct CreateInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `list-instances`.
@@ -256,6 +232,9 @@ pub struct DeleteInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `apply-event`.
@@ -282,6 +261,9 @@ pub struct ApplyEvent {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `batch`.
@@ -292,6 +274,9 @@ pub struct Batch {
     pub atomic: bool,
     /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
     pub file: String,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `watch-instance`.
@@ -359,6 +344,9 @@ pub struct FlushAll {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `wal-read`.

@@ -3,18 +3,20 @@
 //! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
 //! so a command is spelled the same in both places.
 
+mod asking;
 mod bench;
 mod cluster;
 mod commands;
 mod tools;
 mod values;
 
+pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
-    ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance, FlushAll,
-    Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines,
-    PutMachine, Unwatch, WalRead, WatchAll, WatchInstance,
+    ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll, GetInstance,
+    GetMachine, HashToken, InstanceId, ListInstances, ListMachines, PutMachine, Unwatch, WalRead,
+    WatchAll, WatchInstance,
 };
 pub use tools::{Backup, Completions, Diagram, DiagramFormat, Export, History, Load};
 pub use values::duration;

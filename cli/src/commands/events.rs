@@ -17,6 +17,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
         expected_wal_offset: args.expected_wal_offset,
         event_id: args.event_id.map(Into::into),
         idempotency_key: args.idempotency_key.map(Into::into),
+        dry_run: args.ask.dry_run,
     };
     session.show(op::APPLY_EVENT, &params).await
 }
@@ -36,6 +37,7 @@ pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Er
                 params: &operation.params,
             })
             .collect(),
+        dry_run: args.ask.dry_run,
     };
     let answer = session.call(op::BATCH, &params).await?;
     session.print(op::BATCH, &answer.result)?;

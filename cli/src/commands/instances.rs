@@ -14,6 +14,7 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
         version: args.version,
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
+        dry_run: args.ask.dry_run,
     };
     session.show(op::CREATE_INSTANCE, &params).await
 }
@@ -42,6 +43,7 @@ pub(super) async fn delete(session: &Session, args: args::DeleteInstance) -> Res
     let params = DeleteInstance {
         instance_id: args.instance_id.into(),
         idempotency_key: args.idempotency_key.map(Into::into),
+        dry_run: args.ask.dry_run,
     };
     session.show(op::DELETE_INSTANCE, &params).await
 }

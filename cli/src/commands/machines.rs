@@ -8,7 +8,10 @@ use crate::{Error, args, input};
 
 pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(), Error> {
     let definition = input::json_argument("DEFINITION", &args.definition)?;
-    let params = PutMachine::new(args.name, args.version, &definition);
+    let params = PutMachine {
+        dry_run: args.ask.dry_run,
+        ..PutMachine::new(args.name, args.version, &definition)
+    };
     session.show(op::PUT_MACHINE, &params).await
 }
 

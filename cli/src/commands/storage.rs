@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
-use rstmdb_rcp::message::storage::{Compact, SnapshotInstance, WalRead};
+use rstmdb_rcp::message::storage::{Compact, FlushAll, SnapshotInstance, WalRead};
 
 use crate::session::Session;
 use crate::{Error, args};
@@ -39,10 +39,13 @@ pub(super) async fn compact(session: &Session, args: &args::Compact) -> Result<(
 }
 
 pub(super) async fn flush_all(session: &Session, args: &args::FlushAll) -> Result<(), Error> {
-    if !args.yes {
+    let params = FlushAll {
+        dry_run: args.ask.dry_run,
+    };
+    if !args.yes && !params.dry_run {
         confirm()?;
     }
-    session.show(op::FLUSH_ALL, &NoParams {}).await
+    session.show(op::FLUSH_ALL, &params).await
 }
 
 /// Asks for confirmation. Without a terminal the answer is no.

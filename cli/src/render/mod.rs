@@ -6,8 +6,10 @@
 //! | [`table`] | rows under headings |
 //! | [`view`] | the columns of a list, and the lines of an object |
 //! | [`status`] | CLUSTER_STATUS: a row for each node, a line for each problem |
+//! | [`asked`] | guards, and what they have read |
 //! | [`diagram`] | drawing a machine |
 
+pub mod asked;
 pub mod diagram;
 pub mod output;
 pub mod status;

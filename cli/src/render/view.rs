@@ -6,6 +6,7 @@ use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::printable_json;
 
+use super::asked;
 use super::output::{Paint, printable};
 use super::status;
 use super::table::Table;
@@ -20,6 +21,7 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
+        op::ALLOWED_EVENTS => asked::allowed(result, paint),
         _ => fields(result, paint),
     }
 }

@@ -153,7 +153,8 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
         (_, _) if words.len() > 1 => Wanted::Nothing,
         ("get-machine" | "diagram", _) => Wanted::Machine,
         (
-            "get-instance" | "delete-instance" | "watch-instance" | "snapshot-instance" | "history",
+            "allowed" | "explain" | "get-instance" | "delete-instance" | "watch-instance"
+            | "snapshot-instance" | "history",
             _,
         ) => Wanted::Instance,
         ("unwatch", _) => Wanted::Watch,

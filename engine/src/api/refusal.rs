@@ -1,8 +1,12 @@
 //! Why a command or a query is refused: a value with everything the client is told.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
+use crate::fact::NO_OFFSET;
 use crate::limits::{BATCH_OPS_MAX, name_fault};
+use crate::machine::guard::Tried;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +76,8 @@ pub enum Refusal {
         event: String,
         /// The texts of the guards tried, in order.
         guards: Vec<String>,
+        /// What the first of them have read.
+        tried: Vec<Tried>,
     },
     /// The instance is not in the expected state.
     #[error("expected state {expected_state:?}, but the instance is in {actual_state:?}")]
@@ -83,7 +89,7 @@ pub enum Refusal {
     },
     /// The instance's last fact is not at the expected offset.
     #[error(
-        "expected wal_offset {expected_wal_offset}, but the instance's last is {actual_wal_offset}"
+        "expected wal_offset {expected_wal_offset}, but the instance's last is {}", Offset(*.actual_wal_offset)
     )]
     OffsetConflict {
         /// What the client expected.
@@ -93,7 +99,7 @@ pub enum Refusal {
     },
     /// The idempotency key was used with other parameters.
     #[error(
-        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {actual_wal_offset}"
+        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {}", Offset(*.actual_wal_offset)
     )]
     KeyConflict {
         /// The key.
@@ -181,7 +187,13 @@ impl Refusal {
                 current_state,
                 event,
                 guards,
-            } => json!({ "current_state": current_state, "event": event, "guards": guards }),
+                tried,
+            } => json!({
+                "current_state": current_state,
+                "event": event,
+                "guards": guards,
+                TRIED: tried.iter().map(Tried::to_json).collect::<Vec<_>>(),
+            }),
             Self::StateConflict {
                 expected_state,
                 actual_state,
@@ -191,20 +203,44 @@ impl Refusal {
                 actual_wal_offset,
             } => json!({
                 "expected_wal_offset": expected_wal_offset,
-                "actual_wal_offset": actual_wal_offset,
+                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
             }),
             Self::KeyConflict {
                 idempotency_key,
                 actual_wal_offset,
             } => json!({
                 "idempotency_key": idempotency_key,
-                "actual_wal_offset": actual_wal_offset,
+                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
             }),
             Self::InBatch { index, refusal } => {
                 let mut details = refusal.details();
                 details["index"] = json!(index);
                 details
             }
+        }
+    }
+}
+
+/// The field of the details of `GUARD_FAILED` with what the guards have read.
+pub const TRIED: &str = "tried";
+
+/// An offset that is told. In a dry run an earlier operation of the batch has none.
+struct Offset(u64);
+
+impl Offset {
+    fn to_json(&self) -> Value {
+        match self.0 {
+            NO_OFFSET => Value::Null,
+            offset => json!(offset),
+        }
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NO_OFFSET => f.write_str("the one that this batch would get"),
+            offset => offset.fmt(f),
         }
     }
 }

@@ -6,17 +6,16 @@ use bytes::Bytes;
 
 use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
-use super::prepare::NO_OFFSET;
 use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body};
+use crate::fact::{self, Body, NO_OFFSET};
 use crate::json::{Context, compact};
-use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
+use crate::limits::{EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
-use crate::machine::guard::Budget;
+use crate::machine::guard::{Budget, Room, Tried, explain};
 use crate::state::Scope;
 use crate::view::Current;
 
@@ -161,8 +160,18 @@ fn choose<'a>(
             current_state,
             event,
             guards,
+            tried: tried(rules, ctx),
         },
     })
+}
+
+/// What the guards of these transitions have read, none of which holds; the first of them, if there are very many.
+fn tried<'a>(rules: impl Iterator<Item = &'a Rule>, ctx: &Context<'_>) -> Vec<Tried> {
+    let mut room = Room::new(EXPLAINED_BYTES_MAX);
+    let guards = rules.filter_map(|rule| rule.guard.as_deref());
+    guards
+        .map_while(|guard| explain(guard, false, ctx, &mut room))
+        .collect()
 }
 
 fn too_costly(apply: &ApplyEvent, current: &Current<'_>, guard: &str) -> Refusal {

@@ -3,17 +3,14 @@
 //! A decision rests on its *premises*: the instances, machines and keys that its command names. The proposer
 //! may take it over later if the premises are unchanged, and then fills in the offset and the time.
 
-use crate::api::command::{BatchOp, Command, Query};
+use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry};
+use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::state::{Last, Scope, remembered};
 use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
-
-/// Stands for the offset that an entry does not have yet.
-pub(super) const NO_OFFSET: u64 = u64::MAX;
 
 /// A decision made ahead.
 #[derive(Debug)]
@@ -87,6 +84,8 @@ impl Prepared {
                 })
             }
             Ok(answer) => Ok(answer),
+            // What a dry run decides never gets an offset.
+            Err(refusal) if matches!(command, Command::DryRun(_)) => Err(refusal),
             Err(mut refusal) => {
                 landing.refusal(&mut refusal);
                 Err(refusal)
@@ -153,7 +152,10 @@ impl Landing {
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
-            | Reply::Machines { .. } => {}
+            | Reply::Machines { .. }
+            | Reply::AllowedEvents(_)
+            | Reply::DryRun(_)
+            | Reply::Refused(_) => {}
         }
     }
 
@@ -226,6 +228,10 @@ impl Premises {
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
             Command::FlushAll => {}
+            Command::DryRun(asked) => asked.parts().for_each(|part| match part {
+                Part::Write(command) => self.command(view, command, now),
+                Part::Read(query) => self.query(view, query),
+            }),
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),
@@ -243,6 +249,7 @@ impl Premises {
                     self.machine(view, machine, version);
                 }
             }
+            Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
         }
     }

@@ -1,5 +1,6 @@
 //! A machine version, compiled for deciding: names are numbers, guards are parsed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -130,6 +131,40 @@ impl Machine {
     /// How many bytes of guards one event may have to evaluate.
     pub(crate) fn guard_bytes(&self) -> usize {
         self.rules.as_ref().map_or(0, |rules| rules.guard_bytes)
+    }
+
+    /// The events of a state, in the order in which its transitions first name them, each with its transitions in
+    /// order; the error is why they are not known.
+    pub(crate) fn events(&self, state: u16) -> Result<Vec<(&str, Vec<&Rule>)>, &str> {
+        let rules = self.rules.as_ref().map_err(String::as_str)?;
+        let from = rules.exits.partition_point(|it| it.state < state);
+        let exits = &rules.exits[from..];
+        let exits = &exits[..exits.partition_point(|it| it.state <= state)];
+        let mut of_events: Vec<&[Exit]> = exits
+            .chunk_by(|one, next| one.event == next.event)
+            .collect();
+        of_events.sort_by_key(|exits| exits.first().map(|exit| exit.transition));
+        let names = rules.events.iter().map(|(name, number)| (*number, &**name));
+        let names: BTreeMap<u32, &str> = names.collect();
+        let events = of_events.into_iter().filter_map(|exits| {
+            let event = names.get(&exits.first()?.event)?;
+            let rules = exits
+                .iter()
+                .map(|exit| &rules.all[exit.transition as usize]);
+            Some((*event, rules.collect()))
+        });
+        Ok(events.collect())
+    }
+
+    /// How many bytes the guards of a state have.
+    pub(crate) fn guard_bytes_of(&self, state: u16) -> usize {
+        let Ok(rules) = &self.rules else { return 0 };
+        let from = rules.exits.partition_point(|it| it.state < state);
+        let exits = rules.exits[from..]
+            .iter()
+            .take_while(|it| it.state == state);
+        let guards = exits.filter_map(|it| rules.all[it.transition as usize].guard.as_ref());
+        guards.map(|guard| guard.text().len()).sum()
     }
 
     /// The transitions of a state for an event, in order; the error is why they are not known.

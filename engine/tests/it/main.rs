@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agreement;
+mod asking;
 mod bounds;
 mod common;
 mod decimals;

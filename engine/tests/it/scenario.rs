@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::common::{bytes, decided, reload};
 use rstmdb_engine::command::{
-    ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    ApplyEvent, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances, PutMachine, Query,
 };
 use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
 
@@ -65,6 +65,9 @@ pub enum Request {
 
 /// `text` is a line without its mark, and no line that steers the run.
 pub fn request(text: &str, ops: &[&str]) -> Request {
+    if let Some(asked) = text.strip_prefix("dry ") {
+        return Request::Command(Command::DryRun(Box::new(dry_run(asked, ops))));
+    }
     let line = Line::parse(text);
     if line.words[0] == "batch" {
         let ops = ops
@@ -79,6 +82,17 @@ pub fn request(text: &str, ops: &[&str]) -> Request {
     match line.query() {
         Some(query) => Request::Query(query),
         None => Request::Command(line.command()),
+    }
+}
+
+/// `dry batch alone` asks for operations that stand alone.
+fn dry_run(text: &str, ops: &[&str]) -> DryRun {
+    match request(text, ops) {
+        Request::Command(Command::Batch(ops)) if text.contains("alone") => {
+            DryRun::EachAlone(ops.into_iter().map(Ok).collect())
+        }
+        Request::Command(command) => DryRun::Whole(command),
+        Request::Query(_) => panic!("a dry run of a query"),
     }
 }
 
@@ -147,6 +161,10 @@ impl<'a> Line<'a> {
         match self.words[0] {
             "get" => Some(Query::GetInstance {
                 instance_id: self.words[1].to_owned(),
+            }),
+            "allowed" => Some(Query::AllowedEvents {
+                instance_id: self.words[1].to_owned(),
+                payloads: self.json.map(bytes),
             }),
             "machine" => Some(Query::GetMachine {
                 machine: self.words[1].to_owned(),

@@ -42,6 +42,7 @@ fn faults(bug: Bug) -> &'static str {
         // Alone, so that as many clocks as possible jump: half of the jumps strike the leader, and a sixth
         // are as long as keys are remembered.
         Bug::LogTimeFollowsWallClock => "clock-jump",
+        Bug::DryRunWrites => "kill-one",
     }
 }
 

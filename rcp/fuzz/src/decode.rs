@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use rstmdb_rcp::WireMode;
 use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::message::asking::AllowedEvents;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
@@ -41,6 +42,7 @@ fn look_into(payload: &[u8]) {
     let _ = CreateInstance::read(head.params);
     let _ = ListInstances::read(head.params);
     let _ = PutMachine::read(head.params);
+    let _ = AllowedEvents::read(head.params);
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);

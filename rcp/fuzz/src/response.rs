@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use rstmdb_rcp::WireMode;
 use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::message::asking::{AllowedEventsResult, ApplyEventDryRun};
 use rstmdb_rcp::message::batch::BatchResult;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListInstancesResult};
@@ -67,6 +68,8 @@ fn read_result(result: &RawValue) {
     parse::<GetInstanceResult<'_>>(result);
     parse::<ListInstancesResult<'_>>(result);
     parse::<ApplyEventResult<'_>>(result);
+    parse::<AllowedEventsResult<'_>>(result);
+    parse::<ApplyEventDryRun<'_>>(result);
     parse::<BatchResult<'_>>(result);
     parse::<WatchAllResult<'_>>(result);
     parse::<WalReadResult<Box<RawValue>>>(result);

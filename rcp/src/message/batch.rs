@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::{Fields, unexpected};
 use super::response::ErrorBody;
 use super::{ParamFault, Params, op};
@@ -28,6 +29,9 @@ pub struct Batch<'a> {
     pub mode: BatchMode,
     /// At most [`BATCH_OPS_MAX`].
     pub ops: Vec<BatchOp<'a>>,
+    /// Only tell what the operations would do.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// One operation of a batch.
@@ -41,7 +45,7 @@ pub struct BatchOp<'a> {
 
 impl<'a> Params<'a> for Batch<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["mode", "ops"])?;
+        let fields = Fields::of_params(params, ["mode", "ops", DRY_RUN])?;
         let mode = match fields.optional_text("mode")?.as_deref() {
             None | Some("best_effort") => BatchMode::BestEffort,
             Some("atomic") => BatchMode::Atomic,
@@ -59,7 +63,8 @@ impl<'a> Params<'a> for Batch<'a> {
             .enumerate()
             .map(|(at, item)| read_op(item).map_err(|fault| fault.within(&BatchOp::path(at))))
             .collect::<Result<_, _>>()?;
-        Ok(Self { mode, ops })
+        let dry_run = fields.dry_run()?;
+        Ok(Self { mode, ops, dry_run })
     }
 }
 

@@ -171,6 +171,12 @@ impl<'a, const N: usize> Fields<'a, N> {
         self.optional(name, "true or false", |raw| raw.get().parse().ok())
     }
 
+    /// Whether only an answer to "what would it do" is wanted.
+    pub(super) fn dry_run(&self) -> Result<bool, ParamFault> {
+        let asked = self.optional_bool(super::asking::DRY_RUN)?;
+        Ok(asked.unwrap_or(false))
+    }
+
     pub(super) fn object(&self, name: &str) -> Result<&'a RawValue, ParamFault> {
         self.required(name, "an object", parse_object)
     }

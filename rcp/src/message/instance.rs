@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::Fields;
 use super::{ParamFault, Params, ReadOptions};
 
@@ -24,6 +25,9 @@ pub struct CreateInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// Only tell what it would do. The answer then is a [`CreateInstanceDryRun`](super::asking::CreateInstanceDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for CreateInstance<'a> {
@@ -34,6 +38,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             "version",
             "initial_ctx",
             "idempotency_key",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -42,6 +47,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             version: fields.version("version")?,
             initial_ctx: fields.optional_object("initial_ctx")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            dry_run: fields.dry_run()?,
         })
     }
 }
@@ -194,14 +200,18 @@ pub struct DeleteInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// Only tell what it would do. The answer then is a [`DeleteInstanceDryRun`](super::asking::DeleteInstanceDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["instance_id", "idempotency_key"])?;
+        let fields = Fields::of_params(params, ["instance_id", "idempotency_key", DRY_RUN])?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            dry_run: fields.dry_run()?,
         })
     }
 }
@@ -239,6 +249,9 @@ pub struct ApplyEvent<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// Only tell what it would do. The answer then is an [`ApplyEventDryRun`](super::asking::ApplyEventDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for ApplyEvent<'a> {
@@ -251,6 +264,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             "expected_wal_offset",
             "event_id",
             "idempotency_key",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -261,6 +275,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
             event_id: fields.optional_text("event_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

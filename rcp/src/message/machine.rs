@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::Fields;
 use super::{ParamFault, Params, ReadOptions};
 
@@ -20,6 +21,9 @@ pub struct PutMachine<'a> {
     /// SHA-256 of the definition, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Cow<'a, str>>,
+    /// Only tell what it would do.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> PutMachine<'a> {
@@ -30,19 +34,21 @@ impl<'a> PutMachine<'a> {
             version,
             definition,
             checksum: None,
+            dry_run: false,
         }
     }
 }
 
 impl<'a> Params<'a> for PutMachine<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["machine", "version", "definition", "checksum"];
+        let names = ["machine", "version", "definition", "checksum", DRY_RUN];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             machine: fields.text("machine")?,
             version: fields.version("version")?,
             definition: fields.object("definition")?,
             checksum: fields.optional_text("checksum")?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

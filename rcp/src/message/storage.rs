@@ -222,6 +222,23 @@ pub struct IoStats {
     pub fsyncs: u64,
 }
 
+/// Parameters of FLUSH_ALL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct FlushAll {
+    /// Only tell what it would remove.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
+}
+
+impl<'a> Params<'a> for FlushAll {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, [super::asking::DRY_RUN])?;
+        Ok(Self {
+            dry_run: fields.dry_run()?,
+        })
+    }
+}
+
 /// Result of FLUSH_ALL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FlushAllResult {

@@ -212,6 +212,7 @@ fn write_fact(
                 version: fact.version.unwrap_or_default(),
                 initial_ctx: fact.initial_ctx.as_deref(),
                 idempotency_key: Some(place.key().into()),
+                dry_run: false,
             };
             write_line(out, op::CREATE_INSTANCE, &params)
         }

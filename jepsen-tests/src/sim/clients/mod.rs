@@ -12,7 +12,7 @@ use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
 use rstmdb::server::testing::told;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query, Reply,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, PutMachine, Query, Reply,
 };
 
 use rstmdb_sim::check::answers::{self, Intent, Part, Span};
@@ -151,7 +151,7 @@ impl Client {
     /// Submits several commands at the same time, and waits for all of them.
     async fn write_some(&mut self) {
         let count = 1 + self.rng.below(self.plan.burst);
-        let writes: Vec<_> = (0..count).map(|_| self.any_write()).collect();
+        let writes: Vec<_> = (0..count).map(|_| self.any_request()).collect();
         let (world, node) = (self.world.clone(), self.node);
         let under_way = writes.into_iter().map(|(command, parts)| {
             let node_after = *self.rng.pick(&world.members());
@@ -159,6 +159,16 @@ impl Client {
         });
         let under_way: Vec<_> = under_way.collect();
         join_all(under_way).await;
+    }
+
+    /// A write, or the question what it would do.
+    fn any_request(&mut self) -> (Command, Vec<Part>) {
+        let (command, parts) = self.any_write();
+        let asks = self.rng.percent(10) && !matches!(command, Command::Batch(_));
+        match asks {
+            true => (Command::DryRun(Box::new(DryRun::Whole(command))), parts),
+            false => (command, parts),
+        }
     }
 
     fn any_write(&mut self) -> (Command, Vec<Part>) {
@@ -310,6 +320,8 @@ impl Client {
 /// Sends one command, and repeats it while that is harmless.
 async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
     let number = world.answers.lock().open(parts);
+    // No attempt of a question has an effect.
+    let asks = matches!(command, Command::DryRun(_));
     let mut sure = true;
     for attempt in 0..TRIES_MAX {
         let node = if attempt == 0 { node } else { other };
@@ -327,7 +339,7 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
         if known || !harmless {
             return;
         }
-        sure = false;
+        sure = asks;
         SimRuntime::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -364,7 +376,7 @@ fn settle_try(
             turn,
             outcome: Ok(done),
         } => answers
-            .done(number, &done, facts)
+            .done(number, &done, span, facts)
             .and_then(|()| match sure {
                 true => answers.in_turn(number, node, turn),
                 false => Ok(()),

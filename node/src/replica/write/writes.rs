@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_engine::{BatchOp, Command, Part, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all. With an idempotency key
 /// it takes effect once, and defining a machine again gives the same machine. A batch that also reads is not harmless:
@@ -26,6 +26,7 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
         Command::Batch(ops) => written(ops).all(is_keyed),
+        Command::DryRun(_) => true,
     }
 }
 
@@ -33,7 +34,7 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
     match command {
         Command::CreateInstance(_) | Command::DeleteInstance(_) | Command::FlushAll => true,
         Command::Batch(ops) => written(ops).any(begins_or_ends_a_life),
-        Command::PutMachine(_) | Command::ApplyEvent(_) => false,
+        Command::PutMachine(_) | Command::ApplyEvent(_) | Command::DryRun(_) => false,
     }
 }
 
@@ -42,10 +43,11 @@ fn reads(command: &Command) -> bool {
     matches!(command, Command::Batch(ops) if ops.iter().any(is_read))
 }
 
-/// Whether the command can change anything: a batch of reads cannot.
+/// Whether the command can change anything: a batch of reads cannot, nor can a dry run.
 pub(crate) fn writes(command: &Command) -> bool {
     match command {
         Command::Batch(ops) => written(ops).next().is_some(),
+        Command::DryRun(_) => false,
         _ => true,
     }
 }
@@ -64,6 +66,7 @@ impl Touched {
             Some(id) => drop(self.instances.insert(id.to_owned())),
             None => match command {
                 Command::Batch(ops) => written(ops).for_each(|command| self.add(command)),
+                Command::DryRun(_) => {}
                 _ => self.everything = true,
             },
         }
@@ -77,15 +80,20 @@ impl Touched {
         match instance_of(command) {
             Some(id) => self.instances.contains(id),
             None => match command {
-                Command::Batch(ops) => ops.iter().any(|op| match op {
-                    BatchOp::Write(command) => self.has_any_of(command),
-                    BatchOp::Read(Query::GetInstance { instance_id }) => {
-                        self.instances.contains(instance_id)
-                    }
-                    BatchOp::Read(_) => !self.instances.is_empty(),
-                }),
+                Command::Batch(ops) => ops.iter().map(Part::from).any(|part| self.has(part)),
+                Command::DryRun(asked) => asked.parts().any(|part| self.has(part)),
                 _ => !self.instances.is_empty(),
             },
+        }
+    }
+
+    fn has(&self, part: Part<'_>) -> bool {
+        match part {
+            Part::Write(command) => self.has_any_of(command),
+            Part::Read(
+                Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
+            ) => self.instances.contains(instance_id),
+            Part::Read(_) => !self.instances.is_empty(),
         }
     }
 }
@@ -96,7 +104,7 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         Command::CreateInstance(create) => Some(&create.instance_id),
         Command::ApplyEvent(apply) => Some(&apply.instance_id),
         Command::DeleteInstance(delete) => Some(&delete.instance_id),
-        Command::PutMachine(_) | Command::FlushAll | Command::Batch(_) => None,
+        Command::PutMachine(_) | Command::FlushAll | Command::Batch(_) | Command::DryRun(_) => None,
     }
 }
 

@@ -7,11 +7,13 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
+    PutMachine, Query, Refusal,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
-use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine};
+use rstmdb_rcp::message::storage::FlushAll;
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -119,8 +121,18 @@ pub(crate) fn command(
 ) -> Option<Result<Command, ErrorBody>> {
     match op {
         Op::Batch => Some(whole_batch(params, ids)),
-        Op::FlushAll => Some(Ok(Command::FlushAll)),
+        Op::FlushAll => {
+            let asked = params.read().map(|params: FlushAll| params.dry_run);
+            Some(asked.map(|dry_run| asked_or_done(dry_run, Command::FlushAll)))
+        }
         op => single(op, params.raw, params, ids),
+    }
+}
+
+fn asked_or_done(dry_run: bool, command: Command) -> Command {
+    match dry_run {
+        true => Command::DryRun(Box::new(DryRun::Whole(command))),
+        false => command,
     }
 }
 
@@ -144,12 +156,14 @@ fn put_machine(params: &RawValue) -> Result<Command, ErrorBody> {
     let params: machine::PutMachine<'_> = read(params)?;
     // The state keeps the definition for ever, so it gets memory of its own.
     let definition = ParamsText::in_buffer(params.definition);
-    Ok(Command::PutMachine(PutMachine {
+    let dry_run = params.dry_run;
+    let command = Command::PutMachine(PutMachine {
         machine: params.machine.into_owned(),
         version: params.version,
         definition: definition.document("definition", params.definition)?,
         checksum: params.checksum.map(Into::into),
-    }))
+    });
+    Ok(asked_or_done(dry_run, command))
 }
 
 fn create_instance(
@@ -161,22 +175,25 @@ fn create_instance(
     let initial_ctx = params
         .initial_ctx
         .map(|ctx| text.document("initial_ctx", ctx));
-    Ok(Command::CreateInstance(CreateInstance {
+    let dry_run = params.dry_run;
+    let command = Command::CreateInstance(CreateInstance {
         id_given: params.instance_id.is_some(),
         initial_ctx: initial_ctx.transpose()?,
         instance_id: params.instance_id.map_or_else(|| ids.next(), Into::into),
         machine: params.machine.into_owned(),
         version: params.version,
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(asked_or_done(dry_run, command))
 }
 
 fn delete_instance(params: &RawValue) -> Result<Command, ErrorBody> {
     let params: instance::DeleteInstance<'_> = read(params)?;
-    Ok(Command::DeleteInstance(DeleteInstance {
+    let command = Command::DeleteInstance(DeleteInstance {
         instance_id: params.instance_id.into_owned(),
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(asked_or_done(params.dry_run, command))
 }
 
 fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, ErrorBody> {
@@ -184,7 +201,8 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, Erro
     let payload = params
         .payload
         .map(|payload| text.document("payload", payload));
-    Ok(Command::ApplyEvent(ApplyEvent {
+    let dry_run = params.dry_run;
+    let command = Command::ApplyEvent(ApplyEvent {
         instance_id: params.instance_id.into_owned(),
         event: params.event.into_owned(),
         payload: payload.transpose()?,
@@ -192,12 +210,21 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Command, Erro
         expected_wal_offset: params.expected_wal_offset,
         event_id: params.event_id.map(Into::into),
         idempotency_key: params.idempotency_key.map(Into::into),
-    }))
+    });
+    Ok(asked_or_done(dry_run, command))
 }
 
 /// The query that a request asks for, and how fresh its answer must be. `None` for operations that are no queries.
 pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<(Query, ReadOptions), ErrorBody>> {
     Some(match op {
+        Op::AllowedEvents => read(params).map(|params: asking::AllowedEvents<'_>| {
+            let text = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
+            let query = Query::AllowedEvents {
+                instance_id: params.instance_id.into_owned(),
+                payloads: params.payloads.map(text),
+            };
+            (query, params.read)
+        }),
         Op::GetMachine => read(params).map(|params: machine::GetMachine<'_>| {
             let query = Query::GetMachine {
                 machine: params.machine.into_owned(),
@@ -256,7 +283,13 @@ pub(crate) fn step(
     };
     let op = Op::from_name(name).ok_or_else(forbidden)?;
     if let Some(command) = single(op, params, text, ids) {
-        return Ok(Step::Write(op, command?));
+        return match command? {
+            Command::DryRun(_) => Err(failure::bad_request(
+                "params.dry_run",
+                "it is of the whole batch, not of one operation: set it beside ops",
+            )),
+            command => Ok(Step::Write(op, command)),
+        };
     }
     let (query, options) = query(op, params).ok_or_else(forbidden)??;
     Ok(Step::Read(query, options))
@@ -277,8 +310,45 @@ pub(crate) fn atomic(
     ops.collect()
 }
 
+/// The question what a batch would do. It is one command, whatever the batch's mode is.
+pub(crate) fn dry_run(
+    batch: &Batch<'_>,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Result<Command, ErrorBody> {
+    let asked = match batch.mode {
+        BatchMode::Atomic => DryRun::Whole(Command::Batch(atomic(batch, text, ids)?)),
+        BatchMode::BestEffort => {
+            let ops = batch.ops.iter();
+            let ops = ops.map(|op| match step(&op.op, op.params, text, ids) {
+                Ok(Step::Write(_, command)) => Ok(BatchOp::Write(command)),
+                Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
+                Err(error) => Err(refusal_of(&error)),
+            });
+            DryRun::EachAlone(ops.collect())
+        }
+    };
+    Ok(Command::DryRun(Box::new(asked)))
+}
+
+/// Parameters that this node refuses, in the words of the engine. [`failure::of_refusal`] is the way back.
+fn refusal_of(error: &ErrorBody) -> Refusal {
+    let in_params = |text: &str| text.strip_prefix("params.").map(str::to_owned);
+    let field = error
+        .details
+        .as_ref()
+        .and_then(|details| details.get("field"));
+    Refusal::BadRequest {
+        field: field.and_then(|field| in_params(field.as_str()?)),
+        message: in_params(&error.message).unwrap_or_else(|| error.message.to_string()),
+    }
+}
+
 fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Command, ErrorBody> {
     let batch: Batch<'_> = params.read()?;
+    if batch.dry_run {
+        return dry_run(&batch, params, ids);
+    }
     match batch.mode {
         BatchMode::Atomic => Ok(Command::Batch(atomic(&batch, params, ids)?)),
         BatchMode::BestEffort => Err(failure::bad_request(

@@ -5,6 +5,7 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = false;
 
+mod asking;
 mod backup;
 mod batches;
 mod events;

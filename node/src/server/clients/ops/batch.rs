@@ -27,10 +27,17 @@ pub(crate) type BatchStep = Result<Job, ErrorBody>;
 /// BATCH.
 pub(super) fn batch(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let batch: Batch<'_> = read_params(params)?;
+    let text = ParamsText::in_buffer(params);
+    if batch.dry_run {
+        let mut ids = NewIds::default();
+        let command = command::dry_run(&batch, &text, &mut ids)?;
+        let claim = claim_of(&command);
+        let sent = sent(Op::Batch, &command, &text, params, ids);
+        return Ok(RequestPlan::write(claim, Submission { command, sent }));
+    }
     if batch.ops.is_empty() {
         return Ok(RequestPlan::answered(Body::Items(Vec::new())));
     }
-    let text = ParamsText::in_buffer(params);
     match batch.mode {
         BatchMode::Atomic => atomic(&batch, params, &text),
         BatchMode::BestEffort => Ok(best_effort_plan(&batch, &text)),
@@ -55,7 +62,7 @@ fn atomic(
     }
     let command = Command::Batch(ops);
     let claim = claim_of(&command);
-    let sent = sent(Op::Batch, text, params, ids);
+    let sent = sent(Op::Batch, &command, text, params, ids);
     Ok(RequestPlan::write(claim, Submission { command, sent }))
 }
 
@@ -68,7 +75,7 @@ fn stands_alone(
     match command::step(&op.op, op.params, text, &mut ids)? {
         Step::Write(asked, command) => {
             let (touch, effect) = (touch_of(&command), effect_of(&command));
-            let sent = sent(asked, text, op.params, ids);
+            let sent = sent(asked, &command, text, op.params, ids);
             Ok((
                 touch,
                 effect,
