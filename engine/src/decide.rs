@@ -11,6 +11,7 @@ mod idempotency;
 mod instance;
 mod prepare;
 mod put_machine;
+mod trial;
 
 use std::sync::Arc;
 

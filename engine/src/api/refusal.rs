@@ -39,11 +39,13 @@ pub enum Refusal {
     },
     /// The machine has as many versions as is allowed.
     #[error(
-        "machine {machine:?} already has {versions_max} versions, the most allowed (storage.max_machine_versions)"
+        "machine {machine:?} already has {versions} versions; at most {versions_max} are allowed (storage.max_machine_versions)"
     )]
     MachineVersionLimitExceeded {
         /// The machine's name.
         machine: String,
+        /// How many it has. More than the limit if that was lowered.
+        versions: u64,
         /// The limit.
         versions_max: u32,
     },
@@ -174,8 +176,11 @@ impl Refusal {
             } => json!({ "machine": machine, "version": version }),
             Self::MachineVersionLimitExceeded {
                 machine,
+                versions,
                 versions_max,
-            } => json!({ "machine": machine, "versions_max": versions_max }),
+            } => {
+                json!({ "machine": machine, "versions": versions, "versions_max": versions_max })
+            }
             Self::InstanceNotFound { instance_id } | Self::InstanceExists { instance_id } => {
                 json!({ "instance_id": instance_id })
             }
@@ -183,17 +188,7 @@ impl Refusal {
                 current_state,
                 event,
             } => json!({ "current_state": current_state, "event": event }),
-            Self::GuardFailed {
-                current_state,
-                event,
-                guards,
-                tried,
-            } => json!({
-                "current_state": current_state,
-                "event": event,
-                "guards": guards,
-                TRIED: tried.iter().map(Tried::to_json).collect::<Vec<_>>(),
-            }),
+            Self::GuardFailed { .. } => self.guard_failed(),
             Self::StateConflict {
                 expected_state,
                 actual_state,
@@ -218,6 +213,20 @@ impl Refusal {
                 details
             }
         }
+    }
+
+    fn guard_failed(&self) -> Value {
+        let Self::GuardFailed {
+            current_state,
+            event,
+            guards,
+            tried,
+        } = self
+        else {
+            return json!({});
+        };
+        let tried: Vec<Value> = tried.iter().map(Tried::to_json).collect();
+        json!({ "current_state": current_state, "event": event, "guards": guards, TRIED: tried })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
-use super::{Decider, cost, dry_run};
+use super::{Decider, cost, trial};
 use crate::api::check_ops;
 use crate::api::command::{BatchOp, Command, Part};
 use crate::api::reply::Reply;
@@ -137,7 +137,7 @@ impl<'a> Batch<'a> {
         };
         let decision = over.single(command)?;
         let (reply, written) = match self.only_tried {
-            true => dry_run::told(over.view, command, decision),
+            true => trial::told(over.view, command, decision),
             false => decision.split(),
         };
         if let Some((body, machine)) = written {

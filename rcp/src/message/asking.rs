@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::{ParamFault, Params, ReadOptions};
 
-/// The parameter that asks what a write would do.
-pub const DRY_RUN: &str = "dry_run";
+pub use super::fields::DRY_RUN;
 
 /// Parameters of ALLOWED_EVENTS.
 #[derive(Debug, Clone, Default, Serialize)]

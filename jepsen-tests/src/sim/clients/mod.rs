@@ -1,5 +1,6 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
+mod commands;
 pub mod watchers;
 
 use std::sync::Arc;
@@ -11,9 +12,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
 use rstmdb::server::testing::told;
-use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, PutMachine, Query, Reply,
-};
+use rstmdb_engine::{ApplyEvent, BatchOp, Command, DeleteInstance, DryRun, Query, Reply};
 
 use rstmdb_sim::check::answers::{self, Intent, Part, Span};
 use rstmdb_sim::machines::Machine;
@@ -23,11 +22,11 @@ use rstmdb_sim::trace;
 use rstmdb_sim::world::World;
 
 use super::plan::Plan;
+use commands::TOTAL_CENTS;
+pub use commands::{create, definitions, instance};
 
 /// The most attempts of one command.
 const TRIES_MAX: u32 = 6;
-/// What every order costs.
-const TOTAL_CENTS: u64 = 100;
 
 /// The outcome of one attempt.
 enum Outcome {
@@ -50,36 +49,6 @@ pub struct Client {
     count: u64,
     /// The items that it has created.
     items: Vec<String>,
-}
-
-/// The machines that all clients use.
-pub fn definitions() -> impl Iterator<Item = Command> {
-    Machine::ALL.into_iter().map(|machine| {
-        Command::PutMachine(PutMachine {
-            machine: machine.name().to_owned(),
-            version: 1,
-            definition: Bytes::from(machine.definition().to_string()),
-            checksum: None,
-        })
-    })
-}
-
-/// An instance that all clients write to.
-pub fn instance(number: u64) -> (String, Machine) {
-    let machine = Machine::ALL[usize::try_from(number % 2).unwrap_or(0)];
-    (format!("{}-{number}", machine.name()), machine)
-}
-
-/// Asks for an instance.
-pub fn create(id: &str, machine: Machine, keyed: bool) -> Command {
-    Command::CreateInstance(CreateInstance {
-        instance_id: id.to_owned(),
-        id_given: true,
-        machine: machine.name().to_owned(),
-        version: 1,
-        initial_ctx: Some(Bytes::from(format!(r#"{{"total_cents":{TOTAL_CENTS}}}"#))),
-        idempotency_key: keyed.then(|| format!("create-{id}")),
-    })
 }
 
 /// Sends a command through a node.

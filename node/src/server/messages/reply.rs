@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::NO_OFFSET;
-use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial};
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 
@@ -91,9 +91,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             applied,
             event_id: id,
             wal_offset,
-        } => {
-            write_event(object, (from, to), ctx, *applied, id, *wal_offset);
-        }
+        } => _ = write_event(object, (from, to), ctx, *applied, id, *wal_offset),
         Reply::Replayed {
             instance_id,
             idempotency_key,
@@ -126,20 +124,30 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             checksum,
         } => write_machine(object, definition, checksum, *version),
         Reply::Machines { items } => write_machines(object, items),
-        Reply::AllowedEvents(allowed) => asked::write_allowed(object, allowed),
         Reply::Batch(replies) => write_batch(object, replies, marks),
-        Reply::DryRun(trial) => {
-            match &trial.reply {
-                Reply::Created {
-                    state, wal_offset, ..
-                } if trial.id_drawn => write_created(object, None, state, *wal_offset),
-                reply => write_fields(object, reply, marks),
-            }
-            asked::write_trial(object, trial);
+        Reply::AllowedEvents(_) | Reply::DryRun(_) | Reply::Refused(_) => {
+            write_asked(object, reply, marks);
         }
-        // Only an operation of a batch, whose item shows it.
-        Reply::Refused(_) => {}
     }
+}
+
+fn write_asked(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
+    match reply {
+        Reply::AllowedEvents(allowed) => asked::write_allowed(object, allowed),
+        Reply::DryRun(trial) => write_trial(object, trial, marks),
+        // A refusal is only an operation of a batch, whose item shows it.
+        _ => {}
+    }
+}
+
+fn write_trial(object: &mut Object<'_>, trial: &Trial, marks: &mut Vec<Mark>) {
+    match &trial.reply {
+        Reply::Created {
+            state, wal_offset, ..
+        } if trial.id_drawn => write_created(object, None, state, *wal_offset),
+        reply => write_fields(object, reply, marks),
+    }
+    asked::write_trial(object, trial);
 }
 
 fn write_batch(object: &mut Object<'_>, replies: &[Reply], marks: &mut Vec<Mark>) {

@@ -236,6 +236,7 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
         },
         Code::MachineVersionLimitExceeded => Refusal::MachineVersionLimitExceeded {
             machine: text("machine")?,
+            versions: offset("versions")?,
             versions_max: number("versions_max")?,
         },
         Code::InstanceNotFound => Refusal::InstanceNotFound {

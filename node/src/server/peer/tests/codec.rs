@@ -400,9 +400,10 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
             .prop_map(|(machine, version)| Refusal::MachineNotFound { machine, version }),
         (text(), any::<u32>())
             .prop_map(|(machine, version)| Refusal::MachineVersionExists { machine, version }),
-        (text(), any::<u32>()).prop_map(|(machine, versions_max)| {
+        (text(), any::<u64>(), any::<u32>()).prop_map(|(machine, versions, versions_max)| {
             Refusal::MachineVersionLimitExceeded {
                 machine,
+                versions,
                 versions_max,
             }
         }),
