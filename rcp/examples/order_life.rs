@@ -65,6 +65,7 @@ async fn create(client: &Client, order: &str) -> Result<(), Failure> {
         initial_ctx: Some(&ctx),
         // A retry of this call, by the library or by the next run, gives the first result again.
         idempotency_key: Some(format!("{order}/create").into()),
+        ..CreateInstance::default()
     };
     let created = client.create_instance(&create).await?.result;
     println!("{order} created at offset {}", created.wal_offset);
