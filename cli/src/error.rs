@@ -10,7 +10,7 @@
 use std::io;
 
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::text::{printable_json, printable_lines};
+use rstmdb_rcp::text::{printable, printable_json, printable_lines};
 use serde_json::Value;
 
 /// An error of the command line.
@@ -87,8 +87,13 @@ impl Error {
         }
         let mut report = printable_lines(&self.to_string());
         if let Some(details) = self.details() {
+            let mut details = details.clone();
+            let tried = details
+                .as_object_mut()
+                .and_then(|details| details.shift_remove("tried"));
             report.push_str("\n  details: ");
             report.push_str(&printable_json(&details.to_string()));
+            report.push_str(&guards(tried.as_ref()));
         }
         if let Error::Hinted { hint, .. } = self {
             report.push_str("\n  hint: ");
@@ -104,6 +109,23 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// A line for each guard that a refused event has tried, and for each value that it read.
+fn guards(tried: Option<&Value>) -> String {
+    let mut text = String::new();
+    for guard in tried.and_then(Value::as_array).into_iter().flatten() {
+        let line = guard["text"].as_str().unwrap_or_default();
+        text.push_str("\n  guard: ");
+        text.push_str(&printable(line));
+        for (path, value) in guard["values"].as_object().into_iter().flatten() {
+            text.push_str("\n    ");
+            text.push_str(&printable(path));
+            text.push_str(" = ");
+            text.push_str(&printable_json(&value.to_string()));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

@@ -6,14 +6,15 @@
 mod apply_event;
 mod automation;
 mod batch;
-mod chart;
 mod cost;
+mod dry_run;
 mod idempotency;
 mod instance;
 mod level;
 mod meta;
 mod prepare;
 mod put_machine;
+mod trial;
 
 use std::sync::Arc;
 
@@ -85,12 +86,13 @@ pub fn decide(
     if let Some(meta) = at.meta {
         decider.check_meta(meta)?;
     }
+    if let Command::DryRun(asked) = command {
+        return dry_run::decide(decider, asked);
+    }
     let mut compiled = Compiled::default();
     let (facts, reply, offset) = match command {
         Command::Batch(ops) => {
-            // WAL_READ may show what a client says about the batch beside each of its facts, escaped as JSON.
-            let fact_bytes = 2 * at.meta.map_or(0, Meta::text_bytes);
-            let (facts, replies) = batch::decide(decider, ops, fact_bytes, &mut compiled)?;
+            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
             (facts, Reply::Batch(replies), None)
         }
         single => match decider.single(single)? {
@@ -134,6 +136,23 @@ enum OpDecision {
     },
 }
 
+/// What an operation writes, with the machine that it defines.
+type Written = Option<(Body, Option<Arc<Machine>>)>;
+
+impl OpDecision {
+    /// The answer, and what is written.
+    fn split(self) -> (Reply, Written) {
+        match self {
+            Self::Write {
+                body,
+                reply,
+                machine,
+            } => (reply, Some((body, machine))),
+            Self::Answer { reply, .. } => (reply, None),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Decider<'a> {
     view: View<'a>,
@@ -155,6 +174,10 @@ impl Decider<'_> {
             Command::SetLevel { level } => self.set_level(*level),
             Command::SetAutomation(set) => self.set_automation(set),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
+            Command::DryRun(_) => Err(Refusal::bad(
+                "dry_run",
+                "dry_run is of the whole batch, not of one operation: set it beside ops",
+            )),
         }
     }
 

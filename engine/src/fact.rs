@@ -19,6 +19,9 @@ pub use proto::{
 
 use crate::limits::Limits;
 
+/// Stands for the offset of an entry that does not have one yet, or never gets one.
+pub const NO_OFFSET: u64 = u64::MAX;
+
 impl From<Body> for Fact {
     fn from(body: Body) -> Self {
         Self { body: Some(body) }

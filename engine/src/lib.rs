@@ -43,11 +43,11 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
-    SetAutomation,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances, Part,
+    PutMachine, Query, SetAutomation,
 };
 pub use api::reply::{InstanceView, Reply};
-pub use api::{Refusal, command, reply};
+pub use api::{Refusal, TRIED, command, reply};
 pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;

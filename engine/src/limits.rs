@@ -54,6 +54,20 @@ pub const PATH_NAMES_MAX: usize = 32;
 pub const SET_DEPTH_MAX: usize = 118;
 /// Most faults of one definition that are told one by one.
 pub const FAULTS_MAX: usize = 20;
+/// Most events that ALLOWED_EVENTS looks at.
+pub const ALLOWED_EVENTS_MAX: usize = 1000;
+/// Once the guards of ALLOWED_EVENTS have gone through this many operators, operands and names of paths, it looks at
+/// no further event.
+pub const ALLOWED_STEPS_MAX: usize = 1_000_000;
+/// Once the comparisons of ALLOWED_EVENTS have read this many bytes, it looks at no further event.
+pub const ALLOWED_READ_BYTES_MAX: usize = 64 << 20;
+/// Longest value that is shown of what a guard has read, in bytes of its JSON text. Of a longer one the beginning is
+/// shown.
+pub const EXPLAINED_VALUE_BYTES_MAX: usize = 256;
+/// Most bytes of guards and their values that a refused event shows.
+pub const EXPLAINED_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of guards and their values that ALLOWED_EVENTS shows.
+pub const ALLOWED_EXPLAINED_BYTES_MAX: usize = 512 << 10;
 /// Deepest nesting of lists and objects in a context, a payload or a definition.
 pub const JSON_DEPTH_MAX: usize = 127;
 /// Longest context, in bytes of its compact JSON text.

@@ -1,5 +1,7 @@
 //! Queries, against the applied state or against a view with facts in flight.
 
+mod allowed;
+pub(crate) mod course;
 mod list;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +54,10 @@ pub(crate) fn answer(
     match query {
         Query::GetInstance { instance_id } => get_instance(view, instance_id).map(Some),
         Query::ListInstances(list) => Ok(list::instances(view, list, steps)),
+        Query::AllowedEvents {
+            instance_id,
+            payloads,
+        } => allowed::events(view, instance_id, payloads.as_ref(), steps),
         Query::GetMachine { machine, version } => get_machine(view, machine, *version).map(Some),
         Query::ListMachines { limit, offset } => {
             let count = view.state.machines.len() + view.machines_in_flight().count();

@@ -40,11 +40,13 @@ pub enum Bug {
     ChainSkipsStale,
     /// A state that is loaded from a snapshot has lost the head of its chain.
     ChainLostBySnapshot,
+    /// A dry run of an event writes the event, and takes its idempotency key.
+    DryRunWrites,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -56,6 +58,7 @@ impl Bug {
         Self::LevelRaisedTooEarly,
         Self::ChainSkipsStale,
         Self::ChainLostBySnapshot,
+        Self::DryRunWrites,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -73,6 +76,7 @@ impl Bug {
             Self::LevelRaisedTooEarly => "level-raised-too-early",
             Self::ChainSkipsStale => "chain-skips-stale",
             Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
+            Self::DryRunWrites => "dry-run-writes",
         }
     }
 }
@@ -114,7 +118,8 @@ pub fn set(bug: Bug) {
         | Bug::KeysLostOnFailover
         | Bug::CatchUpDropsDeletions
         | Bug::LogTimeFollowsWallClock
-        | Bug::LevelRaisedTooEarly => {}
+        | Bug::LevelRaisedTooEarly
+        | Bug::DryRunWrites => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

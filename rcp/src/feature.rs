@@ -23,8 +23,9 @@ impl Features {
     pub const WAL_READ: Features = Features(1 << 2);
     /// Our extensions: more codes, more parameters and results, `end` frames.
     pub const CLUSTER: Features = Features(1 << 3);
-    /// Metadata of writes and what follows from it. A client may use these without offering the feature; the codes of
-    /// errors that came with them are then told as older ones.
+    /// ALLOWED_EVENTS, `dry_run`, and what guards have read in the details of a refused event; metadata of writes and
+    /// what follows from it. A client may use these without offering the feature; the codes of errors that came with
+    /// them are then told as older ones.
     pub const LIFECYCLE: Features = Features(1 << 4);
     /// All that this version knows.
     pub const ALL: Features = Features(0b1_1111);

@@ -11,10 +11,11 @@
 //! | [`request`] | the request envelope |
 //! | [`response`] | the response envelope, errors, meta; writing them |
 //! | [`meta`] | what a client says about a write |
-//! | [`session`], [`machine`], [`instance`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
+//! | [`session`], [`machine`], [`instance`], [`asking`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
+pub mod asking;
 pub mod batch;
 pub mod cluster;
 pub(crate) mod fields;

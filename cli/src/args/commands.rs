@@ -1,9 +1,9 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
-use clap::{Args, Subcommand, ValueEnum};
-use rstmdb_rcp::message::{self, ReadOptions};
+use clap::{Args, Subcommand};
 
 use super::about::About;
+use super::asking::{Allowed, DryRun, Explain, Freshness};
 use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
@@ -38,6 +38,10 @@ pub enum Command {
     DeleteInstance(DeleteInstance),
     /// Apply an event to an instance.
     ApplyEvent(ApplyEvent),
+    /// Show what each event of an instance's state would do, and why.
+    Allowed(Allowed),
+    /// Show what one event would do, and why.
+    Explain(Explain),
     /// Run several operations in one request.
     Batch(Batch),
     /// Print an instance's events as they happen, one JSON object a line; Ctrl-C ends.
@@ -91,40 +95,6 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// How fresh the answer of a read has to be.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Freshness {
-    /// How fresh the answer has to be; linearizable when absent.
-    #[arg(long, value_name = "LEVEL")]
-    consistency: Option<Consistency>,
-}
-
-/// The levels of `--consistency`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Consistency {
-    /// Includes every write that was acknowledged before the request.
-    Linearizable,
-    /// Like linearizable, provided that the nodes' clocks run at about the same speed.
-    Lease,
-    /// What the answering node has applied, even without a leader. It may be old.
-    Local,
-}
-
-impl Freshness {
-    /// What the request says of it.
-    pub fn options(self) -> ReadOptions {
-        let consistency = self.consistency.map(|level| match level {
-            Consistency::Linearizable => message::Consistency::Linearizable,
-            Consistency::Lease => message::Consistency::Lease,
-            Consistency::Local => message::Consistency::Local,
-        });
-        ReadOptions {
-            consistency,
-            ..ReadOptions::default()
-        }
-    }
-}
-
 /// `get-instance`.
 #[derive(Debug, Args)]
 pub struct GetInstance {
@@ -174,6 +144,9 @@ pub struct PutMachine {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
     // Takes the global option's place, because -v is the version here.
     #[arg(long = "verbose", hide = true)]
     verbose: bool,
@@ -247,6 +220,9 @@ pub struct CreateInstance {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `list-instances`.
@@ -281,6 +257,9 @@ pub struct DeleteInstance {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `apply-event`.
@@ -311,6 +290,9 @@ pub struct ApplyEvent {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `batch`.
@@ -324,6 +306,9 @@ pub struct Batch {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `flush-all`.
@@ -335,6 +320,9 @@ pub struct FlushAll {
     /// What else there is to say about it.
     #[command(flatten)]
     pub about: About,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRun,
 }
 
 /// `wal-read`.

@@ -4,6 +4,7 @@
 //! so a command is spelled the same in both places.
 
 mod about;
+mod asking;
 mod automation;
 mod bench;
 mod cluster;
@@ -14,13 +15,14 @@ mod values;
 mod watches;
 
 pub use about::About;
+pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
-    Ancestors, ApplyEvent, Batch, Command, Compact, Consistency, CreateInstance, DeleteInstance,
-    FlushAll, Freshness, GetInstance, GetMachine, HashToken, InstanceId, ListInstances,
-    ListMachines, PutMachine, WalRead,
+    Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll,
+    GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, PutMachine,
+    WalRead,
 };
 pub use offline::{
     Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,

@@ -19,6 +19,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
         event_id: args.event_id.map(Into::into),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
     };
     let about = About {
         instance: Some(&args.instance_id),
@@ -46,6 +47,7 @@ pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Er
             })
             .collect(),
         meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
     };
     let answer = session.call(op::BATCH, &params).await?;
     session.print(op::BATCH, &answer.result)?;

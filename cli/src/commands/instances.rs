@@ -16,6 +16,7 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
     };
     match session.show(op::CREATE_INSTANCE, &params).await {
         Err(error) => Err(session.with_hint(error, About::default()).await),
@@ -48,6 +49,7 @@ pub(super) async fn delete(session: &Session, args: args::DeleteInstance) -> Res
         instance_id: args.instance_id.into(),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
     };
     session.show(op::DELETE_INSTANCE, &params).await
 }

@@ -22,6 +22,7 @@ pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(),
     };
     let mut params = PutMachine::new(name, version, &file.definition);
     params.meta = args.about.meta();
+    params.dry_run = args.ask.dry_run;
     session.show(op::PUT_MACHINE, &params).await
 }
 

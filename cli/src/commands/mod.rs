@@ -1,5 +1,6 @@
 //! The commands, a file for each group.
 
+mod asking;
 mod automation;
 mod cluster;
 mod diagram;
@@ -38,6 +39,8 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::ListInstances(args) => instances::list(session, args).await,
         Command::DeleteInstance(args) => instances::delete(session, args).await,
         Command::ApplyEvent(args) => events::apply(session, args).await,
+        Command::Allowed(args) => asking::allowed(session, args).await,
+        Command::Explain(args) => asking::explain(session, args).await,
         Command::Batch(args) => events::batch(session, args).await,
         Command::WatchInstance(args) => watches::instance(session, args).await,
         Command::WatchAll(args) => watches::all(session, args).await,

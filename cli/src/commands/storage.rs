@@ -49,11 +49,12 @@ pub(super) async fn compact(session: &Session, args: &args::Compact) -> Result<(
 }
 
 pub(super) async fn flush_all(session: &Session, args: args::FlushAll) -> Result<(), Error> {
-    if !args.yes {
+    if !args.yes && !args.ask.dry_run {
         confirm()?;
     }
     let params = FlushAll {
         meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
     };
     session.show(op::FLUSH_ALL, &params).await
 }

@@ -7,8 +7,10 @@
 //! | [`view`] | the columns of a list, and the lines of an object |
 //! | `said` | who has written something, and why |
 //! | [`status`] | CLUSTER_STATUS: a row for each node, a line for each problem |
+//! | [`asked`] | guards, and what they have read |
 //! | [`diagram`] | drawing a machine |
 
+pub mod asked;
 pub mod diagram;
 pub mod output;
 mod said;

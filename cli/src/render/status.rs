@@ -78,6 +78,7 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
 fn headline(status: &ClusterStatusResult<'_>) -> String {
     let leader = match status.leader {
         Some(id) => format!("leader: node {id}"),
+        None if waits_to_be_added(status) => "waits to be added".to_owned(),
         None => "no leader".to_owned(),
     };
     let level = match status.feature_level {
@@ -88,6 +89,11 @@ fn headline(status: &ClusterStatusResult<'_>) -> String {
         "cluster {} ({}), {leader}, term {}{level}",
         status.cluster_name, status.cluster_id, status.term
     ))
+}
+
+/// A node that was started with cluster.join and was never a member: it has seen no term and knows no voter.
+fn waits_to_be_added(status: &ClusterStatusResult<'_>) -> bool {
+    status.leader.is_none() && status.term == 0 && !status.nodes.iter().any(|node| node.voter)
 }
 
 fn role<'a>(node: &'a NodeStatus<'_>) -> &'a str {
@@ -115,6 +121,15 @@ fn short(digest: &str) -> &str {
 /// The problems that the operator must know of, one line each.
 fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     let mut problems = Vec::new();
+    if waits_to_be_added(status) {
+        let own = status.nodes.first().map(|node| node.peer_addr.as_ref());
+        let own = own.unwrap_or("HOST:PORT, where this node listens for its peers");
+        problems.push(format!(
+            "this node is no member yet: to add it, run `rstmdb-cli -s MEMBER cluster add {own}`, with the address of a \
+             member for clients"
+        ));
+        return problems;
+    }
     if status.leader.is_none() {
         problems.push("no leader: writes and linearizable reads wait for an election".to_owned());
     }
@@ -339,6 +354,28 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
             ]
         );
         assert!(shown(&status).contains(", no leader, term 7\n"));
+    }
+
+    #[test]
+    fn a_node_that_waits_to_be_added_says_so_and_by_which_command() {
+        let mut status = cluster(Vec::new());
+        (status.leader, status.term) = (None, 0);
+        assert!(shown(&status).contains(", waits to be added, term 0\n"));
+        assert_eq!(
+            problems_shown(&status),
+            [
+                "this node is no member yet: to add it, run `rstmdb-cli -s MEMBER cluster add HOST:PORT, where this node \
+              listens for its peers`, with the address of a member for clients"
+            ]
+        );
+        let mut alone = node(4, "learner");
+        alone.voter = false;
+        alone.peer_addr = "db4:7402".into();
+        status.nodes = vec![alone];
+        assert!(problems_shown(&status)[0].contains("cluster add db4:7402`"));
+        // One that has been a member has seen a term.
+        status.term = 3;
+        assert!(shown(&status).contains(", no leader, term 3\n"));
     }
 
     #[test]

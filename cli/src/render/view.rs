@@ -6,6 +6,7 @@ use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::printable_json;
 
+use super::asked;
 use super::output::{Paint, printable};
 use super::said;
 use super::status;
@@ -23,6 +24,7 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
         op::AUTOMATION => automation(result),
+        op::ALLOWED_EVENTS => asked::allowed(result, paint),
         _ => fields(result, paint),
     }
 }

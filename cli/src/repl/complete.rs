@@ -153,8 +153,8 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
         (_, _) if words.len() > 1 => Wanted::Nothing,
         ("get-machine" | "diagram", _) => Wanted::Machine,
         (
-            "get-instance" | "delete-instance" | "watch-instance" | "snapshot-instance" | "history"
-            | "audit-proof",
+            "allowed" | "explain" | "get-instance" | "delete-instance" | "watch-instance"
+            | "snapshot-instance" | "history" | "audit-proof",
             _,
         ) => Wanted::Instance,
         ("unwatch", _) => Wanted::Watch,

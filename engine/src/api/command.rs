@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::refusal::Refusal;
+
 /// A request that may change the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -26,6 +28,50 @@ pub enum Command {
     SetAutomation(SetAutomation),
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
+    /// Tell what a command would do, and do nothing.
+    DryRun(Box<DryRun>),
+}
+
+/// What would be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    /// A command.
+    Whole(Command),
+    /// Operations one after the other, each of which takes effect or is refused on its own. One that its node has
+    /// refused already keeps its place.
+    EachAlone(Vec<Result<BatchOp, Refusal>>),
+}
+
+/// A part of what is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// It may write.
+    Write(&'a Command),
+    /// It looks something up.
+    Read(&'a Query),
+}
+
+impl<'a> From<&'a BatchOp> for Part<'a> {
+    fn from(op: &'a BatchOp) -> Self {
+        match op {
+            BatchOp::Write(command) => Self::Write(command),
+            BatchOp::Read(query) => Self::Read(query),
+        }
+    }
+}
+
+impl DryRun {
+    /// Its operations, in their order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let (single, batch, alone) = match self {
+            Self::Whole(Command::Batch(ops)) => (None, &ops[..], &[][..]),
+            Self::Whole(command) => (Some(Part::Write(command)), &[][..], &[][..]),
+            Self::EachAlone(ops) => (None, &[][..], &ops[..]),
+        };
+        let alone = alone.iter().filter_map(|op| op.as_ref().ok());
+        let ops = batch.iter().chain(alone).map(Part::from);
+        single.into_iter().chain(ops)
+    }
 }
 
 /// One operation of an atomic batch.
@@ -118,6 +164,13 @@ pub enum Query {
     },
     /// A page of instances, by id.
     ListInstances(ListInstances),
+    /// What each event of an instance's state would do.
+    AllowedEvents {
+        /// The instance's id.
+        instance_id: String,
+        /// A JSON object with a payload by event; null counts as absent.
+        payloads: Option<Bytes>,
+    },
     /// One machine's definition.
     GetMachine {
         /// The machine's name.
@@ -138,6 +191,11 @@ impl Query {
     /// Whether it lists instances or machines: it reads more than what it names.
     pub fn lists(&self) -> bool {
         matches!(self, Self::ListInstances(_) | Self::ListMachines { .. })
+    }
+
+    /// Whether it is answered with what it names, as it is: at once.
+    pub fn is_light(&self) -> bool {
+        matches!(self, Self::GetInstance { .. } | Self::GetMachine { .. })
     }
 }
 
@@ -174,6 +232,10 @@ impl fmt::Display for Command {
                 false => "resume automation",
             }),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
+            Self::DryRun(asked) => match &**asked {
+                DryRun::Whole(command) => write!(f, "dry run of {command}"),
+                DryRun::EachAlone(ops) => write!(f, "dry run of {} alone", ops.len()),
+            },
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Why a command or a query is refused: a value with everything the client is told.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
+use crate::fact::NO_OFFSET;
 use crate::fact::level::Feature;
 use crate::limits::{BATCH_OPS_MAX, ID_BYTES_MAX, name_fault, text_fault};
 use crate::machine::definition::Fault;
+use crate::machine::guard::Tried;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,11 +41,13 @@ pub enum Refusal {
     },
     /// The machine has as many versions as is allowed.
     #[error(
-        "machine {machine:?} already has {versions_max} versions, the most allowed (storage.max_machine_versions)"
+        "machine {machine:?} already has {versions} versions; at most {versions_max} are allowed (storage.max_machine_versions)"
     )]
     MachineVersionLimitExceeded {
         /// The machine's name.
         machine: String,
+        /// How many it has. More than the limit if that was lowered.
+        versions: u64,
         /// The limit.
         versions_max: u32,
     },
@@ -66,7 +72,7 @@ pub enum Refusal {
         event: String,
     },
     /// There are transitions, but no guard holds.
-    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", tried(.guards, .errors))]
+    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", with_errors(.guards, .errors))]
     GuardFailed {
         /// The instance's state.
         current_state: String,
@@ -76,6 +82,8 @@ pub enum Refusal {
         guards: Vec<String>,
         /// Of each guard why it has no value, where it has none; format 2 only.
         errors: Vec<Option<String>>,
+        /// What the first of them have read.
+        tried: Vec<Tried>,
     },
     /// A definition of format 2 has faults.
     #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -121,7 +129,7 @@ pub enum Refusal {
     },
     /// The instance's last fact is not at the expected offset.
     #[error(
-        "expected wal_offset {expected_wal_offset}, but the instance's last is {actual_wal_offset}"
+        "expected wal_offset {expected_wal_offset}, but the instance's last is {}", Offset(*.actual_wal_offset)
     )]
     OffsetConflict {
         /// What the client expected.
@@ -131,7 +139,7 @@ pub enum Refusal {
     },
     /// The idempotency key was used with other parameters.
     #[error(
-        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {actual_wal_offset}"
+        "idempotency_key {idempotency_key:?} was already used with other parameters, at wal_offset {}", Offset(*.actual_wal_offset)
     )]
     KeyConflict {
         /// The key.
@@ -255,8 +263,11 @@ impl Refusal {
             } => json!({ "machine": machine, "version": version }),
             Self::MachineVersionLimitExceeded {
                 machine,
+                versions,
                 versions_max,
-            } => json!({ "machine": machine, "versions_max": versions_max }),
+            } => {
+                json!({ "machine": machine, "versions": versions, "versions_max": versions_max })
+            }
             Self::InstanceNotFound { instance_id } | Self::InstanceExists { instance_id } => {
                 json!({ "instance_id": instance_id })
             }
@@ -278,14 +289,14 @@ impl Refusal {
                 actual_wal_offset,
             } => json!({
                 "expected_wal_offset": expected_wal_offset,
-                "actual_wal_offset": actual_wal_offset,
+                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
             }),
             Self::KeyConflict {
                 idempotency_key,
                 actual_wal_offset,
             } => json!({
                 "idempotency_key": idempotency_key,
-                "actual_wal_offset": actual_wal_offset,
+                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
             }),
             Self::FeatureLevel {
                 needed,
@@ -309,9 +320,15 @@ impl Refusal {
                 event,
                 guards,
                 errors,
+                tried,
             } => {
-                let mut details =
-                    json!({ "current_state": current_state, "event": event, "guards": guards });
+                let tried: Vec<Value> = tried.iter().map(Tried::to_json).collect();
+                let mut details = json!({
+                    "current_state": current_state,
+                    "event": event,
+                    "guards": guards,
+                    TRIED: tried,
+                });
                 if errors.iter().any(Option::is_some) {
                     details["errors"] = json!(errors);
                 }
@@ -337,8 +354,23 @@ impl Refusal {
     }
 }
 
+/// The field of the details of `GUARD_FAILED` with what the guards have read.
+pub const TRIED: &str = "tried";
+
+/// An offset that is told. In a dry run an earlier operation of the batch has none.
+struct Offset(u64);
+
+impl Offset {
+    fn to_json(&self) -> Value {
+        match self.0 {
+            NO_OFFSET => Value::Null,
+            offset => json!(offset),
+        }
+    }
+}
+
 /// The guards that were tried, each with the reason why it has no value.
-fn tried(guards: &[String], errors: &[Option<String>]) -> String {
+fn with_errors(guards: &[String], errors: &[Option<String>]) -> String {
     let guards = guards.iter().enumerate().map(|(at, guard)| {
         match errors.get(at).and_then(Option::as_ref) {
             Some(error) => format!("{guard} ({error})"),
@@ -357,6 +389,15 @@ fn held_back(nodes: &[u64]) -> String {
         "; upgrade node {} first, then raise the level with `rstmdb-cli cluster finalize-upgrade`",
         nodes.join(", ")
     )
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            NO_OFFSET => f.write_str("the one that this batch would get"),
+            offset => offset.fmt(f),
+        }
+    }
 }
 
 /// Refuses a name that is empty, too long or not printable.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::fact::{Body, Entry};
+use super::refusal::Refusal;
+use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::machine::definition::Warning;
+use crate::machine::guard::Tried;
 
 /// The answer to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,15 +131,22 @@ pub enum Reply {
         /// The page, by name.
         items: Vec<MachineSummary>,
     },
+    /// What the events of an instance's state would do.
+    AllowedEvents(AllowedEvents),
     /// The replies to the operations of a batch, in their order.
     Batch(Vec<Reply>),
+    /// What a command would answer and do.
+    DryRun(Box<Trial>),
+    /// In a dry run, an operation that stands alone is refused.
+    Refused(Box<Refusal>),
 }
 
 impl Reply {
     /// The last offset of the log that [`Reply::complete`] asks for; none where nothing is missing.
     pub fn incomplete_to(&self) -> Option<u64> {
         match self {
-            Self::Replayed { wal_offset, .. } => Some(*wal_offset),
+            Self::Replayed { wal_offset, .. } => Some(*wal_offset).filter(|at| *at != NO_OFFSET),
+            Self::DryRun(trial) => trial.reply.incomplete_to(),
             Self::Batch(replies) => replies.iter().filter_map(Self::incomplete_to).max(),
             _ => None,
         }
@@ -151,6 +160,9 @@ impl Reply {
                 reply.complete(bytes, entry);
             }
             return;
+        }
+        if let Self::DryRun(trial) = self {
+            return trial.reply.complete(bytes, entry);
         }
         let Self::Replayed {
             instance_id,
@@ -193,6 +205,62 @@ pub fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
         }
         _ => None,
     })
+}
+
+/// What the events of an instance's state would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedEvents {
+    /// The instance's state.
+    pub state: Arc<str>,
+    /// The offset of its last fact: an event that expects it finds the instance as it was asked about.
+    pub last_wal_offset: u64,
+    /// In the order in which the definition's transitions from this state name them.
+    pub events: Vec<AllowedEvent>,
+    /// Whether the state has more events, which were not looked at.
+    pub has_more: bool,
+}
+
+/// What one event would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedEvent {
+    /// The event.
+    pub event: String,
+    /// Where it would lead; `None` if it would be refused.
+    pub to_state: Option<Arc<str>>,
+    /// The guards that were tried, in order. The last one holds if it is what allows the event.
+    pub guards: Vec<Tried>,
+    /// Guards that were tried and are not shown.
+    pub guards_left_out: usize,
+    /// Why it would be refused, where that is not for its guards.
+    pub refusal: Option<Refusal>,
+}
+
+/// What a command would answer and do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The answer. An offset that it does not have is [`NO_OFFSET`].
+    pub reply: Reply,
+    /// The id of the instance was drawn for this answer only.
+    pub id_drawn: bool,
+    /// An idempotency key is known, and the first call's answer is what is told.
+    pub replayed: bool,
+    /// What it would do to its instance; `None` if it is about none.
+    pub would: Option<Would>,
+}
+
+/// What a command would do to its instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Would {
+    /// The fields of the context that get a new value, in their order.
+    pub set: Vec<String>,
+    /// The fields of the context that go.
+    pub unset: Vec<String>,
+    /// Timers that are set or moved.
+    pub armed: Vec<String>,
+    /// Timers that go.
+    pub disarmed: Vec<String>,
+    /// What it emits.
+    pub emits: Vec<String>,
 }
 
 /// One instance, whole.

@@ -4,22 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chart::{Arrived, Course, Payload, not_understood};
 use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
-use super::prepare::NO_OFFSET;
 use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body, Meta};
+use crate::fact::{self, Body, Meta, NO_OFFSET};
 use crate::json::{Context, compact};
-use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
+use crate::limits::{EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
 use crate::machine::definition::Condition;
 use crate::machine::expression::Names;
-use crate::machine::guard::Budget;
+use crate::machine::guard::{Budget, Room, Tried, explain};
+use crate::query::course::{Arrived, Course, Payload, not_understood};
 use crate::state::Scope;
 use crate::view::Current;
 
@@ -95,7 +94,7 @@ impl Decider<'_> {
             });
             let event = payload.as_ref().map_or("{}", |payload| payload.text);
             let headers = self.headers();
-            let course = Course::new(current.machine, chart, names, event, &headers);
+            let mut course = Course::new(current.machine, chart, names, event, &headers);
             let ctx = current.ctx_bytes();
             return course.event(current.state, &apply.event, &ctx, payload.as_ref());
         }
@@ -215,8 +214,21 @@ fn choose<'a>(
             event,
             guards,
             errors: Vec::new(),
+            tried: tried(rules, ctx),
         },
     })
+}
+
+/// What the guards of these transitions have read, none of which holds; the first of them, if there are very many.
+fn tried<'a>(rules: impl Iterator<Item = &'a Rule>, ctx: &Context<'_>) -> Vec<Tried> {
+    let mut room = Room::new(EXPLAINED_BYTES_MAX);
+    let guards = rules.filter_map(|rule| match &rule.guard {
+        Some(Condition::Guard(guard)) => Some(&**guard),
+        _ => None,
+    });
+    guards
+        .map_while(|guard| explain(guard, false, ctx, &mut room))
+        .collect()
 }
 
 fn too_costly(apply: &ApplyEvent, current: &Current<'_>, guard: &str) -> Refusal {

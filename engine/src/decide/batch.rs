@@ -1,10 +1,10 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
-use super::{Decider, OpDecision, cost};
+use super::{Decider, cost, trial};
 use crate::api::check_ops;
-use crate::api::command::{BatchOp, Command};
+use crate::api::command::{BatchOp, Command, Part};
 use crate::api::reply::Reply;
-use crate::fact::{Body, Fact};
+use crate::fact::{Body, Fact, Meta};
 use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
 use crate::machine::Compiled;
 use crate::query::StepBudget;
@@ -12,40 +12,82 @@ use crate::view::Overlay;
 use crate::view::View;
 use crate::{Refusal, query};
 
-/// `fact_bytes` counts for each fact besides its contexts and payloads.
+/// What becomes of the operations behind one that is refused.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnRefusal {
+    /// The batch is refused.
+    End,
+    /// Only this operation is: they stand alone.
+    GoOn,
+}
+
 pub(super) fn decide(
     decider: Decider<'_>,
     ops: &[BatchOp],
-    fact_bytes: usize,
     compiled: &mut Compiled,
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
     check_ops(ops.len())?;
-    check_listing(decider.view, ops)?;
-    let mut batch = Batch {
-        earlier: Overlay::default(),
-        facts: Vec::new(),
-        replies: Vec::new(),
-        bytes: 0,
-        fact_bytes,
-        listings: StepBudget {
-            left: BATCH_LISTED_MAX,
-        },
-        compiled,
-    };
+    check_listing(decider.view, || ops.iter().map(Part::from))?;
+    let mut batch = Batch::new(compiled, fact_bytes(decider.meta));
     for (index, op) in ops.iter().enumerate() {
-        batch
-            .step(decider, op)
-            .map_err(|refusal| Refusal::InBatch {
-                index,
-                refusal: Box::new(refusal),
-            })?;
+        let step = batch.step(decider, op);
+        step.map_err(|refusal| in_batch(index, refusal))?;
     }
     Ok((batch.facts, batch.replies))
 }
 
+/// Decides as for a write, and tells of each operation what it would do.
+pub(super) fn try_out(
+    decider: Decider<'_>,
+    ops: &[Result<&BatchOp, &Refusal>],
+    on_refusal: OnRefusal,
+    compiled: &mut Compiled,
+) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
+    check_ops(ops.len())?;
+    check_listing(decider.view, || {
+        ops.iter().filter_map(|op| op.ok()).map(Part::from)
+    })?;
+    let fact_bytes = match on_refusal {
+        OnRefusal::End => fact_bytes(decider.meta),
+        OnRefusal::GoOn => 0,
+    };
+    let mut batch = Batch::new(compiled, fact_bytes);
+    batch.only_tried = true;
+    for (index, op) in ops.iter().enumerate() {
+        let step = match op {
+            Ok(op) => batch.step(decider, op),
+            Err(refusal) => Err((*refusal).clone()),
+        };
+        match step {
+            Ok(()) => {}
+            Err(refusal) if on_refusal == OnRefusal::End => return Err(in_batch(index, refusal)),
+            // The operations themselves may have more, each in an entry of its own.
+            Err(_) if batch.bytes > ENTRY_BYTES_MAX => {
+                let problem = format!(
+                    "the contexts and payloads of a dry run exceed {ENTRY_BYTES_MAX} bytes: ask for fewer operations \
+                     at once"
+                );
+                return Err(Refusal::bad("ops", problem));
+            }
+            Err(refusal) => batch.replies.push(Reply::Refused(Box::new(refusal))),
+        }
+    }
+    Ok((batch.facts, batch.replies))
+}
+
+fn in_batch(index: usize, refusal: Refusal) -> Refusal {
+    Refusal::InBatch {
+        index,
+        refusal: Box::new(refusal),
+    }
+}
+
 /// A batch with listings cannot be decided ahead, because its premises change all the time. So it must be cheap.
-fn check_listing(view: View<'_>, ops: &[BatchOp]) -> Result<(), Refusal> {
-    if !cost::batch_lists(ops) || cost::batch(view, ops) <= BATCH_LISTED_BYTES_MAX {
+fn check_listing<'a, P: Iterator<Item = Part<'a>>>(
+    view: View<'_>,
+    parts: impl Fn() -> P,
+) -> Result<(), Refusal> {
+    if !cost::any_lists(parts()) || cost::of_parts(view, parts()) <= BATCH_LISTED_BYTES_MAX {
         return Ok(());
     }
     let problem = format!(
@@ -63,9 +105,26 @@ struct Batch<'a> {
     fact_bytes: usize,
     listings: StepBudget,
     compiled: &'a mut Compiled,
+    /// Nothing is written: each operation tells what it would do.
+    only_tried: bool,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    fn new(compiled: &'a mut Compiled, fact_bytes: usize) -> Self {
+        Self {
+            earlier: Overlay::default(),
+            facts: Vec::new(),
+            replies: Vec::new(),
+            bytes: 0,
+            fact_bytes,
+            listings: StepBudget {
+                left: BATCH_LISTED_MAX,
+            },
+            compiled,
+            only_tried: false,
+        }
+    }
+
     fn step(&mut self, decider: Decider<'_>, op: &BatchOp) -> Result<(), Refusal> {
         let over = Decider {
             view: decider.view.over(&self.earlier),
@@ -91,34 +150,32 @@ impl Batch<'_> {
             }
             BatchOp::Write(command) => command,
         };
-        match over.single(command)? {
-            OpDecision::Answer { reply, .. } => self.replies.push(reply),
-            OpDecision::Write {
-                body,
-                reply,
-                machine,
-            } => {
-                self.compiled.extend(machine);
-                self.bytes += bytes(&body) + self.fact_bytes;
-                if self.bytes > ENTRY_BYTES_MAX {
-                    let with = match self.fact_bytes {
-                        0 => "",
-                        _ => ", with the batch's metadata beside each fact",
-                    };
-                    return Err(Refusal::bad(
-                        "ops",
-                        format!(
-                            "the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes{with}"
-                        ),
-                    ));
-                }
-                let fact = Fact::from(body);
-                self.earlier
-                    .push(&fact, decider.offset, decider.time_ms, self.compiled);
-                self.facts.push(fact);
-                self.replies.push(reply);
+        let decision = over.single(command)?;
+        let (reply, written) = match self.only_tried {
+            true => trial::told(over.view, command, decision),
+            false => decision.split(),
+        };
+        if let Some((body, machine)) = written {
+            self.compiled.extend(machine);
+            self.bytes += bytes(&body) + self.fact_bytes;
+            if self.bytes > ENTRY_BYTES_MAX {
+                let with = match self.fact_bytes {
+                    0 => "",
+                    _ => ", with the batch's metadata beside each fact",
+                };
+                return Err(Refusal::bad(
+                    "ops",
+                    format!(
+                        "the batch's contexts and payloads exceed {ENTRY_BYTES_MAX} bytes{with}"
+                    ),
+                ));
             }
+            let fact = Fact::from(body);
+            self.earlier
+                .push(&fact, decider.offset, decider.time_ms, self.compiled);
+            self.facts.push(fact);
         }
+        self.replies.push(reply);
         Ok(())
     }
 }
@@ -132,6 +189,12 @@ fn too_much_listed() -> Refusal {
              machines, the most that an atomic batch with writes may look at: list outside of the batch"
         ),
     )
+}
+
+/// What counts for each fact besides its contexts and payloads: WAL_READ may show what a client says about the batch
+/// beside each of its facts, escaped as JSON.
+fn fact_bytes(meta: Option<&Meta>) -> usize {
+    2 * meta.map_or(0, Meta::text_bytes)
 }
 
 fn bytes(body: &Body) -> usize {

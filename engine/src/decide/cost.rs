@@ -1,8 +1,8 @@
 //! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
 //! other writes wait while the proposer decides.
 
-use crate::api::command::{BatchOp, Command, PutMachine};
-use crate::view::View;
+use crate::api::command::{Command, Part, PutMachine, Query};
+use crate::view::{Current, View};
 use crate::{Pending, State};
 
 /// The base cost of an operation, in bytes read.
@@ -15,7 +15,8 @@ const COMPILED_BYTES: usize = 16;
 pub fn cost(state: &State, pending: &Pending, command: &Command) -> usize {
     let view = View::new(state).over(&pending.overlay);
     match command {
-        Command::Batch(ops) => batch(view, ops),
+        Command::Batch(ops) => of_parts(view, ops.iter().map(Part::from)),
+        Command::DryRun(asked) => of_parts(view, asked.parts()),
         Command::FlushAll | Command::SetLevel { .. } => 0,
         command => single(view, command, 0),
     }
@@ -23,23 +24,33 @@ pub fn cost(state: &State, pending: &Pending, command: &Command) -> usize {
 
 /// Whether the command lists instances or machines: it reads more than what it names.
 pub fn lists(command: &Command) -> bool {
-    matches!(command, Command::Batch(ops) if batch_lists(ops))
+    match command {
+        Command::Batch(ops) => any_lists(ops.iter().map(Part::from)),
+        Command::DryRun(asked) => any_lists(asked.parts()),
+        _ => false,
+    }
 }
 
-pub(super) fn batch_lists(ops: &[BatchOp]) -> bool {
-    ops.iter()
-        .any(|op| matches!(op, BatchOp::Read(query) if query.lists()))
+pub(super) fn any_lists<'a>(mut parts: impl Iterator<Item = Part<'a>>) -> bool {
+    parts.any(|part| matches!(part, Part::Read(query) if query.lists()))
 }
 
-pub(super) fn batch(view: View<'_>, ops: &[BatchOp]) -> usize {
+pub(super) fn of_parts<'a>(view: View<'_>, parts: impl Iterator<Item = Part<'a>>) -> usize {
     let mut carried = 0;
-    let costs = ops.iter().map(|op| match op {
-        BatchOp::Write(command) => {
+    let costs = parts.map(|part| match part {
+        Part::Write(command) => {
             let cost = single(view, command, carried);
             carried += documents(command);
             cost
         }
-        BatchOp::Read(_) => OP_BYTES,
+        Part::Read(Query::AllowedEvents { instance_id, .. }) => {
+            let read = |current: &Current<'_>| {
+                let ctx = current.ctx().len();
+                ctx + current.machine.guard_bytes(ctx + carried)
+            };
+            OP_BYTES + view.instance(instance_id).as_ref().map_or(0, read) + carried
+        }
+        Part::Read(_) => OP_BYTES,
     });
     costs.sum()
 }
@@ -80,7 +91,8 @@ fn documents(command: &Command) -> usize {
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
-        | Command::Batch(_) => None,
+        | Command::Batch(_)
+        | Command::DryRun(_) => None,
     };
     document.map_or(0, |text| text.len())
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chart::{Arrived, Course, not_understood};
 use super::idempotency::{KeyCheck, Params};
 use super::{Decider, OpDecision};
 use crate::Refusal;
@@ -16,6 +15,7 @@ use crate::fact::{self, Body};
 use crate::json::{Object, check, compact};
 use crate::limits::CTX_BYTES_MAX;
 use crate::machine::Machine;
+use crate::query::course::{Arrived, Course, not_understood};
 use crate::state::{Last, Scope};
 
 /// A JSON object from a client; null counts as absent.
@@ -142,7 +142,7 @@ impl Decider<'_> {
         if let Some(chart) = chart {
             let names = self.names(&create.instance_id, &machine.name);
             let headers = self.headers();
-            let course = Course::new(machine, chart, names, "{}", &headers);
+            let mut course = Course::new(machine, chart, names, "{}", &headers);
             return course.create(ctx.map(|ctx| &ctx.object));
         }
         Ok(Arrived {

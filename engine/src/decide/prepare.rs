@@ -3,9 +3,9 @@
 //! A decision rests on its *premises*: the instances, machines and keys that its command names. The proposer
 //! may take it over later if the premises are unchanged, and then fills in the offset and the time.
 
-use crate::api::command::{BatchOp, Command, Query};
+use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry};
+use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::state::{Last, Scope, remembered};
 use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
@@ -14,9 +14,6 @@ use super::decide;
 
 /// How much earlier than its entry's time the time may be that an expression of a decision made ahead was told.
 const NOW_AGE_MS_MAX: u64 = 1000;
-
-/// Stands for the offset that an entry does not have yet.
-pub(super) const NO_OFFSET: u64 = u64::MAX;
 
 /// A decision made ahead.
 #[derive(Debug)]
@@ -95,6 +92,8 @@ impl Prepared {
                 })
             }
             Ok(answer) => Ok(answer),
+            // What a dry run decides never gets an offset.
+            Err(refusal) if matches!(command, Command::DryRun(_)) => Err(refusal),
             Err(mut refusal) => {
                 landing.refusal(&mut refusal);
                 Err(refusal)
@@ -114,20 +113,26 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             let machine = view.machine(&create.machine, create.version);
             machine.is_none_or(|machine| machine.reads_now())
         }
-        Command::Batch(ops) => ops.iter().any(|op| match op {
-            // The instance may be one that the batch itself creates.
-            BatchOp::Write(Command::ApplyEvent(apply)) => {
-                let current = view.instance(&apply.instance_id);
-                current.is_none_or(|current| current.machine.reads_now())
-            }
-            BatchOp::Write(command) => reads_now(view, command),
-            BatchOp::Read(_) => false,
-        }),
+        Command::Batch(ops) => ops.iter().map(Part::from).any(|it| reads_now_in(view, it)),
+        Command::DryRun(asked) => asked.parts().any(|it| reads_now_in(view, it)),
         Command::PutMachine(_)
         | Command::DeleteInstance(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_) => false,
+    }
+}
+
+/// [`reads_now`] for a part of a batch.
+fn reads_now_in(view: View<'_>, part: Part<'_>) -> bool {
+    match part {
+        // The instance may be one that the batch itself creates.
+        Part::Write(Command::ApplyEvent(apply)) => {
+            let current = view.instance(&apply.instance_id);
+            current.is_none_or(|current| current.machine.reads_now())
+        }
+        Part::Write(command) => reads_now(view, command),
+        Part::Read(_) => false,
     }
 }
 
@@ -207,7 +212,10 @@ impl Landing {
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
-            | Reply::Machines { .. } => {}
+            | Reply::Machines { .. }
+            | Reply::AllowedEvents(_)
+            | Reply::DryRun(_)
+            | Reply::Refused(_) => {}
         }
     }
 
@@ -292,6 +300,10 @@ impl Premises {
                 let stands = Premise::Automation(automation.paused, automation.since_ms);
                 self.0.push(stands);
             }
+            Command::DryRun(asked) => asked.parts().for_each(|part| match part {
+                Part::Write(command) => self.command(view, command, now),
+                Part::Read(query) => self.query(view, query),
+            }),
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
                 BatchOp::Read(query) => self.query(view, query),
@@ -309,6 +321,7 @@ impl Premises {
                     self.machine(view, machine, *version);
                 }
             },
+            Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
             Query::ListInstances(_) | Query::ListMachines { .. } => {}
         }
     }

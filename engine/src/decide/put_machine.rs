@@ -76,11 +76,13 @@ impl Decider<'_> {
 
     fn check_versions(self, machine: &str) -> Result<(), Refusal> {
         let versions_max = self.limits.max_machine_versions;
-        if versions_max == 0 || self.view.versions(machine).len() < versions_max as usize {
+        let versions = self.view.versions(machine).len() as u64;
+        if versions_max == 0 || versions < u64::from(versions_max) {
             return Ok(());
         }
         Err(Refusal::MachineVersionLimitExceeded {
             machine: machine.to_owned(),
+            versions,
             versions_max,
         })
     }

@@ -29,6 +29,11 @@ impl ReadBudget {
         Self(bytes)
     }
 
+    /// How many bytes may still be read.
+    pub(crate) fn left(&self) -> usize {
+        self.0
+    }
+
     pub(crate) fn spend(&mut self, bytes: usize) -> Result<(), Stopped> {
         self.0 = self.0.checked_sub(bytes).ok_or(Stopped)?;
         Ok(())

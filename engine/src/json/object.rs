@@ -43,6 +43,16 @@ impl<'a> Object<'a> {
         self.fields.len()
     }
 
+    /// Names and values, in the order written.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.fields.iter().map(|(name, value)| (&**name, *value))
+    }
+
+    /// The value of a field.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a str> {
+        self.position(name).map(|at| self.fields[at].1)
+    }
+
     /// Where a field stands among the others.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         match &self.positions {

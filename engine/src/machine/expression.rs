@@ -118,17 +118,21 @@ impl Expression {
 
     /// Whether it is true, with the values that it read.
     pub fn explain<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Explained {
+        self.explain_briefly(scope, steps, usize::MAX)
+    }
+
+    /// [`Expression::explain`]; of a value with more than `bytes_max` bytes, a beginning that is longer than that.
+    pub(crate) fn explain_briefly<'a>(
+        &'a self,
+        scope: &mut Scope<'a>,
+        steps: &mut Steps,
+        bytes_max: usize,
+    ) -> Explained {
         let (result, found) = self.run(scope, steps);
         let read = self.paths.iter().zip(found).filter_map(|(path, found)| {
-            let mut text = String::new();
-            // The values were read within the steps; showing them has steps of its own.
-            let shown = match found? {
-                Ok(value) => to_json(&value, &mut text, &mut Steps::default()).is_ok(),
-                Err(_) => false,
-            };
             Some(Read {
                 path: path.text(path.steps.len()),
-                value: shown.then_some(text),
+                value: found?.ok().and_then(|value| shown(&value, bytes_max)),
             })
         });
         Explained {
@@ -217,5 +221,23 @@ impl Expression {
     /// than the limit, an evaluation may end with an error.
     pub fn worst_steps(&self, document_bytes: u64) -> u64 {
         check::worst(&self.expr, document_bytes)
+    }
+}
+
+/// The value as JSON, or the beginning of a long one. It was read within the steps; showing it has steps of its own.
+fn shown(value: &Value<'_>, bytes_max: usize) -> Option<String> {
+    // A character has up to four bytes.
+    let beginning = |text: &str| {
+        let end = text.floor_char_boundary(bytes_max.saturating_add(4));
+        text[..end].to_owned()
+    };
+    match value {
+        Value::Number(text) | Value::JsonList(text) | Value::JsonMap(text) => Some(beginning(text)),
+        Value::String(text) => serde_json::to_string(&beginning(text)).ok(),
+        value => {
+            let mut text = String::new();
+            to_json(value, &mut text, &mut Steps::default()).ok()?;
+            Some(text)
+        }
     }
 }

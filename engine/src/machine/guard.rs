@@ -14,18 +14,22 @@
 //! null. `.length` of a list is its length; an object's own key of that name wins.
 
 mod eval;
+mod explain;
 mod lexer;
 mod parser;
 mod print;
 mod tree;
 
 pub(crate) use eval::{Budget, Stopped};
+pub(crate) use explain::{Explain, Room, explain, explain_expression};
+pub use explain::{Tried, ValueRead};
 pub use tree::{Tree, Value};
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::json::Context;
+use crate::json::{Context, Found};
 use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
 
 /// A parsed guard with its text.
@@ -157,6 +161,28 @@ impl Guard {
     /// Whether it holds for a context that was scanned for what it reads.
     pub(crate) fn holds(&self, ctx: &Context<'_>, budget: &mut Budget) -> Result<bool, Stopped> {
         eval::holds(self, ctx, budget)
+    }
+}
+
+impl Explain for Guard {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn reads(&self, ctx: &Context<'_>, visit: &mut dyn FnMut(&str, Cow<'_, str>) -> bool) {
+        let mut goes_on = true;
+        self.expr.operands(&mut |operand: Operand| {
+            if !goes_on || operand.kind != OperandKind::Path {
+                return;
+            }
+            let path = operand.text(&self.text);
+            let value = match ctx.value(path) {
+                Some(Found::Length(length)) => Cow::Owned(length.to_string()),
+                Some(Found::Text(text)) => Cow::Borrowed(text),
+                None => Cow::Borrowed("null"),
+            };
+            goes_on = visit(&format!("ctx.{path}"), value);
+        });
     }
 }
 

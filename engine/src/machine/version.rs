@@ -1,5 +1,6 @@
 //! A machine version, compiled for deciding: names are numbers, guards are parsed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -205,6 +206,36 @@ impl Machine {
         chart.is_some_and(|chart| chart.growth.reads_now)
     }
 
+    /// The events of a state, in the order in which its transitions first name them, each with its transitions in
+    /// order; the error is why they are not known.
+    pub(crate) fn events(&self, state: u16) -> Result<Vec<(&str, Vec<&Rule>)>, &str> {
+        let rules = self.rules.as_ref().map_err(String::as_str)?;
+        let of_state = rules.of_state(state).iter().map(|exit| exit.event);
+        let numbers: BTreeSet<u32> = of_state.chain(rules.everywhere(state)).collect();
+        let names = rules.events.iter().map(|(name, number)| (*number, &**name));
+        let names: BTreeMap<u32, &str> = names.collect();
+        let mut events = Vec::new();
+        for number in numbers {
+            let choices: Vec<(u32, &Rule)> = rules.choices(state, number).collect();
+            if let (Some(event), Some((first, _))) = (names.get(&number), choices.first()) {
+                let rules = choices.iter().map(|(_, rule)| *rule).collect();
+                events.push((*first, (*event, rules)));
+            }
+        }
+        events.sort_by_key(|(first, _)| *first);
+        Ok(events.into_iter().map(|(_, event)| event).collect())
+    }
+
+    /// How many bytes the guards of a state have.
+    pub(crate) fn guard_bytes_of(&self, state: u16) -> usize {
+        let Ok(rules) = &self.rules else { return 0 };
+        let exits = rules.of_state(state).iter().map(|exit| exit.transition);
+        let every = rules.chart.iter().flat_map(|chart| &chart.everywhere);
+        let numbers = exits.chain(every.map(|it| it.transition));
+        let guards = numbers.filter_map(|number| rules.all[number as usize].guard.as_ref());
+        guards.map(|guard| guard.text().len()).sum()
+    }
+
     /// The transitions of a state for an event, in order; the error is why they are not known.
     pub(crate) fn rules(
         &self,
@@ -217,15 +248,14 @@ impl Machine {
     /// [`Machine::rules`] with the transitions' positions.
     pub(crate) fn choices(&self, state: u16, event: &str) -> Result<Choices<'_>, &str> {
         let rules = self.rules.as_ref().map_err(String::as_str)?;
-        let (exits, every) = match rules.events.get(event) {
-            None => (&[][..], &[][..]),
-            Some(event) => (rules.exits(state, *event), rules.every(state, *event)),
-        };
-        Ok(Choices {
-            rules,
-            state,
-            exits,
-            every,
+        Ok(match rules.events.get(event) {
+            None => Choices {
+                rules,
+                state,
+                exits: &[],
+                every: &[],
+            },
+            Some(event) => rules.choices(state, *event),
         })
     }
 
@@ -256,6 +286,30 @@ struct Head<'a> {
 }
 
 impl Rules {
+    fn choices(&self, state: u16, event: u32) -> Choices<'_> {
+        Choices {
+            rules: self,
+            state,
+            exits: self.exits(state, event),
+            every: self.every(state, event),
+        }
+    }
+
+    /// The exits of a state, by event.
+    fn of_state(&self, state: u16) -> &[Exit] {
+        let from = self.exits.partition_point(|it| it.state < state);
+        let rest = &self.exits[from..];
+        &rest[..rest.partition_point(|it| it.state <= state)]
+    }
+
+    /// The events of the transitions from every state that is not final.
+    fn everywhere(&self, state: u16) -> impl Iterator<Item = u32> {
+        let chart = self.chart.as_ref();
+        let chart = chart.filter(|chart| !chart.states[usize::from(state)].is_final);
+        let all = chart.into_iter().flat_map(|chart| &chart.everywhere);
+        all.map(|it| it.event)
+    }
+
     fn exits(&self, state: u16, event: u32) -> &[Exit] {
         let wanted = (state, event);
         let from = self

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agreement;
+mod asking;
 mod automation;
 mod bounds;
 mod chain;

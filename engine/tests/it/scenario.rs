@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::common::{bytes, reload, said};
 use rstmdb_engine::command::{
-    ApplyEvent, BatchOp, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
+    ApplyEvent, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances, PutMachine, Query,
     SetAutomation,
 };
 use rstmdb_engine::fact::{Header, Meta};
@@ -67,6 +67,9 @@ pub enum Request {
 
 /// `text` is a line without its mark, and no line that steers the run.
 pub fn request(text: &str, ops: &[&str]) -> Request {
+    if let Some(asked) = text.strip_prefix("dry ") {
+        return Request::Command(Command::DryRun(Box::new(dry_run(asked, ops))));
+    }
     let line = Line::parse(text);
     if line.words[0] == "batch" {
         let ops = ops
@@ -101,6 +104,17 @@ pub fn meta(text: &str) -> Option<Meta> {
         causation_id: line.option("causation"),
     };
     (meta != Meta::default()).then_some(meta)
+}
+
+/// `dry batch alone` asks for operations that stand alone.
+fn dry_run(text: &str, ops: &[&str]) -> DryRun {
+    match request(text, ops) {
+        Request::Command(Command::Batch(ops)) if text.contains("alone") => {
+            DryRun::EachAlone(ops.into_iter().map(Ok).collect())
+        }
+        Request::Command(command) => DryRun::Whole(command),
+        Request::Query(_) => panic!("a dry run of a query"),
+    }
 }
 
 /// What came of a request.
@@ -168,6 +182,10 @@ impl<'a> Line<'a> {
         match self.words[0] {
             "get" => Some(Query::GetInstance {
                 instance_id: self.words[1].to_owned(),
+            }),
+            "allowed" => Some(Query::AllowedEvents {
+                instance_id: self.words[1].to_owned(),
+                payloads: self.json.map(bytes),
             }),
             "machine" => Some(Query::GetMachine {
                 machine: self.words[1].to_owned(),

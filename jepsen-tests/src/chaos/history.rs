@@ -33,6 +33,8 @@ pub enum Workload {
     Monotonic,
     /// Reads by the leader's lease.
     Lease,
+    /// Questions what an order allows, and what an event would do.
+    Asking,
 }
 
 /// One request and its outcome.

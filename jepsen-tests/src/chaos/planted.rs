@@ -48,6 +48,7 @@ fn faults(bug: Bug) -> Option<&'static str> {
         Bug::ChainSkipsStale => "members,leader-alone,kill-one,transfer",
         Bug::ChainLostBySnapshot => "kill-one,rolling",
         Bug::LevelRaisedTooEarly => return None,
+        Bug::DryRunWrites => "kill-one",
     })
 }
 

@@ -18,6 +18,7 @@ const OPS: &[&str] = &[
     "CREATE_INSTANCE",
     "GET_INSTANCE",
     "LIST_INSTANCES",
+    "ALLOWED_EVENTS",
     "DELETE_INSTANCE",
     "APPLY_EVENT",
     "BATCH",
@@ -108,7 +109,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(15) {
+        let (op, params) = match self.rng.below(17) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -149,6 +150,14 @@ impl Mutator {
                 "WATCH_ALL",
                 json!({"machines": ["m"], "events": ["E"], "emits": ["x"], "include_ctx": false}),
             ),
+            14 => (
+                "ALLOWED_EVENTS",
+                json!({"instance_id": instance, "payloads": {"SET": {"n": 1}}}),
+            ),
+            15 => {
+                let ops = json!([{"op": "CREATE_INSTANCE", "params": create}]);
+                ("BATCH", json!({"ops": ops, "dry_run": true}))
+            }
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})

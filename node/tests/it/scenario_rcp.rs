@@ -1,10 +1,12 @@
 //! The requests of a scenario, and what came of them, as RCP writes them.
 
-use rstmdb_engine::command::{BatchOp, Query};
+use rstmdb_engine::command::{BatchOp, DryRun, Query};
+use rstmdb_engine::fact::NO_OFFSET;
+use rstmdb_engine::guard::Tried;
+use rstmdb_engine::reply::{AllowedEvent, Trial};
 use rstmdb_engine::{Command, Refusal, Reply};
-use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::storage::automation::Automation;
-use rstmdb_rcp::message::{instance, machine};
+use rstmdb_rcp::message::{asking, instance, machine};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -34,7 +36,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 version: create.version,
                 initial_ctx: create.initial_ctx.as_deref().map(raw),
                 idempotency_key: create.idempotency_key.as_deref().map(Into::into),
-                meta: Meta::default(),
+                ..instance::CreateInstance::default()
             };
             ("CREATE_INSTANCE", text(&params))
         }
@@ -47,7 +49,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
                 expected_wal_offset: apply.expected_wal_offset,
                 event_id: apply.event_id.as_deref().map(Into::into),
                 idempotency_key: apply.idempotency_key.as_deref().map(Into::into),
-                meta: Meta::default(),
+                ..instance::ApplyEvent::default()
             };
             ("APPLY_EVENT", text(&params))
         }
@@ -55,7 +57,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
             let params = instance::DeleteInstance {
                 instance_id: (&*delete.instance_id).into(),
                 idempotency_key: delete.idempotency_key.as_deref().map(Into::into),
-                meta: Meta::default(),
+                ..instance::DeleteInstance::default()
             };
             ("DELETE_INSTANCE", text(&params))
         }
@@ -70,7 +72,19 @@ fn command_call(command: &Command) -> (&'static str, String) {
             ("AUTOMATION", text(&params))
         }
         Command::SetLevel { .. } => panic!("no client can ask for {command}"),
-        Command::Batch(ops) => ("BATCH", batch_params(ops)),
+        Command::Batch(ops) => ("BATCH", batch_params("atomic", ops)),
+        Command::DryRun(asked) => {
+            let (op, params) = match &**asked {
+                DryRun::Whole(command) => command_call(command),
+                DryRun::EachAlone(ops) => {
+                    let ops: Vec<_> = ops.iter().map(|op| op.clone().unwrap()).collect();
+                    ("BATCH", batch_params("best_effort", &ops))
+                }
+            };
+            let rest = params.strip_prefix('{').unwrap();
+            let comma = if rest == "}" { "" } else { "," };
+            (op, format!(r#"{{"dry_run":true{comma}{rest}"#))
+        }
     }
 }
 
@@ -94,6 +108,17 @@ fn query_call(query: &Query) -> (&'static str, String) {
             };
             ("LIST_INSTANCES", text(&params))
         }
+        Query::AllowedEvents {
+            instance_id,
+            payloads,
+        } => {
+            let params = asking::AllowedEvents {
+                instance_id: instance_id.into(),
+                payloads: payloads.as_deref().map(raw),
+                ..asking::AllowedEvents::default()
+            };
+            ("ALLOWED_EVENTS", text(&params))
+        }
         Query::GetMachine { machine, version } => {
             let params = machine::GetMachine {
                 machine: machine.into(),
@@ -113,7 +138,7 @@ fn query_call(query: &Query) -> (&'static str, String) {
     }
 }
 
-fn batch_params(ops: &[BatchOp]) -> String {
+fn batch_params(mode: &str, ops: &[BatchOp]) -> String {
     let ops = ops.iter().map(|op| {
         let (op, params) = match op {
             BatchOp::Write(command) => command_call(command),
@@ -122,7 +147,7 @@ fn batch_params(ops: &[BatchOp]) -> String {
         format!(r#"{{"op":"{op}","params":{params}}}"#)
     });
     let ops: Vec<String> = ops.collect();
-    format!(r#"{{"mode":"atomic","ops":[{}]}}"#, ops.join(","))
+    format!(r#"{{"mode":"{mode}","ops":[{}]}}"#, ops.join(","))
 }
 
 fn text(params: &impl Serialize) -> String {
@@ -181,14 +206,75 @@ pub fn result(reply: &Reply) -> Value {
         } => json!({ "flushed": true, "instances_removed": instances_removed,
             "machines_removed": machines_removed }),
         Reply::Batch(replies) => {
-            let items = replies.iter().map(result);
-            let items: Vec<Value> = items
-                .map(|result| json!({ "status": "ok", "result": result }))
-                .collect();
-            json!({ "results": items })
+            let items = replies.iter().map(|reply| match reply {
+                Reply::Refused(refusal) => {
+                    let error = error(refusal);
+                    json!({ "status": "error", "error": { "code": error["code"], "details": error["details"],
+                        "message": error["message"], "retryable": false } })
+                }
+                reply => json!({ "status": "ok", "result": result(reply) }),
+            });
+            json!({ "results": items.collect::<Vec<_>>() })
         }
+        Reply::DryRun(trial) => trial_result(trial),
         found => found_result(found),
     }
+}
+
+fn trial_result(trial: &Trial) -> Value {
+    let mut told = result(&trial.reply);
+    let object = told.as_object_mut().unwrap();
+    for name in ["wal_offset", "last_wal_offset"] {
+        if object.get(name) == Some(&json!(NO_OFFSET)) {
+            object[name] = Value::Null;
+        }
+    }
+    if trial.id_drawn {
+        object["instance_id"] = Value::Null;
+    }
+    // The result of a read within a batch is not a dry run, but may show what has no offset.
+    for item in object
+        .get_mut("results")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        if item["result"]["last_wal_offset"] == json!(NO_OFFSET) {
+            item["result"]["last_wal_offset"] = Value::Null;
+        }
+    }
+    object.insert("dry_run".to_owned(), json!(true));
+    if trial.replayed {
+        object.insert("replayed".to_owned(), json!(true));
+    }
+    if let Some(would) = &trial.would {
+        let would = json!({ "set": would.set, "unset": would.unset, "armed": would.armed,
+            "disarmed": would.disarmed, "emits": would.emits });
+        object.insert("would".to_owned(), would);
+    }
+    told
+}
+
+fn allowed_event(allowed: &AllowedEvent) -> Value {
+    let guards: Vec<Value> = allowed.guards.iter().map(tried).collect();
+    let mut told = json!({ "event": allowed.event, "guards": guards });
+    match &allowed.to_state {
+        Some(state) => {
+            told["outcome"] = json!("taken");
+            told["to_state"] = json!(**state);
+        }
+        None => told["outcome"] = json!("refused"),
+    }
+    told
+}
+
+fn tried(tried: &Tried) -> Value {
+    assert!(tried.error.is_none() && !tried.values.iter().any(|read| read.cut));
+    let values = tried.values.iter();
+    let values: serde_json::Map<_, _> = values
+        .map(|read| (read.path.clone(), document(read.value.as_bytes())))
+        .collect();
+    json!({ "text": tried.text, "holds": tried.holds, "values": values })
 }
 
 /// The result of a query.
@@ -242,6 +328,11 @@ fn found_result(reply: &Reply) -> Value {
                 }
             });
             json!({ "items": items.collect::<Vec<_>>() })
+        }
+        Reply::AllowedEvents(allowed) => {
+            assert!(!allowed.has_more);
+            let events: Vec<Value> = allowed.events.iter().map(allowed_event).collect();
+            json!({ "state": *allowed.state, "last_wal_offset": allowed.last_wal_offset, "events": events })
         }
         other => panic!("no result of a query: {other:?}"),
     }

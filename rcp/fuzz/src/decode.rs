@@ -1,5 +1,6 @@
 //! Any bytes, in either wire mode, through everything that looks at what a peer sends.
 
+use rstmdb_rcp::message::asking::AllowedEvents;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
@@ -29,6 +30,7 @@ fn look_into(payload: &[u8]) {
     let _ = CreateInstance::read(head.params);
     let _ = ListInstances::read(head.params);
     let _ = PutMachine::read(head.params);
+    let _ = AllowedEvents::read(head.params);
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);
     let _ = Batch::read(head.params);

@@ -1,5 +1,6 @@
 //! Any bytes as what a server sends: read as the client library reads it, down to results and errors.
 
+use rstmdb_rcp::message::asking::{AllowedEventsResult, ApplyEventDryRun};
 use rstmdb_rcp::message::batch::BatchResult;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListInstancesResult};
@@ -53,6 +54,8 @@ fn read_result(result: &RawValue) {
     parse::<GetInstanceResult<'_>>(result);
     parse::<ListInstancesResult<'_>>(result);
     parse::<ApplyEventResult<'_>>(result);
+    parse::<AllowedEventsResult<'_>>(result);
+    parse::<ApplyEventDryRun<'_>>(result);
     parse::<BatchResult<'_>>(result);
     parse::<WatchAllResult<'_>>(result);
     parse::<WalReadResult<Box<RawValue>>>(result);

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use super::dial::{Incomings, Link, parse_incoming};
 use super::{Error, Reply, parse};
+use crate::feature::Features;
 use crate::frame::Flags;
 use crate::message::{ErrorBody, Incoming, request};
 use crate::wire::{self, WireMode};
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     /// Which of the client's addresses it leads to.
     pub(super) at: usize,
     pub(super) address: String,
+    /// What both ends can do.
+    pub(super) features: Features,
 }
 
 /// How a call on this connection ended without an answer.
@@ -89,13 +92,14 @@ impl Connection {
             busy: Notify::new(),
             closed_to_calls: AtomicBool::new(false),
         });
-        let (at, address) = (link.at, link.address.clone());
+        let (at, address, features) = (link.at, link.address.clone(), link.features);
         let driver = tokio::spawn(drive(shared.clone(), link, patience)).abort_handle();
         Arc::new(Connection {
             shared,
             driver,
             at,
             address,
+            features,
         })
     }
 

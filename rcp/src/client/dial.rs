@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::address::Address;
 use super::{ClientOptions, Error, parse, tls};
 use crate::PROTOCOL_VERSION;
+use crate::feature::Features;
 use crate::frame::{Flags, Limits};
 use crate::message::session::{Auth, AuthResult, Hello, HelloResult};
 use crate::message::{Incoming, op, request};
@@ -42,6 +43,8 @@ pub(super) struct Link {
     /// Which of the client's addresses it leads to.
     pub(super) at: usize,
     pub(super) address: String,
+    /// What both ends can do.
+    pub(super) features: Features,
     out: BytesMut,
     next_id: u64,
 }
@@ -232,6 +235,7 @@ impl Link {
             mode: WireMode::Binary,
             at,
             address,
+            features: Features::NONE,
             out: BytesMut::new(),
             next_id: 0,
         }
@@ -250,6 +254,7 @@ impl Link {
             Error::Protocol(format!("the server chose wire mode {:?}", result.wire_mode))
         })?;
         self.mode = mode;
+        self.features = Features::from_names(&result.features);
         self.read.decoder.set_mode(mode);
         Ok(())
     }

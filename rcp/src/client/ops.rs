@@ -3,6 +3,10 @@
 use serde_json::value::RawValue;
 
 use super::{Client, Error, Response};
+use crate::message::asking::{
+    AllowedEvents, AllowedEventsResult, ApplyEventDryRun, CreateInstanceDryRun,
+    DeleteInstanceDryRun,
+};
 use crate::message::batch::{Batch, BatchResult};
 use crate::message::cluster::{
     ClusterAdd, ClusterAddResult, ClusterFinalizeUpgradeResult, ClusterPromote,
@@ -55,6 +59,8 @@ methods! {
     ping PING () -> PingResult;
     /// INFO: what the server is and can do.
     info INFO () -> InfoResult<'static>;
+    /// ALLOWED_EVENTS: what each event of an instance's state would do.
+    allowed_events ALLOWED_EVENTS (AllowedEvents<'_>) -> AllowedEventsResult<'static>;
     /// PUT_MACHINE: defines a version of a machine.
     put_machine PUT_MACHINE (PutMachine<'_>) -> PutMachineResult<'static>;
     /// GET_MACHINE: a version's definition.
@@ -113,4 +119,38 @@ methods! {
     rotate_key ROTATE_KEY (RotateKey) -> RotateKeyResult;
     /// RELOAD: the answering node reads its configuration, tokens, certificates and keys again.
     reload RELOAD () -> ReloadResult;
+}
+
+macro_rules! dry_runs {
+    ($($(#[$doc:meta])* $method:ident $op:ident ($params:ident) -> $result:ty;)*) => {
+        impl Client {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// See [`Error`]. A server that does not know dry runs is not asked, because it would do what it is
+                /// asked about.
+                pub async fn $method(
+                    &self,
+                    params: &$params<'_>,
+                ) -> Result<Response<$result>, Error> {
+                    let params = $params { dry_run: true, ..params.clone() };
+                    self.call(op::$op, &params).await
+                }
+            )*
+        }
+    };
+}
+
+dry_runs! {
+    /// What APPLY_EVENT would answer and do. Nothing is written, and no idempotency key is taken.
+    apply_event_dry_run APPLY_EVENT (ApplyEvent) -> ApplyEventDryRun<'static>;
+    /// What CREATE_INSTANCE would answer and do.
+    create_instance_dry_run CREATE_INSTANCE (CreateInstance) -> CreateInstanceDryRun<'static>;
+    /// What DELETE_INSTANCE would answer and do.
+    delete_instance_dry_run DELETE_INSTANCE (DeleteInstance) -> DeleteInstanceDryRun<'static>;
+    /// What PUT_MACHINE would answer.
+    put_machine_dry_run PUT_MACHINE (PutMachine) -> PutMachineResult<'static>;
+    /// What BATCH would answer: each result is that of the operation's own dry run.
+    batch_dry_run BATCH (Batch) -> BatchResult<'static>;
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::BATCH_OPS_MAX;
+use crate::message::asking::DRY_RUN;
 use crate::message::fields::Fields;
 use crate::message::op::{self, Kind};
 
@@ -30,26 +31,41 @@ pub(super) struct Plan<'a> {
     /// It may be sent to another node while the first one still works on it, because it concerns the cluster
     /// and not one node's files.
     pub(super) movable: bool,
+    /// It only asks what a write would do. A server that does not know such questions would do it.
+    pub(super) dry_run: bool,
     /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,
 }
 
 /// Decides whether a call may be retried after its connection is lost.
 pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan<'a> {
+    let dry_run = op::kind(name) == Some(Kind::Write) && is_dry_run(params);
     let (params, repeatable) = match op::kind(name) {
+        _ if dry_run => (Cow::Borrowed(params), true),
         Some(Kind::Read | Kind::Session | Kind::Maintenance) => (Cow::Borrowed(params), true),
         Some(Kind::Watch) | None => (Cow::Borrowed(params), false),
         Some(Kind::Write) => plan_write(name, params, add_keys),
     };
-    let writes = matches!(op::kind(name), Some(Kind::Write) | None);
+    let writes = matches!(op::kind(name), Some(Kind::Write) | None) && !dry_run;
     let of_one_node = op::kind(name) == Some(Kind::Maintenance) && !op::needs_cluster_feature(name);
     let movable = repeatable && !of_one_node;
     Plan {
         params,
         repeatable,
         movable,
+        dry_run,
         writes,
     }
+}
+
+fn is_dry_run(params: &RawValue) -> bool {
+    let text = params.get();
+    // A name may be written with escapes.
+    if !text.contains(DRY_RUN) && !text.contains("\\u") {
+        return false;
+    }
+    let fields = Fields::split("", text, [DRY_RUN]);
+    fields.is_ok_and(|fields| fields.get(DRY_RUN).is_some_and(|raw| raw.get() == "true"))
 }
 
 fn plan_write<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> (Cow<'a, RawValue>, bool) {
@@ -178,6 +194,37 @@ mod tests {
         }
         assert!(!planned("FLUSH_ALL", "{}", true).1);
         assert!(!planned("FROM_THE_FUTURE", "{}", true).1);
+    }
+
+    #[test]
+    fn a_dry_run_is_repeated_like_a_read_and_gets_no_key() {
+        let plan_of = |name, params: &str| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan(name, &params, true);
+            (
+                plan.dry_run,
+                plan.repeatable,
+                plan.movable,
+                plan.writes,
+                plan.params.get().to_owned(),
+            )
+        };
+        for name in [
+            "APPLY_EVENT",
+            "CREATE_INSTANCE",
+            "BATCH",
+            "FLUSH_ALL",
+            "PUT_MACHINE",
+        ] {
+            for asks in [r#"{"dry_run":true}"#, r#"{"dry\u005frun": true}"#] {
+                let expected = (true, true, true, false, asks.to_owned());
+                assert_eq!(plan_of(name, asks), expected, "{name}");
+            }
+            let (dry_run, .., writes, _) =
+                plan_of(name, r#"{"dry_run":false,"payload":{"dry_run":true}}"#);
+            assert!(!dry_run && writes, "{name}");
+        }
+        assert!(!plan_of("GET_INSTANCE", r#"{"dry_run":true}"#).0);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::dial::Dialer;
 use super::retry::{Backoff, Plan, plan};
 use super::{Error, Reply};
 use crate::Code;
+use crate::feature::Features;
 use crate::message::ErrorBody;
 
 pub(super) struct Session {
@@ -101,7 +102,7 @@ impl Session {
         // A node's refusal of an earlier attempt.
         let mut refused = None;
         loop {
-            let mut pending = match self.send(op, &plan.params, deadline).await {
+            let mut pending = match self.send(op, &plan, deadline).await {
                 Ok(pending) => pending,
                 Err(error) if maybe_done => {
                     return Err(in_doubt(error, refused.as_ref(), plan.repeatable));
@@ -204,9 +205,9 @@ impl Session {
     }
 
     /// Queues a call on the current connection; waits for one if there is none.
-    async fn send(&self, op: &str, params: &RawValue, deadline: Instant) -> Result<Pending, Error> {
+    async fn send(&self, op: &str, plan: &Plan<'_>, deadline: Instant) -> Result<Pending, Error> {
         if self.queued.load(Ordering::Acquire) == 0
-            && let Some(pending) = self.try_send(op, params)?
+            && let Some(pending) = self.try_send(op, plan)?
         {
             return Ok(pending);
         }
@@ -219,7 +220,7 @@ impl Session {
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         loop {
             // Queue it before the lock is released, so that calls waiting for the lock come after it.
-            if let Some(pending) = self.try_send(op, params)? {
+            if let Some(pending) = self.try_send(op, plan)? {
                 return Ok(pending);
             }
             let order = self.dialer.order_from(self.at() + 1);
@@ -240,7 +241,7 @@ impl Session {
         }
     }
 
-    fn try_send(&self, op: &str, params: &RawValue) -> Result<Option<Pending>, Error> {
+    fn try_send(&self, op: &str, plan: &Plan<'_>) -> Result<Option<Pending>, Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -248,7 +249,13 @@ impl Session {
         if !connection.is_usable() {
             return Ok(None);
         }
-        match connection.enqueue(op, params) {
+        if plan.dry_run && !connection.features.contains(Features::LIFECYCLE) {
+            return Err(Error::Request(format!(
+                "{} does not know dry_run and would carry out {op}: upgrade it, and offer the feature \"lifecycle\"",
+                connection.address
+            )));
+        }
+        match connection.enqueue(op, &plan.params) {
             Ok(pending) => Ok(Some(pending)),
             Err(lost) => match &*lost.error {
                 Error::Request(_) => Err((*lost.error).clone()),

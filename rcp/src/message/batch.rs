@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::{Fields, unexpected};
 use super::meta::Meta;
 use super::response::ErrorBody;
@@ -33,6 +34,9 @@ pub struct Batch<'a> {
     /// else; the operations of an atomic one say nothing of their own.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what the operations would do.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// One operation of a batch.
@@ -53,6 +57,7 @@ impl<'a> Params<'a> for Batch<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         let mode = match fields.optional_text("mode")?.as_deref() {
@@ -76,6 +81,7 @@ impl<'a> Params<'a> for Batch<'a> {
             mode,
             ops,
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

@@ -302,13 +302,15 @@ mod tests {
             let fault = ClusterAdd::read(&text).unwrap_err().to_string();
             assert_eq!(
                 fault,
-                format!("params.peer_addr: expected \"HOST:PORT\", got {wrong:?}")
+                format!(
+                    "params.peer_addr: expected \"HOST:PORT\" with a port from 1 to 65535, got {wrong:?}"
+                )
             );
         }
         let text = raw(&json!({}));
         assert_eq!(
             ClusterAdd::read(&text).unwrap_err().to_string(),
-            "params.peer_addr: required, expected \"HOST:PORT\""
+            "params.peer_addr: required, expected \"HOST:PORT\" with a port from 1 to 65535"
         );
     }
 

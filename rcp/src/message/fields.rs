@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use super::Consistency;
 use crate::LIST_ITEMS_MAX;
 
+/// The parameter that asks what a write would do.
+pub const DRY_RUN: &str = "dry_run";
+
 /// A wrong or missing parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
@@ -146,7 +149,7 @@ impl<'a, const N: usize> Fields<'a, N> {
     }
 
     pub(super) fn host_and_port(&self, name: &str) -> Result<Cow<'a, str>, ParamFault> {
-        self.required(name, "\"HOST:PORT\"", |raw| {
+        self.required(name, HOST_AND_PORT, |raw| {
             parse_text(raw).filter(|text| is_host_and_port(text))
         })
     }
@@ -169,6 +172,12 @@ impl<'a, const N: usize> Fields<'a, N> {
 
     pub(super) fn optional_bool(&self, name: &str) -> Result<Option<bool>, ParamFault> {
         self.optional(name, "true or false", |raw| raw.get().parse().ok())
+    }
+
+    /// Whether only an answer to "what would it do" is wanted.
+    pub(super) fn dry_run(&self) -> Result<bool, ParamFault> {
+        let asked = self.optional_bool(DRY_RUN)?;
+        Ok(asked.unwrap_or(false))
     }
 
     pub(super) fn object(&self, name: &str) -> Result<&'a RawValue, ParamFault> {
@@ -256,6 +265,8 @@ fn parse_integer(raw: &RawValue) -> Option<u64> {
 fn parse_version(raw: &RawValue) -> Option<u32> {
     raw.get().parse().ok().filter(|version| *version >= 1)
 }
+
+const HOST_AND_PORT: &str = "\"HOST:PORT\" with a port from 1 to 65535";
 
 fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {

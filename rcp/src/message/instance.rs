@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::Fields;
 use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};
@@ -29,6 +30,9 @@ pub struct CreateInstance<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what it would do. The answer then is a [`CreateInstanceDryRun`](super::asking::CreateInstanceDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 #[expect(
@@ -51,6 +55,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -60,6 +65,7 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             initial_ctx: fields.optional_object("initial_ctx")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }
@@ -215,6 +221,9 @@ pub struct DeleteInstance<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what it would do. The answer then is a [`DeleteInstanceDryRun`](super::asking::DeleteInstanceDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
@@ -226,12 +235,14 @@ impl<'a> Params<'a> for DeleteInstance<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }
@@ -272,6 +283,9 @@ pub struct ApplyEvent<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what it would do. The answer then is an [`ApplyEventDryRun`](super::asking::ApplyEventDryRun).
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for ApplyEvent<'a> {
@@ -288,6 +302,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -299,6 +314,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             event_id: fields.optional_text("event_id")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::asking::DRY_RUN;
 use super::fields::Fields;
 use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};
@@ -24,6 +25,9 @@ pub struct PutMachine<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what it would do.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> PutMachine<'a> {
@@ -35,6 +39,7 @@ impl<'a> PutMachine<'a> {
             definition,
             checksum: None,
             meta: Meta::default(),
+            dry_run: false,
         }
     }
 }
@@ -50,6 +55,7 @@ impl<'a> Params<'a> for PutMachine<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            DRY_RUN,
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -58,6 +64,7 @@ impl<'a> Params<'a> for PutMachine<'a> {
             definition: fields.object("definition")?,
             checksum: fields.optional_text("checksum")?,
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

@@ -47,6 +47,7 @@ ops! {
     CREATE_INSTANCE Write;
     GET_INSTANCE Read;
     LIST_INSTANCES Read;
+    ALLOWED_EVENTS Read;
     DELETE_INSTANCE Write;
     APPLY_EVENT Write;
     BATCH Write;

@@ -261,14 +261,24 @@ pub struct FlushAll<'a> {
     /// What the client says about it.
     #[serde(flatten)]
     pub meta: Meta<'a>,
+    /// Only tell what it would remove.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for FlushAll<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["headers", "reason", "correlation_id", "causation_id"];
+        let names = [
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+            super::asking::DRY_RUN,
+        ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
         })
     }
 }

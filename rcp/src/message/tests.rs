@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::asking::AllowedEvents;
 use super::batch::{Batch, BatchItem, BatchMode, BatchResult};
 use super::instance::{ApplyEvent, ApplyEventResult, CreateInstance, GetInstance, ListInstances};
 use super::machine::{GetMachine, PutMachine};
@@ -47,7 +48,7 @@ fn parameters_survive_reading_and_writing() {
     survives!(Auth<'_>, json!({"method": "bearer", "token": "t"}));
     survives!(
         PutMachine<'_>,
-        json!({"machine": "m", "version": 1, "definition": {"states": ["a"]}, "checksum": "ab"})
+        json!({"machine": "m", "version": 1, "definition": {"states": ["a"]}, "checksum": "ab", "dry_run": true})
     );
     survives!(
         GetMachine<'_>,
@@ -56,7 +57,7 @@ fn parameters_survive_reading_and_writing() {
     survives!(
         CreateInstance<'_>,
         json!({"instance_id": "i", "machine": "m", "version": 1, "initial_ctx": {"a": 1}, "idempotency_key": "k",
-            "headers": {"a": "b", "c": ""}, "reason": "r", "correlation_id": "w", "causation_id": "17"})
+            "headers": {"a": "b", "c": ""}, "reason": "r", "correlation_id": "w", "causation_id": "17", "dry_run": true})
     );
     survives!(
         FlushAll<'_>,
@@ -68,12 +69,17 @@ fn parameters_survive_reading_and_writing() {
         json!({"instance_id": "i", "consistency": "lease"})
     );
     survives!(
+        AllowedEvents<'_>,
+        json!({"instance_id": "i", "payloads": {"PAY": {"n": 1}}, "consistency": "local", "min_wal_offset": 7})
+    );
+    survives!(FlushAll, json!({"dry_run": true}));
+    survives!(
         ListInstances<'_>,
         json!({"machine": "m", "state": "s", "limit": 5, "offset": 6, "after": "x", "consistency": "linearizable"})
     );
     survives!(
         ApplyEvent<'_>,
-        json!({"instance_id": "i", "event": "E", "payload": {"n": null}, "expected_state": "s", "expected_wal_offset": 0, "event_id": "e", "idempotency_key": "k"})
+        json!({"instance_id": "i", "event": "E", "payload": {"n": null}, "expected_state": "s", "expected_wal_offset": 0, "event_id": "e", "idempotency_key": "k", "dry_run": true})
     );
     survives!(
         Batch<'_>,

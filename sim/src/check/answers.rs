@@ -1,5 +1,7 @@
 //! The answers to clients, compared with the committed log.
 
+mod asking;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -159,12 +161,23 @@ impl Answers {
     /// Notes that it was acknowledged.
     ///
     /// # Errors
-    /// When the log does not have it.
-    pub fn done(&mut self, number: usize, done: &Done, facts: &Facts) -> Result<(), Wrong> {
+    /// When the log does not have it, or the answer to a question is not one that the state gave.
+    pub fn done(
+        &mut self,
+        number: usize,
+        done: &Done,
+        span: Span,
+        facts: &Facts,
+    ) -> Result<(), Wrong> {
         self.acknowledged += 1;
         let Some(operation) = self.operations.get_mut(number) else {
             return Ok(());
         };
+        if let Replied::Here(Reply::DryRun(trial)) = &done.reply {
+            // From now on an effect of it is one of what was denied.
+            operation.standing = Standing::Denied;
+            return asking::told(&operation.parts, trial, span, facts);
+        }
         let replies = match &done.reply {
             Replied::Here(Reply::Batch(replies)) => replies.as_slice(),
             Replied::Here(one) => std::slice::from_ref(one),

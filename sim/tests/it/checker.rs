@@ -4,7 +4,8 @@ use bytes::Bytes;
 use openraft::EntryPayload;
 use rstmdb::replica::Done;
 use rstmdb_engine::chain::Head;
-use rstmdb_engine::fact::{self, Body, Entry as FactEntry, Fact, Message};
+use rstmdb_engine::fact::{self, Body, Entry as FactEntry, Fact, Message, NO_OFFSET};
+use rstmdb_engine::reply::{Trial, Would};
 use rstmdb_engine::{Refusal, Reply};
 use rstmdb_raft_store::{Data, Entry, log_id};
 use serde_json::json;
@@ -265,12 +266,67 @@ fn what_was_acknowledged_must_be_in_the_log_where_it_was_said() {
     let told = |tag: &str, offset: u64| {
         let mut ledger = Answers::default();
         let number = ledger.open(vec![part(tag)]);
-        ledger.done(number, &answer(offset), chain.facts())
+        let span = Span { from: 2, to: 3 };
+        ledger.done(number, &answer(offset), span, chain.facts())
     };
     told("x", 3).unwrap();
     told("x", 2).unwrap_err();
     told("x", 9).unwrap_err();
     told("lost", 3).unwrap_err();
+}
+
+/// What a client is told who asks what PAY would do.
+fn told(from_state: &str, set: &str, wal_offset: u64) -> Trial {
+    Trial {
+        reply: Reply::Applied {
+            from_state: from_state.into(),
+            to_state: "paid".into(),
+            ctx: Bytes::from_static(br#"{"total_cents":100,"by":"x"}"#),
+            applied: true,
+            event_id: None,
+            wal_offset,
+        },
+        id_drawn: false,
+        replayed: false,
+        would: Some(Would {
+            set: vec![set.to_owned()],
+            ..Would::default()
+        }),
+    }
+}
+
+#[test]
+fn a_dry_run_is_explained_by_the_state_and_has_no_effect() {
+    let mut chain = begun();
+    let entries = [entry(1, 3, vec![pay(2, "x")])];
+    chain.applied(1, &entries).unwrap();
+    let asked = |tag: &str, trial: Trial, span: Span| {
+        let mut ledger = Answers::default();
+        let number = ledger.open(vec![part(tag)]);
+        let done = Done {
+            reply: Reply::DryRun(Box::new(trial)).into(),
+            offset: None,
+        };
+        ledger.done(number, &done, span, chain.facts())?;
+        ledger.close(chain.facts())
+    };
+    let before = Span { from: 2, to: 2 };
+    let after = Span { from: 3, to: 3 };
+    let across = Span { from: 2, to: 3 };
+    asked("z", told("created", "by", NO_OFFSET), before).unwrap();
+    asked("z", told("created", "by", NO_OFFSET), across).unwrap();
+    let old = asked("z", told("created", "by", NO_OFFSET), after).unwrap_err();
+    assert_eq!(old.0, "dry runs are explained by the state");
+    asked("z", told("paid", "by", NO_OFFSET), across).unwrap_err();
+    asked("z", told("created", "total_cents", NO_OFFSET), before).unwrap_err();
+    let written = asked("z", told("created", "by", 3), before).unwrap_err();
+    assert_eq!(written.0, "a dry run writes nothing and takes no key");
+    let mut replayed = told("created", "by", NO_OFFSET);
+    replayed.replayed = true;
+    asked("z", replayed, before).unwrap_err();
+    // The event x is in the log.
+    let effect = asked("x", told("created", "by", NO_OFFSET), before).unwrap_err();
+    assert_eq!(effect.0, "what was denied had no effect");
 }
 
 #[test]

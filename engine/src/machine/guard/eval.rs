@@ -5,7 +5,9 @@ use std::cmp::Ordering;
 
 pub(crate) use crate::json::Stopped;
 use crate::json::{Context, Decimal, Found, Kind, ReadBudget, Reader, equal};
-use crate::limits::{GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
+use crate::limits::{
+    ALLOWED_READ_BYTES_MAX, ALLOWED_STEPS_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX,
+};
 
 use super::{Comparison, Expr, Guard, Operand, OperandKind};
 
@@ -21,6 +23,23 @@ impl Budget {
         Self {
             steps: GUARD_STEPS_MAX,
             bytes: ReadBudget::new(GUARD_READ_BYTES_MAX),
+        }
+    }
+
+    /// Takes what another budget has spent; false if that is more than there is.
+    pub(crate) fn take_spent(&mut self, other: &Self) -> bool {
+        let (steps, bytes) = (
+            GUARD_STEPS_MAX - other.steps,
+            GUARD_READ_BYTES_MAX - other.bytes.left(),
+        );
+        self.step(steps).is_ok() && self.bytes.spend(bytes).is_ok()
+    }
+
+    /// The budget of a question about many events.
+    pub(crate) fn of_question() -> Self {
+        Self {
+            steps: ALLOWED_STEPS_MAX,
+            bytes: ReadBudget::new(ALLOWED_READ_BYTES_MAX),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `bank` | transfers and reads of all accounts: the sum, and one moment for each read |
 //! | `set` | listings: no item is lost, no deleted item comes back |
 //! | `monotonic` | local reads that must not go back |
+//! | `asking` | dry runs and ALLOWED_EVENTS: the answer fits the log, and nothing took effect |
 //! | `times` | the log's time: never back, never far ahead |
 //! | `answers` | that every answer is valid RCP, and none reports an internal error of the node |
 //! | `search` | linearizability without the log: is there any order of the requests that explains the values? |
@@ -17,6 +18,7 @@
 //! pass.
 
 mod answers;
+mod asking;
 mod bank;
 mod monotonic;
 mod once;
@@ -42,7 +44,7 @@ use super::history::{Entry, Workload};
 type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by its name in the report when it fails itself.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
     (order::pipelined::NAME, order::pipelined::check),
@@ -51,6 +53,7 @@ const CHECKS: [(&str, Check); 9] = [
     (bank::NAME, bank::check),
     (set::NAME, set::check),
     (monotonic::NAME, monotonic::check),
+    (asking::NAME, asking::check),
     (search::NAME, search::check),
 ];
 

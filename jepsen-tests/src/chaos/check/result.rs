@@ -200,6 +200,7 @@ impl Workload {
             Workload::Set => "set",
             Workload::Monotonic => "monotonic",
             Workload::Lease => "lease",
+            Workload::Asking => "asking",
         }
     }
 }

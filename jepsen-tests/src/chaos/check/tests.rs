@@ -8,6 +8,7 @@ use super::*;
 use crate::chaos::history::Outcome;
 
 mod answers;
+mod asking;
 mod bank;
 mod fixtures;
 mod monotonic;

@@ -1,5 +1,6 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
+mod commands;
 pub mod watchers;
 
 use std::sync::Arc;
@@ -11,9 +12,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
 use rstmdb::server::testing::told;
-use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Query, Reply,
-};
+use rstmdb_engine::{ApplyEvent, BatchOp, Command, DeleteInstance, DryRun, Query, Reply};
 
 use rstmdb_sim::check::answers::{self, Intent, Part, Span};
 use rstmdb_sim::machines::Machine;
@@ -23,11 +22,11 @@ use rstmdb_sim::trace;
 use rstmdb_sim::world::World;
 
 use super::plan::Plan;
+use commands::TOTAL_CENTS;
+pub use commands::{create, definitions, instance};
 
 /// The most attempts of one command.
 const TRIES_MAX: u32 = 6;
-/// What every order costs.
-const TOTAL_CENTS: u64 = 100;
 
 /// The outcome of one attempt.
 enum Outcome {
@@ -50,36 +49,6 @@ pub struct Client {
     count: u64,
     /// The items that it has created.
     items: Vec<String>,
-}
-
-/// The machines that all clients use.
-pub fn definitions() -> impl Iterator<Item = Command> {
-    Machine::SIMULATED.into_iter().map(|machine| {
-        Command::PutMachine(PutMachine {
-            machine: machine.name().to_owned(),
-            version: 1,
-            definition: Bytes::from(machine.definition().to_string()),
-            checksum: None,
-        })
-    })
-}
-
-/// An instance that all clients write to.
-pub fn instance(number: u64) -> (String, Machine) {
-    let machine = Machine::SIMULATED[usize::try_from(number % 3).unwrap_or(0)];
-    (format!("{}-{number}", machine.name()), machine)
-}
-
-/// Asks for an instance.
-pub fn create(id: &str, machine: Machine, keyed: bool) -> Command {
-    Command::CreateInstance(CreateInstance {
-        instance_id: id.to_owned(),
-        id_given: true,
-        machine: machine.name().to_owned(),
-        version: 1,
-        initial_ctx: Some(Bytes::from(format!(r#"{{"total_cents":{TOTAL_CENTS}}}"#))),
-        idempotency_key: keyed.then(|| format!("create-{id}")),
-    })
 }
 
 /// Sends a command through a node.
@@ -151,7 +120,7 @@ impl Client {
     /// Submits several commands at the same time, and waits for all of them.
     async fn write_some(&mut self) {
         let count = 1 + self.rng.below(self.plan.burst);
-        let writes: Vec<_> = (0..count).map(|_| self.any_write()).collect();
+        let writes: Vec<_> = (0..count).map(|_| self.any_request()).collect();
         let (world, node) = (self.world.clone(), self.node);
         let under_way = writes.into_iter().map(|(command, parts)| {
             let node_after = *self.rng.pick(&world.members());
@@ -159,6 +128,16 @@ impl Client {
         });
         let under_way: Vec<_> = under_way.collect();
         join_all(under_way).await;
+    }
+
+    /// A write, or the question what it would do.
+    fn any_request(&mut self) -> (Command, Vec<Part>) {
+        let (command, parts) = self.any_write();
+        let asks = self.rng.percent(10) && !matches!(command, Command::Batch(_));
+        match asks {
+            true => (Command::DryRun(Box::new(DryRun::Whole(command))), parts),
+            false => (command, parts),
+        }
     }
 
     fn any_write(&mut self) -> (Command, Vec<Part>) {
@@ -315,6 +294,8 @@ impl Client {
 /// Sends one command, and repeats it while that is harmless.
 async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
     let number = world.answers.lock().open(parts);
+    // No attempt of a question has an effect.
+    let asks = matches!(command, Command::DryRun(_));
     let mut sure = true;
     for attempt in 0..TRIES_MAX {
         let node = if attempt == 0 { node } else { other };
@@ -332,7 +313,7 @@ async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts
         if known || !harmless {
             return;
         }
-        sure = false;
+        sure = asks;
         SimRuntime::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -369,7 +350,7 @@ fn settle_try(
             turn,
             outcome: Ok(done),
         } => answers
-            .done(number, &done, facts)
+            .done(number, &done, span, facts)
             .and_then(|()| match sure {
                 true => answers.in_turn(number, node, turn),
                 false => Ok(()),

@@ -1,6 +1,6 @@
-//! Reads that may take long: listings.
+//! Reads that may take long: listings, and the guards of many events.
 //!
-//! They go through a copy-on-write clone of the state, so that apply goes on. A listing of very many instances runs
+//! They go through a copy-on-write clone of the state, so that apply goes on. One that takes very many steps runs
 //! where it delays no other task of this thread. Only one of them runs at a time, so they take one processor.
 
 use std::sync::Arc;
@@ -28,8 +28,8 @@ impl Queries {
     /// Answers a query on the spot.
     pub(crate) fn query(&self, query: &Query) -> Result<Reply, Error> {
         self.gate.trust()?;
-        // A listing may go through many instances; a copy-on-write clone lets apply go on.
-        if query.lists() {
+        // A query may take long; a copy-on-write clone lets apply go on.
+        if !query.is_light() {
             let state = self.applied.read().clone();
             return Ok(state.query(query)?);
         }
@@ -44,7 +44,7 @@ impl Queries {
 
     /// Answers a query. One that takes long does not delay the other tasks of this thread.
     pub(crate) async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
-        if !query.lists() {
+        if query.is_light() {
             return self.query(query);
         }
         self.gate.trust()?;

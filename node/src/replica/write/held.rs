@@ -13,7 +13,7 @@ mod invariants;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_engine::{Command, Part, Query};
 
 use super::decide::causes::{Found, Wanted};
 use super::request::Request;
@@ -252,16 +252,25 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
         Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
-        Command::Batch(ops) => ops.iter().for_each(|op| match op {
-            BatchOp::Write(command) => each_lane(command, visit),
-            BatchOp::Read(Query::GetInstance { instance_id }) => {
-                visit(Lane::Instance(instance_id), true);
-            }
-            BatchOp::Read(Query::GetMachine { machine, .. }) => {
-                visit(Lane::Machine(machine), false);
-            }
-            BatchOp::Read(Query::ListInstances(_) | Query::ListMachines { .. }) => {}
-        }),
+        Command::Batch(ops) => {
+            let parts = ops.iter().map(Part::from);
+            parts.for_each(|part| each_lane_of_part(part, visit));
+        }
+        // It tells what the command would do in its place.
+        Command::DryRun(asked) => asked
+            .parts()
+            .for_each(|part| each_lane_of_part(part, visit)),
+    }
+}
+
+fn each_lane_of_part<'a>(part: Part<'a>, visit: &mut dyn FnMut(Lane<'a>, bool)) {
+    match part {
+        Part::Write(command) => each_lane(command, visit),
+        Part::Read(
+            Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
+        ) => visit(Lane::Instance(instance_id), true),
+        Part::Read(Query::GetMachine { machine, .. }) => visit(Lane::Machine(machine), false),
+        Part::Read(Query::ListInstances(_) | Query::ListMachines { .. }) => {}
     }
 }
 

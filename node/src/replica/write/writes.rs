@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_engine::{BatchOp, Command, Part, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all. With an idempotency key
 /// it takes effect once, and defining a machine again gives the same machine. A batch that also reads is not harmless:
@@ -28,6 +28,7 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
         Command::Batch(ops) => written(ops).all(is_keyed),
+        Command::DryRun(_) => true,
     }
 }
 
@@ -38,7 +39,8 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
         Command::PutMachine(_)
         | Command::ApplyEvent(_)
         | Command::SetLevel { .. }
-        | Command::SetAutomation(_) => false,
+        | Command::SetAutomation(_)
+        | Command::DryRun(_) => false,
     }
 }
 
@@ -47,10 +49,11 @@ fn reads(command: &Command) -> bool {
     matches!(command, Command::Batch(ops) if ops.iter().any(is_read))
 }
 
-/// Whether the command can change anything: a batch of reads cannot.
+/// Whether the command can change anything: a batch of reads cannot, nor can a dry run.
 pub(crate) fn writes(command: &Command) -> bool {
     match command {
         Command::Batch(ops) => written(ops).next().is_some(),
+        Command::DryRun(_) => false,
         _ => true,
     }
 }
@@ -71,6 +74,7 @@ impl Touched {
                 Command::Batch(ops) => written(ops).for_each(|command| self.add(command)),
                 // They touch no instance and no machine.
                 Command::SetLevel { .. } | Command::SetAutomation(_) => {}
+                Command::DryRun(_) => {}
                 _ => self.everything = true,
             },
         }
@@ -90,15 +94,20 @@ impl Touched {
         match instance_of(command) {
             Some(id) => self.instances.contains(id),
             None => match command {
-                Command::Batch(ops) => ops.iter().any(|op| match op {
-                    BatchOp::Write(command) => self.has_any_of(command),
-                    BatchOp::Read(Query::GetInstance { instance_id }) => {
-                        self.instances.contains(instance_id)
-                    }
-                    BatchOp::Read(_) => !self.instances.is_empty(),
-                }),
+                Command::Batch(ops) => ops.iter().map(Part::from).any(|part| self.has(part)),
+                Command::DryRun(asked) => asked.parts().any(|part| self.has(part)),
                 _ => !self.instances.is_empty(),
             },
+        }
+    }
+
+    fn has(&self, part: Part<'_>) -> bool {
+        match part {
+            Part::Write(command) => self.has_any_of(command),
+            Part::Read(
+                Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
+            ) => self.instances.contains(instance_id),
+            Part::Read(_) => !self.instances.is_empty(),
         }
     }
 }
@@ -113,7 +122,8 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
-        | Command::Batch(_) => None,
+        | Command::Batch(_)
+        | Command::DryRun(_) => None,
     }
 }
 

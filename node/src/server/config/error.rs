@@ -21,6 +21,17 @@ pub enum Origin {
     CommandLine(&'static str),
 }
 
+impl Error {
+    /// The key to change; `None` if the file as a whole cannot be read.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable { key, .. } | Self::UnknownKey { key, .. } => Some(key),
+            Self::BadValue { key, .. } | Self::Conflict { key, .. } => Some(key),
+            Self::Syntax { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

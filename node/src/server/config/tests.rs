@@ -271,6 +271,40 @@ fn what_is_not_yaml_or_no_mapping_is_refused_with_its_place() {
 }
 
 #[test]
+fn what_the_yaml_parser_says_is_told_in_words_for_the_author_of_the_file() {
+    for (text, says) in [
+        (
+            "a: 1\na: 2\n",
+            "duplicate mapping key: a; write each key once",
+        ),
+        (
+            "~: 1\n",
+            "expected the name of a key, such as `network`, found an empty one",
+        ),
+        ("[a]: 1\n", "expected the name of a key, such as `network`"),
+        (
+            "a: 1\n---\nb: 2\n",
+            "only one is allowed: remove the `---` between them",
+        ),
+        (
+            "network: !!int xyz\n",
+            "its tag says `!!int`, and it is not a whole number",
+        ),
+        ("network: .nan\n", "expected a finite number"),
+    ] {
+        let error = of_file(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{text:?}: {error}");
+        assert!(
+            error.contains("line 1") || error.contains("line 2") || error.contains("line 3"),
+            "{error}"
+        );
+        for theirs in ["Option", "Policy", "u64", "from_str", "deserialize"] {
+            assert!(!error.contains(theirs), "{text:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn empty_sections_are_no_sections() {
     assert!(of_file("network:\nstorage:\n").is_ok());
     assert!(of_file("# nothing\n").is_ok());

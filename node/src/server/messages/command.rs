@@ -8,13 +8,13 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, ListInstances, PutMachine, Query,
-    SetAutomation,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
+    PutMachine, Query, Refusal, SetAutomation,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
 use rstmdb_rcp::message::storage::automation::Automation;
-use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine, storage};
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine, storage};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -143,6 +143,14 @@ pub(crate) fn command(
     }
 }
 
+fn asked_or_done(dry_run: bool, command: Command, meta: Option<Box<Meta>>) -> Asked {
+    let command = match dry_run {
+        true => Command::DryRun(Box::new(DryRun::Whole(command))),
+        false => command,
+    };
+    Asked { command, meta }
+}
+
 /// The command of one instance or machine. `params` lies in `text`.
 fn single(
     op: Op,
@@ -179,24 +187,22 @@ fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
 
 fn flush_all(params: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
     let params: storage::FlushAll<'_> = params.read()?;
-    Ok(Asked {
-        command: Command::FlushAll,
-        meta: meta::of_params(params.meta),
-    })
+    let meta = meta::of_params(params.meta);
+    Ok(asked_or_done(params.dry_run, Command::FlushAll, meta))
 }
 
 fn put_machine(params: &RawValue) -> Result<Asked, ErrorBody> {
     let params: machine::PutMachine<'_> = read(params)?;
     // The state keeps the definition for ever, so it gets memory of its own.
     let definition = ParamsText::in_buffer(params.definition);
-    let meta = meta::of_params(params.meta);
+    let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::PutMachine(PutMachine {
         machine: params.machine.into_owned(),
         version: params.version,
         definition: definition.document("definition", params.definition)?,
         checksum: params.checksum.map(Into::into),
     });
-    Ok(Asked { command, meta })
+    Ok(asked_or_done(dry_run, command, meta))
 }
 
 fn create_instance(
@@ -208,7 +214,7 @@ fn create_instance(
     let initial_ctx = params
         .initial_ctx
         .map(|ctx| text.document("initial_ctx", ctx));
-    let meta = meta::of_params(params.meta);
+    let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::CreateInstance(CreateInstance {
         id_given: params.instance_id.is_some(),
         initial_ctx: initial_ctx.transpose()?,
@@ -217,17 +223,17 @@ fn create_instance(
         version: params.version,
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Asked { command, meta })
+    Ok(asked_or_done(dry_run, command, meta))
 }
 
 fn delete_instance(params: &RawValue) -> Result<Asked, ErrorBody> {
     let params: instance::DeleteInstance<'_> = read(params)?;
-    let meta = meta::of_params(params.meta);
+    let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::DeleteInstance(DeleteInstance {
         instance_id: params.instance_id.into_owned(),
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Asked { command, meta })
+    Ok(asked_or_done(dry_run, command, meta))
 }
 
 fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
@@ -235,7 +241,7 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorB
     let payload = params
         .payload
         .map(|payload| text.document("payload", payload));
-    let meta = meta::of_params(params.meta);
+    let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::ApplyEvent(ApplyEvent {
         instance_id: params.instance_id.into_owned(),
         event: params.event.into_owned(),
@@ -245,12 +251,20 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorB
         event_id: params.event_id.map(Into::into),
         idempotency_key: params.idempotency_key.map(Into::into),
     });
-    Ok(Asked { command, meta })
+    Ok(asked_or_done(dry_run, command, meta))
 }
 
 /// The query that a request asks for, and how fresh its answer must be. `None` for operations that are no queries.
 pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<(Query, ReadOptions), ErrorBody>> {
     Some(match op {
+        Op::AllowedEvents => read(params).map(|params: asking::AllowedEvents<'_>| {
+            let text = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
+            let query = Query::AllowedEvents {
+                instance_id: params.instance_id.into_owned(),
+                payloads: params.payloads.map(text),
+            };
+            (query, params.read)
+        }),
         Op::GetMachine => read(params).map(|params: machine::GetMachine<'_>| {
             let query = Query::GetMachine {
                 machine: params.machine.into_owned(),
@@ -309,7 +323,14 @@ pub(crate) fn step(
     };
     let op = Op::from_name(name).ok_or_else(forbidden)?;
     if let Some(asked) = single(op, params, text, ids) {
-        return Ok(Step::Write(op, asked?));
+        let asked = asked?;
+        return match asked.command {
+            Command::DryRun(_) => Err(failure::bad_request(
+                "params.dry_run",
+                "it is of the whole batch, not of one operation: set it beside ops",
+            )),
+            _ => Ok(Step::Write(op, asked)),
+        };
     }
     let (query, options) = query(op, params).ok_or_else(forbidden)??;
     Ok(Step::Read(query, options))
@@ -333,8 +354,48 @@ pub(crate) fn atomic(
     ops.collect()
 }
 
+/// The question what a batch would do. It is one command, whatever the batch's mode is.
+pub(crate) fn dry_run(
+    batch: &Batch<'_>,
+    text: &ParamsText<'_>,
+    ids: &mut NewIds,
+) -> Result<Asked, ErrorBody> {
+    let asked = match batch.mode {
+        BatchMode::Atomic => DryRun::Whole(Command::Batch(atomic(batch, text, ids)?)),
+        BatchMode::BestEffort => {
+            let ops = batch.ops.iter();
+            let ops = ops.map(|op| match step(&op.op, op.params, text, ids) {
+                Ok(Step::Write(_, asked)) => Ok(BatchOp::Write(asked.command)),
+                Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
+                Err(error) => Err(refusal_of(&error)),
+            });
+            DryRun::EachAlone(ops.collect())
+        }
+    };
+    Ok(Asked {
+        command: Command::DryRun(Box::new(asked)),
+        meta: meta::of_params(batch.meta.clone()),
+    })
+}
+
+/// Parameters that this node refuses, in the words of the engine. [`failure::of_refusal`] is the way back.
+fn refusal_of(error: &ErrorBody) -> Refusal {
+    let in_params = |text: &str| text.strip_prefix("params.").map(str::to_owned);
+    let field = error
+        .details
+        .as_ref()
+        .and_then(|details| details.get("field"));
+    Refusal::BadRequest {
+        field: field.and_then(|field| in_params(field.as_str()?)),
+        message: in_params(&error.message).unwrap_or_else(|| error.message.to_string()),
+    }
+}
+
 fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Asked, ErrorBody> {
     let batch: Batch<'_> = params.read()?;
+    if batch.dry_run {
+        return dry_run(&batch, params, ids);
+    }
     match batch.mode {
         BatchMode::Atomic => Ok(Asked {
             command: Command::Batch(atomic(&batch, params, ids)?),

@@ -6,7 +6,7 @@
 //! replica::Error ───────────┘
 //! ```
 
-use rstmdb_engine::Refusal;
+use rstmdb_engine::{Refusal, TRIED};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::BatchOp;
 use rstmdb_rcp::message::{ErrorBody, LEADERS_LOST};
@@ -90,6 +90,13 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> ErrorBody {
         rename_field(&mut body, &field, path);
     }
     body
+}
+
+/// Takes out what is told only to clients that have offered `lifecycle`: what guards have read.
+pub(crate) fn hide_tried(body: &mut ErrorBody) {
+    if let Some(Value::Object(details)) = &mut body.details {
+        details.shift_remove(TRIED);
+    }
 }
 
 /// The error of one operation of a BATCH, its field as seen from the whole request.

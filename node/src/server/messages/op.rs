@@ -33,6 +33,22 @@ macro_rules! ops {
                     $(Op::$variant => op::$name,)*
                 }
             }
+
+            /// What nodes call it between them when a client only asks what it would do. A node that does not know of
+            /// such questions refuses it by this name. By its own name that node would do it.
+            pub(crate) fn dry_run_name(self) -> &'static str {
+                match self {
+                    $(Op::$variant => concat!(stringify!($name), " as a dry run"),)*
+                }
+            }
+
+            /// The operation of a name that nodes use between them, and whether it is a dry run.
+            pub(crate) fn from_forwarded_name(name: &str) -> Option<(Op, bool)> {
+                match name.strip_suffix(" as a dry run") {
+                    Some(name) => Some((Op::from_name(name)?, true)),
+                    None => Some((Op::from_name(name)?, false)),
+                }
+            }
         }
     };
 }
@@ -49,6 +65,7 @@ ops! {
     CreateInstance = CREATE_INSTANCE,
     GetInstance = GET_INSTANCE,
     ListInstances = LIST_INSTANCES,
+    AllowedEvents = ALLOWED_EVENTS,
     DeleteInstance = DELETE_INSTANCE,
     ApplyEvent = APPLY_EVENT,
     Batch = BATCH,

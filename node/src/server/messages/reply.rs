@@ -4,14 +4,18 @@
 //! without parsing it again. With the same code a leader writes the results of the requests that other nodes forward,
 //! and marks the parts that the other node has to complete or leave out.
 
+mod asked;
+
 use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::definition::Warning;
-use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
+use rstmdb_engine::fact::NO_OFFSET;
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial};
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 
+use super::failure;
 use super::json::{self, Object};
 use crate::replica::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
 
@@ -42,6 +46,7 @@ fn drop_warnings(reply: &mut Reply) {
     match reply {
         Reply::PutMachine { warnings, .. } => *warnings = Vec::<Warning>::new().into(),
         Reply::Batch(replies) => replies.iter_mut().for_each(drop_warnings),
+        Reply::DryRun(trial) => drop_warnings(&mut trial.reply),
         _ => {}
     }
 }
@@ -78,7 +83,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             instance_id,
             state,
             wal_offset,
-        } => write_created(object, instance_id, state, *wal_offset),
+        } => write_created(object, Some(instance_id), state, *wal_offset),
         Reply::Applied {
             from_state: from,
             to_state: to,
@@ -86,9 +91,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             applied,
             event_id: id,
             wal_offset,
-        } => {
-            write_event(object, (from, to), ctx, *applied, id, *wal_offset);
-        }
+        } => _ = write_event(object, (from, to), ctx, *applied, id, *wal_offset),
         Reply::Replayed {
             instance_id,
             idempotency_key,
@@ -139,13 +142,42 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
         Reply::Machine { .. } => write_machine(object, reply),
         Reply::Machines { items } => write_machines(object, items),
         Reply::Batch(replies) => write_batch(object, replies, marks),
+        Reply::AllowedEvents(_) | Reply::DryRun(_) | Reply::Refused(_) => {
+            write_asked(object, reply, marks);
+        }
     }
 }
 
+fn write_asked(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
+    match reply {
+        Reply::AllowedEvents(allowed) => asked::write_allowed(object, allowed),
+        Reply::DryRun(trial) => write_trial(object, trial, marks),
+        // A refusal is only an operation of a batch, whose item shows it.
+        _ => {}
+    }
+}
+
+fn write_trial(object: &mut Object<'_>, trial: &Trial, marks: &mut Vec<Mark>) {
+    match &trial.reply {
+        Reply::Created {
+            state, wal_offset, ..
+        } if trial.id_drawn => write_created(object, None, state, *wal_offset),
+        reply => write_fields(object, reply, marks),
+    }
+    asked::write_trial(object, trial);
+}
+
 fn write_batch(object: &mut Object<'_>, replies: &[Reply], marks: &mut Vec<Mark>) {
-    write_results(object, replies, |out, reply| {
+    let indexed = replies.iter().enumerate();
+    write_results(object, indexed, |out, (index, reply)| {
         let mut item = Object::begin(out);
-        write_reply(item.str("status", "ok").key("result"), reply, marks);
+        match reply {
+            Reply::Refused(refusal) => {
+                let error = failure::in_batch(failure::of_refusal(refusal), index);
+                item.str("status", "error").value("error", &error);
+            }
+            reply => write_reply(item.str("status", "ok").key("result"), reply, marks),
+        }
         item.end();
     });
 }
@@ -199,11 +231,20 @@ fn write_format(object: &mut Object<'_>, format: u32) {
     }
 }
 
-fn write_created(object: &mut Object<'_>, instance_id: &str, state: &str, wal_offset: u64) {
-    object
-        .str("instance_id", instance_id)
-        .str("state", state)
-        .int("wal_offset", wal_offset);
+/// `null` if there is none: nothing has been written.
+fn write_offset(object: &mut Object<'_>, name: &'static str, offset: u64) {
+    match offset {
+        NO_OFFSET => object.raw(name, b"null"),
+        offset => object.int(name, offset),
+    };
+}
+
+fn write_created(object: &mut Object<'_>, instance_id: Option<&str>, state: &str, wal_offset: u64) {
+    match instance_id {
+        Some(id) => object.str("instance_id", id),
+        None => object.raw("instance_id", b"null"),
+    };
+    write_offset(object.str("state", state), "wal_offset", wal_offset);
 }
 
 /// The reply of APPLY_EVENT. Returns where the context is.
@@ -219,9 +260,8 @@ fn write_event(
         .str("from_state", from_state)
         .str("to_state", to_state);
     let at = object.raw("ctx", ctx).written() - ctx.len();
-    object
-        .int("wal_offset", wal_offset)
-        .flag("applied", applied);
+    write_offset(object, "wal_offset", wal_offset);
+    object.flag("applied", applied);
     if let Some(event_id) = event_id {
         object.str("event_id", event_id);
     }
@@ -246,10 +286,8 @@ fn no_ctx(at: usize, instance_id: &str, key: &str, wal_offset: u64) -> Mark {
 }
 
 fn write_deleted(object: &mut Object<'_>, instance_id: &str, wal_offset: u64) {
-    object
-        .str("instance_id", instance_id)
-        .flag("deleted", true)
-        .int("wal_offset", wal_offset);
+    object.str("instance_id", instance_id).flag("deleted", true);
+    write_offset(object, "wal_offset", wal_offset);
 }
 
 fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_removed: u64) {
@@ -268,7 +306,7 @@ fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
     if let Some(event_id) = &instance.last_event_id {
         object.str("last_event_id", event_id);
     }
-    object.int("last_wal_offset", instance.last_wal_offset);
+    write_offset(object, "last_wal_offset", instance.last_wal_offset);
 }
 
 fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u64, has_more: bool) {
@@ -280,8 +318,8 @@ fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u6
             .int("version", u64::from(item.version))
             .str("state", &item.state)
             .int("created_at", item.created_ms)
-            .int("updated_at", item.updated_ms)
-            .int("last_wal_offset", item.last_wal_offset);
+            .int("updated_at", item.updated_ms);
+        write_offset(&mut object, "last_wal_offset", item.last_wal_offset);
         object.end();
     });
     object.int("total", total).flag("has_more", has_more);

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::fact::Meta;
-use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_engine::{BatchOp, Command, DryRun, Query};
 
 use super::json::{self, Object};
 use super::meta;
@@ -21,7 +21,10 @@ impl From<(Command, Option<Meta>)> for Submission {
         let (mut params, mut new_ids) = (BytesMut::new(), Vec::new());
         let op = write_command(&mut params, &command, meta.as_ref(), &mut new_ids);
         let sent = ClientRequest {
-            op: op.name(),
+            op: match command {
+                Command::DryRun(_) => op.dry_run_name(),
+                _ => op.name(),
+            },
             params: params.freeze(),
             new_ids,
         };
@@ -59,13 +62,22 @@ fn write_command(
     new_ids: &mut Vec<String>,
 ) -> Op {
     let mut params = Object::begin(out);
-    let op = match command {
+    let op = write_params(&mut params, command, new_ids);
+    if let Some(meta) = meta {
+        meta::write_said(&mut params, meta);
+    }
+    params.end();
+    op
+}
+
+fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
+    match command {
         Command::PutMachine(put) => {
             params
                 .str("machine", &put.machine)
                 .int("version", u64::from(put.version))
                 .raw("definition", &put.definition);
-            optional_str(&mut params, "checksum", put.checksum.as_deref());
+            optional_str(params, "checksum", put.checksum.as_deref());
             Op::PutMachine
         }
         Command::CreateInstance(create) => {
@@ -76,35 +88,35 @@ fn write_command(
             params
                 .str("machine", &create.machine)
                 .int("version", u64::from(create.version));
-            optional_raw(&mut params, "initial_ctx", create.initial_ctx.as_ref());
+            optional_raw(params, "initial_ctx", create.initial_ctx.as_ref());
             let key = create.idempotency_key.as_deref();
-            optional_str(&mut params, "idempotency_key", key);
+            optional_str(params, "idempotency_key", key);
             Op::CreateInstance
         }
         Command::ApplyEvent(apply) => {
             params
                 .str("instance_id", &apply.instance_id)
                 .str("event", &apply.event);
-            optional_raw(&mut params, "payload", apply.payload.as_ref());
+            optional_raw(params, "payload", apply.payload.as_ref());
             let state = apply.expected_state.as_deref();
-            optional_str(&mut params, "expected_state", state);
+            optional_str(params, "expected_state", state);
             let offset = apply.expected_wal_offset;
-            optional_int(&mut params, "expected_wal_offset", offset);
-            optional_str(&mut params, "event_id", apply.event_id.as_deref());
+            optional_int(params, "expected_wal_offset", offset);
+            optional_str(params, "event_id", apply.event_id.as_deref());
             let key = apply.idempotency_key.as_deref();
-            optional_str(&mut params, "idempotency_key", key);
+            optional_str(params, "idempotency_key", key);
             Op::ApplyEvent
         }
         Command::DeleteInstance(delete) => {
             params.str("instance_id", &delete.instance_id);
             let key = delete.idempotency_key.as_deref();
-            optional_str(&mut params, "idempotency_key", key);
+            optional_str(params, "idempotency_key", key);
             Op::DeleteInstance
         }
         Command::FlushAll => Op::FlushAll,
         Command::SetAutomation(set) => {
             params.str("set", if set.paused { "paused" } else { "running" });
-            optional_str(&mut params, "reason", set.reason.as_deref());
+            optional_str(params, "reason", set.reason.as_deref());
             for (name, is_set) in [
                 ("skip_overdue", set.skip_overdue),
                 ("shift_timers", set.shift_timers),
@@ -121,12 +133,22 @@ fn write_command(
             json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));
             Op::Batch
         }
-    };
-    if let Some(meta) = meta {
-        meta::write_said(&mut params, meta);
+        Command::DryRun(asked) => write_dry_run(params, asked, new_ids),
     }
-    params.end();
-    op
+}
+
+/// Writes the parameters of a dry run: those of the command, with one more.
+fn write_dry_run(params: &mut Object<'_>, asked: &DryRun, new_ids: &mut Vec<String>) -> Op {
+    params.flag("dry_run", true);
+    match asked {
+        DryRun::Whole(command) => write_params(params, command, new_ids),
+        DryRun::EachAlone(ops) => {
+            let ops = ops.iter().filter_map(|op| op.as_ref().ok());
+            let out = params.key("ops");
+            json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));
+            Op::Batch
+        }
+    }
 }
 
 fn write_step(out: &mut BytesMut, step: &BatchOp, new_ids: &mut Vec<String>) {
@@ -146,6 +168,14 @@ fn write_query(out: &mut BytesMut, query: &Query) -> Op {
         Query::GetInstance { instance_id } => {
             params.str("instance_id", instance_id);
             Op::GetInstance
+        }
+        Query::AllowedEvents {
+            instance_id,
+            payloads,
+        } => {
+            params.str("instance_id", instance_id);
+            optional_raw(&mut params, "payloads", payloads.as_ref());
+            Op::AllowedEvents
         }
         Query::ListInstances(list) => {
             optional_str(&mut params, "machine", list.machine.as_deref());

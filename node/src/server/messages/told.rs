@@ -1,9 +1,16 @@
 //! For simulations: turns the answer of a leader back into the types of the engine, which the checkers compare.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use rstmdb_engine::{BatchOp, Command, Query, Refusal, Reply};
+use rstmdb_engine::fact::NO_OFFSET;
+use rstmdb_engine::reply::{Trial, Would};
+use rstmdb_engine::{BatchOp, Command, DryRun, Query, Refusal, Reply};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::asking::{
+    self, ApplyEventDryRun, CreateInstanceDryRun, DeleteInstanceDryRun,
+};
 use rstmdb_rcp::message::batch::BatchResult;
 use rstmdb_rcp::message::instance::{
     ApplyEventResult, CreateInstanceResult, DeleteInstanceResult, GetInstanceResult,
@@ -94,7 +101,69 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
         // The leader submits it to itself.
         Command::SetLevel { .. } => return None,
         Command::Batch(ops) => batch(ops, text)?,
+        Command::DryRun(asked) => match &**asked {
+            DryRun::Whole(command) => Reply::DryRun(Box::new(trial(command, text)?)),
+            DryRun::EachAlone(_) => return None,
+        },
     })
+}
+
+/// What a leader has told of a command. A batch's operations are not compared.
+fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
+    let offset = |offset: Option<u64>| offset.unwrap_or(NO_OFFSET);
+    let (reply, replayed, would) = match command {
+        Command::ApplyEvent(apply) => {
+            let done: ApplyEventDryRun<'_> = read(text)?;
+            let (replayed, would) = (done.replayed, done.would);
+            let done = ApplyEventResult {
+                from_state: done.from_state,
+                to_state: done.to_state,
+                ctx: done.ctx,
+                wal_offset: offset(done.wal_offset),
+                applied: done.applied,
+                event_id: done.event_id,
+            };
+            let key = apply.idempotency_key.as_deref();
+            (event(&apply.instance_id, key, &done), replayed, would)
+        }
+        Command::CreateInstance(create) => {
+            let done: CreateInstanceDryRun<'_> = read(text)?;
+            let id = done.instance_id.as_deref().unwrap_or(&create.instance_id);
+            let reply = Reply::Created {
+                instance_id: id.into(),
+                state: (*done.state).into(),
+                wal_offset: offset(done.wal_offset),
+            };
+            (reply, done.replayed, done.would)
+        }
+        Command::DeleteInstance(_) => {
+            let done: DeleteInstanceDryRun<'_> = read(text)?;
+            let reply = Reply::Deleted {
+                instance_id: (*done.instance_id).into(),
+                wal_offset: offset(done.wal_offset),
+            };
+            (reply, done.replayed, done.would)
+        }
+        _ => return None,
+    };
+    let draws_id = matches!(command, Command::CreateInstance(create) if !create.id_given);
+    Some(Trial {
+        reply,
+        id_drawn: draws_id && !replayed,
+        replayed,
+        would: Some(would_of(would)),
+    })
+}
+
+fn would_of(would: asking::Would<'_>) -> Would {
+    let names = |names: Vec<Cow<'_, str>>| names.into_iter().map(Cow::into_owned).collect();
+    Would {
+        set: names(would.set),
+        unset: names(would.unset),
+        armed: names(would.armed),
+        disarmed: names(would.disarmed),
+        emits: names(would.emits),
+    }
 }
 
 fn batch(ops: &[BatchOp], text: &[u8]) -> Option<Reply> {
@@ -179,6 +248,7 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
         },
         Code::MachineVersionLimitExceeded => Refusal::MachineVersionLimitExceeded {
             machine: text("machine")?,
+            versions: offset("versions")?,
             versions_max: number("versions_max")?,
         },
         Code::InstanceNotFound => Refusal::InstanceNotFound {
@@ -219,6 +289,7 @@ fn evaluation_refusal(code: &Code, details: &Value) -> Option<Refusal> {
                 Some(errors) => serde_json::from_value(errors.clone()).ok()?,
                 None => Vec::new(),
             },
+            tried: Vec::new(),
         },
         Code::ExpressionFailed => Refusal::ExpressionFailed {
             place: text("place")?,

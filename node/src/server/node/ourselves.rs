@@ -75,17 +75,23 @@ async fn announce(replica: &Replica) -> bool {
             node: configured.clone(),
             by_itself: true,
         };
-        let outcome = match replica.change(&change).await {
-            Ok(()) => "asked the leader to change them".to_owned(),
-            Err(error) => error.to_string(),
-        };
+        let outcome = replica.change(&change).await;
+        let outcome = outcome.map_err(|error| error.to_string());
         if said.as_ref() != Some(&outcome) {
-            tracing::warn!(
-                outcome,
-                "this node is configured at {}, and is a member at {}: it asks for its addresses to be changed",
-                shown(configured),
-                shown(known)
-            );
+            let (to, from) = (shown(configured), shown(known));
+            // A move is an ordinary step; a refusal needs somebody who looks.
+            match &outcome {
+                Ok(()) => tracing::info!(
+                    from,
+                    to,
+                    "this node has new addresses, and has asked the leader to change the membership"
+                ),
+                Err(reason) => tracing::warn!(
+                    reason,
+                    "this node is configured at {to}, and is a member at {from}: it asks for its addresses to be \
+                     changed, so far without success"
+                ),
+            }
             said = Some(outcome);
         }
         tokio::time::sleep(ANNOUNCE_INTERVAL).await;

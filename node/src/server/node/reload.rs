@@ -12,6 +12,7 @@ use std::time::Duration;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::reload::ReloadResult;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -88,7 +89,7 @@ impl Fresh {
     ///
     /// # Errors
     /// The reason why a value or a file cannot be used. Everything else is in force.
-    fn reload(&mut self, by: &str) -> Result<ReloadResult, String> {
+    fn reload(&mut self, by: &str) -> Result<ReloadResult, Failure> {
         tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
         let again = self.config.load_again();
@@ -96,9 +97,7 @@ impl Fresh {
             Ok(checked) => checked,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; the node keeps the one it has");
-                return Err(format!(
-                    "the configuration cannot be used, and the node keeps the one it has: {error}"
-                ));
+                return Err(Failure::of_config(&error));
             }
         };
         let mut result = ReloadResult {
@@ -121,10 +120,7 @@ impl Fresh {
             let keys = result.needs_restart.join(", ");
             tracing::warn!(keys, "these keys have changed and need a restart");
         }
-        result.files = looked.map_err(|fault| match in_force.as_str() {
-            "" => fault,
-            keys => format!("{fault}. These keys are in force: {keys}"),
-        })?;
+        result.files = looked.map_err(|fault| Failure::of_files(fault, &result.applied))?;
         Ok(result)
     }
 
@@ -244,6 +240,38 @@ impl Fresh {
     }
 }
 
-fn refused(why: String) -> ErrorBody {
-    ErrorBody::new(Code::Conflict, why).with_details(serde_json::json!({}))
+/// Why a reload did not do all that was asked.
+struct Failure {
+    why: String,
+    details: Value,
+}
+
+impl Failure {
+    /// Nothing has come into force.
+    fn of_config(error: &config::Error) -> Self {
+        Self {
+            why: format!(
+                "the configuration cannot be used, and the node keeps the one it has: {error}"
+            ),
+            details: match error.key() {
+                Some(key) => json!({ "key": key, "applied": [] }),
+                None => json!({ "applied": [] }),
+            },
+        }
+    }
+
+    /// These keys have come into force.
+    fn of_files(fault: String, applied: &[String]) -> Self {
+        Self {
+            why: match applied.join(", ").as_str() {
+                "" => fault,
+                keys => format!("{fault}. These keys are in force: {keys}"),
+            },
+            details: json!({ "applied": applied }),
+        }
+    }
+}
+
+fn refused(failure: Failure) -> ErrorBody {
+    ErrorBody::new(Code::Conflict, failure.why).with_details(failure.details)
 }

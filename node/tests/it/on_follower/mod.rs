@@ -5,6 +5,8 @@
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = true;
 
+#[path = "../server_suite/asking.rs"]
+mod asking;
 #[path = "../server_suite/audit.rs"]
 mod audit;
 #[path = "../server_suite/backup.rs"]

@@ -28,7 +28,8 @@ async fn events_move_instances_and_merge_payloads() {
     let guard = conn.refused("APPLY_EVENT", params, "GUARD_FAILED").await;
     assert_eq!(
         guard["details"],
-        json!({ "current_state": "paid", "event": "SHIP", "guards": ["ctx.address != null"] })
+        json!({ "current_state": "paid", "event": "SHIP", "guards": ["ctx.address != null"],
+            "tried": [{ "text": "ctx.address != null", "holds": false, "values": { "ctx.address": null } }] })
     );
     let params = json!({ "instance_id": id, "event": "PAY", "payload": null });
     let invalid = conn

@@ -6,6 +6,7 @@
 const FOLLOWS: bool = false;
 
 mod archive;
+mod asking;
 mod audit;
 mod backup;
 mod batches;

@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use rstmdb_backup::stream::{self, Kind, LogEntry};
 use rstmdb_engine::Entry;
-use rstmdb_engine::fact::Message;
 use rstmdb_engine::fact::level::CURRENT;
+use rstmdb_engine::fact::{Message, NO_OFFSET};
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::storage::backup::BackupLogResult;
 use serde_json::{Value, json};
@@ -258,7 +258,8 @@ impl Player {
     /// The engine does what the node has done, and must come to the same answer.
     async fn decide_too(&mut self, step: &Step<'_>, mut text: String, answer: Value) {
         let offset = answer["meta"]["wal_offset"].as_u64();
-        if text.split_whitespace().any(|word| word == "generated") {
+        let writes = !text.starts_with("dry ");
+        if writes && text.split_whitespace().any(|word| word == "generated") {
             text = self.with_made_up_id(&text, &answer);
         }
         if let Some(offset) = offset.filter(|offset| *offset > self.engine.end()) {
@@ -295,7 +296,7 @@ impl Player {
 
     /// The scenario's offsets count entries from 1; a node has more in its log.
     fn with_node_offset(&self, text: &str) -> String {
-        if !text.starts_with("apply ") {
+        if !text.trim_start_matches("dry ").starts_with("apply ") {
             return text.to_owned();
         }
         let written: Vec<u64> = self.engine.entries.keys().copied().collect();
@@ -370,6 +371,9 @@ impl Player {
             "the instance's last is ",
         ] {
             text = after_each(&text, mark, |offset| {
+                if offset == NO_OFFSET {
+                    return offset.to_string();
+                }
                 let at = entries.binary_search(&offset);
                 at.map_or_else(|_| format!("{offset}?"), |at| (at + 1).to_string())
             });

@@ -259,8 +259,11 @@ impl Conn {
     /// After a HELLO that offers everything.
     pub async fn open(addr: SocketAddr) -> Self {
         let mut conn = Self::raw(addr).await;
-        conn.hello(json!(["idempotency", "batch", "wal_read", "cluster"]), None)
-            .await;
+        conn.hello(
+            json!(["idempotency", "batch", "wal_read", "cluster", "lifecycle"]),
+            None,
+        )
+        .await;
         conn
     }
 

@@ -82,6 +82,8 @@ impl Simulated {
                 Workload::Once => it.once(),
                 Workload::Bank => it.bank(),
                 Workload::Set => it.set(),
+                // Its histories are made by hand.
+                Workload::Asking => it.order(),
             }
         }
         it.entries.sort_by_key(|entry| entry.begun);

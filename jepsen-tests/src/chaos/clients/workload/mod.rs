@@ -1,5 +1,6 @@
 //! The workloads of a run, and the threads that they run on.
 
+mod asking;
 mod bank;
 mod machine;
 mod once;
@@ -22,7 +23,7 @@ use crate::load::machines::Machine;
 use crate::rcp::raw::Connection;
 
 /// How many clients each workload has.
-const CLIENTS: [(Workload, u32); 7] = [
+const CLIENTS: [(Workload, u32); 8] = [
     (Workload::Register, 4),
     (Workload::Machine, 4),
     (Workload::Once, 3),
@@ -30,6 +31,7 @@ const CLIENTS: [(Workload, u32); 7] = [
     (Workload::Set, 3),
     (Workload::Monotonic, 2),
     (Workload::Lease, 3),
+    (Workload::Asking, 2),
 ];
 /// Instances of each workload that shares some: few, so that clients meet.
 const SHARED_INSTANCES: u64 = 5;
@@ -98,6 +100,7 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
         Workload::Set => Box::new(set::Items::new(number)),
         Workload::Monotonic => Box::new(reads::Monotonic::default()),
         Workload::Lease => Box::new(reads::Lease),
+        Workload::Asking => Box::new(asking::Asking::default()),
     }
 }
 

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use openraft::type_config::TypeConfigExt;
-use rstmdb_engine::{ApplyEvent, CreateInstance, PutMachine};
+use rstmdb_engine::{ApplyEvent, BatchOp, CreateInstance, PutMachine};
 use tokio::sync::oneshot;
 
 use super::*;

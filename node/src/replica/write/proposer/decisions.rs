@@ -4,10 +4,12 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::{
-    Compiled, DecideAt, Decision, Entry, Limits, Refusal, State, cost, decide, is_settled, lists,
+    Command, Compiled, DecideAt, Decision, DryRun, Entry, Limits, Pending, Refusal, State, cost,
+    decide, is_settled, lists,
 };
 
 use super::{Proposer, limits_of_leader};
+use crate::planted::{self, Bug};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::types::Types;
@@ -82,7 +84,17 @@ impl<T: Types> Proposer<T> {
         };
         let decision = decided(&self.counters, &request.command, || {
             let decision = decide(state, &self.pipeline.pending, &request.command, &at);
-            decision.map_err(|refusal| self.name_holders(refusal))
+            let decision = decision.map_err(|refusal| self.name_holders(refusal))?;
+            if planted::is(Bug::DryRunWrites) {
+                return written_after_all(
+                    decision,
+                    state,
+                    &self.pipeline.pending,
+                    &request.command,
+                    &at,
+                );
+            }
+            Ok(decision)
         });
         let took = T::now() - began;
         self.pipeline
@@ -265,6 +277,32 @@ impl<T: Types> Proposer<T> {
             host: self.host.clone(),
             counters: self.counters.clone(),
         })
+    }
+}
+
+/// The planted bug: the command of a dry run is written, and its client is told what it would do.
+fn written_after_all(
+    decision: Decision,
+    state: &State,
+    pending: &Pending,
+    command: &Command,
+    at: &DecideAt<'_>,
+) -> Result<Decision, Refusal> {
+    let (Decision::Answer { reply, .. }, Command::DryRun(asked)) = (&decision, command) else {
+        return Ok(decision);
+    };
+    let DryRun::Whole(command) = &**asked else {
+        return Ok(decision);
+    };
+    match decide(state, pending, command, at)? {
+        Decision::Write {
+            entry, compiled, ..
+        } => Ok(Decision::Write {
+            entry,
+            reply: reply.clone(),
+            compiled,
+        }),
+        Decision::Answer { .. } => Ok(decision),
     }
 }
 

@@ -6,6 +6,7 @@ use rstmdb_rcp::message::ErrorBody;
 use serde::Serialize;
 
 use crate::replica::{Replied, Watch};
+use crate::server::messages::failure;
 use crate::server::messages::json::{self, Object};
 use crate::server::messages::reply;
 use crate::server::product::Product;
@@ -71,6 +72,14 @@ impl Body {
             Self::Reply(replied) => reply::hide_extensions(replied),
             Self::Items(items) => items.iter_mut().flatten().for_each(reply::hide_extensions),
             Self::Json(_) | Self::Watch(_) => {}
+        }
+    }
+
+    /// Takes out what is told only to clients that have offered `lifecycle`.
+    pub(crate) fn hide_tried(&mut self) {
+        if let Self::Items(items) = self {
+            let errors = items.iter_mut().filter_map(|item| item.as_mut().err());
+            errors.for_each(failure::hide_tried);
         }
     }
 

@@ -29,10 +29,17 @@ pub(crate) type BatchStep = Result<Job, ErrorBody>;
 /// BATCH.
 pub(super) fn batch(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let batch: Batch<'_> = read_params(params)?;
+    let text = ParamsText::in_buffer(params);
+    if batch.dry_run {
+        let mut ids = NewIds::default();
+        let asked = command::dry_run(&batch, &text, &mut ids)?;
+        let claim = claim_of(&asked.command);
+        let sent = sent(Op::Batch, &asked.command, &text, params, ids);
+        return Ok(RequestPlan::write(claim, submission(asked, sent)));
+    }
     if batch.ops.is_empty() {
         return Ok(RequestPlan::answered(Body::Items(Vec::new())));
     }
-    let text = ParamsText::in_buffer(params);
     match batch.mode {
         BatchMode::Atomic => atomic(&batch, params, &text),
         BatchMode::BestEffort => Ok(best_effort_plan(&batch, &text)),
@@ -60,7 +67,7 @@ fn atomic(
         meta: meta::of_params(batch.meta.clone()),
     };
     let claim = claim_of(&asked.command);
-    let sent = sent(Op::Batch, text, params, ids);
+    let sent = sent(Op::Batch, &asked.command, text, params, ids);
     Ok(RequestPlan::write(claim, submission(asked, sent)))
 }
 
@@ -84,7 +91,7 @@ fn stands_alone(
     match command::step(&op.op, op.params, text, &mut ids)? {
         Step::Write(name, asked) => {
             let (touch, effect) = (touch_of(&asked.command), effect_of(&asked.command));
-            let sent = sent(name, text, op.params, ids);
+            let sent = sent(name, &asked.command, text, op.params, ids);
             let write = Job::Write(submission(asked, sent), effect);
             Ok((touch, effect, write))
         }

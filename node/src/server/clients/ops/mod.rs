@@ -184,9 +184,11 @@ pub(crate) fn plan(
         | Op::DeleteInstance
         | Op::ApplyEvent
         | Op::FlushAll => state::write(op, params)?,
-        Op::GetMachine | Op::ListMachines | Op::GetInstance | Op::ListInstances => {
-            state::read(op, params)?
-        }
+        Op::GetMachine
+        | Op::ListMachines
+        | Op::GetInstance
+        | Op::ListInstances
+        | Op::AllowedEvents => state::read(op, params)?,
         Op::Batch => batch::batch(params),
         Op::WatchInstance => watches::instance(params),
         Op::WatchAll => watches::all(params),
@@ -261,7 +263,7 @@ impl Job {
             Self::Write(submission, effect) => {
                 Started::Running(submit(shared, submission, effect, actor))
             }
-            Self::Read(query, options) if !query.lists() && is_immediate(shared, &options) => {
+            Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query)))
             }
             Self::Read(query, options) => {

@@ -3,7 +3,7 @@
 //! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
 //! everything.
 
-use rstmdb_engine::{BatchOp, Command, Query};
+use rstmdb_engine::{Command, Part, Query};
 use rstmdb_rcp::message::ErrorBody;
 use serde_json::value::RawValue;
 
@@ -20,7 +20,7 @@ pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Err
     let asked = command(op, &text, &mut ids)?;
     Some(asked.map(|asked| {
         let claim = claim_of(&asked.command);
-        let sent = sent(op, &text, params, ids);
+        let sent = sent(op, &asked.command, &text, params, ids);
         RequestPlan::write(claim, submission(asked, sent))
     }))
 }
@@ -44,9 +44,18 @@ pub(super) fn submission(asked: Asked, sent: ClientRequest) -> Submission {
 }
 
 /// The request as a leader gets it; `params` lies in `text`.
-pub(super) fn sent(op: Op, text: &ParamsText<'_>, params: &RawValue, ids: NewIds) -> ClientRequest {
+pub(super) fn sent(
+    op: Op,
+    command: &Command,
+    text: &ParamsText<'_>,
+    params: &RawValue,
+    ids: NewIds,
+) -> ClientRequest {
     ClientRequest {
-        op: op.name(),
+        op: match command {
+            Command::DryRun(_) => op.dry_run_name(),
+            _ => op.name(),
+        },
         params: text.part(params),
         new_ids: ids.made,
     }
@@ -72,16 +81,23 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_) => Touch::Everything,
-        Command::Batch(ops) => merge(ops.iter().map(|op| match op {
-            BatchOp::Write(command) => touch_of(command),
-            BatchOp::Read(query) => touch_of_query(query),
-        })),
+        Command::Batch(ops) => merge(ops.iter().map(Part::from).map(touch_of_part)),
+        Command::DryRun(asked) => merge(asked.parts().map(touch_of_part)),
+    }
+}
+
+fn touch_of_part(part: Part<'_>) -> Touch {
+    match part {
+        Part::Write(command) => touch_of(command),
+        Part::Read(query) => touch_of_query(query),
     }
 }
 
 pub(super) fn touch_of_query(query: &Query) -> Touch {
     match query {
-        Query::GetInstance { instance_id } => touch(instance_id),
+        Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. } => {
+            touch(instance_id)
+        }
         Query::ListInstances(_) | Query::GetMachine { .. } | Query::ListMachines { .. } => {
             Touch::Everything
         }

@@ -9,7 +9,7 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rstmdb_engine::{BatchOp, Command};
+use rstmdb_engine::{BatchOp, Command, Part};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -168,6 +168,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         }
                     }
                 }
+                Command::DryRun(asked) => asked.parts().for_each(|part| {
+                    if let Part::Write(command) = part {
+                        count(command);
+                    }
+                }),
                 command => count(command),
             },
             Job::BestEffort(steps) => {

@@ -189,7 +189,15 @@ impl Outbox {
         }
     }
 
-    fn told(&self, error: ErrorBody) -> ErrorBody {
+    /// Whether the client has agreed on the feature `lifecycle`.
+    pub(crate) fn lifecycle(&self) -> bool {
+        self.features.contains(Features::LIFECYCLE)
+    }
+
+    fn told(&self, mut error: ErrorBody) -> ErrorBody {
+        if !self.lifecycle() {
+            failure::hide_tried(&mut error);
+        }
         if self.cluster() {
             error
         } else {

@@ -205,6 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !self.outbox.cluster() {
             answer.body.for_legacy();
         }
+        if !self.outbox.lifecycle() {
+            answer.body.hide_tried();
+        }
         let body = &answer.body;
         let written = self.outbox.ok(id, answer.wal_offset, |out| body.write(out));
         (answer, written.err())

@@ -22,6 +22,9 @@ const RELOADED: [&str; 14] = [
 /// Exceptions: these keys need a restart.
 const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
 
+/// These keys come into force for clients, and need a restart for what they say of connections between nodes.
+const PARTLY_RELOADED: [&str; 1] = ["network.keepalive_secs"];
+
 fn is_reloaded(key: &str) -> bool {
     RELOADED.iter().any(|begin| key.starts_with(begin)) && !NOT_RELOADED.contains(&key)
 }
@@ -35,7 +38,9 @@ pub(super) fn names_files(key: &str) -> bool {
 
 /// The keys that need a restart: their values differ from those that the node `runs` with.
 pub(super) fn need_restart(runs: &Config, read: &Config) -> Vec<String> {
-    differing(runs.settings(), read.settings(), |key| !is_reloaded(key))
+    differing(runs.settings(), read.settings(), |key| {
+        !is_reloaded(key) || PARTLY_RELOADED.contains(&key)
+    })
 }
 
 /// The keys that need no restart, and whose values differ from those that the node read `before`.

@@ -1,5 +1,6 @@
 //! Requests on their way to the leader: as the client sent them.
 
+use rstmdb_engine::Command;
 use rstmdb_rcp::message::ErrorBody;
 
 use crate::replica::{Forwarded, Permit, Received};
@@ -31,11 +32,18 @@ pub(in super::super) fn received(
     permit: Permit,
 ) -> Result<Received, ErrorBody> {
     let unknown = || failure::bad_request("op", &format!("{:?} is no command", message.op));
-    let op = Op::from_name(&message.op).ok_or_else(unknown)?;
+    let (op, dry_run) = Op::from_forwarded_name(&message.op).ok_or_else(unknown)?;
     let params = ParamsText::owned(&message.params)
         .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
     let mut ids = NewIds::sent(message.new_ids);
     let Asked { command, meta } = command(op, &params, &mut ids).ok_or_else(unknown)??;
+    // Never do what is said to be a question.
+    if dry_run && !matches!(command, Command::DryRun(_)) {
+        return Err(failure::bad_request(
+            "params.dry_run",
+            "the node that forwards it says that it is true",
+        ));
+    }
     Ok(Received {
         seq: message.seq,
         command,

@@ -74,8 +74,10 @@ pub(crate) enum SecretRefusal {
     )]
     Elsewhere(String),
     #[error(
-        "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership: \
-         correct it in the caller's configuration; if it is not there, an attacker may be relaying the caller's proof"
+        "the caller dialed {0:?}, which is not the address of this node in cluster.peers or in the membership. While \
+         this node moves to a new address that is expected, and ends once the new address is in force. Otherwise \
+         correct the address in the caller's configuration; if it stands nowhere, something between the two nodes \
+         passes on the caller's proof"
     )]
     NotOurs(String),
     #[error(transparent)]

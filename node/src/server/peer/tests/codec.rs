@@ -14,10 +14,10 @@ use prost::Message;
 use rstmdb_engine::chain::Head;
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{self, Entry as FactEntry};
-use rstmdb_engine::reply::{InstanceSummary, MachineSummary};
+use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial, Would};
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, InstanceView, ListInstances,
-    PutMachine, Query, Refusal, Reply,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, InstanceView,
+    ListInstances, PutMachine, Query, Refusal, Reply,
 };
 use rstmdb_raft_store::{
     Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta, StoredMembership,
@@ -193,18 +193,28 @@ fn single_command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn command() -> impl Strategy<Value = Command> {
+fn batch_op() -> impl Strategy<Value = BatchOp> {
     let write = single_command().prop_filter("not in a batch", |command| {
         !matches!(command, Command::FlushAll)
     });
-    let op = prop_oneof![
+    prop_oneof![
         write.prop_map(BatchOp::Write),
         query().prop_map(BatchOp::Read),
-    ];
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         single_command(),
-        proptest::collection::vec(op, 0..4).prop_map(Command::Batch),
+        proptest::collection::vec(batch_op(), 0..4).prop_map(Command::Batch),
+        single_command().prop_map(DryRun::Whole).prop_map(asked),
+        proptest::collection::vec(batch_op(), 0..4)
+            .prop_map(|ops| { asked(DryRun::EachAlone(ops.into_iter().map(Ok).collect())) }),
     ]
+}
+
+fn asked(what: DryRun) -> Command {
+    Command::DryRun(Box::new(what))
 }
 
 fn view() -> impl Strategy<Value = InstanceView> {
@@ -345,6 +355,17 @@ fn reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         single_reply(),
         proptest::collection::vec(single_reply(), 0..4).prop_map(Reply::Batch),
+        (single_reply(), any::<(bool, bool)>(), of(text())).prop_map(|(reply, flags, set)| {
+            Reply::DryRun(Box::new(Trial {
+                reply,
+                id_drawn: flags.0,
+                replayed: flags.1,
+                would: set.map(|name| Would {
+                    set: vec![name],
+                    ..Would::default()
+                }),
+            }))
+        }),
     ]
 }
 
@@ -352,6 +373,7 @@ fn reply() -> impl Strategy<Value = Reply> {
 fn replays(replied: &Replied, ctx: &Bytes) -> FactEntry {
     let replies = match replied.here() {
         Some(Reply::Batch(replies)) => replies.as_slice(),
+        Some(Reply::DryRun(trial)) => std::slice::from_ref(&trial.reply),
         Some(one) => std::slice::from_ref(one),
         None => &[],
     };
@@ -387,9 +409,10 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
             .prop_map(|(machine, version)| Refusal::MachineNotFound { machine, version }),
         (text(), any::<u32>())
             .prop_map(|(machine, version)| Refusal::MachineVersionExists { machine, version }),
-        (text(), any::<u32>()).prop_map(|(machine, versions_max)| {
+        (text(), any::<u64>(), any::<u32>()).prop_map(|(machine, versions, versions_max)| {
             Refusal::MachineVersionLimitExceeded {
                 machine,
+                versions,
                 versions_max,
             }
         }),
@@ -405,6 +428,7 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
                 event,
                 errors: Vec::new(),
                 guards,
+                tried: Vec::new(),
             }
         ),
         (text(), text()).prop_map(|(place, why)| Refusal::ExpressionFailed { place, why }),

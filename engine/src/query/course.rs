@@ -9,9 +9,12 @@ use bytes::Bytes;
 
 use crate::Refusal;
 use crate::json::{Context, Edits, Object, Stuck, depth, merge_patch};
-use crate::limits::{ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX};
+use crate::limits::{
+    ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX,
+};
 use crate::machine::definition::{Actions, Chart, Condition, Merge};
 use crate::machine::expression::{Expression, Failure, Names, Scope, Steps, Why};
+use crate::machine::guard::{Room, Tried, explain_expression};
 use crate::machine::schema::{Misfit, Schema};
 use crate::machine::{Choices, Machine, Rule};
 
@@ -19,7 +22,7 @@ use crate::machine::{Choices, Machine, Rule};
 const STEP_BYTES: u64 = 64;
 
 /// One decision on a machine of format 2.
-pub(super) struct Course<'a> {
+pub(crate) struct Course<'a> {
     machine: &'a Machine,
     chart: &'a Chart,
     /// All but the state, which changes on the way.
@@ -34,22 +37,22 @@ pub(super) struct Course<'a> {
 }
 
 /// Where a decision leads.
-pub(super) struct Arrived {
-    pub(super) to: u16,
-    pub(super) ctx: Bytes,
+pub(crate) struct Arrived {
+    pub(crate) to: u16,
+    pub(crate) ctx: Bytes,
     /// The states passed on the way.
-    pub(super) via: Vec<String>,
-    pub(super) emits: Vec<String>,
+    pub(crate) via: Vec<String>,
+    pub(crate) emits: Vec<String>,
 }
 
 /// A payload, read.
-pub(super) struct Payload<'a> {
-    pub(super) object: &'a Object<'a>,
-    pub(super) text: &'a str,
+pub(crate) struct Payload<'a> {
+    pub(crate) object: &'a Object<'a>,
+    pub(crate) text: &'a str,
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         machine: &'a Machine,
         chart: &'a Chart,
         names: Names<'a>,
@@ -69,7 +72,7 @@ impl<'a> Course<'a> {
     }
 
     /// A new instance: its context with the definition's defaults, and the state where it comes to rest.
-    pub(super) fn create(mut self, ctx: Option<&Object<'_>>) -> Result<Arrived, Refusal> {
+    pub(crate) fn create(&mut self, ctx: Option<&Object<'_>>) -> Result<Arrived, Refusal> {
         let ctx = match (&self.chart.default, ctx) {
             (None, None) => Bytes::from_static(b"{}"),
             (None, Some(ctx)) => crate::json::compact(ctx),
@@ -81,9 +84,14 @@ impl<'a> Course<'a> {
         self.rest(initial, ctx)
     }
 
+    /// How many steps were taken.
+    pub(crate) fn spent(&self) -> u64 {
+        EXPRESSION_STEPS_MAX - self.steps.left()
+    }
+
     /// An event in a state.
-    pub(super) fn event(
-        mut self,
+    pub(crate) fn event(
+        &mut self,
         state: u16,
         event: &str,
         ctx: &Bytes,
@@ -147,7 +155,7 @@ impl<'a> Course<'a> {
         scope: &mut Scope<'c>,
     ) -> Result<(u32, &'c Rule), Refusal> {
         let (mut guards, mut errors) = (Vec::new(), Vec::new());
-        for (number, rule) in choices {
+        for (number, rule) in choices.clone() {
             self.spend(1, || format!("transitions[{number}]"))?;
             let Some(Condition::Expression(guard)) = &rule.guard else {
                 return Ok((number, rule));
@@ -164,6 +172,7 @@ impl<'a> Course<'a> {
             event: event.to_owned(),
             guards,
             errors,
+            tried: tried(choices, scope),
         })
     }
 
@@ -246,7 +255,7 @@ impl<'a> Course<'a> {
     }
 
     /// Takes `always` transitions until none holds.
-    fn rest(mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
+    fn rest(&mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
         while let Some((to, after)) = self.lead_on(state, &ctx)? {
             if self.via.len() == ALWAYS_STEPS_MAX {
                 return Err(Refusal::ExpressionLimit {
@@ -316,8 +325,20 @@ impl<'a> Course<'a> {
     }
 }
 
+/// What the guards of these transitions have read, none of which holds; the first of them, if there are very many.
+fn tried<'c>(choices: Choices<'c>, scope: &mut Scope<'c>) -> Vec<Tried> {
+    let (mut room, mut steps) = (Room::new(EXPLAINED_BYTES_MAX), Steps::default());
+    let guards = choices.filter_map(|(_, rule)| match &rule.guard {
+        Some(Condition::Expression(guard)) => Some(&**guard),
+        _ => None,
+    });
+    guards
+        .map_while(|guard| explain_expression(guard, scope, &mut steps, &mut room).1)
+        .collect()
+}
+
 /// The refusal of a decision that this version cannot make.
-pub(super) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
+pub(crate) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
     Refusal::MachineNotUnderstood {
         machine: machine.name.to_string(),
         version: machine.version,
@@ -344,7 +365,7 @@ fn damaged(error: impl std::fmt::Display) -> Refusal {
     }
 }
 
-fn text(ctx: &[u8]) -> Result<&str, Refusal> {
+pub(crate) fn text(ctx: &[u8]) -> Result<&str, Refusal> {
     str::from_utf8(ctx).map_err(damaged)
 }
 

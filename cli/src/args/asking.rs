@@ -1,0 +1,78 @@
+//! Arguments of commands that ask: how fresh an answer is, and what would happen.
+
+use clap::{Args, ValueEnum};
+use rstmdb_rcp::message::{self, ReadOptions};
+
+/// How fresh the answer of a read has to be.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Freshness {
+    /// How fresh the answer has to be; linearizable when absent.
+    #[arg(long, value_name = "LEVEL")]
+    consistency: Option<Consistency>,
+}
+
+/// The levels of `--consistency`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Consistency {
+    /// Includes every write that was acknowledged before the request.
+    Linearizable,
+    /// Like linearizable, provided that the nodes' clocks run at about the same speed.
+    Lease,
+    /// What the answering node has applied, even without a leader. It may be old.
+    Local,
+}
+
+impl Freshness {
+    /// What the request says of it.
+    pub fn options(self) -> ReadOptions {
+        let consistency = self.consistency.map(|level| match level {
+            Consistency::Linearizable => message::Consistency::Linearizable,
+            Consistency::Lease => message::Consistency::Lease,
+            Consistency::Local => message::Consistency::Local,
+        });
+        ReadOptions {
+            consistency,
+            ..ReadOptions::default()
+        }
+    }
+}
+
+/// Whether the command is done, or only what it would do is asked.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DryRun {
+    /// Only tell what would happen: nothing is written, and no idempotency key is taken.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `allowed`.
+#[derive(Debug, Args)]
+pub struct Allowed {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// The payloads that the events would have: a JSON object with a payload by event, @file.json, -, or
+    /// EVENT.NAME=VALUE, repeated.
+    #[arg(short, long, value_name = "JSON|EVENT.NAME=VALUE")]
+    pub payloads: Vec<String>,
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// The event.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// The payload that the event would have: a JSON object, @file.json, -, or NAME=VALUE, repeated.
+    #[arg(short, long, value_name = "JSON|NAME=VALUE")]
+    pub payload: Vec<String>,
+    /// How fresh the answer has to be.
+    #[command(flatten)]
+    pub freshness: Freshness,
+}

@@ -1,0 +1,66 @@
+//! allowed, explain.
+
+use rstmdb_rcp::message::asking::{AllowedEvents, AllowedEventsResult};
+use rstmdb_rcp::message::op;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::session::Session;
+use crate::{Error, args, input};
+
+pub(super) async fn allowed(session: &Session, args: args::Allowed) -> Result<(), Error> {
+    let payloads = input::document("--payloads", &args.payloads)?;
+    let params = AllowedEvents {
+        instance_id: args.instance_id.into(),
+        payloads: payloads.as_deref(),
+        read: args.freshness.options(),
+    };
+    session.show(op::ALLOWED_EVENTS, &params).await
+}
+
+/// Shows one of the events that `allowed` shows.
+pub(super) async fn explain(session: &Session, args: args::Explain) -> Result<(), Error> {
+    let payload = input::document("--payload", &args.payload)?;
+    let payloads = payload
+        .map(|payload| payloads(&args.event, &payload))
+        .transpose()?;
+    let params = AllowedEvents {
+        instance_id: args.instance_id.as_str().into(),
+        payloads: payloads.as_deref(),
+        read: args.freshness.options(),
+    };
+    let answer = session.call(op::ALLOWED_EVENTS, &params).await?;
+    let mut allowed: AllowedEventsResult<'_> =
+        serde_json::from_str(answer.result.get()).map_err(Error::unexpected)?;
+    let possible: Vec<String> = allowed
+        .events
+        .iter()
+        .map(|event| event.event.to_string())
+        .collect();
+    allowed.events.retain(|event| event.event == args.event);
+    if allowed.events.is_empty() {
+        return Err(Error::Failed(not_possible(
+            &args.event,
+            &allowed,
+            &possible,
+        )));
+    }
+    allowed.has_more = false;
+    let shown = to_raw_value(&allowed).map_err(Error::unexpected)?;
+    session.print(op::ALLOWED_EVENTS, &shown)
+}
+
+fn payloads(event: &str, payload: &RawValue) -> Result<Box<RawValue>, Error> {
+    to_raw_value(&std::collections::BTreeMap::from([(event, payload)])).map_err(Error::unexpected)
+}
+
+fn not_possible(event: &str, allowed: &AllowedEventsResult<'_>, possible: &[String]) -> String {
+    let state = json!(allowed.state);
+    let named = json!(event);
+    let possible = match possible {
+        [] => "no event is".to_owned(),
+        possible => format!("possible are {}", possible.join(", ")),
+    };
+    let more = if allowed.has_more { " and more" } else { "" };
+    format!("event {named} is not possible in state {state}; {possible}{more}")
+}

@@ -1,0 +1,65 @@
+//! Dry runs: a command is decided as any other, and what was decided is told instead of written.
+//!
+//! Nothing that a dry run decides has an offset, so every offset that is not yet in the log is [`NO_OFFSET`].
+
+use super::batch::{self, OnRefusal};
+use super::{Decider, Decision, OpDecision, trial};
+use crate::Refusal;
+use crate::api::command::{BatchOp, Command, DryRun};
+use crate::api::reply::{Reply, Trial};
+use crate::fact::{Entry, Fact, NO_OFFSET};
+use crate::machine::Compiled;
+
+/// What the command would answer.
+pub(super) fn decide(decider: Decider<'_>, asked: &DryRun) -> Result<Decision, Refusal> {
+    let decider = Decider {
+        offset: NO_OFFSET,
+        ..decider
+    };
+    let (reply, offset) = match asked {
+        DryRun::Whole(Command::Batch(ops)) => {
+            let ops: Vec<Result<&BatchOp, &Refusal>> = ops.iter().map(Ok).collect();
+            (batch(decider, &ops, OnRefusal::End)?, None)
+        }
+        DryRun::EachAlone(ops) => {
+            let ops: Vec<Result<&BatchOp, &Refusal>> = ops.iter().map(Result::as_ref).collect();
+            (batch(decider, &ops, OnRefusal::GoOn)?, None)
+        }
+        DryRun::Whole(command) => {
+            let decision = decider.single(command)?;
+            let offset = match &decision {
+                OpDecision::Answer { offset, .. } => *offset,
+                OpDecision::Write { .. } => None,
+            };
+            (trial::told(decider.view, command, decision).0, offset)
+        }
+    };
+    Ok(Decision::Answer { reply, offset })
+}
+
+fn batch(
+    decider: Decider<'_>,
+    ops: &[Result<&BatchOp, &Refusal>],
+    on_refusal: OnRefusal,
+) -> Result<Reply, Refusal> {
+    let mut compiled = Compiled::default();
+    let (facts, replies) = batch::try_out(decider, ops, on_refusal, &mut compiled)?;
+    let mut reply = Reply::Batch(replies);
+    complete(&mut reply, facts);
+    Ok(Reply::DryRun(Box::new(Trial {
+        reply,
+        id_drawn: false,
+        replayed: false,
+        would: None,
+    })))
+}
+
+/// Gives events that repeat an earlier one of the same batch their contexts, which are in no log.
+fn complete(reply: &mut Reply, facts: Vec<Fact>) {
+    let entry = Entry {
+        facts,
+        ..Entry::default()
+    };
+    let mut found = |offset| (offset == NO_OFFSET).then(|| entry.clone());
+    reply.complete(&mut usize::MAX.clone(), &mut found);
+}

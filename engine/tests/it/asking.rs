@@ -1,0 +1,379 @@
+//! Asking before doing: what is told, and that it costs and shows no more than it may.
+
+#![allow(clippy::unwrap_used)]
+
+use crate::common;
+use proptest::prelude::*;
+use rstmdb_engine::command::DryRun;
+use rstmdb_engine::limits::{
+    ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, EXPLAINED_BYTES_MAX, EXPLAINED_VALUE_BYTES_MAX,
+};
+use rstmdb_engine::reply::{AllowedEvents, Trial};
+use rstmdb_engine::{
+    BatchOp, Command, DecideAt, Decision, Limits, Pending, Query, Refusal, Reply, State, prepare,
+};
+
+fn machine(transitions: &str) -> State {
+    let definition =
+        format!(r#"{{"states":["s","t"],"initial":"s","transitions":[{transitions}]}}"#);
+    let mut state = State::new();
+    let put = common::put("order", 1, &definition);
+    common::run(&mut state, &put, 1, &Limits::default()).unwrap();
+    state
+}
+
+fn with_instance(transitions: &str, ctx: &str) -> State {
+    let mut state = machine(transitions);
+    let create = common::create("i", Some(ctx), None);
+    common::run(&mut state, &create, 1, &Limits::default()).unwrap();
+    state
+}
+
+fn ask(state: &State, payloads: Option<&str>) -> Result<Reply, Refusal> {
+    state.query(&Query::AllowedEvents {
+        instance_id: "i".to_owned(),
+        payloads: payloads.map(common::bytes),
+    })
+}
+
+fn allowed(state: &State) -> AllowedEvents {
+    match ask(state, None).unwrap() {
+        Reply::AllowedEvents(allowed) => allowed,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn dry(command: Command) -> Command {
+    Command::DryRun(Box::new(DryRun::Whole(command)))
+}
+
+fn decided(state: &State, command: &Command) -> Result<Decision, Refusal> {
+    common::decided(state, &Pending::new(), command, 99, 1, &Limits::default())
+}
+
+fn trial(state: &State, command: Command) -> Result<Trial, Refusal> {
+    match decided(state, &dry(command))? {
+        Decision::Answer {
+            reply: Reply::DryRun(trial),
+            ..
+        } => Ok(*trial),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn events_come_in_the_order_of_the_definition_with_the_guards_that_were_tried() {
+    let state = with_instance(
+        r#"{"from":"s","event":"Z","to":"t","guard":"ctx.a > 3 && ctx.b.c == ctx.a"},
+           {"from":"s","event":"A","to":"t","guard":"ctx.l.length == 2"},
+           {"from":"t","event":"OTHER","to":"t"},
+           {"from":"s","event":"Z","to":"s"},
+           {"from":"s","event":"B","to":"t","guard":"!ctx.a"}"#,
+        r#"{"a":2,"l":[1,2]}"#,
+    );
+    let allowed = allowed(&state);
+    assert_eq!((&*allowed.state, allowed.last_wal_offset), ("s", 2));
+    let told: Vec<_> = allowed
+        .events
+        .iter()
+        .map(|event| {
+            let guards = event.guards.iter().map(|tried| {
+                let values = tried.values.iter();
+                let values: Vec<_> = values
+                    .map(|read| format!("{}={}", read.path, read.value))
+                    .collect();
+                (tried.holds, values.join(" "))
+            });
+            (
+                &*event.event,
+                event.to_state.as_deref(),
+                guards.collect::<Vec<_>>(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "Z",
+                Some("s"),
+                vec![(false, "ctx.a=2 ctx.b.c=null".to_owned())]
+            ),
+            ("A", Some("t"), vec![(true, "ctx.l.length=2".to_owned())]),
+            ("B", None, vec![(false, "ctx.a=2".to_owned())]),
+        ]
+    );
+    assert!(!allowed.has_more);
+}
+
+#[test]
+fn a_wrong_payload_is_refused_by_its_name() {
+    let state = with_instance(r#"{"from":"s","event":"A","to":"t"}"#, "{}");
+    for (payloads, expected) in [
+        ("[]", "payloads must be a JSON object or null"),
+        (r#"{"A":5}"#, "payloads.A must be a JSON object or null"),
+        (r#"{"":{}}"#, "payloads is 0 bytes long"),
+    ] {
+        let refusal = ask(&state, Some(payloads)).unwrap_err();
+        assert!(refusal.to_string().starts_with(expected), "{refusal}");
+        assert_eq!(refusal.code(), "BAD_REQUEST");
+    }
+    for payloads in ["null", r#"{"A":{"n":1},"UNKNOWN":null}"#] {
+        ask(&state, Some(payloads)).unwrap();
+    }
+}
+
+#[test]
+fn a_long_value_is_cut_at_a_character_and_says_so() {
+    let long = "ä".repeat(EXPLAINED_VALUE_BYTES_MAX);
+    let ctx = format!(r#"{{"long":"{long}","short":1.10,"exact":9007199254740993.5}}"#);
+    let state = with_instance(
+        r#"{"from":"s","event":"A","to":"t","guard":"ctx.long == 1 || ctx.short > ctx.exact"}"#,
+        &ctx,
+    );
+    let tried = &allowed(&state).events[0].guards[0];
+    let read = &tried.values[0];
+    assert!(read.cut && read.value.len() < EXPLAINED_VALUE_BYTES_MAX && read.value.ends_with('ä'));
+    assert_eq!(tried.values[1].value, "1.10");
+    let refusal = decided(&state, &common::apply("i", "A", None, None)).unwrap_err();
+    let details = refusal.details();
+    let shown = &details["tried"][0];
+    assert_eq!(shown["cut"], serde_json::json!(["ctx.long"]));
+    assert!(
+        shown["values"]["ctx.long"]
+            .as_str()
+            .unwrap()
+            .ends_with("ä…")
+    );
+    // Numbers that a double would round are shown as they are written.
+    assert_eq!(shown["values"]["ctx.short"], "1.10");
+    assert_eq!(shown["values"]["ctx.exact"], "9007199254740993.5");
+}
+
+#[test]
+fn very_many_guards_are_shown_up_to_a_bound() {
+    let guard = format!("ctx.a == \\\"{}\\\"", "x".repeat(4000));
+    let one = |n: usize| {
+        format!(
+            r#"{{"from":"s","event":"E{}","to":"t","guard":"{guard}"}}"#,
+            n % 2
+        )
+    };
+    let transitions: Vec<_> = (0..200).map(one).collect();
+    let state = with_instance(&transitions.join(","), r#"{"a":"y"}"#);
+    let allowed = allowed(&state);
+    let shown: usize = allowed.events.iter().map(|event| event.guards.len()).sum();
+    let left_out: usize = allowed
+        .events
+        .iter()
+        .map(|event| event.guards_left_out)
+        .sum();
+    assert_eq!(shown + left_out, 200);
+    assert!(left_out > 0 && shown * 4000 <= ALLOWED_EXPLAINED_BYTES_MAX);
+    let refusal = decided(&state, &common::apply("i", "E0", None, None)).unwrap_err();
+    let Refusal::GuardFailed { guards, tried, .. } = refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!(guards.len(), 100);
+    assert!(!tried.is_empty() && tried.len() * 4000 <= EXPLAINED_BYTES_MAX);
+}
+
+#[test]
+fn of_very_many_events_the_first_are_looked_at() {
+    let one = |n: usize| format!(r#"{{"from":"s","event":"E{n}","to":"t"}}"#);
+    let transitions: Vec<_> = (0..ALLOWED_EVENTS_MAX + 1).map(one).collect();
+    let state = with_instance(&transitions.join(","), "{}");
+    let allowed = allowed(&state);
+    assert_eq!(allowed.events.len(), ALLOWED_EVENTS_MAX);
+    assert!(allowed.has_more);
+}
+
+#[test]
+fn guards_that_cost_too_much_end_the_looking() {
+    // One comparison reads almost 4 MiB twice.
+    let text = "x".repeat(2_000_000);
+    let ctx = format!(r#"{{"a":"{text}","b":"{text}"}}"#);
+    let guard = vec!["ctx.a != ctx.b"; 20].join(" || ");
+    let one = |n: usize| format!(r#"{{"from":"s","event":"E{n}","to":"t","guard":"{guard}"}}"#);
+    let transitions: Vec<_> = (0..10).map(one).collect();
+    let state = with_instance(&transitions.join(","), &ctx);
+    let allowed = allowed(&state);
+    assert!(
+        allowed.has_more && allowed.events.len() < 10,
+        "{}",
+        allowed.events.len()
+    );
+    let first = &allowed.events[0];
+    assert_eq!(first.to_state, None);
+    assert!(
+        first.guards[0]
+            .error
+            .as_ref()
+            .unwrap()
+            .contains("BAD_REQUEST")
+    );
+    // On the spot it may not take that long.
+    let query = Query::AllowedEvents {
+        instance_id: "i".to_owned(),
+        payloads: None,
+    };
+    assert_eq!(state.query_within(&query, 1000), Ok(None));
+}
+
+#[test]
+fn a_dry_run_that_was_prepared_says_the_same() {
+    let state = with_instance(r#"{"from":"s","event":"A","to":"t"}"#, r#"{"n":1}"#);
+    let limits = Limits::default();
+    let at = DecideAt {
+        offset: 99,
+        now_ms: 1,
+        actor: "test",
+        meta: None,
+        limits: &limits,
+    };
+    let batch = |ops: &[Command]| {
+        let ops = ops.iter().cloned().map(BatchOp::Write);
+        dry(Command::Batch(ops.collect()))
+    };
+    let event = common::apply("i", "A", Some(r#"{"n":2}"#), Some("k"));
+    let mut late = match common::apply("i", "A", None, None) {
+        Command::ApplyEvent(apply) => apply,
+        other => panic!("{other}"),
+    };
+    late.expected_wal_offset = Some(7);
+    for command in [
+        dry(event.clone()),
+        batch(&[event.clone(), Command::ApplyEvent(late)]),
+    ] {
+        let prepared = prepare(&state, &command, &at);
+        let landed = prepared
+            .land(&state, &Pending::new(), &command, &at)
+            .unwrap();
+        let told = |decision: Result<Decision, Refusal>| match decision {
+            Ok(Decision::Answer { reply, .. }) => Ok(reply),
+            Ok(Decision::Write { entry, .. }) => panic!("{entry}"),
+            Err(refusal) => Err((refusal.to_string(), refusal.details())),
+        };
+        assert_eq!(told(landed), told(decided(&state, &command)));
+    }
+}
+
+#[test]
+fn a_dry_run_within_a_batch_is_refused() {
+    let state = machine("");
+    let inner = dry(common::apply("i", "A", None, None));
+    let refusal = decided(&state, &Command::Batch(vec![BatchOp::Write(inner)])).unwrap_err();
+    assert_eq!(refusal.details()["field"], "dry_run");
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let id = || prop::sample::select(vec!["i", "j"]);
+    let ctx = || {
+        prop::option::of(prop::sample::select(vec![
+            r#"{"n":1}"#,
+            r#"{"m":[2],"n":1.0}"#,
+            "[]",
+        ]))
+    };
+    let key = || prop::option::of(prop::sample::select(vec!["k", "l"]));
+    prop_oneof![
+        (id(), ctx(), key()).prop_map(|(id, ctx, key)| common::create(id, ctx, key)),
+        (
+            id(),
+            prop::sample::select(vec!["A", "B", "C"]),
+            ctx(),
+            key()
+        )
+            .prop_map(|(id, event, payload, key)| common::apply(id, event, payload, key)),
+        (id(), key()).prop_map(|(id, key)| common::delete(id, key)),
+    ]
+}
+
+/// The same reply, but for offsets that a dry run does not have.
+fn same(trial: &Reply, real: &Reply, replayed: bool) -> bool {
+    use rstmdb_engine::fact::NO_OFFSET;
+    let offset = |told: u64, real: u64| {
+        if replayed {
+            told == real
+        } else {
+            told == NO_OFFSET
+        }
+    };
+    match (trial, real) {
+        (
+            Reply::Created {
+                instance_id,
+                state,
+                wal_offset,
+            },
+            Reply::Created {
+                instance_id: id,
+                state: to,
+                wal_offset: at,
+            },
+        ) => instance_id == id && state == to && offset(*wal_offset, *at),
+        (
+            Reply::Applied {
+                from_state,
+                to_state,
+                ctx,
+                applied,
+                event_id,
+                wal_offset,
+            },
+            Reply::Applied {
+                from_state: f,
+                to_state: t,
+                ctx: c,
+                applied: a,
+                event_id: e,
+                wal_offset: at,
+            },
+        ) => {
+            (from_state, to_state, ctx, applied, event_id) == (f, t, c, a, e)
+                && offset(*wal_offset, *at)
+        }
+        (
+            Reply::Deleted {
+                instance_id,
+                wal_offset,
+            },
+            Reply::Deleted {
+                instance_id: id,
+                wal_offset: at,
+            },
+        ) => instance_id == id && offset(*wal_offset, *at),
+        (told, real) => told == real,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_dry_run_answers_what_the_command_then_answers_and_changes_nothing(
+        commands in prop::collection::vec(command(), 1..40),
+    ) {
+        let mut state = machine(
+            r#"{"from":"s","event":"A","to":"t","guard":"ctx.n == 1"},{"from":"t","event":"B","to":"s"},
+               {"from":"s","event":"C","to":"s"},{"from":"t","event":"C","to":"t","guard":"ctx.m"}"#,
+        );
+        let limits = Limits::default();
+        for command in commands {
+            let before = (state.digest(), state.last_applied());
+            let told = trial(&state, command.clone());
+            prop_assert_eq!((state.digest(), state.last_applied()), before);
+            let done = common::run(&mut state, &command, 1, &limits);
+            match (told, done) {
+                (Ok(trial), Ok((entry, reply))) => {
+                    prop_assert!(same(&trial.reply, &reply, trial.replayed), "{:?} {reply:?}", trial);
+                    prop_assert_eq!(trial.replayed, entry.is_none());
+                    if trial.replayed {
+                        let would = trial.would.clone().unwrap();
+                        prop_assert!(would.set.is_empty() && would.unset.is_empty());
+                    }
+                }
+                (Err(told), Err(refusal)) => prop_assert_eq!(told, refusal),
+                (told, done) => prop_assert!(false, "{told:?} {done:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Questions: what a client is told about an event is what an instance allows at some moment between the question and
+//! the answer, and a question leaves nothing in the log.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::result::{CheckerResult, Tally, Violation};
+use super::truth::{Fact, FactKind, Truth};
+use crate::chaos::history::{Entry, Outcome, Workload};
+use crate::load::machines::{Machine, Refusal};
+
+/// The name of the checker.
+pub(super) const NAME: &str = "asking";
+
+/// What was acknowledged of one instance: when each answer came, and its offset.
+type Acknowledged<'a> = BTreeMap<&'a str, Vec<(u64, u64)>>;
+
+/// Checks every question.
+pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+    let asked = |entry: &&Entry| entry.workload == Workload::Asking;
+    let mut tally = Tally::default();
+    let acknowledged = acknowledged(entries);
+    for entry in entries.iter().filter(asked) {
+        tally.operations += 1;
+        tally.succeeded += usize::from(entry.result().is_some());
+        let id = entry.param("instance_id");
+        let before = acknowledged.get(id).map_or(&[][..], Vec::as_slice);
+        let before = &before[..before.partition_point(|(ended, _)| *ended <= entry.begun)];
+        let due = before.iter().map(|(_, offset)| *offset).max().unwrap_or(0);
+        if let Some((problem, fact)) = problem(entry, due, truth) {
+            tally.violation(Violation::new(problem, Some(id), [entry], fact));
+        }
+    }
+    match tally.operations {
+        0 => Vec::new(),
+        _ => vec![tally.finish(NAME, Workload::Asking.name())],
+    }
+}
+
+fn acknowledged(entries: &[Entry]) -> Acknowledged<'_> {
+    let mut all = Acknowledged::new();
+    for entry in entries.iter().filter(|entry| entry.op == "APPLY_EVENT") {
+        let offset = entry.result().and_then(|done| done["wal_offset"].as_u64());
+        if let Some(offset) = offset {
+            let of_instance = all.entry(entry.param("instance_id")).or_default();
+            of_instance.push((entry.ended, offset));
+        }
+    }
+    all.values_mut().for_each(|answers| answers.sort_unstable());
+    all
+}
+
+/// What is wrong with an answer. `due` is the offset of the last change that was acknowledged before the question.
+fn problem<'a>(entry: &Entry, due: u64, truth: &'a Truth) -> Option<(String, Option<&'a Fact>)> {
+    let id = entry.param("instance_id");
+    if entry.op == "ALLOWED_EVENTS" {
+        return match &entry.outcome {
+            Outcome::Ok(told) => allowed(told, id, due, truth),
+            Outcome::Refused { code, .. } => {
+                Some((format!("what is allowed was refused with {code}"), None))
+            }
+            Outcome::Unknown { .. } => None,
+        };
+    }
+    if let Some(fact) = truth.of_event(entry.param("event_id")).next() {
+        let problem = format!("a dry run took effect at {}", fact.offset);
+        return Some((problem, Some(fact)));
+    }
+    if let Outcome::Ok(told) = &entry.outcome
+        && (told["dry_run"] != Value::Bool(true) || !told["wal_offset"].is_null())
+    {
+        return Some(("a dry run was answered as a write".to_owned(), None));
+    }
+    if matches!(entry.outcome, Outcome::Unknown { .. }) {
+        return None;
+    }
+    // The last version before the question, and every later one.
+    let facts: Vec<&Fact> = truth.of_instance(id).collect();
+    let from = facts.partition_point(|fact| fact.offset < due);
+    let explained = facts[from..].iter().any(|fact| explains(entry, fact));
+    match explained {
+        true => None,
+        false => Some((
+            format!("no version of {id} from {due} on gives this answer"),
+            None,
+        )),
+    }
+}
+
+/// Whether an instance at this fact gives the answer to a dry run.
+fn explains(entry: &Entry, fact: &Fact) -> bool {
+    let event = entry.param("event");
+    match (&entry.outcome, next(fact, event)) {
+        (Outcome::Ok(told), Some(Ok(to))) => {
+            let mut ctx = fact.ctx.as_object().cloned().unwrap_or_default();
+            ctx.extend(payload(entry));
+            told["from_state"] == *fact.to
+                && told["to_state"] == *to
+                && told["ctx"] == Value::Object(ctx)
+        }
+        (Outcome::Refused { code, details }, Some(Err(why))) => {
+            details["current_state"] == *fact.to
+                && *code
+                    == match why {
+                        Refusal::InvalidTransition => "INVALID_TRANSITION",
+                        Refusal::GuardFailed => "GUARD_FAILED",
+                    }
+        }
+        _ => false,
+    }
+}
+
+fn payload(entry: &Entry) -> Map<String, Value> {
+    entry.params["payload"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// Where an event leads from a fact, by the model; `None` if the instance is not there.
+fn next(fact: &Fact, event: &str) -> Option<Result<&'static str, Refusal>> {
+    let machine = Machine::from_name(&fact.machine).filter(|_| fact.kind != FactKind::Delete)?;
+    Some(machine.next(&fact.to, event, fact.ctx.as_object()?))
+}
+
+/// What is wrong with the answer to ALLOWED_EVENTS.
+fn allowed<'a>(
+    told: &Value,
+    id: &str,
+    due: u64,
+    truth: &'a Truth,
+) -> Option<(String, Option<&'a Fact>)> {
+    let offset = told["last_wal_offset"].as_u64().unwrap_or_default();
+    let shown = truth
+        .of_instance(id)
+        .rev()
+        .find(|fact| fact.offset == offset);
+    let Some(fact) = shown.filter(|fact| told["state"] == *fact.to) else {
+        let problem = format!("it shows {id} at {offset} in another state than the log");
+        return Some((problem, shown));
+    };
+    if offset < due {
+        let problem = format!("it shows {id} at {offset}, and {due} was acknowledged before");
+        return Some((problem, Some(fact)));
+    }
+    let events = told["events"].as_array().map_or(&[][..], Vec::as_slice);
+    for event in Machine::ORDER_EVENTS {
+        let shown = events.iter().find(|shown| shown["event"] == event);
+        let shown = shown.map(|shown| (&shown["outcome"], &shown["to_state"]));
+        let fits = match next(fact, event)? {
+            Ok(to) => shown == Some((&json!("taken"), &json!(to))),
+            Err(Refusal::GuardFailed) => shown == Some((&json!("refused"), &Value::Null)),
+            Err(Refusal::InvalidTransition) => shown.is_none(),
+        };
+        if !fits {
+            let problem = format!(
+                "it shows {event} as {shown:?}, which is not what {} gives",
+                fact.to
+            );
+            return Some((problem, Some(fact)));
+        }
+    }
+    None
+}
