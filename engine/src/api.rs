@@ -1,8 +1,9 @@
 //! The values that callers and the engine exchange: commands, replies, refusals.
 
+mod check;
 pub mod command;
 mod refusal;
 pub mod reply;
 
+pub(crate) use check::{check_id, check_name, check_ops, check_text};
 pub use refusal::{Refusal, TRIED};
-pub(crate) use refusal::{check_id, check_name, check_ops, check_text};

@@ -377,3 +377,114 @@ proptest! {
         }
     }
 }
+
+/// An instance of a machine of format 2 in state `open`.
+fn with_chart(ctx: &str) -> State {
+    let definition = r#"{"format":2,"initial":"open",
+        "states":["open",{"name":"full","emit":["was_full"],"always":[{"to":"done","guard":"ctx.n > 9"}]},"done"],
+        "events":{"ADD":{"schema":{"required":["by"]}}},
+        "transitions":[
+            {"from":"open","event":"ADD","to":"full","guard":"ctx.n + event.by >= 5","set":{"n":"ctx.n + event.by"},
+             "unset":["old"]},
+            {"from":"open","event":"ADD","to":"open","guard":"ctx.missing.deep == 1"},
+            {"from":"*","event":"STOP","to":"done"}]}"#;
+    let mut state = State::new();
+    let limits = Limits::default();
+    for command in [
+        Command::SetLevel { level: 2 },
+        common::put("order", 1, definition),
+        common::create("i", Some(ctx), None),
+    ] {
+        common::run(&mut state, &command, 1, &limits).unwrap();
+    }
+    state
+}
+
+#[test]
+fn of_format_2_each_event_is_told_with_its_payload_its_guards_and_the_way_it_takes() {
+    let state = with_chart(r#"{"n":4,"old":1}"#);
+    let Reply::AllowedEvents(told) = ask(&state, Some(r#"{"ADD":{"by":6}}"#)).unwrap() else {
+        panic!("another reply");
+    };
+    let [add, stop] = &told.events[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (&*add.event, add.to_state.as_deref()),
+        ("ADD", Some("done"))
+    );
+    let [guard] = &add.guards[..] else {
+        panic!("{add:?}");
+    };
+    assert!(guard.holds && guard.error.is_none(), "{guard:?}");
+    let read: Vec<_> = guard
+        .values
+        .iter()
+        .map(|it| (&*it.path, &*it.value))
+        .collect();
+    assert_eq!(read, [("ctx.n", "4"), ("event.by", "6")]);
+    assert_eq!(
+        (&*stop.event, stop.to_state.as_deref()),
+        ("STOP", Some("done"))
+    );
+    assert!(stop.guards.is_empty() && !told.has_more);
+}
+
+#[test]
+fn of_format_2_a_guard_without_a_value_tells_why_and_a_payload_of_another_form_is_told() {
+    let state = with_chart(r#"{"n":1}"#);
+    let Reply::AllowedEvents(told) = ask(&state, Some(r#"{"ADD":{"by":1}}"#)).unwrap() else {
+        panic!("another reply");
+    };
+    let add = &told.events[0];
+    assert_eq!((add.to_state.as_deref(), &add.refusal), (None, &None));
+    assert!(add.guards.iter().all(|guard| !guard.holds));
+    assert!(
+        add.guards[0].error.is_none() && add.guards[1].error.is_some(),
+        "{add:?}"
+    );
+    let without_payload = &allowed(&state).events[0];
+    assert_eq!(without_payload.to_state, None);
+    let refusal = without_payload.refusal.as_ref().unwrap();
+    assert_eq!(refusal.code(), "SCHEMA_FAILED");
+    let refused = decided(
+        &state,
+        &common::apply("i", "ADD", Some(r#"{"by":1}"#), None),
+    );
+    let Err(Refusal::GuardFailed { tried, errors, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((tried.len(), errors.len()), (2, 2));
+    assert_eq!(tried[1].error, errors[1]);
+}
+
+#[test]
+fn of_format_2_a_dry_run_tells_what_is_set_and_unset_and_emitted() {
+    let state = with_chart(r#"{"n":4,"old":1}"#);
+    let event = common::apply("i", "ADD", Some(r#"{"by":6}"#), None);
+    let trial = trial(&state, event).unwrap();
+    let Reply::Applied { to_state, .. } = &trial.reply else {
+        panic!("{trial:?}");
+    };
+    assert_eq!(&**to_state, "done");
+    let would = trial.would.unwrap();
+    assert!(would.set.iter().any(|name| name == "n"), "{would:?}");
+    assert_eq!(
+        (would.unset, would.emits),
+        (vec!["old".to_owned()], vec!["was_full".to_owned()])
+    );
+}
+
+#[test]
+fn of_a_long_value_that_an_expression_reads_the_beginning_is_shown() {
+    let long = "é".repeat(5000);
+    let state = with_chart(&format!(r#"{{"n":"{long}"}}"#));
+    let Reply::AllowedEvents(told) = ask(&state, Some(r#"{"ADD":{"by":1}}"#)).unwrap() else {
+        panic!("another reply");
+    };
+    let value = &told.events[0].guards[0].values[0];
+    assert!(
+        value.cut && value.value.len() <= EXPLAINED_VALUE_BYTES_MAX,
+        "{value:?}"
+    );
+}

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
-    PutMachine, Query, Refusal, SetAutomation,
+    PutMachine, Query, SetAutomation,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
@@ -367,7 +367,7 @@ pub(crate) fn dry_run(
             let ops = ops.map(|op| match step(&op.op, op.params, text, ids) {
                 Ok(Step::Write(_, asked)) => Ok(BatchOp::Write(asked.command)),
                 Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
-                Err(error) => Err(refusal_of(&error)),
+                Err(error) => Err(failure::refusal_of(&error)),
             });
             DryRun::EachAlone(ops.collect())
         }
@@ -376,19 +376,6 @@ pub(crate) fn dry_run(
         command: Command::DryRun(Box::new(asked)),
         meta: meta::of_params(batch.meta.clone()),
     })
-}
-
-/// Parameters that this node refuses, in the words of the engine. [`failure::of_refusal`] is the way back.
-fn refusal_of(error: &ErrorBody) -> Refusal {
-    let in_params = |text: &str| text.strip_prefix("params.").map(str::to_owned);
-    let field = error
-        .details
-        .as_ref()
-        .and_then(|details| details.get("field"));
-    Refusal::BadRequest {
-        field: field.and_then(|field| in_params(field.as_str()?)),
-        message: in_params(&error.message).unwrap_or_else(|| error.message.to_string()),
-    }
 }
 
 fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Asked, ErrorBody> {

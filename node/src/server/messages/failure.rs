@@ -203,6 +203,19 @@ pub(crate) fn bad_request(field: &str, problem: &str) -> ErrorBody {
         .with_details(json!({ "field": field }))
 }
 
+/// Parameters that this node refuses, in the words of the engine. [`of_refusal`] is the way back.
+pub(crate) fn refusal_of(error: &ErrorBody) -> Refusal {
+    let in_params = |text: &str| text.strip_prefix("params.").map(str::to_owned);
+    let field = error
+        .details
+        .as_ref()
+        .and_then(|details| details.get("field"));
+    Refusal::BadRequest {
+        field: field.and_then(|field| in_params(field.as_str()?)),
+        message: in_params(&error.message).unwrap_or_else(|| error.message.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
