@@ -15,7 +15,6 @@
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
-pub mod asking;
 pub mod batch;
 pub mod cluster;
 pub(crate) mod fields;
@@ -28,6 +27,8 @@ pub mod response;
 pub mod session;
 pub mod storage;
 pub mod watch;
+
+pub use instance::asking;
 
 pub use fields::{ParamFault, Params};
 pub use request::{RequestFault, RequestHead};

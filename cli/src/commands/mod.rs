@@ -1,7 +1,6 @@
 //! The commands, a file for each group.
 
 mod asking;
-mod automation;
 mod cluster;
 mod diagram;
 mod events;
@@ -10,7 +9,6 @@ mod keys;
 mod log;
 mod machines;
 mod offline;
-mod reload;
 mod server;
 mod storage;
 mod watches;
@@ -45,7 +43,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::WatchInstance(args) => watches::instance(session, args).await,
         Command::WatchAll(args) => watches::all(session, args).await,
         Command::Unwatch(args) => watches::unwatch(session, &args),
-        Command::Automation(args) => automation::run(session, args).await,
+        Command::Automation(args) => server::automation::run(session, args).await,
         Command::FlushAll(args) => storage::flush_all(session, args).await,
         Command::WalRead(args) => storage::wal_read(session, &args).await,
         Command::Ancestors(args) => storage::ancestors(session, &args).await,
@@ -53,7 +51,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
         Command::Compact(args) => storage::compact(session, &args).await,
         Command::RotateKey => keys::rotate(session).await,
-        Command::Reload => reload::run(session).await,
+        Command::Reload => server::reload::run(session).await,
         Command::Load(args) => load::run(session, args).await,
         Command::Export(args) => log::export(session, args).await,
         Command::Backup(args) => backup::run(session, &args).await,

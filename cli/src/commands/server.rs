@@ -1,5 +1,8 @@
 //! The server itself: ping, info, replication-status; and hash-token, which needs no server.
 
+pub(super) mod automation;
+pub(super) mod reload;
+
 use std::time::Instant;
 
 use rstmdb_rcp::message::op;

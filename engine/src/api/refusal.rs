@@ -279,6 +279,26 @@ impl Refusal {
             | Self::ExpressionFailed { .. }
             | Self::ExpressionLimit { .. }
             | Self::SchemaFailed { .. } => self.evaluation_details(),
+            Self::StateConflict { .. } | Self::OffsetConflict { .. } | Self::KeyConflict { .. } => {
+                self.conflict_details()
+            }
+            Self::FeatureLevel {
+                needed,
+                current,
+                held_back_by,
+                ..
+            } => json!({ "needed": needed, "current": current, "held_back_by": held_back_by }),
+            Self::InBatch { index, refusal } => {
+                let mut details = refusal.details();
+                details["index"] = json!(index);
+                details
+            }
+        }
+    }
+
+    /// The details of what is not as the client expects.
+    fn conflict_details(&self) -> Value {
+        match self {
             Self::StateConflict {
                 expected_state,
                 actual_state,
@@ -297,17 +317,7 @@ impl Refusal {
                 "idempotency_key": idempotency_key,
                 "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
             }),
-            Self::FeatureLevel {
-                needed,
-                current,
-                held_back_by,
-                ..
-            } => json!({ "needed": needed, "current": current, "held_back_by": held_back_by }),
-            Self::InBatch { index, refusal } => {
-                let mut details = refusal.details();
-                details["index"] = json!(index);
-                details
-            }
+            _ => json!({}),
         }
     }
 

@@ -150,14 +150,8 @@ impl Mutator {
                 "WATCH_ALL",
                 json!({"machines": ["m"], "events": ["E"], "emits": ["x"], "include_ctx": false}),
             ),
-            14 => (
-                "ALLOWED_EVENTS",
-                json!({"instance_id": instance, "payloads": {"SET": {"n": 1}}}),
-            ),
-            15 => {
-                let ops = json!([{"op": "CREATE_INSTANCE", "params": create}]);
-                ("BATCH", json!({"ops": ops, "dry_run": true}))
-            }
+            14 => allowed_events(&instance),
+            15 => dry_run(&create),
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})
@@ -296,6 +290,18 @@ fn chart() -> Value {
             "states": ["a", {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
             "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
                 "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
+}
+
+/// What each event would do.
+fn allowed_events(instance: &str) -> (&'static str, Value) {
+    let params = json!({"instance_id": instance, "payloads": {"SET": {"n": 1}}});
+    ("ALLOWED_EVENTS", params)
+}
+
+/// What a batch would do.
+fn dry_run(create: &Value) -> (&'static str, Value) {
+    let ops = json!([{"op": "CREATE_INSTANCE", "params": create}]);
+    ("BATCH", json!({"ops": ops, "dry_run": true}))
 }
 
 #[cfg(test)]

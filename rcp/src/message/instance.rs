@@ -1,11 +1,14 @@
 //! CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, APPLY_EVENT.
 
+pub mod asking;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::asking::DRY_RUN;
+use asking::DRY_RUN;
+
 use super::fields::Fields;
 use super::meta::Meta;
 use super::{ParamFault, Params, ReadOptions};

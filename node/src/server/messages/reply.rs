@@ -69,6 +69,35 @@ fn write_reply(out: &mut BytesMut, reply: &Reply, marks: &mut Vec<Mark>) {
     object.end();
 }
 
+/// What the cluster has agreed on besides its contents.
+fn write_agreed(object: &mut Object<'_>, reply: &Reply) {
+    match reply {
+        Reply::Automation {
+            paused,
+            since_ms,
+            reason,
+            wal_offset,
+        } => {
+            object.str("automation", if *paused { "paused" } else { "running" });
+            if *since_ms != 0 {
+                object.int("since", *since_ms);
+            }
+            if !reason.is_empty() {
+                object.str("reason", reason);
+            }
+            if let Some(offset) = wal_offset {
+                object.int("wal_offset", *offset);
+            }
+        }
+        Reply::LevelSet { from, to } => {
+            object
+                .int("from", u64::from(*from))
+                .int("to", u64::from(*to));
+        }
+        _ => {}
+    }
+}
+
 /// The only place that lists all replies: each has one arm.
 fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
     match reply {
@@ -111,28 +140,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             instances_removed,
             machines_removed,
         } => write_flushed(object, *instances_removed, *machines_removed),
-        Reply::Automation {
-            paused,
-            since_ms,
-            reason,
-            wal_offset,
-        } => {
-            object.str("automation", if *paused { "paused" } else { "running" });
-            if *since_ms != 0 {
-                object.int("since", *since_ms);
-            }
-            if !reason.is_empty() {
-                object.str("reason", reason);
-            }
-            if let Some(offset) = wal_offset {
-                object.int("wal_offset", *offset);
-            }
-        }
-        Reply::LevelSet { from, to } => {
-            object
-                .int("from", u64::from(*from))
-                .int("to", u64::from(*to));
-        }
+        Reply::Automation { .. } | Reply::LevelSet { .. } => write_agreed(object, reply),
         Reply::Instance(instance) => write_instance(object, instance),
         Reply::Instances {
             items,

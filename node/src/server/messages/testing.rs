@@ -70,6 +70,19 @@ fn write_command(
     op
 }
 
+fn write_automation(params: &mut Object<'_>, set: &rstmdb_engine::SetAutomation) {
+    params.str("set", if set.paused { "paused" } else { "running" });
+    optional_str(params, "reason", set.reason.as_deref());
+    for (name, is_set) in [
+        ("skip_overdue", set.skip_overdue),
+        ("shift_timers", set.shift_timers),
+    ] {
+        if is_set {
+            params.flag(name, true);
+        }
+    }
+}
+
 fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
     match command {
         Command::PutMachine(put) => {
@@ -115,16 +128,7 @@ fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<St
         }
         Command::FlushAll => Op::FlushAll,
         Command::SetAutomation(set) => {
-            params.str("set", if set.paused { "paused" } else { "running" });
-            optional_str(params, "reason", set.reason.as_deref());
-            for (name, is_set) in [
-                ("skip_overdue", set.skip_overdue),
-                ("shift_timers", set.shift_timers),
-            ] {
-                if is_set {
-                    params.flag(name, true);
-                }
-            }
+            write_automation(params, set);
             Op::Automation
         }
         Command::SetLevel { .. } => unreachable!("no client asks for it"),

@@ -1,5 +1,7 @@
 //! WAL_READ and WAL_STATS.
 
+pub(super) mod ancestors;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -131,6 +133,23 @@ pub(super) fn write_item(
     }
 }
 
+fn write_automation(out: &mut Object<'_>, set: &rstmdb_engine::fact::SetAutomation) {
+    out.str("type", "checkpoint")
+        .str("fact", "set_automation")
+        .str("automation", if set.paused { "paused" } else { "running" });
+    if !set.reason.is_empty() {
+        out.str("reason", &set.reason);
+    }
+    for (name, is_set) in [
+        ("skip_overdue", set.skip_overdue),
+        ("shift_timers", set.shift_timers),
+    ] {
+        if is_set {
+            out.flag(name, true);
+        }
+    }
+}
+
 fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
     match &fact.body {
         Some(FactBody::PutMachine(put)) => write_machine(out, entry, put),
@@ -182,20 +201,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
             write_origin(out, entry, 0, None);
         }
         Some(FactBody::SetAutomation(set)) => {
-            out.str("type", "checkpoint")
-                .str("fact", "set_automation")
-                .str("automation", if set.paused { "paused" } else { "running" });
-            if !set.reason.is_empty() {
-                out.str("reason", &set.reason);
-            }
-            for (name, is_set) in [
-                ("skip_overdue", set.skip_overdue),
-                ("shift_timers", set.shift_timers),
-            ] {
-                if is_set {
-                    out.flag(name, true);
-                }
-            }
+            write_automation(out, set);
             write_origin(out, entry, 0, None);
         }
         // A fact of a newer version: this node knows only that there is one.

@@ -12,7 +12,6 @@
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `audit` | AUDIT_READ |
 //! | `log` | WAL_READ, WAL_STATS |
-//! | `ancestors` | ANCESTORS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
 //! | `keys` | ROTATE_KEY |
@@ -22,7 +21,6 @@
 //! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
 
 mod admin;
-mod ancestors;
 mod answer;
 mod audit;
 mod automation;
@@ -194,7 +192,7 @@ pub(crate) fn plan(
         Op::WatchAll => watches::all(params),
         Op::SnapshotInstance => snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
-        Op::Ancestors => ancestors::read(params),
+        Op::Ancestors => log::ancestors::read(params),
         Op::WalStats => Ok(log::stats(shared)),
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
@@ -284,7 +282,9 @@ impl Job {
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
-            Self::Ancestors(request) => Started::Running(ancestors::start(shared.clone(), request)),
+            Self::Ancestors(request) => {
+                Started::Running(log::ancestors::start(shared.clone(), request))
+            }
             Self::SnapshotInstance(id) => {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }

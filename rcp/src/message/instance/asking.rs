@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
-use super::{ParamFault, Params, ReadOptions};
+use super::super::fields::Fields;
+use super::super::{ParamFault, Params, ReadOptions};
 
-pub use super::fields::DRY_RUN;
+pub use super::super::fields::DRY_RUN;
 
 /// Parameters of ALLOWED_EVENTS.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -190,6 +190,6 @@ fn is_zero(count: &u64) -> bool {
 
 /// For `#[serde(skip_serializing_if)]`.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-pub(super) fn not_asked(dry_run: &bool) -> bool {
+pub(in crate::message) fn not_asked(dry_run: &bool) -> bool {
     !dry_run
 }

@@ -9,9 +9,11 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
-use super::log::{PAGE_BYTES, write_item};
-use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
+use super::{PAGE_BYTES, write_item};
 use crate::replica::{Error, LogItem};
+use crate::server::clients::ops::{
+    Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params,
+};
 use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
@@ -19,13 +21,16 @@ use crate::server::messages::json::Object;
 use crate::server::product::block;
 
 /// ANCESTORS.
-pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+pub(in crate::server::clients::ops) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: Ancestors = read_params(params)?;
     let job = Job::Ancestors(params);
     Ok(RequestPlan::read(Touch::Everything, job))
 }
 
-pub(super) fn start(shared: Arc<ServerShared>, request: Ancestors) -> Running {
+pub(in crate::server::clients::ops) fn start(
+    shared: Arc<ServerShared>,
+    request: Ancestors,
+) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         Ok(Answer {

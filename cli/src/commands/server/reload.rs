@@ -3,12 +3,12 @@
 use rstmdb_rcp::message::storage::reload::ReloadResult;
 use serde_json::json;
 
-use super::keys;
 use crate::Error;
+use crate::commands::keys;
 use crate::session::{Session, from_client};
 
 /// Asks every member. One that cannot be reached, or that refuses, does not keep the others from reading theirs.
-pub(super) async fn run(session: &Session) -> Result<(), Error> {
+pub(in crate::commands) async fn run(session: &Session) -> Result<(), Error> {
     let mut nodes = Vec::new();
     let mut failed = None;
     for addr in keys::addresses(session).await? {

@@ -7,7 +7,10 @@ use crate::Error;
 use crate::args::{self, AutomationCommand};
 use crate::session::Session;
 
-pub(super) async fn run(session: &Session, args: args::Automation) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &Session,
+    args: args::Automation,
+) -> Result<(), Error> {
     let params = match args.command {
         None => Automation::default(),
         Some(AutomationCommand::Pause(args)) => Automation {
