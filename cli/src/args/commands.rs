@@ -56,7 +56,7 @@ pub enum Command {
     FlushAll(FlushAll),
     /// Read the log.
     WalRead(WalRead),
-    /// Show what has caused a write: its cause, the cause of that, and so on.
+    /// Show what caused a write: its cause, the cause of that cause, and so on.
     Ancestors(Ancestors),
     /// Show the log's size, and how much was read, written and synced.
     WalStats,
@@ -171,7 +171,7 @@ pub struct PutMachine {
     pub version: Option<u32>,
     /// The definition: a file of JSON or YAML, JSON itself, @file, or - for standard input.
     pub definition: String,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     // Takes the global option's place, because -v is the version here.
@@ -244,7 +244,7 @@ pub struct CreateInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
 }
@@ -278,7 +278,7 @@ pub struct DeleteInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
 }
@@ -308,7 +308,7 @@ pub struct ApplyEvent {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
 }
@@ -321,7 +321,7 @@ pub struct Batch {
     pub atomic: bool,
     /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
     pub file: String,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
 }
@@ -332,7 +332,7 @@ pub struct FlushAll {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
 }
