@@ -1,7 +1,7 @@
 //! Definitions of other systems as definitions of format 2.
 //!
-//! What has no equal is refused with its place. All such places are reported, not only the first. Where something can
-//! stand in for it, the caller may allow the loss.
+//! What has no equal is refused with its place. All such places are reported, not only the first. Where it can be
+//! replaced or left out, the caller may allow the loss.
 //!
 //! | module | reads |
 //! |---|---|
@@ -39,8 +39,8 @@ pub enum Language {
     Mermaid,
 }
 
-/// Reads a definition of another system. `lossy`: what has no equal may be left out or replaced, where something can
-/// stand in for it.
+/// Reads a definition of another system. `lossy`: what has no equal may be left out or replaced, where that is
+/// possible.
 ///
 /// # Errors
 /// All places that have no equal, or why the text cannot be read.

@@ -18,7 +18,7 @@ pub const STATES_MAX: usize = 10_000;
 pub const TRANSITIONS_MAX: usize = 20_000;
 /// Most operators and operands that the guards of one machine may have together.
 pub const GUARD_NODES_MAX: usize = 100_000;
-/// Most warnings about one definition that are told one by one.
+/// Most warnings about one definition that are reported one by one.
 pub const WARNINGS_MAX: usize = 20;
 /// Longest guard text, in bytes.
 pub const GUARD_BYTES_MAX: usize = 4096;
@@ -52,7 +52,7 @@ pub const CHANGES_MAX: usize = 256;
 pub const PATH_NAMES_MAX: usize = 32;
 /// Deepest nesting of a context after `set`.
 pub const SET_DEPTH_MAX: usize = 118;
-/// Most faults of one definition that are told one by one.
+/// Most faults of one definition that are reported one by one.
 pub const FAULTS_MAX: usize = 20;
 /// Most events that ALLOWED_EVENTS looks at.
 pub const ALLOWED_EVENTS_MAX: usize = 1000;

@@ -47,7 +47,7 @@ pub struct State {
     level: u32,
     /// The highest level that this program understands; not replicated.
     understands: u32,
-    /// `None` while nobody has ever set it.
+    /// `None` if it was never set.
     automation: Option<Arc<Automation>>,
     /// The sum of the digests of all items, so that their order does not count.
     items_digest: u128,

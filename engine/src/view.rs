@@ -91,7 +91,7 @@ impl<'a> View<'a> {
         newest.map_or(self.state.level(), |(_, level)| level)
     }
 
-    /// How automation stands after all facts in flight.
+    /// The state of automation after all facts in flight.
     pub(crate) fn automation(self) -> Automation {
         let in_flight = self.layers.into_iter().flatten();
         let mut in_flight = in_flight.filter_map(|layer| layer.automation.as_ref());

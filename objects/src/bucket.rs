@@ -33,8 +33,8 @@ pub struct BucketOptions {
     pub allow_http: bool,
     /// The certificates to trust, instead of the system's.
     pub ca_path: Option<PathBuf>,
-    /// A file with the access key, and one with the secret key. Without them the environment says who this is, as for
-    /// Amazon's own tools: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a web identity, or the machine's role.
+    /// A file with the access key, and one with the secret key. Without them credentials come from the environment, as
+    /// for Amazon's own tools: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a web identity, or the machine's role.
     pub access_key_file: Option<PathBuf>,
     /// See [`BucketOptions::access_key_file`].
     pub secret_key_file: Option<PathBuf>,
@@ -341,7 +341,7 @@ fn check_endpoint(endpoint: &str, allow_http: bool) -> Result<(), Error> {
         Some(("https", _)) => Ok(()),
         Some(("http", _)) if allow_http => Ok(()),
         Some(("http", _)) => wrong(
-            "is not encrypted: everybody on the way can read and change what is sent. Use https://, or allow it \
+            "is not encrypted: anyone on the network path can read and change the data. Use https://, or allow it \
              (allow_http)",
         ),
         _ => wrong("is not a URL: expected https://HOST or https://HOST:PORT"),

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 /// `automation`.
 #[derive(Debug, Args)]
 pub struct Automation {
-    /// What to do; how it stands is shown when absent.
+    /// What to do. Without it, the command shows whether automation is paused.
     #[command(subcommand)]
     pub command: Option<AutomationCommand>,
 }

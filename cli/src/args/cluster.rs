@@ -33,7 +33,7 @@ pub enum ClusterCommand {
     SetAddress(SetAddress),
     /// Hand the leadership to another node.
     TransferLeader(TransferLeader),
-    /// End an upgrade: let the log hold what every node's new version understands. There is no way back.
+    /// End an upgrade: let the log hold what every node's new version understands. You cannot go back after that.
     #[command(after_help = FINALIZE_HELP)]
     FinalizeUpgrade,
     /// Start a cluster on this machine, to try things out.

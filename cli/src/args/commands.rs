@@ -60,7 +60,7 @@ pub enum Command {
     FlushAll(FlushAll),
     /// Read the log.
     WalRead(WalRead),
-    /// Show what has caused a write: its cause, the cause of that, and so on.
+    /// Show what caused a write: its cause, the cause of that cause, and so on.
     Ancestors(Ancestors),
     /// Show the log's size, and how much was read, written and synced.
     WalStats,
@@ -141,7 +141,7 @@ pub struct PutMachine {
     pub version: Option<u32>,
     /// The definition: a file of JSON or YAML, JSON itself, @file, or - for standard input.
     pub definition: String,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.
@@ -217,7 +217,7 @@ pub struct CreateInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.
@@ -254,7 +254,7 @@ pub struct DeleteInstance {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.
@@ -287,7 +287,7 @@ pub struct ApplyEvent {
     /// With the same key again, the call does not take effect a second time.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.
@@ -303,7 +303,7 @@ pub struct Batch {
     pub atomic: bool,
     /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
     pub file: String,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.
@@ -317,7 +317,7 @@ pub struct FlushAll {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
-    /// What else there is to say about it.
+    /// Its metadata.
     #[command(flatten)]
     pub about: About,
     /// Whether it is done, or only asked.

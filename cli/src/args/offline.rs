@@ -15,7 +15,7 @@ pub enum Offline {
     Test(Test),
     /// Show what changed between two definitions, and what that means for instances in flight.
     Diff(Diff),
-    /// Make a definition of a machine of XState, SCXML, the Amazon States Language or Mermaid.
+    /// Turn a machine of XState, SCXML, the Amazon States Language or Mermaid into a definition.
     ImportMachine(ImportMachine),
     /// Write a definition in the language of another system.
     ExportMachine(ExportMachine),
@@ -99,7 +99,7 @@ pub struct ImportMachine {
     pub from: ImportFrom,
     /// The file, - for standard input.
     pub file: String,
-    /// Leave out or replace what has no equal, where something can stand in for it, and say so.
+    /// Leave out or replace what has no equal, where that is possible, and report each loss.
     #[arg(long)]
     pub lossy: bool,
 }
@@ -136,7 +136,7 @@ pub struct ExportMachine {
     pub to: ExportTo,
     /// The definition: JSON or YAML, - for standard input.
     pub file: String,
-    /// Leave out what has no equal, and say so.
+    /// Leave out what has no equal, and report each loss.
     #[arg(long)]
     pub lossy: bool,
 }

@@ -95,7 +95,7 @@ pub struct BucketArgs {
     /// The certificates to trust, PEM; the system's when absent.
     #[arg(long, value_name = "FILE", env = "RSTMDB_ARCHIVE_S3_CA")]
     pub s3_ca: Option<PathBuf>,
-    /// A file with the access key; the environment says who this is when absent (AWS_ACCESS_KEY_ID and others).
+    /// A file with the access key; without it, credentials come from the environment (AWS_ACCESS_KEY_ID and others).
     #[arg(long, value_name = "FILE", env = "RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE")]
     pub s3_access_key_file: Option<PathBuf>,
     /// A file with the secret key that belongs to it.

@@ -37,10 +37,10 @@ pub struct WatchInstance {
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
-    /// Also tell of creations and deletions, and say of each line what kind it is.
+    /// Also print creations and deletions, and name the kind of each line.
     #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
     pub include: Vec<Kind>,
-    /// Say who has written what is told, when, and why.
+    /// Also print who wrote each line's entry, when, and why.
     #[arg(long)]
     pub meta: bool,
     /// Also print the server's first answer, and up to which offset the server has read the log while no
@@ -64,7 +64,7 @@ pub struct WatchAll {
     /// Only these events.
     #[arg(long, value_delimiter = ',', value_name = "EVENT[,EVENT…]")]
     pub events: Vec<String>,
-    /// Only what emits one of these names.
+    /// Only events that emit one of these names.
     #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
     pub emits: Vec<String>,
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
@@ -76,10 +76,10 @@ pub struct WatchAll {
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
-    /// Also tell of creations and deletions, and say of each line what kind it is.
+    /// Also print creations and deletions, and name the kind of each line.
     #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
     pub include: Vec<Kind>,
-    /// Say who has written what is told, when, and why.
+    /// Also print who wrote each line's entry, when, and why.
     #[arg(long)]
     pub meta: bool,
     /// Also print the server's first answer, and up to which offset the server has read the log while no

@@ -35,7 +35,7 @@ pub(super) async fn make(
     written
 }
 
-/// Removes a proof that is not whole, so that nobody takes it for one.
+/// Removes a proof that is not whole, so that it is not mistaken for a whole one.
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         eprintln!(
@@ -89,8 +89,8 @@ async fn write(
     let head = proof.head;
     if let Some(kept) = kept.filter(|kept| *kept != head) {
         return Err(Error::Failed(format!(
-            "the head at offset {end} is {head}, not {kept} that you kept: the history up to there was changed, or the \
-             head is of another cluster or another offset"
+            "the head at offset {end} is {head}; the head that you kept is {kept}. The history up to there was \
+             changed, or your head is of another cluster or another offset"
         )));
     }
     proof.finish(end, first)

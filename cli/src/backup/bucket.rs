@@ -30,8 +30,8 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Looks at what is there. The manifest is put into the working folder `dir`, with the last file of the log, which
-    /// the next backup reads and may replace.
+    /// Lists the files in the bucket. It puts the manifest into the working folder `dir`, with the last file of the
+    /// log, which the next backup reads and may replace.
     pub(super) async fn open(
         location: &BucketLocation,
         options: &args::BucketArgs,

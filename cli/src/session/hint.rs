@@ -1,7 +1,7 @@
 //! What a refusal was probably about: the nearest name that the server knows.
 //!
-//! It is asked for after the refusal, and only for people's sake. So no error of these questions is told, and none of
-//! them takes long.
+//! The command line asks the server for it after the refusal, only to help people. So errors of these requests are not
+//! shown, and none of them takes long.
 
 use std::time::Duration;
 

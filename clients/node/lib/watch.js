@@ -97,7 +97,7 @@ export class Watch {
     return this.#closed;
   }
 
-  /** Ends the watch; whoever waits for its next event gets undefined. To close it twice does no harm. */
+  /** Ends the watch. A call that waits for its next event gets undefined. Closing it twice does no harm. */
   async close() {
     this.#closed = true;
     this.#onClosed();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Most problems of one file that are told one by one.
+/// Most problems of one file that are reported one by one.
 pub const PROBLEMS_MAX: usize = 200;
 
 /// Something about one place of a file.
@@ -93,7 +93,7 @@ impl Findings {
         }
     }
 
-    /// Something has no equal, and nothing can stand in for it.
+    /// Something has no equal, and nothing can replace it.
     pub(crate) fn refuse(&mut self, place: impl Into<String>, text: impl Into<String>) {
         match self.refused.len() < PROBLEMS_MAX {
             true => self.refused.push(Problem::new(place, text)),

@@ -132,7 +132,7 @@ fn choice(
 fn lose_act(place: &str, act: &Act, findings: &mut Findings) {
     if let Some(guard) = &act.guard {
         let what = format!("the condition {guard} has no equal");
-        let instead = "it is left out, and whoever sends the token has to check it";
+        let instead = "it is left out, and the program that sends the token has to check it";
         findings.lose(format!("{place}.guard"), what, instead);
     }
     let effects = [

@@ -1,8 +1,8 @@
 //! The Amazon States Language.
 //!
-//! A task becomes a state that emits its own name. Whoever does the work applies `DONE` with the result as payload, or
-//! `FAILED` with `error`. A choice becomes a state with `always`. What an execution keeps to itself (retries, paths of
-//! input and output) is the business of whoever does the work.
+//! A task becomes a state that emits its own name. The program that does the work applies `DONE` with the result as
+//! payload, or `FAILED` with `error`. A choice becomes a state with `always`. Retries and paths of input and output are
+//! left to the program that does the work.
 
 mod rule;
 mod task;
@@ -79,7 +79,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     Ok(machine)
 }
 
-/// What has no meaning for the machine but for whoever does the work.
+/// What has no meaning for the machine, but for the program that does the work.
 fn kept(json: &Json) -> Option<(String, Json)> {
     const KEPT: [&str; 7] = [
         "Comment",
@@ -144,7 +144,7 @@ impl Reader<'_> {
             Some(branches @ ("Parallel" | "Map")) => {
                 let what = format!("{branches} has no equal");
                 let instead = format!(
-                    "whoever consumes {name:?} runs the branches and applies {DONE} when all are done"
+                    "the consumer of {name:?} runs the branches and applies {DONE} when all are done"
                 );
                 self.findings.lose(format!("{place}.Type"), what, instead);
                 self.task(&mut state, json, &place, branches);

@@ -248,9 +248,8 @@ impl Reader<'_> {
             self.findings.refuse(place, "<invoke> has no name to emit");
             return;
         };
-        let instead = format!(
-            "{name:?} is emitted at the entry, and whoever does the work applies the events"
-        );
+        let instead =
+            format!("{name:?} is emitted at the entry, and its consumer applies the events");
         self.findings.lose(place, "<invoke> has no equal", instead);
         self.chart.nodes[node].entry.emit.push(name);
     }

@@ -1,6 +1,6 @@
 //! XState's machines as JSON.
 //!
-//! An action is a name that somebody else acts upon, which is what `emit` is here. A guard by name and a delay have no
+//! An action is a name for work that the program does, as `emit` is in format 2. A guard by name and a delay have no
 //! equal.
 
 mod action;
@@ -336,7 +336,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A service that is started at the entry: its name is emitted, and whoever does the work applies an event.
+    /// A service that is started at the entry: its name is emitted, and its consumer applies an event.
     fn invokes(&mut self, node: usize, json: &Json, place: &str) {
         let items: Vec<(String, &Json)> = match json {
             Json::List(items) => items
@@ -372,7 +372,7 @@ impl Reader<'_> {
                 self.chart.nodes[node].on.extend(arrows);
             }
             let text = format!(
-                "{name:?} is emitted at the entry; whoever does the work applies \"done.{name}\" or \"error.{name}\""
+                "{name:?} is emitted at the entry; its consumer applies \"done.{name}\" or \"error.{name}\""
             );
             self.findings.note(at, text);
             self.chart.nodes[node].entry.emit.push(name);

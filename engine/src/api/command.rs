@@ -19,7 +19,7 @@ pub enum Command {
     DeleteInstance(DeleteInstance),
     /// Remove everything.
     FlushAll,
-    /// Raise the feature level. Whoever submits it has made sure that every member understands it.
+    /// Raise the feature level. The leader submits it only once every member understands the level.
     SetLevel {
         /// The level.
         level: u32,

@@ -1,13 +1,14 @@
 //! Why a command or a query is refused: a value with everything the client is told.
 
-use std::fmt;
+mod offset;
 
 use serde_json::{Value, json};
 
-use crate::fact::NO_OFFSET;
 use crate::fact::level::Feature;
 use crate::machine::definition::Fault;
 use crate::machine::guard::Tried;
+
+use offset::Offset;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -366,18 +367,6 @@ impl Refusal {
 /// The field of the details of `GUARD_FAILED` with what the guards have read.
 pub const TRIED: &str = "tried";
 
-/// An offset that is told. In a dry run an earlier operation of the batch has none.
-struct Offset(u64);
-
-impl Offset {
-    fn to_json(&self) -> Value {
-        match self.0 {
-            NO_OFFSET => Value::Null,
-            offset => json!(offset),
-        }
-    }
-}
-
 /// The guards that were tried, each with the reason why it has no value.
 fn with_errors(guards: &[String], errors: &[Option<String>]) -> String {
     let guards = guards.iter().enumerate().map(|(at, guard)| {
@@ -398,13 +387,4 @@ fn held_back(nodes: &[u64]) -> String {
         "; upgrade node {} first, then raise the level with `rstmdb-cli cluster finalize-upgrade`",
         nodes.join(", ")
     )
-}
-
-impl fmt::Display for Offset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            NO_OFFSET => f.write_str("the one that this batch would get"),
-            offset => offset.fmt(f),
-        }
-    }
 }

@@ -89,7 +89,7 @@ pub enum Reply {
         /// The level now.
         to: u32,
     },
-    /// Automation stands like this now.
+    /// The state of automation now.
     Automation {
         /// Whether it is paused.
         paused: bool,

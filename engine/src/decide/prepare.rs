@@ -248,7 +248,7 @@ enum Premise {
     Key(Option<(u64, bool)>),
     /// The feature level: any command may need one.
     Level(u32),
-    /// How automation stands, and since when.
+    /// The state of automation, and since when.
     Automation(bool, u64),
 }
 

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! `docs/wal-format.md` defines every byte, so that another program can compute the same. The head at an offset
-//! depends on every entry up to there, and on their order. So whoever keeps a head outside of the cluster can tell later
-//! whether the log up to there is still the same. The hash of an entry stands for the entry: a proof names the hashes of
-//! entries that it does not show.
+//! depends on every entry up to there, and on their order. So an operator who keeps a head outside of the cluster can
+//! check later whether the log up to there is still the same. A proof has only the hashes of the entries that it does
+//! not show.
 
 pub(crate) mod planted;
 
@@ -81,7 +81,7 @@ pub struct Logged<'a> {
 }
 
 impl Logged<'_> {
-    /// The hash that stands for it.
+    /// Its hash.
     pub fn hash(&self) -> EntryHash {
         let mut head = [0; HEAD_BYTES];
         head[..8].copy_from_slice(&self.term.to_le_bytes());

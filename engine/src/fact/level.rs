@@ -11,7 +11,7 @@ use std::fmt;
 
 use super::{Entry, Message};
 
-/// What the program understands that knew no feature levels.
+/// The level of programs that knew no feature levels.
 pub const FIRST: u32 = 1;
 /// The highest level that this program understands.
 pub const CURRENT: u32 = 2;

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How automation stands, and who has set it so.
+/// The state of automation, and who has set it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Automation {
     /// Nothing happens by itself.

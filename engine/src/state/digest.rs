@@ -21,8 +21,8 @@ impl State {
         self.with_rest(self.sum_items())
     }
 
-    /// What is no item: the time, the level, and how automation stands. At the first level the digest is what it was before there were
-    /// levels.
+    /// Adds what is no item: the time, the level, and the state of automation. At the first level the digest is what it
+    /// was before there were levels.
     fn with_rest(&self, items: u128) -> u128 {
         let timed = with_time(items, self.last_time_ms);
         let leveled = match self.level {

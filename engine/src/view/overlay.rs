@@ -26,7 +26,7 @@ pub(crate) struct Overlay {
     pub(crate) flushed_at: Option<u64>,
     /// The last feature level in flight, and where it was set.
     pub(crate) level: Option<(u64, u32)>,
-    /// How automation stands last in flight, and where it was set.
+    /// The last state of automation in flight, and where it was set.
     pub(crate) automation: Option<(u64, Arc<Automation>)>,
     touched: VecDeque<(u64, Touched)>,
 }

@@ -1,4 +1,4 @@
-//! A server for tests that speaks as much of S3 as [`Bucket`](crate::Bucket) needs, and fails as it is told.
+//! A server for tests that speaks as much of S3 as [`Bucket`](crate::Bucket) needs, and fails as the test says.
 //!
 //! It checks the signature and the checksum of every request as Amazon's does.
 

@@ -93,7 +93,7 @@ methods! {
     compact COMPACT (Compact) -> CompactResult;
     /// FLUSH_ALL: removes everything, where the server allows it.
     flush_all FLUSH_ALL () -> FlushAllResult;
-    /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says how that stands.
+    /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says whether it is paused.
     automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
     /// FLUSH_ALL, saying why.
     flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;

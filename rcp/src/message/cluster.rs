@@ -27,7 +27,7 @@ pub struct ClusterStatusResult<'a> {
     /// The feature level: what the log may hold. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
-    /// How automation stands. Absent: an older server.
+    /// The state of automation. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automation: Option<AutomationResult<'a>>,
     /// Every member, by node id.

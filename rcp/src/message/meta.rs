@@ -71,7 +71,8 @@ impl<'a> Meta<'a> {
         self
     }
 
-    /// As a part of this work. Without it a write that names another one as its cause belongs to the work of that one.
+    /// Names the work that the write belongs to. Without it, a write that names another write as its cause gets the
+    /// correlation id of that write.
     #[must_use]
     pub fn correlation_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
         self.correlation_id = Some(id.into());
@@ -123,7 +124,7 @@ impl<'a> Meta<'a> {
     }
 }
 
-/// Reads it alone, whatever else there is.
+/// Reads the parameters of metadata only, and ignores all others.
 impl<'a> Params<'a> for Meta<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
         let names = ["headers", "reason", "correlation_id", "causation_id"];
@@ -233,7 +234,7 @@ pub(super) fn text_or_null<S: Serializer>(text: &str, serializer: S) -> Result<S
     }
 }
 
-/// Whether a version is that of nothing.
+/// Whether a version is 0, which means that there is none.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(super) fn is_zero(version: &u32) -> bool {
     *version == 0

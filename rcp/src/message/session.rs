@@ -178,7 +178,7 @@ pub struct ClusterInfo<'a> {
     /// The feature level: what the log may hold. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_level: Option<u32>,
-    /// How automation stands. Absent: an older server.
+    /// The state of automation. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automation: Option<AutomationResult<'a>>,
     /// The highest feature level that the node's program understands.

@@ -74,7 +74,7 @@ pub struct WatchInstance<'a> {
     /// Extension: the cluster that `from_offset` comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Extension: what else is told besides events. If present, every event says what kind it is.
+    /// Extension: what the watch delivers besides events. If present, every message has `kind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include: Option<Vec<Include>>,
     /// Extension: show what is known about each write. False if absent.
@@ -157,7 +157,7 @@ pub struct WatchAll<'a> {
     /// Extension: the cluster that `from_offset` comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster_id: Option<Cow<'a, str>>,
-    /// Extension: what else is told besides events. If present, every event says what kind it is.
+    /// Extension: what the watch delivers besides events. If present, every message has `kind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include: Option<Vec<Include>>,
     /// Extension: show what is known about each write. False if absent.
@@ -239,7 +239,7 @@ pub struct UnwatchResult<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// An event was applied. Watches without `include` are told nothing else.
+    /// An event was applied. Watches without `include` deliver nothing else.
     #[default]
     Event,
     /// An instance was created. It has no state before and no event.
@@ -254,7 +254,7 @@ pub enum EventKind {
 }
 
 impl Event<'_> {
-    /// What has happened. A watch without `include` is told events only, and not that they are.
+    /// What has happened. A watch without `include` delivers only events, without `kind`.
     pub fn kind(&self) -> EventKind {
         self.kind.unwrap_or_default()
     }

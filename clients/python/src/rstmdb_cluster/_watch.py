@@ -123,7 +123,7 @@ class AsyncWatch:
         return self._closed.is_set()
 
     async def close(self) -> None:
-        """Ends the watch; whoever waits for its next event gets None. To close it twice does no harm."""
+        """Ends the watch. A task that waits for its next event gets None. Closing it twice does no harm."""
         self._closed.set()
         if self._search is not None:
             self._drop_search()

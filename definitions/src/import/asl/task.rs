@@ -22,7 +22,7 @@ impl Reader<'_> {
                     self.findings.lose(
                         at,
                         "retries are not a part of a machine",
-                        "whoever does the work retries it",
+                        "the program that does the work retries it",
                     );
                 }
                 "TimeoutSeconds"
@@ -30,14 +30,13 @@ impl Reader<'_> {
                 | "HeartbeatSeconds"
                 | "HeartbeatSecondsPath" => {
                     let instead = format!(
-                        "whoever watches the work applies {FAILED} with the error States.Timeout"
+                        "the client applies {FAILED} with the error States.Timeout when the time is over"
                     );
                     self.findings.lose(at, "a time limit has no equal", instead);
                 }
                 _ => {
-                    let text = format!(
-                        "what the work of a {what} gets and gives is its own business here"
-                    );
+                    let text =
+                        format!("the input and the output of a {what} are not a part of a machine");
                     self.findings.lose(at, text, "it is left out");
                 }
             }

@@ -35,7 +35,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A message to somebody else: its name is emitted.
+    /// A message to another program: its name is emitted.
     fn send(&mut self, element: Node<'_, '_>, place: &str, act: &mut Act) {
         let Some(event) = element.attribute("event") else {
             self.findings
@@ -57,7 +57,7 @@ impl Reader<'_> {
             self.findings.lose(
                 place,
                 what,
-                "it is emitted, and whoever consumes it applies the event",
+                "it is emitted, and its consumer applies the event",
             );
         }
         let has_content =

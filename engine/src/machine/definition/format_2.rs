@@ -1,4 +1,4 @@
-//! Definitions of format 2: every key is known, and every fault is told with its place.
+//! Definitions of format 2: unknown keys are refused, and every fault is reported with its place.
 
 mod actions;
 mod checks;

@@ -4,8 +4,8 @@ use openraft::EntryPayload;
 use rstmdb_engine::chain::{EntryHash, Kind, Logged};
 use rstmdb_raft_store::{Entry, encode_membership};
 
-/// The hash that stands for this entry. It is made of what the log was given, so it is the same on every node, however
-/// the node compresses and encrypts its files.
+/// The hash of this entry in the chain. It covers what the log was given, so it is the same on every node, no matter
+/// how the node compresses and encrypts its files.
 #[must_use]
 pub fn entry_hash(entry: &Entry) -> EntryHash {
     let of = |kind, payload: &[u8]| {

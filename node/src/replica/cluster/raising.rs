@@ -97,7 +97,7 @@ impl<T: Types> Membership<T> {
             node_id,
             understands,
             needed,
-            "a node that is too old was to be added"
+            "a node was not added: its program does not understand the feature level"
         );
         Err(ChangeError::Refused { reason })
     }

@@ -94,7 +94,7 @@ pub struct Status {
     pub level: u32,
     /// The highest feature level that this program understands.
     pub understands: u32,
-    /// How automation stands.
+    /// The state of automation.
     pub automation: Automation,
     /// Why writes are refused, if they are.
     pub read_only: Option<String>,

@@ -44,7 +44,7 @@ pub(crate) struct AnswerTo {
     unsure: bool,
     /// How many leaders were lost while they had the command.
     losses: u8,
-    /// The command is decided although nobody waits.
+    /// The command is decided although no client waits for it any more.
     kept: bool,
 }
 

@@ -88,7 +88,7 @@ enum Failure {
     },
     #[error("cannot {doing}: no answer within {secs} s (archive.timeout_secs)")]
     Slow { doing: &'static str, secs: u64 },
-    #[error("{name} reads back differently from what was written: {got} bytes of {put}")]
+    #[error("{name} does not read back as it was written: {got} bytes of {put}")]
     Differs {
         name: ArchivedName,
         put: usize,
@@ -125,7 +125,7 @@ pub(crate) async fn run<T: Types>(pace: Pace<Archiving<T>>) {
                 failures += 1;
                 tracing::warn!(
                     %error, failures, retry_in_secs = pause.as_secs(),
-                    "the archive does not keep history at the moment; nothing is dropped from this node until it does"
+                    "the archive does not keep history at the moment; this node drops no history until it does"
                 );
                 pause
             }

@@ -48,7 +48,7 @@ pub(crate) enum Source {
 pub(crate) struct Request<T: Types> {
     pub command: Command,
     pub meta: Option<Box<Meta>>,
-    /// The offset of the write that is its cause, until it was looked up what that belongs to.
+    /// The offset of the write that is its cause, until the correlation id of that write was looked up.
     pub cause: Option<u64>,
     pub actor: Arc<str>,
     pub answer: AnswerTo,

@@ -123,8 +123,8 @@ fn check_archive(config: &Config) -> Result<(), Error> {
     if archive.location.is_some() && config.compaction.archive_dir.is_some() {
         return conflict(
             "compaction.archive_dir",
-            "set, but archive.url is set too: archive.url takes its place, so remove compaction.archive_dir. What is \
-             in its folder stays there",
+            "set, but archive.url is set too: archive.url replaces it, so remove compaction.archive_dir. The files in \
+             its folder stay there",
         );
     }
     if archive.location.is_some() && config.storage.wal_segment_bytes > ARCHIVED_SEGMENT_BYTES_MAX {

@@ -167,7 +167,7 @@ fn single(
     })
 }
 
-/// `None` where the request only asks how automation stands.
+/// `None` where the request only asks for the state of automation.
 fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
     let params: Automation<'_> = read(params)?;
     let Some(set) = params.set else {

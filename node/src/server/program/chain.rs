@@ -3,8 +3,8 @@
 //! Checksums find what a disk has damaged. They do not find what someone has changed who computed the checksums anew.
 //! The head of the chain at an offset depends on every entry up to there. So the entries between two known heads must
 //! lead from the one to the other. Known are the heads that the snapshots hold, and those that the operator has kept
-//! elsewhere. Whoever can write to the folder can also change its snapshots: only a head that was kept elsewhere proves
-//! that nothing was changed.
+//! elsewhere. A person who can write to the folder can also change its snapshots: only a head that was kept elsewhere
+//! proves that nothing was changed.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -159,7 +159,7 @@ pub struct Restored {
     pub automation: RestoredAutomation,
 }
 
-/// How automation stands in what was made.
+/// The state of automation in the restored folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestoredAutomation {
     /// It is paused.
@@ -175,14 +175,14 @@ impl fmt::Display for RestoredAutomation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused => f.write_str(
-                "AUTOMATION IS PAUSED in it, so that the copy does nothing by itself: `rstmdb-cli automation resume` lets \
-                 it run",
+                "AUTOMATION IS PAUSED in the restored cluster, so that it does nothing by itself: \
+                 `rstmdb-cli automation resume` lets it run",
             ),
             Self::NoPlace { level } => write!(
                 f,
-                "automation is NOT paused in it: the backup is of feature level {level}, which cannot say so. Nothing \
-                 happens by itself at this level. Run `rstmdb-cli automation pause` right after `rstmdb-cli cluster \
-                 finalize-upgrade` if the copy must stay quiet"
+                "automation is NOT paused in the restored cluster: the backup is of feature level {level}, which has \
+                 no switch for it. Nothing happens by itself at this level. Run `rstmdb-cli automation pause` right \
+                 after `rstmdb-cli cluster finalize-upgrade` if the copy must stay quiet"
             ),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::message::fields::Fields;
 use crate::message::{ParamFault, Params};
 
-/// Parameters of AUTOMATION. Without `set` it only says how automation stands.
+/// Parameters of AUTOMATION. Without `set` it only says the state of automation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Automation<'a> {
     /// `paused` or `running`.

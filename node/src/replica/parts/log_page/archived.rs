@@ -16,7 +16,7 @@ use crate::replica::parts::signal::Signal;
 /// A file of the archive that can be read for as long as this lives.
 pub(crate) type Held<F> = Arc<ArchivedFile<F>>;
 
-/// How one that waits for a file gets it, or why not.
+/// What a caller that waits for a file gets: the file, or why there is none.
 type Arrives<F> = oneshot::Sender<Result<Held<F>, String>>;
 
 /// At most this many files are waited for at the same time.
@@ -201,7 +201,7 @@ impl<F: FileSystem> ArchivedLog<F> {
             return Ok(coming);
         }
         if known.coming.len() >= WANTED_MAX {
-            let reason = format!("{WANTED_MAX} of its files are being waited for already");
+            let reason = format!("clients already wait for {WANTED_MAX} of its files");
             return Err(Error::ArchiveUnavailable { wanted, reason });
         }
         let asked = self.wanted.send(name.clone());

@@ -93,8 +93,8 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Earlier versions wrote no machine and no state into a deletion. A watch is told such a deletion whatever it asks for:
-/// one too many does no harm to a copy of the instances, and one that is missing does.
+/// Earlier versions wrote no machine and no state into a deletion. Filters by machine and state do
+/// not hold back such a deletion: a copy of the instances can ignore a deletion too many, but it cannot do without one.
 fn known(name: &str) -> Key<'_> {
     match name {
         "" => Key::Any,
@@ -107,9 +107,9 @@ fn known(name: &str) -> Key<'_> {
 pub(crate) enum Key<'a> {
     /// This name.
     Is(&'a str),
-    /// There is none: a list of names wants something else.
+    /// There is none: no list of names matches.
     Nothing,
-    /// Whatever the filter wants.
+    /// Unknown: every filter matches.
     Any,
 }
 

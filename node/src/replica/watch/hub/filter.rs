@@ -21,7 +21,7 @@ pub struct WatchFilter {
     pub include: Include,
 }
 
-/// What a watch may want besides events.
+/// What a watch may deliver besides events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Include {
     /// Creations.

@@ -30,7 +30,7 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     })
 }
 
-/// Says how automation stands, by all that the cluster has agreed on before.
+/// Says the state of automation, by all that the cluster has agreed on before.
 pub(super) fn start(shared: Arc<ServerShared>) -> Running {
     Running::boxed(async move {
         let caught_up = shared.replica.barrier(Consistency::Linearizable, None);
@@ -44,7 +44,7 @@ pub(super) fn start(shared: Arc<ServerShared>) -> Running {
     })
 }
 
-/// As clients are told.
+/// The result that clients get.
 pub(super) fn shown(automation: &Automation) -> AutomationResult<'_> {
     let text = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned().into());
     AutomationResult {

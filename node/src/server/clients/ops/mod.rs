@@ -143,7 +143,7 @@ pub(crate) enum Job {
     SnapshotInstance(String),
     /// Take a snapshot if due, and drop what retention no longer keeps.
     Compact { force_snapshot: bool },
-    /// Say how automation stands.
+    /// Say the state of automation.
     Automation,
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },

@@ -7,8 +7,8 @@ use crate::server::clients::ops::Shown;
 use crate::server::messages::json::Object;
 use crate::server::messages::meta;
 
-/// Writes what a watch is told. An event of a watch that has asked for nothing more has exactly the fields that
-/// existing clients know.
+/// Writes a message of a watch. An event of a watch that asks for nothing more has exactly the fields that existing
+/// clients know.
 pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
     let told = event.told();
     if shown.kind {
