@@ -211,13 +211,14 @@ impl Manifest {
                 if file.first_offset != next || file.last_offset < next {
                     return Err(format!("{} does not begin at {next}", file.info.file));
                 }
-                next = file.last_offset + 1;
+                next = (file.last_offset.checked_add(1))
+                    .ok_or_else(|| format!("{} ends at no offset", file.info.file))?;
             }
             match &run.snapshot {
                 None if run.first_offset != 1 => {
                     return Err(format!("offset {} has no snapshot", run.first_offset));
                 }
-                Some(snapshot) if snapshot.offset + 1 < run.first_offset => {
+                Some(snapshot) if snapshot.offset.saturating_add(1) < run.first_offset => {
                     return Err(format!("{} ends before its log", snapshot.info.file));
                 }
                 _ => {}

@@ -40,13 +40,21 @@ pub fn document(name: &str, arguments: &[String]) -> Result<Option<Box<RawValue>
     }
 }
 
+/// Most bytes of a file that is read whole. Some files have no end.
+const WHOLE_BYTES_MAX: u64 = 256 << 20;
+
 /// The whole of a file, or of standard input, as text.
 pub fn read_to_string(path: &str) -> Result<String, Error> {
     let mut bytes = Vec::new();
     open_counted(path)?
         .reader
+        .take(WHOLE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| cannot_read(path, &error))?;
+    if bytes.len() as u64 > WHOLE_BYTES_MAX {
+        let long = format!("it is longer than {WHOLE_BYTES_MAX} bytes");
+        return Err(cannot_read(path, &io::Error::other(long)));
+    }
     match text::decode(&bytes) {
         Ok(text) => Ok(text.into_owned()),
         Err(error) => Err(cannot_read(path, &io::Error::other(error))),

@@ -150,8 +150,8 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
     }
     let facts = proven.facts.len() as u64;
     eprintln!(
-        "proven against the head at offset {}: {} of {:?} from offset {} to {}, in this order and with none between \
-         them{}",
+        "proven against the head at offset {}: {} of {:?} from offset {} to {}, in this order{}. \
+         Within each life of the id, no fact between them is missing; other lives of the same id may be",
         proven.to_offset,
         counted(facts, "fact", "facts"),
         proven.instance_id,

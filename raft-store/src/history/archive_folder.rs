@@ -9,6 +9,9 @@ use crate::fs::{self, File, FileSystem};
 #[derive(Clone, Debug)]
 pub struct ArchiveFolder<F> {
     fs: F,
+    /// The folder that the operator has named. It has to be there: one that is made anew may be a file system that is
+    /// not mounted.
+    root: PathBuf,
     dir: PathBuf,
 }
 
@@ -17,6 +20,7 @@ impl<F: FileSystem> ArchiveFolder<F> {
     pub fn new(fs: F, dir: &Path, cluster_id: &str) -> Self {
         Self {
             fs,
+            root: dir.to_owned(),
             dir: dir.join(cluster_id),
         }
     }
@@ -26,6 +30,7 @@ impl<F: FileSystem> ArchiveFolder<F> {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn list(&self) -> Result<Vec<String>, Error> {
+        self.fs.list(&self.root).during("list", &self.root)?;
         match self.fs.list(&self.dir) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             names => names.during("list", &self.dir),
@@ -37,6 +42,7 @@ impl<F: FileSystem> ArchiveFolder<F> {
     /// # Errors
     /// When it cannot be written.
     pub fn put(&self, name: &str, object: &[u8]) -> Result<(), Error> {
+        self.fs.list(&self.root).during("list", &self.root)?;
         fs::create_dir(&self.fs, &self.dir)?;
         fs::publish(&self.fs, &self.dir, name, object)
     }

@@ -184,6 +184,11 @@ fn damage_on_the_node_is_not_archived() {
 fn what_is_in_a_folder_survives_a_power_cut_whole() {
     let fs = MemFs::new(0);
     let folder = ArchiveFolder::new(fs.clone(), Path::new("/archive"), "a");
+    // It may be a file system that is not mounted.
+    assert!(folder.list().is_err());
+    assert!(folder.put("one", b"1").is_err());
+    fs.create_dir_all(Path::new("/archive")).unwrap();
+    fs.sync_dir(Path::new("/")).unwrap();
     assert!(folder.list().unwrap().is_empty());
     folder.put("one", b"1").unwrap();
     folder.put("two", b"22").unwrap();

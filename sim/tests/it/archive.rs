@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use rstmdb::replica::{Archive, ArchiveOptions, Error, FolderArchive, Replica, WatchFilter};
 use rstmdb_engine::fact::Body;
-use rstmdb_raft_store::{MemFs, Retention};
+use rstmdb_raft_store::{FileSystem, MemFs, Retention};
 use rstmdb_sim::Sim;
 use rstmdb_sim::archive::SimArchive;
 use rstmdb_sim::settings::Settings;
@@ -238,6 +238,7 @@ fn an_object_that_was_changed_or_removed_is_an_error_and_never_shown() {
 fn a_folder_on_the_simulated_disk_is_an_archive_too() {
     in_simulation(9, async {
         let disk = MemFs::new(0);
+        disk.create_dir_all(Path::new("/archive")).unwrap();
         let folder = FolderArchive::<Sim>::new(disk, Path::new("/archive"), "sim");
         let settings = settings(9, 1, Arc::new(folder), Duration::from_secs(2));
         let mut cluster = Cluster::alone(settings).await;

@@ -94,6 +94,11 @@ enum Failure {
         put: usize,
         got: usize,
     },
+    #[error(
+        "the archive is empty, and had {had} files that this node has read: is its folder mounted? Start the node again \
+         if they were removed on purpose"
+    )]
+    Emptied { had: usize },
     #[error("{0}")]
     Store(#[from] raft_store::Error),
     #[error("the work on the disk has failed: {0}")]
@@ -221,8 +226,15 @@ impl<T: Types> Archiving<T> {
         let names = self.call("list the archive", self.options.archive.list());
         match names.await {
             Ok(names) => {
-                let names = names.iter().filter_map(|name| name.parse().ok());
-                self.archived.listed(names);
+                let names: Vec<ArchivedName> =
+                    names.iter().filter_map(|name| name.parse().ok()).collect();
+                let had = self.archived.verified_files();
+                if names.is_empty() && had > 0 {
+                    let failure = Failure::Emptied { had };
+                    self.archived.not_listed(failure.to_string());
+                    return Err(failure);
+                }
+                self.archived.listed(names.into_iter());
                 self.progress.lock().listed = Some(T::now());
                 Ok(true)
             }
@@ -304,6 +316,8 @@ impl<T: Types> Archiving<T> {
                 } else {
                     tracing::warn!(%name, error = %failure, "a file of the archive cannot be read");
                 }
+                // Those that wait for it ask again at once.
+                T::sleep(PAUSE_MIN).await;
                 self.archived
                     .failed(&name, &failure.to_string(), is_damaged);
             }

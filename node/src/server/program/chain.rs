@@ -10,10 +10,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
+use openraft::EntryPayload;
 use rstmdb_engine::StateLoader;
 use rstmdb_engine::chain::{EntryHash, Head};
+use rstmdb_engine::fact::level::Feature;
+use rstmdb_engine::fact::{self, Body, Message};
 use rstmdb_raft_store::replay::{self, Visitor};
-use rstmdb_raft_store::{self as raft_store, Keyring, Position, RealFs, Record, SegmentHeader};
+use rstmdb_raft_store::{
+    self as raft_store, Entry, Keyring, Position, RealFs, Record, SegmentHeader,
+};
 
 use crate::replica::entry_hash;
 
@@ -74,7 +79,18 @@ pub(super) fn check(
     let mut hashes = Hashes::default();
     replay::visit_history(&RealFs, dir, keys, &mut hashes)?;
     replay::visit(&RealFs, dir, keys, &mut hashes)?;
-    follow(&hashes, &known, &mut checked);
+    if let Some(first) = hashes.begins {
+        let source = "the beginning of the chain".to_owned();
+        let head = Head::BEGIN;
+        learn(&mut known, first - 1, head, source, &mut checked.faults);
+    }
+    let compared = follow(&hashes, &known, &mut checked);
+    if let (false, Some(kept)) = (compared, kept.first()) {
+        checked.faults.push(format!(
+            "the head at offset {} cannot be compared: no other head is known within the log",
+            kept.offset
+        ));
+    }
     for offset in kept.iter().map(|kept| kept.offset) {
         if !(hashes.first.saturating_sub(1)..=hashes.end()).contains(&offset) {
             checked.faults.push(format!(
@@ -135,15 +151,15 @@ fn learn_snapshots(
     Ok(())
 }
 
-/// Follows the entries from the first known head on.
-fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) {
+/// Follows the entries from the first known head on. Says whether there was another one to compare with.
+fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) -> bool {
     let mut usable = known.range(hashes.first.saturating_sub(1)..=hashes.end());
     let Some((begin, first)) = usable.next() else {
         checked.note = match known.is_empty() {
             true => "the chain was not checked: no snapshot has a head of it".to_owned(),
             false => "the chain was not checked: no head is known within the log".to_owned(),
         };
-        return;
+        return false;
     };
     let (mut at, mut head) = (*begin, first.head);
     let mut agreed = at;
@@ -161,6 +177,12 @@ fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) 
         }
         agreed = at;
     }
+    if at == *begin {
+        checked.note = format!(
+            "the chain was not checked: the head at offset {begin} is the only one that is known within the log"
+        );
+        return false;
+    }
     head = hashes.lead(at, head, hashes.end());
     checked.note = format!(
         "chain: entries {} to {} lead from one known head to the next; the head at offset {} is {head}",
@@ -174,12 +196,15 @@ fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) 
             hashes.first
         ));
     }
+    true
 }
 
 /// The hashes of a log's entries, without a gap.
 #[derive(Default)]
 struct Hashes {
     first: u64,
+    /// The entry at which the chain begins, if it is among them.
+    begins: Option<u64>,
     hashes: Vec<EntryHash>,
 }
 
@@ -198,6 +223,7 @@ impl Hashes {
     }
 
     fn cut(&mut self, len: u64) {
+        self.begins = self.begins.filter(|begins| *begins < self.first + len);
         self.hashes
             .truncate(usize::try_from(len).unwrap_or(usize::MAX));
     }
@@ -207,12 +233,25 @@ impl Hashes {
         if index < self.first || index > end || self.hashes.is_empty() {
             // What came before it cannot be reached: a snapshot has replaced it.
             self.first = index;
+            self.begins = None;
             self.hashes.clear();
         } else {
             self.cut(index - self.first);
         }
         self.hashes.push(hash);
     }
+}
+
+/// Whether the entry raises the cluster to the feature level from which on there is a chain.
+fn begins_chain(entry: &Entry, index: u64) -> bool {
+    let EntryPayload::Normal(data) = &entry.payload else {
+        return false;
+    };
+    let Ok(entry) = fact::Entry::decode(data.0.clone()) else {
+        return false;
+    };
+    let raises = |fact: &fact::Fact| matches!(&fact.body, Some(Body::SetLevel(set)) if set.level >= Feature::Chain.level());
+    entry.index == index && entry.facts.iter().any(raises)
 }
 
 impl Visitor for Hashes {
@@ -222,8 +261,13 @@ impl Visitor for Hashes {
 
     fn record(&mut self, _: Position, record: &Record<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(entry) => {
-                self.take(entry.log_id.index, entry_hash(&entry.to_entry()?));
+            Record::Entry(record) => {
+                let entry = record.to_entry()?;
+                let index = record.log_id.index;
+                self.take(index, entry_hash(&entry));
+                if self.begins.is_none() && begins_chain(&entry, index) {
+                    self.begins = Some(index);
+                }
             }
             Record::Truncate(keep) => {
                 let end = keep.map_or(0, |keep| keep.index + 1);

@@ -155,7 +155,7 @@ async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)],
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_drops_is_read_from_a_folder() {
     let dir = tempfile::tempdir().unwrap();
-    let url = format!("file://{}", dir.path().join("archive").display());
+    let url = format!("file://{}", dir.path().display());
     let variables = [
         ("RSTMDB_ARCHIVE_URL", url.as_str()),
         ("RSTMDB_RETAIN_EVENTS", "1"),

@@ -104,6 +104,11 @@ impl<F: FileSystem> ArchivedLog<F> {
             .map_or(Safety::Missing, Safety::Unverified)
     }
 
+    /// How many files this process has read in the archive and found to be whole.
+    pub(crate) fn verified_files(&self) -> usize {
+        self.known.lock().verified.len()
+    }
+
     /// The archive was listed.
     pub(crate) fn listed(&self, found: impl Iterator<Item = ArchivedName>) {
         let mut known = self.known.lock();
