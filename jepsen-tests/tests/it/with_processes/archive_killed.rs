@@ -80,13 +80,15 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
     let config = Config::for_tests()
         .with("storage.wal_segment_size_mb", "1")
         .with("compaction.retain_events", "1")
+        // Otherwise all events fit into two segments.
+        .with("storage.compression", "none")
         .with("archive.url", &format!("s3://{BUCKET}"))
         .with("archive.s3.endpoint", &double.endpoint)
         .with("archive.s3.allow_http", "true")
         .with("archive.s3.access_key_file", &file("access", ACCESS_KEY))
         .with("archive.s3.secret_key_file", &file("secret", SECRET_KEY));
     let mut node = Node::start(&config).unwrap();
-    let mut connection = Connection::open(node.addr()).unwrap();
+    let mut connection = Connection::connect(node.addr()).unwrap();
     let slow = Fault::Slow(Duration::from_secs(30));
     double.fail_always(Some((Method::PUT, slow)));
     fill(&mut connection);
@@ -104,13 +106,13 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
     until("half of an object is there", || {
         !double.objects().is_empty()
     });
-    let mut connection = Connection::open(node.addr()).unwrap();
+    let mut connection = Connection::connect(node.addr()).unwrap();
     assert_eq!(here(&mut connection), 1, "nothing leaves the node");
     double.fail_always(None);
     until("history leaves the node", || here(&mut connection) > 1);
     node.kill().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::open(node.addr()).unwrap();
+    let mut connection = Connection::connect(node.addr()).unwrap();
     let expected: Vec<u64> = (0..EVENTS).collect();
     assert_eq!(read_all(&mut connection), expected);
 }

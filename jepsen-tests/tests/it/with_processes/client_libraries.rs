@@ -73,7 +73,7 @@ fn the_python_client_passes_its_tests() {
 #[test]
 fn the_node_client_passes_its_tests() {
     let _turn = turns::heavy();
-    let is_new_enough = "process.exit(Number(process.versions.node.split('.')[0]) < 18)";
+    let is_new_enough = "process.exit(Number(process.versions.node.split('.')[0]) < 18 ? 1 : 0)";
     if !agrees("node", &["-e", is_new_enough]) {
         rstmdb_jepsen::skipped("node is missing or older than 18");
         return;

@@ -35,11 +35,11 @@ pub struct Fact {
     pub kind: FactKind,
     /// To which instance.
     pub instance: String,
-    /// The instance's machine; empty for a deletion.
+    /// The instance's machine; empty for a deletion at the first feature level.
     pub machine: String,
     /// The event; empty unless it is one.
     pub event: String,
-    /// The state before; empty unless it is an event.
+    /// The state before; empty for a creation, and for a deletion at the first feature level.
     pub from: String,
     /// The state after; empty for a deletion.
     pub to: String,
@@ -224,6 +224,8 @@ pub(super) fn of_engine(
             ..Fact::bare(offset, FactKind::Event, &apply.instance_id)
         },
         Some(fact::Body::DeleteInstance(delete)) => Fact {
+            machine: delete.machine.clone(),
+            from: delete.from_state.clone(),
             key: delete.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
         },
