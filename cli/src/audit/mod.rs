@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `make` | a proof from the log of a running cluster |
 //! | [`check`] | whether a proof leads to a head, and which history it shows; needs no server |
-//! | [`format`] | the lines of a proof |
+//! | [`mod@format`] | the lines of a proof |
 
 pub mod check;
 pub mod format;

@@ -85,7 +85,7 @@ impl Cluster {
         (1..=self.published.len() as u64).collect()
     }
 
-    /// Makes the image, or finds that nothing has changed; see [`image`].
+    /// Makes the image, or finds that nothing has changed; see the module `image`.
     ///
     /// # Errors
     /// When it cannot be made.
