@@ -503,6 +503,6 @@ fn the_keys_of_a_bucket_are_both_given_or_none() {
     let text =
         "archive:\n  url: s3://history\n  s3:\n    access_key_file: /a\n    secret_key_file: /b\n";
     let config = of_file(text).unwrap();
-    assert_eq!(shown(&config, "archive.s3.access_key_file"), "/a");
-    assert_eq!(shown(&config, "archive.s3.secret_key_file"), "/b");
+    assert_eq!(shown(&config, "archive.s3.access_key_file"), "\"/a\"");
+    assert_eq!(shown(&config, "archive.s3.secret_key_file"), "\"/b\"");
 }

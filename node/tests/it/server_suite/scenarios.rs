@@ -420,13 +420,13 @@ async fn every_scenario_plays_over_rcp_as_in_the_engine() {
     for file in files() {
         let name = file.file_name().unwrap().to_str().unwrap();
         let script = std::fs::read_to_string(&file).unwrap();
+        if NOT_PLAYED.iter().any(|(not_played, _)| *not_played == name) {
+            continue;
+        }
         all += steps(&script)
             .iter()
             .filter(|step| step.command().is_some())
             .count();
-        if NOT_PLAYED.iter().any(|(not_played, _)| *not_played == name) {
-            continue;
-        }
         let script = script.split(PLAYED_UP_TO).next().unwrap();
         let mut player = Player::new();
         player.play(&steps(script)).await;
