@@ -245,12 +245,17 @@ impl<T: Types> Membership<T> {
             node: node.clone(),
         };
         // A node that does not answer yet may still be added.
-        if let Ok(report) = self.neighbours.peers.report(&joining).await {
-            self.must_understand(self.standing.log_end(), node_id, report.understands)
-                .await?;
-            if let Some(reason) = report.read_only {
-                return Err(no_room(node_id, &reason));
+        match self.neighbours.peers.report(&joining).await {
+            Ok(report) => {
+                self.must_understand(self.standing.log_end(), node_id, report.understands)
+                    .await?;
+                if let Some(reason) = report.read_only {
+                    return Err(no_room(node_id, &reason));
+                }
             }
+            // It belongs to another cluster, or is too old, or another node is at its address.
+            Err(PeerError::Refused(reason)) => return Err(refused(reason)),
+            Err(_) => {}
         }
         let added = self
             .neighbours
