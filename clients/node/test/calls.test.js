@@ -92,7 +92,7 @@ test("a cluster without leader is waited for, even without a key, and told as su
   await client(t, [node]).applyEvent("i", "GO", undefined, { idempotency_key: null });
   assert.equal(node.asked("APPLY_EVENT").length, 4);
   const never = await fake(t, times(9999, noLeader));
-  const error = await thrown(client(t, [never]).applyEvent("i", "GO", undefined, { timeout: 300 }), rstmdb.NoLeader);
+  const error = await thrown(client(t, [never]).applyEvent("i", "GO", undefined, { timeout: 2000 }), rstmdb.NoLeader);
   assert.match(error.message, /tried for/);
 });
 
