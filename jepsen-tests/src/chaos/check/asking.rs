@@ -51,9 +51,17 @@ fn acknowledged(entries: &[Entry]) -> Acknowledged<'_> {
     all
 }
 
+/// With these a node says that it cannot answer now. They say nothing of the instance.
+const NOT_DECIDED: [&str; 4] = ["NO_LEADER", "TIMEOUT", "RATE_LIMITED", "READ_ONLY_MODE"];
+
 /// What is wrong with an answer. `due` is the offset of the last change that was acknowledged before the question.
 fn problem<'a>(entry: &Entry, due: u64, truth: &'a Truth) -> Option<(String, Option<&'a Fact>)> {
     let id = entry.param("instance_id");
+    if let Outcome::Refused { code, .. } = &entry.outcome
+        && NOT_DECIDED.contains(&code.as_str())
+    {
+        return None;
+    }
     if entry.op == "ALLOWED_EVENTS" {
         return match &entry.outcome {
             Outcome::Ok(told) => allowed(told, id, due, truth),
