@@ -41,6 +41,24 @@ fn excluded(
         (Ok(_), Ok(_)) if is_large => {
             Some("an int near the end of its range is compared with a double exactly")
         }
+        (Ok(_), Err(why)) if why == "JSON cannot hold it" => {
+            Some("a time or a span becomes a text in JSON here; the crate writes none")
+        }
+        (Err(failure), Ok(_)) if matches!(&failure.why, Why::NoOverload(what) if what.starts_with('!')) => {
+            Some("`!` of anything but a bool is an error, as CEL says; the crate takes it")
+        }
+        (Err(failure), Ok(_)) if matches!(&failure.why, Why::NoOverload(what) if what == "list + map") => {
+            Some("a list and a map have no sum, as CEL says; the crate adds the keys")
+        }
+        (_, Ok(_)) if text.contains("getMilliseconds") => Some(
+            "the milliseconds of a span are those of its last second, as CEL says; the crate gives all",
+        ),
+        (Ok(_), Ok(_)) if text.contains("1e300") => {
+            Some("a large double is written with an exponent; the crate writes all its digits")
+        }
+        (Ok(_), Ok(_)) if text.contains("+01:00") && text.contains(".get") => Some(
+            "parts of a time are those of UTC, as CEL says; the crate takes the offset it was written with",
+        ),
         _ => None,
     }
 }
@@ -103,4 +121,3 @@ fn main() {
     assert!(failures > cases / 100, "some have none");
     assert!(exclusions.values().sum::<usize>() < cases / 100);
 }
-
