@@ -1,5 +1,7 @@
 //! Names that were probably meant.
 
+use rstmdb_engine::definition::edits;
+
 /// Longest name that is compared.
 const NAME_CHARS_MAX: usize = 64;
 
@@ -44,26 +46,6 @@ fn folded(name: &str) -> Vec<char> {
         .filter(|c| !matches!(c, '_' | '-' | ' ' | '.'))
         .flat_map(char::to_lowercase)
         .collect()
-}
-
-/// How many letters are inserted, deleted, replaced, or swapped with their neighbour.
-fn edits(left: &[char], right: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, r) in right.iter().enumerate() {
-            let mut least = (last[j] + usize::from(l != r))
-                .min(last[j + 1] + 1)
-                .min(row[j] + 1);
-            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[right.len()]
 }
 
 #[cfg(test)]

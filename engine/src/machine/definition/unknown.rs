@@ -104,8 +104,9 @@ impl Unknown<'_> {
     }
 }
 
-/// How many edits make one word of the other. Each letter is edited once at most.
-fn edits(left: &[char], right: &[char]) -> usize {
+/// How many edits make one word of the other: a letter inserted, deleted, replaced, or swapped with its neighbour. Each
+/// letter is edited once at most.
+pub fn edits(left: &[char], right: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.iter().enumerate() {

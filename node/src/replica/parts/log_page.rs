@@ -64,6 +64,14 @@ impl<F: FileSystem> LogReader<F> {
         }
     }
 
+    /// What retention goes by: the log below this index is Raft's no longer, and history ages up to this time. A clock
+    /// that is ahead for a moment must not remove what the log's time still keeps.
+    pub(crate) fn retention_bounds(&self) -> (u64, u64) {
+        let floor = self.store.purged().map_or(0, |id| id.index);
+        let log_time_ms = self.applied.read().last_time_ms();
+        (floor, self.host.now_ms().min(log_time_ms))
+    }
+
     /// The first offset that this node itself has.
     pub(crate) fn earliest_here(&self) -> u64 {
         self.store.earliest_index().max(1)

@@ -205,16 +205,11 @@ impl<T: Types> Archiving<T> {
     }
 
     fn expired(&self) -> Vec<Expired> {
-        let LogReader {
-            store,
-            applied,
-            host,
-            ..
-        } = &*self.log;
-        let floor = store.purged().map_or(0, |id| id.index);
-        let now_ms = host.now_ms().min(applied.read().last_time_ms());
+        let (floor, now_ms) = self.log.retention_bounds();
         let retention = &self.tuned.now().compaction.retention;
-        store.expired(retention, floor, now_ms, PENDING_MAX)
+        self.log
+            .store
+            .expired(retention, floor, now_ms, PENDING_MAX)
     }
 
     /// Lists the archive, unless that was done within `interval`; says whether it did.

@@ -167,11 +167,8 @@ impl<T: Types> Compaction<T> {
             host,
             ..
         } = &*self.log;
-        let floor = store.purged().map_or(0, |id| id.index);
         let reclaimed = blocking(&**host, || {
-            // A clock that is ahead for a moment must not remove what the log's time still keeps.
-            let log_time_ms = applied.read().last_time_ms();
-            let now_ms = host.now_ms().min(log_time_ms);
+            let (floor, now_ms) = self.log.retention_bounds();
             let retention = &self.tuned.now().compaction.retention;
             store.retain_while(retention, floor, now_ms, &|file| self.log.may_drop(file))
         });
