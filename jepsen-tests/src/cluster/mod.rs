@@ -23,7 +23,7 @@ use crate::Error;
 use crate::harness::wait::within;
 use crate::process::cli::Cli;
 use crate::process::config::Config;
-use crate::process::node::{Node, READY_TIMEOUT};
+use crate::process::node::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::rcp::raw::Connection;
 
 pub use agreement::{Converged, SETTLE_TIMEOUT};
@@ -218,6 +218,20 @@ impl Cluster {
     /// When the process does not end in time.
     pub fn stop(&mut self, id: u64) -> Result<(ExitStatus, Duration), Error> {
         self.node_mut(id)?.stop()
+    }
+
+    /// SIGTERM to every node at once, then the exit status of each. A node gets one signal only: at a second one it
+    /// exits without closing its log.
+    ///
+    /// # Errors
+    /// When a process does not end in time.
+    pub fn stop_all(&mut self) -> Result<Vec<(u64, ExitStatus)>, Error> {
+        let ids = self.ids();
+        for id in &ids {
+            self.node(*id)?.signal(Signal::TERM)?;
+        }
+        let ended = |id| Ok((id, self.node_mut(id)?.wait_exit(SHUTDOWN_TIMEOUT)?));
+        ids.into_iter().map(ended).collect()
     }
 
     /// SIGSTOP: the process and its sockets exist, but nothing happens.

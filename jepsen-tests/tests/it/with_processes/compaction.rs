@@ -146,8 +146,8 @@ fn check_instances(connection: &mut Connection, done: &Done) {
 /// the log tells, or the instance that still stands there; where neither has it, it is null.
 fn check_keys(connection: &mut Connection, done: &Done) {
     let before = digest(connection);
-    let earliest = wal::earliest(connection).unwrap();
-    let is_forgotten = |params: &Value, first: &Value| {
+    let mut earliest = wal::earliest(connection).unwrap();
+    let is_forgotten = |params: &Value, first: &Value, earliest: u64| {
         let offset = first["wal_offset"].as_u64().unwrap();
         let id = params["instance_id"].as_str().unwrap();
         let stands_there =
@@ -161,13 +161,17 @@ fn check_keys(connection: &mut Connection, done: &Done) {
             continue;
         }
         let again = connection.call(op, params).unwrap();
+        if again["ctx"].is_null() {
+            // The node drops segments in the background, so more may be gone than before this answer.
+            earliest = wal::earliest(connection).unwrap();
+        }
         let mut expected = first.clone();
         for (field, repeated) in [("applied", false), ("created", false)] {
             if expected.get(field).is_some() {
                 expected[field] = json!(repeated);
             }
         }
-        if *op == "APPLY_EVENT" && is_forgotten(params, first) {
+        if *op == "APPLY_EVENT" && is_forgotten(params, first, earliest) {
             expected["ctx"] = Value::Null;
         }
         assert_eq!(again, expected, "{op} {params}");
