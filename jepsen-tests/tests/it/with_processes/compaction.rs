@@ -303,7 +303,7 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
         let mut connection = Connection::connect(node.addr()).unwrap();
         assert!(wal::earliest(&mut connection).unwrap() >= earliest);
         refuses_what_is_dropped(&mut connection, &node);
-        let log = wal::read_all(&mut connection).unwrap();
+        let log = read_what_is_left(&mut connection);
         assert_eq!(log.last().unwrap().offset, last);
         assert_eq!(digest(&mut connection), before);
         check_instances(&mut connection, &done);
@@ -356,6 +356,16 @@ fn compact_until_dropped(connection: &mut Connection) -> u64 {
     panic!("nothing is dropped");
 }
 
+/// The log to its end. The node drops segments in the background, also between two pages: then from its new start.
+fn read_what_is_left(connection: &mut Connection) -> Vec<Record> {
+    loop {
+        match wal::read_all(connection) {
+            Err(error) if error.code() == Some("OFFSET_COMPACTED") => {}
+            read => return read.unwrap(),
+        }
+    }
+}
+
 fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
     let earliest = wal::earliest(connection).unwrap();
     let below = json!({"from_offset": earliest - 1});
@@ -364,7 +374,7 @@ fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
             panic!("{op} from a dropped offset was accepted");
         };
         assert_eq!(body.code.as_str(), "OFFSET_COMPACTED");
-        assert_eq!(body.details.unwrap()["earliest_offset"], earliest);
+        assert!(body.details.unwrap()["earliest_offset"].as_u64() >= Some(earliest));
     }
     // 0 is "the earliest there is", on a connection of its own: it will not be read to its end.
     let mut watcher = Connection::connect(node.addr()).unwrap();
