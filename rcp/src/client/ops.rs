@@ -40,7 +40,7 @@ macro_rules! methods {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`].
+                /// When the server refuses the request, or no server answers it in time.
                 pub async fn $method(
                     &self
                     $(, params: &$params)?
@@ -128,8 +128,8 @@ macro_rules! dry_runs {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`]. A server that does not know dry runs is not asked, because it would do what it is
-                /// asked about.
+                /// When the server refuses the request, or no server answers it in time. A server that does not
+                /// know dry runs is not asked, because it would do what it is asked about.
                 pub async fn $method(
                     &self,
                     params: &$params<'_>,
