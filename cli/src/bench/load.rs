@@ -1,4 +1,4 @@
-//! The shape of a load, and what it is made against.
+//! The shape of a load, and the servers that it goes to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! What a client says about a write besides what is to be done: who else is concerned, why, and what caused it.
+//! The metadata of a write: why the client writes, what caused the write, to which work it belongs, and any other pairs
+//! of names and values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What several rooms use. Nothing here depends on a room.
+//! Parts that several folders of the replica use. None of them depends on one of these folders.
 
 pub(crate) mod answer;
 pub(crate) mod applied;

@@ -1,6 +1,6 @@
 //! History that has left the node for the archive: which entries are there, and the files of it that are being read.
 //!
-//! Nothing here waits for the archive but who asks for an entry in it. The tasks in `upkeep/archiving.rs` list, write and
+//! Only a reader that asks for an entry of the archive waits for the archive. The tasks in `upkeep/archiving.rs` list, write and
 //! read the archive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

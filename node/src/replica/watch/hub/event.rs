@@ -1,4 +1,4 @@
-//! What the watches look at in a fact.
+//! The parts of a fact that the filters of watches compare.
 
 use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact};
 
