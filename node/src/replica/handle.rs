@@ -172,9 +172,9 @@ impl<T: Types> Replica<T> {
         self.parts.watches.watch(filter, from)
     }
 
-    /// Starts a watch of one instance together with how it stands at the watch's head: nothing
-    /// lies between the two. `filter` says what it wants of the instance. A watch that is told creations or deletions
-    /// may wait for an instance that does not exist.
+    /// Starts a watch of one instance, and returns the instance's state at the watch's head: no event lies between the
+    /// two. `filter` says which facts about the instance the watch delivers. A watch that delivers creations or
+    /// deletions may wait for an instance that does not exist.
     ///
     /// # Errors
     ///

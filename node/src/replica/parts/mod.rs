@@ -1,4 +1,4 @@
-//! Parts that several folders of the replica use. None of them depends on one of these folders.
+//! Parts that several rooms of the replica use. No part depends on a room.
 
 pub(crate) mod answer;
 pub(crate) mod applied;

@@ -293,7 +293,7 @@ impl<T: Types> Archiving<T> {
         self.archived.verified(name, self.log.earliest_here());
     }
 
-    /// Reads a file from the archive for those who wait for it.
+    /// Reads a file from the archive for the readers that wait for it.
     async fn bring(&self, name: ArchivedName) {
         match self.read(&name).await {
             Ok(file) => {

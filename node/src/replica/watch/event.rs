@@ -16,13 +16,13 @@ pub struct WatchEvent {
 }
 
 impl WatchEvent {
-    /// What the watch is told.
+    /// What the watch delivers.
     #[must_use]
     pub fn told(&self) -> Told<'_> {
         match Told::of(&self.entry.facts[self.fact]) {
             Some(told) => told,
-            // `Watch` makes a `WatchEvent` only of facts for which there is something to tell,
-            // and an entry behind an `Arc` does not change.
+            // `Watch` makes a `WatchEvent` only of facts that a watch can deliver, and an entry behind an `Arc` does not
+            // change.
             None => unreachable!("a watch event is made of a fact that can be told"),
         }
     }
