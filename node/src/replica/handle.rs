@@ -248,8 +248,8 @@ impl<T: Types> Replica<T> {
         self.parts.log.read_raw(from, to, entries_max, bytes_max)
     }
 
-    /// Makes sure that the log can be read from `offset` (0: the earliest that is retained) on, for as long as the result
-    /// lives, if that part of it has left the node for the archive.
+    /// Fetches the part of the log from `offset` on (0: the earliest that is retained) from the archive, if it has left
+    /// the node. It can be read for as long as the result lives.
     ///
     /// # Errors
     ///
