@@ -34,7 +34,7 @@ pub struct Batch<'a> {
     /// atomic batch, operations have no metadata of their own.
     #[serde(flatten)]
     pub meta: Meta<'a>,
-    /// Only tell what the operations would do.
+    /// Only answer what the operations would do.
     #[serde(skip_serializing_if = "super::asking::not_asked")]
     pub dry_run: bool,
 }

@@ -9,9 +9,9 @@
 //!
 //! What must hold, in the order it is ensured below:
 //!
-//! 1. Answers leave in the order of the decisions they were based on. A refusal, a replayed
-//!    result or a read inside a batch was decided against facts in flight, so it waits in the
-//!    same queue until those were applied, and becomes a new decision if one of them was stale.
+//! 1. Answers leave in the order of the decisions they were based on. A refusal, a replayed result or a read inside a
+//!    batch was decided against facts in flight. So it waits in the same queue until those facts were applied. If one
+//!    of them was stale, the command is decided again.
 //! 2. Such an answer did not go through the log. So it also needs the leadership check of a linearizable read, in the
 //!    very term in which it was decided: a leader that was deposed and elected again may have decided it against a
 //!    state that was no longer true.
