@@ -13,14 +13,13 @@
 //!   limit, a node that takes no writes). Otherwise the error says that its outcome is unknown. With
 //!   [`ClientOptions::retry_writes`] writes without a key are given one.
 //! - **A key lives as long as its instance.** If another client deletes the instance, or creates it again, while a
-//!   call is being retried, the second try finds no key: a creation makes the deleted instance anew (without
-//!   an `instance_id`, another instance), a deletion deletes the instance that was created meanwhile, and an
-//!   event takes effect in that one, too. The client library cannot tell, and retries all the same. A program that
-//!   must not risk this gives the write no key (`null` where `retry_writes` is set), and reads the instance when
-//!   the error says that the outcome is unknown.
+//!   call is being retried, the second try finds no key. A creation then makes the deleted instance anew (without
+//!   an `instance_id`, another instance). A deletion deletes the instance that was created meanwhile, and an event
+//!   takes effect in that instance. The client library cannot notice this, and retries. A program that must not risk
+//!   this gives the write no key (`null` where `retry_writes` is set), and reads the instance when the error says
+//!   that the outcome is unknown.
 //! - **Each watch has its own connection**, so that a slow consumer delays only its own watch. It resumes
-//!   after a lost connection, on any node, without gap or
-//!   duplicate.
+//!   after a lost connection, on any node, without gap or duplicate.
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across
 //! failures await one call before the next, or use `expected_wal_offset`.

@@ -81,7 +81,7 @@ methods! {
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.
     wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
-    /// ANCESTORS: a write, its cause, the cause of that, and so on.
+    /// ANCESTORS: a write, its cause, the cause of that write, and so on.
     ancestors ANCESTORS (Ancestors) -> AncestorsResult<Box<RawValue>>;
     /// WAL_STATS: how large the log is.
     wal_stats WAL_STATS () -> WalStatsResult;

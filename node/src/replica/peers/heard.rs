@@ -1,7 +1,7 @@
 //! Which nodes have answered this leader lately, by heartbeats or by taking in bytes of entries.
 //!
-//! A heartbeat may be lost between the pieces of a large entry, again and again on a link that the entry fills. That
-//! the pieces arrive says as much as an answer to a heartbeat.
+//! A heartbeat may be lost between the pieces of a large entry, again and again on a link that the entry fills. Pieces
+//! that arrive count as much as an answer to a heartbeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -51,7 +51,8 @@ pub(crate) struct Hub {
     count: AtomicUsize,
     /// How many of them want anything besides events.
     including: AtomicUsize,
-    /// Everything up to here was compared with the idle watches: those that are still idle want none of it.
+    /// The hub has compared everything up to this offset with the idle watches. It matches none of those that are still
+    /// idle.
     examined: AtomicU64,
     /// Notified when there may be something to examine.
     more: Notify,

@@ -50,8 +50,8 @@ pub(crate) fn lower_median(mut readings: Vec<Duration>) -> Option<Duration> {
     readings.get(middle).copied()
 }
 
-/// By how much a wall clock has moved more than the monotonic one between two readings of both, in milliseconds: near
-/// zero unless the wall clock was set or the machine was suspended.
+/// The milliseconds by which a wall clock has moved more than the monotonic one between two readings of both. This is
+/// near zero unless the wall clock was set or the machine was suspended.
 pub(crate) fn step_ms(before: (Duration, Duration), after: (Duration, Duration)) -> i64 {
     let passed = |(wall, monotonic): (Duration, Duration)| millis(wall) - millis(monotonic);
     passed(after) - passed(before)
