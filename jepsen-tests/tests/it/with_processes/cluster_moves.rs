@@ -33,6 +33,11 @@ fn places(cli: &Cli) -> Result<Vec<(u64, String, String)>, String> {
 
 /// Waits until every member reports each member at the addresses of that member's configuration.
 fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
+    wait_for_places_on(cluster, ids, ids);
+}
+
+/// Waits until each of `asked` reports each of `ids` at the addresses of that member's configuration.
+fn wait_for_places_on(cluster: &Cluster, asked: &[u64], ids: &[u64]) {
     let wanted: Vec<(u64, String, String)> = ids
         .iter()
         .map(|id| {
@@ -41,7 +46,7 @@ fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
         })
         .collect();
     within(ANNOUNCE_TIMEOUT, || {
-        for id in ids {
+        for id in asked {
             let found = places(&Cli::new(cluster.addr(*id).unwrap()))?;
             if found != wanted {
                 return Err(format!("node {id} says {found:?}, not {wanted:?}"));
@@ -137,6 +142,33 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
     written.ledgers.push(workload.preparation);
     let audit = audit::cluster(&cluster, &written.ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
+/// One node is down, and the other one knows only the old address of the one that has moved. So the moved node is the
+/// only one that can win an election, and it has to write its own address into the log.
+#[test]
+fn a_moved_node_that_alone_can_lead_brings_its_own_address_into_force() {
+    let _turn = turns::heavy();
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
+    let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let before = steady.finish().unwrap();
+    cluster.stop(1).unwrap();
+    cluster.stop(2).unwrap();
+    cluster.relocate(&[2], &[2]).unwrap();
+    cluster.restart(2).unwrap();
+    wait_for_places_on(&cluster, &[2, 3], &[1, 2, 3]);
+    let steady = Steady::start(&[cluster.addr(3).unwrap()], WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let after = steady.finish().unwrap();
+    assert_eq!(after.errors, [""; 0]);
+    cluster.restart(1).unwrap();
+    wait_for_places(&cluster, &[1, 2, 3]);
+    let written = before.ledgers.into_iter().chain(after.ledgers);
+    let ledgers: Vec<_> = written.chain([workload.preparation]).collect();
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
 }
 
