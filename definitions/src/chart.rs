@@ -40,7 +40,7 @@ pub(crate) struct Node {
     pub(crate) always: Vec<Arrow>,
     /// Taken when a final child is entered.
     pub(crate) done: Vec<Arrow>,
-    /// What is said about it to people.
+    /// Its description, tags and the like, for people.
     pub(crate) about: Vec<(String, Json)>,
     /// Where it is in the file.
     pub(crate) place: String,

@@ -92,7 +92,7 @@ impl Flat<'_> {
         all
     }
 
-    /// What is said about states that have others inside.
+    /// The descriptions of states that have others inside.
     fn outer_states(&self) -> Vec<(String, Json)> {
         let nodes = self.chart.nodes.iter().skip(1);
         let outer = nodes.filter(|node| !node.children.is_empty() && !node.about.is_empty());

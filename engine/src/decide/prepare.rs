@@ -12,14 +12,14 @@ use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
 
-/// How much earlier than its entry's time the time may be that an expression of a decision made ahead was told.
+/// How much earlier than the time of its entry the `now` of an expression may be, if the decision was made ahead.
 const NOW_AGE_MS_MAX: u64 = 1000;
 
 /// A decision made ahead.
 #[derive(Debug)]
 pub struct Prepared {
     premises: Premises,
-    /// The time that expressions were told, where they may have asked for it.
+    /// The `now` that expressions saw, if they may have read it.
     seen_ms: Option<u64>,
     decision: Result<Decision, Refusal>,
 }

@@ -112,7 +112,7 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 2, "prev_offset", 1),
     row("DeleteInstance", 3, "keep_id", 1),
     holding("DeleteInstance", 4, "key", 1, "Key"),
-    // Which one it was says the state before. Watches are told, and would otherwise have to look it up.
+    // The state before the fact has these too. They are here so that watches need not look them up.
     row("DeleteInstance", 5, "machine", 2),
     row("DeleteInstance", 6, "version", 2),
     row("DeleteInstance", 7, "from_state", 2),
