@@ -50,7 +50,7 @@ class LoopThread:
         try:
             return future.result(timeout + _GRACE)
         except concurrent.futures.CancelledError:
-            # It may have been sent, and nobody has read the answer.
+            # The request may have been sent, and its answer was not read.
             raise OutcomeUnknown(ClosedError("the client was closed"), retryable=False) from None
         except concurrent.futures.TimeoutError:
             if future.done():
