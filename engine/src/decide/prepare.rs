@@ -46,7 +46,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
 /// Whether no fact in flight changes the command's premises. Only then it can be prepared.
 pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
     let view = View::new(state);
-    // At any moment the same key has the same age.
+    // Any time will do: at the same time, the same key has the same age.
     let gather = |view: View<'_>| Premises::gather(view, command, Now::default());
     pending.is_empty() || gather(view.over(&pending.overlay)) == gather(view)
 }

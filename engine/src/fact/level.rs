@@ -196,8 +196,8 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Footer", 5, "digest_low", 1),
 ];
 
-/// What a request can ask for that not every program understands. A row of [`SCHEMA`] is about bytes; this is about
-/// what they mean, also where the bytes themselves are old.
+/// What a request can ask for and not every program understands. A row of [`SCHEMA`] is about bytes. A feature is about
+/// their meaning, which may be new although the bytes are old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// Headers, reason, correlation and causation of a write.
