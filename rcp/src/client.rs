@@ -130,7 +130,7 @@ impl Client {
     /// Calls any operation but a watch.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn call<P, R>(&self, op: &str, params: &P) -> Result<Response<R>, Error>
     where
         P: Serialize + ?Sized,
@@ -148,7 +148,7 @@ impl Client {
     /// Calls any operation but a watch, with parameters and result left as they are.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn call_raw(&self, op: &str, params: &RawValue) -> Result<RawResponse, Error> {
         let (result, meta) = self.session.call(op, params).await?;
         Ok(RawResponse {

@@ -80,7 +80,7 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// See [`Error`].
+    /// When the engine or the leader refuses the command, or when its outcome did not become known in time.
     pub fn submit(&self, submission: impl Into<Submission>, actor: Arc<str>) -> Submitted {
         let Submission {
             command,

@@ -40,7 +40,7 @@ macro_rules! methods {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`].
+                /// When the server refuses the request, or no server answers it in time.
                 pub async fn $method(
                     &self
                     $(, params: &$params)?
@@ -128,8 +128,8 @@ macro_rules! dry_runs {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`]. The client sends nothing to a server that does not know dry runs, because that
-                /// server would execute the write.
+                /// When the server refuses the request, or no server answers it in time. The client sends nothing to a
+                /// server that does not know dry runs, because that server would execute the write.
                 pub async fn $method(
                     &self,
                     params: &$params<'_>,

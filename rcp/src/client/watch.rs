@@ -69,7 +69,7 @@ impl Client {
     /// WATCH_INSTANCE: the events of one instance.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn watch_instance(&self, params: &WatchInstance<'_>) -> Result<Watch, Error> {
         Watch::start(&self.session, op::WATCH_INSTANCE, params).await
     }
@@ -77,7 +77,7 @@ impl Client {
     /// WATCH_ALL: the events of all instances that match.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn watch_all(&self, params: &WatchAll<'_>) -> Result<Watch, Error> {
         Watch::start(&self.session, op::WATCH_ALL, params).await
     }

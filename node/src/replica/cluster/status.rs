@@ -51,7 +51,7 @@ impl ChainStatus {
     }
 }
 
-/// See the module documentation.
+/// The state of this node and of its cluster at one moment.
 #[derive(Debug, Clone)]
 pub struct Status {
     /// This node.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::calls::Peers;
 use crate::replica::types::Types;
 
-/// See the module documentation.
+/// The time of the last answer of each other node.
 pub(crate) struct Heard<T: Types> {
     peers: Arc<dyn Peers>,
     taken: Mutex<BTreeMap<u64, Taken<T>>>,

@@ -43,7 +43,7 @@ use watches::{AWAKE, IDLE, Watches};
 /// A watch that is this many offsets behind the head counts as lagging.
 const LAGGING_OFFSETS_MIN: u64 = 10_000;
 
-/// See the module documentation.
+/// The meeting point of apply, which brings entries, and the watches, which wait for them.
 pub(crate) struct Hub {
     ring: Mutex<Ring>,
     watches: Mutex<Watches>,

@@ -42,7 +42,7 @@ enum Slot<T: Types> {
     Settled,
 }
 
-/// See the module documentation.
+/// The streams of commands from this node to the leader.
 pub(crate) struct Forwarder<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     peers: Arc<dyn Peers>,

@@ -80,7 +80,7 @@ pub(crate) struct LogEnd {
     pub next: u64,
 }
 
-/// See the module documentation.
+/// The task that decides, while this node leads.
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,

@@ -136,7 +136,8 @@ pub enum Error {
 ///
 /// # Errors
 ///
-/// See [`Error`].
+/// When a node that answers has another cluster name, another list, or a cluster without this node; or when two answers
+/// name different clusters.
 pub(crate) async fn find_cluster(
     config: &Cluster,
     local: &Local,
@@ -327,7 +328,7 @@ fn one_cluster(
 ///
 /// # Errors
 ///
-/// See [`Error`].
+/// When a node that answers belongs to another cluster, or is not the node that the list says.
 pub(crate) async fn check_cluster(
     config: &Cluster,
     local: &Local,

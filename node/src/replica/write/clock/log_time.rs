@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The log's time may be faster or slower than the time that passes by one part in this many.
 const SLEW_PART: u32 = 10;
 
-/// See the module documentation. All times of the log and of wall clocks are since the Unix epoch, all
+/// A clock that never goes back and follows the wall clock slowly. All times of the log and of wall clocks are since the Unix epoch, all
 /// monotonic ones since some moment of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogClock {

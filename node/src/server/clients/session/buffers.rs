@@ -18,7 +18,7 @@ use super::{Phase, READ_BYTES, Session};
 use crate::server::clients::budget::{GRAIN_BYTES, Room};
 use crate::server::clients::ops::{Job, PAGE_BYTES};
 
-/// See the module documentation.
+/// One connection's part of the budget of all connections.
 const STALL_MAX: Duration = Duration::from_secs(5);
 /// Bytes a second that a client has to send, or to read, while other connections wait for the budget.
 const RATE_MIN: usize = 1 << 20;

@@ -14,7 +14,7 @@ use super::{Phase, Session};
 use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
 use crate::server::messages::failure::{self, Effect};
 
-/// See the module documentation.
+/// The request, the answer and the events of one connection that wait for room in the budget.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) request: Option<Unbegun>,
