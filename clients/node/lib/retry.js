@@ -29,7 +29,7 @@ export function plan(op, params, addKeys) {
   if (params.dry_run === true) return made(params, true, true, false);
   // The same definition again is answered with `created: false`.
   if (op === "PUT_MACHINE") return made(params, true, true, true);
-  // What is paused is paused once. Without `set` it only asks.
+  // Pausing twice is the same as pausing once. Without `set` the call only asks.
   if (op === "AUTOMATION") return made(params, true, true, params.set != null);
   if (KEYED.has(op)) {
     const keyed = withKey(params, addKeys);
@@ -43,7 +43,7 @@ export function plan(op, params, addKeys) {
 }
 
 function withKey(params, addKeys) {
-  // A key that is given as null is the wish to have none.
+  // A key that is null means that the caller wants none.
   if (!addKeys || params.idempotency_key !== undefined) return params;
   return { ...params, idempotency_key: randomUUID() };
 }
