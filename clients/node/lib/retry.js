@@ -13,7 +13,7 @@ const OF_THE_CLUSTER = new Set([
   "CLUSTER_ADD", "CLUSTER_PROMOTE", "CLUSTER_REMOVE", "CLUSTER_SET_ADDRESS", "CLUSTER_TRANSFER_LEADER",
   "CLUSTER_FINALIZE_UPGRADE", "ROTATE_KEY", "RELOAD",
 ]);
-// They concern the files of one node, so they stay at it.
+// They concern the files of one node, so a retry stays at that node.
 const OF_ONE_NODE = new Set(["SNAPSHOT_INSTANCE", "COMPACT"]);
 
 const made = (params, repeatable, movable, writes) => ({ params, repeatable, movable, writes });
