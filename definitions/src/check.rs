@@ -48,7 +48,7 @@ pub fn check(definition: &str) -> Checked {
     checked
 }
 
-/// All that is wrong with a definition of format 2.
+/// All errors of a definition of format 2.
 pub(crate) fn faults(error: &Error) -> Vec<Problem> {
     let faults = error.faults().into_iter();
     faults.map(|it| Problem::new(it.place, it.text)).collect()
@@ -129,7 +129,7 @@ fn mend(json: &mut Json, place: &str) -> bool {
     let Some(item) = items.get_mut(position) else {
         return false;
     };
-    // No name of a user begins so: it would be hard to type.
+    // No user's name begins like this, because it would be hard to type.
     let spare = format!("\u{fffd}{list}-{position}");
     match list {
         "transitions" => {
@@ -168,7 +168,7 @@ fn warnings(machine: &Machine) -> Vec<Problem> {
     found
 }
 
-/// Events that no state which can be reached answers to.
+/// Events that have no transition in any reachable state.
 fn idle_events(machine: &Machine, reached: &HashSet<&str>) -> Vec<Problem> {
     let mut found = Vec::new();
     for event in machine.events() {
@@ -187,7 +187,7 @@ fn idle_events(machine: &Machine, reached: &HashSet<&str>) -> Vec<Problem> {
     found
 }
 
-/// The states that an instance can come to be in, conditions aside.
+/// The states that an instance can reach if conditions are ignored.
 pub(crate) fn reached(machine: &Machine) -> HashSet<&str> {
     let mut reached: HashSet<&str> = HashSet::new();
     let mut next = vec![machine.initial.as_str()];

@@ -15,8 +15,8 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after an operation that the server refuses for good; the exit code is 1 all the same. The load still
-    /// ends when there is no leader, or when an outcome is unknown.
+    /// Go on after an operation that the server refuses for good. The exit code is still 1. The load still ends when
+    /// there is no leader, or when an outcome is unknown.
     #[arg(long)]
     pub continue_on_error: bool,
     /// How many operations may be in flight at the same time.

@@ -54,7 +54,7 @@ fn delete(id: &str, prev_offset: u64) -> Body {
     })
 }
 
-/// The proof of "a" over these entries, from the first on. All others than those given are hidden.
+/// The proof of "a" over these entries, from the first on. All other entries are hidden.
 fn proof(from_offset: u64, shown: &[AuditEntry], to_offset: u64) -> Vec<u8> {
     let begin = Begin {
         format: FORMAT.to_owned(),
@@ -197,7 +197,7 @@ fn no_changed_byte_shows_another_history_under_the_same_head() {
             }
         }
     }
-    // All but what names the cluster, which no entry does.
+    // All fields but the name of the cluster, which is in no entry.
     assert!(
         refused > 3 * whole.len() - 40,
         "{refused} of {}",

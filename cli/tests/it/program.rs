@@ -324,7 +324,7 @@ fn a_keyed_line_is_sent_again_after_a_lost_connection() {
     assert_eq!(fake.requests().len(), 2);
 }
 
-/// What may have ended two nodes is not brought to a third one.
+/// A request that may have ended two nodes is not sent to a third one.
 #[test]
 fn a_keyed_line_that_two_connections_were_lost_with_is_not_sent_again() {
     let fake = hanging_up(2);

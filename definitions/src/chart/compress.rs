@@ -1,4 +1,4 @@
-//! The same transition out of several states is written once.
+//! Writes a transition that leads out of several states only once.
 
 use super::Way;
 use crate::model::{From, Transition};
@@ -12,7 +12,7 @@ pub(super) fn transitions(states: &[(String, bool, Vec<Way>)]) -> Vec<Transition
     let mut all: Vec<(Vec<String>, Way)> = Vec::new();
     for (name, _, ways) in states {
         for (position, way) in ways.iter().enumerate() {
-            // A transition may be joined only with one behind all that this state tries earlier.
+            // A transition may join only another one that stands behind all transitions that this state tries earlier.
             let earlier = &ways[..position];
             let is_earlier =
                 |other: &(Vec<String>, Way)| other.0.contains(name) && other.1.event == way.event;

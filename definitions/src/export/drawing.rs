@@ -6,15 +6,15 @@ use super::{lose_other, name};
 use crate::base::problem::Findings;
 use crate::model::{Act, Machine, State};
 
-/// What is drawn: for each state its arrows, with the event (empty where there is none), the state they lead to, and
-/// what is done.
+/// The drawing: for each state its arrows. An arrow has an event (empty if there is none), the state that it leads to,
+/// and its actions.
 fn arrows<'a>(machine: &'a Machine, state: &'a State) -> Vec<(&'a str, &'a str, &'a Act)> {
     let always = state.always.iter().map(|it| ("", it.to.as_str(), &it.act));
     let leaving = machine.leaving(state).map(|position| {
         let it = &machine.transitions[position];
         (it.event.as_str(), it.to.as_str(), &it.act)
     });
-    // Nothing rests in a choice, so no event is ever taken there.
+    // An instance never stays in a choice, so a choice takes no event.
     always
         .chain(leaving.filter(|_| !state.is_choice()))
         .collect()

@@ -1,4 +1,4 @@
-//! Why a command or a query is refused: a value with everything the client is told.
+//! Why a command or a query is refused: a value with everything that the client gets.
 
 mod offset;
 
@@ -80,7 +80,7 @@ pub enum Refusal {
         event: String,
         /// The texts of the guards tried, in order.
         guards: Vec<String>,
-        /// Of each guard why it has no value, where it has none; format 2 only.
+        /// For each guard the reason why it has no value, if it has none; format 2 only.
         errors: Vec<Option<String>>,
         /// What the first of them have read.
         tried: Vec<Tried>,

@@ -161,7 +161,7 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
         });
     }
     match apply.expected_wal_offset {
-        // What a batch prepares has no offset yet, so no client can have seen one.
+        // An instance that a prepared batch has changed has no offset yet, so no client can expect one.
         Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
             Err(Refusal::OffsetConflict {
                 expected_wal_offset: expected,

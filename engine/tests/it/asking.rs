@@ -1,4 +1,4 @@
-//! Asking before doing: what is told, and that it costs and shows no more than it may.
+//! Asking before doing: the answers are right, and cost and show no more than they may.
 
 #![allow(clippy::unwrap_used)]
 

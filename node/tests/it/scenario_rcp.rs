@@ -1,4 +1,4 @@
-//! The requests of a scenario, and what came of them, as RCP writes them.
+//! The requests of a scenario and their results, as RCP writes them.
 
 use rstmdb_engine::command::{BatchOp, DryRun, Query};
 use rstmdb_engine::fact::NO_OFFSET;
@@ -338,8 +338,8 @@ fn found_result(reply: &Reply) -> Value {
     }
 }
 
-/// The code, the details and the message of the error that a client gets of `refusal`. A message that names a
-/// field is left out: whether the session or the engine finds the fault, it has other words.
+/// The code, the details and the message of the error that a client gets of `refusal`. A message that names a field is
+/// left out, because the session and the engine word it differently.
 pub fn error(refusal: &Refusal) -> Value {
     let mut details = refusal.details();
     let field = details["field"].as_str().map(str::to_owned);

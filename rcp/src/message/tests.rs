@@ -29,7 +29,7 @@ fn fault<'a, P: Params<'a>>(params: &'a RawValue) -> String {
     }
 }
 
-/// What is written by the one side is read the same by the other.
+/// Each side reads what the other has written unchanged.
 macro_rules! survives {
     ($type:ty, $json:expr) => {{
         let json: Value = $json;

@@ -15,7 +15,7 @@ use rstmdb_jepsen::steady::Steady;
 use serde_json::Value;
 
 const WRITERS: usize = 2;
-/// A node that starts finds the leader and announces itself within this time, and the entry reaches every node.
+/// How long a starting node may take to find the leader and announce itself, until the entry has reached every node.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The members as one of them reports them: id, peer address, client address.
@@ -105,7 +105,7 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
     cluster.restart(followers[0]).unwrap();
     wait_for_places(&cluster, &ids);
 
-    // By command: the node is down, and its configuration is not read yet.
+    // The operator's command gives the new address: the node is down and has not read its new configuration yet.
     let moved = followers[1];
     cluster.stop(moved).unwrap();
     cluster.relocate(&[moved], &[moved]).unwrap();
@@ -218,7 +218,7 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let places = places(&third).unwrap();
     assert_eq!(places.len(), 3, "{places:?}");
     assert_eq!(places[0].1, peer, "{places:?}");
-    // It is a cluster now: it outlives the node that it began with.
+    // It is a cluster now, which works without the node that it began with.
     first.kill().unwrap();
     let read = within(SETTLE_TIMEOUT, || {
         let read = third.json(&["get-instance", "before", "--json"]);
@@ -254,7 +254,7 @@ fn fresh_nodes_form_no_second_cluster_beside_a_listed_node_that_reads_its_log() 
     assert_eq!(Cli::new(old.addr()).run(&put).unwrap().code, Some(0));
     old.stop().unwrap();
 
-    // Its log knows a cluster of its own; the list says something else.
+    // The node's log names a cluster of one node, but the list in its configuration names three.
     old.reconfigure(places[0].2, &config(0, &all)).unwrap();
     let mut fresh = [prepare(1, &all), prepare(2, &all)];
     for node in &mut fresh {

@@ -182,8 +182,8 @@ impl<T: Types> Membership<T> {
         }
     }
 
-    /// Takes the right to change the members, and looks at the cluster. While another change is running, it refuses
-    /// this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
+    /// Takes the right to change the members, and gets a view of the cluster. While another change is running, it
+    /// refuses this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
     /// joint configuration, in which two majorities have to agree to everything.
     async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
         let changing = self.changing.try_lock();

@@ -64,8 +64,8 @@ impl<F: FileSystem> LogReader<F> {
         }
     }
 
-    /// What retention goes by: the log below this index is Raft's no longer, and history ages up to this time. A clock
-    /// that is ahead for a moment must not remove what the log's time still keeps.
+    /// The bounds of retention. Raft no longer needs the log below this index, and the age of history counts up to this
+    /// time. A clock that is ahead for a moment must not remove history that the log's time still keeps.
     pub(crate) fn retention_bounds(&self) -> (u64, u64) {
         let floor = self.store.purged().map_or(0, |id| id.index);
         let log_time_ms = self.applied.read().last_time_ms();

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `op` | the operations as an enum, for dispatch and metrics |
 //! | `command` | from an operation and its parameters to a command or a query of the engine |
-//! | `meta` | what a client says about a write |
+//! | `meta` | the metadata of a write |
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
 //! | `failure` | the error that a client gets when a request was not done |
 //! | `json` | answers written straight into a buffer |

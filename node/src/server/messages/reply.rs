@@ -232,7 +232,7 @@ fn write_warning_list(object: &mut Object<'_>, warnings: &[Warning]) {
     });
 }
 
-/// Format 1 is not named: so it was before there was another.
+/// Format 1 is not named, as it was before there was another format.
 fn write_format(object: &mut Object<'_>, format: u32) {
     if format > 1 {
         object.int("format", u64::from(format));

@@ -108,7 +108,7 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
     })
 }
 
-/// What a leader has told of a command. A batch's operations are not compared.
+/// A leader's reply to a command. A batch's operations are not compared.
 fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
     let offset = |offset: Option<u64>| offset.unwrap_or(NO_OFFSET);
     let (reply, replayed, would) = match command {

@@ -227,7 +227,7 @@ async fn a_byte_that_was_changed_with_all_checksums_right_is_found_between_the_m
     let named = format!("an entry from {from} to {to} was changed");
     assert_eq!(found.faults.len(), 1, "{found:?}");
     assert!(found.faults[0].starts_with(&named), "{found:?}");
-    // A head that was kept in between narrows it down.
+    // A head that was kept in between narrows the place down.
     let found = checked(&dir, &[kept(offset - 1), kept(offset)]);
     let named = format!("an entry from {offset} to {offset} was changed");
     assert!(found.faults[0].starts_with(&named), "{found:?}");

@@ -125,7 +125,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     let piece = conn.ok("BACKUP_LOG", params).await;
     assert!(piece["next_offset"].as_u64().unwrap() > 1);
 
-    // A new process finds everything, and one without the bucket says so and nothing else.
+    // A new process finds everything. A process without the bucket says so, and shows nothing else.
     let data = node.stop().await;
     let node = TestNode::start_on(data, &variables).await;
     let mut conn = Conn::open(node.addr).await;
@@ -135,7 +135,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     says_that_the_bucket_is_gone(data, &variables, here).await;
 }
 
-/// A node whose bucket cannot be reached says so to who asks for what is there, and goes on with everything else.
+/// A node whose bucket cannot be reached says so to clients that ask for history there. It serves all other requests.
 async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)], here: u64) {
     let node = TestNode::start_on(data, variables).await;
     let mut conn = Conn::open(node.addr).await;

@@ -80,7 +80,7 @@ async fn automation_is_paused_and_resumed_and_the_log_and_info_say_so() {
     );
     let (since, offset) = (paused["since"].as_u64().unwrap(), &paused["wal_offset"]);
     assert!(since > 0 && offset.as_u64().unwrap() > 0, "{paused}");
-    // Asked again, it says how it stands, and writes nothing.
+    // A repeated request is answered with how automation stands, and writes nothing.
     let again = conn.ok("AUTOMATION", json!({ "set": "paused" })).await;
     assert_eq!(
         (&again["since"], &again["reason"]),

@@ -1,4 +1,4 @@
-//! What clients say about writes, who is shown it, and creations and deletions in watches.
+//! The metadata that clients give to writes, the clients that see it, and creations and deletions in watches.
 
 use rstmdb_rcp::frame::Flags;
 use rstmdb_rcp::message::watch::Event;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Conn, TestNode, fresh};
 
-/// What a watch is told next; notices of progress are passed over.
+/// The next event of a watch. Notices of progress are passed over.
 async fn told(conn: &mut Conn) -> Value {
     loop {
         let (flags, pushed) = conn.next().await.unwrap();
@@ -115,7 +115,7 @@ async fn a_write_belongs_to_the_work_of_its_cause() {
         .ok("APPLY_EVENT", note(json!({ "correlation_id": "w-1" })))
         .await;
     let cause = first["wal_offset"].to_string();
-    // Sent at once: those that have to look up their cause keep their places.
+    // The client sends all at once. Requests whose cause the node must look up keep their places.
     let mut ids = Vec::new();
     for n in 0..20 {
         let said = match n % 4 {

@@ -17,10 +17,10 @@ pub struct Automation<'a> {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
-    /// With `running`: what has become due meanwhile does not happen.
+    /// With `running`: actions that became due during the pause do not happen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_overdue: Option<bool>,
-    /// With `running`: all times to come move by as long as it was paused.
+    /// With `running`: all future times move by the length of the pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shift_timers: Option<bool>,
 }

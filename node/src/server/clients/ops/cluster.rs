@@ -192,8 +192,8 @@ async fn present_level(shared: &ServerShared) -> Result<u32, ErrorBody> {
     Ok(shared.replica.status().level)
 }
 
-/// Refuses addresses that lead to where another member is, under whatever names. The leader compares their texts; a name
-/// has to be looked up, and a name that cannot be looked up says nothing.
+/// Refuses addresses that lead to where another member is, under whatever names. The leader compares only their texts,
+/// so this node looks the names up. A name that cannot be looked up is equal to no address.
 async fn must_be_apart(
     shared: &ServerShared,
     node_id: u64,

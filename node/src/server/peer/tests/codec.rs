@@ -1,4 +1,4 @@
-//! What is encoded is decoded to the same; what is not understood is refused by name.
+//! Decoding gives the value that was encoded. An unknown field or kind is refused by its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
