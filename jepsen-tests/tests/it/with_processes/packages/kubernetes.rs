@@ -1,10 +1,9 @@
-//! What `deploy/` has for Kubernetes and Debian fits the product: ports, paths, keys, times and users. What a pod's
-//! script and the package's build make is made and looked at; Kubernetes and an installation are not needed.
+//! The manifests of `deploy/kubernetes`, and what `start.sh` starts in each pod.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use rstmdb_jepsen::binaries;
@@ -12,22 +11,13 @@ use rstmdb_jepsen::harness::skipped::or_skipped;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::{line, repository, shutdown_secs, stdout, text};
+
 const KUSTOMIZATIONS: [&str; 3] = [
     "deploy/kubernetes",
     "deploy/kubernetes/backup",
     "deploy/kubernetes/restore",
 ];
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
-}
-
-fn text(path: &str) -> String {
-    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
 
 /// All documents of a file of manifests.
 fn documents(path: &str) -> Vec<Value> {
@@ -59,31 +49,6 @@ fn ports(list: &Value, key: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// What stands behind `prefix` in the line that begins with it.
-fn line<'a>(text: &'a str, prefix: &str) -> &'a str {
-    let mut lines = text.lines();
-    lines
-        .find_map(|line| line.strip_prefix(prefix))
-        .unwrap_or_else(|| panic!("no line begins with {prefix:?}"))
-}
-
-/// The seconds that a whole shutdown may take, as docs/limits.md has them.
-fn shutdown_secs() -> u64 {
-    let limits = text("docs/limits.md");
-    let row = line(&limits, "| a whole shutdown | ");
-    row.split_once(" s |").unwrap().0.parse().unwrap()
-}
-
-fn stdout(output: Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn the_kustomizations_name_the_files_beside_them() {
     for folder in KUSTOMIZATIONS {
@@ -108,6 +73,37 @@ fn the_kustomizations_name_the_files_beside_them() {
             named,
             "{folder}"
         );
+    }
+}
+
+#[test]
+fn kubectl_builds_the_kustomizations() {
+    let kubectl = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output();
+    let Some(_) = or_skipped(kubectl.map_err(|error| format!("kubectl: {error}"))) else {
+        return;
+    };
+    let mut kinds = BTreeSet::new();
+    for folder in KUSTOMIZATIONS {
+        let built = Command::new("kubectl")
+            .arg("kustomize")
+            .arg(repository().join(folder))
+            .output();
+        for document in stdout(built.unwrap()).split("\n---\n") {
+            let object: Value = serde_saphyr::from_str(document).unwrap();
+            assert_eq!(object["metadata"]["namespace"], "rstmdb", "{object}");
+            kinds.insert(object["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    for kind in [
+        "ConfigMap",
+        "CronJob",
+        "Job",
+        "PodDisruptionBudget",
+        "StatefulSet",
+    ] {
+        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
     }
 }
 
@@ -306,90 +302,4 @@ fn a_pod_with_a_new_volume_joins_under_the_id_that_it_is_given() {
             "{message}"
         );
     }
-}
-
-#[test]
-fn the_unit_names_what_the_package_installs_and_waits_for_a_shutdown() {
-    let unit = text("deploy/debian/rstmdb.service");
-    let stop: u64 = line(&unit, "TimeoutStopSec=").parse().unwrap();
-    assert!(stop > shutdown_secs());
-    let files: u64 = line(&unit, "LimitNOFILE=").parse().unwrap();
-    assert!(files >= 1000 + 640);
-    assert_eq!(
-        line(&unit, "ExecStart="),
-        "/usr/bin/rstmdb --config /etc/rstmdb/rstmdb.yaml"
-    );
-    let config: Value = serde_saphyr::from_str(&text("deploy/debian/rstmdb.yaml")).unwrap();
-    let state = format!("/var/lib/{}", line(&unit, "StateDirectory="));
-    assert_eq!(config["storage"]["data_dir"], state);
-    let postinst = text("deploy/debian/postinst");
-    assert!(postinst.contains(&format!("--home {state} ")));
-    assert!(postinst.contains(&format!("--system --group --home {state}")));
-    // Data is never deleted.
-    for script in ["prerm", "postrm", "postinst"] {
-        assert!(
-            !text(&format!("deploy/debian/{script}")).contains("rm -"),
-            "{script}"
-        );
-    }
-}
-
-/// Programs that answer what the build asks them: the real ones take long to compress.
-fn small_programs(folder: &Path) {
-    let scripts = [
-        ("rstmdb", "echo rstmdb 1.2.3-rc.4"),
-        ("rstmdb-cli", "echo complete"),
-    ];
-    for (name, script) in scripts {
-        fs::write(folder.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-    }
-}
-
-#[test]
-fn the_build_makes_a_package_with_both_programs_a_unit_and_a_configuration() {
-    let dpkg = Command::new("dpkg-deb").arg("--version").output();
-    let Some(_) = or_skipped(dpkg.map_err(|error| format!("dpkg-deb: {error}"))) else {
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    small_programs(folder.path());
-    let build = || {
-        Command::new(repository().join("deploy/debian/build"))
-            .arg(folder.path())
-            .arg(folder.path())
-            .output()
-            .unwrap()
-    };
-    let package = stdout(build()).trim_end().to_owned();
-    // Older than the release.
-    assert!(package.contains("/rstmdb_1.2.3~rc.4-1_"), "{package}");
-    let ask = |option: &str| {
-        let asked = Command::new("dpkg-deb").arg(option).arg(&package).output();
-        stdout(asked.unwrap())
-    };
-    let contents = ask("--contents");
-    for installed in [
-        "./usr/bin/rstmdb",
-        "./usr/bin/rstmdb-cli",
-        "./etc/rstmdb/rstmdb.yaml",
-        "./usr/lib/systemd/system/rstmdb.service",
-        "./usr/share/doc/rstmdb/changelog.gz",
-        "./usr/share/doc/rstmdb/copyright",
-    ] {
-        let entry = contents
-            .lines()
-            .find(|entry| entry.ends_with(&format!(" {installed}")));
-        let entry = entry.unwrap_or_else(|| panic!("{installed} is missing: {contents}"));
-        assert!(entry.contains(" root/root "), "{entry}");
-    }
-    let info = ask("--info");
-    assert!(info.contains("conffiles"), "{info}");
-    let first = fs::read(&package).unwrap();
-    stdout(build());
-    assert_eq!(
-        fs::read(&package).unwrap(),
-        first,
-        "the same programs make the same package"
-    );
 }
