@@ -32,6 +32,7 @@ mod incidents;
 mod kill9;
 mod old_formats;
 mod outside;
+mod packages;
 mod power_cut;
 mod slow_watcher;
 mod sql_projection;
