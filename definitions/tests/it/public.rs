@@ -1,0 +1,79 @@
+//! Lifecycles of other projects, written down in format 2: each is free of faults and warnings, and each has its row in
+//! `docs/real-lifecycles.md`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rstmdb_definitions::check::check;
+use rstmdb_definitions::document::read_definition;
+
+use crate::common::lines;
+
+/// As many as the page counts.
+const LIFECYCLES: usize = 24;
+
+/// The verdicts of the page, with how many rows have each.
+const VERDICTS: [(&str, usize); 4] = [
+    ("whole", 12),
+    ("whole but for", 2),
+    ("with timers", 3),
+    ("rewritten", 7),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn definitions() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("tests/public")).unwrap();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// The rows of the page's table of lifecycles: the name of the file, and the verdict.
+fn rows() -> Vec<(String, String)> {
+    let page = fs::read_to_string(root().join("../docs/real-lifecycles.md")).unwrap();
+    let cells = page.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1)?.strip_prefix('[')?.split(']').next()?;
+        Some((name.to_owned(), (*cells.get(4)?).to_owned()))
+    });
+    cells.collect()
+}
+
+#[test]
+fn every_public_lifecycle_is_free_of_faults_and_warnings() {
+    let files = definitions();
+    assert_eq!(files.len(), LIFECYCLES);
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("# Facts of "),
+            "{}: no source",
+            path.display()
+        );
+        let named = read_definition(&text).unwrap_or_else(|it| panic!("{}: {it}", path.display()));
+        let checked = check(&named.text);
+        assert_eq!(lines(&checked.errors), [""; 0], "{}", path.display());
+        assert_eq!(lines(&checked.warnings), [""; 0], "{}", path.display());
+    }
+}
+
+#[test]
+fn the_page_of_public_lifecycles_has_a_row_for_each_file_and_counts_its_verdicts() {
+    let rows = rows();
+    let listed: BTreeSet<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    let files = definitions();
+    let files: BTreeSet<&str> = files
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(listed, files);
+    assert_eq!(rows.len(), LIFECYCLES);
+    for (verdict, count) in VERDICTS {
+        let found = rows.iter().filter(|(_, it)| it == verdict).count();
+        assert_eq!(found, count, "rows that are `{verdict}`");
+    }
+}
