@@ -1,7 +1,8 @@
-//! Lifecycles of other projects, written down in format 2: each is free of faults and warnings, and each has its row in
-//! `docs/real-lifecycles.md`.
+//! What the documents say of the definitions of others. Lifecycles that were written down in format 2 are free of faults
+//! and warnings, and each has its row in `docs/real-lifecycles.md`. Files that were imported are counted in
+//! `docs/import-export.md` as `docs/imported-files.md` lists them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
 }
 
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join("../docs").join(name)).unwrap()
+}
+
 fn definitions() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("tests/public")).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -34,7 +39,7 @@ fn definitions() -> Vec<PathBuf> {
 
 /// The rows of the page's table of lifecycles: the name of the file, and the verdict.
 fn rows() -> Vec<(String, String)> {
-    let page = fs::read_to_string(root().join("../docs/real-lifecycles.md")).unwrap();
+    let page = page("real-lifecycles.md");
     let cells = page.lines().filter_map(|line| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let name = cells.get(1)?.strip_prefix('[')?.split(']').next()?;
@@ -75,5 +80,39 @@ fn the_page_of_public_lifecycles_has_a_row_for_each_file_and_counts_its_verdicts
     for (verdict, count) in VERDICTS {
         let found = rows.iter().filter(|(_, it)| it == verdict).count();
         assert_eq!(found, count, "rows that are `{verdict}`");
+    }
+}
+
+/// The rows of the list of imported files: how many of each kind were taken, taken with losses, and refused.
+fn imported() -> BTreeMap<String, [usize; 3]> {
+    let mut counts = BTreeMap::new();
+    let mut kind = String::new();
+    for line in page("imported-files.md").lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            kind = heading.split(':').next().unwrap().to_owned();
+        }
+        let Some(result) = line
+            .strip_prefix("| `")
+            .and_then(|row| row.split('|').nth(1))
+        else {
+            continue;
+        };
+        let results = ["taken", "with losses", "refused"];
+        let known = results.iter().position(|it| result.trim().starts_with(it));
+        let place = known.unwrap_or_else(|| panic!("`{line}` has no known result"));
+        counts.entry(kind.clone()).or_insert([0; 3])[place] += 1;
+    }
+    counts
+}
+
+#[test]
+fn the_page_of_imports_counts_the_files_that_are_listed() {
+    let counts = imported();
+    assert_eq!(counts.len(), 4);
+    let page = page("import-export.md");
+    for (kind, [taken, lossy, refused]) in counts {
+        let tried = taken + lossy + refused;
+        let row = format!("| {kind} | {tried} | {taken} | {lossy} | {refused} |");
+        assert!(page.lines().any(|line| line == row), "no row `{row}`");
     }
 }
