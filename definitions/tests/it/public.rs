@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rstmdb_definitions::cases::{Source, Suite};
 use rstmdb_definitions::check::check;
 use rstmdb_definitions::document::read_definition;
 
@@ -32,7 +33,8 @@ fn page(name: &str) -> String {
 
 fn definitions() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("tests/public")).unwrap();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let files = entries.map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
     files.sort();
     files
 }
@@ -63,6 +65,24 @@ fn every_public_lifecycle_is_free_of_faults_and_warnings() {
         let checked = check(&named.text);
         assert_eq!(lines(&checked.errors), [""; 0], "{}", path.display());
         assert_eq!(lines(&checked.warnings), [""; 0], "{}", path.display());
+    }
+}
+
+#[test]
+fn every_public_lifecycle_is_played() {
+    for path in definitions() {
+        let name = path.file_name().unwrap();
+        let play = root().join("tests/public/plays").join(name);
+        let suite = Suite::read(&fs::read_to_string(&play).unwrap());
+        let suite = suite.unwrap_or_else(|it| panic!("{}: {it:?}", play.display()));
+        let Source::File(file) = &suite.machine else {
+            panic!("{}: the machine is a file of its own", play.display());
+        };
+        assert_eq!(file, &format!("../{}", name.to_str().unwrap()));
+        let named = read_definition(&fs::read_to_string(&path).unwrap()).unwrap();
+        for outcome in suite.run(&named.text) {
+            assert!(outcome.passed(), "{}: {outcome:#?}", play.display());
+        }
     }
 }
 
