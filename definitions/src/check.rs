@@ -1,4 +1,4 @@
-//! What is wrong with a definition, all of it, and what its author should look at.
+//! All errors of a definition, and its warnings: what its author should check.
 
 use std::collections::HashSet;
 

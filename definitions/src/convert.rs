@@ -2,8 +2,8 @@
 //!
 //! The languages of conditions differ in what happens where a value is missing or of another type. In format 1 a
 //! missing value is null, and a comparison of different types is false. In format 2 both are errors, and a guard that
-//! errs does not hold. So a comparison that has to hold for the guard to hold may stay as it is, and everything below
-//! a `!`, and every `!=`, is written so that it cannot err.
+//! errs does not hold. So a comparison may stay as it is if the guard holds only when the comparison does. Everything
+//! below a `!`, and every `!=`, is written so that it cannot err.
 
 mod guard;
 

@@ -1,4 +1,4 @@
-//! What the engine takes for an order's event: deciding it, applying its entry, encoding the entry for the log, and the
+//! The time that the engine takes for an order's event: deciding it, applying its entry, encoding the entry for the log, and the
 //! guards and expressions alone: `cargo bench -p rstmdb-engine --bench engine`.
 
 #![allow(missing_docs, clippy::unwrap_used)]

@@ -15,10 +15,10 @@ Registers a machine named `bench`, creates its own instances, deletes them after
 (the machine stays: RCP has no operation that removes one). Connections are spread over\n\
 the addresses of --server.\n\n\
 Without --rate each request waits for the answer to the one before it (a closed loop):\n\
-this finds the highest throughput, but while the server stands still, nothing is sent and\n\
-so nothing is measured. With --rate the moments of all requests are fixed beforehand (an\n\
-open loop), and a latency is counted from the moment that was intended, also when the\n\
-request could be sent only later.\n\n\
+this finds the highest throughput. But while the server stands still, the bench sends nothing\n\
+and so measures nothing. With --rate the bench fixes the moment of each request beforehand\n\
+(an open loop), and counts its latency from that moment, even if it could send the request\n\
+only later.\n\n\
 `--op mixed` is --mix get=50,apply=50. `--op watch` opens as many watches as --connections\n\
 says and measures the time from sending an event until the last watch has it, one event at\n\
 a time. --watches opens watches beside the load instead.")]
@@ -57,7 +57,7 @@ pub struct Bench {
     /// How long to run before measuring.
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub warm_up: Duration,
-    /// How large a payload, and the context of a new instance, is, in bytes.
+    /// Bytes of each payload, and of the context of a new instance.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub payload: u32,
     /// How many threads make the load; half of the cores when absent.

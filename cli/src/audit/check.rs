@@ -1,8 +1,8 @@
 //! Checks a proof, with nothing but the proof and a head that was kept.
 //!
 //! The hashes lead from some head to the head at the end. It is not feasible to find other entries, or another order of
-//! them, that lead to the same head. So if that head is the one that was kept, the entries that the proof shows whole
-//! are those of the log at the time, at the offsets that it says. Each fact names the instance's fact before it, so no
+//! them, that lead to the same head. So if that head is the head that was kept, the log had the entries that the proof
+//! shows whole, at the offsets that the proof gives. Each fact names the instance's fact before it, so no
 //! fact between the first and the last one can be missing.
 
 use std::io::{BufRead, Read};

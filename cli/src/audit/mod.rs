@@ -1,8 +1,8 @@
 //! audit-head and audit-proof: they show later whether the history was changed.
 //!
 //! The head of the chain at an offset depends on every entry of the log up to there. An operator who keeps a head
-//! outside of the cluster can have any instance's history proven against it: a proof holds the entries about the
-//! instance, and of all other entries up to the head only their hashes.
+//! outside of the cluster can have any instance's history proven against it. A proof holds the entries about the
+//! instance whole, and only the hashes of all other entries up to the head.
 //!
 //! | module | subject |
 //! |---|---|

@@ -53,7 +53,7 @@ pub enum Reply {
         wal_offset: u64,
     },
     /// An idempotency key repeats an event whose context is not at hand: [`Reply::complete`] finds it in the
-    /// log. Where the log no longer has it, the client is told what is here.
+    /// log. If the log no longer has it, the client gets what this reply holds.
     Replayed {
         /// The instance's id.
         instance_id: Arc<str>,
@@ -242,7 +242,7 @@ pub struct Trial {
     pub reply: Reply,
     /// The id of the instance was drawn for this answer only.
     pub id_drawn: bool,
-    /// An idempotency key is known, and the first call's answer is what is told.
+    /// An idempotency key is known, and the reply is the first call's answer.
     pub replayed: bool,
     /// What it would do to its instance; `None` if it is about none.
     pub would: Option<Would>,

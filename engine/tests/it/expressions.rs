@@ -1,5 +1,5 @@
-//! Expressions drawn from a seed, and texts that come near to expressions: what is certain before an evaluation is so in
-//! it, and an evaluation that is repeated or explained says the same. `engine/differential` compares the values with
+//! Expressions drawn from a seed, and texts that are nearly expressions. A finding before an evaluation holds in the
+//! evaluation. An evaluation that is repeated or explained gives the same outcome. `engine/differential` compares the values with
 //! those of another evaluator.
 
 use crate::generate_expressions::Generator;

@@ -102,8 +102,8 @@ pub fn position(seen: &[Seen]) -> Position {
     (last.offset, seen.iter().rev().take_while(at_last).count())
 }
 
-/// Watches everything from the beginning, from the first of the nodes and, whenever a connection is
-/// lost, from the next, until it has seen all up to `end`, which the caller sets once it is known.
+/// Watches everything from the beginning until it has seen all up to `end`, which the caller sets once it is known. It
+/// begins at the first of the nodes, and goes on at the next one whenever a connection is lost.
 ///
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.

@@ -17,10 +17,10 @@ use rstmdb_rcp::message::ErrorBody;
 /// A refusal in the words of the leader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedByLeader {
-    /// What the client is told.
+    /// The error that the client gets.
     pub error: ErrorBody,
-    /// Whether the instance may have begun another life since an earlier attempt, so that this refusal says nothing of
-    /// that attempt's outcome.
+    /// Whether the instance may have begun another life since an earlier attempt. Then this refusal does not show that
+    /// attempt's outcome.
     pub may_be_of_a_later_life: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The node from outside: its wire contract, its replica and whole clusters in virtual time, and the protocol
 //! between nodes over simulated sockets.
 //!
-//! One binary for all of them, because each further one links the whole product again. Tests begin in the order of
+//! One binary for all of them, because each further binary would link the whole product again. Tests begin in the order of
 //! their names: `server_suite::worst`, which measures times and the memory of this process, comes last, when hardly
 //! another test is left beside it.
 

@@ -1,9 +1,9 @@
 //! History that has left the node: a file of the log in the form in which an archive keeps it, and reading it again.
 //!
-//! An object of an archive is a head, which is JSON with its length before it, and behind it the bytes of the segment or
-//! history file, as they were on the node. What is encrypted on the node stays encrypted. The name has the offsets and
-//! the SHA-256 of the whole object. So two different objects never have the same name, and an object that was changed
-//! or cut off is found.
+//! An object of an archive begins with its head, which is JSON with its length before it. Behind the head are the bytes
+//! of the segment or history file, as they were on the node: encrypted, if they were encrypted there. The name has the
+//! offsets and the SHA-256 of the whole object. So two different objects never have the same name, and a reader finds
+//! an object that was changed or cut off.
 //!
 //! The head lists the stale entries: the state of a node forgets them together with the file.
 

@@ -55,8 +55,8 @@ fn last_below(log: &Log, end: u64, offset: u64) -> u64 {
     whole.filter_map(|((_, index), _)| *index).last().unwrap()
 }
 
-/// The file was made whole before anything was written to it, so whoever shortens it takes what was
-/// acknowledged: no torn write does that.
+/// The file had its full length before anything was written to it. So a file that is shorter may have lost
+/// acknowledged entries, and no torn write makes it shorter.
 #[test]
 fn a_file_cut_at_any_byte_is_refused() {
     let (log, _, end) = log_with_unmarked_batch();

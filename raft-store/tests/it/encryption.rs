@@ -72,7 +72,7 @@ fn telling(fs: &MemFs) -> Vec<PathBuf> {
     files(fs).into_iter().filter(shows).collect()
 }
 
-/// Whether a snapshot's blocks can be decompressed by anybody: they hide the secret, but not well.
+/// Whether a snapshot's blocks can be decompressed without a key: compression alone hides the secret, but not well.
 fn has_zstd(log: &Log) -> bool {
     let current = log.store.snapshots().current().unwrap().unwrap();
     let path = Path::new("/data/snapshots").join(&current.info().file);

@@ -11,7 +11,7 @@ use rstmdb_raft_store::{
 /// Where the snapshot ends: committed in term 3.
 const END: u64 = 15;
 
-/// A log whose entries to 9 are committed; those from 10 to `last` are of term 2, and nobody else has them.
+/// A log whose entries to 9 are committed; those from 10 to `last` are of term 2, and no other node has them.
 fn cut_off(last: u64) -> Log {
     let mut log = Log::new();
     (0..10).for_each(|index| log.write(index));

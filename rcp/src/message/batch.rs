@@ -30,11 +30,11 @@ pub struct Batch<'a> {
     pub mode: BatchMode,
     /// At most [`BATCH_OPS_MAX`].
     pub ops: Vec<BatchOp<'a>>,
-    /// What the client says about the batch. In one of best effort, it holds for each operation that says nothing
-    /// else; the operations of an atomic one say nothing of their own.
+    /// The metadata of the batch. In a batch of best effort, an operation gets each part that it leaves out. In an
+    /// atomic batch, operations have no metadata of their own.
     #[serde(flatten)]
     pub meta: Meta<'a>,
-    /// Only tell what the operations would do.
+    /// Only answer what the operations would do.
     #[serde(skip_serializing_if = "super::asking::not_asked")]
     pub dry_run: bool,
 }

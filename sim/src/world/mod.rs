@@ -87,7 +87,7 @@ pub struct Up {
     acknowledged: Option<NodeInstant>,
 }
 
-/// See the module documentation.
+/// A simulated cluster, its faults, and what it has promised so far.
 pub struct World {
     /// How the cluster is set up.
     pub settings: Settings,

@@ -1,4 +1,4 @@
-//! Strings: decoded, passed with a look at every escape, or skipped.
+//! Strings: decoded, checked escape by escape, or skipped.
 
 use std::borrow::Cow;
 

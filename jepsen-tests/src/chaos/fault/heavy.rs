@@ -1,6 +1,6 @@
-//! Legal requests with large effects, all at once and through one node: events on a large context without waiting,
-//! each with a guard of very many paths, listings, watches with very many names, a definition of a mebibyte. Their
-//! machines and instances have names of their own, so that no workload meets them.
+//! Legal requests with large effects, all at once and through one node: events on a large context, sent without waiting,
+//! whose guards have very many paths; listings; watches with very many names; a definition of a mebibyte. Their
+//! machines and instances have names of their own, so that no workload uses them.
 
 use std::net::SocketAddr;
 use std::time::Duration;

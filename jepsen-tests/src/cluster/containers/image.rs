@@ -1,5 +1,5 @@
-//! The image that the tests' containers run: the last stage of the repository's Dockerfile, with the programs that the
-//! other tests run too instead of those of its first stages. To compile them again, inside a container and with an
+//! The image that the tests' containers run: the last stage of the repository's Dockerfile. It holds the programs that
+//! the other tests run, not those that the first stages would build: compiling them again, in a container and with an
 //! empty cache, takes as long as all tests together.
 //!
 //! `RSTMDB_TEST_IMAGE` names another image, or says `build`: the whole Dockerfile then, as a user builds it. That is

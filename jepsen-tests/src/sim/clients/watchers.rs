@@ -44,7 +44,7 @@ enum Told {
 /// What a watch shows. No client asks for the end of everything.
 fn shown(event: &WatchEvent) -> Option<Event> {
     let offset = event.offset;
-    Some(match event.told() {
+    Some(match event.told()? {
         Shown::Event(event) => Event {
             kind: Kind::Event,
             offset,

@@ -1,4 +1,4 @@
-//! Nodes join, leave, die and are replaced under load, and nobody who uses the cluster notices.
+//! Nodes join, leave, die and are replaced under load, and no client notices.
 
 use std::time::{Duration, Instant};
 

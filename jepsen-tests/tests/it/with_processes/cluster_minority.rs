@@ -1,4 +1,4 @@
-//! One of three nodes alone: it serves what needs nobody else, and says what it cannot, in time.
+//! One of three nodes alone: it serves requests that need no other node, and refuses all others in time.
 
 use std::net::SocketAddr;
 use std::thread;

@@ -1,5 +1,5 @@
-//! A node that hangs (SIGSTOP: its sockets stay open, nothing answers) holds up nobody else, and when it
-//! goes on, a former leader neither serves old state nor loses or repeats a write.
+//! A node that hangs (SIGSTOP: its sockets stay open, nothing answers) holds up no other node and no client. When a
+//! former leader goes on, it neither serves old state nor loses or repeats a write.
 
 use std::thread;
 use std::time::{Duration, Instant};

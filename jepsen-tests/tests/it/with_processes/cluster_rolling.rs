@@ -1,4 +1,4 @@
-//! Every node stopped and started, one after the other, under load: nobody notices.
+//! Every node stopped and started, one after the other, under load: no client notices.
 
 use std::thread;
 use std::time::{Duration, Instant};

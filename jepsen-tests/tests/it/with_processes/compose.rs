@@ -159,7 +159,7 @@ fn all_read(cluster: &Cluster, nodes: &[u64], state: &str, offset: &Value) {
     }
 }
 
-/// An event through this node; whoever leads may have to be found first.
+/// An event through this node, which may have to find the leader first.
 fn apply_soon(cluster: &Cluster, node: u64, event: &str, params: &[&str]) -> Value {
     let key = format!("compose-{event}");
     let apply = [

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// How long until a write through a node succeeds, an election included.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A keyed event through a node; whoever leads may have to be found first.
+/// A keyed event through a node, which may have to find the leader first.
 fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
     let (key, payload) = (format!("five-{n}"), json!({"n": n}).to_string());
     let args = [

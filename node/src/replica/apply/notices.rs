@@ -1,4 +1,4 @@
-//! What the log of this node says when the applied state changes in a way that operators must know.
+//! Log lines about changes of the applied state that operators must know.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

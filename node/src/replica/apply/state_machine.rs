@@ -36,7 +36,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Pause before a retry when a snapshot could not be opened because the node had no file descriptor left.
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
-/// See the module documentation.
+/// The state machine of one replica, as openraft drives it.
 pub struct StateMachine<T: Types> {
     pub(crate) applied: Arc<Applied>,
     pub(crate) hub: Arc<Hub>,

@@ -114,7 +114,7 @@ impl<T: Types> Membership<T> {
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
                 Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
-                // Whoever asked reads the level behind a barrier.
+                // The client that asked reads the level behind a barrier.
                 Change::RaiseLevel => true,
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;

@@ -57,7 +57,7 @@ impl Histogram {
     }
 }
 
-/// See the module documentation.
+/// The counters of one replica.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Entries that changed nothing because the state had moved on.

@@ -1,4 +1,4 @@
-//! Gives a retry the context that the state no longer holds: the one after the first attempt, from the log.
+//! Gives a retry the context that its first attempt left. The state does not hold it, so it is read from the log.
 //!
 //! The leader says that the key was used, and at which offset. The client's node reads the entry from its own log,
 //! outside of every lock, one answer after the other as the client reads them. So a retry costs the leader nothing, and

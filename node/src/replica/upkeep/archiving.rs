@@ -5,8 +5,8 @@
 //!                                  └▶ another node has put its entries: read that and compare ─▶ …
 //! ```
 //!
-//! A file is dropped only once this process has read all its entries in the archive. It need not be this node that has
-//! put them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
+//! A file is dropped only once this process has read all its entries in the archive. Another node may have put
+//! them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
 //! fails makes the log grow, and loses nothing.
 //!
 //! All calls of the archive are made by the tasks here, each with a deadline. Nothing else waits for them but a client
@@ -293,7 +293,7 @@ impl<T: Types> Archiving<T> {
         self.archived.verified(name, self.log.earliest_here());
     }
 
-    /// Reads a file from the archive for those who wait for it.
+    /// Reads a file from the archive for the readers that wait for it.
     async fn bring(&self, name: ArchivedName) {
         match self.read(&name).await {
             Ok(file) => {

@@ -54,7 +54,7 @@ impl<T: Types> WatchSource<T> {
         Watch::new(self.clone(), filter, head, from)
     }
 
-    /// A watch of one instance together with how it stands at the watch's head. A watch that is told creations or
+    /// A watch of one instance, and the instance's state at the watch's head. A watch that delivers creations or
     /// deletions may wait for an instance that does not exist.
     pub(crate) fn watch_instance(
         self: &Arc<Self>,

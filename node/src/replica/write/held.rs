@@ -36,7 +36,7 @@ struct Waiting<T: Types> {
     was_ready: bool,
 }
 
-/// See the module documentation.
+/// The commands that are decided ahead, and those that wait behind them.
 pub(crate) struct Held<T: Types> {
     next: u64,
     waiting: BTreeMap<u64, Waiting<T>>,

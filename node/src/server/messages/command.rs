@@ -327,7 +327,7 @@ pub(crate) fn step(
         return match asked.command {
             Command::DryRun(_) => Err(failure::bad_request(
                 "params.dry_run",
-                "it is of the whole batch, not of one operation: set it beside ops",
+                "it holds for the whole batch, not for one operation: set it beside ops",
             )),
             _ => Ok(Step::Write(op, asked)),
         };

@@ -39,7 +39,7 @@ pub(crate) fn refuse_own(meta: &fact::Meta) -> ErrorBody {
         _ => "causation_id",
     };
     let problem =
-        format!("an operation of an atomic batch has none of its own: give it as params.{field}");
+        format!("operations of an atomic batch have no metadata of their own: set params.{field}");
     failure::bad_request(&format!("params.{field}"), &problem)
 }
 

@@ -6,7 +6,7 @@ use super::Maker;
 use super::scraped::counter;
 use crate::replica::Counters;
 
-/// See the module documentation.
+/// The metrics of the archive.
 pub(super) struct Archive {
     uploaded: IntCounter,
     uploaded_bytes: IntCounter,

@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 use super::scraped::counter;
 use super::{Maker, Scrape};
 
-/// See the module documentation.
+/// The metrics of certificates and of refusals at the port for other nodes.
 pub(super) struct Guards {
     certificates: IntGaugeVec,
     peer_refusals: IntCounterVec,

@@ -79,7 +79,7 @@ async fn announce(replica: &Replica) -> bool {
         let outcome = outcome.map_err(|error| error.to_string());
         if said.as_ref() != Some(&outcome) {
             let (to, from) = (shown(configured), shown(known));
-            // A move is an ordinary step; a refusal needs somebody who looks.
+            // A move is an ordinary step; a refusal needs an operator.
             match &outcome {
                 Ok(()) => tracing::info!(
                     from,
@@ -88,8 +88,8 @@ async fn announce(replica: &Replica) -> bool {
                 ),
                 Err(reason) => tracing::warn!(
                     reason,
-                    "this node is configured at {to}, and is a member at {from}: it asks for its addresses to be \
-                     changed, so far without success"
+                    "the configuration gives this node the addresses {to}, the membership has {from}: it asks the leader to \
+                     change them, so far without success"
                 ),
             }
             said = Some(outcome);
@@ -124,7 +124,7 @@ fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> 
             )),
         }
     }
-    // A node that joined, or whose cluster grew, may list only itself: that says nothing of the others.
+    // A node that joined, or whose cluster grew, may list only itself. Then the list does not contradict the others.
     if cluster.peers.len() > 1 {
         for (id, node) in members {
             if cluster.peers.iter().all(|peer| peer.id != *id) {

@@ -1,6 +1,6 @@
 //! The chain over a data folder's log: computed anew from the entries, and compared with the heads that are known.
 //!
-//! Checksums find what a disk has damaged. They do not find what someone has changed who computed the checksums anew.
+//! Checksums find what a disk has damaged. They do not find a change by a person who also computed the checksums anew.
 //! The head of the chain at an offset depends on every entry up to there. So the entries between two known heads must
 //! lead from the one to the other. Known are the heads that the snapshots hold, and those that the operator has kept
 //! elsewhere. A person who can write to the folder can also change its snapshots: only a head that was kept elsewhere

@@ -294,7 +294,7 @@ fn names_of(dir: &Path, owner: raft_store::Owner) -> Vec<String> {
     names
 }
 
-/// A folder that holds other things, and nothing of a node, is most likely not the folder that the operator meant.
+/// A folder that holds other files, and none of a node, is most likely not the folder that the operator meant.
 fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
     let foreign = foreign_names(dir);
     if foreign.is_empty() || !names_of(dir, raft_store::Owner::Node).is_empty() {

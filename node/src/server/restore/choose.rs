@@ -97,7 +97,7 @@ fn restorable(manifest: &Manifest) -> String {
         })
         .collect();
     if ranges.is_empty() {
-        return "nothing, the backup was interrupted before its log reached its snapshot"
+        return "nothing, because the backup was interrupted before its log reached its snapshot"
             .to_owned();
     }
     ranges.join(", ")

@@ -224,7 +224,8 @@ impl fmt::Display for Restored {
 /// unfinished folder.
 ///
 /// # Errors
-/// See [`Error`].
+/// When the backup is damaged or does not reach the target, when the data folder is not empty, or when it cannot be
+/// written.
 pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
     let bucket = from.to_str().filter(|text| Location::is_bucket(text));
     match bucket.map(Location::parse) {

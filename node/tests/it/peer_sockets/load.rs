@@ -17,7 +17,7 @@ use super::random::Random;
 /// Commands submitted without waiting.
 const BURST: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(50);
-/// Instances that nobody changes: they make a snapshot of several messages.
+/// Instances that no client changes: they make a snapshot of several messages.
 const BALLAST: usize = 96;
 const BALLAST_BYTES: usize = 30_000;
 
@@ -25,7 +25,7 @@ const BALLAST_BYTES: usize = 30_000;
 #[derive(Default)]
 pub struct Load {
     pub told: Mutex<BTreeMap<String, Told>>,
-    /// What nobody may have been told.
+    /// Answers that no client may get.
     pub violations: Mutex<Vec<String>>,
     pub reads: AtomicU64,
     pub stopped: AtomicBool,

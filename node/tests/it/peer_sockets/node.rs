@@ -33,7 +33,7 @@ pub struct Shared {
     pub folder: PathBuf,
     /// The replicas that run; a crash takes its own out.
     pub running: Arc<Mutex<BTreeMap<u64, Replica>>>,
-    /// Who is to become leader, if somebody is.
+    /// The node that is to become leader, if any.
     pub orders: Arc<Mutex<Option<u64>>>,
     pub load: Arc<Load>,
     /// By node: whom it has met, as its roster would say after a restart.

@@ -95,7 +95,7 @@ impl Trouble {
                 "slow"
             }
             5 | 6 => {
-                // Its data folder is locked for as long as anybody holds the replica.
+                // Its data folder is locked for as long as any handle of the replica exists.
                 self.shared.running.lock().remove(&victim);
                 sim.crash(one);
                 "crash"

@@ -1,7 +1,7 @@
 //! The worst legal request of each operation, and what the writes of another client notice of it.
 //!
-//! Clients are threads that block: they would otherwise share the node's runtime, and measure themselves. Measured
-//! beside: the same writes on the same machine while nobody does any harm.
+//! Clients are threads that block: they would otherwise share the node's runtime, and measure themselves. For
+//! comparison, the same writes are measured on the same machine without such requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

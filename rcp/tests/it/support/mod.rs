@@ -149,7 +149,7 @@ where
     address
 }
 
-/// An address where nobody listens.
+/// An address where no server listens.
 pub async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()

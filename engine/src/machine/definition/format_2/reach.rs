@@ -1,4 +1,4 @@
-//! What its author should look at: states that nothing enters, or that nothing leaves.
+//! Warnings for its author: states that nothing enters, or that nothing leaves.
 
 use crate::machine::definition::chart::{Chart, StateParts};
 use crate::machine::definition::{Definition, Warning};

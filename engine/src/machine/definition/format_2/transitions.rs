@@ -1,4 +1,4 @@
-//! The transitions, and what is said of their events.
+//! The transitions, and the schemas of their events' payloads.
 
 use super::Input;
 use super::fields::{Fields, below, texts};

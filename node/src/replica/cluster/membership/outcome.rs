@@ -1,4 +1,4 @@
-//! What has become of a change, as the leader tells it.
+//! The outcome of a change, as the leader answers it.
 
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;

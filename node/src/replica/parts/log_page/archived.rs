@@ -1,6 +1,6 @@
 //! History that has left the node for the archive: which entries are there, and the files of it that are being read.
 //!
-//! Nothing here waits for the archive but who asks for an entry in it. The tasks in `upkeep/archiving.rs` list, write and
+//! Only a reader that asks for an entry of the archive waits for the archive. The tasks in `upkeep/archiving.rs` list, write and
 //! read the archive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,8 +50,8 @@ struct Known<F: FileSystem> {
     /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
     covered: BTreeMap<u64, u64>,
     damaged: BTreeSet<ArchivedName>,
-    /// The objects that this process has read whole, and whose checksum was right. What the node drops must be in these:
-    /// that an object is listed says nothing of its content.
+    /// The objects that this process has read whole, and whose checksum was right. The node drops only entries that are in
+    /// these: a listing does not show what an object holds.
     verified: BTreeSet<ArchivedName>,
     /// The file that was not used for longest is the first.
     files: VecDeque<Held<F>>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use rstmdb_engine::fact::level::{CURRENT, FIRST};
 
-/// See the module documentation. The replica and the service for other nodes share it.
+/// The feature levels of this node's program, of its cluster and of the other members. The replica and the service for other nodes share it.
 #[derive(Debug)]
 pub struct Levels {
     understands: u32,

@@ -1,4 +1,4 @@
-//! Finds what a command's cause belongs to, outside of the serial section.
+//! Finds the correlation id of a command's cause, outside of the serial section.
 //!
 //! A client may name the offset of an earlier write as the cause of its own, and no correlation id. The command then
 //! gets the correlation id of that write, if this node has it in its log. The look-up may read the disk, so commands

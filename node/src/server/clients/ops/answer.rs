@@ -75,7 +75,7 @@ impl Body {
         }
     }
 
-    /// Takes out what is told only to clients that have offered `lifecycle`.
+    /// Takes out what only clients that have offered `lifecycle` get.
     pub(crate) fn hide_tried(&mut self) {
         if let Self::Items(items) = self {
             let errors = items.iter_mut().filter_map(|item| item.as_mut().err());

@@ -71,8 +71,8 @@ fn atomic(
     Ok(RequestPlan::write(claim, submission(asked, sent)))
 }
 
-/// One operation that stands alone: what it touches, what it may change, what to do. It gets what is said about the
-/// batch, unless something else is said about it.
+/// One operation that stands alone: what it touches, what it may change, what to do. It gets the metadata of the batch,
+/// except where it has its own.
 fn stands_alone(
     op: &Requested<'_>,
     said: &Meta<'_>,
@@ -102,13 +102,13 @@ fn stands_alone(
     }
 }
 
-/// The parameters of a write together with what is said about its batch, as its client would have sent them without a
-/// batch; `None` if they are right as they are.
+/// The parameters of a write with the metadata of its batch, as its client would have sent them without a batch; `None`
+/// if the parameters need no change.
 fn with_meta(op: &Requested<'_>, said: &Meta<'_>) -> Option<Bytes> {
     if said.is_empty() || op::kind(&op.op) != Some(op::Kind::Write) {
         return None;
     }
-    // If what is said about the operation is wrong, reading the operation says so.
+    // If the operation's own metadata is wrong, reading the operation gives the error.
     let own = Meta::read(op.params).ok()?;
     let fields = serde_json::to_string(&own.or(said)).ok()?;
     // Of two fields of one name, the last one counts.

@@ -379,7 +379,7 @@ mod tests {
             ("localhost:7402", "localhost:7501", Some("localhost:7402")),
             ("localhost:7502", "LOCALHOST:7401", Some("LOCALHOST:7401")),
             ("localhost:7502", "localhost:7501", None),
-            // A name that nobody knows says nothing.
+            // A name that cannot be resolved is equal to no address.
             ("name.invalid:7402", "name.invalid:7401", None),
         ] {
             let wanted = places([&peer_addr.to_owned(), &rcp_addr.to_owned()]).await;

@@ -61,8 +61,9 @@ pub(super) fn sent(
     }
 }
 
-/// What a command touches. If a command takes long to decide, the proposer lets commands pass it that touch other
-/// instances. A write that touches everything must pass nothing of its connection, so it is alone there.
+/// What a command touches. If a command takes long to decide, commands that touch other instances pass it. A write that
+/// touches everything must not pass any command of its connection, so no other command of the connection is in work
+/// beside it.
 pub(super) fn claim_of(command: &Command) -> Claim {
     let touch = touch_of(command);
     let access = match touch {

@@ -21,7 +21,7 @@ const FULL_BYTES: usize = 256 * 1024;
 /// Bytes kept for the next answer when the buffer is empty.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// See the module documentation.
+/// Encoded answers, events and ends of watches that the socket has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     buffer: BytesMut,

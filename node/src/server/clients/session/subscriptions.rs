@@ -68,7 +68,7 @@ impl Notices {
     }
 }
 
-/// See the module documentation.
+/// The watches of one connection, and whose turn it is.
 pub(crate) struct Subscriptions {
     shared: Arc<ServerShared>,
     live: HashMap<Arc<str>, Live>,

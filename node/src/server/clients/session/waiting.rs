@@ -1,5 +1,5 @@
-//! What waits for room in the budget of all connections: one request that was received and has not begun, and one
-//! answer or the events of one watch that are not written. While one of these waits, the session takes, answers and
+//! What a session has waiting for room in the budget of all connections: one request that was received and has not
+//! begun, and one answer or the events of one watch that are not written. While one of these waits, the session takes, answers and
 //! writes nothing else.
 
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ use super::{Phase, Session};
 use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
 use crate::server::messages::failure::{self, Effect};
 
-/// See the module documentation.
+/// The request, the answer and the events of one connection that wait for room in the budget.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) request: Option<Unbegun>,

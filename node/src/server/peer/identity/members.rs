@@ -60,7 +60,7 @@ pub struct Membership {
     pub(crate) nodes: BTreeMap<u64, String>,
 }
 
-/// See the module documentation.
+/// The newest membership that this node knows, with the address of each node.
 #[derive(Default)]
 pub struct Members {
     listed: BTreeMap<u64, String>,

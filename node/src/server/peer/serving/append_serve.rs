@@ -183,7 +183,7 @@ struct Answers<T: Types> {
     progress: watch::Receiver<u64>,
     /// What the sender was told last.
     said: u64,
-    /// When the sender is told the next time, where there is news.
+    /// When this node next tells the sender what has arrived, if more has arrived.
     say_at: Option<InstantOf<T>>,
 }
 

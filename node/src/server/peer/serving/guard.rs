@@ -31,7 +31,7 @@ pub(crate) enum Audience {
     Strangers,
 }
 
-/// See the module documentation.
+/// A layer around a service: it checks the caller before the service gets the call.
 #[derive(Clone)]
 pub(crate) struct Guard<S, T: Types> {
     inner: S,

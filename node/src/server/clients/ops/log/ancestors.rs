@@ -1,4 +1,4 @@
-//! ANCESTORS: from a write to its cause, to the cause of that, and so on.
+//! ANCESTORS: from a write to its cause, from that write to its own cause, and so on.
 
 use std::sync::Arc;
 
