@@ -92,6 +92,8 @@ export interface Instance {
   ctx: Json;
   last_wal_offset: number;
   last_event_id?: string;
+  /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
+  meta?: Json | null;
 }
 export interface InstanceSummary {
   id: string;

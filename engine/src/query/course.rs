@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::Refusal;
+use crate::api::refusal::GuardTexts;
 use crate::json::{Context, Edits, Object, Stuck, depth, merge_patch};
 use crate::limits::{
     ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX,
@@ -154,7 +155,7 @@ impl<'a> Course<'a> {
         event: &str,
         scope: &mut Scope<'c>,
     ) -> Result<(u32, &'c Rule), Refusal> {
-        let (mut guards, mut errors) = (Vec::new(), Vec::new());
+        let mut texts = GuardTexts::default();
         for (number, rule) in choices.clone() {
             self.spend(1, || format!("transitions[{number}]"))?;
             let Some(Condition::Expression(guard)) = &rule.guard else {
@@ -162,16 +163,16 @@ impl<'a> Course<'a> {
             };
             match self.holds(guard, scope, || format!("transitions[{number}].guard"))? {
                 Ok(true) => return Ok((number, rule)),
-                Ok(false) => errors.push(None),
-                Err(failure) => errors.push(Some(failure.to_string())),
+                Ok(false) => texts.push(guard.text(), None),
+                Err(failure) => texts.push(guard.text(), Some(&failure)),
             }
-            guards.push(guard.text().to_owned());
         }
         Err(Refusal::GuardFailed {
             current_state: self.machine.state_name(state).to_string(),
             event: event.to_owned(),
-            guards,
-            errors,
+            guards: texts.guards,
+            guards_left_out: texts.left_out,
+            errors: texts.errors,
             tried: tried(choices, scope),
         })
     }

@@ -5,6 +5,7 @@ use rstmdb_engine::fact::NO_OFFSET;
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, Trial};
 use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{asking, instance, machine};
 use serde::Serialize;
@@ -65,7 +66,10 @@ fn command_call(command: &Command) -> (&'static str, String) {
         Command::SetAutomation(set) => {
             let params = Automation {
                 set: Some(if set.paused { "paused" } else { "running" }.into()),
-                reason: set.reason.as_deref().map(Into::into),
+                meta: Meta {
+                    reason: set.reason.as_deref().map(Into::into),
+                    ..Meta::default()
+                },
                 skip_overdue: set.skip_overdue.then_some(true),
                 shift_timers: set.shift_timers.then_some(true),
             };

@@ -135,7 +135,8 @@ class AsyncOperations:
         """GET_INSTANCE: its state and context.
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-        set to the offset of a write, any node answers by itself and shows that write.
+        set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+        changed the instance last, when and why.
         """
         request = requests.get_instance(
             instance_id,
@@ -592,7 +593,8 @@ class Operations:
         """GET_INSTANCE: its state and context.
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-        set to the offset of a write, any node answers by itself and shows that write.
+        set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+        changed the instance last, when and why.
         """
         request = requests.get_instance(
             instance_id,

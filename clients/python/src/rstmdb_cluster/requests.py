@@ -175,7 +175,8 @@ def get_instance(
     """GET_INSTANCE: its state and context.
 
     ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-    set to the offset of a write, any node answers by itself and shows that write.
+    set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+    changed the instance last, when and why; not inside a batch.
     """
     return _made(
         "GET_INSTANCE",

@@ -154,6 +154,8 @@ class Instance(Result):
     #: 0 in a batch that only asks, after an operation that would change the instance.
     last_wal_offset: int = 0
     last_event_id: Optional[str] = None
+    #: Who changed it last, when and why, with ``include=["meta"]``; None also if the log no longer has that write.
+    meta: Optional[Json] = None
 
 
 @dataclass(frozen=True)

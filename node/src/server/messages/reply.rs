@@ -305,7 +305,8 @@ fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_remov
         .int("machines_removed", machines_removed);
 }
 
-fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
+/// Writes an instance's fields.
+pub(crate) fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
     object
         .str("machine", &instance.machine)
         .int("version", u64::from(instance.version))

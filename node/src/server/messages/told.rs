@@ -285,6 +285,10 @@ fn evaluation_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             current_state: text("current_state")?,
             event: text("event")?,
             guards: serde_json::from_value(details.get("guards")?.clone()).ok()?,
+            guards_left_out: match details.get("guards_left_out") {
+                Some(count) => usize::try_from(count.as_u64()?).ok()?,
+                None => 0,
+            },
             errors: match details.get("errors") {
                 Some(errors) => serde_json::from_value(errors.clone()).ok()?,
                 None => Vec::new(),

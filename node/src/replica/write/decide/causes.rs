@@ -100,7 +100,12 @@ fn correlation_at<F: FileSystem>(log: &LogReader<F>, offset: u64) -> Option<Stri
     }
     let page = match log.read_page(offset, offset, 1, usize::MAX) {
         Ok(page) => page,
-        Err(Error::OffsetCompacted { .. }) => return None,
+        // What is in the archive only is not waited for.
+        Err(
+            Error::OffsetCompacted { .. }
+            | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. },
+        ) => return None,
         Err(error) => {
             tracing::warn!(offset, %error, "a write does not get the correlation id of its cause");
             return None;
