@@ -235,6 +235,27 @@ pub struct AllowedEvent {
     pub refusal: Option<Refusal>,
 }
 
+impl AllowedEvent {
+    /// An event of which nothing is known yet.
+    pub(crate) fn new(event: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            to_state: None,
+            guards: Vec::new(),
+            guards_left_out: 0,
+            refusal: None,
+        }
+    }
+
+    /// Adds a guard that was tried; `None`: there was no room to show it.
+    pub(crate) fn show(&mut self, tried: Option<Tried>) {
+        match tried {
+            Some(tried) => self.guards.push(tried),
+            None => self.guards_left_out += 1,
+        }
+    }
+}
+
 /// What a command would answer and do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {

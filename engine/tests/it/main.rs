@@ -19,6 +19,7 @@ mod generate_expressions;
 mod guard_model;
 mod guards;
 mod keys;
+mod large;
 mod levels;
 mod meta;
 mod properties;

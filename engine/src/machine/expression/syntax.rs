@@ -198,6 +198,21 @@ impl Expr {
         below + usize::from(matches!(self.node, Node::Loop(..)))
     }
 
+    /// How many parts are evaluated at each turn of the largest loop, whatever is inside of it.
+    pub(super) fn turn(&self) -> usize {
+        let mut most = 0;
+        self.node
+            .children(&mut |child| most = most.max(child.turn()));
+        match &self.node {
+            Node::Loop(_, parts) => {
+                let inside = parts.condition.iter().chain(&parts.result);
+                let all = inside.map(|part| part.count(&|_| true));
+                most.max(all.sum())
+            }
+            _ => most,
+        }
+    }
+
     /// How many parts are of a kind.
     pub(super) fn count(&self, is: &impl Fn(&Node) -> bool) -> usize {
         let mut count = usize::from(is(&self.node));
