@@ -88,7 +88,7 @@ pub enum Refusal {
         /// For each guard the reason why it has no value, if it has none; format 2 only.
         errors: Vec<Option<String>>,
         /// What the first of them have read.
-        tried: Vec<Tried>,
+        tried: Box<[Tried]>,
     },
     /// A definition of format 2 has faults.
     #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

@@ -180,7 +180,7 @@ impl<'a> Course<'a> {
             guards: texts.guards,
             guards_left_out: texts.left_out,
             errors: texts.errors,
-            tried: tried(&attempts),
+            tried: tried(&attempts).into(),
         })
     }
 
