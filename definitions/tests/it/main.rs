@@ -12,4 +12,5 @@ mod documents;
 mod export;
 mod fuzz_corpus;
 mod import;
+mod large;
 mod run;
