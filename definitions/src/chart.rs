@@ -8,6 +8,8 @@ mod flatten;
 
 pub(crate) use flatten::mentions;
 
+use std::collections::HashMap;
+
 use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
 use rstmdb_rcp::json::Json;
 
@@ -30,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) parent: Option<usize>,
     pub(crate) children: Vec<usize>,
+    /// The first child of each name that it was added with.
+    by_name: HashMap<String, usize>,
     pub(crate) is_final: bool,
     /// The child that an instance enters together with this state, or a state further inside.
     pub(crate) initial: Option<usize>,
@@ -85,7 +89,9 @@ impl Chart {
             return None;
         }
         let new = self.nodes.len();
-        self.nodes[parent].children.push(new);
+        let around = &mut self.nodes[parent];
+        around.children.push(new);
+        around.by_name.entry(name.to_owned()).or_insert(new);
         self.nodes.push(Node {
             name: name.to_owned(),
             parent: Some(parent),
@@ -101,12 +107,9 @@ impl Chart {
         self.arrows <= TRANSITIONS_MAX
     }
 
-    /// The child of this name.
+    /// The child that was added with this name.
     pub(crate) fn child(&self, of: usize, name: &str) -> Option<usize> {
-        let children = self.nodes[of].children.iter().copied();
-        children
-            .into_iter()
-            .find(|child| self.nodes[*child].name == name)
+        self.nodes[of].by_name.get(name).copied()
     }
 
     /// The state, the state around it, and so on up to the root.

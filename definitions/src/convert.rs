@@ -14,6 +14,7 @@ use rstmdb_rcp::json::Json;
 use crate::base::problem::{Findings, Problem, Translated};
 use crate::check;
 use crate::model::Machine;
+use crate::model::graph::Graph;
 
 /// Converts a definition.
 ///
@@ -29,11 +30,9 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
     }
     let mut findings = Findings::new(false);
     machine.format = 2;
-    let ends: Vec<bool> = machine
-        .states
-        .iter()
-        .map(|state| machine.is_end(state))
-        .collect();
+    let graph = Graph::new(&machine);
+    let ends = 0..machine.states.len();
+    let ends: Vec<bool> = ends.map(|state| graph.is_end(state)).collect();
     for (state, is_end) in machine.states.iter_mut().zip(ends) {
         state.is_final = is_end;
     }

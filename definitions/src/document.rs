@@ -5,6 +5,7 @@ use std::fmt;
 use rstmdb_engine::limits::{DEFINITION_BYTES_MAX, JSON_DEPTH_MAX};
 use rstmdb_rcp::json::Json;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use crate::base::problem::Problem;
 
@@ -43,12 +44,43 @@ pub fn check_length(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// A number that begins with 0, such as `010`, is a text: YAML 1.1 takes it for 8, YAML 1.2 for 10, and people write
+/// codes like this.
 fn yaml(text: &str) -> Result<Json, Problem> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+    };
     match serde_saphyr::from_str_with_options::<Tree>(text, options) {
         Ok(tree) => Ok(tree.0),
-        Err(error) => Err(Problem::whole(format!("not YAML: {error}"))),
+        Err(error) => Err(yaml_problem(error.without_snippet())),
     }
+}
+
+/// Where and what, in words for the author of the file: the library speaks to the program that uses it.
+fn yaml_problem(error: &Error) -> Problem {
+    let place = error.location().map_or_else(String::new, |at| {
+        format!("line {}, column {}", at.line(), at.column())
+    });
+    let text = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key {key:?} is there twice; write each key once")
+        }
+        Error::MultipleDocuments { .. } => {
+            "a second document begins; only one is allowed: remove the `---` before it".to_owned()
+        }
+        Error::NonFiniteFloat { value, .. } => format!(
+            "{value} is not a number that JSON has; allowed are finite numbers, and texts in quotes"
+        ),
+        error => {
+            let said = UserMessageFormatter.format_message(error).into_owned();
+            format!(
+                "not YAML: {said}; allowed is what JSON can hold: maps with names as keys, lists, texts, numbers, \
+                     true, false and null"
+            )
+        }
+    };
+    Problem::new(place, text)
 }
 
 /// A tree from YAML.

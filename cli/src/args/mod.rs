@@ -15,6 +15,7 @@ mod values;
 mod watches;
 
 pub use about::About;
+pub(crate) use about::header;
 pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};

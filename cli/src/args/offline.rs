@@ -57,6 +57,9 @@ pub struct Simulate {
     /// Who applies the events: the value of `actor` in expressions.
     #[arg(long, default_value = "")]
     pub actor: String,
+    /// A header of every write, repeated: a field of `headers` in expressions.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = super::about::header)]
+    pub headers: Vec<(String, String)>,
 }
 
 /// `test`.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::nearest::did_you_mean;
+
 /// Most problems of one file that are reported one by one.
 pub const PROBLEMS_MAX: usize = 200;
 
@@ -98,6 +100,15 @@ impl Findings {
         match self.refused.len() < PROBLEMS_MAX {
             true => self.refused.push(Problem::new(place, text)),
             false => self.more += 1,
+        }
+    }
+
+    /// The name that was probably meant, for a message. Comparing with all names takes time, so it is not done for
+    /// messages that are not shown.
+    pub(crate) fn meant<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+        match self.refused.len() < PROBLEMS_MAX {
+            true => did_you_mean(name, known),
+            false => String::new(),
         }
     }
 

@@ -99,7 +99,8 @@ impl<'a> Decimal<'a> {
         }
         let digits = self.all_digits().map(|digit| u128::from(digit - b'0'));
         let rest = digits.fold(0, |rest, digit| (rest * 10 + digit) % modulus);
-        Some(rest * power_of_ten(zeros, modulus) % modulus == 0)
+        let rest = rest * power_of_ten(zeros, modulus);
+        Some(rest.is_multiple_of(modulus))
     }
 
     /// Whether it has no digits behind the point.
