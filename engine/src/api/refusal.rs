@@ -88,7 +88,7 @@ pub enum Refusal {
         /// Of each guard why it has no value, where it has none; format 2 only.
         errors: Vec<Option<String>>,
         /// What the first of them have read.
-        tried: Vec<Tried>,
+        tried: Box<[Tried]>,
     },
     /// A definition of format 2 has faults.
     #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]

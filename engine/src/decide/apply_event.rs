@@ -216,7 +216,7 @@ fn choose<'a>(
             guards: tried_texts.guards,
             guards_left_out: tried_texts.left_out,
             errors: Vec::new(),
-            tried: tried(rules, ctx),
+            tried: tried(rules, ctx).into(),
         },
     })
 }

@@ -173,7 +173,7 @@ impl<'a> Course<'a> {
             guards: texts.guards,
             guards_left_out: texts.left_out,
             errors: texts.errors,
-            tried: tried(choices, scope),
+            tried: tried(choices, scope).into(),
         })
     }
 

@@ -293,7 +293,7 @@ fn evaluation_refusal(code: &Code, details: &Value) -> Option<Refusal> {
                 Some(errors) => serde_json::from_value(errors.clone()).ok()?,
                 None => Vec::new(),
             },
-            tried: Vec::new(),
+            tried: Box::default(),
         },
         Code::ExpressionFailed => Refusal::ExpressionFailed {
             place: text("place")?,

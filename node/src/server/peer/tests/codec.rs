@@ -435,7 +435,7 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
                     errors: Vec::new(),
                     guards,
                     guards_left_out,
-                    tried: Vec::new(),
+                    tried: Box::default(),
                 }
             }),
         (text(), text()).prop_map(|(place, why)| Refusal::ExpressionFailed { place, why }),
