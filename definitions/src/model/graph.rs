@@ -266,12 +266,13 @@ mod tests {
         };
         let reached = closed(graph.number(&machine.initial).unwrap());
         let (ending, _) = graph.ending();
-        for number in 0..machine.states.len() {
-            assert_eq!(graph.reach().states[number], reached.contains(&number));
+        let reach = graph.reach();
+        for (number, (is_reached, ending)) in reach.states.iter().zip(&ending).enumerate() {
+            assert_eq!(*is_reached, reached.contains(&number));
             let ends = closed(number)
                 .iter()
                 .any(|it| machine.is_end(&machine.states[*it]));
-            assert_eq!(ending[number], ends, "{number}");
+            assert_eq!(*ending, ends, "{number}");
         }
     }
 }
