@@ -103,7 +103,7 @@ struct Refused {
 pub struct Outcome {
     /// The test's name.
     pub name: String,
-    /// What is not as expected; nothing where the test passed.
+    /// The differences from what was expected; none if the test passed.
     pub failures: Vec<String>,
     /// What happened, a line a step.
     pub trace: Vec<String>,

@@ -35,7 +35,7 @@ pub(crate) struct Node {
     /// The first child of each name that it was added with.
     by_name: HashMap<String, usize>,
     pub(crate) is_final: bool,
-    /// The child that is entered with it, or a state further inside.
+    /// The child that an instance enters together with this state, or a state further inside.
     pub(crate) initial: Option<usize>,
     pub(crate) entry: Act,
     pub(crate) exit: Act,
@@ -44,7 +44,7 @@ pub(crate) struct Node {
     pub(crate) always: Vec<Arrow>,
     /// Taken when a final child is entered.
     pub(crate) done: Vec<Arrow>,
-    /// What is said about it to people.
+    /// Its description, tags and the like, for people.
     pub(crate) about: Vec<(String, Json)>,
     /// Where it is in the file.
     pub(crate) place: String,
@@ -58,7 +58,7 @@ pub(crate) struct Arrow {
     /// None: it stays, and neither leaves nor enters anything.
     pub(crate) target: Option<usize>,
     pub(crate) act: Act,
-    /// It leaves its own state and enters it again, where it leads to it or into it.
+    /// Whether a transition to its own state, or into it, leaves that state and enters it again.
     pub(crate) external: bool,
     pub(crate) place: String,
 }
@@ -101,7 +101,7 @@ impl Chart {
         Some(new)
     }
 
-    /// Counts a transition: whether it is still one of as many as are allowed.
+    /// Counts a transition. Returns whether the limit still allows it.
     pub(crate) fn count_arrow(&mut self) -> bool {
         self.arrows += 1;
         self.arrows <= TRANSITIONS_MAX

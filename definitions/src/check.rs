@@ -49,7 +49,7 @@ pub fn check(definition: &str) -> Checked {
     checked
 }
 
-/// All that is wrong with a definition of format 2.
+/// All errors of a definition of format 2.
 pub(crate) fn faults(error: &Error) -> Vec<Problem> {
     let faults = error.faults().into_iter();
     faults.map(|it| Problem::new(it.place, it.text)).collect()
@@ -130,7 +130,7 @@ fn mend(json: &mut Json, place: &str) -> bool {
     let Some(item) = items.get_mut(position) else {
         return false;
     };
-    // No name of a user begins so: it would be hard to type.
+    // No user's name begins like this, because it would be hard to type.
     let spare = format!("\u{fffd}{list}-{position}");
     match list {
         "transitions" => {

@@ -73,7 +73,7 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
 /// A condition of format 1 as one of format 2.
 ///
 /// # Errors
-/// Why it cannot be said in format 2.
+/// Why format 2 has no equal for it.
 pub fn converted(text: &str) -> Result<String, String> {
     let guard = Guard::parse(text).map_err(|error| error.to_string())?;
     guard::convert(&guard.tree())

@@ -16,9 +16,9 @@ use meaning::{Meaning, in_one_format, without_meta};
 pub enum Effect {
     /// Nothing: it can do all that it could.
     None,
-    /// It goes on, but some events may be refused or lead elsewhere.
+    /// The instance goes on, but some events may be refused or lead to another state.
     Different,
-    /// It may be in a state that is no longer there.
+    /// The instance may be in a state that the newer definition does not have.
     Stranded,
 }
 

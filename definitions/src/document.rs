@@ -23,7 +23,7 @@ pub fn read(text: &str) -> Result<Json, Problem> {
         let json = Json::parse(trimmed);
         return match json {
             Ok(json) => Ok(json),
-            // YAML's flow style also begins with a brace; of a text that is neither, the error of JSON is of use.
+            // YAML's flow style also begins with a brace. If the text is neither, the error of JSON helps more.
             Err(error) => yaml(trimmed).map_err(|_| Problem::whole(format!("not JSON: {error}"))),
         };
     }
@@ -196,7 +196,7 @@ pub struct Named {
     pub version: Option<u32>,
     /// The definition itself.
     pub definition: Json,
-    /// The definition's text, as it is put: of a JSON file without a wrapper the bytes themselves.
+    /// The definition's text as it is sent to the server. For a JSON file without a wrapper these are the file's bytes.
     pub text: String,
 }
 

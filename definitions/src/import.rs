@@ -86,7 +86,7 @@ struct Extras {
     description: Option<String>,
     /// The first values of the context.
     context: Vec<(String, Json)>,
-    /// What else is said about the machine.
+    /// Other descriptions of the machine, for people.
     about: Vec<(String, Json)>,
 }
 

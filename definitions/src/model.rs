@@ -34,7 +34,7 @@ pub struct State {
     pub is_final: bool,
     /// What is emitted when it is entered.
     pub emit: Vec<String>,
-    /// Its choices, in the order in which they are tried.
+    /// The state's choices, in the order in which they are tried.
     pub always: Vec<Choice>,
     /// All other keys.
     pub other: Vec<(String, Json)>,
@@ -136,7 +136,7 @@ impl Machine {
 }
 
 impl State {
-    /// Whether nothing rests in it: one of its choices has no condition.
+    /// Whether an instance never stays in this state, because one of its choices has no condition.
     pub fn is_choice(&self) -> bool {
         self.always.iter().any(|choice| choice.act.guard.is_none())
     }

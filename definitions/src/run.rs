@@ -16,7 +16,7 @@ const MACHINE: &str = "machine";
 #[derive(Clone)]
 pub struct Runner {
     state: State,
-    /// Each instance has an id of its own; the last one is looked at.
+    /// Each instance has an id of its own; the runner shows the last one.
     instances: usize,
     limits: Limits,
     /// The time of the next decision, Unix milliseconds.

@@ -67,7 +67,7 @@ impl SimArchive {
         self.state.lock().objects = objects;
     }
 
-    /// Waits as long as the call takes, and says how it ends.
+    /// Waits for the time that the call takes, and returns how it ends.
     async fn call(&self) -> Result<(), ArchiveError> {
         let (delay, fails) = {
             let mut state = self.state.lock();

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::about::About;
+
 /// `automation`.
 #[derive(Debug, Args)]
 pub struct Automation {
@@ -22,9 +24,9 @@ pub enum AutomationCommand {
 /// `automation pause`.
 #[derive(Debug, Args)]
 pub struct Pause {
-    /// Why, for people who find automation paused.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    /// Its reason is told to those who find it paused.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `automation resume`.
@@ -36,7 +38,7 @@ pub struct Resume {
     /// Move all future times by the length of the pause. Has no effect yet: nothing is automatic.
     #[arg(long)]
     pub shift_timers: bool,
-    /// Why, for people.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    /// What is said about it.
+    #[command(flatten)]
+    pub about: About,
 }

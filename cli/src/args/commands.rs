@@ -101,6 +101,9 @@ pub struct GetInstance {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
+    /// Also print who changed the instance last, when, and why.
+    #[arg(long)]
+    pub meta: bool,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,

@@ -15,8 +15,8 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after an operation that the server refuses for good; the exit code is 1 all the same. The load still
-    /// ends when there is no leader, or when an outcome is unknown.
+    /// Go on after an operation that the server refuses for good. The exit code is still 1. The load still ends when
+    /// there is no leader, or when an outcome is unknown.
     #[arg(long)]
     pub continue_on_error: bool,
     /// How many operations may be in flight at the same time.
@@ -172,10 +172,11 @@ pub struct AuditHead {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The proof holds the entries of the log about the instance, and the hashes of all other\n\
-entries up to the head; 32 bytes for each entry. It shows nothing else of them, but an entry\n\
-of an atomic batch is shown with all of its facts. It proves that these facts, and no others\n\
-between the first and the last of them, are in the log that had this head. It cannot prove\n\
-that nothing happened to the instance after the last fact.")]
+entries up to the head; 32 bytes for each entry, and 16 more for each instance that it\n\
+creates or deletes. An entry of an atomic batch is shown with all of its facts. It proves\n\
+that these facts, and no others between the first and the last of them, are in the log that\n\
+had this head, and that the instance was not created or deleted at any other offset that the\n\
+proof covers. It cannot prove that no event came after the last fact.")]
 pub struct AuditProof {
     /// The instance.
     #[arg(

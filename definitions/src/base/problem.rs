@@ -41,14 +41,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A translation: what came of it, and what the reader has to know.
+/// A translation: its result, and what the reader must know about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Translated<T> {
     /// What came of it.
     pub result: T,
-    /// What says the same in another way. Nothing is lost.
+    /// Parts that say the same in another way. Nothing is lost.
     pub notes: Vec<Problem>,
-    /// What was left out or replaced because there is no equal. Empty unless losses are allowed.
+    /// Parts that were left out or replaced because they have no equal. Empty unless losses are allowed.
     pub losses: Vec<Problem>,
 }
 
@@ -78,7 +78,7 @@ impl Findings {
         }
     }
 
-    /// Something has no equal, but `instead` may be done if losses are allowed.
+    /// Reports something without an equal. If losses are allowed, `instead` takes its place.
     pub(crate) fn lose(
         &mut self,
         place: impl Into<String>,

@@ -6,7 +6,7 @@ use super::compare;
 use super::{Outcome, Test, Then, When};
 use crate::run::{By, Runner, Step};
 
-/// The time at which a test begins that does not say one: 2026-01-01T00:00:00Z.
+/// The time at which a test begins if it names none: 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
 pub(super) fn run(test: &Test, definition: &str) -> Outcome {

@@ -1,4 +1,4 @@
-//! The same transition out of several states is written once.
+//! Writes a transition that leads out of several states only once.
 
 use std::collections::HashMap;
 

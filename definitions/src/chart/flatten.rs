@@ -92,7 +92,7 @@ impl Flat<'_> {
         all
     }
 
-    /// What is said about states that have others inside.
+    /// The descriptions of states that have others inside.
     fn outer_states(&self) -> Vec<(String, Json)> {
         let nodes = self.chart.nodes.iter().skip(1);
         let outer = nodes.filter(|node| !node.children.is_empty() && !node.about.is_empty());
@@ -224,7 +224,7 @@ impl Flat<'_> {
         ways
     }
 
-    /// Where a transition of `owner` leads from an innermost state, and all that is done on the way.
+    /// The state to which a transition of `owner` leads from an innermost state, and all actions on the way.
     fn way(&mut self, leaf: usize, owner: usize, arrow: &Arrow) -> (String, Act) {
         let Some(target) = arrow.target else {
             let mut act = arrow.act.clone();
@@ -249,7 +249,7 @@ impl Flat<'_> {
         for node in entered {
             let mut entry = self.chart.nodes[node].entry.clone();
             if node == to && leaf != to {
-                // What an innermost state emits is written at the state, which emits it when an instance comes from
+                // The emissions of an innermost state stand at that state. It emits them when an instance comes from
                 // another state.
                 entry.emit.clear();
             }

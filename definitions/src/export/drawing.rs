@@ -7,8 +7,8 @@ use crate::base::problem::Findings;
 use crate::model::graph::Graph;
 use crate::model::{Act, Machine};
 
-/// What is drawn: for each state its arrows, with the event (empty where there is none), the state they lead to, and
-/// what is done.
+/// The drawing: for each state its arrows. An arrow has an event (empty if there is none), the state that it leads to,
+/// and its actions.
 fn arrows<'a>(
     machine: &'a Machine,
     graph: &Graph<'a>,
@@ -20,7 +20,7 @@ fn arrows<'a>(
         let it = &machine.transitions[position];
         (it.event.as_str(), it.to.as_str(), &it.act)
     });
-    // Nothing rests in a choice, so no event is ever taken there.
+    // An instance never stays in a choice, so a choice takes no event.
     always
         .chain(leaving.filter(|_| !state.is_choice()))
         .collect()

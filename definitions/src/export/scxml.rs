@@ -1,4 +1,4 @@
-//! SCXML. Expressions stay what they are: the data model is `x-cel`.
+//! SCXML. Expressions stay as they are: the data model is `x-cel`.
 
 use std::collections::HashSet;
 use std::fmt::Write;

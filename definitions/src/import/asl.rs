@@ -21,7 +21,7 @@ use crate::model::{Act, Choice, Machine, State, Transition};
 
 /// The event of work that is done.
 const DONE: &str = "DONE";
-/// The event of work that failed; its payload has `error`.
+/// The event for failed work. Its payload has `error`.
 const FAILED: &str = "FAILED";
 
 pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
@@ -82,7 +82,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     Ok(machine)
 }
 
-/// What has no meaning for the machine, but for the program that does the work.
+/// Keys that mean nothing to the machine, but something to the program that does the work.
 fn kept(json: &Json) -> Option<(String, Json)> {
     const KEPT: [&str; 7] = [
         "Comment",

@@ -34,7 +34,7 @@ pub(super) fn translate(text: &str, variables: &HashSet<String>) -> Result<Strin
     }
 }
 
-/// Where `_event.data` or a variable is in format 2, for `location` of an assignment.
+/// The path in format 2 of `_event.data` or of a variable, for the `location` of an assignment.
 pub(super) fn path(text: &str, variables: &HashSet<String>) -> Option<String> {
     let text = text.trim();
     let first = text.split('.').next()?;
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         format!("{c:?} at column {} has no equal in format 2", self.column())
     }
 
-    /// Operands with operators between them. The operators bind as they do in format 2, but for `!`.
+    /// Operands with operators between them. All operators but `!` bind as they do in format 2.
     fn sequence(&mut self, out: &mut String) -> Result<(), String> {
         loop {
             self.operand(out)?;

@@ -70,7 +70,7 @@ struct Reader<'a> {
     around: Vec<usize>,
     /// From where, and what.
     arrows: Vec<(usize, Arrow)>,
-    /// The state that `[*]` at the end of an arrow is, by the state around it.
+    /// The state that `[*]` at the end of an arrow stands for, by the state around it.
     ends: HashMap<usize, usize>,
     /// What states are called, by state.
     titles: HashMap<usize, String>,
@@ -219,7 +219,7 @@ impl Reader<'_> {
         };
         let (event, act) = label::read(text);
         let target = match to == "[*]" {
-            // Resolved when it is known what else leads out of the state.
+            // The reader resolves these when it knows all other arrows out of the state.
             true => None,
             false => match self.id(to, place) {
                 None => return true,

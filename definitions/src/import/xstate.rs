@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Everything that a state says, and then the states inside it.
+    /// Reads all keys of a state, and then the states inside it.
     fn node(&mut self, node: usize, json: &Json) {
         let place = self.chart.nodes[node].place.clone();
         self.kind(node, json, &place);

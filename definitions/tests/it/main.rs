@@ -13,4 +13,5 @@ mod export;
 mod fuzz_corpus;
 mod import;
 mod large;
+mod public;
 mod run;

@@ -212,7 +212,7 @@ pub fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
 pub struct AllowedEvents {
     /// The instance's state.
     pub state: Arc<str>,
-    /// The offset of its last fact: an event that expects it finds the instance as it was asked about.
+    /// The offset of its last fact. An event that expects this offset is refused if the instance has changed since.
     pub last_wal_offset: u64,
     /// In the order in which the definition's transitions from this state name them.
     pub events: Vec<AllowedEvent>,

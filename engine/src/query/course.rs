@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::Refusal;
+use crate::api::refusal::GuardTexts;
 use crate::json::{Context, Edits, Object, ReadBudget, Stuck, depth, merge_patch};
 use crate::limits::{
     ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX,
@@ -154,7 +155,7 @@ impl<'a> Course<'a> {
         event: &str,
         scope: &mut Scope<'c>,
     ) -> Result<(u32, &'c Rule), Refusal> {
-        let (mut guards, mut errors) = (Vec::new(), Vec::new());
+        let mut texts = GuardTexts::default();
         // What the refusal shows: no guard is evaluated again for it.
         let mut attempts = Vec::new();
         for (number, rule) in choices {
@@ -165,21 +166,21 @@ impl<'a> Course<'a> {
             let attempt = guard.attempt(scope, &mut self.steps);
             match &attempt.holds {
                 Ok(true) => return Ok((number, rule)),
-                Ok(false) => errors.push(None),
+                Ok(false) => texts.push(guard.text(), None),
                 Err(failure) if failure.why == Why::Limit => {
                     return Err(limit(format!("transitions[{number}].guard")));
                 }
-                Err(failure) => errors.push(Some(failure.to_string())),
+                Err(failure) => texts.push(guard.text(), Some(failure)),
             }
-            guards.push(guard.text());
             attempts.push(attempt);
         }
         Err(Refusal::GuardFailed {
             current_state: self.machine.state_name(state).to_string(),
             event: event.to_owned(),
-            guards: guards.into_iter().map(str::to_owned).collect(),
-            errors,
-            tried: tried(&attempts),
+            guards: texts.guards,
+            guards_left_out: texts.left_out,
+            errors: texts.errors,
+            tried: tried(&attempts).into(),
         })
     }
 

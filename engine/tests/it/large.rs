@@ -1,6 +1,6 @@
 //! The largest machines: an event on one costs what it costs on a small one.
 
-// What a machine costs is measured here; nothing is decided by it.
+// The subject is the time that a decision takes.
 #![allow(clippy::disallowed_methods)]
 
 use std::time::{Duration, Instant};

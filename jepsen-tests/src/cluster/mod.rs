@@ -72,8 +72,8 @@ impl Cluster {
         Self::prepare_behind(nodes, config, |_, bind| Ok(bind))
     }
 
-    /// As [`Self::prepare`]; the nodes are told to find each other where `advertise` says, which is given
-    /// a node's id and where it listens.
+    /// As [`Self::prepare`], but the nodes find each other at the addresses that `advertise` returns. `advertise` gets
+    /// a node's id and the address on which the node listens.
     ///
     /// # Errors
     /// As [`Self::prepare`], and those of `advertise`.
@@ -196,7 +196,7 @@ impl Cluster {
         self.node_mut(id)?.wait_ready()
     }
 
-    /// Starts a node again and waits until it serves; says how long that took.
+    /// Starts a node again and waits until it serves. Returns how long that took.
     ///
     /// # Errors
     /// When it does not in time.

@@ -64,8 +64,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Where to continue, and how many of the events there were seen. This is after the last notice of
-    /// progress, or at the last event, because more events may share its offset.
+    /// The offset to continue from, and how many events at that offset were seen. It is the one after the last notice
+    /// of progress, or that of the last event, because more events may share that offset.
     fn resume(&self) -> Position {
         let (last, count) = position(&self.seen);
         if self.looked_at < last || self.looked_at == 0 {
@@ -134,7 +134,7 @@ impl Default for Wanted {
     }
 }
 
-/// As [`watch_until`]; `next` says where to go on, and `end` is the last of the wanted events.
+/// As [`watch_until`]. The watcher goes on at `next`, and `end` is the last of the wanted events.
 ///
 /// # Errors
 /// As [`watch_until`].

@@ -1,4 +1,4 @@
-//! What `deploy/` gives to Prometheus and Grafana can be read, and names only metrics a node has.
+//! The files in `deploy/` for Prometheus and Grafana can be read, and name only metrics that a node has.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -59,7 +59,7 @@ fn known_metrics() -> BTreeSet<String> {
     sources.flat_map(|source| metrics_in(&source)).collect()
 }
 
-/// Those a node does not have. A histogram is asked for by its parts.
+/// The metrics that a node does not have. A query names a histogram by its parts.
 fn unknown(asked: &BTreeSet<String>, known: &BTreeSet<String>) -> Vec<String> {
     let is_known = |metric: &&String| {
         let parts = ["_bucket", "_sum", "_count"];
@@ -173,7 +173,7 @@ fn a_metric_nobody_has_is_found() {
     assert_eq!(unknown(&asked, &known), ["rstmdb_z_total"]);
 }
 
-/// Expression and waiting time of each alert. Where a line breaks does not matter.
+/// Expression and waiting time of each alert. Line breaks do not matter.
 fn conditions(alerts: &Value) -> BTreeMap<String, (String, String)> {
     let groups = alerts["groups"].as_array().unwrap().iter();
     let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());

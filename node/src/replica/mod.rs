@@ -49,7 +49,7 @@ mod upkeep;
 mod watch;
 pub(crate) mod write;
 
-pub use apply::hash::entry_hash;
+pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader};

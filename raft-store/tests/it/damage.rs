@@ -1,5 +1,5 @@
-//! Cuts and flips at every byte: what was never known to be durable is cut off exactly, what was
-//! is refused.
+//! Cuts and flips at every byte. The store cuts off exactly the records that it never knew to be durable. It refuses
+//! damage in durable ones.
 
 use std::io;
 use std::path::PathBuf;

@@ -55,7 +55,7 @@ fn assert_begins_behind(log: &mut Log, end: LogId) {
 #[test]
 fn what_was_never_committed_is_not_shown_below_an_installed_snapshot() {
     let end = log_id(3, END);
-    // The log ends below the snapshot's end, there, and beyond it.
+    // The log ends below the snapshot's end, at it, and beyond it.
     for last in [12, END, 20] {
         let mut log = cut_off(last);
         let snapshot = receive(&log, end);
@@ -94,7 +94,7 @@ fn a_crash_before_the_installation_is_made_up_for_at_the_start() {
 #[test]
 fn a_log_that_leads_to_the_snapshot_stays() {
     let mut log = cut_off(20);
-    // Not known to be committed here, and committed all the same.
+    // These entries are committed, but this node does not know it.
     let snapshot = receive(&log, log_id(2, END));
     log.store.install(&snapshot).unwrap();
     for _ in 0..2 {

@@ -128,8 +128,8 @@ macro_rules! dry_runs {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// When the server refuses the request, or no server answers it in time. A server that does not
-                /// know dry runs is not asked, because it would do what it is asked about.
+                /// When the server refuses the request, or no server answers it in time. The client sends nothing to a
+                /// server that does not know dry runs, because that server would execute the write.
                 pub async fn $method(
                     &self,
                     params: &$params<'_>,

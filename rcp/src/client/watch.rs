@@ -57,8 +57,8 @@ pub struct Watch {
 pub enum WatchItem {
     /// An event.
     Event(Event<'static>),
-    /// Nothing matched lately: everything up to this offset, inclusive, was looked at, and every
-    /// event that matched came before this.
+    /// No event matched lately. The server has compared everything up to this offset, inclusive, with the filter, and
+    /// every event that matched came before this item.
     Progress {
         /// The offset.
         wal_offset: u64,

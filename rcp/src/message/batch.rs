@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::asking::DRY_RUN;
 use super::fields::{Fields, unexpected};
-use super::meta::Meta;
+use super::meta::{Meta, names_of_write};
 use super::response::ErrorBody;
 use super::{ParamFault, Params, op};
 use crate::BATCH_OPS_MAX;
@@ -50,15 +49,7 @@ pub struct BatchOp<'a> {
 
 impl<'a> Params<'a> for Batch<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "mode",
-            "ops",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
-        ];
+        let names = names_of_write!["mode", "ops"];
         let fields = Fields::of_params(params, names)?;
         let mode = match fields.optional_text("mode")?.as_deref() {
             None | Some("best_effort") => BatchMode::BestEffort,

@@ -124,6 +124,21 @@ impl<'a> Meta<'a> {
     }
 }
 
+/// The names of a write's parameters: its own, those of its metadata, and `dry_run`.
+macro_rules! names_of_write {
+    ($($own:literal),*) => {
+        [
+            $($own,)*
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+            $crate::message::fields::DRY_RUN,
+        ]
+    };
+}
+pub(super) use names_of_write;
+
 /// Reads the parameters of metadata only, and ignores all others.
 impl<'a> Params<'a> for Meta<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {

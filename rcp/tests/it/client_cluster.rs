@@ -1,4 +1,4 @@
-//! The client with several addresses, when some of the nodes behind them are not well.
+//! The client with several addresses, when some of the nodes behind them fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

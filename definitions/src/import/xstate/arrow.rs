@@ -90,7 +90,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The state that a transition leads to, where it leads to one; none at all after a refusal.
+    /// The state that a transition leads to. The inner `None` means that it leads to none, the outer one that a problem
+    /// was reported.
     fn arrow_target(&mut self, named: &Json, node: usize, place: &str) -> Option<Option<usize>> {
         let text = match named {
             Json::Null => return Some(None),

@@ -95,7 +95,7 @@ pub(super) enum Macro {
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
     pub(super) range: Expr,
-    /// What picks items; of `all`, `exists` and `exists_one` it is all there is.
+    /// The condition that picks items. `all`, `exists` and `exists_one` have only this part.
     pub(super) condition: Option<Expr>,
     /// What `map` makes of an item.
     pub(super) result: Option<Expr>,

@@ -1,4 +1,4 @@
-//! The language case by case: what is right is what the specification of the Common Expression Language says.
+//! The language case by case, by the specification of the Common Expression Language.
 
 #![allow(clippy::unwrap_used)]
 

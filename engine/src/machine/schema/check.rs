@@ -9,7 +9,7 @@ use crate::hash::Map;
 use crate::json::{Decimal, Node, ReadBudget, Tree, check as hash_of, equal};
 use crate::machine::expression::Steps;
 
-/// How deep subschemas of one value and values inside of values may be looked at together.
+/// How deep the check may go: subschemas of one value and values inside of values together.
 const DEPTH_MAX: usize = 512;
 /// How much of a value is shown.
 const SHOWN_CHARS: usize = 64;
@@ -19,7 +19,7 @@ type Result = std::result::Result<(), Misfit>;
 struct Check<'s> {
     parts: &'s [Part],
     steps: &'s mut Steps,
-    /// The way to the value that is looked at.
+    /// The path to the value that is being checked.
     path: Vec<String>,
     depth: usize,
     /// Around the alternatives that are tried: what they do not like is told to nobody.

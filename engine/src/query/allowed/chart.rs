@@ -12,7 +12,7 @@ use crate::machine::guard::{Room, explain_attempt};
 use crate::query::course::{Course, Payload};
 use crate::view::{Current, View};
 
-/// Nobody has said anything about a question.
+/// A question has no metadata, so it has no headers.
 const NO_HEADERS: &str = "{}";
 
 /// The answers, and whether there are more events.

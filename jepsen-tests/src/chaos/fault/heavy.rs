@@ -101,7 +101,8 @@ fn pile(addr: SocketAddr, instance: &str, bytes: u64, hand: &Hand) -> Result<(),
     Ok(())
 }
 
-/// One state and one event, which takes effect where the context's `k` is 1: the guard says so very often.
+/// A machine of one state and one event. The event takes effect where the context's `k` is 1; its guard repeats this
+/// condition very often.
 fn guarded() -> Value {
     let guard = vec!["ctx.k == 1"; GUARD_PATHS].join(" && ");
     json!({

@@ -24,14 +24,14 @@ use crate::{Error, audit};
 
 /// How long a cluster may take after the last fault until all nodes serve and hold the same.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
-/// How long a node that joined may take to fetch what happened before.
+/// How long a node that joined may take to fetch the history from before it joined.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A run whose load and faults have ended.
 pub struct Ended<'a> {
     /// Its plan.
     pub plan: &'a Plan,
-    /// The faults, and what nodes did that no fault explains.
+    /// The faults, and the actions of nodes that no fault explains.
     pub came: &'a Came,
     /// How many clients panicked.
     pub panicked: usize,
@@ -231,7 +231,7 @@ fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
     }
 }
 
-/// How far the leader has applied the log, and what it has there.
+/// The offset up to which the leader has applied the log, and its state there.
 struct Stand {
     applied: u64,
     digest: String,

@@ -159,7 +159,7 @@ fn a_disk_without_a_reserve_that_is_full_is_waited_for_and_loses_nothing() {
         }
         assert!(done < 1000, "the disk is full at some time");
     };
-    // The first one waits for a segment; those behind it are refused.
+    // The first write waits for a segment. The node refuses the writes behind it.
     let codes = [Some("TIMEOUT"), Some("READ_ONLY_MODE")];
     assert!(codes.contains(&told.code()), "{told}");
     within(Duration::from_secs(5), || {
@@ -239,7 +239,7 @@ fn refuses_to_add_a_full_node(cluster: &mut Cluster) {
     cluster.retire(4).unwrap();
 }
 
-/// To clients of today and of old; reads go on.
+/// The node refuses writes of present and of older clients, and still serves reads.
 fn refuses_to_write(cluster: &Cluster, id: u64) {
     let addr = cluster.addr(id).unwrap();
     let create: Value = json!({"machine": "counter", "version": 1});

@@ -43,7 +43,7 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
     );
 }
 
-/// The leader's successor ends as well, so the leader must not wait for it, and no node may hand messages to a Raft core
+/// The leader's successor ends too. So the leader must not wait for it, and no node may hand messages to a Raft core
 /// that has ended.
 #[test]
 fn nodes_that_are_all_stopped_at_once_end_without_an_error() {

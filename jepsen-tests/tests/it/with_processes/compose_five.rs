@@ -1,5 +1,5 @@
-//! Five containers by docker-compose.yml and deploy/five-nodes.yml: two of them may be lost, and what
-//! they leave behind can be read.
+//! Five containers by docker-compose.yml and deploy/five-nodes.yml. Two of them may be lost, and their data can still
+//! be read.
 //!
 //! Where docker is missing, or base images cannot be had, the test says so and passes.
 
@@ -38,7 +38,7 @@ fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
     set.unwrap()
 }
 
-/// Linearizable, so each of them has to see it at once.
+/// A linearizable read, so each node must show the write at once.
 fn all_read(cluster: &Cluster, nodes: &[u64], written: &Value) {
     for node in nodes {
         let cli = Cli::new(cluster.addr(*node));

@@ -1,4 +1,4 @@
-//! Bad input over real sockets: each gets a clear answer, the node stays, and others notice nothing.
+//! Bad input over real sockets: each gets a clear answer, the node keeps running, and other clients notice nothing.
 
 use std::thread;
 use std::time::Duration;

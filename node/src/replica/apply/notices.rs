@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rstmdb_engine::State;
 
-/// What was said last.
+/// The newest states that log lines have reported.
 #[derive(Default)]
 pub(super) struct Notices {
     paused: AtomicBool,

@@ -76,6 +76,8 @@ pub struct Counters {
     pub archive_failed: Counter,
     /// Files of the archive that turned out to be damaged.
     pub archive_damaged: Counter,
+    /// How many of them are not mended.
+    pub archive_damaged_now: Counter,
     /// Files that retention no longer keeps and the archive does not have yet, and their bytes.
     pub archive_pending: Counter,
     /// See [`Counters::archive_pending`].

@@ -43,7 +43,12 @@ fn entry_at<F: FileSystem>(log: &LogReader<F>, offset: u64) -> Option<Entry> {
             EntryPayload::Normal(data) => Entry::decode(data.0).ok(),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
         },
-        Err(Error::OffsetCompacted { .. }) => None,
+        // What is in the archive only is not waited for.
+        Err(
+            Error::OffsetCompacted { .. }
+            | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. },
+        ) => None,
         Err(error) => {
             tracing::warn!(offset, %error, "a retry is answered without its context");
             None

@@ -106,9 +106,7 @@ impl<T: Types> Watch<T> {
         let cursor = match from {
             None => head + 1,
             Some(0) => earliest,
-            Some(wanted) if wanted < earliest => {
-                return Err(Error::OffsetCompacted { wanted, earliest });
-            }
+            Some(wanted) if wanted < earliest => return Err(source.log.unreadable(wanted)),
             Some(wanted) => wanted,
         };
         let slot = source.hub.register(filter, cursor);

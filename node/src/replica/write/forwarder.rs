@@ -210,6 +210,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             | Error::RefusedByLeader(_)
             | Error::OffsetCompacted { .. }
             | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. }
             | Error::OffsetAhead { .. }
             | Error::OtherCluster { .. }
             | Error::ReadOnly { .. }

@@ -44,6 +44,10 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
             return ErrorBody::new(Code::OffsetAhead, error.to_string())
                 .with_details(json!({ "head": head, "cluster_id": cluster_id }));
         }
+        Error::ArchiveDamaged { object, what, .. } => {
+            return ErrorBody::new(Code::WalIoError, error.to_string())
+                .with_details(json!({ "object": object, "damage": what }));
+        }
         // A client should not wait on a node that is shutting down: another node has the leader, or will have it.
         Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
             Code::NoLeader
@@ -171,18 +175,6 @@ pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
     match effect {
         Effect::None => body.with_details(json!({ "outcome": "not_applied" })),
         effect => unknown_outcome(body, effect),
-    }
-}
-
-/// The request was carried out, but a frame has no room for its answer.
-pub(crate) fn does_not_fit(why: &dyn std::fmt::Display, wal_offset: Option<u64>) -> ErrorBody {
-    let body = ErrorBody::new(
-        Code::BadRequest,
-        format!("the request was carried out, but its answer does not fit: {why}"),
-    );
-    match wal_offset {
-        Some(offset) => body.with_details(json!({ "outcome": "applied", "wal_offset": offset })),
-        None => body,
     }
 }
 

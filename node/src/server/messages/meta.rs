@@ -1,4 +1,4 @@
-//! What a client says about a write: from parameters to the log, and from the log to JSON.
+//! The metadata of a write: from parameters to the log, and from the log to JSON.
 
 use rstmdb_engine::fact::{self, Entry, Header};
 use rstmdb_rcp::message::ErrorBody;
@@ -55,7 +55,7 @@ pub(crate) fn write(mut out: Object<'_>, entry: &Entry) {
     out.end();
 }
 
-/// Writes what a client says, as fields of an object.
+/// Writes the metadata that a client gave, as fields of an object.
 pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
     if !meta.headers.is_empty() {
         let headers = meta.headers.iter();

@@ -1,4 +1,4 @@
-//! What keeps strangers out: certificates and when they expire, refusals at the port for other nodes.
+//! Metrics of access control: when certificates expire, and refusals at the port for other nodes.
 
 use std::sync::atomic::Ordering;
 

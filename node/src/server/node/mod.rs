@@ -14,7 +14,7 @@
 //! | `archive` | the archive that the configuration names |
 //! | `error` | why a node did not start, or ended |
 
-mod archive;
+pub(in crate::server) mod archive;
 mod descriptors;
 mod error;
 mod folder;

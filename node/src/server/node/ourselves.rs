@@ -12,6 +12,7 @@ use rstmdb_raft_store::NodeInfo;
 use crate::replica::Change;
 use crate::server::config::Cluster;
 use crate::server::product::Replica;
+use crate::server::transport::places;
 
 /// Interval between checks of a node that has no membership yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -75,8 +76,14 @@ async fn announce(replica: &Replica) -> bool {
             node: configured.clone(),
             by_itself: true,
         };
-        let outcome = replica.change(&change).await;
-        let outcome = outcome.map_err(|error| error.to_string());
+        // The leader compares addresses as they are written. Where this node's names lead, this node knows best.
+        let outcome = match places::met(node_id, configured, &members).await {
+            Some(met) => Err(format!("node {node_id} cannot be at {met}")),
+            None => {
+                let changed = replica.change(&change).await;
+                changed.map_err(|error| error.to_string())
+            }
+        };
         if said.as_ref() != Some(&outcome) {
             let (to, from) = (shown(configured), shown(known));
             // A move is an ordinary step; a refusal needs an operator.

@@ -11,7 +11,7 @@
 //! the same seed gives the same faults and nearly the same run.
 //!
 //! `RSTMDB_SEED` repeats one seed, `RSTMDB_SEEDS` runs so many drawn ones instead of the fixed ones. With
-//! `RSTMDB_TRACE` a seed says how far it is.
+//! `RSTMDB_TRACE` a seed prints its progress.
 
 mod check;
 mod load;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::support::config_on;
 
-/// Nodes that would form a cluster have formed it long before.
+/// How long the test waits. Nodes that form a cluster need far less time.
 const WAITED_FOR: Duration = Duration::from_secs(4);
 
 /// A node that may be told of others: its folder, its sockets, its addresses as a list entry.

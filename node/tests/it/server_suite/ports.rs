@@ -1,4 +1,4 @@
-//! What a caller can do that only connects: to the port for clients, to admin HTTP, to the port for nodes.
+//! What a caller can do that has only connected: to the port for clients, to admin HTTP, to the port for nodes.
 
 use std::io::Read;
 use std::net::TcpStream;

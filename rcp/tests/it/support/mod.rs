@@ -112,7 +112,7 @@ impl Conn {
         .await;
     }
 
-    /// Errors are the client's having gone, which scripts find out by reading.
+    /// An error means that the client is gone, which scripts notice when they read.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
         let _ = self.socket.flush().await;

@@ -1,4 +1,4 @@
-//! What a watch shows whose node was away, and then got a snapshot instead of the log.
+//! What a watch shows if its node was away and then got a snapshot instead of the log.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -34,7 +34,7 @@ struct Step<'a, M: Model> {
     entry: &'a Entry,
     op: M::Op,
     ended: u64,
-    /// Whether it changes nothing, so that leaving it out never makes a good history bad.
+    /// Whether the operation changes nothing. Then the search may leave it out: that never makes a good history bad.
     is_read: bool,
 }
 

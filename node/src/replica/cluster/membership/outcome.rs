@@ -19,6 +19,13 @@ pub(super) async fn confirmed<T: Types, R>(
     }
 }
 
+pub(super) fn another_history(node_id: u64, why: &str) -> ChangeError {
+    refused(format!(
+        "node {node_id} has a log of another history under this cluster's id: {why}. Its folder may be a copy that went on \
+         by itself. Empty it (`rstmdb rejoin`), and start the node under an id that was never used"
+    ))
+}
+
 pub(super) fn no_room(node_id: u64, reason: &str) -> ChangeError {
     refused(format!("node {node_id} has no room: {reason}"))
 }

@@ -158,6 +158,7 @@ pub(super) fn best_effort(
     steps: Vec<BatchStep>,
     actor: &Arc<str>,
 ) -> Running {
+    let effects: Vec<Effect> = steps.iter().map(effect_of_step).collect();
     let mut steps = steps.into_iter();
     let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
     let (shared, actor) = (shared.clone(), actor.clone());
@@ -172,13 +173,16 @@ pub(super) fn best_effort(
             results.extend(join_all(writes).await);
             stopped_at = next;
         }
-        let items = results.into_iter().enumerate();
+        let items = results.into_iter().zip(effects).enumerate();
         let mut items: Vec<Item> = items
-            .map(|(index, outcome)| item_of(index, outcome))
+            .map(|(index, (outcome, effect))| item_of(index, outcome, effect))
             .collect();
         // Beyond this length the answer is too long in any case.
         let mut room = PAYLOAD_BYTES_MAX;
-        for replied in items.iter_mut().flatten() {
+        for replied in items
+            .iter_mut()
+            .filter_map(|item| item.outcome.as_mut().ok())
+        {
             shared.replica.complete(replied, &mut room).await;
         }
         Ok(Answer {
@@ -208,13 +212,26 @@ fn submit_writes(
     (running, None)
 }
 
-fn item_of(index: usize, outcome: JobOutcome) -> Item {
-    match outcome.map(|answer| answer.body) {
+fn effect_of_step(step: &BatchStep) -> Effect {
+    match step {
+        Ok(Job::Write(_, effect)) => *effect,
+        _ => Effect::None,
+    }
+}
+
+fn item_of(index: usize, outcome: JobOutcome, effect: Effect) -> Item {
+    let wal_offset = outcome.as_ref().ok().and_then(|answer| answer.wal_offset);
+    let outcome = match outcome.map(|answer| answer.body) {
         Ok(Body::Reply(replied)) => Ok(replied),
         Ok(_) => Err(ErrorBody::new(
             Code::InternalError,
             "this operation has no result inside a batch",
         )),
         Err(error) => Err(failure::in_batch(error, index)),
+    };
+    Item {
+        effect,
+        outcome,
+        wal_offset,
     }
 }

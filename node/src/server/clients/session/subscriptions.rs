@@ -56,7 +56,7 @@ struct Notices {
     due: Instant,
     /// When the client was last sent something of this watch.
     told_at: Instant,
-    /// How far the client was told that the watch had come; it is never told less later.
+    /// The progress that the client was last told. It is never told a lower one later.
     told: u64,
 }
 

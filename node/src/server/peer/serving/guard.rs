@@ -25,7 +25,8 @@ use crate::server::peer::identity::refusal::IdentityRefusal;
 pub(crate) enum Audience {
     /// Nodes of this cluster only.
     Nodes,
-    /// Operators too, who do not name a node. A caller that names itself as a node must be one of this cluster.
+    /// Nodes of this cluster, and operators, who do not name a node. A caller that says it is a node must be one of this
+    /// cluster.
     Anybody,
     /// All callers, known or not; the answer itself names this node.
     Strangers,
