@@ -238,6 +238,7 @@ class AsyncOperations:
         instance_id: str,
         *,
         payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -247,6 +248,7 @@ class AsyncOperations:
         request = requests.allowed_events(
             instance_id,
             payloads=payloads,
+            headers=headers,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )
@@ -695,6 +697,7 @@ class Operations:
         instance_id: str,
         *,
         payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -704,6 +707,7 @@ class Operations:
         request = requests.allowed_events(
             instance_id,
             payloads=payloads,
+            headers=headers,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )

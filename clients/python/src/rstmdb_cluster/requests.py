@@ -279,6 +279,7 @@ def allowed_events(
     instance_id: str,
     *,
     payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    headers: Optional[Mapping[str, str]] = None,
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.AllowedEvents]:
@@ -289,6 +290,7 @@ def allowed_events(
         results.AllowedEvents,
         instance_id=instance_id,
         payloads=payloads,
+        headers=headers,
         consistency=consistency,
         min_wal_offset=min_wal_offset,
     )

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
     PutMachine, Query, SetAutomation,
 };
 use rstmdb_rcp::Code;
@@ -262,6 +262,8 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<(Query, ReadOpti
             let query = Query::AllowedEvents {
                 instance_id: params.instance_id.into_owned(),
                 payloads: params.payloads.map(text),
+                headers: meta::headers(params.headers),
+                asker: Asker::default(),
             };
             (query, params.read)
         }),
