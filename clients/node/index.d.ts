@@ -84,7 +84,31 @@ export interface PutMachineResult {
   created: boolean;
   warnings?: { place: string; text: string }[];
 }
-export interface CreatedInstance { instance_id: string; state: string; wal_offset: number }
+/** What a write would do, with `dry_run`. */
+export interface Would {
+  set: string[];
+  unset: string[];
+  armed: string[];
+  disarmed: string[];
+  emits: string[];
+  /** The states that would be passed without an event. */
+  via?: string[];
+}
+/** The answers of writes to `dry_run` have this beside their own fields; `wal_offset` then is null. */
+export interface DryRun {
+  dry_run?: boolean;
+  /** An idempotency key is known: this is the first call's answer again. */
+  replayed?: boolean;
+  would?: Would;
+}
+export interface CreatedInstance extends DryRun {
+  /** null with `dry_run`, if the server would make one. */
+  instance_id: string | null;
+  state: string;
+  wal_offset: number | null;
+  /** With `dry_run`: the context that it would have. */
+  ctx?: Json;
+}
 export interface Instance {
   machine: string;
   version: number;
@@ -105,23 +129,44 @@ export interface InstanceSummary {
   last_wal_offset: number;
 }
 export interface InstanceList { instances: InstanceSummary[]; total: number; has_more: boolean }
-export interface DeletedInstance { instance_id: string; deleted: boolean; wal_offset: number }
-export interface AppliedEvent {
+export interface DeletedInstance extends DryRun { instance_id: string; deleted: boolean; wal_offset: number | null }
+export interface AppliedEvent extends DryRun {
   from_state: string;
   to_state: string;
   /** null only where a key repeats an event that the log no longer has. */
   ctx: Json | null;
-  wal_offset: number;
+  wal_offset: number | null;
   /** False when an idempotency key replays an earlier call. */
   applied: boolean;
   event_id?: string;
-  dry_run?: boolean;
-  would?: Json;
+}
+/** A guard that was tried, and what it read. */
+export interface TriedGuard {
+  text: string;
+  holds: boolean;
+  values: Json;
+  /** The paths of which `values` has only the beginning. */
+  cut?: string[];
+  error?: string;
+}
+export interface AllowedEvent {
+  event: string;
+  outcome: "taken" | "refused";
+  to_state?: string;
+  guards: TriedGuard[];
+  guards_left_out?: number;
+  /** The states on its way that have transitions without an event, and what was tried there. */
+  always?: { state: string; guards: TriedGuard[] }[];
+  /** The error with which it would be refused, where that is not for its guards. */
+  code?: string;
+  message?: string;
 }
 export interface AllowedEvents {
   state: string;
   last_wal_offset?: number;
-  events: { event: string; outcome: "taken" | "refused"; to_state?: string; guards: Json[] }[];
+  events: AllowedEvent[];
+  /** The state has more events, which were not looked at. */
+  has_more?: boolean;
 }
 export interface WalRecord { sequence: number; offset: number; entry: Json & { type: string }; meta?: Json }
 export interface WalPage { records: WalRecord[]; next_offset: number }
@@ -176,21 +221,24 @@ export type BatchItem =
   | { ok: false; result: undefined; error: ServerError };
 
 /**
- * An event of a watch. With `include` it may be another change: then `kind` says which, and texts that such a change
- * does not have are empty.
+ * An event of a watch. With `include` it may be another change: then `kind` says which, and what such a change does not
+ * have is null or absent.
  */
 export interface WatchEvent {
   type: "event";
-  instance_id: string;
-  machine: string;
-  version: number;
+  /** Absent if everything was removed at once. */
+  instance_id?: string;
+  machine?: string;
+  version?: number;
   wal_offset: number;
-  from_state: string;
-  to_state: string;
-  event: string;
+  from_state?: string | null;
+  to_state?: string | null;
+  event?: string | null;
   payload?: Json;
   ctx?: Json;
-  kind?: string;
+  /** The names that a machine of format 2 emitted. */
+  emits?: string[];
+  kind?: "event" | "created" | "deleted" | "flushed" | string;
   meta?: Json;
 }
 /** No event matched lately. The server has compared everything up to this offset, inclusive, with the filter. */
@@ -226,6 +274,7 @@ export interface WatchAllOptions extends WatchOptions {
   from_states?: string[];
   to_states?: string[];
   events?: string[];
+  emits?: string[];
 }
 
 /**
@@ -277,13 +326,16 @@ export class Client {
   info(options?: CallOptions): Promise<Info>;
   putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
   getMachine(machine: string, version?: number, options?: ReadOptions): Promise<MachineResult>;
-  listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[] }[] }>;
+  listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[]; format?: number; warning_count?: number }[] }>;
   createInstance(machine: string, version: number, instanceId?: string, initialCtx?: Json, options?: KeyedOptions): Promise<CreatedInstance>;
   getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
   applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Promise<AppliedEvent>;
-  allowedEvents(instanceId: string, options?: ReadOptions & { payloads?: { [event: string]: Json } }): Promise<AllowedEvents>;
+  allowedEvents(
+    instanceId: string,
+    options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
+  ): Promise<AllowedEvents>;
   walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Promise<WalPage>;
   ancestors(offset: number, options?: CallOptions & { limit?: number }): Promise<Ancestors>;
   walStats(options?: CallOptions): Promise<Json>;
@@ -315,7 +367,10 @@ export namespace requests {
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
   function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Request;
-  function allowedEvents(instanceId: string, options?: ReadOptions & { payloads?: { [event: string]: Json } }): Request;
+  function allowedEvents(
+    instanceId: string,
+    options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
+  ): Request;
   function walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Request;
   function ancestors(offset: number, options?: CallOptions & { limit?: number }): Request;
   function walStats(): Request;

@@ -4,12 +4,10 @@
 //! |---|---|
 //! | `cel` | writing expressions of format 2 |
 //! | `json` | building and printing JSON trees |
-//! | [`nearest`](mod@nearest) | names that were probably meant |
 //! | `problem` | what is wrong at which place |
 //! | `xml` | text inside XML |
 
 pub(crate) mod cel;
 pub(crate) mod json;
-pub mod nearest;
 pub(crate) mod problem;
 pub(crate) mod xml;

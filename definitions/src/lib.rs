@@ -31,5 +31,5 @@ pub mod model;
 pub mod run;
 
 pub use base::json::pretty;
-pub use base::nearest;
 pub use base::problem::{Problem, Translated};
+pub use rstmdb_engine::nearest;

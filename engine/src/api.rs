@@ -5,5 +5,5 @@ pub mod command;
 pub(crate) mod refusal;
 pub mod reply;
 
-pub(crate) use check::{check_id, check_name, check_ops, check_text};
+pub(crate) use check::{check_headers, check_id, check_name, check_ops, check_prose, check_text};
 pub use refusal::{Refusal, TRIED};

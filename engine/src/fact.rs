@@ -68,6 +68,15 @@ impl fmt::Display for Entry {
     }
 }
 
+/// Headers as a JSON object.
+pub(crate) fn headers_json(headers: &[Header]) -> String {
+    let fields = headers.iter().map(|header| {
+        let value = serde_json::Value::from(header.value.as_str());
+        (header.name.clone(), value)
+    });
+    serde_json::Value::Object(fields.collect()).to_string()
+}
+
 impl Meta {
     /// Bytes of all its texts.
     pub fn text_bytes(&self) -> usize {

@@ -43,8 +43,8 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances, Part,
-    PutMachine, Query, SetAutomation,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
+    Part, PutMachine, Query, SetAutomation,
 };
 pub use api::reply::{InstanceView, Reply};
 pub use api::{Refusal, TRIED, command, reply};
@@ -57,6 +57,6 @@ pub use fact::chain;
 pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::{Compiled, definition, expression, guard, schema};
+pub use machine::{Compiled, definition, expression, guard, nearest, schema};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;

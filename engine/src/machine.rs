@@ -4,6 +4,7 @@ mod compiled;
 pub mod definition;
 pub mod expression;
 pub mod guard;
+pub mod nearest;
 mod pattern;
 pub mod schema;
 mod version;

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::api::command::{ListInstances, Query};
 use crate::api::reply::{MachineSummary, Reply};
 use crate::api::{check_id, check_name, check_ops};
+use crate::machine::Machine;
+use crate::machine::definition::Warning;
 use crate::view::View;
 use crate::{Refusal, State};
 
@@ -57,7 +59,16 @@ pub(crate) fn answer(
         Query::AllowedEvents {
             instance_id,
             payloads,
-        } => allowed::events(view, instance_id, payloads.as_ref(), steps),
+            headers,
+            asker,
+        } => {
+            let asked = allowed::Asked {
+                payloads: payloads.as_ref(),
+                headers,
+                asker,
+            };
+            allowed::events(view, instance_id, &asked, steps)
+        }
         Query::GetMachine { machine, version } => get_machine(view, machine, *version).map(Some),
         Query::ListMachines { limit, offset } => {
             let count = view.state.machines.len() + view.machines_in_flight().count();
@@ -88,15 +99,20 @@ fn get_machine(view: View<'_>, name: &str, version: Option<u32>) -> Result<Reply
             definition: machine.definition.clone(),
             checksum: machine.checksum.clone(),
             format: machine.format,
-            warnings: match machine.format {
-                1 => Arc::default(),
-                _ => machine.warnings.clone(),
-            },
+            warnings: warnings_of(machine),
         })
         .ok_or_else(|| Refusal::MachineNotFound {
             machine: name.to_owned(),
             version,
         })
+}
+
+/// Those of format 1 are told only to the client that puts the machine.
+fn warnings_of(machine: &Machine) -> Arc<[Warning]> {
+    match machine.format {
+        1 => Arc::default(),
+        _ => machine.warnings.clone(),
+    }
 }
 
 fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Reply {
@@ -123,6 +139,7 @@ fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Rep
                 machine: name.clone(),
                 versions: versions.into_iter().collect(),
                 format: highest.map_or(1, |machine| machine.format),
+                warning_count: highest.map_or(0, |machine| warnings_of(machine).len()),
             }
         })
         .collect();

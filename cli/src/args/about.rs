@@ -1,7 +1,7 @@
 //! What a user says about a write.
 
 use clap::Args;
-use rstmdb_rcp::message::meta::Meta;
+use rstmdb_rcp::message::meta::{Headers, Meta};
 
 /// The options that every write takes.
 #[derive(Debug, Clone, Default, Args)]
@@ -33,6 +33,24 @@ impl About {
             correlation_id: self.correlation_id.map(Into::into),
             causation_id: self.causation_id.map(Into::into),
         }
+    }
+}
+
+/// The headers that a write would have.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WouldSay {
+    /// A header that the event would be sent with; may be given more than once.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+}
+
+impl WouldSay {
+    /// As the protocol carries them.
+    pub fn headers(self) -> Headers<'static> {
+        let headers = self.headers.into_iter();
+        headers
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     }
 }
 

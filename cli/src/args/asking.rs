@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use rstmdb_rcp::message::{self, ReadOptions};
 
+use super::about::WouldSay;
+
 /// How fresh the answer of a read has to be.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Freshness {
@@ -55,6 +57,9 @@ pub struct Allowed {
     /// EVENT.NAME=VALUE, repeated.
     #[arg(short, long, value_name = "JSON|EVENT.NAME=VALUE")]
     pub payloads: Vec<String>,
+    /// What the events would be sent with.
+    #[command(flatten)]
+    pub said: WouldSay,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,
@@ -72,6 +77,9 @@ pub struct Explain {
     /// The payload that the event would have: a JSON object, @file.json, -, or NAME=VALUE, repeated.
     #[arg(short, long, value_name = "JSON|NAME=VALUE")]
     pub payload: Vec<String>,
+    /// What the events would be sent with.
+    #[command(flatten)]
+    pub said: WouldSay,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,

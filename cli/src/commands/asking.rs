@@ -13,6 +13,7 @@ pub(super) async fn allowed(session: &Session, args: args::Allowed) -> Result<()
     let params = AllowedEvents {
         instance_id: args.instance_id.into(),
         payloads: payloads.as_deref(),
+        headers: args.said.headers(),
         read: args.freshness.options(),
     };
     session.show(op::ALLOWED_EVENTS, &params).await
@@ -27,6 +28,7 @@ pub(super) async fn explain(session: &Session, args: args::Explain) -> Result<()
     let params = AllowedEvents {
         instance_id: args.instance_id.as_str().into(),
         payloads: payloads.as_deref(),
+        headers: args.said.headers(),
         read: args.freshness.options(),
     };
     let answer = session.call(op::ALLOWED_EVENTS, &params).await?;

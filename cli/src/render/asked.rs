@@ -24,6 +24,11 @@ pub fn allowed(result: &Json, paint: Paint) -> String {
             paint.bold(&shown(&event["event"]))
         ));
         text.push_str(&guards(event["guards"].items(), paint));
+        for always in event["always"].items() {
+            let line = format!("always of {}", shown(&always["state"]));
+            text.push_str(&format!("  {}\n", paint.dim(&line)));
+            text.push_str(&guards(always["guards"].items(), paint));
+        }
         if let Some(count) = event["guards_left_out"].as_i64() {
             text.push_str(&format!(
                 "  {}\n",
@@ -84,6 +89,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_guards_of_transitions_without_an_event_stand_under_their_state() {
+        let result = json!({"state": "authorised", "last_wal_offset": 7, "events": [
+            {"event": "CAPTURE", "outcome": "taken", "to_state": "part\u{1b}ly",
+             "guards": [{"text": "event.n <= ctx.n", "holds": true, "values": {"event.n": 1, "ctx.n": 2}}],
+             "always": [{"state": "captur\u{1b}ing",
+                         "guards": [{"text": "ctx.n == 0", "holds": false, "values": {"ctx.n": 1}}]}]},
+        ]});
+        let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
+        let text = allowed(&result, Paint::PLAIN);
+        assert!(!text.contains('\u{1b}'), "{text}");
+        let lines: Vec<_> = text.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  holds  event.n <= ctx.n",
+                "         event.n = 1",
+                "         ctx.n = 2",
+                r"  always of captur\u{1b}ing",
+                "  fails  ctx.n == 0",
+                "         ctx.n = 1",
+            ]
+        );
+    }
 
     #[test]
     fn each_event_shows_its_guards_and_what_they_read() {

@@ -15,7 +15,7 @@ use super::table::Table;
 /// The result of `operation`, for a terminal.
 pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
     match operation {
-        op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
+        op::LIST_MACHINES => machines(result, paint),
         op::LIST_INSTANCES => instances(result, paint),
         op::GET_INSTANCE => instance(result, paint),
         op::WAL_READ => log_page(result, paint),
@@ -122,6 +122,34 @@ fn list(result: &Json, name: &str, columns: &[&str], paint: Paint) -> String {
     let mut table = Table::new(columns.iter().copied());
     for item in result[name].items() {
         table.push(columns.iter().map(|column| cell(&item[*column])));
+    }
+    if table.is_empty() {
+        return format!("{}\n", paint.dim("none"));
+    }
+    table.render(paint)
+}
+
+/// The format is that of the highest version; without one it is the first.
+fn machines(result: &Json, paint: Paint) -> String {
+    let headings = ["machine", "versions", "format", "warnings"];
+    let warned = |item: &Json| !item["warning_count"].is_null();
+    let shown = match result["items"].items().iter().any(warned) {
+        true => headings.len(),
+        false => headings.len() - 1,
+    };
+    let mut table = Table::new(headings.into_iter().take(shown));
+    for item in result["items"].items() {
+        let format = match &item["format"] {
+            Json::Null => "1".to_owned(),
+            format => cell(format),
+        };
+        let cells = [
+            cell(&item["machine"]),
+            cell(&item["versions"]),
+            format,
+            cell(&item["warning_count"]),
+        ];
+        table.push(cells.into_iter().take(shown));
     }
     if table.is_empty() {
         return format!("{}\n", paint.dim("none"));
@@ -345,11 +373,19 @@ mod tests {
     fn machines_are_a_table() {
         let result = json!({"items": [
             {"machine": "incident", "versions": [1]},
-            {"machine": "order", "versions": [1, 2, 7]},
+            {"machine": "order", "versions": [1, 2, 7], "format": 2},
         ]});
         assert_eq!(
             shown(op::LIST_MACHINES, &result),
-            "machine   versions\nincident  1\norder     1, 2, 7\n"
+            "machine   versions  format\nincident  1         1\norder     1, 2, 7   2\n"
+        );
+        let result = json!({"items": [
+            {"machine": "m", "versions": [1], "format": 2, "warning_count": 3},
+            {"machine": "n", "versions": [1]},
+        ]});
+        assert_eq!(
+            shown(op::LIST_MACHINES, &result),
+            "machine  versions  format  warnings\nm        1         2       3\nn        1         1\n"
         );
         assert_eq!(shown(op::LIST_MACHINES, &json!({"items": []})), "none\n");
     }

@@ -138,6 +138,56 @@ test("every operation of the protocol's page has a method", () => {
   }
 });
 
+test("the types have every field that the protocol's page names", () => {
+  const page = readFileSync(new URL("../../../docs/protocol.md", import.meta.url), "utf8");
+  const types = readFileSync(new URL("../index.d.ts", import.meta.url), "utf8");
+  // The fields of an interface, and of those that it extends.
+  const fields = (name) => {
+    const found = new RegExp(`export interface ${name}( extends (\\w+))? \\{([^]*?)\\}\\n`).exec(types);
+    assert.ok(found, name);
+    const own = [...found[3].matchAll(/(?:^|[{;])\s*(\w+)\??:/gm)].map(([, field]) => field);
+    return new Set(found[2] ? [...own, ...fields(found[2])] : own);
+  };
+  // The names in the first column of the tables of a section; `within` is what they stand in.
+  const named = (section, heading, within = "") => {
+    const text = page.split(`\n### ${section}\n`)[1].split(/\n##/)[0];
+    const table = text.split(`| ${heading} | type | |\n`)[1].split("\n\n")[0];
+    const cells = table.split("\n").map((row) => row.split("|")[1] ?? "");
+    // Of a row's names the first has the way to all of them.
+    const names = cells.flatMap((cell) => {
+      const [first, ...rest] = [...cell.matchAll(/`([\w.[\]]+)`/g)].map(([, name]) => name);
+      const way = /^.*\./.exec(first ?? "")?.[0] ?? "";
+      return first ? [first, ...rest.map((name) => (name.startsWith(way) ? name : way + name))] : [];
+    });
+    const inside = names.filter((name) => name.startsWith(within)).map((name) => name.slice(within.length));
+    return inside.filter((name) => /^\w+$/.test(name));
+  };
+  // A position names the cluster.
+  const others = new Set(["cluster_id", "subscription_id"]);
+  for (const [type, section, heading, within] of [
+    ["WatchAllOptions", "WATCH_ALL", "param"],
+    ["AllowedEvents", "ALLOWED_EVENTS", "result"],
+    ["AllowedEvent", "ALLOWED_EVENTS", "result", "events[]."],
+    ["TriedGuard", "ALLOWED_EVENTS", "result", "events[].guards[]."],
+    ["AppliedEvent", "APPLY_EVENT", "result"],
+    ["AppliedEvent", "Dry runs", "result"],
+    ["CreatedInstance", "Dry runs", "result"],
+    ["Would", "Dry runs", "result", "would."],
+  ]) {
+    const names = named(section, heading, within);
+    assert.ok(names.length > 1, `${section} ${within}`);
+    const has = fields(type);
+    const lacking = names.filter((name) => !others.has(name) && !has.has(name));
+    assert.deepEqual(lacking, [], `${type} of ${section}`);
+  }
+  const events = page.split("\n### Events\n")[1].split(/\n##/)[0];
+  const example = JSON.parse(/^\{"type":"event".*$/m.exec(events)[0]);
+  const names = [...Object.keys(example), ...[...events.matchAll(/`(\w+)`/g)].map(([, name]) => name)];
+  const has = fields("WatchEvent");
+  const lacking = names.filter((name) => !others.has(name) && name !== "stream" && !has.has(name));
+  assert.deepEqual(lacking, []);
+});
+
 test("calls are retried by the rules of the protocol", () => {
   for (const op of ["GET_INSTANCE", "PUT_MACHINE", "WAL_READ", "CLUSTER_ADD", "ALLOWED_EVENTS"]) {
     assert.ok(plan(op, {}, false).repeatable, op);

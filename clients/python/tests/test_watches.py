@@ -52,10 +52,10 @@ class Watches(unittest.IsolatedAsyncioTestCase):
         def push(peer: Peer) -> None:
             peer.event(11)
             progress(peer, 20)
-            peer.event(22, ctx={"a": 1})
+            peer.event(22, ctx={"a": 1}, emits=["ship"])
 
         with FakeNode(pushing(push)) as node:
-            async with client(node) as db, db.watch_all(machines=["m"], include_meta=True) as watch:
+            async with client(node) as db, db.watch_all(machines=["m"], emits=["ship"], include_meta=True) as watch:
                 self.assertEqual(watch.position, Position(11, "c", 0))
                 first = await watch.next_item(1)
                 self.assertEqual(watch.position, Position(11, "c", 1))
@@ -64,8 +64,9 @@ class Watches(unittest.IsolatedAsyncioTestCase):
                 second = await watch.next(1)
                 self.assertEqual([event and event.wal_offset for event in (first, second)], [11, 22])
                 self.assertEqual(second and second.ctx, {"a": 1})
+                self.assertEqual([event and event.emits for event in (first, second)], [None, ["ship"]])
                 self.assertIsNone(await watch.next(0.05))
-            self.assertEqual(node.asked("WATCH_ALL"), [{"machines": ["m"], "include_meta": True}])
+            self.assertEqual(node.asked("WATCH_ALL"), [{"machines": ["m"], "emits": ["ship"], "include_meta": True}])
 
     async def test_a_lost_watch_resumes_on_another_node_without_gap_or_duplicate(self) -> None:
         def first(peer: Peer) -> None:

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::nearest::did_you_mean;
+use rstmdb_engine::nearest::did_you_mean;
 
 /// Most problems of one file that are reported one by one.
 pub const PROBLEMS_MAX: usize = 200;

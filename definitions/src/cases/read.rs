@@ -4,9 +4,9 @@ use rstmdb_rcp::json::Json;
 
 use super::{Given, Refused, Source, Suite, Test, Then, When};
 use crate::base::json::kind;
-use crate::base::nearest;
 use crate::base::problem::Problem;
 use crate::document;
+use rstmdb_engine::nearest;
 
 const EVENT_KEYS: [&str; 6] = ["event", "payload", "actor", "headers", "reason", "then"];
 const THEN_KEYS: [&str; 5] = ["state", "ctx", "without", "emits", "refused"];

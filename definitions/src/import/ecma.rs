@@ -1,5 +1,5 @@
-//! Expressions in ECMAScript, as far as they mean the same in format 2: paths, numbers, strings, comparisons,
-//! `&&`, `||`, `!`, `+`, `-`, `*` and parentheses.
+//! Expressions in ECMAScript, as far as they mean the same in format 2: paths, indexes, numbers, strings, comparisons,
+//! `&&`, `||`, `!`, `+`, `-`, `*`, `? :` and parentheses.
 
 use std::collections::HashSet;
 
@@ -27,7 +27,7 @@ pub(super) fn translate(text: &str, variables: &HashSet<String>) -> Result<Strin
         variables,
     };
     let mut out = String::new();
-    reader.sequence(&mut out)?;
+    reader.whole(&mut out)?;
     match reader.rest().chars().next() {
         None => Ok(out),
         Some(c) => Err(reader.unknown(c)),
@@ -75,7 +75,41 @@ impl<'a> Reader<'a> {
         format!("{c:?} at column {} has no equal in format 2", self.column())
     }
 
-    /// Operands with operators between them. All operators but `!` bind as they do in format 2.
+    /// A sequence, or a choice between two values. Returns whether it is a choice.
+    fn whole(&mut self, out: &mut String) -> Result<bool, String> {
+        self.deeper()?;
+        self.sequence(out)?;
+        // `??` and `?.` are other operators.
+        let is_choice = self.rest().starts_with('?')
+            && !["??", "?."]
+                .iter()
+                .any(|other| self.rest().starts_with(other));
+        if is_choice {
+            self.take("?");
+            let mut then = String::new();
+            let then = match self.whole(&mut then)? {
+                true => format!("({then})"),
+                false => then,
+            };
+            if !self.take(":") {
+                return Err(format!("`:` is missing at column {}", self.column()));
+            }
+            out.push_str(&format!(" ? {then} : "));
+            self.whole(out)?;
+        }
+        self.depth -= 1;
+        Ok(is_choice)
+    }
+
+    fn deeper(&mut self) -> Result<(), String> {
+        self.depth += 1;
+        match self.depth > DEPTH_MAX {
+            true => Err(format!("is nested deeper than {DEPTH_MAX}")),
+            false => Ok(()),
+        }
+    }
+
+    /// Operands with operators between them. The operators bind as they do in format 2, but for `!`.
     fn sequence(&mut self, out: &mut String) -> Result<(), String> {
         loop {
             self.operand(out)?;
@@ -120,15 +154,11 @@ impl<'a> Reader<'a> {
         };
         match first {
             '(' | '!' | '-' => {
-                self.depth += 1;
-                if self.depth > DEPTH_MAX {
-                    return Err(format!("is nested deeper than {DEPTH_MAX}"));
-                }
+                self.deeper()?;
                 self.take(&first.to_string());
                 out.push(first);
                 if first == '(' {
-                    self.sequence(out)?;
-                    self.spaces();
+                    self.whole(out)?;
                     if !self.take(")") {
                         return Err(format!("`)` is missing at column {}", self.column()));
                     }
@@ -191,14 +221,13 @@ impl<'a> Reader<'a> {
         let word = &rest[..end];
         self.at += end;
         self.spaces();
-        if self.rest().starts_with(['(', '[', '{', '`']) {
-            return Err(format!(
-                "{word:?} at column {column}: calls and indexes have no equal in format 2"
-            ));
-        }
+        self.not_called(word, column)?;
         let names: Vec<&str> = word.split('.').collect();
         match names.as_slice() {
-            ["true" | "false" | "null"] => out.push_str(word),
+            ["true" | "false" | "null"] => {
+                out.push_str(word);
+                return Ok(());
+            }
             // A missing value is an error in format 2, and `== undefined` asks for one.
             ["undefined"] => {
                 return Err(format!(
@@ -206,19 +235,18 @@ impl<'a> Reader<'a> {
                 ));
             }
             ["_event", "data", inside @ ..] if inside.iter().all(|name| cel::is_name(name)) => {
-                out.push_str(&cel::path("event", inside));
+                let path = cel::path("event", inside);
+                self.members(&path, word, column, out)?;
             }
             [first, ..]
                 if self.variables.contains(*first)
                     && names.iter().all(|name| cel::is_name(name)) =>
             {
-                if names.last() == Some(&"length") && names.len() > 1 {
-                    out.push_str(&format!(
-                        "size({})",
-                        cel::path("ctx", &names[..names.len() - 1])
-                    ));
-                } else {
-                    out.push_str(&cel::path("ctx", &names));
+                match names.split_last() {
+                    Some((&"length", owner)) if !owner.is_empty() => {
+                        out.push_str(&format!("size({})", cel::path("ctx", owner)));
+                    }
+                    _ => self.members(&cel::path("ctx", &names), word, column, out)?,
                 }
             }
             _ => {
@@ -227,6 +255,55 @@ impl<'a> Reader<'a> {
                 ));
             }
         }
+        Ok(())
+    }
+
+    fn not_called(&self, word: &str, column: usize) -> Result<(), String> {
+        match self.rest().starts_with(['(', '{', '`']) {
+            true => Err(format!(
+                "{word:?} at column {column}: calls have no equal in format 2"
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// The indexes behind a value, and the fields behind them.
+    fn members(
+        &mut self,
+        value: &str,
+        word: &str,
+        column: usize,
+        out: &mut String,
+    ) -> Result<(), String> {
+        let mut value = value.to_owned();
+        while self.take("[") {
+            let mut index = String::new();
+            self.whole(&mut index)?;
+            if !self.take("]") {
+                return Err(format!("`]` is missing at column {}", self.column()));
+            }
+            value = format!("{value}[{index}]");
+            self.spaces();
+            while self.take(".") {
+                let rest = self.rest();
+                let end = rest
+                    .find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '$'))
+                    .unwrap_or(rest.len());
+                let name = &rest[..end];
+                if !cel::is_name(name) {
+                    return Err(format!("no name at column {}", self.column()));
+                }
+                self.at += end;
+                self.spaces();
+                if name == "length" {
+                    out.push_str(&format!("size({value})"));
+                    return self.not_called(word, column);
+                }
+                value = cel::path(&value, &[name]);
+            }
+            self.not_called(word, column)?;
+        }
+        out.push_str(&value);
         Ok(())
     }
 }
@@ -252,6 +329,26 @@ mod tests {
             ),
             ("n + 1", "ctx.n + 1"),
             ("order.items.length >= -3", "size(ctx.order.items) >= -3"),
+            ("order.items[0] == 1", "ctx.order.items[0] == 1"),
+            (
+                "order.lines[n + 1]['price'].net > 2",
+                "ctx.order.lines[ctx.n + 1]['price'].net > 2",
+            ),
+            (
+                "_event.data.list[ n ].tags.length==0",
+                "size(event.list[ctx.n].tags) == 0",
+            ),
+            ("order.l[0][1]", "ctx.order.l[0][1]"),
+            ("n == 1 ? 2 : 3", "ctx.n == 1 ? 2 : 3"),
+            (
+                "n>1?n>2?'a':'b':n<0?'c':'d'",
+                "ctx.n > 1 ? (ctx.n > 2 ? 'a' : 'b') : ctx.n < 0 ? 'c' : 'd'",
+            ),
+            ("(n > 1 ? 1 : 2) + 3", "(ctx.n > 1 ? 1 : 2) + 3"),
+            (
+                "order.items[n > 1 ? 1 : 0]",
+                "ctx.order.items[ctx.n > 1 ? 1 : 0]",
+            ),
         ] {
             assert_eq!(translated(text).as_deref(), Ok(expected), "{text}");
         }
@@ -267,17 +364,41 @@ mod tests {
             ("n = 2", "'=' at column 3"),
             ("n >> 2", "operator at column 3"),
             ("n == undefined", "undefined"),
-            ("order.items[0]", "indexes"),
+            ("order.items[0", "`]` is missing"),
+            ("order.items[]", "']' at column 13"),
+            ("order.f[0](1)", "calls"),
+            ("order.items[0].", "no name at column 16"),
+            ("order.items[0].map(1)", "calls"),
+            ("order.items[0].length()", "calls"),
             ("(n", "`)` is missing"),
             ("n &&", "ends at column 5"),
             ("'a\\n'", "escape"),
             ("0x12", "no number"),
-            ("n == 1 ? 2 : 3", "'?'"),
+            ("n == 1 ? 2", "`:` is missing"),
+            ("n ?? 2", "'?' at column 3"),
+            ("order?.n", "'?' at column 6"),
         ] {
             let error = translated(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
         assert!(translated(&"(".repeat(1000)).is_err());
         assert!(translated(&"!".repeat(5000)).is_err());
+        assert!(translated(&"n[".repeat(2000)).is_err());
+        assert!(translated(&"n?".repeat(2000)).is_err());
+        assert!(translated(&"n?1:".repeat(1000)).is_err());
+    }
+
+    #[test]
+    fn choices_and_indexes_become_expressions_of_format_2() {
+        use rstmdb_engine::expression::Expression;
+
+        for text in [
+            "n>1?n>2?'a':'b':n<0?'c':'d'",
+            "(order.l[n] == 5 ? order.l[0] : order.l.length) + 1",
+            "order.m['k'][0].x.length",
+        ] {
+            let translated = translated(text).unwrap_or_default();
+            assert!(Expression::parse(&translated).is_ok(), "{translated}");
+        }
     }
 }

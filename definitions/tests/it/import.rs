@@ -182,6 +182,28 @@ fn scxml_is_read_with_its_data_model() {
 }
 
 #[test]
+fn choices_and_indexes_of_scxml_mean_the_same() {
+    let text = r#"<scxml version="1.0" initial="a" datamodel="ecmascript">
+  <datamodel><data id="high" expr="true"/><data id="level" expr="0"/></datamodel>
+  <state id="a">
+    <transition event="e" cond="1 == (high ? 1 : 0) &amp;&amp; _event.data.list[1].n &gt; 2" target="b">
+      <assign location="level" expr="high ? _event.data.list[0] : 7"/>
+    </transition>
+  </state>
+  <state id="b"/>
+</scxml>"#;
+    let definition = taken(Language::Scxml, text);
+    let mut runner = Runner::new(&definition.to_string(), 1).unwrap();
+    runner.create(None, "").unwrap();
+    let low = runner.apply("e", Some(r#"{"list":[5,{"n":2}]}"#), "");
+    assert_eq!(low.unwrap_err().code(), "GUARD_FAILED");
+    let high = runner.apply("e", Some(r#"{"list":[5,{"n":3}]}"#), "");
+    assert_eq!(high.unwrap().to, "b");
+    let ctx = runner.instance().unwrap().1;
+    assert!(ctx.contains(r#""level":5"#), "{ctx}");
+}
+
+#[test]
 fn everything_of_scxml_that_has_no_equal_is_told_with_its_line() {
     let found = refused(
         Language::Scxml,

@@ -1,10 +1,12 @@
 //! What a client asks for, as owned plain data.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::refusal::Refusal;
+use crate::fact::Header;
 
 /// A request that may change the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +172,10 @@ pub enum Query {
         instance_id: String,
         /// A JSON object with a payload by event; null counts as absent.
         payloads: Option<Bytes>,
+        /// What the client would say about the write.
+        headers: Vec<Header>,
+        /// Who asks. Not looked at within a batch, which has an actor and a time of its own.
+        asker: Asker,
     },
     /// One machine's definition.
     GetMachine {
@@ -187,7 +193,26 @@ pub enum Query {
     },
 }
 
+/// Who asks, and when: what a guard of format 2 may name besides the documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// Empty without authentication.
+    pub actor: Arc<str>,
+    /// The log's time for a decision at this moment, Unix milliseconds. The last time in the log counts if it is later.
+    pub now_ms: u64,
+}
+
 impl Query {
+    /// Says who asks, and when.
+    pub fn ask_as(&mut self, actor: &Arc<str>, now_ms: impl FnOnce() -> u64) {
+        if let Self::AllowedEvents { asker, .. } = self {
+            *asker = Asker {
+                actor: actor.clone(),
+                now_ms: now_ms(),
+            };
+        }
+    }
+
     /// Whether it lists instances or machines: it reads more than what it names.
     pub fn lists(&self) -> bool {
         matches!(self, Self::ListInstances(_) | Self::ListMachines { .. })

@@ -233,6 +233,17 @@ pub struct AllowedEvent {
     pub guards_left_out: usize,
     /// Why it would be refused, where that is not for its guards.
     pub refusal: Option<Refusal>,
+    /// The states on its way that have transitions without an event, in order.
+    pub always: Vec<AlwaysTried>,
+}
+
+/// A state with transitions without an event, and what was tried there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlwaysTried {
+    /// The state.
+    pub state: String,
+    /// The guards that were tried, in order. The last one holds if it is what leads on.
+    pub guards: Vec<Tried>,
 }
 
 impl AllowedEvent {
@@ -244,6 +255,7 @@ impl AllowedEvent {
             guards: Vec::new(),
             guards_left_out: 0,
             refusal: None,
+            always: Vec::new(),
         }
     }
 
@@ -282,6 +294,10 @@ pub struct Would {
     pub disarmed: Vec<String>,
     /// What it emits.
     pub emits: Vec<String>,
+    /// The states that it passes without an event.
+    pub via: Vec<String>,
+    /// The context of the instance that it creates.
+    pub ctx: Option<Bytes>,
 }
 
 /// One instance, whole.
@@ -335,4 +351,6 @@ pub struct MachineSummary {
     pub versions: Vec<u32>,
     /// The format of its highest version.
     pub format: u32,
+    /// How many warnings its highest version has; 0 in format 1.
+    pub warning_count: usize,
 }

@@ -12,7 +12,7 @@ use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::refusal::GuardTexts;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body, Meta, NO_OFFSET};
+use crate::fact::{self, Body, NO_OFFSET, headers_json};
 use crate::json::{Context, compact};
 use crate::limits::{EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
@@ -116,7 +116,7 @@ impl Decider<'_> {
     /// The headers of the write, as a JSON object.
     pub(super) fn headers(self) -> String {
         self.meta
-            .map_or_else(|| "{}".to_owned(), Meta::headers_json)
+            .map_or_else(|| "{}".to_owned(), |meta| headers_json(&meta.headers))
     }
 
     /// What an expression may name beside the documents and the state.

@@ -1,8 +1,10 @@
 //! Atomic batches: each operation is decided over the ones before it; one refusal refuses all.
 
+use std::borrow::Cow;
+
 use super::{Decider, cost, trial};
 use crate::api::check_ops;
-use crate::api::command::{BatchOp, Command, Part};
+use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
 use crate::fact::{Body, Fact, Meta};
 use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
@@ -97,6 +99,23 @@ fn check_listing<'a, P: Iterator<Item = Part<'a>>>(
     Err(Refusal::bad("ops", problem))
 }
 
+impl Decider<'_> {
+    /// A query within a batch: the batch's client asks, at the batch's time, and what is said about the batch counts.
+    fn asking<'q>(&self, query: &'q Query) -> Cow<'q, Query> {
+        if !matches!(query, Query::AllowedEvents { .. }) {
+            return Cow::Borrowed(query);
+        }
+        let mut query = query.clone();
+        query.ask_as(&self.actor.into(), || self.time_ms);
+        if let (Query::AllowedEvents { headers, .. }, Some(meta)) = (&mut query, self.meta)
+            && headers.is_empty()
+        {
+            headers.clone_from(&meta.headers);
+        }
+        Cow::Owned(query)
+    }
+}
+
 struct Batch<'a> {
     earlier: Overlay,
     facts: Vec<Fact>,
@@ -132,7 +151,8 @@ impl<'a> Batch<'a> {
         };
         let command = match op {
             BatchOp::Read(read) => {
-                let reply = query::answer(over.view, read, &mut self.listings)?;
+                let read = over.asking(read);
+                let reply = query::answer(over.view, &read, &mut self.listings)?;
                 self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }

@@ -1,6 +1,7 @@
 //! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
 //! other writes wait while the proposer decides.
 
+use super::instance::machine_of;
 use crate::api::command::{Command, Part, PutMachine, Query};
 use crate::view::{Current, View};
 use crate::{Pending, State};
@@ -69,8 +70,8 @@ fn single(view: View<'_>, command: &Command, carried: usize) -> usize {
                 None => documents + carried,
             },
             Command::CreateInstance(create) => {
-                let machine = view.machine(&create.machine, create.version);
-                documents + machine.map_or(0, |machine| machine.creation_bytes(documents))
+                let read = documents + carried;
+                documents + machine_of(view, create).map_or(0, |it| it.creation_bytes(read))
             }
             _ => documents,
         }

@@ -17,6 +17,7 @@ use crate::limits::CTX_BYTES_MAX;
 use crate::machine::Machine;
 use crate::query::course::{Arrived, Course, not_understood};
 use crate::state::{Last, Scope};
+use crate::view::View;
 
 /// A JSON object from a client; null counts as absent.
 pub(super) struct ObjectParam<'a> {
@@ -66,6 +67,15 @@ pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
     ))
 }
 
+/// The machine of a new instance: in its highest version, if the client names none.
+pub(super) fn machine_of<'a>(view: View<'a>, create: &CreateInstance) -> Option<&'a Arc<Machine>> {
+    let version = match create.version {
+        0 => view.versions(&create.machine).last().copied()?,
+        version => version,
+    };
+    view.machine(&create.machine, version)
+}
+
 impl Decider<'_> {
     pub(super) fn create_instance(self, create: &CreateInstance) -> Result<OpDecision, Refusal> {
         self.check_id("instance_id", &create.instance_id)?;
@@ -113,19 +123,13 @@ impl Decider<'_> {
         })
     }
 
-    /// The machine of a new instance: in its highest version, if the client names none.
     fn machine_of<'a>(&self, create: &CreateInstance) -> Result<&'a Arc<Machine>, Refusal>
     where
         Self: 'a,
     {
-        let version = match create.version {
-            0 => self.view.versions(&create.machine).last().copied(),
-            version => Some(version),
-        };
-        let machine = version.and_then(|version| self.view.machine(&create.machine, version));
-        machine.ok_or_else(|| Refusal::MachineNotFound {
+        machine_of(self.view, create).ok_or_else(|| Refusal::MachineNotFound {
             machine: create.machine.clone(),
-            version,
+            version: (create.version != 0).then_some(create.version),
         })
     }
 

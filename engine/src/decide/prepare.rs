@@ -11,6 +11,7 @@ use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
+use super::instance::machine_of;
 
 /// How much earlier than the time of its entry the `now` of an expression may be, if the decision was made ahead.
 const NOW_AGE_MS_MAX: u64 = 1000;
@@ -110,7 +111,7 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             current.is_some_and(|current| current.machine.reads_now())
         }
         Command::CreateInstance(create) => {
-            let machine = view.machine(&create.machine, create.version);
+            let machine = machine_of(view, create);
             machine.is_none_or(|machine| machine.reads_now())
         }
         Command::Batch(ops) => ops.iter().map(Part::from).any(|it| reads_now_in(view, it)),
@@ -132,6 +133,10 @@ fn reads_now_in(view: View<'_>, part: Part<'_>) -> bool {
             current.is_none_or(|current| current.machine.reads_now())
         }
         Part::Write(command) => reads_now(view, command),
+        Part::Read(Query::AllowedEvents { instance_id, .. }) => {
+            let current = view.instance(instance_id);
+            current.is_none_or(|current| current.machine.reads_now())
+        }
         Part::Read(_) => false,
     }
 }

@@ -38,6 +38,8 @@ fn would(view: View<'_>, body: &Body) -> Option<Would> {
     match body {
         Body::CreateInstance(create) => Some(Would {
             emits: create.emits.clone(),
+            via: create.via.clone(),
+            ctx: Some(create.ctx.clone()),
             ..changed(b"{}", &create.ctx)
         }),
         Body::ApplyEvent(apply) => {
@@ -46,6 +48,7 @@ fn would(view: View<'_>, body: &Body) -> Option<Would> {
             let before = before.unwrap_or_else(|| Bytes::from_static(b"{}"));
             Some(Would {
                 emits: apply.emits.clone(),
+                via: apply.via.clone(),
                 ..changed(&before, &apply.ctx)
             })
         }

@@ -8,7 +8,6 @@ mod raw;
 mod unknown;
 
 use std::borrow::Cow;
-pub use unknown::edits;
 
 use super::guard;
 use crate::hash::Map;

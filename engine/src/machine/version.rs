@@ -188,12 +188,13 @@ impl Machine {
         rules.guard_bytes + growth
     }
 
-    /// About how many bytes the expressions of a creation read.
+    /// About how many bytes a creation reads beside the documents that it brings.
     pub(crate) fn creation_bytes(&self, documents: usize) -> usize {
-        match self.format {
-            1 => 0,
-            _ => self.guard_bytes(documents),
-        }
+        let Ok(Some(chart)) = self.chart() else {
+            return 0;
+        };
+        let default = chart.default.as_ref().map_or(0, |text| text.len());
+        default + self.guard_bytes(documents + default)
     }
 
     /// Whether a decision may depend on the time.

@@ -7,14 +7,17 @@ use bytes::Bytes;
 use super::StepBudget;
 use super::course::not_understood;
 use crate::Refusal;
+use crate::api::command::Asker;
 use crate::api::reply::{AllowedEvent, AllowedEvents, Reply};
-use crate::api::{check_id, check_name};
+use crate::api::{check_headers, check_id, check_name};
+use crate::fact::{Header, headers_json};
 use crate::json::{Context, Object};
 use crate::limits::{
     ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX,
 };
 use crate::machine::Rule;
 use crate::machine::definition::Condition;
+use crate::machine::expression::Names;
 use crate::machine::guard::{Budget, Room, Tried, explain};
 use crate::view::{Current, View};
 
@@ -24,15 +27,23 @@ const BYTES_PER_STEP: usize = 512;
 /// An event with its transitions from the instance's state.
 type Event<'a> = (&'a str, Vec<&'a Rule>);
 
+/// What the events would come with, and who would send them.
+pub(super) struct Asked<'a> {
+    pub(super) payloads: Option<&'a Bytes>,
+    pub(super) headers: &'a [Header],
+    pub(super) asker: &'a Asker,
+}
+
 /// `None` when it takes too many steps.
 pub(super) fn events(
     view: View<'_>,
     instance_id: &str,
-    payloads: Option<&Bytes>,
+    asked: &Asked<'_>,
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
     check_id("instance_id", instance_id)?;
-    let payloads = read_payloads(payloads)?;
+    check_headers(asked.headers)?;
+    let payloads = read_payloads(asked.payloads)?;
     let current = view
         .instance(instance_id)
         .ok_or_else(|| Refusal::InstanceNotFound {
@@ -45,7 +56,21 @@ pub(super) fn events(
     let unknown = |reason: &str| not_understood(current.machine, reason);
     let events = current.machine.events(current.state).map_err(unknown)?;
     let (answers, has_more) = match current.machine.chart().map_err(unknown)? {
-        Some(chart) => chart::answers(view, instance_id, &current, chart, &events, payloads)?,
+        Some(chart) => {
+            let headers = headers_json(asked.headers);
+            let said = chart::Said {
+                payloads,
+                headers: &headers,
+                names: Names {
+                    now_ms: now_ms(view, asked.asker),
+                    state: "",
+                    instance_id,
+                    machine: &current.machine.name,
+                    actor: &asked.asker.actor,
+                },
+            };
+            chart::answers(&current, chart, &events, &said)?
+        }
         None => answers(&current, &events)?,
     };
     Ok(Some(Reply::AllowedEvents(AllowedEvents {
@@ -54,6 +79,11 @@ pub(super) fn events(
         events: answers,
         has_more,
     })))
+}
+
+/// The time that a decision at this moment would have: never earlier than the last one in the log.
+fn now_ms(view: View<'_>, asker: &Asker) -> i64 {
+    i64::try_from(asker.now_ms.max(view.state.last_time_ms())).unwrap_or(i64::MAX)
 }
 
 /// What the events of a machine of format 1 would do, and whether there are more. No guard sees a payload.

@@ -2,6 +2,8 @@
 //!
 //! All of it is decided here, once, on the leader: the fact holds the outcome.
 
+mod rest;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -10,14 +12,14 @@ use bytes::Bytes;
 use crate::Refusal;
 use crate::api::refusal::GuardTexts;
 use crate::json::{Context, Edits, Object, ReadBudget, Stuck, depth, merge_patch};
-use crate::limits::{
-    ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX,
-};
+use crate::limits::{EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX};
 use crate::machine::definition::{Actions, Chart, Condition, Merge};
 use crate::machine::expression::{Attempt, Expression, Failure, Names, Scope, Steps, Why};
 use crate::machine::guard::{Room, Tried, explain_attempt};
 use crate::machine::schema::{Misfit, Schema};
 use crate::machine::{Choices, Machine, Rule};
+
+use rest::Told;
 
 /// Bytes of a context that are copied in the time of one step.
 const STEP_BYTES: u64 = 64;
@@ -35,6 +37,8 @@ pub(crate) struct Course<'a> {
     steps: Steps,
     via: Vec<u16>,
     emits: Vec<Arc<str>>,
+    /// Where somebody asks: what the guards of `always` have read.
+    told: Option<Told>,
 }
 
 /// Where a decision leads.
@@ -69,6 +73,7 @@ impl<'a> Course<'a> {
             steps: Steps::default(),
             via: Vec::new(),
             emits: Vec::new(),
+            told: None,
         }
     }
 
@@ -191,10 +196,8 @@ impl<'a> Course<'a> {
         scope: &mut Scope<'c>,
         place: impl Fn() -> String,
     ) -> Result<Result<bool, Failure>, Refusal> {
-        match guard.holds(scope, &mut self.steps) {
-            Err(failure) if failure.why == Why::Limit => Err(limit(place())),
-            other => Ok(other),
-        }
+        let holds = guard.holds(scope, &mut self.steps);
+        limited(holds, place)
     }
 
     fn spend(&mut self, steps: u64, place: impl Fn() -> String) -> Result<(), Refusal> {
@@ -245,7 +248,7 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// The context with the changes. It is written anew, which costs steps by its length.
+    /// The context with the changes. It is written anew, which costs steps by its length, its fields and the paths.
     fn edited(&mut self, ctx: Bytes, edits: &Edits<'_>, place: &str) -> Result<Bytes, Refusal> {
         if edits.is_empty() {
             return Ok(ctx);
@@ -266,63 +269,6 @@ impl<'a> Course<'a> {
             }
             Err(Stuck::Damaged(fault)) => Err(damaged(fault)),
         }
-    }
-
-    /// Takes `always` transitions until none holds.
-    fn rest(&mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
-        while let Some((to, after)) = self.lead_on(state, &ctx)? {
-            if self.via.len() == ALWAYS_STEPS_MAX {
-                return Err(Refusal::ExpressionLimit {
-                    place: format!("states[{state}].always"),
-                    why: format!("more than {ALWAYS_STEPS_MAX} transitions without an event"),
-                });
-            }
-            self.via.push(state);
-            (state, ctx) = (to, after);
-        }
-        if let Some(schema) = &self.chart.schema {
-            let text = text(&ctx)?;
-            self.check(schema, "context", text)?;
-        }
-        let name = |state: &u16| self.machine.state_name(*state).to_string();
-        Ok(Arrived {
-            to: state,
-            ctx,
-            via: self.via.iter().map(name).collect(),
-            emits: self.emits.iter().map(|name| name.to_string()).collect(),
-        })
-    }
-
-    /// One `always` transition out of a state, where one holds.
-    fn lead_on(&mut self, state: u16, ctx: &Bytes) -> Result<Option<(u16, Bytes)>, Refusal> {
-        let chart = self.chart;
-        let all = &chart.states[usize::from(state)].always;
-        if all.is_empty() {
-            return Ok(None);
-        }
-        let place = |number: usize| format!("states[{state}].always[{number}]");
-        let mut scope = self.scope(text(ctx)?, state);
-        for (number, always) in all.iter().enumerate() {
-            self.spend(1, || place(number))?;
-            let holds = match &always.guard {
-                None => true,
-                Some(guard) => {
-                    let here = || format!("{}.guard", place(number));
-                    self.holds(guard, &mut scope, here)?.unwrap_or(false)
-                }
-            };
-            if !holds {
-                continue;
-            }
-            let edits = self.edits(&always.actions, &mut scope, || place(number))?;
-            let after = self.edited(ctx.clone(), &edits, &place(number))?;
-            self.emit(&always.actions.emit)?;
-            if always.to != state {
-                self.emit(&chart.states[usize::from(always.to)].emit)?;
-            }
-            return Ok(Some((always.to, after)));
-        }
-        Ok(None)
     }
 
     fn check(&mut self, schema: &Schema, of: &'static str, text: &str) -> Result<(), Refusal> {
@@ -354,6 +300,17 @@ pub(crate) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
         machine: machine.name.to_string(),
         version: machine.version,
         reason: reason.to_owned(),
+    }
+}
+
+/// That the steps are used up refuses the command.
+fn limited(
+    holds: Result<bool, Failure>,
+    place: impl Fn() -> String,
+) -> Result<Result<bool, Failure>, Refusal> {
+    match holds {
+        Err(failure) if failure.why == Why::Limit => Err(limit(place())),
+        other => Ok(other),
     }
 }
 

@@ -5,13 +5,15 @@
 use crate::common;
 use proptest::prelude::*;
 use rstmdb_engine::command::DryRun;
+use rstmdb_engine::fact::{Header, Meta};
 use rstmdb_engine::limits::{
     ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, EXPLAINED_BYTES_MAX,
     EXPLAINED_VALUE_BYTES_MAX, REFUSED_GUARD_BYTES_MAX, REFUSED_GUARDS_MAX,
 };
 use rstmdb_engine::reply::{AllowedEvents, Trial};
 use rstmdb_engine::{
-    BatchOp, Command, DecideAt, Decision, Limits, Pending, Query, Refusal, Reply, State, prepare,
+    Asker, BatchOp, Command, DecideAt, Decision, Limits, Pending, Query, Refusal, Reply, State,
+    prepare,
 };
 
 fn machine(transitions: &str) -> State {
@@ -31,9 +33,20 @@ fn with_instance(transitions: &str, ctx: &str) -> State {
 }
 
 fn ask(state: &State, payloads: Option<&str>) -> Result<Reply, Refusal> {
+    ask_as(state, payloads, Vec::new(), Asker::default())
+}
+
+fn ask_as(
+    state: &State,
+    payloads: Option<&str>,
+    headers: Vec<Header>,
+    asker: Asker,
+) -> Result<Reply, Refusal> {
     state.query(&Query::AllowedEvents {
         instance_id: "i".to_owned(),
         payloads: payloads.map(common::bytes),
+        headers,
+        asker,
     })
 }
 
@@ -229,6 +242,8 @@ fn guards_that_cost_too_much_end_the_looking() {
     let query = Query::AllowedEvents {
         instance_id: "i".to_owned(),
         payloads: None,
+        headers: Vec::new(),
+        asker: Asker::default(),
     };
     assert_eq!(state.query_within(&query, 1000), Ok(None));
 }
@@ -500,4 +515,193 @@ fn of_a_long_value_that_an_expression_reads_the_beginning_is_shown() {
         value.cut && value.value.len() <= EXPLAINED_VALUE_BYTES_MAX,
         "{value:?}"
     );
+}
+
+/// An instance, created at 1000 ms, whose guards name who asks, when, and what is said.
+fn with_names() -> State {
+    let definition = r#"{"format":2,"initial":"open","states":["open","done"],"transitions":[
+        {"from":"open","event":"APPROVE","to":"done","guard":"actor == 'eve' && actor != ctx.author"},
+        {"from":"open","event":"EXPIRE","to":"done","guard":"now - ctx.since >= millis(duration('8h'))"},
+        {"from":"open","event":"RELAY","to":"done","guard":"headers.via == 'portal'"}]}"#;
+    let mut state = State::new();
+    let limits = Limits::default();
+    common::run(&mut state, &Command::SetLevel { level: 2 }, 1, &limits).unwrap();
+    for command in [
+        common::put("order", 1, definition),
+        common::create("i", Some(r#"{"author":"adam","since":1000}"#), None),
+    ] {
+        common::run(&mut state, &command, 1000, &limits).unwrap();
+    }
+    state
+}
+
+fn headers(value: &str) -> Vec<Header> {
+    vec![Header {
+        name: "via".to_owned(),
+        value: value.to_owned(),
+    }]
+}
+
+#[test]
+fn guards_of_format_2_are_told_by_who_asks_and_when_and_with_which_headers() {
+    let state = with_names();
+    let hours = |hours: u64| 1000 + hours * 3_600_000;
+    for (actor, now_ms, said, taken) in [
+        ("", 0, Vec::new(), [false, false, false]),
+        ("adam", hours(7), headers("mail"), [false, false, false]),
+        ("eve", hours(7), Vec::new(), [true, false, false]),
+        ("", hours(8), Vec::new(), [false, true, false]),
+        ("", 0, headers("portal"), [false, false, true]),
+    ] {
+        let asker = Asker {
+            actor: actor.into(),
+            now_ms,
+        };
+        let Ok(Reply::AllowedEvents(told)) = ask_as(&state, None, said.clone(), asker) else {
+            panic!("another reply");
+        };
+        let told = told.events.iter().map(|event| event.to_state.is_some());
+        assert_eq!(told.collect::<Vec<_>>(), taken);
+        // The events themselves agree.
+        for (event, taken) in ["APPROVE", "EXPIRE", "RELAY"].iter().zip(taken) {
+            let meta = Meta {
+                headers: said.clone(),
+                ..Meta::default()
+            };
+            let at = DecideAt {
+                offset: 99,
+                now_ms,
+                actor,
+                meta: Some(&meta),
+                limits: &Limits::default(),
+            };
+            let apply = common::apply("i", event, None, None);
+            let decided = rstmdb_engine::decide(&state, &Pending::new(), &apply, &at);
+            assert_eq!(decided.is_ok(), taken, "{event} {actor} {now_ms}");
+        }
+    }
+}
+
+#[test]
+fn headers_of_a_question_have_the_bounds_of_those_of_a_write() {
+    let state = with_names();
+    let refused = ask_as(&state, None, headers("\u{7}"), Asker::default());
+    let Err(Refusal::BadRequest { field, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(field.as_deref(), Some("headers.via"));
+}
+
+#[test]
+fn within_a_batch_its_client_asks_at_its_time_and_with_its_headers() {
+    let state = with_names();
+    let query = Query::AllowedEvents {
+        instance_id: "i".to_owned(),
+        payloads: None,
+        headers: Vec::new(),
+        asker: Asker::default(),
+    };
+    let meta = Meta {
+        headers: headers("portal"),
+        ..Meta::default()
+    };
+    let at = DecideAt {
+        offset: 99,
+        now_ms: 1000 + 8 * 3_600_000,
+        actor: "eve",
+        meta: Some(&meta),
+        limits: &Limits::default(),
+    };
+    let batch = Command::Batch(vec![BatchOp::Read(query)]);
+    let decided = rstmdb_engine::decide(&state, &Pending::new(), &batch, &at).unwrap();
+    let Decision::Answer {
+        reply: Reply::Batch(replies),
+        ..
+    } = &decided
+    else {
+        panic!("{decided:?}");
+    };
+    let [Reply::AllowedEvents(told)] = &replies[..] else {
+        panic!("{replies:?}");
+    };
+    assert!(told.events.iter().all(|event| event.to_state.is_some()));
+    // One that was prepared an hour ago names another time: it does not land.
+    let early = DecideAt {
+        now_ms: 1000 + 7 * 3_600_000,
+        ..at.clone()
+    };
+    let prepared = prepare(&state, &batch, &early);
+    let landed = prepared.land(&state, &Pending::new(), &batch, &at);
+    assert!(landed.is_none(), "{landed:?}");
+}
+
+/// A payment of 10 that is captured in parts.
+fn payment(captured: u32) -> State {
+    let definition = r#"{"format":2,"initial":"asking","states":[
+        {"name":"asking","always":{"to":"authorised","guard":"ctx.amount > 0"}},
+        "authorised","partly","captured",
+        {"name":"capturing","always":[
+            {"to":"captured","guard":"ctx.captured == ctx.amount","emit":"book"},
+            {"to":"partly"}]}],
+        "context":{"default":{"captured":0}},
+        "transitions":[{"from":["authorised","partly"],"event":"CAPTURE","to":"capturing","merge":false,
+            "set":{"captured":"ctx.captured + event.n"}}]}"#;
+    let mut state = State::new();
+    let limits = Limits::default();
+    let ctx = format!(r#"{{"amount":10,"captured":{captured}}}"#);
+    for command in [
+        Command::SetLevel { level: 2 },
+        common::put("order", 1, definition),
+        common::create("i", Some(&ctx), None),
+    ] {
+        common::run(&mut state, &command, 1, &limits).unwrap();
+    }
+    state
+}
+
+#[test]
+fn the_guards_of_transitions_without_an_event_are_told_state_by_state() {
+    for (captured, to, holds) in [(4, "captured", true), (0, "partly", false)] {
+        let state = payment(captured);
+        let payloads = Some(r#"{"CAPTURE":{"n":6}}"#);
+        let Ok(Reply::AllowedEvents(told)) = ask(&state, payloads) else {
+            panic!("another reply");
+        };
+        let [capture] = &told.events[..] else {
+            panic!("{told:?}");
+        };
+        assert_eq!(capture.to_state.as_deref(), Some(to));
+        assert!(capture.guards.is_empty() && capture.guards_left_out == 0);
+        let [capturing] = &capture.always[..] else {
+            panic!("{capture:?}");
+        };
+        assert_eq!(capturing.state, "capturing");
+        let [guard] = &capturing.guards[..] else {
+            panic!("{capturing:?}");
+        };
+        assert_eq!(guard.holds, holds);
+        let read: Vec<_> = guard.values.iter().map(|it| &*it.value).collect();
+        assert_eq!(read, [(captured + 6).to_string(), "10".to_owned()]);
+    }
+}
+
+#[test]
+fn a_dry_run_tells_the_states_passed_and_the_context_of_a_new_instance() {
+    let state = payment(4);
+    let create = common::create("new", Some(r#"{"amount":3}"#), None);
+    let told = trial(&state, create).unwrap();
+    assert!(matches!(&told.reply, Reply::Created { state, .. } if **state == *"authorised"));
+    let would = told.would.unwrap();
+    assert_eq!(would.via, ["asking"]);
+    assert_eq!(
+        would.ctx.as_deref(),
+        Some(&br#"{"captured":0,"amount":3}"#[..])
+    );
+    let capture = common::apply("i", "CAPTURE", Some(r#"{"n":6}"#), None);
+    let would = trial(&state, capture).unwrap().would.unwrap();
+    assert_eq!(
+        (&*would.via, &*would.emits),
+        (&["capturing".to_owned()][..], &["book".to_owned()][..])
+    );
+    assert_eq!(would.ctx, None);
 }

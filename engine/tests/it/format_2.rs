@@ -157,26 +157,27 @@ fn definition() -> impl Strategy<Value = Value> {
                 .collect::<Vec<_>>()
         )
     });
+    let some = |most: usize| prop::sample::subsequence(STATES.to_vec(), 1..=most);
     let from = prop_oneof![
-        word(STATES),
-        word(["*"]),
-        word(STATES).prop_map(|it| json!([it]))
+        word(STATES).prop_map(|from| json!({ "from": from })),
+        some(3).prop_map(|from| json!({ "from": from })),
+        Just(json!({ "from": "*" })),
+        some(2).prop_map(|except| json!({ "from": "*", "except": except })),
     ];
     let mut fields = actions();
     fields.push((
         "merge",
         prop_oneof![Just(json!(false)), Just(json!("deep"))].boxed(),
     ));
-    fields.push((
-        "extra",
-        Just(json!(1)).prop_filter("rare", |_| true).boxed(),
-    ));
-    fields.pop();
     let transition =
         (from, word(EVENTS), word(STATES), some_of(fields)).prop_map(|(from, event, to, more)| {
-            with(more, json!({ "from": from, "event": event, "to": to }))
+            with(with(from, more), json!({ "event": event, "to": to }))
         });
-    let context = word(["{}", "x"]).prop_map(|_| json!({ "default": { "l": [1, 2] } }));
+    // The last one fails as soon as an event or a `set` makes `n` something else.
+    let context = prop::sample::select(vec![
+        json!({ "default": { "l": [1, 2] } }),
+        json!({ "schema": { "properties": { "n": { "type": "integer", "maximum": 2 } } } }),
+    ]);
     let top = some_of(vec![
         ("merge", word(["deep"]).boxed()),
         ("context", context.boxed()),
@@ -525,4 +526,100 @@ fn the_example_of_the_documents_does_what_its_table_says() {
         played += 1;
     }
     assert!(played > 5);
+}
+
+#[test]
+fn a_slip_of_the_pen_is_told_with_what_was_probably_meant() {
+    let definition = json!({ "format": 2, "initial": "crat", "contxt": {},
+        "states": ["cart", { "name": "paid", "finl": true }, { "name": "held", "always": [{ "to": "Cart" }] }],
+        "transitions": [
+            { "from": "cart", "event": "PAY", "to": "payd", "when": "ctx.n > 0" },
+            { "from": "cart", "event": "PAY", "to": "paid", "guard": "nwo > ctx.n" },
+            { "from": "cart", "event": "PAY", "to": "elsewhere", "unsett": "n" },
+        ] });
+    let error = Definition::parse(definition.to_string().as_bytes()).unwrap_err();
+    let Error::Faults(faults) = error else {
+        panic!("{error:?}");
+    };
+    let text_at = |place: &str| {
+        let fault = faults.iter().find(|fault| fault.place == place);
+        let fault = fault.unwrap_or_else(|| panic!("{place}: {faults:?}"));
+        fault.text.as_str()
+    };
+    for (place, meant) in [
+        ("initial", "did you mean \"cart\"?"),
+        ("contxt", "did you mean `context`?"),
+        ("states[1].finl", "did you mean `final`?"),
+        ("states[2].always[0].to", "did you mean \"cart\"?"),
+        ("transitions[0].to", "did you mean \"paid\"?"),
+        ("transitions[0].when", "did you mean `guard`?"),
+        ("transitions[1].guard", "did you mean `now`?"),
+        ("transitions[2].unsett", "did you mean `unset`?"),
+    ] {
+        assert!(
+            text_at(place).contains(meant),
+            "{place}: {}",
+            text_at(place)
+        );
+    }
+    assert!(!text_at("transitions[2].to").contains("mean"));
+}
+
+#[test]
+fn thousands_of_unknown_states_are_told_at_once() {
+    let name = |at: usize| format!("{:s>58}{at}", "");
+    let states: Vec<String> = (0..3000).map(name).collect();
+    let transitions: Vec<Value> = (0..3000)
+        .map(|at| json!({ "from": states[0], "event": "E", "to": format!("x{}", name(at)) }))
+        .collect();
+    let definition =
+        json!({ "format": 2, "initial": states[0], "states": states, "transitions": transitions });
+    let text = definition.to_string();
+    let begin = Instant::now();
+    Definition::parse(text.as_bytes()).unwrap_err();
+    assert!(begin.elapsed() < 20 * LONGEST, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn format_1_refuses_the_keys_of_the_documents_table_that_it_does_not_have() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/machines.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let table = document.split("| where | key | |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|row| row.split('|').nth(2).unwrap());
+    let keys = cells.flat_map(|names| names.split(',').map(cell));
+    let ours = [
+        "format",
+        "initial",
+        "states",
+        "transitions",
+        "from",
+        "event",
+        "to",
+        "guard",
+    ];
+    let mut refused = 0;
+    for key in keys.filter(|key| !ours.contains(key)) {
+        let mut definition = json!({ "states": ["a"], "initial": "a", "transitions": [] });
+        definition[key] = json!("x");
+        let parsed = Definition::parse(definition.to_string().as_bytes());
+        match key {
+            "name" | "except" => {
+                let warned = parsed.unwrap().warnings;
+                assert!(
+                    warned.iter().any(|it| it.place.ends_with(key)),
+                    "{warned:?}"
+                );
+            }
+            key => {
+                let error = parsed.unwrap_err().to_string();
+                assert!(error.contains("needs format 2"), "{key}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 5, "{refused}");
 }

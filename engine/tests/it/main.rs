@@ -10,6 +10,7 @@ mod automation;
 mod bounds;
 mod chain;
 mod common;
+mod cost;
 mod decimals;
 mod documents;
 mod expressions;

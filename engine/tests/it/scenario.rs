@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 use crate::common::{bytes, reload, said};
 use rstmdb_engine::command::{
-    ApplyEvent, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances, PutMachine, Query,
-    SetAutomation,
+    ApplyEvent, Asker, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances, PutMachine,
+    Query, SetAutomation,
 };
 use rstmdb_engine::fact::{Header, Meta};
 use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
@@ -186,6 +186,8 @@ impl<'a> Line<'a> {
             "allowed" => Some(Query::AllowedEvents {
                 instance_id: self.words[1].to_owned(),
                 payloads: self.json.map(bytes),
+                headers: Vec::new(),
+                asker: Asker::default(),
             }),
             "machine" => Some(Query::GetMachine {
                 machine: self.words[1].to_owned(),

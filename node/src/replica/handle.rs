@@ -300,6 +300,13 @@ impl<T: Types> Replica<T> {
         self.parts.clock.log_time_ms().await
     }
 
+    /// The log's time that a decision at this moment would have, in Unix milliseconds. If another node leads, this node's
+    /// wall clock stands for that node's.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.parts.clock.now_ms()
+    }
+
     /// On the leader: by how many milliseconds the clock of each voter that answers is ahead of the median.
     #[must_use]
     pub fn clock_skews_ms(&self) -> BTreeMap<u64, i64> {

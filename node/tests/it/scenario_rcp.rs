@@ -115,6 +115,7 @@ fn query_call(query: &Query) -> (&'static str, String) {
         Query::AllowedEvents {
             instance_id,
             payloads,
+            ..
         } => {
             let params = asking::AllowedEvents {
                 instance_id: instance_id.into(),

@@ -169,4 +169,7 @@ pub struct MachineItem<'a> {
     /// Ours: the format of the highest version, if it is not 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<u32>,
+    /// Ours: how many warnings the highest version has, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning_count: Option<u64>,
 }

@@ -94,12 +94,8 @@ impl<'a> Meta<'a> {
 
     /// Reads it from the parameters of a write.
     pub(super) fn of<const N: usize>(fields: &Fields<'a, N>) -> Result<Self, ParamFault> {
-        let headers = match fields.get("headers") {
-            None => Headers::new(),
-            Some(raw) => headers(raw)?,
-        };
         Ok(Self {
-            headers,
+            headers: headers_of(fields)?,
             reason: fields.optional_text("reason")?,
             correlation_id: fields.optional_text("correlation_id")?,
             causation_id: fields.optional_text("causation_id")?,
@@ -145,6 +141,13 @@ impl<'a> Params<'a> for Meta<'a> {
         let names = ["headers", "reason", "correlation_id", "causation_id"];
         Self::of(&Fields::of_params(params, names)?)
     }
+}
+
+/// Reads the parameter `headers`.
+pub(super) fn headers_of<'a, const N: usize>(
+    fields: &Fields<'a, N>,
+) -> Result<Headers<'a>, ParamFault> {
+    fields.get("headers").map_or(Ok(Headers::new()), headers)
 }
 
 fn headers(raw: &RawValue) -> Result<Headers<'_>, ParamFault> {

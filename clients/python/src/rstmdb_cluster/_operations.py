@@ -239,6 +239,7 @@ class AsyncOperations:
         instance_id: str,
         *,
         payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -248,6 +249,7 @@ class AsyncOperations:
         request = requests.allowed_events(
             instance_id,
             payloads=payloads,
+            headers=headers,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )
@@ -697,6 +699,7 @@ class Operations:
         instance_id: str,
         *,
         payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -706,6 +709,7 @@ class Operations:
         request = requests.allowed_events(
             instance_id,
             payloads=payloads,
+            headers=headers,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )

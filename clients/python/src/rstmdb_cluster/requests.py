@@ -280,6 +280,7 @@ def allowed_events(
     instance_id: str,
     *,
     payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    headers: Optional[Mapping[str, str]] = None,
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.AllowedEvents]:
@@ -290,6 +291,7 @@ def allowed_events(
         results.AllowedEvents,
         instance_id=instance_id,
         payloads=payloads,
+        headers=headers,
         consistency=consistency,
         min_wal_offset=min_wal_offset,
     )

@@ -110,6 +110,10 @@ class MachineVersions(Result):
 
     machine: str
     versions: list[int]
+    #: The format of the highest version; None: 1.
+    format: Optional[int] = None
+    #: How many warnings the highest version has.
+    warning_count: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ class Would(Result):
     armed: Optional[list[str]] = None
     disarmed: Optional[list[str]] = None
     emits: Optional[list[Any]] = None
+    #: The states that would be passed without an event.
+    via: Optional[list[str]] = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +147,10 @@ class CreatedInstance(Result):
     wal_offset: Optional[int] = None
     dry_run: Optional[bool] = None
     would: Optional[Would] = None
+    #: With ``dry_run``: the context that it would have.
+    ctx: Optional[Json] = None
+    #: With ``dry_run``: True if an idempotency key would replay an earlier call.
+    replayed: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,8 @@ class DeletedInstance(Result):
     wal_offset: Optional[int] = None
     dry_run: Optional[bool] = None
     would: Optional[Would] = None
+    #: With ``dry_run``: True if an idempotency key would replay an earlier call.
+    replayed: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +221,8 @@ class AppliedEvent(Result):
     event_id: Optional[str] = None
     dry_run: Optional[bool] = None
     would: Optional[Would] = None
+    #: With ``dry_run``: True if an idempotency key would replay an earlier call.
+    replayed: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -218,7 +232,17 @@ class TriedGuard(Result):
     text: str
     holds: bool
     values: Optional[Json] = None
+    #: The paths of which ``values`` has only the beginning.
+    cut: Optional[list[str]] = None
     error: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class AlwaysTried(Result):
+    """A state with transitions without an event, and the guards that were tried there."""
+
+    state: str
+    guards: Optional[list[TriedGuard]] = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +254,13 @@ class AllowedEvent(Result):
     outcome: str
     to_state: Optional[str] = None
     guards: Optional[list[TriedGuard]] = None
+    #: So many guards were tried and are not shown.
+    guards_left_out: Optional[int] = None
+    #: The states on its way that have transitions without an event.
+    always: Optional[list[AlwaysTried]] = None
+    #: The error with which it would be refused, where that is not for its guards.
+    code: Optional[str] = None
+    message: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +270,8 @@ class AllowedEvents(Result):
     state: str
     events: list[AllowedEvent]
     last_wal_offset: Optional[int] = None
+    #: The state has more events, which were not looked at.
+    has_more: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -498,6 +531,8 @@ class Event(Result):
     kind: Optional[str] = None
     #: Who, when and why, with ``include_meta``.
     meta: Optional[Json] = None
+    #: The names that a machine of format 2 emitted.
+    emits: Optional[list[str]] = None
 
 
 def build(cls: type[R], raw: Any, op: str) -> R:

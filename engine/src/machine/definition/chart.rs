@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::limits::ALWAYS_STEPS_MAX;
 use crate::machine::expression::Expression;
 use crate::machine::guard::Guard;
 use crate::machine::schema::Schema;
@@ -125,6 +126,8 @@ pub(crate) struct Growth {
     pub(crate) text_bytes: usize,
     /// Whether payloads or contexts are compared with schemas.
     pub(crate) schemas: bool,
+    /// The most `always` transitions that one decision takes. Each may read and write the whole context.
+    pub(crate) always: usize,
 }
 
 impl Growth {
@@ -139,6 +142,7 @@ impl Growth {
     pub(crate) fn bytes(self, documents: usize) -> usize {
         let fixed = usize::try_from(self.fixed).unwrap_or(usize::MAX);
         let mut bytes = fixed.saturating_mul(Self::STEP_BYTES);
+        bytes = bytes.saturating_add(documents.saturating_mul(self.always));
         if self.loops > 0 || self.schemas {
             bytes = bytes.saturating_add(documents.saturating_mul(4));
         }
@@ -155,4 +159,20 @@ impl Growth {
         bytes = bytes.saturating_add(steps.saturating_mul(Self::STEP_BYTES));
         bytes.min(Self::BYTES_MAX)
     }
+}
+
+/// The most `always` transitions that one decision takes: the longest way along them, or the bound where there is a circle.
+pub(crate) fn always_max(states: &[StateParts]) -> usize {
+    let mut reached = vec![true; states.len()];
+    for taken in 0..ALWAYS_STEPS_MAX {
+        let mut next = vec![false; states.len()];
+        let on = states.iter().zip(&reached).filter(|(_, reached)| **reached);
+        let targets = on.flat_map(|(state, _)| &state.always);
+        targets.for_each(|always| next[usize::from(always.to)] = true);
+        if !next.contains(&true) {
+            return taken;
+        }
+        reached = next;
+    }
+    ALWAYS_STEPS_MAX
 }

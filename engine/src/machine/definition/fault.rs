@@ -30,6 +30,11 @@ impl Faults {
         });
     }
 
+    /// Whether a further one is only counted.
+    pub(super) fn are_full(&self) -> bool {
+        self.all.len() == FAULTS_MAX
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.all.len() + self.more

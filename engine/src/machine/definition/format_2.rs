@@ -7,7 +7,7 @@ mod reach;
 mod states;
 mod transitions;
 
-use super::chart::{Chart, Everywhere, Growth, Merge};
+use super::chart::{Chart, Everywhere, Growth, Merge, always_max};
 use super::fault::Faults;
 use super::{Definition, Error, Events, Transition, Warning, exits};
 use crate::hash::Map;
@@ -94,12 +94,15 @@ impl<'t> Input<'t> {
             return None;
         }
         let chart = Chart {
-            states: parts,
             events,
             schema,
             default,
             merge: merge.unwrap_or(Merge::Fields),
-            growth: self.growth,
+            growth: Growth {
+                always: always_max(&parts),
+                ..self.growth
+            },
+            states: parts,
             everywhere: everywhere(&transitions),
         };
         let definition = Definition {

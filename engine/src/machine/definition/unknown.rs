@@ -16,6 +16,7 @@
 //! inserts, deletes or replaces a letter, or swaps two neighbours.
 
 use super::raw::{KEY_CHARS_SHOWN, KEYS, TRANSITION_KEYS, Unknown};
+use crate::machine::nearest::edits;
 
 /// Words that other systems or people use for a guard.
 const GUARD_WORDS: [&str; 12] = [
@@ -35,6 +36,11 @@ const GUARD_WORDS: [&str; 12] = [
 
 /// A longer key is never taken for a misspelt known key.
 const KEY_BYTES_MAX: usize = 32;
+
+/// Whether others call a guard so.
+pub(super) fn is_a_guard(key: &str) -> bool {
+    GUARD_WORDS.contains(&key.to_lowercase().as_str())
+}
 
 impl Unknown<'_> {
     /// Where the key is, as a path like `transitions[3].gaurd`.
@@ -104,26 +110,6 @@ impl Unknown<'_> {
     }
 }
 
-/// How many edits make one word of the other: a letter inserted, deleted, replaced, or swapped with its neighbour. Each
-/// letter is edited once at most.
-pub fn edits(left: &[char], right: &[char]) -> usize {
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, r) in right.iter().enumerate() {
-            let replaced = last[j] + usize::from(l != r);
-            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
@@ -133,27 +119,6 @@ mod tests {
     fn meant(transition: Option<usize>, key: &str) -> Option<&'static str> {
         let key = Cow::Borrowed(key);
         Unknown { transition, key }.meant()
-    }
-
-    #[test]
-    fn edits_are_counted_with_swaps_as_one() {
-        let count = |left: &str, right: &str| {
-            let [left, right] = [left, right].map(|word| word.chars().collect::<Vec<_>>());
-            edits(&left, &right)
-        };
-        for (left, right, expected) in [
-            ("guard", "guard", 0),
-            ("gaurd", "guard", 1),
-            ("gard", "guard", 1),
-            ("guards", "guard", 1),
-            ("gurad", "guard", 1),
-            ("grd", "guard", 2),
-            ("", "to", 2),
-            ("label", "guard", 5),
-        ] {
-            assert_eq!(count(left, right), expected, "{left} {right}");
-            assert_eq!(count(right, left), expected, "{right} {left}");
-        }
     }
 
     #[test]

@@ -111,12 +111,11 @@ pub(super) fn find(name: &str, is_method: bool) -> Option<(Function, Form)> {
 }
 
 /// The names of those that are called in that way, for messages.
-pub(super) fn names(is_method: bool) -> String {
+pub(super) fn names(is_method: bool) -> Vec<&'static str> {
     let of_form = FUNCTIONS
         .iter()
         .filter(|(_, _, form)| matches!(form, Method(..)) == is_method);
-    let names: Vec<&str> = of_form.map(|(name, _, _)| *name).collect();
-    names.join(", ")
+    of_form.map(|(name, _, _)| *name).collect()
 }
 
 impl Function {

@@ -97,6 +97,22 @@ fn a_text_that_is_no_expression_is_refused_with_its_place() {
             "unknown name `foo` at column 8; there are ctx, event,",
         ),
         (
+            "evnet.n > 1",
+            "unknown name `evnet` at column 1; did you mean `event`? there are ctx, event,",
+        ),
+        (
+            "ctx.a && strtsWith('a', 'b')",
+            "unknown function `strtsWith` at column 10; there are size, int,",
+        ),
+        (
+            "decmal('1') > 0",
+            "unknown function `decmal` at column 1; did you mean `decimal`? there are size, int,",
+        ),
+        (
+            "'a'.startswith('b')",
+            "unknown method `startswith` at column 5; did you mean `startsWith`? there are size,",
+        ),
+        (
             "nope(1)",
             "unknown function `nope` at column 1; there are size, int,",
         ),

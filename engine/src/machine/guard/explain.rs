@@ -74,7 +74,12 @@ impl Room {
         Self(bytes)
     }
 
-    fn take(&mut self, bytes: usize) -> bool {
+    pub(crate) fn left(&self) -> usize {
+        self.0
+    }
+
+    /// Takes this many; if that is too much, nothing is left.
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         let left = self.0.checked_sub(bytes);
         self.0 = left.unwrap_or(0);
         left.is_some()

@@ -10,36 +10,34 @@ use crate::machine::definition::{Chart, Condition};
 use crate::machine::expression::{Names, Scope, Steps};
 use crate::machine::guard::{Room, explain_attempt};
 use crate::query::course::{Course, Payload};
-use crate::view::{Current, View};
+use crate::view::Current;
 
-/// A question has no metadata, so it has no headers.
-const NO_HEADERS: &str = "{}";
+/// What the writes would say, and what else their expressions may name.
+pub(super) struct Said<'a> {
+    /// The payloads by event.
+    pub(super) payloads: Option<Object<'a>>,
+    /// The headers, as a JSON object.
+    pub(super) headers: &'a str,
+    /// All but the state.
+    pub(super) names: Names<'a>,
+}
 
 /// The answers, and whether there are more events.
 pub(super) fn answers(
-    view: View<'_>,
-    instance_id: &str,
     current: &Current<'_>,
     chart: &Chart,
     events: &[Event<'_>],
-    payloads: Option<Object<'_>>,
+    said: &Said<'_>,
 ) -> Result<(Vec<AllowedEvent>, bool), Refusal> {
-    let names = Names {
-        now_ms: i64::try_from(view.state.last_time_ms()).unwrap_or(i64::MAX),
-        state: "",
-        instance_id,
-        machine: &current.machine.name,
-        actor: "",
-    };
     let mut question = Question {
         current,
         chart,
-        names,
+        said,
         steps: ALLOWED_STEPS_MAX as u64,
         room: Room::new(ALLOWED_EXPLAINED_BYTES_MAX),
     };
     collect(events, |(event, rules)| {
-        let payload = payloads.as_ref().and_then(|all| all.value(event));
+        let payload = said.payloads.as_ref().and_then(|all| all.value(event));
         question.event(event, rules, payload.filter(|text| *text != "null"))
     })
 }
@@ -47,7 +45,7 @@ pub(super) fn answers(
 struct Question<'a> {
     current: &'a Current<'a>,
     chart: &'a Chart,
-    names: Names<'a>,
+    said: &'a Said<'a>,
     /// What all events together may still take.
     steps: u64,
     room: Room,
@@ -74,7 +72,14 @@ impl Question<'_> {
         let object = object.as_ref();
         let payload = object.map(|object| Payload { object, text });
         let machine = self.current.machine;
-        let mut course = Course::new(machine, self.chart, self.names, text, NO_HEADERS);
+        let mut course = Course::new(
+            machine,
+            self.chart,
+            self.said.names,
+            text,
+            self.said.headers,
+        );
+        course.tell(Room::new(self.room.left()));
         let ctx = self.current.ctx_bytes();
         match course.event(self.current.state, event, &ctx, payload.as_ref()) {
             Ok(arrived) => answer.to_state = Some(machine.state_name(arrived.to).clone()),
@@ -82,6 +87,11 @@ impl Question<'_> {
             Err(refusal) => answer.refusal = Some(refusal),
         }
         let spent = explained + course.spent();
+        if let Some(told) = course.into_told() {
+            answer.always = told.always;
+            answer.guards_left_out += told.left_out;
+            self.room = told.room;
+        }
         self.steps = self.steps.saturating_sub(spent);
         Ok((answer, self.steps > 0))
     }
@@ -95,11 +105,11 @@ impl Question<'_> {
     ) -> Result<u64, Refusal> {
         let names = Names {
             state: self.current.state_name(),
-            ..self.names
+            ..self.said.names
         };
         let ctx = self.current.ctx_bytes();
         let ctx = super::super::course::text(&ctx)?;
-        let mut scope = Scope::new(ctx, payload, NO_HEADERS, names);
+        let mut scope = Scope::new(ctx, payload, self.said.headers, names);
         let mut steps = Steps::default();
         for rule in rules {
             let Some(Condition::Expression(guard)) = &rule.guard else {

@@ -1,11 +1,12 @@
 //! From an operation and its parameters to what it looks up.
 
 use bytes::Bytes;
-use rstmdb_engine::{ListInstances, Query};
+use rstmdb_engine::{Asker, ListInstances, Query};
 use rstmdb_rcp::message::instance::IncludeOfInstance;
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
 use serde_json::value::RawValue;
 
+use super::meta;
 use super::op::Op;
 
 /// Something to look up.
@@ -26,6 +27,8 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
             let query = Query::AllowedEvents {
                 instance_id: params.instance_id.into_owned(),
                 payloads: params.payloads.map(text),
+                headers: meta::headers(params.headers),
+                asker: Asker::default(),
             };
             (query, params.read)
         }),

@@ -2,7 +2,7 @@
 
 use rstmdb_engine::fact::{self, Entry, Header};
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::meta::Meta;
+use rstmdb_rcp::message::meta::{Headers, Meta};
 
 use super::failure;
 use super::json::{self, Object};
@@ -12,17 +12,21 @@ pub(crate) fn of_params(meta: Meta<'_>) -> Option<Box<fact::Meta>> {
     if meta.is_empty() {
         return None;
     }
-    let headers = meta.headers.into_iter();
-    let headers = headers.map(|(name, value)| Header {
-        name: name.into_owned(),
-        value: value.into_owned(),
-    });
     Some(Box::new(fact::Meta {
-        headers: headers.collect(),
+        headers: headers(meta.headers),
         reason: meta.reason.map(Into::into),
         correlation_id: meta.correlation_id.map(Into::into),
         causation_id: meta.causation_id.map(Into::into),
     }))
+}
+
+/// Headers, in the order of their names.
+pub(crate) fn headers(headers: Headers<'_>) -> Vec<Header> {
+    let headers = headers.into_iter().map(|(name, value)| Header {
+        name: name.into_owned(),
+        value: value.into_owned(),
+    });
+    headers.collect()
 }
 
 /// The operations of an atomic batch are one write: only the batch says something about it.
@@ -55,15 +59,20 @@ pub(crate) fn write(mut out: Object<'_>, entry: &Entry) {
     out.end();
 }
 
-/// Writes the metadata that a client gave, as fields of an object.
-pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
-    if !meta.headers.is_empty() {
-        let headers = meta.headers.iter();
+/// Writes headers as a field of an object, if there are any.
+pub(crate) fn write_headers(out: &mut Object<'_>, headers: &[Header]) {
+    if !headers.is_empty() {
+        let headers = headers.iter();
         json::map(
             out.key("headers"),
             headers.map(|header| (&*header.name, &*header.value)),
         );
     }
+}
+
+/// Writes the metadata that a client gave, as fields of an object.
+pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
+    write_headers(out, &meta.headers);
     if let Some(reason) = &meta.reason {
         out.str("reason", reason);
     }

@@ -363,6 +363,9 @@ fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {
             .str("machine", &item.machine)
             .value("versions", &item.versions);
         write_format(&mut object, item.format);
+        if item.warning_count > 0 {
+            object.int("warning_count", item.warning_count as u64);
+        }
         object.end();
     });
 }

@@ -176,9 +176,12 @@ fn write_query(out: &mut BytesMut, query: &Query) -> Op {
         Query::AllowedEvents {
             instance_id,
             payloads,
+            headers,
+            asker: _,
         } => {
             params.str("instance_id", instance_id);
             optional_raw(&mut params, "payloads", payloads.as_ref());
+            meta::write_headers(&mut params, headers);
             Op::AllowedEvents
         }
         Query::ListInstances(list) => {

@@ -114,7 +114,7 @@ fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
     let (reply, replayed, would) = match command {
         Command::ApplyEvent(apply) => {
             let done: ApplyEventDryRun<'_> = read(text)?;
-            let (replayed, would) = (done.replayed, done.would);
+            let (replayed, would) = (done.replayed, would_of(done.would));
             let done = ApplyEventResult {
                 from_state: done.from_state,
                 to_state: done.to_state,
@@ -134,7 +134,11 @@ fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
                 state: (*done.state).into(),
                 wal_offset: offset(done.wal_offset),
             };
-            (reply, done.replayed, done.would)
+            let would = Would {
+                ctx: done.ctx.map(|ctx| ctx.get().to_owned().into()),
+                ..would_of(done.would)
+            };
+            (reply, done.replayed, would)
         }
         Command::DeleteInstance(_) => {
             let done: DeleteInstanceDryRun<'_> = read(text)?;
@@ -142,7 +146,7 @@ fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
                 instance_id: (*done.instance_id).into(),
                 wal_offset: offset(done.wal_offset),
             };
-            (reply, done.replayed, done.would)
+            (reply, done.replayed, would_of(done.would))
         }
         _ => return None,
     };
@@ -151,7 +155,7 @@ fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
         reply,
         id_drawn: draws_id && !replayed,
         replayed,
-        would: Some(would_of(would)),
+        would: Some(would),
     })
 }
 
@@ -163,6 +167,8 @@ fn would_of(would: asking::Would<'_>) -> Would {
         armed: names(would.armed),
         disarmed: names(would.disarmed),
         emits: names(would.emits),
+        via: names(would.via),
+        ctx: None,
     }
 }
 

@@ -275,3 +275,78 @@ async fn existing_clients_see_refused_guards_as_they_always_did() {
     assert_eq!(allowed["state"], "paid");
     node.stop().await;
 }
+
+fn outcome<'a>(allowed: &'a Value, event: &str) -> &'a Value {
+    let mut events = allowed["events"].as_array().unwrap().iter();
+    &events.find(|it| it["event"] == event).unwrap()["outcome"]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn allowed_events_are_told_to_the_one_who_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = super::session::node_with_two_tokens(&dir).await;
+    let (mut author, mut reviewer) = (Conn::open(node.addr).await, Conn::open(node.addr).await);
+    author.ok("AUTH", super::session::token("one")).await;
+    reviewer.ok("AUTH", super::session::token("two")).await;
+    let definition = json!({ "format": 2, "initial": "draft", "states": ["draft", "review", "done"],
+        "transitions": [
+            { "from": "draft", "event": "SUBMIT", "to": "review", "set": { "author": "actor" } },
+            { "from": "review", "event": "APPROVE", "to": "done", "guard": "actor != '' && actor != ctx.author" },
+            { "from": "review", "event": "EDIT", "to": "draft", "guard": "actor == ctx.author" },
+            { "from": "review", "event": "ROUTE", "to": "done", "guard": "headers.desk == 'legal'" } ] });
+    let (machine, id) = (fresh("document"), fresh("d"));
+    let put = json!({ "machine": machine, "version": 1, "definition": definition });
+    author.ok("PUT_MACHINE", put).await;
+    let create = json!({ "machine": machine, "version": 1, "instance_id": id });
+    author.ok("CREATE_INSTANCE", create).await;
+    let submit = json!({ "instance_id": id, "event": "SUBMIT" });
+    author.ok("APPLY_EVENT", submit).await;
+    for (conn, approve, edit) in [
+        (&mut author, "refused", "taken"),
+        (&mut reviewer, "taken", "refused"),
+    ] {
+        for consistency in ["linearizable", "local"] {
+            let asked = json!({ "instance_id": id, "consistency": consistency });
+            let told = conn.ok("ALLOWED_EVENTS", asked).await;
+            assert_eq!(
+                [
+                    outcome(&told, "APPROVE"),
+                    outcome(&told, "EDIT"),
+                    outcome(&told, "ROUTE")
+                ],
+                [approve, edit, "refused"]
+            );
+        }
+        let asked = json!({ "instance_id": id, "headers": { "desk": "legal" } });
+        let told = conn.ok("ALLOWED_EVENTS", asked).await;
+        assert_eq!(outcome(&told, "ROUTE"), "taken");
+    }
+    let wrong = json!({ "instance_id": id, "headers": { "desk": 1 } });
+    let error = author.refused("ALLOWED_EVENTS", wrong, "BAD_REQUEST").await;
+    assert_eq!(error["details"]["field"], "params.headers.desk");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn allowed_events_go_by_the_clock_and_not_by_the_last_write() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let definition = json!({ "format": 2, "initial": "held", "states": ["held", "freed"],
+        "transitions": [
+            { "from": "held", "event": "HOLD", "to": "held", "set": { "since": "now" } },
+            { "from": "held", "event": "EXPIRE", "to": "freed", "guard": "now - ctx.since >= 300" } ] });
+    let (machine, id) = (fresh("hold"), fresh("h"));
+    let put = json!({ "machine": machine, "version": 1, "definition": definition });
+    conn.ok("PUT_MACHINE", put).await;
+    let create = json!({ "machine": machine, "version": 1, "instance_id": id });
+    conn.ok("CREATE_INSTANCE", create).await;
+    let hold = json!({ "instance_id": id, "event": "HOLD" });
+    conn.ok("APPLY_EVENT", hold).await;
+    // Nothing is written from here on.
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let told = conn
+        .ok("ALLOWED_EVENTS", json!({ "instance_id": id }))
+        .await;
+    assert_eq!(outcome(&told, "EXPIRE"), "taken");
+    node.stop().await;
+}

@@ -203,7 +203,7 @@ fn hash_of(token: &str) -> String {
 }
 
 /// A node that accepts the tokens `one` and `two`.
-async fn node_with_two_tokens(dir: &tempfile::TempDir) -> TestNode {
+pub(super) async fn node_with_two_tokens(dir: &tempfile::TempDir) -> TestNode {
     let secrets = dir.path().join("tokens");
     std::fs::write(
         &secrets,
@@ -217,7 +217,7 @@ async fn node_with_two_tokens(dir: &tempfile::TempDir) -> TestNode {
     .await
 }
 
-fn token(token: &str) -> serde_json::Value {
+pub(super) fn token(token: &str) -> serde_json::Value {
     json!({ "method": "bearer", "token": token })
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::super::fields::Fields;
+use super::super::meta::{Headers, headers_of};
 use super::super::{ParamFault, Params, ReadOptions};
 
 pub use super::super::fields::DRY_RUN;
@@ -19,6 +20,9 @@ pub struct AllowedEvents<'a> {
     /// An object with the payload of each event that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payloads: Option<&'a RawValue>,
+    /// The headers that the write would have.
+    #[serde(skip_serializing_if = "Headers::is_empty")]
+    pub headers: Headers<'a>,
     /// How fresh the answer has to be.
     #[serde(flatten)]
     pub read: ReadOptions,
@@ -26,11 +30,18 @@ pub struct AllowedEvents<'a> {
 
 impl<'a> Params<'a> for AllowedEvents<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["instance_id", "payloads", "consistency", "min_wal_offset"];
+        let names = [
+            "instance_id",
+            "payloads",
+            "headers",
+            "consistency",
+            "min_wal_offset",
+        ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
             payloads: fields.optional_object("payloads")?,
+            headers: headers_of(&fields)?,
             read: fields.read_options()?,
         })
     }
@@ -71,6 +82,18 @@ pub struct AllowedEvent<'a> {
     /// The message of that error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Cow<'a, str>>,
+    /// The states on its way that have transitions without an event, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub always: Vec<AlwaysTried<'a>>,
+}
+
+/// A state with transitions without an event, and what was tried there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlwaysTried<'a> {
+    /// The state.
+    pub state: Cow<'a, str>,
+    /// The guards that were tried, in order, down to the one that leads on.
+    pub guards: Vec<TriedGuard<'a>>,
 }
 
 /// What would become of an event.
@@ -115,6 +138,9 @@ pub struct Would<'a> {
     pub disarmed: Vec<Cow<'a, str>>,
     /// What would be emitted.
     pub emits: Vec<Cow<'a, str>>,
+    /// The states that would be passed without an event.
+    #[serde(default)]
+    pub via: Vec<Cow<'a, str>>,
 }
 
 /// What an APPLY_EVENT would answer and do.
@@ -143,12 +169,15 @@ pub struct ApplyEventDryRun<'a> {
 }
 
 /// What a CREATE_INSTANCE would answer and do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateInstanceDryRun<'a> {
     /// `None` if the server would make one up.
     pub instance_id: Option<Cow<'a, str>>,
-    /// The machine's initial state.
+    /// The state where it would come to rest.
     pub state: Cow<'a, str>,
+    /// The context that it would have. `None` if an idempotency key would replay an earlier call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctx: Option<Cow<'a, RawValue>>,
     /// `None`, unless an idempotency key would replay an earlier call.
     pub wal_offset: Option<u64>,
     /// Always true.

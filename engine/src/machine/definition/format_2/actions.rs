@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::machine::definition::chart::{Actions, Assignment, Merge};
 use crate::machine::expression::{Expression, Warning as Finding};
+use crate::machine::nearest::did_you_mean;
 
 /// An expression that may take more steps than this whatever it reads counts in the estimate of a decision's cost.
 const FIXED_STEPS_MIN: u64 = 200;
@@ -223,7 +224,14 @@ impl Input<'_> {
     pub(super) fn state_of(&mut self, name: &str, place: &str) -> Option<u16> {
         let number = self.numbers.get(name).copied();
         if number.is_none() {
-            self.faults.add(place, super::super::not_a_state(name));
+            // Comparing takes long, so not for faults that are only counted.
+            let names = self.state_names.iter().map(String::as_str);
+            let meant = match self.faults.are_full() {
+                true => String::new(),
+                false => did_you_mean(name, names),
+            };
+            let text = format!("{}{meant}", super::super::not_a_state(name));
+            self.faults.add(place, text);
         }
         number
     }

@@ -2,6 +2,8 @@
 
 use crate::json::Tree;
 use crate::machine::definition::fault::Faults;
+use crate::machine::definition::unknown::is_a_guard;
+use crate::machine::nearest::nearest;
 
 /// Keys that later versions will know.
 const LATER: [&str; 17] = [
@@ -104,7 +106,13 @@ fn unknown(key: &str, known: &[&'static str]) -> String {
     if LATER.contains(&key) {
         return "is not supported by this version".to_owned();
     }
-    format!("unknown key; allowed: {}", known.join(", "))
+    let meant = match is_a_guard(key) && known.contains(&"guard") {
+        true => Some("guard"),
+        false => nearest(key, known.iter().copied()),
+    };
+    let meant = meant.map(|meant| format!("; did you mean `{meant}`?"));
+    let meant = meant.unwrap_or_default();
+    format!("unknown key{meant}; allowed: {}", known.join(", "))
 }
 
 /// The place of a key inside of a place.

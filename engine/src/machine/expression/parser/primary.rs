@@ -3,8 +3,20 @@
 use super::super::syntax::{Document, Expr, Literal, Name, Node, Path, Step};
 use super::super::value::Type;
 use super::{Error, Parser, Token};
+use crate::machine::nearest::nearest;
 
 const OPERAND: &str = "a name, a literal, `!`, `-`, `(`, `[` or `{`";
+/// What an expression may name beside its own variables.
+const NAMES: [&str; 8] = [
+    "ctx",
+    "event",
+    "now",
+    "state",
+    "instance_id",
+    "machine",
+    "actor",
+    "headers",
+];
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 /// Names that the language keeps for itself.
 const RESERVED: [&str; 17] = [
@@ -164,21 +176,28 @@ impl<'a> Parser<'a> {
 
     pub(super) fn unknown(&self, what: &'static str, name: &str, at: usize) -> Error {
         use super::super::functions::names;
+        let mut known = match what {
+            "name" => NAMES.to_vec(),
+            "function" => names(false),
+            _ => names(true),
+        };
+        match what {
+            "name" => {}
+            "function" => known.push("has"),
+            _ => known.extend(["all", "exists", "exists_one", "filter", "map"]),
+        }
+        let meant = nearest(name, known.iter().copied());
+        let meant = meant.map(|meant| format!("did you mean `{meant}`? "));
+        let last = known.pop().unwrap_or_default();
         Error::Unknown {
             column: self.column(at),
             what,
             name: name.to_owned(),
-            known: match what {
-                "name" => {
-                    "there are ctx, event, now, state, instance_id, machine, actor and headers"
-                        .to_owned()
-                }
-                "function" => format!("there are {} and has", names(false)),
-                _ => format!(
-                    "there are {}, all, exists, exists_one, filter and map",
-                    names(true)
-                ),
-            },
+            known: format!(
+                "{}there are {} and {last}",
+                meant.unwrap_or_default(),
+                known.join(", ")
+            ),
         }
     }
 

@@ -64,7 +64,12 @@ impl<T: Types> Clocks<T> {
     }
 
     pub(super) fn wall(&self) -> Duration {
-        Duration::from_millis(self.host.now_ms())
+        Duration::from_millis(self.wall_ms())
+    }
+
+    /// This node's wall clock, Unix milliseconds.
+    pub(super) fn wall_ms(&self) -> u64 {
+        self.host.now_ms()
     }
 
     /// Whether the clock of this node's leadership in `term` has begun.

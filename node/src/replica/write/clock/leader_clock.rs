@@ -119,6 +119,17 @@ impl<T: Types> LeaderClock<T> {
         told.unwrap_or_else(|| self.applied.read().last_time_ms())
     }
 
+    /// The log's time that a decision at this moment would have. If another node leads, this node's wall clock stands for
+    /// that node's; the last time in the log counts if it is later.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let last_ms = self.applied.read().last_time_ms();
+        let leads = self.neighbours.is_leader();
+        match leads && self.clocks.goes(term_of(&self.neighbours.raft)) {
+            true => self.clocks.log_time_ms(last_ms),
+            false => self.clocks.wall_ms().max(last_ms),
+        }
+    }
+
     /// The time up to which this node has applied everything, if it leads.
     pub(crate) fn led_time_ms(&self) -> Option<u64> {
         if !self.neighbours.is_leader() {

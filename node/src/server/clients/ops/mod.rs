@@ -266,10 +266,11 @@ impl Job {
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query)))
             }
-            Self::Read(query, options) => {
-                let shared = shared.clone();
+            Self::Read(mut query, options) => {
+                let (shared, actor) = (shared.clone(), actor.clone());
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, options).await?;
+                    query.ask_as(&actor, || shared.replica.now_ms());
                     answer(shared.replica.look_up(&query).await)
                 }))
             }

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::guard::Tried;
-use rstmdb_engine::reply::{AllowedEvent, AllowedEvents, Trial, Would};
+use rstmdb_engine::reply::{AllowedEvent, AllowedEvents, AlwaysTried, Trial, Would};
 
 use crate::server::messages::json::{self, Object};
 
@@ -37,11 +37,23 @@ fn write_event(out: &mut BytesMut, allowed: &AllowedEvent) {
     if allowed.guards_left_out > 0 {
         object.int("guards_left_out", allowed.guards_left_out as u64);
     }
+    if !allowed.always.is_empty() {
+        let always = object.key("always");
+        json::array(always, &allowed.always, usize::MAX, write_always);
+    }
     if let Some(refusal) = &allowed.refusal {
         object
             .str("code", refusal.code())
             .str("message", &refusal.to_string());
     }
+    object.end();
+}
+
+fn write_always(out: &mut BytesMut, always: &AlwaysTried) {
+    let mut object = Object::begin(out);
+    object.str("state", &always.state);
+    let guards = object.key("guards");
+    json::array(guards, &always.guards, usize::MAX, write_tried);
     object.end();
 }
 
@@ -85,16 +97,22 @@ pub(super) fn write_trial(object: &mut Object<'_>, trial: &Trial) {
         armed,
         disarmed,
         emits,
+        via,
+        ctx,
     }) = &trial.would
     else {
         return;
     };
+    if let Some(ctx) = ctx {
+        object.key("ctx").put_slice(ctx);
+    }
     let mut would = object.object("would");
     would
         .value("set", set)
         .value("unset", unset)
         .value("armed", armed)
         .value("disarmed", disarmed)
-        .value("emits", emits);
+        .value("emits", emits)
+        .value("via", via);
     would.end();
 }

@@ -258,6 +258,7 @@ fn single_reply() -> impl Strategy<Value = Reply> {
                 machine,
                 versions,
                 format: 1,
+                warning_count: 0,
             }
         });
     prop_oneof![

@@ -1,9 +1,9 @@
 //! Names that were probably meant.
 
-use rstmdb_engine::definition::edits;
-
 /// Longest name that is compared.
 const NAME_CHARS_MAX: usize = 64;
+/// So many known names are compared, in their order: a definition may have very many.
+const COMPARED_MAX: usize = 500;
 
 /// The known name that is most similar to this one, if any is similar.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -20,6 +20,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .filter(|other| *other != name)
+        .take(COMPARED_MAX)
         .filter_map(|other| {
             let folded = folded(other);
             if folded.len().abs_diff(word.len()) > edits_max {
@@ -38,6 +39,26 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
         Some(other) => format!("; did you mean {other:?}?"),
         None => String::new(),
     }
+}
+
+/// How many edits make one word of the other: a letter inserted, deleted, replaced, or swapped with its neighbour. Each
+/// letter is edited once at most.
+pub(super) fn edits(left: &[char], right: &[char]) -> usize {
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=right.len()).collect();
+    for (i, l) in left.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, r) in right.iter().enumerate() {
+            let replaced = last[j] + usize::from(l != r);
+            let mut least = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *l == right[j - 1] && left[i - 1] == *r {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[right.len()]
 }
 
 /// Without case, `_`, `-`, `.` and spaces.
@@ -74,5 +95,26 @@ mod tests {
             "; did you mean \"CHECKOUT\"?"
         );
         assert_eq!(nearest(&"x".repeat(1000), known), None);
+    }
+
+    #[test]
+    fn edits_are_counted_with_swaps_as_one() {
+        let count = |left: &str, right: &str| {
+            let [left, right] = [left, right].map(|word| word.chars().collect::<Vec<_>>());
+            edits(&left, &right)
+        };
+        for (left, right, expected) in [
+            ("guard", "guard", 0),
+            ("gaurd", "guard", 1),
+            ("gard", "guard", 1),
+            ("guards", "guard", 1),
+            ("gurad", "guard", 1),
+            ("grd", "guard", 2),
+            ("", "to", 2),
+            ("label", "guard", 5),
+        ] {
+            assert_eq!(count(left, right), expected, "{left} {right}");
+            assert_eq!(count(right, left), expected, "{right} {left}");
+        }
     }
 }
